@@ -1,0 +1,116 @@
+"""gan-bench from Python: run a benchmark, and draw from a run that is stored."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.errors import StoreError, UsageError
+from gan_bench.evaluation import Drawn, draw
+from gan_bench.execution import make_trainer
+from gan_bench.observers import Observer
+from gan_bench.plan import Run
+from gan_bench.plugins import Registry, load_plugins, plugin_folders
+from gan_bench.progress import PlainProgress
+from gan_bench.results import load_results
+from gan_bench.runner import Options, prepare
+from gan_bench.runner import run as run_planned
+from gan_bench.store import RunFolder
+from gan_bench.training import Trainer
+
+
+def run(
+    benchmark: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    models: Sequence[str] = (),
+    seeds: str | int | Sequence[int] | None = None,
+    device: str = "auto",
+    results: str | Path = "results",
+    workers: int | None = None,
+    quick: bool = False,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Run what is missing of a benchmark and return all its results, tidy (see `gan_bench.load_results`).
+
+    Args:
+        benchmark: a TOML file, the name of a shipped benchmark, or a mapping of the same form.
+        overrides: ``"protocol.iterations=2000"`` and the like, as ``--set`` takes them.
+        models: only these labels or plugins; empty for all.
+        seeds: instead of the benchmark's: a count, or exact seeds.
+        device: "auto", "cpu" or "cuda".
+        results: the folder that holds a folder for each benchmark.
+        workers: runs at the same time; one for each core, or one on a GPU, where it is None.
+        quick: 20 iterations of one seed, into a folder of its own.
+        progress: whether lines about it go to standard error.
+
+    Raises:
+        ConfigError: the benchmark is wrong; every problem is in it.
+        StoreError: the results folder cannot be written, or is in use.
+        KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
+    """
+    options = Options(overrides, models, seeds, device, results, workers, quick)
+    planned = prepare(benchmark, options)
+    observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
+    outcome = run_planned(planned, observer)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return load_results(outcome.folder)
+
+
+class StoredModel:
+    """A model as a stored run left it."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.model = trainer.model
+        self.iteration = trainer.iteration
+
+    @property
+    def generators(self) -> int:
+        """K, the number of generators."""
+        return self.model.generators
+
+    def sample(self, n: int, *, generator: int | None = None, seed: int = 0) -> Drawn:
+        """Draw n samples of the mixture, or of one generator.
+
+        Returns:
+            `x` (n, *shape) float32 and `generator` (n,) int64, the index of the one that made each (None for real
+            data). The same seed gives the same samples.
+        """
+        if n < 1:
+            raise UsageError(f"n is {n}; it is at least 1.")
+        if generator is not None and not 0 <= generator < self.generators:
+            raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
+        return draw(self._trainer, n, seed, generator=generator)
+
+
+def load_run(path: str | Path, *, registry: Registry | None = None) -> StoredModel:
+    """Load the model of a run folder from its newest checkpoint, on the CPU.
+
+    Args:
+        path: a folder in ``results/NAME/runs/``.
+        registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
+
+    Raises:
+        StoreError: no run, no usable checkpoint, or code that has changed since.
+    """
+    folder = RunFolder(Path(path))
+    record = folder.read()
+    if record is None:
+        raise StoreError(f"{path}: no run.json. Give a folder of results/NAME/runs/.")
+    names = ("benchmark", "dataset", "protocol", "seed", "configuration", "key")
+    stored = Run(label="", model=record["model"], **{name: record[name] for name in names})
+    state = folder.load_checkpoint(record["key"])
+    if state is None:
+        raise StoreError(f"{path}: no usable checkpoint. Run the benchmark again to make one.")
+    trainer = make_trainer(stored, registry or load_plugins(plugin_folders()), "cpu")
+    try:
+        trainer.load_state_dict(state["trainer"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise StoreError(f"{path}: its checkpoint does not fit the model's code of today ({error}).") from error
+    return StoredModel(trainer)

@@ -1,0 +1,78 @@
+"""The command line: one verb a file. A verb's file is imported when it is called, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from gan_bench.errors import ConfigError, GanBenchError
+
+VERBS = {
+    "run": "Train what a benchmark asks for and is not done yet; write the tables.",
+    "table": "Show the comparison table of stored results.",
+    "plot": "Draw samples and metrics over iterations, as PNG and PDF.",
+    "list": "List models, datasets, networks, metrics or plugins.",
+    "score": "Score samples that any program made.",
+}
+INTERRUPTED = 130
+
+
+class _Verbs(click.Group):
+    """Knows the verbs without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"gan_bench.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from gan_bench.errors import allowed
+
+            ctx.fail(f"No verb is called {args[0]!r}; {allowed(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gan-bench")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Compare GANs that hold several generators: one file in, one honest table out.
+
+    Exit codes: 0 done; 1 some run failed or diverged; 2 wrong use, benchmark, plugin or results; 130 interrupted.
+    """
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Entry point of `gan-bench`: the only place where errors become exit codes."""
+    debug = "--debug" in sys.argv
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.exceptions.Abort:
+        code = INTERRUPTED
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except GanBenchError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"Error: {error}", err=True)
+        code = error.exit_code
+    sys.exit(code or 0)

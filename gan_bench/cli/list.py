@@ -1,0 +1,34 @@
+"""`gan-bench list`: what is installed, and what is broken."""
+
+from __future__ import annotations
+
+import inspect
+
+import click
+
+KINDS = ("models", "datasets", "networks", "metrics", "plugins")
+
+
+@click.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+def command(kind: str) -> None:
+    """List what the loaded plugins provide, with origin and version; broken ones with their error."""
+    from tabulate import tabulate
+
+    from gan_bench.plugins import load_plugins, plugin_folders
+
+    registry = load_plugins(plugin_folders())
+    if kind == "plugins":
+        rows = [(origin.name, origin.version, origin.path) for origin in registry.origins]
+        click.echo(tabulate(rows, headers=("plugin", "version", "path"), disable_numparse=True))
+    else:
+        rows = [
+            (name, str(registry.origin(kind, name)), _first_line(item)) for name, item in registry.all(kind).items()
+        ]
+        click.echo(tabulate(rows, headers=("name", "origin", "what it is"), disable_numparse=True))
+    for broken in registry.broken:
+        click.echo(f"BROKEN {broken.name} (from {broken.origin}): {broken.error}")
+
+
+def _first_line(item: type) -> str:
+    return (inspect.getdoc(item) or "").split("\n")[0]

@@ -1,0 +1,33 @@
+"""`gan-bench plot`: the figure of stored results."""
+
+from __future__ import annotations
+
+import click
+
+from gan_bench.cli.table import names
+
+
+@click.command("plot", short_help="Draw samples and metrics over iterations, as PNG and PDF.")
+@click.argument("path", metavar="PATH")
+@click.option(
+    "--output",
+    metavar="FILE|FOLDER",
+    help="A .png, .pdf or .svg file, or a folder for figure.png and figure.pdf  [default: the results folder]",
+)
+@click.option(
+    "--metrics", metavar="A,B", help="Which curves, in this order  [default: symmetric_kl,wasserstein]"
+)
+def command(path: str, output: str | None, metrics: str | None) -> None:
+    """Draw the stored results in PATH: samples over iterations, and metrics over iterations.
+
+    A row of samples per model, coloured by generator, with real data beneath in grey; then the median over
+    the seeds with the range from lowest to highest. One figure per dataset.
+    """
+    from gan_bench.figures import plot
+    from gan_bench.results import read_results
+
+    results = read_results(path)
+    for ignored in results.ignored:
+        click.echo(f"ignored: {ignored}", err=True)
+    for written in plot(results, output, names(metrics)):
+        click.echo(written)

@@ -1,0 +1,102 @@
+"""`gan-bench run`: train what a benchmark asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from gan_bench.progress import LiveProgress, PlainProgress
+    from gan_bench.runner import Outcome, Planned
+
+
+@click.command("run")
+@click.argument("benchmark")
+@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="E.g. protocol.iterations=2000.")
+@click.option("--models", metavar="A,B", help="Only these labels or plugins (and the anchors).")
+@click.option("--seeds", metavar="N|A,B", help="A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
+@click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
+@click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one on a GPU]")
+@click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
+@click.option("--quick", is_flag=True, help="20 iterations of one seed into NAME-quick: does everything work?")
+def command(
+    benchmark: str,
+    overrides: Sequence[str],
+    models: str | None,
+    seeds: str | None,
+    device: str,
+    results: str,
+    workers: int | None,
+    dry_run: bool,
+    quick: bool,
+) -> int:
+    """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
+
+    Only what is missing runs; errors and interruptions are tried again, divergences are not. Ctrl-C writes
+    checkpoints and stops; the same command goes on from there.
+    """
+    from gan_bench.runner import Options, prepare, run
+
+    options = Options(
+        overrides=overrides,
+        models=[name.strip() for name in (models or "").split(",") if name.strip()],
+        seeds=seeds,
+        device=device,
+        results=results,
+        workers=workers,
+        quick=quick,
+    )
+    planned = prepare(benchmark, options)
+    _warn_of_broken(planned)
+    if dry_run:
+        _print_plan(planned)
+        return 0
+    with _display(planned) as display:
+        outcome = run(planned, display)
+    return _report(planned, outcome)
+
+
+def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
+    from gan_bench.progress import LiveProgress, make_progress
+
+    display = make_progress(planned.benchmark.evaluation.metrics)
+    return display if isinstance(display, LiveProgress) else nullcontext(display)
+
+
+def _warn_of_broken(planned: Planned) -> None:
+    for broken in planned.registry.broken:
+        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+
+
+def _report(planned: Planned, outcome: Outcome) -> int:
+    """Print the table and how the runs ended."""
+    from gan_bench.tables import render
+
+    click.echo(render(outcome.folder))
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    click.echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
+    if outcome.interrupted:
+        click.echo("Interrupted; the same command goes on from here.", err=True)
+    return outcome.exit_code
+
+
+def _print_plan(planned: Planned) -> None:
+    """The runs, what is done already, and the estimated time."""
+    from gan_bench.estimate import seconds_of
+
+    todo = planned.todo
+    seconds = seconds_of(planned.jobs, todo, planned.registry)
+    waiting = {job.run.key for job in todo}
+    for job in planned.jobs:
+        status = planned.status.get(job.run.key, "not started")
+        left = f"about {seconds[job.run.key]:,.0f} s" if job.run.key in waiting else "nothing to do"
+        click.echo(f"{job.run.label}\t{job.run.dataset['label']}\tseed {job.run.seed}\t{status}\t{left}")
+    minutes = sum(seconds.values()) / planned.workers / 60
+    click.echo(
+        f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
+        f"about {minutes:.1f} minutes, evaluation not counted."
+    )

@@ -1,0 +1,99 @@
+"""`gan-bench score`: the metrics of samples that any program made."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from tabulate import tabulate
+
+from gan_bench.dataset import Dataset
+from gan_bench.errors import ConfigError, Problem, UsageError
+from gan_bench.metric import Metric
+from gan_bench.parameters import resolve
+from gan_bench.plugins import Registry, load_plugins, plugin_folders
+from gan_bench.scoring import Score, read_samples, score
+
+BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+
+
+@click.command("score")
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option("--dataset", required=True, metavar="NAME", help="What the samples should look like.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the dataset.")
+@click.option("--metrics", metavar="A,B", help="Only these metrics; all that fit the dataset otherwise.")
+@click.option("--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True)
+def command(samples: Path, dataset: str, settings: Sequence[str], metrics: str | None, style: str) -> None:
+    """Score SAMPLES, a .npy array or a .npz with `samples` and, if known, `generator` (0…K-1 for each)."""
+    registry = load_plugins(plugin_folders(), kinds=("datasets", "metrics"))
+    target = _dataset(registry, dataset, settings)
+    chosen = _metrics(registry, target, metrics)
+    file = read_samples(samples)
+    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples))
+    if style == "csv":
+        _print_csv(scores)
+    else:
+        _print_text(scores, chosen, with_generators=file.generator is not None)
+
+
+def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
+    kind = registry.get("datasets", name)
+    problems: list[Problem] = []
+
+    def report(path: tuple[str | int, ...], message: str) -> None:
+        problems.append(Problem(f"--set {'.'.join(map(str, path))}".strip(), message))
+
+    params = resolve(kind.Params, _parsed(settings), report)
+    if params is None:
+        raise ConfigError(problems)
+    made: Dataset = kind(params)
+    return made
+
+
+def _parsed(settings: Sequence[str]) -> Mapping[str, Any]:
+    """``("radius=3",)`` to ``{"radius": 3}``; values are written as in a benchmark file."""
+    values: dict[str, Any] = {}
+    for text in settings:
+        try:
+            values |= tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"--set {text}: write KEY=VALUE, for example radius=3 ({error}).") from error
+    return values
+
+
+def _metrics(registry: Registry, dataset: Dataset, names: str | None) -> list[Metric]:
+    if names is not None:
+        wanted = dict.fromkeys(name.strip() for name in names.split(",") if name.strip())
+        if not wanted:
+            raise UsageError("--metrics names no metric; write, for example, --metrics modes,high_quality.")
+        return [registry.get("metrics", name)() for name in wanted]
+    fitting = [kind() for kind in registry.all("metrics").values()]
+    fitting = [metric for metric in fitting if metric.refuses(dataset) is None]
+    if not fitting:
+        raise UsageError(f"No metric fits the dataset {dataset.name!r}.")
+    return fitting
+
+
+def _print_csv(scores: Sequence[Score]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["metric", "value"])
+    writer.writerows([s.metric, repr(s.value)] for s in scores if s.generator is None)
+
+
+def _print_text(scores: Sequence[Score], metrics: Sequence[Metric], *, with_generators: bool) -> None:
+    whole = {s.metric: s.value for s in scores if s.generator is None}
+    rows = [[m.name, whole[m.name], m.unit, BETTER[m.direction]] for m in metrics]
+    click.echo(tabulate(rows, headers=["metric", "value", "unit", ""], floatfmt=".4f"))
+    each = [m.name for m in metrics if m.per_generator]
+    if each and with_generators:
+        values = {(s.metric, s.generator): s.value for s in scores}
+        generators = sorted({g for _, g in values if g is not None})
+        lines = [[k, *(values[name, k] for name in each)] for k in generators]
+        click.echo("\n" + tabulate(lines, headers=["generator", *each], floatfmt=".4f"))
+    elif each:
+        click.echo("\nnan: the file holds no generator index (an array 'generator' in a .npz).")

@@ -1,0 +1,52 @@
+"""`gan-bench table`: the comparison table of stored results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+
+@click.command("table", short_help="Print the comparison table of a results folder or results.csv.")
+@click.argument("path", metavar="PATH")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["markdown", "csv", "latex"]),
+    default="markdown",
+    show_default=True,
+    help="How to print it.",
+)
+@click.option("--metrics", metavar="A,B", help="Which metrics, in this order  [default: the benchmark's]")
+@click.option(
+    "--at",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Final values, or those at the iteration of each run's lowest symmetric_kl.",
+)
+def command(
+    path: str,
+    format_: Literal["markdown", "csv", "latex"],
+    metrics: str | None,
+    at: Literal["last", "best"],
+) -> None:
+    """Print the comparison table of PATH: a results folder, or a results.csv.
+
+    A row per model: mean ± half-width of the 95 % t-interval over the finished training seeds.
+    """
+    from gan_bench.results import read_results
+    from gan_bench.tables import build, render_table
+
+    built = build(read_results(path), names(metrics), at)
+    click.echo(render_table(built, format_), nl=False)
+    if format_ == "csv":  # a csv file has no place for them
+        for warning in built.warnings:
+            click.echo(warning, err=True)
+
+
+def names(option: str | None) -> list[str] | None:
+    """``"a, b"`` as a list; None where the option was not given."""
+    if option is None:
+        return None
+    return [name.strip() for name in option.split(",") if name.strip()]

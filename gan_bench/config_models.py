@@ -1,0 +1,124 @@
+"""The ``[[model]]`` entries of a benchmark, and the anchor rows that follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from gan_bench.benchmark import ModelEntry
+from gan_bench.departures import (
+    Layer,
+    departures,
+    layered,
+    read_layer,
+    report_unknown_players,
+    values_of,
+)
+from gan_bench.errors import allowed
+from gan_bench.parameters import shown
+from gan_bench.protocol import Protocol
+from gan_bench.reading import Reading
+from gan_bench.toml_source import KeyPath
+
+KEYS = ("plugin", "label", "preset", "protocol")
+"""Keys of an entry that are no parameters of the model."""
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """A model's published settings, checked; empty where an entry asks for none."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    layer: Layer = field(default_factory=Layer)
+    departures: tuple[str, ...] = ()
+
+
+@dataclass
+class ModelReader:
+    """Reads models against what all of them have in common.
+
+    Attributes:
+        common: the benchmark's ``[protocol]``.
+        datasets: instances by label, for models and networks to refuse.
+        anchors: the plugins of the anchor rows, by name.
+        players: the players of every entry whose plugin was found.
+        generators: the number of generators of every valid entry, by label.
+    """
+
+    reading: Reading
+    common: Layer
+    datasets: Mapping[str, Any]
+    anchors: Mapping[str, type[Any]]
+    players: list[tuple[str, ...]] = field(default_factory=list)
+    generators: dict[str, int] = field(default_factory=dict)
+
+    def read(self, path: KeyPath, table: Mapping[str, Any]) -> ModelEntry | None:
+        """One entry, or None where it has no plugin or impossible parameters."""
+        found = self.reading.plugin("models", table, path)
+        is_anchor = found is not None and found.anchor
+        label = self.reading.label(table, path, reserved=() if is_anchor else self.anchors)
+        own = self._layer(table.get("protocol", {}), (*path, "protocol"))
+        if found is None:
+            return None
+        self.players.append(found.players)
+        report_unknown_players(own, found.players, self.reading.problems.under(*path, "protocol"))
+        preset = self._preset(found, table, path)
+        params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
+        protocol = layered([self.common, preset.layer, own], found.players)
+        if params is not None:
+            self._check(found(params), label, protocol, own, path)
+        told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
+        values = {} if params is None else values_of(params)
+        return ModelEntry(found.name, label, values, protocol, told, is_anchor)
+
+    def anchor_rows(self, models: list[ModelEntry]) -> list[ModelEntry]:
+        """The anchor rows that `models` does not hold already, with their default parameters."""
+        given = {model.plugin for model in models}
+        missing = {name: found for name, found in self.anchors.items() if name not in given}
+        return [
+            ModelEntry(
+                name, name, values_of(found.Params()), layered([self.common], found.players), anchor=True
+            )
+            for name, found in sorted(missing.items())  # which puts real-data before untrained
+        ]
+
+    def check_network(self, layer: Layer, path: KeyPath) -> None:
+        """Ask the network that a layer names, if it names one, whether it can serve the datasets."""
+        name = layer.values.get("network")
+        if name is not None:
+            found = self.reading.registry.get("networks", name)
+            network = found(found.Params(**layer.values["network_params"]))
+            self.reading.check_refusals((*path, "network"), f"network {name!r}", network, self.datasets)
+
+    def _layer(self, table: Any, path: KeyPath) -> Layer:
+        network_of = partial(self.reading.registry.get, "networks")
+        layer = read_layer(table, network_of, self.reading.problems.under(*path))
+        self.reading.ask(path, "network", partial(self.check_network, layer, path))
+        return layer
+
+    def _preset(self, found: type[Any], table: Mapping[str, Any], path: KeyPath) -> _Preset:
+        name = table.get("preset")
+        if name is None:
+            return _Preset()
+        if not isinstance(name, str) or name not in found.presets:
+            hint = allowed(str(name), found.presets)
+            message = f"model {found.name!r} has no preset {shown(name)}; {hint}"
+            self.reading.problems.add((*path, "preset"), message)
+            return _Preset()
+        preset = found.presets[name]
+        layer = self._layer(preset.protocol, (*path, "preset"))
+        return _Preset(preset.params, layer, (f"preset {name}",))
+
+    def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
+        """Whether a model can be trained at all: on these datasets, with so many fakes."""
+        self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
+        self.generators[label] = model.generators
+        wrong = {"batch", "fakes", "fakes_per_generator"} & (self.common.wrong | own.wrong)
+        if not wrong and protocol.fakes_each(model.generators) < 1:
+            message = (
+                f"{model.generators} generators share {protocol.fakes} fakes a draw, fewer than one each; "
+                f"lower generators, or give fakes = {model.generators} or more."
+            )
+            self.reading.problems.add((*path, "generators"), message)

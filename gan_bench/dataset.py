@@ -1,0 +1,72 @@
+"""The contract of a dataset: draws of real data, and an exact density where there is one.
+
+torch is imported only by the code that draws, so that scoring a file needs none of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.parameters import NoParams
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Real:
+    """One draw of real data.
+
+    x: (B, *shape) float32; label: (B,) int64 where the dataset has labels; index: (B,) int64, the position in
+    a finite dataset, None for an endless stream.
+    """
+
+    x: Tensor
+    label: Tensor | None = None
+    index: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """An isotropic Gaussian mixture, exactly: what density-based metrics compare with.
+
+    means: (M, d) float64; stds: (M,) float64; weights: (M,) float64, summing to 1.
+    """
+
+    means: NDArray[np.float64]
+    stds: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+class Dataset(ABC):
+    """Real data. Subclasses take a validated `Params` and hold nothing that a draw changes."""
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Any]] = NoParams
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (2,) for points in the plane."""
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The exact density, where the dataset is a Gaussian mixture."""
+        return None
+
+    @abstractmethod
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        """`n` real samples for training, on the generator's device, a pure function of the generator's state."""
+
+    @abstractmethod
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        """`n` real samples that training never sees: what the anchor row `real-data` is scored on."""

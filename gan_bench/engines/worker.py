@@ -1,0 +1,135 @@
+"""A worker process: takes jobs as JSON lines on standard input, tells of them as JSON lines on standard output.
+
+It imports torch and the plugins once and forks for each job, so that a run starts at once, has its own memory,
+and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
+command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
+
+    in   {"job": {…}}
+    out  {"event": "ready"} · {"event": "progress" | "evaluated", "key": …, …} · {"event": "ended", "key": …,
+         "status": "finished" | "interrupted" | "diverged" | "failed" | "killed", "detail": …}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+STATUS = ("finished", "interrupted", "diverged", "failed")  # a child's exit code is 10 + its status' position
+EXIT_BASE = 10
+
+
+class _Stop:
+    """Set by SIGTERM; asked by the run before each iteration."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the command's to pass on
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def main(folders: list[str]) -> None:
+    """Serve until the input ends; `folders` hold plugin files."""
+    stop = _Stop()
+    out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # what a plugin prints must not be taken for an event
+
+    from gan_bench.plugins import load_plugins
+
+    registry = load_plugins([Path(folder) for folder in folders])
+    _tell(out, {"event": "ready"})
+    wake, wake_end = os.pipe()
+    os.set_blocking(wake_end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_end)
+    for line in iter(sys.stdin.buffer.raw.readline, b""):
+        job = json.loads(line)["job"]
+        _tell(out, {"event": "ended", "key": job["run"]["key"]} | _serve(job, registry, out, stop, wake))
+        if stop.asked:
+            return
+
+
+def _serve(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop, wake: int) -> dict[str, Any]:
+    if not hasattr(os, "fork"):
+        return {"status": _run(job, registry, out, stop)}
+    child = os.fork()
+    if child == 0:
+        _child(job, registry, out, stop)
+    return _outcome(_wait(child, stop, wake))
+
+
+def _child(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> None:
+    """Run the job in this forked process and leave without the parent's clean-up."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        Path(job["folder"]).mkdir(parents=True, exist_ok=True)
+        log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        code = EXIT_BASE + STATUS.index(_run(job, registry, out, stop))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> str:
+    from gan_bench.execution import Job, execute
+
+    key = job["run"]["key"]
+    return execute(Job.from_plain(job), registry, lambda event: _tell(out, {**event, "key": key}), stop)
+
+
+def _wait(child: int, stop: _Stop, wake: int) -> int:
+    """Wait for the child; pass a request to stop on to it, and make one where the command is gone."""
+    watched = [wake, 0]
+    told = False
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        if stop.asked and not told:
+            os.kill(child, signal.SIGTERM)
+            told = True
+        for ready in select.select(watched, [], [], 5.0)[0]:
+            if ready == wake:
+                os.read(wake, 512)
+            elif not stop.asked:  # nothing is sent while a job runs: readable means closed
+                stop.asked = True
+                watched.remove(0)
+
+
+def _outcome(status: int) -> dict[str, Any]:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return {"status": "killed", "detail": f"killed by {signal.Signals(number).name}"}
+    code = os.WEXITSTATUS(status) - EXIT_BASE
+    if 0 <= code < len(STATUS):
+        return {"status": STATUS[code]}
+    return {"status": "killed", "detail": f"its process ended with exit code {code + EXIT_BASE}"}
+
+
+def _tell(out: IO[str], event: Mapping[str, Any]) -> None:
+    try:
+        out.write(json.dumps(event) + "\n")
+    except BrokenPipeError:
+        pass  # the command is gone; the run still writes its checkpoint
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,75 @@
+"""Every error that gan-bench raises on purpose.
+
+    GanBenchError
+    ├── UsageError         a command or call was given something it cannot use
+    │   └── ConfigError    the benchmark file; holds every problem found, not only the first
+    ├── PluginError        a plugin is unknown, broken or clashes with another
+    ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
+    └── RunError           one run cannot go on; recorded in its folder, the others continue
+        └── Diverged       parameters or samples stopped being finite; final, never retried
+
+Only the command line turns these into exit codes: 0 done, 1 some run failed, 2 bad use, configuration,
+plugin or store, 130 interrupted. A message says where, what was found, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class GanBenchError(Exception):
+    """Base of every error that gan-bench raises on purpose."""
+
+    exit_code = 2
+
+
+class UsageError(GanBenchError):
+    """A command or call was given something it cannot use."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a benchmark file."""
+
+    where: str  # "synthetic8.toml:12" or "--set protocol.batch"
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(UsageError):
+    """The benchmark description is wrong; `problems` holds everything found, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class PluginError(GanBenchError):
+    """A plugin is unknown, broken or clashes with another."""
+
+
+class StoreError(GanBenchError):
+    """A results folder, run folder or sample file cannot be read, written or locked."""
+
+
+class RunError(GanBenchError):
+    """One run cannot go on."""
+
+    exit_code = 1
+
+
+class Diverged(RunError):
+    """Parameters or samples stopped being finite."""
+
+
+def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
+    """Say which names are allowed, the closest to `found` first: ``did you mean 'mgan'? Known: …``."""
+    known = sorted(names)
+    close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
+    listed = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Known: {listed or 'none'}."

@@ -1,0 +1,353 @@
+"""Carrying out one run, from wherever its folder says it got to, to its end.
+
+A run evaluates at iteration 0, at every `every` iterations and at the end; each evaluation ends with a
+checkpoint. What lies in the folder beyond the checkpoint it resumes from is dropped and computed again, so that
+a run interrupted at any moment, by any signal, ends as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gan_bench.dataset import Dataset
+from gan_bench.errors import Diverged, StoreError
+from gan_bench.evaluation import Drawn, evaluate
+from gan_bench.metric import Metric
+from gan_bench.model import Model
+from gan_bench.plan import Run
+from gan_bench.plugins import Registry
+from gan_bench.protocol import Protocol
+from gan_bench.provenance import provenance
+from gan_bench.store import FORMAT, RunFolder, curve_rows
+from gan_bench.training import Trainer, build
+
+SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
+REPORT_SECONDS = 0.5
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and how a run is evaluated."""
+
+    every: int
+    samples: int
+    metrics: tuple[str, ...]
+    points: int
+
+    def expensive_at(self, iterations: int) -> frozenset[int]:
+        """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
+        return frozenset(round(iterations * i / self.points) for i in range(self.points + 1))
+
+    def due(self, iteration: int, iterations: int) -> bool:
+        """Whether an iteration is evaluated."""
+        return iteration % self.every == 0 or iteration in self.expensive_at(iterations)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read."""
+
+    run: Run
+    folder: str
+    schedule: Schedule
+    device: str
+    threads: int = 1
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        schedule = values["schedule"] | {"metrics": tuple(values["schedule"]["metrics"])}
+        return cls(**values | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
+
+
+@dataclass
+class _Progress:
+    """What a run has written or will write with its next evaluation."""
+
+    curve: list[dict[str, str]] = field(default_factory=list)
+    snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    metric_errors: dict[str, str] = field(default_factory=dict)
+
+
+def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:
+    """The model (not yet built), dataset and protocol of a run."""
+    model_class = registry.get("models", run.model["plugin"])
+    dataset_class = registry.get("datasets", run.dataset["plugin"])
+    model = model_class(from_plain(model_class.Params, run.model["params"]))
+    dataset = dataset_class(from_plain(dataset_class.Params, run.dataset["params"]))
+    return model, dataset, from_plain(Protocol, run.protocol)
+
+
+def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
+    """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
+    """The trainer of a run at iteration 0."""
+    model, dataset, protocol = instantiate(run, registry)
+    network_class = registry.get("networks", protocol.network)
+    network = network_class(from_plain(network_class.Params, protocol.network_params))
+    target = torch.device(device)
+    build(model, network, dataset, protocol, run.seed, target)
+    return Trainer(model, dataset, protocol, run.seed, target)
+
+
+def execute(job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> str:
+    """Carry out a run and record how it ended: "finished", "interrupted", "diverged" or "failed".
+
+    Args:
+        report: told of progress and evaluations, as plain dictionaries.
+        stop: asked before each iteration; True checkpoints and ends the run as interrupted.
+    """
+    return _Execution(job, registry, report, stop).carry_out()
+
+
+class _Execution:
+    """One call of `execute`."""
+
+    def __init__(self, job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> None:
+        self.job, self.registry, self.report, self.stop = job, registry, report, stop
+        self.folder = RunFolder(Path(job.folder))
+        self.progress = _Progress()
+        self.record: dict[str, Any] = {}
+        self.trainer: Trainer | None = None
+
+    def carry_out(self) -> str:
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        self._begin()
+        error: BaseException | None = None
+        try:
+            status = self._train()
+        except Diverged as divergence:
+            status, error = "diverged", divergence
+        except Exception as failure:  # recorded; the other runs go on
+            status, error = "failed", failure
+            (self.folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        self._end(status, error)
+        return status
+
+    def _begin(self) -> None:
+        """Write the record of a run that has started, keeping what an earlier attempt recorded of its plan."""
+        run, earlier = self.job.run, self.folder.read()
+        if earlier is not None and earlier.get("key") != run.key:
+            raise StoreError(f"{self.folder.path} holds another run. Move it away, or use --results.")
+        (self.folder.path / "error.txt").unlink(missing_ok=True)
+        torch.set_num_threads(self.job.threads)
+        self.record = {
+            "format": FORMAT,
+            "key": run.key,
+            "configuration": run.configuration,
+            "benchmark": run.benchmark,
+            "dataset": dict(run.dataset),
+            "model": dict(run.model),
+            "seed": run.seed,
+            "protocol": dict(run.protocol),
+            "status": "running",
+            "iteration": 0,
+            "iterations": 0 if run.model["anchor"] else run.protocol["iterations"],
+            "error": None,
+            "ledger": {},
+            "metrics": self._metric_facts(),
+            **self._history(earlier or {}),
+        }
+        plan = self._plan()
+        if plan not in self.record["plans"][-1:]:
+            self.record["plans"].append(plan)  # a second entry says that the run went on under another plan
+        self.folder.write(self.record)
+
+    def _history(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
+        """Where the run started, where else it went on, and under which plans."""
+        now = provenance(self.job.device)
+        first = earlier.get("provenance", now)
+        resumed = [*earlier.get("resumed", []), now] if earlier else []
+        return {"provenance": first, "resumed": resumed, "plans": [*earlier.get("plans", [])]}
+
+    def _train(self) -> str:
+        self.trainer = make_trainer(self.job.run, self.registry, self.job.device)
+        self.record["model"] |= {
+            "generators": self.trainer.model.generators,
+            "sharing": self.trainer.model.sharing,
+        }
+        self._resume(self.trainer)
+        last = self.record["iterations"] if self.trainer.trains else 0
+        self.record["iterations"] = last
+        while True:
+            if self.job.schedule.due(self.trainer.iteration, last):
+                self._evaluate(self.trainer, last)
+            if self.trainer.iteration >= last:
+                return "finished"
+            if not self._train_until_due(self.trainer, last):
+                self._checkpoint(self.trainer)
+                return "interrupted"
+
+    def _train_until_due(self, trainer: Trainer, last: int) -> bool:
+        """Iterate up to the next evaluation; False where asked to stop before it."""
+        started = said = time.perf_counter()
+        first = trainer.iteration
+        schedule = self.job.schedule
+        special = schedule.expensive_at(last)
+        going = True
+        while going:
+            if self.stop():
+                break
+            trainer.iterate()
+            t = trainer.iteration
+            going = not (t % schedule.every == 0 or t in special)
+            now = time.perf_counter()
+            if now - said > REPORT_SECONDS:
+                self._say(t, last, (t - first) / (now - started))
+                said = now
+        _synchronize(trainer)
+        self.progress.train_seconds += time.perf_counter() - started
+        return not going
+
+    def _evaluate(self, trainer: Trainer, last: int) -> None:
+        """Score what is not scored yet at this iteration, then write everything, the checkpoint last."""
+        started = time.perf_counter()
+        t, schedule = trainer.iteration, self.job.schedule
+        full = t in schedule.expensive_at(last)
+        metrics = [metric for metric in self._metrics() if (full or not metric.expensive) and not self._has(metric, t)]
+        if metrics or t not in self.progress.snapshots:
+            drawn, scores, errors = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
+            self._keep(drawn, t, full)
+            self.progress.metric_errors |= errors
+            self.progress.curve += curve_rows(t, scores)
+            if scores:
+                self.progress.curve += [_loss_row(t, *item) for item in trainer.losses.items()]
+        self.progress.evaluation_seconds += time.perf_counter() - started
+        self.folder.write_curve(self.progress.curve)
+        self.folder.write_samples(self.progress.snapshots)
+        self._checkpoint(trainer)
+        self.report({"event": "evaluated", "iteration": t, "iterations": last, "scores": self._latest(t)})
+
+    def _keep(self, drawn: Drawn, t: int, full: bool) -> None:
+        if full and t not in self.progress.snapshots:
+            index = np.full(len(drawn.x), -1) if drawn.generator is None else drawn.generator
+            self.progress.snapshots[t] = (drawn.x[:SNAPSHOT], index[:SNAPSHOT])
+
+    def _has(self, metric: Metric, t: int) -> bool:
+        """Whether this iteration has a score of this version of a metric from as many samples."""
+        wanted = (str(t), metric.name, str(self.job.schedule.samples), str(metric.version))
+        return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in self.progress.curve)
+
+    def _latest(self, t: int) -> dict[str, float]:
+        rows = (row for row in self.progress.curve if row["iteration"] == str(t) and not row["generator"])
+        return {row["metric"]: float(row["value"]) for row in rows}
+
+    def _resume(self, trainer: Trainer) -> None:
+        """Take over what the folder holds, up to its newest usable checkpoint."""
+        state = self.folder.load_checkpoint(self.job.run.key)
+        if state is None:
+            return
+        trainer.load_state_dict(state["trainer"])
+        self.progress.train_seconds = float(state["train_seconds"])
+        self.progress.peak_memory_mb = float(state["peak_memory_mb"])
+        self.progress.evaluation_seconds = float(state["evaluation_seconds"])
+        reached = trainer.iteration
+        self.progress.curve = [row for row in self.folder.read_curve() if int(row["iteration"]) <= reached]
+        self.progress.snapshots = {t: s for t, s in self.folder.read_samples().items() if t <= reached}
+
+    def _checkpoint(self, trainer: Trainer) -> None:
+        self.folder.save_checkpoint(
+            {
+                "key": self.job.run.key,
+                "trainer": trainer.state_dict(),
+                "train_seconds": self.progress.train_seconds,
+                "evaluation_seconds": self.progress.evaluation_seconds,
+                "peak_memory_mb": self._peak_memory(),
+            }
+        )
+        self.record["iteration"] = trainer.iteration
+        self.record["ledger"] = self._ledger(trainer)
+        self.folder.write(self.record)
+
+    def _end(self, status: str, error: BaseException | None) -> None:
+        self.record["status"] = status
+        if self.trainer is not None:
+            self.record["iteration"] = self.trainer.iteration
+            self.record["ledger"] = self._ledger(self.trainer)
+        if error is not None:
+            self.record["error"] = {"type": type(error).__name__, "message": str(error)}
+        self.record["metric_errors"] = self.progress.metric_errors
+        self.folder.write(self.record)
+
+    def _ledger(self, trainer: Trainer) -> dict[str, Any]:
+        sizes = {
+            name: sum(p.numel() for p in trainer.model.get_submodule(name).parameters())
+            for name in trainer.model.players
+        }
+        return {
+            "parameters": sizes,
+            "updates": dict(trainer.counts.updates),
+            "real_samples": trainer.counts.real_samples,
+            "fake_samples": trainer.counts.fake_samples,
+            "train_seconds": round(self.progress.train_seconds, 3),
+            "evaluation_seconds": round(self.progress.evaluation_seconds, 3),
+            "peak_memory_mb": self._peak_memory(),
+            "device": self._device_name(),
+            "plan": self.record["plans"][-1],
+        }
+
+    def _peak_memory(self) -> float:
+        """Highest resident memory of this run so far, over all its processes; on a GPU the device's."""
+        now = _resident_mb() if self.job.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
+        return round(max(self.progress.peak_memory_mb, now), 1)
+
+    def _plan(self) -> dict[str, Any]:
+        """What must be equal for two executions of a run to agree to the last bit."""
+        return {
+            "device": self._device_name(),
+            "threads": self.job.threads,
+            "stack": 1,
+            "compiled": False,
+            "graph": False,
+            "precision": "float32",
+            "torch": torch.__version__,
+        }
+
+    def _device_name(self) -> str:
+        return torch.cuda.get_device_name() if self.job.device == "cuda" else "cpu"
+
+    def _metrics(self) -> Sequence[Metric]:
+        return [self.registry.get("metrics", name)() for name in self.job.schedule.metrics]
+
+    def _metric_facts(self) -> dict[str, Any]:
+        keys = ("direction", "unit", "version", "per_generator")
+        return {
+            metric.name: {key: getattr(metric, key) for key in keys} | {"samples": self.job.schedule.samples}
+            for metric in self._metrics()
+        }
+
+    def _say(self, t: int, last: int, rate: float) -> None:
+        self.report({"event": "progress", "iteration": t, "iterations": last, "rate": rate})
+
+
+def _loss_row(t: int, player: str, loss: torch.Tensor) -> dict[str, str]:
+    row = {"iteration": str(t), "generator": "", "metric": f"loss_{player}", "value": repr(float(loss))}
+    return row | {"n": "", "version": ""}
+
+
+def _synchronize(trainer: Trainer) -> None:
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _resident_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,277 @@
+"""The figure of a benchmark, after Figure 2 of the MGAN paper (Hoang et al., ICLR 2018).
+
+Above, samples over iterations; below, metrics over iterations with their spread over seeds. It is drawn from
+the run folders; from a results.csv alone only the metrics can be.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench import curves, palette, samplegrid
+from gan_bench.errors import StoreError, UsageError, allowed
+from gan_bench.files import write_atomically
+from gan_bench.results import ANCHORS, StoredResults, read_results
+from gan_bench.tables import known_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".pdf", ".svg")
+_DPI = 200
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib brings along
+    "font.size": 7.0,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "svg.hashsalt": "gan-bench",
+    "axes.unicode_minus": False,
+}
+
+# Inches. The width is a full page's in most journals.
+_WIDTH, _LABELS, _GAP, _HEAD, _KEY = 7.2, 1.08, 0.05, 0.2, 0.26
+_CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.42, 1.16, 0.3, 0.34
+_CAPTION_LINE = 0.115
+
+
+def plot(
+    source: StoredResults | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    metrics: Sequence[str] | None = None,
+) -> list[Path]:
+    """Draw stored results, one figure per dataset, and return the files written.
+
+    Args:
+        source: a results folder or results.csv, or what `read_results` made of it.
+        output: a .png, .pdf or .svg file, or a folder for figure.png and figure.pdf; None for the results
+            folder. Several datasets get their labels in the name.
+        metrics: which curves, in this order; None for symmetric_kl and wasserstein, where they stand.
+
+    Raises StoreError where there is nothing to draw or a file cannot be written, UsageError for an unknown
+    metric or kind of file.
+    """
+    results = source if isinstance(source, StoredResults) else read_results(source)
+    targets = _targets(results, output)
+    datasets = _datasets(results)
+    written = []
+    for dataset in datasets:
+        with _style():
+            drawn = figure(results, dataset, metrics)
+            for target in targets:
+                path = target if len(datasets) == 1 else _named(target, dataset)
+                written.append(write_atomically(path, _encoded(drawn, path.suffix.lower())))
+    return written
+
+
+def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None = None) -> Figure:
+    """One dataset's figure, which belongs to nobody: no pyplot, nothing to close."""
+    from matplotlib.figure import Figure
+
+    grid = samplegrid.sample_grid(results, dataset)
+    labels = _labels(results, dataset)
+    panels = [_panel(results, dataset, name, labels) for name in _metrics(results, metrics)]
+    layout = _Layout.of(grid, len(panels), len(labels), _caption(results, dataset, grid))
+    drawn = Figure(figsize=(_WIDTH, layout.height))
+    if grid is not None:
+        _draw_grid(drawn, layout, grid)
+    for index, panel in enumerate(panels):
+        curves.draw(layout.curve_axes(drawn, index), panel)
+    drawn.text(
+        0.08 / _WIDTH,
+        0.05 / layout.height,
+        layout.caption,
+        fontsize=6,
+        color="0.3",
+        va="bottom",
+        parse_math=False,
+    )
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where everything stands, in inches from the top: every axes is placed, so nothing can overlap."""
+
+    side: float  # of a panel of samples
+    rows: int
+    curve_rows: int
+    curve_height: float
+    key: float
+    caption: str
+
+    @classmethod
+    def of(cls, grid: samplegrid.SampleGrid | None, panels: int, models: int, caption: str) -> _Layout:
+        columns = max(len(grid.iterations), 4) if grid else 1
+        several = grid is not None and any(row.generators > 1 for row in grid.rows)
+        return cls(
+            side=(_WIDTH - _LABELS - 0.08) / columns - _GAP,
+            rows=len(grid.rows) if grid else 0,
+            curve_rows=-(-panels // 2),
+            curve_height=max(1.75, 0.125 * (models + 1)),
+            key=_KEY if several else 0.08,
+            caption=caption,
+        )
+
+    @property
+    def grid_height(self) -> float:
+        return _HEAD + self.rows * (self.side + _GAP) + self.key if self.rows else 0.0
+
+    @property
+    def height(self) -> float:
+        curve = _CURVE_ABOVE + self.curve_height + _CURVE_BELOW
+        caption = 0.1 + _CAPTION_LINE * (self.caption.count("\n") + 1)
+        return self.grid_height + self.curve_rows * curve + caption
+
+    def axes(self, figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+        bottom = self.height - top - height
+        return figure.add_axes((left / _WIDTH, bottom / self.height, width / _WIDTH, height / self.height))
+
+    def sample_axes(self, figure: Figure, row: int, column: int) -> Axes:
+        step = self.side + _GAP
+        return self.axes(figure, _LABELS + column * step, _HEAD + row * step, self.side, self.side)
+
+    def curve_axes(self, figure: Figure, index: int) -> Axes:
+        row, column = divmod(index, 2)
+        step = _CURVE_ABOVE + self.curve_height + _CURVE_BELOW
+        left, width = column * _WIDTH / 2 + _CURVE_LEFT, _WIDTH / 2 - _CURVE_LEFT - _CURVE_RIGHT
+        top = self.grid_height + row * step + _CURVE_ABOVE
+        return self.axes(figure, left, top, width, self.curve_height)
+
+
+def _draw_grid(figure: Figure, layout: _Layout, grid: samplegrid.SampleGrid) -> None:
+    for r, row in enumerate(grid.rows):
+        for c, iteration in enumerate(grid.iterations):
+            ax = layout.sample_axes(figure, r, c)
+            samplegrid.draw_panel(ax, grid, row, iteration)
+            if r == 0:
+                title = f"iteration {curves.short(iteration)}" if c == 0 else curves.short(iteration)
+                ax.set_title(title, fontsize=6.5, pad=2.5)
+            if c == 0:
+                name = "\n".join(textwrap.wrap(row.label, 19)[:4])
+                ax.text(
+                    -0.06,
+                    0.5,
+                    name,
+                    transform=ax.transAxes,
+                    ha="right",
+                    va="center",
+                    fontsize=6.5,
+                    parse_math=False,
+                )
+    if layout.key == _KEY:
+        _draw_key(figure, layout, max(row.generators for row in grid.rows))
+
+
+def _draw_key(figure: Figure, layout: _Layout, generators: int) -> None:
+    """Which colour is which generator, below the samples."""
+    step = min(0.28, (_WIDTH - _LABELS - 0.9) / generators)
+    ax = layout.axes(figure, _LABELS, layout.grid_height - _KEY, _WIDTH - _LABELS - 0.08, 0.18)
+    ax.set(xlim=(0, _WIDTH - _LABELS - 0.08), ylim=(0, 1))
+    ax.axis("off")
+    ax.text(0, 0.5, "generator", fontsize=6, va="center")
+    for k, colour in enumerate(palette.generator_colours(generators)):
+        ax.plot(0.62 + k * step, 0.5, "o", color=colour, markersize=3.5)
+        if step >= 0.2 or k in (0, generators - 1):
+            ax.text(0.67 + k * step, 0.47, str(k), fontsize=6, va="center")
+
+
+def _labels(results: StoredResults, dataset: str) -> list[str]:
+    """The models of a dataset, without anchors, in the order of the benchmark."""
+    if results.benchmark is not None:
+        return [entry.label for entry in results.benchmark.models if not entry.anchor]
+    frame = results.frame
+    rows = frame[(frame["dataset"] == dataset) & ~frame["model"].isin(ANCHORS)]
+    return [str(label) for label in rows["label"].unique()]
+
+
+def _panel(results: StoredResults, dataset: str, name: str, labels: Sequence[str]) -> curves.Panel:
+    return curves.panel(results, dataset, name, known_metrics(results)[name], labels)
+
+
+def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]:
+    """The metrics asked for, or symmetric_kl and a Wasserstein distance, or the benchmark's first two."""
+    known = known_metrics(results)
+    for name in metrics or ():
+        if name not in known:
+            raise UsageError(f"{results.source}: no metric {name!r} here; {allowed(name, known)}")
+    if metrics:
+        return list(dict.fromkeys(metrics))
+    distance = "wasserstein" if "wasserstein" in known else "sliced_wasserstein"
+    return [name for name in ("symmetric_kl", distance) if name in known] or list(known)[:2]
+
+
+def _datasets(results: StoredResults) -> list[str]:
+    """The datasets with anything to draw. Raises StoreError where there is none."""
+    measured = results.frame.loc[~results.frame["model"].isin(ANCHORS)]
+    found = [str(label) for label in measured["dataset"].unique()]
+    if not found:
+        raise StoreError(f"{results.source}: no run to draw yet. `gan-bench run` makes them.")
+    return found
+
+
+def _caption(results: StoredResults, dataset: str, grid: samplegrid.SampleGrid | None) -> str:
+    """What the marks mean, in words that a paper can keep."""
+    frame = results.frame[results.frame["dataset"] == dataset]
+    seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
+    lines = [
+        f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest. Thin lines ending in ×: "
+        "runs that did not finish."
+        if (frame["status"] != "finished").any()
+        else f"Lines: median over {seeds} seeds; bands: lowest to highest."
+    ]
+    if grid is not None:
+        shown = sorted({row.run.seed for row in grid.rows if row.snapshots is not None})
+        which = f"seed{'s' if len(shown) > 1 else ''} {', '.join(map(str, shown))}"
+        grey = "; grey: held-out real data" if grid.real is not None else ""
+        lines.insert(0, f"Points: samples of {which}, coloured by generator{grey}.")
+    return "\n".join([f"{_name(results)}, {dataset}. {lines[0]}", *lines[1:]])
+
+
+def _name(results: StoredResults) -> str:
+    return results.benchmark.name if results.benchmark else str(results.frame["benchmark"].iloc[0])
+
+
+def _targets(results: StoredResults, output: str | os.PathLike[str] | None) -> list[Path]:
+    """The files to write, before datasets are put into their names."""
+    home = results.source if results.source.is_dir() else results.source.parent
+    path = home if output is None else Path(output)
+    if not path.is_dir() and path.suffix.lower() in FORMATS:
+        return [path]
+    if not path.is_dir() and path.suffix:
+        raise UsageError(f"{path}: a figure is written as {', '.join(FORMATS)}, or into a folder.")
+    return [path / "figure.png", path / "figure.pdf"]
+
+
+def _named(path: Path, dataset: str) -> Path:
+    return path.with_name(f"{path.stem}-{re.sub(r'[^A-Za-z0-9._-]+', '_', dataset)}{path.suffix}")
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our settings of matplotlib while a figure is made, and the reader's own ones afterwards."""
+    import matplotlib
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        # A label may hold any character; one that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _encoded(figure: Figure, suffix: str) -> bytes:
+    """The file's bytes, the same for the same figure: no dates, no versions."""
+    metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[suffix]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix[1:], dpi=_DPI, metadata=metadata)
+    return buffer.getvalue()

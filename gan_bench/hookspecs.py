@@ -1,0 +1,38 @@
+"""The hooks of gan-bench: what a plugin may provide. A plugin implements those it needs with `@hookimpl`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from gan_bench.dataset import Dataset
+    from gan_bench.metric import Metric
+    from gan_bench.model import Model
+    from gan_bench.network import Network
+
+PROJECT = "gan_bench"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def gan_bench_models() -> Iterable[type[Model]]:  # type: ignore[empty-body]
+    """Return the models this plugin brings."""
+
+
+@hookspec
+def gan_bench_networks() -> Iterable[type[Network]]:  # type: ignore[empty-body]
+    """Return the networks this plugin brings."""
+
+
+@hookspec
+def gan_bench_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
+    """Return the datasets this plugin brings."""
+
+
+@hookspec
+def gan_bench_metrics() -> Iterable[type[Metric]]:  # type: ignore[empty-body]
+    """Return the metrics this plugin brings."""

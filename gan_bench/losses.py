@@ -1,0 +1,20 @@
+"""The pieces that adversarial losses are made of, from logits, finite wherever the logits are.
+
+``sp(a) = log(1 + exp(a))``; a discriminator's probability is ``sigmoid(a)``. Every function is a mean over its own
+batch, so that the real and the generated half of a loss weigh 1 each whatever their sizes.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def says_real(logits: Tensor) -> Tensor:
+    """-log sigmoid(a) = sp(-a), averaged: low where the discriminator takes the samples for real."""
+    return F.softplus(-logits).mean()
+
+
+def says_fake(logits: Tensor) -> Tensor:
+    """-log(1 - sigmoid(a)) = sp(a), averaged: low where the discriminator takes the samples for generated."""
+    return F.softplus(logits).mean()

@@ -1,0 +1,82 @@
+"""The contract of a metric: a number, its direction, its unit, and what it was computed from.
+
+Nothing here imports torch, so that scores and tables can be read on a machine without it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gan_bench.dataset import Dataset
+
+Direction = Literal["lower", "higher", "none"]
+T = TypeVar("T")
+
+
+class Samples:
+    """Samples of one model at one iteration, with what several metrics compute from them kept once.
+
+    Attributes:
+        x: (n, *shape) float64, finite.
+        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None where
+            there is no such index (real data, a file without one).
+        generators: K, the number of generators (1 where there is no index).
+        dataset: what the samples are compared with.
+        seed: an integer for metrics that draw at random themselves; the same seed gives the same value.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[np.floating[Any]],
+        dataset: Dataset,
+        *,
+        generator: NDArray[np.integer[Any]] | None = None,
+        generators: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.x = np.asarray(x, dtype=np.float64)
+        self.generator = None if generator is None else np.asarray(generator, dtype=np.int64)
+        self.generators = generators
+        self.dataset = dataset
+        self.seed = seed
+        self._kept: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return ``compute()``, computed at most once for these samples (a histogram, an assignment)."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        value: T = self._kept[name]
+        return value
+
+
+class Metric(ABC):
+    """One score. Subclasses are stateless; the docstring's first line is what `gan-bench list` shows."""
+
+    name: ClassVar[str]  # snake_case
+    direction: ClassVar[Direction]
+    unit: ClassVar[str]  # "nats", "data units", "modes", "share"
+    version: ClassVar[int] = 1  # raised when the definition changes: old values are then not shown as new
+    per_generator: ClassVar[bool] = False  # compute() returns one value a generator
+    expensive: ClassVar[bool] = False  # computed at the end and a few points only
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Why this metric means nothing for `dataset`, or None where it is valid."""
+        return None
+
+    @abstractmethod
+    def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:
+        """The score: a float, or (K,) floats where `per_generator` (NaN where a generator has none)."""
+
+    def combine(self, values: NDArray[np.floating[Any]]) -> float:
+        """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
+        finite = values[np.isfinite(values)]
+        return float(finite.mean()) if len(finite) else float("nan")

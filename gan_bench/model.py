@@ -1,0 +1,189 @@
+"""The contract of a model: the rules of a game between players that own disjoint parameters.
+
+A model says which players there are and what networks they hold (`build`), in which order they take turns
+(`turns`), and what each minimises (a method ``<player>_loss``). The harness owns everything else: data, latents,
+noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name what it needs of
+
+- ``real``: a `gan_bench.dataset.Real`;
+- ``fake``: a `Fake`, attached to the generators' graph in the turn of a player that generates, else detached;
+- ``noise``: the tensors that `noise` declares;
+- ``state``: the named tensors that `initial_state` declares;
+
+and returns a scalar, or a scalar and a dict of scalars to log (and to hand to `after_turn`). It must be a pure
+function of these and of the networks: no ``.item()``, no printing, no branch on a value, no random stream of its
+own, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.dataset import Real
+from gan_bench.parameters import NoParams
+
+if TYPE_CHECKING:
+    from gan_bench.dataset import Dataset
+    from gan_bench.network import Networks
+
+__all__ = ["Fake", "Latents", "Model", "Noise", "Preset", "Real", "Turn"]
+
+
+@dataclass(frozen=True)
+class Fake:
+    """One draw of generated samples, the same number from each generator, generator by generator.
+
+    x: (N, *shape); z: (N, latent size); generator: (N,) int64, the index of the generator of each sample.
+    """
+
+    x: Tensor
+    z: Tensor
+    generator: Tensor
+    generators: int
+
+    def detach(self) -> Fake:
+        """The same samples, cut off from the generators' graph."""
+        return Fake(self.x.detach(), self.z, self.generator, self.generators)
+
+    def by_generator(self, values: Tensor) -> Tensor:
+        """View (N, …) values as (K, N/K, …)."""
+        return values.view(self.generators, -1, *values.shape[1:])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step of an iteration: who moves, and on which draws.
+
+    Attributes:
+        players: who moves; several move simultaneously, all gradients taken at the same point.
+        real: number of the draw of real data; turns with the same number see the same samples.
+        latents: number of the draw of latents, likewise where the protocol says `latents = "shared"`; where it
+            says "fresh" every turn gets a draw of its own.
+    """
+
+    players: tuple[str, ...]
+    real: int = 0
+    latents: int = 0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers that a loss asks for, drawn anew in each turn: N(0, 1) or U(0, 1) of a shape."""
+
+    shape: tuple[int, ...]
+    distribution: Literal["normal", "uniform"] = "normal"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Published settings of a model: its parameters, and what it changes in the protocol (each a footnote)."""
+
+    doc: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
+
+    distribution: str
+    size: int
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """(n, size) float32, on the generator's device."""
+        z = torch.empty(n, self.size, device=rng.device)
+        return z.normal_(generator=rng) if self.distribution == "normal" else z.uniform_(-1, 1, generator=rng)
+
+
+class Model(nn.Module):
+    """Base of every model. A subclass is complete with `name`, `build` and a loss for each player."""
+
+    name: ClassVar[str]
+    players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    Params: ClassVar[type[Any]] = NoParams
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__()
+        self.params = self.Params() if params is None else params
+
+    # --- what a subclass states -------------------------------------------------------------------------
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """Ask `networks` for what each player holds, by player. Each becomes the attribute of that name."""
+        raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    @property
+    def generators(self) -> int:
+        """K, the number of generators."""
+        return int(getattr(self.params, "generators", 1))
+
+    @property
+    def shared_noise(self) -> bool:
+        """Whether all generators see the same latents in a draw."""
+        return False
+
+    @property
+    def sharing(self) -> str:
+        """What is shared between generators or heads, in a phrase for the table; empty where nothing can be."""
+        return ""
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Why this model cannot be trained on `dataset`, or None."""
+        return None
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        """The turns of one iteration (from 0), a pure function of its number; the last moves the generators."""
+        return tuple(Turn((player,)) for player in self.players)
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Samples (K, b, *shape) of all generators from latents (K, b, latent size)."""
+        samples: Tensor = self.generator(z)
+        return samples
+
+    def weights(self) -> Tensor:
+        """(K,) weights of the generators in the mixture, summing to 1."""
+        return torch.full((self.generators,), 1 / self.generators)
+
+    def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
+        """The random numbers that losses ask for, by name; `batch` real and `fakes` generated samples a draw."""
+        return {}
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """Named tensors that are no parameters but change with training (BEGAN's k); saved and restored."""
+        return {}
+
+    def after_turn(
+        self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """The state after a turn, from the values its losses returned; tensors only, no branch on a value."""
+        return state
+
+    def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
+        """Change a player's parameters in place after its step (WGAN's clipping), without gradient."""
+
+    # --- what the harness and a user call ----------------------------------------------------------------
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draw ``counts[k]`` samples from generator k, in this order.
+
+        Returns:
+            x (n, *shape) and the generator's index (n,) int64, or None where samples have none.
+        """
+        most = max(counts)
+        z = latents.draw(len(counts) * most, rng).view(len(counts), most, latents.size)
+        x = self.generate(z)
+        index = torch.arange(len(counts), device=x.device)
+        kept = [x[k, :count] for k, count in enumerate(counts)]
+        return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))
+
+    def forward(self, loss: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a loss by name; so that `torch.func.functional_call` can put other parameters in."""
+        return getattr(self, loss)(**arguments)

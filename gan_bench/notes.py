@@ -1,0 +1,175 @@
+"""What stands below a comparison table: how the numbers came about, and everything that is not in them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gan_bench.results import FINISHED, StoredResults
+
+if TYPE_CHECKING:
+    from gan_bench.tables import At, Table
+
+_MOST = 12
+"""How many runs that did not finish are told one by one."""
+
+
+def notes(results: StoredResults, table: Table, at: At) -> tuple[str, ...]:
+    """What the numbers of `table` are: protocol, evaluation, sharing, cost; then how its runs ended."""
+    found = [_protocol(results), _evaluation(results, at), *_shared(table), _devices(results)]
+    found += [
+        *_gaps(table, at),
+        *_not_finite(table),
+        *_sample_sizes(results, table),
+        *_endings(results, table),
+    ]
+    return tuple(text for text in found if text)
+
+
+def warnings(results: StoredResults) -> tuple[str, ...]:
+    """What stands in the folder and is not shown."""
+    found = []
+    if results.others:
+        runs = "1 stored run" if results.others == 1 else f"{results.others:,} stored runs"
+        found.append(f"{runs} of other settings {'is' if results.others == 1 else 'are'} not shown.")
+    for metric, count in (results.outdated or {}).items():
+        found.append(f"{metric}: {count} run(s) hold it in another version only, which is not shown.")
+    return (*found, *(f"ignored: {ignored}" for ignored in results.ignored))
+
+
+def _protocol(results: StoredResults) -> str:
+    if results.benchmark is None:
+        return (
+            "No benchmark.json beside this results.csv: settings, departures and seeds that never ran are "
+            "unknown; directions and units are those of the installed metrics."
+        )
+    return f"Protocol: {describe_protocol(results.benchmark.protocol)}."
+
+
+def describe_protocol(protocol: Mapping[str, Any]) -> str:
+    """The settings that every model shares, in one line."""
+    each = protocol.get("fakes_per_generator")
+    total = f"{_plain(protocol.get('fakes'))} generated samples a draw"
+    fakes = f"{each:,} generated samples of each generator a draw" if each else total
+    parts = [
+        f"{_plain(protocol.get('iterations'))} iterations",
+        f"{_plain(protocol.get('batch'))} real and {fakes}",
+        f"{protocol.get('latents')} latents, {protocol.get('latent')} of size {protocol.get('latent_size')}",
+        f"network {protocol.get('network')}",
+        f"{_plain(protocol.get('optimizer'))}, learning rate {_plain(protocol.get('learning_rate'))}"
+        f", betas {_plain(protocol.get('betas'))}",
+        f"{protocol.get('init')} initialisation ({protocol.get('init_scale')})",
+    ]
+    parts += [f"moving average {protocol['ema']}"] if protocol.get("ema") else []
+    parts += [f"{protocol['decay']} decay"] if protocol.get("decay") not in (None, "none") else []
+    return "; ".join(parts)
+
+
+def _plain(value: Any) -> str:  # noqa: ANN401 - whatever stands in a protocol
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_plain, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "unknown" if value is None else str(value)
+
+
+def _evaluation(results: StoredResults, at: At) -> str:
+    benchmark = results.benchmark
+    seeds = len(benchmark.seeds) if benchmark else results.frame["seed"].nunique()
+    samples = f"{_plain(benchmark.evaluation.get('samples'))} samples; " if benchmark else ""
+    when = {
+        "last": "at the final iteration",
+        "best": "at the iteration of each run's lowest symmetric_kl (hindsight: not the headline)",
+    }[at]
+    spread = f"mean ± half-width of the 95 % t-interval over {seeds} training seeds"
+    return f"Evaluation: {samples}{spread if seeds > 1 else 'one training seed, so no interval'}, {when}."
+
+
+def _shared(table: Table) -> Iterator[str]:
+    labels: dict[str, list[str]] = defaultdict(list)
+    for row in table.rows:
+        if row.shared and row.label not in labels[row.shared]:
+            labels[row.shared].append(row.label)
+    if labels:
+        texts = (f"{', '.join(names)}: {shared}" for shared, names in labels.items())
+        yield f"Shared between generators: {'; '.join(texts)}."
+
+
+def _devices(results: StoredResults) -> str:
+    found = sorted(
+        {str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger}
+    )
+    where = f" ({', '.join(found)})" if found else ""
+    unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
+    return f"Seconds: mean training time of a run, without evaluation{where}{unequal}."
+
+
+def _gaps(table: Table, at: At) -> Iterator[str]:
+    """Finished runs without a value: an expensive metric stands at a few iterations only."""
+    when = "best" if at == "best" else "final"
+    for column in table.columns:
+        found = ((row, row.cells[column.name]) for row in table.rows)
+        short = [row.label for row, cell in found if row.finished > (cell.n if cell else 0)]
+        if short:
+            models = ", ".join(dict.fromkeys(short))
+            yield f"{column.name} does not stand at the {when} iteration of every finished run: {models}."
+
+
+def _not_finite(table: Table) -> Iterator[str]:
+    cells = [cell for row in table.rows for cell in row.cells.values() if cell is not None]
+    if not all(math.isfinite(cell.mean) for cell in cells):
+        yield "nan, inf: a finished run has a value that is not finite."
+
+
+def _sample_sizes(results: StoredResults, table: Table) -> Iterator[str]:
+    """Say so where the values of one column come from different numbers of samples."""
+    names = [column.name for column in table.columns]
+    frame = results.frame
+    frame = frame[frame["metric"].isin(names) & frame["generator"].isna() & (frame["status"] == "finished")]
+    for name in names:
+        sizes = sorted(frame.loc[frame["metric"] == name, "n"].dropna().unique())
+        if len(sizes) > 1:
+            yield f"{name}: measured with different numbers of samples ({', '.join(map(_plain, sizes))})."
+
+
+def _endings(results: StoredResults, table: Table) -> Iterator[str]:
+    """How many runs ended in which way, and each of those that did not finish."""
+    runs = results.frame[results.frame["metric"] == FINISHED]
+    missing = sum(row.planned for row in table.rows) - len(runs)
+    counts = {**Counter(runs["status"].tolist()), "not started": missing}
+    yield "Runs: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n) + "."
+    unfinished = list(_unfinished(results, runs[runs["status"] != FINISHED]))
+    yield from unfinished[:_MOST]
+    if len(unfinished) > _MOST:
+        yield f"… and {len(unfinished) - _MOST} more runs that did not finish."
+
+
+def _unfinished(results: StoredResults, runs: pd.DataFrame) -> Iterable[str]:
+    errors = {placed.run.key: placed.run for placed in results.runs}
+    several = results.frame["dataset"].nunique() > 1
+    verbs = {
+        "failed": "failed",
+        "diverged": "diverged",
+        "running": "is running",
+        "interrupted": "was interrupted",
+    }
+    for row in runs.itertuples(index=False):
+        run = errors.get(str(row.key))
+        where = f" ({row.dataset})" if several else ""
+        of = f" of {run.iterations:,}" if run else ""
+        why = _why(run.error if run else None)
+        verb = verbs.get(str(row.status), str(row.status))
+        yield f"{row.label}{where} seed {row.seed} {verb} at iteration {row.iteration:,}{of}{why}"
+
+
+def _why(error: Mapping[str, str] | None) -> str:
+    if not error:
+        return "."
+    text = " ".join(f"{error.get('type', 'Error')}: {error.get('message', '')}".split())
+    return f": {text if len(text) <= 200 else text[:199] + '…'}"

@@ -1,0 +1,109 @@
+"""From a benchmark to its runs: one for each dataset, model and seed, each with the key that identifies it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gan_bench.config import Benchmark, DatasetEntry, ModelEntry
+from gan_bench.plugins import Registry
+from gan_bench.protocol import Protocol
+from gan_bench.provenance import code_hash
+
+TRAINING_VERSION = 1
+"""Raised by hand whenever the core trains differently: runs of another version are then other runs."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, fully resolved, as plain values.
+
+    Attributes:
+        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
+            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
+        configuration: the same without the seed.
+    """
+
+    benchmark: str
+    label: str
+    dataset: Mapping[str, Any]
+    model: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    seed: int
+    configuration: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        return f"{self.dataset['plugin']}-{self.model['plugin']}-s{self.seed}-{self.key[:12]}"
+
+
+def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
+    """Every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
+    runs: dict[str, Run] = {}
+    for seed in benchmark.seeds:
+        for dataset, model in _pairs(benchmark):
+            run = _run(benchmark, dataset, model, seed, registry)
+            runs.setdefault(run.key, run)
+    return list(runs.values())
+
+
+def configuration(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
+    """Hash of what is trained, without the seed."""
+    return _digest(
+        {
+            "version": TRAINING_VERSION,
+            "dataset": {"plugin": dataset.plugin, "params": dict(dataset.params)},
+            "model": {"plugin": model.plugin, "params": dict(model.params)},
+            "protocol": protocol_values(model.protocol),
+            "code": _code(dataset, model, registry),
+        }
+    )
+
+
+def protocol_values(protocol: Protocol) -> dict[str, Any]:
+    """A protocol as plain values."""
+    return {f.name: _plain(getattr(protocol, f.name)) for f in dataclasses.fields(protocol)}
+
+
+def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
+    for dataset in benchmark.datasets:
+        for model in benchmark.models:
+            yield dataset, model
+
+
+def _run(benchmark: Benchmark, dataset: DatasetEntry, model: ModelEntry, seed: int, registry: Registry) -> Run:
+    of_all_seeds = configuration(dataset, model, registry)
+    return Run(
+        benchmark=benchmark.name,
+        label=model.label,
+        dataset={"plugin": dataset.plugin, "label": dataset.label, "params": _plain(dataset.params)},
+        model={"plugin": model.plugin, "params": _plain(model.params), "anchor": model.anchor},
+        protocol=protocol_values(model.protocol),
+        seed=seed,
+        configuration=of_all_seeds,
+        key=_digest({"configuration": of_all_seeds, "seed": seed}),
+    )
+
+
+def _code(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
+    return code_hash(
+        registry.get("datasets", dataset.plugin),
+        registry.get("models", model.plugin),
+        registry.get("networks", model.protocol.network),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

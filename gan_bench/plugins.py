@@ -1,0 +1,241 @@
+"""Finding plugins, and keeping a broken one from hurting anybody else.
+
+Two doors lead in, and both are equal: an installed package with an entry point in the group ``gan_bench``, and
+a ``*.py`` file directly in a folder ``plugins/`` beside the benchmark or in the working folder. Every module is
+loaded and every hook is called behind a guard of its own; what fails is kept as a `Broken` and shown by
+``gan-bench list`` and by whoever asks for the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from gan_bench import hookspecs
+from gan_bench.errors import PluginError, allowed
+
+KINDS = ("models", "networks", "datasets", "metrics")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin came from, as `list` shows it and a run's provenance keeps it."""
+
+    name: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin, or one part of it, that could not be loaded."""
+
+    name: str
+    origin: Origin
+    error: str  # one line
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """What a hook returns in place of a class whose module failed to import, so that the rest still loads."""
+
+    name: str
+    error: BaseException
+
+
+@dataclass
+class Registry:
+    """Everything the loaded plugins provide, by kind and name."""
+
+    origins: list[Origin] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    _classes: dict[str, dict[str, type[Any]]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    _origin_of: dict[tuple[str, str], Origin] = field(default_factory=dict)
+
+    def all(self, kind: str) -> dict[str, type[Any]]:
+        """Every class of one kind, by name, sorted."""
+        return dict(sorted(self._classes[kind].items()))
+
+    def get(self, kind: str, name: str) -> type[Any]:
+        """The class called `name`; raises PluginError with the closest name, or with why it is broken."""
+        found = self._classes[kind].get(name)
+        if found is not None:
+            return found
+        for broken in self.broken:
+            if broken.name == name:
+                raise PluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
+        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}")
+
+    def origin(self, kind: str, name: str) -> Origin:
+        """Where a registered class came from."""
+        return self._origin_of[kind, name]
+
+    def add(self, kind: str, item: Any, origin: Origin) -> None:
+        """Register one class that a hook returned; what is wrong with it becomes a `Broken`."""
+        if isinstance(item, Unloaded):
+            self.broken.append(_broken(item.name, origin, item.error))
+            return
+        complaint = _complaint(kind, item)
+        if complaint:
+            name = str(getattr(item, "name", item))[:80]
+            self.broken.append(Broken(name, origin, complaint))
+            return
+        taken = self._origin_of.get((kind, item.name))
+        if taken is not None:
+            self.broken.append(
+                Broken(item.name, origin, f"{kind[:-1]} {item.name!r} exists already, from {taken} ({taken.path})")
+            )
+            return
+        self._classes[kind][item.name] = item
+        self._origin_of[kind, item.name] = origin
+
+
+def _complaint(kind: str, item: Any) -> str | None:
+    """What is wrong with something a hook returned, or None."""
+    if not isinstance(item, type):
+        return f"gan_bench_{kind} returned {type(item).__name__}, not a class"
+    base = _contract(kind)
+    if not issubclass(item, base):
+        return f"gan_bench_{kind} returned {item.__name__}, which is no subclass of {base.__name__}"
+    name = getattr(item, "name", None)
+    if not isinstance(name, str) or not name or not name.replace("-", "").replace("_", "").isalnum():
+        return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
+    return None
+
+
+def _contract(kind: str) -> type[Any]:
+    """The base class of one kind, imported late: two of the four need torch."""
+    if kind == "models":
+        from gan_bench.model import Model
+
+        return Model
+    if kind == "networks":
+        from gan_bench.network import Network
+
+        return Network
+    if kind == "datasets":
+        from gan_bench.dataset import Dataset
+
+        return Dataset
+    from gan_bench.metric import Metric
+
+    return Metric
+
+
+def load_plugins(folders: Iterable[Path] = (), *, kinds: Sequence[str] = KINDS) -> Registry:
+    """Load the installed plugins, then the files of `folders`, and ask them for what they provide.
+
+    Args:
+        folders: folders whose ``*.py`` files are plugins; a missing folder is no error.
+        kinds: the kinds to ask for; metrics and datasets alone need no torch.
+    """
+    registry = Registry()
+    modules = [*_installed(registry), *_files(registry, folders)]
+    for module, origin in modules:
+        _ask(registry, module, origin, kinds)
+    return registry
+
+
+def plugin_folders(source: str | Path | None = None) -> list[Path]:
+    """The folders whose files are plugins: ``plugins/`` beside the benchmark and in the working folder."""
+    here = [Path.cwd() / "plugins"]
+    if source is not None and Path(source).is_file():
+        here.insert(0, Path(source).resolve().parent / "plugins")
+    return list(dict.fromkeys(folder.resolve() for folder in here))
+
+
+def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
+    found = []
+    for entry in importlib.metadata.entry_points(group=hookspecs.PROJECT):
+        dist = entry.dist
+        origin = Origin(dist.name if dist else entry.name, dist.version if dist else "", entry.value)
+        try:
+            found.append((entry.load(), origin))
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(entry.name, origin, error))
+        registry.origins.append(origin)
+    return found
+
+
+def _files(registry: Registry, folders: Iterable[Path]) -> list[tuple[ModuleType, Origin]]:
+    found = []
+    for path in [p for folder in folders for p in sorted(folder.glob("*.py"))]:
+        origin = Origin(path.name, "", str(path))
+        try:
+            found.append((_import_file(path), origin))
+        except BaseException as error:  # see _installed
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(path.stem, origin, error))
+        registry.origins.append(origin)
+    return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a private name, so that it shadows nothing and nothing shadows it."""
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    name = f"gan_bench_plugin_{digest}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence[str]) -> None:
+    """Call a module's hooks one by one, each behind a guard."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        registry.broken.append(_broken(origin.name, origin, error))
+        return
+    for kind in kinds:
+        hook = getattr(manager.hook, f"gan_bench_{kind}")
+        try:
+            for items in hook():
+                for item in items:
+                    registry.add(kind, item, origin)
+        except BaseException as error:  # see _installed
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(f"{origin.name}:gan_bench_{kind}", origin, error))
+
+
+def _reraise_interrupt(error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+
+
+def _broken(name: str, origin: Origin, error: BaseException) -> Broken:
+    place = _last_frame(error)
+    line = f"{type(error).__name__}: {error}".splitlines()[0] + (f" ({place})" if place else "")
+    return Broken(name, origin, line, "".join(traceback.format_exception(error)))
+
+
+def _last_frame(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -1,0 +1,113 @@
+"""Where a run came from: code, packages, machine and flags, so that a figure can be traced and repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
+
+
+def provenance(device: str) -> dict[str, Any]:
+    """Facts about this process, as plain values."""
+    import torch
+
+    facts: dict[str, Any] = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git": git_state(str(Path(__file__).resolve().parent)),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "matmul_precision": torch.get_float32_matmul_precision(),
+    }
+    if device == "cuda":
+        facts["gpu"] = torch.cuda.get_device_name()
+        facts["cuda"] = torch.version.cuda
+    return facts
+
+
+@cache
+def git_state(folder: str) -> dict[str, Any] | None:
+    """Commit and dirtiness of the checkout that holds `folder`; None where it is none."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(folder: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return f"{line.split(':', 1)[1].strip()}, {os.cpu_count()} cores"
+    except OSError:
+        pass
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def code_hash(*classes: type[Any]) -> str:
+    """Hash of the source of the modules that define these classes, and of what those use of their own package.
+
+    The core is left out: `plan.TRAINING_VERSION` stands for it, so that a change of a message retrains nothing.
+    """
+    modules: dict[str, ModuleType] = {}
+    for cls in classes:
+        for base in cls.__mro__:
+            _collect(sys.modules.get(base.__module__), modules)
+    digest = hashlib.sha256()
+    for name in sorted(modules):
+        digest.update(_source(modules[name]))
+    return digest.hexdigest()
+
+
+def _collect(module: ModuleType | None, found: dict[str, ModuleType]) -> None:
+    """Add a plugin's module and, through its globals, the modules of the same package that it uses."""
+    if module is None or module.__name__ in found or not _is_plugin(module):
+        return
+    found[module.__name__] = module
+    package = module.__name__.split(".")[0]
+    for value in list(vars(module).values()):
+        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
+        if isinstance(name, str) and name.split(".")[0] == package:
+            _collect(sys.modules.get(name), found)
+
+
+def _is_plugin(module: ModuleType) -> bool:
+    top = module.__name__.split(".")[0]
+    return top not in ("gan_bench", "torch", "abc", "typing", "builtins") and hasattr(module, "__file__")
+
+
+def _source(module: ModuleType) -> bytes:
+    file = getattr(module, "__file__", None)
+    return Path(file).read_bytes() if file and Path(file).is_file() else module.__name__.encode()

@@ -1,0 +1,30 @@
+"""Counted randomness: every draw is a pure function of (seed, purpose, iteration, number).
+
+No stream is carried along, so that adding a model or a seed changes nothing for the others, two models see the
+same real data at the same iteration, and resuming needs no state. Equal per kind of device, not across kinds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def seed_of(seed: int, purpose: str, *counters: int) -> int:
+    """A 63-bit integer that depends on all of its arguments."""
+    text = "/".join(map(str, (seed, purpose, *counters)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+
+class Randomness:
+    """The random draws of one run on one device."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.seed = seed
+        self._generator = torch.Generator(device)
+
+    def at(self, purpose: str, *counters: int) -> torch.Generator:
+        """A generator seeded for this draw. It is one object, seeded anew by the next call: draw at once."""
+        self._generator.manual_seed(seed_of(self.seed, purpose, *counters))
+        return self._generator

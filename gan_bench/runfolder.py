@@ -1,0 +1,175 @@
+"""One run's folder, read without trusting it: run.json and curve.csv, or the reason why not."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+STATUSES = ("running", "interrupted", "finished", "failed", "diverged")
+CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
+ANOTHER = "the same run as runs/{}"
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "key": str, "configuration": str, "dataset": dict, "model": dict, "seed": int, "status": str,
+    "iteration": int, "iterations": int, "error": (dict, type(None)), "ledger": dict,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A run folder that is left out, and why."""
+
+    folder: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"runs/{self.folder} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run as its folder tells it.
+
+    `curve` has the columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and
+    version (Int64), in the order of the file; it is empty where the run ended before its first evaluation.
+    `ledger` is empty where it failed before its networks were built.
+    """
+
+    folder: Path
+    key: str
+    configuration: str
+    seed: int
+    status: str
+    iteration: int
+    iterations: int
+    error: Mapping[str, str] | None
+    dataset: Mapping[str, Any]
+    model: Mapping[str, Any]
+    ledger: Mapping[str, Any]
+    curve: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """What a run drew on its way: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index."""
+
+    iterations: NDArray[np.int64]
+    x: NDArray[np.float32]
+    generator: NDArray[np.int16]
+
+
+class Unreadable(Exception):
+    """Why a run folder, or a file in it, cannot be used; caught where it is listed."""
+
+
+def read_runs(results: Path) -> tuple[list[StoredRun], list[Ignored]]:
+    """Every run in `results`/runs, and what there is not a readable run. Hidden names are a writer's own."""
+    runs: list[StoredRun] = []
+    ignored: list[Ignored] = []
+    folder = results / "runs"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        try:
+            runs.append(read_run(path))
+        except Unreadable as error:
+            ignored.append(Ignored(path.name, str(error)))
+    return runs, ignored
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read one run folder. Raises Unreadable."""
+    if not folder.is_dir():
+        raise Unreadable("not a folder")
+    record = _record(folder / "run.json")
+    curve = _curve(folder / "curve.csv")
+    if curve is None and record["status"] == "finished":
+        raise Unreadable("finished, but curve.csv is missing")
+    fields = {name: record[name] for name in _FIELDS}
+    return StoredRun(folder, curve=_empty_curve() if curve is None else curve, **fields)
+
+
+def read_snapshots(run: StoredRun) -> Snapshots | None:
+    """The samples that a run kept, None where it kept none. Raises Unreadable where the file is damaged."""
+    path = run.folder / "samples.npz"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Snapshots(file["iterations"].astype(np.int64), file["x"], file["generator"])
+    except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
+        raise Unreadable(f"samples.npz: {error}") from error
+    if (
+        found.x.ndim < 3
+        or found.generator.shape != found.x.shape[:2]
+        or len(found.x) != len(found.iterations)
+    ):
+        raise Unreadable(f"samples.npz: x {found.x.shape} and generator {found.generator.shape} do not agree")
+    return found
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """run.json, with the fields that reading relies on checked."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Unreadable("run.json is missing") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unreadable(f"run.json: {error}") from error
+    if not isinstance(record, dict) or record.get("format") != 1:
+        found = record.get("format") if isinstance(record, dict) else record
+        raise Unreadable(f"run.json: format {found!r:.40}, where 1 is known")
+    _check_fields(record)
+    return record
+
+
+def _check_fields(record: Mapping[str, Any]) -> None:
+    for name, kind in _FIELDS.items():
+        if name not in record:
+            raise Unreadable(f"run.json: {name!r} is missing")
+        if not isinstance(record[name], kind) or isinstance(record[name], bool):
+            raise Unreadable(f"run.json: {name!r} is {record[name]!r:.40}")
+    if record["status"] not in STATUSES:
+        raise Unreadable(f"run.json: status {record['status']!r:.40}, where {', '.join(STATUSES)} are known")
+
+
+def _curve(path: Path) -> pd.DataFrame | None:
+    """curve.csv, or None where there is none yet."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"curve.csv: {error}") from error
+    # A line that was cut inside its last number would still parse, as another number.
+    if not text.endswith("\n"):
+        raise Unreadable("curve.csv: its last line is cut off")
+    return _parsed(text)
+
+
+def _parsed(text: str) -> pd.DataFrame:
+    try:
+        raw = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
+        if tuple(raw.columns) != CURVE_COLUMNS:
+            raise Unreadable(f"curve.csv: columns {', '.join(map(str, raw.columns))!r:.80}")
+        empty = {name: raw[name].mask(raw[name] == "") for name in ("generator", "n", "version")}
+        numbers = {name: pd.to_numeric(column).astype("Int64") for name, column in empty.items()}
+        iteration = pd.to_numeric(raw["iteration"]).astype("int64")
+        curve = raw.assign(iteration=iteration, value=raw["value"].map(float).astype("float64"), **numbers)
+    except (ValueError, TypeError) as error:  # pandas' parser errors are ValueErrors
+        raise Unreadable(f"curve.csv: {error}") from error
+    if (curve["metric"] == "").any():
+        raise Unreadable("curve.csv: a row without a metric")
+    return curve
+
+
+def _empty_curve() -> pd.DataFrame:
+    return _parsed(",".join(CURVE_COLUMNS) + "\n")

@@ -1,0 +1,196 @@
+"""Running a benchmark: what is missing is carried out, what is done is kept, then the tables are rebuilt."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_bench.config import Benchmark, load_benchmark, models_named, quick
+from gan_bench.config_source import find_benchmark
+from gan_bench.engines.local import LocalEngine
+from gan_bench.errors import UsageError
+from gan_bench.execution import Job, Schedule
+from gan_bench.files import write_atomically
+from gan_bench.observers import Observer
+from gan_bench.plan import Run, configuration, plan, protocol_values
+from gan_bench.plugins import Registry, load_plugins, plugin_folders
+from gan_bench.results import write_results_csv
+from gan_bench.store import FORMAT, RunFolder, locked
+from gan_bench.tables import write_tables
+
+DONE = ("finished", "diverged")  # never run again; everything else is
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command says beside the benchmark."""
+
+    overrides: Sequence[str] = ()
+    models: Sequence[str] = ()
+    seeds: str | int | Sequence[int] | None = None
+    device: str = "auto"
+    results: str | Path = "results"
+    workers: int | None = None
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A benchmark made ready to run on this machine."""
+
+    benchmark: Benchmark
+    registry: Registry
+    plugin_folders: Sequence[Path]
+    folder: Path
+    device: str
+    workers: int
+    jobs: Sequence[Job]  # what is selected, done or not
+    status: Mapping[str, str]  # of each selected run that was started before, by key
+
+    @property
+    def todo(self) -> list[Job]:
+        """The jobs that are not done, or that lack a score the benchmark asks for."""
+        return [job for job in self.jobs if not self._done(job)]
+
+    def _done(self, job: Job) -> bool:
+        status = self.status.get(job.run.key)
+        return status == "diverged" or (status == "finished" and not self._lacks_scores(job))
+
+    def _lacks_scores(self, job: Job) -> bool:
+        """Whether a finished run has no final score of some metric, version and number of samples."""
+        rows = RunFolder(Path(job.folder)).read_curve()
+        if not rows:
+            return True
+        last = max(int(row["iteration"]) for row in rows)
+        have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}
+        wanted = (self.registry.get("metrics", name) for name in job.schedule.metrics)
+        return any((m.name, str(m.version), str(job.schedule.samples)) not in have for m in wanted)
+
+
+@dataclass
+class Outcome:
+    """How a call of `run` ended."""
+
+    folder: Path
+    counts: Counter[str] = field(default_factory=Counter)  # runs by status
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some run failed or diverged, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        return 1 if self.counts["failed"] or self.counts["diverged"] else 0
+
+
+def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
+    """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
+    path = None if isinstance(source, Mapping) else find_benchmark(source)
+    folders = plugin_folders(path)
+    registry = load_plugins(folders)
+    benchmark = load_benchmark(
+        source, registry, overrides=options.overrides, seeds=options.seeds, models=options.models
+    )
+    if options.quick:
+        benchmark = quick(benchmark)
+    folder = Path(options.results) / benchmark.name
+    device = choose_device(options.device)
+    jobs = _jobs(benchmark, registry, folder, device, options.models)
+    status = {}
+    for job in jobs:
+        record = RunFolder(Path(job.folder)).read()
+        if record is not None:
+            status[job.run.key] = str(record["status"])
+    workers = choose_workers(options.workers, device)
+    return Planned(benchmark, registry, folders, folder, device, workers, jobs, status)
+
+
+def run(planned: Planned, observer: Observer) -> Outcome:
+    """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
+    with locked(planned.folder) as lock:
+        write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
+        todo = planned.todo
+        observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
+        engine = LocalEngine(planned.workers, planned.plugin_folders, lock, observer)
+        completed = engine.carry_out(todo) if todo else True
+        write_results_csv(planned.folder)
+        write_tables(planned.folder)
+    return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed)
+
+
+def choose_device(wanted: str) -> str:
+    """ "cpu" or "cuda": what was asked for, or with "auto" a GPU where there is one."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {wanted}: it is auto, cpu or cuda.")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def choose_workers(wanted: int | None, device: str) -> int:
+    """How many runs go on at the same time: one for each core this process may use, or one on a GPU."""
+    if wanted is not None:
+        if wanted < 1:
+            raise UsageError(f"--workers {wanted}: it is at least 1.")
+        return wanted
+    if device == "cuda":
+        return 1
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _jobs(
+    benchmark: Benchmark, registry: Registry, folder: Path, device: str, selected: Sequence[str]
+) -> list[Job]:
+    evaluation = benchmark.evaluation
+    schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
+    labels = {model.label for name in selected for model in models_named(benchmark.models, name)}
+    runs = [r for r in plan(benchmark, registry) if not labels or r.label in labels or r.model["anchor"]]
+    return [Job(r, str((folder / "runs" / r.folder).resolve()), schedule, device) for r in runs]
+
+
+def _count(jobs: Sequence[Job]) -> Counter[str]:
+    records = (RunFolder(Path(job.folder)).read() for job in jobs)
+    return Counter(str(record["status"]) if record else "not started" for record in records)
+
+
+def _description(planned: Planned) -> dict[str, Any]:
+    """benchmark.json: what tables and figures need to know beside the runs."""
+    benchmark, registry = planned.benchmark, planned.registry
+    return {
+        "format": FORMAT,
+        "name": benchmark.name,
+        "seeds": list(benchmark.seeds),
+        "evaluation": vars(benchmark.evaluation) | {"metrics": list(benchmark.evaluation.metrics)},
+        "protocol": protocol_values(benchmark.protocol),
+        "datasets": [{"label": dataset.label, "plugin": dataset.plugin} for dataset in benchmark.datasets],
+        "models": [
+            {
+                "label": model.label,
+                "plugin": model.plugin,
+                "anchor": model.anchor,
+                "departures": list(model.departures),
+                "configurations": {d.label: configuration(d, model, registry) for d in benchmark.datasets},
+            }
+            for model in benchmark.models
+        ],
+        "metrics": {name: _metric_facts(registry.get("metrics", name)) for name in benchmark.evaluation.metrics},
+    }
+
+
+def _metric_facts(metric: Any) -> dict[str, Any]:
+    keys = ("direction", "unit", "version", "per_generator", "expensive")
+    doc = (metric.__doc__ or "").strip().split("\n")[0]
+    return {key: getattr(metric, key) for key in keys} | {"doc": doc}
+
+
+__all__ = ["Options", "Outcome", "Planned", "Run", "prepare", "run"]

@@ -1,0 +1,178 @@
+"""Scoring samples, of a model in training or of any other program.
+
+Nothing here imports torch: a file of samples is scored on a machine without it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.dataset import Dataset
+from gan_bench.errors import StoreError, UsageError, allowed
+from gan_bench.metric import Metric, Samples
+
+LARGEST = float(np.finfo(np.float32).max)
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)  # what numpy and zipfile raise over damaged files
+
+
+@dataclass(frozen=True)
+class Score:
+    """One value of one metric; `generator` is None for the mixture as a whole."""
+
+    metric: str
+    generator: int | None
+    value: float
+    n: int  # samples that the metric was given
+    version: int  # of the metric
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """What a file of samples holds, not yet compared with a dataset."""
+
+    x: NDArray[Any]
+    generator: NDArray[Any] | None
+
+
+def compute(samples: Samples, metrics: Sequence[Metric]) -> list[Score]:
+    """Compute metrics of the same samples: the mixture's value of each, then one value for each generator.
+
+    Per-generator values are those of the metrics that have them.
+    """
+    scores = []
+    for metric in metrics:
+        value = metric.compute(samples)
+        each = [float(v) for v in np.asarray(value)] if metric.per_generator else []
+        whole = metric.combine(np.asarray(value)) if metric.per_generator else float(value)
+        for generator, v in [(None, whole), *enumerate(each)]:
+            scores.append(Score(metric.name, generator, float(v), len(samples), metric.version))
+    return scores
+
+
+def score(
+    x: NDArray[Any],
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    *,
+    generator: NDArray[Any] | None = None,
+    seed: int = 0,
+    where: str = "samples",
+) -> list[Score]:
+    """Score samples of any origin against a dataset; ``pandas.DataFrame(score(...))`` is a table of them.
+
+    Args:
+        x: (n, *dataset.shape) real numbers; (n,) does for points on a line.
+        metrics: each must be valid for the dataset.
+        generator: (n,) whole numbers 0…K-1, the generator that made each sample.
+        seed: for metrics that draw at random; the same seed gives the same values.
+        where: what a message calls the samples.
+
+    Raises:
+        UsageError: samples, indices or metrics do not fit the dataset.
+    """
+    for metric in metrics:
+        reason = metric.refuses(dataset)
+        if reason is not None:
+            raise UsageError(f"metric {metric.name!r}: {reason}.")
+    checked = _checked_samples(x, dataset, where)
+    index = None if generator is None else _checked_generator(generator, len(checked), where)
+    generators = 1 if index is None else int(index.max()) + 1
+    return compute(Samples(checked, dataset, generator=index, generators=generators, seed=seed), metrics)
+
+
+def read_samples(path: str | Path) -> SampleFile:
+    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and perhaps ``generator``; nothing is unpickled.
+
+    Raises:
+        StoreError: the file is missing, damaged, of another kind, or holds Python objects.
+    """
+    path = Path(path)
+    try:
+        _require_array_file(path)
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return SampleFile(found, None)
+        with found:
+            _require_samples(path, found.files)
+            return SampleFile(found["samples"], found["generator"] if "generator" in found.files else None)
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file.") from error
+    except UNREADABLE as error:
+        if "Object arrays" in str(error):
+            reason = "it holds Python objects, which are never unpickled; save an array of numbers"
+        else:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(f"{path}: the samples cannot be read: {reason}.") from error
+
+
+def _require_array_file(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(6)
+    if not start.startswith(MAGIC):
+        kind = "empty" if not start else "neither a .npy nor a .npz file"
+        raise StoreError(f"{path}: the file is {kind}; save the samples with numpy.save or numpy.savez.")
+
+
+def _require_samples(path: Path, names: Sequence[str]) -> None:
+    if "samples" not in names:
+        hint = allowed("samples", names) if names else "It is empty."
+        raise StoreError(f"{path}: there is no array 'samples' in the file. {hint}")
+
+
+def _checked_samples(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[np.float64]:
+    """Samples as (n, *shape) float64, at least one, all finite in float32."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiu":
+        raise UsageError(f"{where}: samples must be real numbers, found {x.dtype}.")
+    if x.ndim == 1 and dataset.shape == (1,):
+        x = x[:, None]
+    if x.shape[1:] != dataset.shape or x.ndim == 0:
+        wanted = ", ".join(["n", *map(str, dataset.shape)])
+        raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({wanted}).")
+    if len(x) == 0:
+        raise UsageError(f"{where}: there are no samples (shape {x.shape}).")
+    with np.errstate(over="ignore"):  # from long double
+        values = x.astype(np.float64)
+    finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise UsageError(
+            f"{where}: {len(x) - finite.sum()} of {len(x)} samples are not finite (NaN, infinite or beyond "
+            f"float32); the first is row {finite.argmin()}, counted from 0."
+        )
+    return values
+
+
+def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[np.int64]:
+    """Indices as (n,) int64, each in 0…n-1."""
+    generator = np.asarray(generator)
+    if generator.dtype.kind not in "iu":
+        raise UsageError(f"{where}: generator must be whole numbers, found {generator.dtype}.")
+    if generator.shape != (n,):
+        raise UsageError(f"{where}: generator has shape {generator.shape}; {n} samples need ({n},).")
+    wrong = (generator < 0) | (generator >= n)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UsageError(
+            f"{where}: generator must be 0…K-1, with no more generators than samples ({n}); found "
+            f"{generator[row]} in row {row}, counted from 0."
+        )
+    return generator.astype(np.int64)

@@ -1,0 +1,53 @@
+"""The built-in models, networks, datasets and metrics: one paper, one file, through the same door as anyone's.
+
+Each module is imported on its own, so that one that fails is listed as broken and the others still load.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+from gan_bench.hookspecs import hookimpl
+from gan_bench.plugins import Unloaded
+
+
+def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
+    """Every class with a `name` that a module of one kind defines itself."""
+    package = importlib.import_module(f"{__name__}.{kind}")
+    for info in pkgutil.iter_modules(package.__path__):
+        try:
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+        except Exception as error:  # listed as broken, the rest goes on
+            yield Unloaded(info.name.replace("_", "-"), error)
+            continue
+        for _, item in inspect.getmembers(module, inspect.isclass):
+            if item.__module__ == module.__name__ and isinstance(getattr(item, "name", None), str):
+                yield item
+
+
+@hookimpl
+def gan_bench_models() -> Iterator[Any]:
+    """One file a paper, in `models/`."""
+    return _classes("models")
+
+
+@hookimpl
+def gan_bench_networks() -> Iterator[Any]:
+    """One file an architecture, in `networks/`."""
+    return _classes("networks")
+
+
+@hookimpl
+def gan_bench_datasets() -> Iterator[Any]:
+    """One file a family of data, in `datasets/`."""
+    return _classes("datasets")
+
+
+@hookimpl
+def gan_bench_metrics() -> Iterator[Any]:
+    """One file an idea, in `metrics/`."""
+    return _classes("metrics")

@@ -1,0 +1,1 @@
+"""The datasets: one family of data, one file."""

@@ -1,0 +1,54 @@
+"""How far the generators are apart: the generalised Jensen-Shannon divergence that MGAN maximises.
+
+H(mean of q_k) - mean of H(q_k), where q_k is the histogram of generator k on 20 bins along each axis of the
+box (and the cell "outside"). Entropies of sparse histograms are biased: identical generators would read 0.036
+with K = 8 and 10,000 samples, 0.136 on the fine grid. So the mean value for five shuffles of the generator
+labels is taken off; identical generators read 0, and the value may be slightly negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from gan_bench.metric import Samples
+from gan_bench_zoo.metrics.histogram import HistogramMetric, box_of, mixture_of
+
+BINS = 20
+SHUFFLES = 5
+
+
+class GeneratorJSD(HistogramMetric):
+    """Jensen-Shannon divergence between the generators, corrected for its bias; log K if disjoint."""
+
+    name = "generator_jsd"
+    direction = "none"
+    unit = "nats"
+
+    def compute(self, samples: Samples) -> float:
+        """A float, about 0 to log K; NaN without a generator index. Shuffles depend on `samples.seed`."""
+        if samples.generator is None:
+            return float("nan")
+        cells = replace(box_of(mixture_of(samples)), bins=BINS).cells(samples.x)
+        _, cells = np.unique(cells, return_inverse=True)  # empty cells add nothing
+        rng = np.random.default_rng(samples.seed)
+        shuffled = [divergence(cells, rng.permutation(samples.generator)) for _ in range(SHUFFLES)]
+        return divergence(cells, samples.generator) - float(np.mean(shuffled))
+
+
+def divergence(cells: NDArray[np.int64], generator: NDArray[np.int64]) -> float:
+    """The plug-in Jensen-Shannon divergence, in nats, of generators of equal weight that have samples."""
+    k, n = generator.max() + 1, cells.max() + 1
+    counts = np.bincount(generator * n + cells, minlength=k * n).reshape(k, n)
+    counts = counts[counts.any(axis=1)]
+    q = counts / counts.sum(axis=1, keepdims=True)
+    return float(_entropy(q.mean(axis=0)) - _entropy(q).mean())
+
+
+def _entropy(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Entropy in nats along the last axis."""
+    entropy: NDArray[np.float64] = -xlogy(p, p).sum(axis=-1)
+    return entropy

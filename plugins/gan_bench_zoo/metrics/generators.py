@@ -1,0 +1,142 @@
+"""What each generator of a mixture does: which modes it covers, how well, and whether it is of any use.
+
+n[k, m] is the number of high-quality samples (see `modes`) of generator k in mode m. Every value is NaN
+where samples carry no generator index, or where a generator made none of them. These describe how the work
+is divided; only quality and dead generators are better one way than the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.metric import Samples
+from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
+from gan_bench_zoo.metrics.modes import assignment
+
+COVERED = 0.01  # of a generator's samples
+DEAD = 0.05
+
+
+@dataclass(frozen=True)
+class Division:
+    """n[k, m] as float64 (K, M), and how many samples each generator made (K,), NaN instead of 0."""
+
+    counts: NDArray[np.float64]
+    made: NDArray[np.float64]
+
+    @property
+    def quality(self) -> NDArray[np.float64]:
+        """The share (K,) of each generator's samples that is of high quality."""
+        share: NDArray[np.float64] = self.counts.sum(axis=1) / self.made
+        return share
+
+
+def division(samples: Samples) -> Division:
+    """Count samples by generator and mode, once; all generators have made none where there is no index."""
+    return samples.once("zoo.division", lambda: _division(samples))
+
+
+def _division(samples: Samples) -> Division:
+    k, m = samples.generators, len(mixture_of(samples).means)
+    if samples.generator is None:
+        return Division(np.zeros((k, m)), np.full(k, np.nan))
+    a = assignment(samples)
+    cell = (samples.generator * m + a.mode)[a.high_quality]
+    made = np.bincount(samples.generator, minlength=k).astype(np.float64)
+    counts = np.bincount(cell, minlength=k * m).reshape(k, m).astype(np.float64)
+    return Division(counts, np.where(made > 0, made, np.nan))
+
+
+class GeneratorModes(MixtureMetric):
+    """Modes that each generator gives at least 1 % of its samples, of high quality."""
+
+    name = "generator_modes"
+    direction = "none"
+    unit = "modes"
+    per_generator = True
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """Counts (K,), 0 to M; NaN for a generator without samples."""
+        d = division(samples)
+        covered = (d.counts >= COVERED * d.made[:, None]).sum(axis=1)
+        return np.where(np.isnan(d.made), np.nan, covered)
+
+
+class Purity(MixtureMetric):
+    """Share of each generator's high-quality samples that lies in its largest mode; 1 is one mode only."""
+
+    name = "purity"
+    direction = "none"
+    unit = "share"
+    per_generator = True
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """Shares (K,), 1/M to 1; NaN for a generator without a high-quality sample."""
+        counts = division(samples).counts
+        total = counts.sum(axis=1)
+        purity: NDArray[np.float64] = counts.max(axis=1) / np.where(total > 0, total, np.nan)
+        return purity
+
+
+class GeneratorHighQuality(MixtureMetric):
+    """Share of each generator's samples within three standard deviations of a mode."""
+
+    name = "generator_high_quality"
+    direction = "higher"
+    unit = "share"
+    per_generator = True
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """Shares (K,), 0 to 1; NaN for a generator without samples."""
+        return division(samples).quality
+
+
+class DeadGenerators(MixtureMetric):
+    """Generators without a use: under 5 % high quality, or largest in a mode where another one is better.
+
+    Better is a larger share of high quality; of equal ones the first counts as alive. With more generators
+    than modes some are dead by this rule.
+    """
+
+    name = "dead_generators"
+    direction = "lower"
+    unit = "generators"
+    per_generator = True
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """1 for each dead generator, else 0 (K,); NaN for a generator without samples."""
+        d = division(samples)
+        quality, favourite = d.quality, d.counts.argmax(axis=1)
+        best_first = np.argsort(-quality, kind="stable")  # NaN last
+        first_of_its_mode = np.zeros(len(quality), dtype=bool)
+        first_of_its_mode[best_first[np.unique(favourite[best_first], return_index=True)[1]]] = True
+        dead = (quality < DEAD) | ~first_of_its_mode
+        return np.where(np.isnan(quality), np.nan, dead)
+
+    def combine(self, values: NDArray[np.floating]) -> float:
+        """How many are dead."""
+        return float(np.nansum(values)) if np.isfinite(values).any() else float("nan")
+
+
+class MutualInformation(MixtureMetric):
+    """Mutual information of generator and mode among high-quality samples; log 8 for 8 on 8.
+
+    Independent ones read about (K-1)(M-1)/(2n). NaN without an index or a high-quality sample.
+    """
+
+    name = "mutual_information"
+    direction = "none"
+    unit = "nats"
+
+    def compute(self, samples: Samples) -> float:
+        """A float, 0 to min(log K, log M); or NaN."""
+        counts = division(samples).counts
+        if not counts.any():
+            return float("nan")
+        joint = counts / counts.sum()
+        independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+        seen = joint > 0
+        return max(0.0, float(joint[seen] @ np.log(joint[seen] / independent[seen])))

@@ -1,0 +1,92 @@
+"""The exact Wasserstein-1 distance between the histogram of the samples and the true mixture.
+
+Atoms of the true side: the centres of the cells with P > 1e-7, renormalised. Atoms of the model: the
+centres of the occupied cells, and every sample outside the box at its true place. Above 1,000 such samples,
+1,000 of them, evenly chosen in their order, carry the same mass in all: the exact solver's time grows
+faster than the number of atoms.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from gan_bench.errors import RunError
+from gan_bench.metric import Samples
+from gan_bench_zoo.metrics.histogram import Histogram, HistogramMetric, histogram
+
+Atoms = tuple[NDArray[np.float64], NDArray[np.float64]]  # places (n, d), masses (n,) that sum to 1
+NEGLIGIBLE = 1e-7
+MOST_OUTSIDE = 1000
+ITERATIONS = 2_000_000
+BACKENDS = {"PYTORCH": "torch", "JAX": "jax", "CUPY": "cupy", "TENSORFLOW": "tensorflow"}
+
+
+class Wasserstein(HistogramMetric):
+    """Exact Wasserstein-1 distance on the histogram, Euclidean; a perfect `ring8` reads 0.03."""
+
+    name = "wasserstein"
+    direction = "lower"
+    unit = "data units"
+    expensive = True
+
+    def compute(self, samples: Samples) -> float:
+        """A float >= 0; raises RunError where the solver did not reach the optimum."""
+        h = histogram(samples)
+        return transport_cost(_true_atoms(h), _model_atoms(h, samples.x))
+
+
+def _true_atoms(h: Histogram) -> Atoms:
+    cells = np.flatnonzero(h.true[:-1] > NEGLIGIBLE)
+    return h.box.centres(cells), h.true[cells] / h.true[cells].sum()
+
+
+def _model_atoms(h: Histogram, x: NDArray[np.float64]) -> Atoms:
+    cells = np.flatnonzero(h.model[:-1])
+    outside = np.flatnonzero(h.cells == h.box.outside)
+    chosen = outside
+    if len(outside) > MOST_OUTSIDE:
+        chosen = outside[np.arange(MOST_OUTSIDE) * len(outside) // MOST_OUTSIDE]
+    each = h.model[-1] / max(len(chosen), 1)
+    places = np.concatenate([h.box.centres(cells), x[chosen]])
+    return places, np.append(h.model[cells], np.full(len(chosen), each))
+
+
+def transport_cost(a: Atoms, b: Atoms) -> float:
+    """The least mean Euclidean distance that turns one weighted set of points into the other.
+
+    Solved by network simplex in the plane, in closed form on a line. Raises RunError if the simplex stops
+    early.
+    """
+    ot = _pot()
+    (x, p), (y, q) = a, b
+    if x.shape[1] == 1:
+        return float(ot.emd2_1d(x, y, p, q, metric="euclidean"))
+    with warnings.catch_warnings():  # the log says the same
+        warnings.simplefilter("ignore")
+        cost, log = ot.emd2(p, q, cdist(x, y), numItermax=ITERATIONS, log=True)
+    if log["warning"] is not None:
+        raise RunError(f"wasserstein: the transport solver stopped before the optimum: {log['warning']}")
+    return float(cost)
+
+
+def _pot() -> ModuleType:
+    """Import POT, which would import every array library it finds, without those not loaded already.
+
+    They take seconds, and scoring a file needs none of them.
+    """
+    switches = {f"POT_BACKEND_DISABLE_{key}" for key, name in BACKENDS.items() if name not in sys.modules}
+    added = switches - os.environ.keys()
+    os.environ.update(dict.fromkeys(added, "1"))
+    try:
+        return importlib.import_module("ot")
+    finally:
+        for key in added:
+            del os.environ[key]

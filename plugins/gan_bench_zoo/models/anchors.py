@@ -1,0 +1,52 @@
+"""The rows that every table is held against: real data that no model saw, and a generator that never trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.dataset import Dataset
+from gan_bench.model import Latents, Model, Turn
+from gan_bench.network import Generators, Networks
+
+
+class _Anchor(Model):
+    """A model that takes no turns."""
+
+    players = ()
+    anchor = True
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        """None."""
+        return ()
+
+
+class RealData(_Anchor):
+    """Held-out real data: the floor (or ceiling) of each metric at this number of samples."""
+
+    name = "real-data"
+    generating = ()
+    dataset: Dataset
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """Nothing to build."""
+        self.dataset = networks.dataset
+        return {}
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draws of the dataset that training never sees."""
+        return self.dataset.held_out(sum(counts), rng).x, None
+
+
+class Untrained(_Anchor):
+    """A generator as it is initialised: what a metric says of a model that learned nothing."""
+
+    name = "untrained"
+    players = ("generator",)
+    generator: Generators
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """One generator."""
+        return {"generator": networks.generators()}

@@ -1,0 +1,85 @@
+"""MGAN: Training GANs with Multiple Generators (Hoang, Nguyen, Le, Phung; ICLR 2018, arXiv 1708.02556)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.losses import says_fake, says_real
+from gan_bench.model import Fake, Model, Preset, Real
+from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.parameters import param
+
+
+class MGAN(Model):
+    """MGAN: a mixture of generators kept apart by a classifier (Hoang et al., ICLR 2018).
+
+    min_{G,C} max_D  E_x log D + E_q log(1 - D) - beta sum_k pi_k E_{q_k} log C_k (eq. 2), q the mixture. At the
+    optimum the generators minimise 2 JSD(p, q) - beta JSD(q_1, …, q_K) (theorem 2). Classifier and
+    generators cooperate; only the discriminator is an adversary. The classifier shares the discriminator's trunk
+    and its loss weighs 1 there, not beta (algorithm 2 and the release; eq. 2 read literally would say beta).
+    """
+
+    name = "mgan"
+    generator: Generators
+    discriminator: Discriminator
+    presets = {
+        "paper": Preset(
+            "Algorithm 2: latents drawn afresh for the generators' turn, independent between generators.",
+            protocol={"latents": "fresh"},
+        ),
+        "release": Preset(
+            "The co-author's 2D code: one batch of latents for all generators, drawn afresh in each turn, "
+            "initialisation of 0.01, and the classifier's term divided by K once more.",
+            params={"shared_noise": True, "classifier_mean": "generators"},
+            protocol={"latents": "fresh", "init_scale": 0.01},
+        ),
+    }
+
+    @dataclass(frozen=True)
+    class Params:
+        """The size of the mixture and the pull between its parts."""
+
+        generators: int = param(8, "K, the number of generators.", low=1)
+        beta: float = param(0.125, "Weight of the classifier's term in the generators' loss.", low=0)
+        classifier_mean: str = param(
+            "samples",
+            "Average the classifier's term in the generators' loss over the samples (algorithm 2), or over "
+            "samples and generators, which divides it by K again (the co-author's 2D code).",
+            choices=("samples", "generators"),
+        )
+        shared_noise: bool = param(False, "Give every generator the same latents, as the release does.")
+
+    @property
+    def shared_noise(self) -> bool:
+        """The parameter of that name."""
+        return bool(self.params.shared_noise)
+
+    @property
+    def sharing(self) -> str:
+        """As in section 5.1 and appendix A."""
+        return "generators: all but the input layer; discriminator and classifier: all but the output layer"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """K input layers on one body; one trunk with a head for the source and one for the generator."""
+        k = self.generators
+        return {
+            "discriminator": networks.discriminator({"source": None, "generator": k}),
+            "generator": networks.generators(k, shared="body"),
+        }
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """Discriminator and classifier in one step (algorithm 2, lines 4 to 6); real data never enters C's part."""
+        judged = self.discriminator(fake.x)
+        adversarial = says_real(self.discriminator(real.x)["source"]) + says_fake(judged["source"])
+        return adversarial + F.cross_entropy(judged["generator"], fake.generator)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """-E log D + beta · cross-entropy of the right generator (algorithm 2, lines 8 and 9), to be minimised."""
+        judged = self.discriminator(fake.x)
+        apart = F.cross_entropy(judged["generator"], fake.generator)
+        share = self.generators if self.params.classifier_mean == "generators" else 1
+        return says_real(judged["source"]) + self.params.beta / share * apart

@@ -1,0 +1,105 @@
+"""Selective Sampling and Mixture Models in GANs (Barsim, Yang, Yang; 2018, arXiv 1802.01568)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.losses import says_fake, says_real
+from gan_bench.model import Fake, Model, Preset, Real
+from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.parameters import param
+
+
+class MultiDiscriminator(Model):
+    """Multi-discriminator MGAN: supplementary discriminators tell the generators apart (Barsim et al., 2018).
+
+    V = E_x log h + E_q log(1 - h) - sum_k (E_{p_k} log h_k + sum_{j≠k} E_{p_j} log(1 - h_k)), minimised by the
+    generators and by the h_k, maximised by h (eq. 4). Generators fight h but cooperate with the h_k, so the
+    diversity part of their loss is the h_k's own, with the same labels. No network shares a parameter.
+
+    As written, the diversity part grows like K(1 + log K) and outweighs the data; `balance = "mean"` averages
+    where eq. 4 sums, and then its diversity is bounded by 2 log 2 for every K. For K = 2 the paper uses one
+    classifier of generator 1 against generator 2 (`supplementary = "single"`). At the optimum, K = 2, the
+    generators' objective is MGAN's with beta = 4 w (eq. 4), 2 w (eq. 4 with "single"; "mean"), w ("single", "mean").
+    """
+
+    name = "multi-discriminator"
+    players = ("discriminator", "supplementary", "generator")
+    generator: Generators
+    discriminator: Discriminator
+    supplementary: Discriminator
+    presets = {
+        "paper": Preset(
+            "The paper's MNIST setting: K = 2, one supplementary discriminator, Adam at 1e-3 with betas 0.9, 0.999, "
+            "uniform latents of size 100.",
+            params={"generators": 2, "supplementary": "single"},
+            protocol={"learning_rate": 1e-3, "betas": (0.9, 0.999), "latent": "uniform", "latent_size": 100},
+        )
+    }
+
+    @dataclass(frozen=True)
+    class Params:
+        """The size of the mixture, who tells its parts apart, and how much that counts."""
+
+        generators: int = param(2, "K, the number of generators.", low=2)
+        weight: float = param(1.0, "w, weight of the supplementary discriminators in the generators' loss.", low=0)
+        supplementary: str = param(
+            "one-vs-rest",
+            "One supplementary discriminator for each generator, or a single one for K = 2.",
+            choices=("one-vs-rest", "single"),
+        )
+        balance: str = param(
+            "mean",
+            "Average the supplementary terms over generators and over the rest, or sum them as eq. 4 writes.",
+            choices=("mean", "none"),
+        )
+
+        def __post_init__(self) -> None:
+            if self.supplementary == "single" and self.generators != 2:
+                raise ValueError(f"supplementary = 'single' tells 2 generators apart, not {self.generators}")
+
+    @property
+    def sharing(self) -> str:
+        """Section 3: no sharing."""
+        return "nothing"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """K separate generators and K separate supplementary discriminators, each group batched."""
+        single = self.params.supplementary == "single"
+        return {
+            "discriminator": networks.discriminator({"source": None}),
+            "supplementary": networks.discriminator({"own": None}, copies=1 if single else self.generators),
+            "generator": networks.generators(self.generators, shared="nothing"),
+        }
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-E_x log h - (1/K) sum_k E_{p_k} log(1 - h)."""
+        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+
+    def supplementary_loss(self, fake: Fake) -> Tensor:
+        """Each h_k's own cross-entropy; their sum is each one's own loss, since they share no parameter.
+
+        The single one's, averaged, is the mean over the aggregated batch of both generators.
+        """
+        aggregated = self.params.supplementary == "single" and self.params.balance == "mean"
+        return self._apart(fake) * (0.5 if aggregated else 1.0)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """-(1/K) sum_k E_{p_k} log h, and w times the supplementary terms, averaged or summed over k."""
+        share = 1 / self.generators if self.params.balance == "mean" else 1.0
+        return says_real(self.discriminator(fake.x)["source"]) + self.params.weight * share * self._apart(fake)
+
+    def _apart(self, fake: Fake) -> Tensor:
+        """Sum over k of the mean of -log h_k on generator k's samples and of -log(1 - h_k) on the others'."""
+        logits = self.supplementary(fake.x)["own"]  # (M, N), M supplementary discriminators
+        copies, k = logits.shape[0], fake.generators
+        logits = logits.view(copies, k, -1)
+        is_own = torch.eye(copies, k, device=logits.device, dtype=logits.dtype)
+        errors = F.softplus(logits * (1 - 2 * is_own).unsqueeze(-1)).mean(-1)
+        share = 1 / (k - 1) if self.params.balance == "mean" else 1.0  # of each of the others
+        return (errors * (is_own + share * (1 - is_own))).sum()

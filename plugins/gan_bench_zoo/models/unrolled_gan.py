@@ -1,0 +1,105 @@
+"""Unrolled Generative Adversarial Networks (Metz, Poole, Pfau, Sohl-Dickstein; ICLR 2017, arXiv 1611.02163)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad
+
+from gan_bench.losses import says_fake, says_real
+from gan_bench.model import Fake, Model, Real, Turn
+from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.parameters import param
+
+Parameters = dict[str, Tensor]
+
+
+class UnrolledGAN(Model):
+    """UnrolledGAN: the generator looks m discriminator steps ahead (Metz et al., 2017).
+
+    theta_D^{j+1} = theta_D^j - eta grad L_D(theta_D^j, theta_G); the generator minimises -L_D(theta_D^m(theta_G),
+    theta_G), differentiated through all m steps. The half of L_D on real data stays in it: it depends on theta_G
+    through theta_D^m. Both players move simultaneously, so that the unrolling starts from the discriminator before
+    its own step, on the same real data and latents. The inner steps are plain gradient descent; the authors'
+    notebook unrolls Adam (`inner = "adam"`, moments from zero).
+    """
+
+    name = "unrolled-gan"
+    generator: Generators
+    discriminator: Discriminator
+
+    @dataclass(frozen=True)
+    class Params:
+        """How far, and how, the generator looks ahead."""
+
+        unroll_steps: int = param(5, "m, discriminator steps that the generator looks ahead.", low=0)
+        unroll_lr: float = param(0.1, "Learning rate of these steps.", above=0)
+        inner: str = param("sgd", "Optimiser of these steps.", choices=("sgd", "adam"))
+        second_order: bool = param(True, "Differentiate through the steps; without it they count as constants.")
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """One network each."""
+        return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """Both at once."""
+        return (Turn(("discriminator", "generator")),)
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """As GAN."""
+        return self._objective(dict(self.discriminator.named_parameters()), real.x, fake.x)
+
+    def generator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-L_D at the unrolled discriminator (saturating, with the real half)."""
+        ahead = self._unroll(dict(self.discriminator.named_parameters()), real.x, fake.x)
+        return -self._objective(ahead, real.x, fake.x)
+
+    def _objective(self, parameters: Parameters, real: Tensor, fake: Tensor) -> Tensor:
+        """L_D of a discriminator with these parameters."""
+        on_real = functional_call(self.discriminator, parameters, (real,))["source"]
+        on_fake = functional_call(self.discriminator, parameters, (fake,))["source"]
+        return says_real(on_real) + says_fake(on_fake)
+
+    def _unroll(self, parameters: Parameters, real: Tensor, fake: Tensor) -> Parameters:
+        """The discriminator's parameters after m steps, as a function of the generator's samples."""
+        step = _Adam(self.params.unroll_lr) if self.params.inner == "adam" else _Descent(self.params.unroll_lr)
+        for _ in range(self.params.unroll_steps):
+            gradient = grad(self._objective)(parameters, real, fake)
+            if not self.params.second_order:
+                gradient = {name: value.detach() for name, value in gradient.items()}
+            parameters = step(parameters, gradient)
+        return parameters
+
+
+class _Descent:
+    """Plain gradient descent as a function."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, parameters: Parameters, gradient: Parameters) -> Parameters:
+        return {name: value - self.rate * gradient[name] for name, value in parameters.items()}
+
+
+class _Adam:
+    """Adam as a function, its moments starting from zero and part of the graph; betas 0.5 and 0.999."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate, self.steps = rate, 0
+        self.first: Parameters = {}
+        self.second: Parameters = {}
+
+    def __call__(self, parameters: Parameters, gradient: Parameters) -> Parameters:
+        self.steps += 1
+        moved = {}
+        for name, g in gradient.items():
+            self.first[name] = 0.5 * self.first.get(name, torch.zeros_like(g)) + 0.5 * g
+            self.second[name] = 0.999 * self.second.get(name, torch.zeros_like(g)) + 0.001 * g * g
+            first = self.first[name] / (1 - 0.5**self.steps)
+            # epsilon inside the root: the square root has no finite derivative at 0
+            root = (self.second[name] / (1 - 0.999**self.steps) + 1e-16).sqrt()
+            moved[name] = parameters[name] - self.rate * first / (root + 1e-8)
+        return moved

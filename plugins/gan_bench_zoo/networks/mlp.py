@@ -1,0 +1,92 @@
+"""The network of MGAN's experiment on synthetic points (Hoang et al., ICLR 2018, Table 3).
+
+Generator: latent → 128 ReLU (a layer of its own for each generator) → 128 ReLU → point, linear.
+Discriminator: point → 128 leaky ReLU → heads. No batch normalisation. With 256 latent dimensions and K = 8
+generators that is 279,938 parameters for the generators, 513 for trunk and one-logit head, 1,032 for eight more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.dataset import Dataset
+from gan_bench.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
+from gan_bench.parameters import param
+
+
+class MLP(Network):
+    """Two hidden layers in a generator, one in a discriminator (MGAN, Table 3)."""
+
+    name = "mlp"
+
+    @dataclass(frozen=True)
+    class Params:
+        """Widths and the discriminator's slope."""
+
+        hidden: int = param(128, "Units in each hidden layer.", low=1)
+        slope: float = param(0.2, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Points only."""
+        if len(dataset.shape) == 1:
+            return None
+        return f"the mlp network makes points; {dataset.name} has samples of shape {dataset.shape}"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        """Latents (K, b, latent size) to points (K, b, d)."""
+        widths = (latent_size, self.params.hidden, self.params.hidden, shape[0])
+        return MLPGenerators(widths, count, own_layers=1 if shared == "body" else 3)
+
+    def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
+        """Points (n, d) to logits; see `Discriminator`."""
+        return MLPDiscriminator(shape[0], self.params.hidden, self.params.slope, heads, copies)
+
+
+class MLPGenerators(Generators):
+    """K generators whose first `own_layers` of three layers are their own, batched; the rest is shared."""
+
+    def __init__(self, widths: tuple[int, ...], count: int, own_layers: int) -> None:
+        super().__init__()
+        sizes = list(zip(widths[:-1], widths[1:], strict=True))
+        self.own = nn.ModuleList(BatchedLinear(count, *size) for size in sizes[:own_layers])
+        self.shared = nn.ModuleList(nn.Linear(*size) for size in sizes[own_layers:])
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(K, b, latent size) to (K, b, d)."""
+        k, b, _ = z.shape
+        layers = [*self.own, *self.shared]
+        for number, layer in enumerate(layers):
+            if number == len(self.own):
+                z = z.flatten(0, 1)  # from here on one product serves all generators
+            z = layer(z)
+            if number < len(layers) - 1:
+                z = F.relu(z)
+        return z.view(k, b, -1)
+
+
+class MLPDiscriminator(Discriminator):
+    """One hidden layer; all heads are one linear layer whose outputs are split."""
+
+    def __init__(self, inputs: int, hidden: int, slope: float, heads: Heads, copies: int | None) -> None:
+        super().__init__()
+        self.slope, self.names, self.copies = slope, dict(heads), copies
+        self.units = [units or 1 for units in heads.values()]
+        self.trunk = _linear(copies, inputs, hidden)
+        self.heads = _linear(copies, hidden, sum(self.units))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(n, d), or (copies, n, d), to logits by head."""
+        if self.copies is not None and x.dim() == 2:
+            x = x.expand(self.copies, *x.shape)
+        logits = self.heads(F.leaky_relu(self.trunk(x), self.slope))
+        parts = logits.split(self.units, -1)
+        named = zip(self.names.items(), parts, strict=True)
+        return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+
+
+def _linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:
+    return nn.Linear(inputs, outputs) if copies is None else BatchedLinear(copies, inputs, outputs)
