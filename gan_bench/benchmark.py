@@ -84,13 +84,13 @@ class Benchmark:
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:
-    """The models that `name` means: the one of that label, else all of that plugin; empty if there is none."""
+    """The models that `name` means: the one of that label, else all of that plugin; or none."""
     indices = matching(name, [(model.label, model.plugin) for model in models])
     return tuple(models[i] for i in indices)
 
 
 def quick(benchmark: Benchmark) -> Benchmark:
-    """A look of a few seconds: 20 iterations, one seed, one small evaluation at the end, a name of its own."""
+    """A look of a few seconds: 20 iterations, one seed, one small evaluation at the end, its own name."""
 
     def shorter(protocol: Protocol) -> Protocol:
         return replace(protocol, iterations=min(QUICK_ITERATIONS, protocol.iterations))

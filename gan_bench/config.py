@@ -1,4 +1,4 @@
-"""The benchmark file, validated whole: `load_benchmark` returns a `Benchmark` or raises everything that is wrong.
+"""The benchmark file, validated whole: `load_benchmark` returns a `Benchmark` or raises all that is wrong.
 
     name = "synthetic8"
     seeds = 5                 # a count, or a list of exact seeds
@@ -7,8 +7,8 @@
     [evaluation]              # `Evaluation`
     [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
 
-Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are asked whether they
-can serve the datasets.
+Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are asked whether
+they can serve the datasets.
 """
 
 from __future__ import annotations
@@ -151,14 +151,15 @@ class _Reader:
 
     def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Any]]:
         """The entries, and an instance of each by label."""
-        entries, instances = [], {}
+        entries: list[DatasetEntry] = []
+        instances: dict[str, Any] = {}
         for path, table in self.reading.tables("dataset"):
             found = self.reading.plugin("datasets", table, path)
             label = self.reading.label(table, path)
             params = self.reading.params(found, table, path, ("plugin", "label"))
             if found is not None and params is not None:
                 entries.append(DatasetEntry(found.name, label, values_of(params)))
-                instance = self.reading.ask(path, found.name, partial(found, params))
+                instance = self.reading.ask(path, found.name, found, params)
                 instances |= {} if instance is None else {label: instance}
         return tuple(entries), instances
 
@@ -168,7 +169,7 @@ class _Reader:
             self.problems.add(("evaluation",), f"evaluation must be a table, found {shown(table)}.")
             return Evaluation()
         evaluation = Evaluation(**checked(Evaluation, table, self.problems.under("evaluation")))
-        if not table.get("metrics"):
+        if table.get("metrics", []) == []:
             known = allowed("", self.reading.registry.all("metrics"), limit=50)
             self.problems.add(("evaluation", "metrics"), f"evaluation.metrics names no metric. {known}")
         for i, name in enumerate(evaluation.metrics):
@@ -180,7 +181,7 @@ class _Reader:
         if name in names[:i]:
             self.problems.add(path, f"metric {name!r} stands twice.")
             return
-        found = self.reading.ask(path, name, partial(self.reading.registry.get, "metrics", name))
+        found = self.reading.ask(path, name, self.reading.registry.get, "metrics", name)
         metric = None if found is None else self.reading.ask(path, name, found)
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
@@ -213,5 +214,5 @@ class _Reader:
     def _check_samples(self, evaluation: Evaluation, generators: Mapping[str, int]) -> None:
         label = max(generators, key=lambda label: generators[label], default=None)
         if label is not None and evaluation.samples < generators[label]:
-            message = f"samples = {evaluation.samples} is fewer than the {generators[label]} generators of {label!r}."
-            self.problems.add(("evaluation", "samples"), message)
+            fewer = f"fewer than the {generators[label]} generators of {label!r}"
+            self.problems.add(("evaluation", "samples"), f"samples = {evaluation.samples} is {fewer}.")

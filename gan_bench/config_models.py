@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -67,8 +67,9 @@ class ModelReader:
         preset = self._preset(found, table, path)
         params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
         protocol = layered([self.common, preset.layer, own], found.players)
-        if params is not None:
-            self._check(found(params), label, protocol, own, path)
+        model = None if params is None else self.reading.ask(path, found.name, found, params)
+        if model is not None:
+            self._check(model, label, protocol, own, path)
         told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
         values = {} if params is None else values_of(params)
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
@@ -87,15 +88,18 @@ class ModelReader:
     def check_network(self, layer: Layer, path: KeyPath) -> None:
         """Ask the network that a layer names, if it names one, whether it can serve the datasets."""
         name = layer.values.get("network")
-        if name is not None:
-            found = self.reading.registry.get("networks", name)
-            network = found(found.Params(**layer.values["network_params"]))
-            self.reading.check_refusals((*path, "network"), f"network {name!r}", network, self.datasets)
+        if name is None:
+            return
+        path = (*path, "network")
+        found = self.reading.registry.get("networks", name)
+        network = self.reading.ask(path, name, found, found.Params(**layer.values["network_params"]))
+        if network is not None:
+            self.reading.check_refusals(path, f"network {name!r}", network, self.datasets)
 
-    def _layer(self, table: Any, path: KeyPath) -> Layer:
+    def _layer(self, table: object, path: KeyPath) -> Layer:
         network_of = partial(self.reading.registry.get, "networks")
         layer = read_layer(table, network_of, self.reading.problems.under(*path))
-        self.reading.ask(path, "network", partial(self.check_network, layer, path))
+        self.check_network(layer, path)
         return layer
 
     def _preset(self, found: type[Any], table: Mapping[str, Any], path: KeyPath) -> _Preset:
@@ -114,11 +118,21 @@ class ModelReader:
     def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
         """Whether a model can be trained at all: on these datasets, with so many fakes."""
         self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
-        self.generators[label] = model.generators
-        wrong = {"batch", "fakes", "fakes_per_generator"} & (self.common.wrong | own.wrong)
-        if not wrong and protocol.fakes_each(model.generators) < 1:
-            message = (
-                f"{model.generators} generators share {protocol.fakes} fakes a draw, fewer than one each; "
-                f"lower generators, or give fakes = {model.generators} or more."
-            )
+        generators = self.reading.ask(path, model.name, getattr, model, "generators")
+        if generators is None:
+            return
+        self.generators[label] = generators
+        message = self._too_few(generators, protocol, self.common.wrong | own.wrong)
+        if message:
             self.reading.problems.add((*path, "generators"), message)
+
+    def _too_few(self, generators: int, protocol: Protocol, wrong: Set[str]) -> str | None:
+        """Why generators and fakes do not go together, unless one of the settings is wrong by itself."""
+        if generators < 1:
+            return f"a model needs at least one generator, found {generators}."
+        if wrong & {"batch", "fakes", "fakes_per_generator"} or protocol.fakes_each(generators) >= 1:
+            return None
+        return (
+            f"{generators} generators share {protocol.fakes} fakes a draw, fewer than one each; "
+            f"lower generators, or give fakes = {generators} or more."
+        )

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gan_bench.errors import ConfigError, Problem, allowed
 from gan_bench.parameters import dotted
 from gan_bench.toml_source import KeyPath, Lines, parse
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Source:
         return _nearest(self.lines, path) or (0 if self.name else math.inf)
 
 
-def _nearest(places: Mapping[KeyPath, Any], path: KeyPath) -> Any:
+def _nearest(places: Mapping[KeyPath, T], path: KeyPath) -> T | None:
     """What is known of the longest prefix of `path`, or None."""
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
 
@@ -130,7 +132,7 @@ def _read(path: Path) -> str:
         raise ConfigError([Problem(f"{path}:{line}", "not UTF-8 text; save the file as UTF-8.")]) from None
 
 
-def _own_copy(value: Any) -> Any:
+def _own_copy(value: object) -> Any:
     """Mappings as dicts and sequences as lists, so that overrides change nothing of the caller's."""
     if isinstance(value, Mapping):
         return {key: _own_copy(each) for key, each in value.items()}

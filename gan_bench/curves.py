@@ -22,6 +22,8 @@ Floats = NDArray[np.floating[Any]]
 _LOG_RATIO = 20  # values that span more than this are read better on a log axis
 _FEW = 12  # points up to which each is marked
 _LABEL_GAP = 0.115  # inches between the baselines of two labels
+_LEADER = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
+_LONGEST = 25  # characters of a label beside a line
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,17 @@ def _curve(frame: pd.DataFrame, label: str, index: int) -> Curve:
         for _, run in rest.groupby("seed")
     )
     iterations = np.asarray([t for t, _ in by_iteration], dtype=np.int64)
-    spread = [np.asarray([f(values) for _, values in by_iteration]) for f in (np.median, np.min, np.max)]
-    return Curve(label, palette.line(index), iterations, *spread, broken=broken)
+    median, low, high = (
+        np.asarray([of(values) for _, values in by_iteration], dtype=np.float64)
+        for of in (np.median, np.min, np.max)
+    )
+    return Curve(label, palette.line(index), iterations, median, low, high, broken)
 
 
 def _draw_curve(ax: Axes, curve: Curve) -> None:
     look = curve.look
     marker = look.marker if len(curve.iterations) <= _FEW else ""
-    line = {"color": look.colour, "linestyle": look.dashes}
+    line: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes}
     ax.fill_between(curve.iterations, curve.low, curve.high, color=look.colour, alpha=0.16, linewidth=0)
     ax.plot(curve.iterations, curve.median, **line, linewidth=1.2, marker=marker, markersize=3, zorder=3)
     for iterations, values in curve.broken:
@@ -164,23 +169,26 @@ def _label_ends(ax: Axes, panel: Panel) -> None:
         ends.append(("real data", "0.35", ax.get_xlim()[1], panel.floor))
     ends = [end for end in ends if np.isfinite(end[3])]
     heights = [_fraction(ax, y) for *_, y in ends]
-    gap = _LABEL_GAP / (ax.get_position().height * ax.get_figure(root=True).get_figheight())
+    gap = _LABEL_GAP * ax.figure.dpi / ax.bbox.height
     for (label, colour, x, _), at, y in zip(ends, spread(heights, gap), heights, strict=True):
-        start = (_fraction_x(ax, x), y)
-        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
-        text = label if len(label) <= 22 else label[:21] + "…"
-        place = {"xycoords": "axes fraction", "textcoords": "axes fraction", "annotation_clip": False}
-        ax.annotate(
-            text,
-            start,
-            (1.06, at),
-            va="center",
-            fontsize=6,
-            color=colour,
-            arrowprops=leader,
-            parse_math=False,
-            **place,
-        )
+        _label(ax, label, colour, (_fraction_x(ax, x), y), at)
+
+
+def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: float) -> None:
+    """Write a line's name beside the axes at height `at`, and lead to it; places are shares of the axes."""
+    ax.annotate(
+        label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…",
+        start,
+        (1.06, at),
+        xycoords="axes fraction",
+        textcoords="axes fraction",
+        annotation_clip=False,
+        va="center",
+        fontsize=6,
+        color=palette.for_text(colour),
+        arrowprops={**_LEADER, "color": colour},
+        parse_math=False,
+    )
 
 
 def _end(curve: Curve) -> tuple[float, float]:

@@ -35,7 +35,7 @@ class Layer:
     wrong: frozenset[str] = frozenset()
 
 
-def read_layer(table: Any, network_of: NetworkOf, report: Report) -> Layer:
+def read_layer(table: object, network_of: NetworkOf, report: Report) -> Layer:
     """Validate one table of protocol settings."""
     if not isinstance(table, Mapping):
         report((), f"protocol must be a table such as {{ batch = 256 }}, found {shown(table)}.")
@@ -52,11 +52,11 @@ def read_layer(table: Any, network_of: NetworkOf, report: Report) -> Layer:
     return Layer(values, frozenset(map(str, table)) - set(values))
 
 
-def _pairs(betas: Any) -> bool:
+def _pairs(betas: Sequence[float] | Mapping[str, Sequence[float]]) -> bool:
     return all(len(pair) == 2 for pair in (betas.values() if isinstance(betas, Mapping) else [betas]))
 
 
-def _network(value: Any, network_of: NetworkOf, report: Report) -> dict[str, Any]:
+def _network(value: object, network_of: NetworkOf, report: Report) -> dict[str, Any]:
     """``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` as two fields of `Protocol`."""
     table = {"plugin": value} if isinstance(value, str) else value
     if not isinstance(table, Mapping) or not isinstance(table.get("plugin"), str):
@@ -85,7 +85,7 @@ def report_unknown_players(layer: Layer, players: Iterable[str], report: Report)
         value = layer.values.get(name)
         for player in value if isinstance(value, Mapping) else ():
             if player not in known:
-                report((name, player), f"unknown player {player!r} in {name}; {allowed(player, known)}")
+                report((name, player), f"unknown player {player!r} in {name}; {allowed(str(player), known)}")
 
 
 def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
@@ -149,6 +149,6 @@ def _told(name: str, protocol: Protocol) -> str:
     return _plain(getattr(protocol, name))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A value for a sentence: no quotes, no brackets."""
     return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

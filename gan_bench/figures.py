@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_bench import curves, palette, samplegrid
 from gan_bench.errors import StoreError, UsageError, allowed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".pdf", ".svg")
 _DPI = 200
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib brings along
     "font.size": 7.0,
@@ -39,8 +39,8 @@ _STYLE = {
 }
 
 # Inches. The width is a full page's in most journals.
-_WIDTH, _LABELS, _GAP, _HEAD, _KEY = 7.2, 1.08, 0.05, 0.2, 0.26
-_CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.42, 1.16, 0.3, 0.34
+_WIDTH, _LABELS, _GAP, _HEAD, _KEY = 7.2, 1.08, 0.05, 0.2, 0.19
+_CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
 _CAPTION_LINE = 0.115
 
 
@@ -106,25 +106,24 @@ class _Layout:
     rows: int
     curve_rows: int
     curve_height: float
-    key: float
+    keys: tuple[int, ...]  # numbers of generators, a line of colours for each
     caption: str
 
     @classmethod
     def of(cls, grid: samplegrid.SampleGrid | None, panels: int, models: int, caption: str) -> _Layout:
-        columns = max(len(grid.iterations), 4) if grid else 1
-        several = grid is not None and any(row.generators > 1 for row in grid.rows)
         return cls(
-            side=(_WIDTH - _LABELS - 0.08) / columns - _GAP,
+            side=(_WIDTH - _LABELS - 0.08) / samplegrid.COLUMNS - _GAP,
             rows=len(grid.rows) if grid else 0,
             curve_rows=-(-panels // 2),
             curve_height=max(1.75, 0.125 * (models + 1)),
-            key=_KEY if several else 0.08,
+            keys=_keys(grid),
             caption=caption,
         )
 
     @property
     def grid_height(self) -> float:
-        return _HEAD + self.rows * (self.side + _GAP) + self.key if self.rows else 0.0
+        below = _KEY * len(self.keys) or 0.05
+        return _HEAD + self.rows * (self.side + _GAP) + below if self.rows else 0.0
 
     @property
     def height(self) -> float:
@@ -168,21 +167,29 @@ def _draw_grid(figure: Figure, layout: _Layout, grid: samplegrid.SampleGrid) -> 
                     fontsize=6.5,
                     parse_math=False,
                 )
-    if layout.key == _KEY:
-        _draw_key(figure, layout, max(row.generators for row in grid.rows))
+    for index, generators in enumerate(layout.keys):
+        top = layout.grid_height - _KEY * (len(layout.keys) - index)
+        _draw_key(layout.axes(figure, _LABELS, top, _WIDTH - _LABELS - 0.08, _KEY), generators)
 
 
-def _draw_key(figure: Figure, layout: _Layout, generators: int) -> None:
-    """Which colour is which generator, below the samples."""
-    step = min(0.28, (_WIDTH - _LABELS - 0.9) / generators)
-    ax = layout.axes(figure, _LABELS, layout.grid_height - _KEY, _WIDTH - _LABELS - 0.08, 0.18)
-    ax.set(xlim=(0, _WIDTH - _LABELS - 0.08), ylim=(0, 1))
+def _draw_key(ax: Axes, generators: int) -> None:
+    """Which colour is which generator, below the samples; the axes' units are inches."""
+    width = _WIDTH - _LABELS - 0.08
+    step = min(0.28, (width - 0.8) / generators)
+    ax.set(xlim=(0, width), ylim=(0, 1))
     ax.axis("off")
     ax.text(0, 0.5, "generator", fontsize=6, va="center")
     for k, colour in enumerate(palette.generator_colours(generators)):
-        ax.plot(0.62 + k * step, 0.5, "o", color=colour, markersize=3.5)
-        if step >= 0.2 or k in (0, generators - 1):
-            ax.text(0.67 + k * step, 0.47, str(k), fontsize=6, va="center")
+        ax.plot(0.62 + k * step, 0.53, "o", color=colour, markersize=3.5)
+        if step == 0.28 or k == generators - 1:
+            ax.text(0.67 + k * step, 0.5, str(k), fontsize=6, va="center")
+
+
+def _keys(grid: samplegrid.SampleGrid | None) -> tuple[int, ...]:
+    """The numbers of generators to explain: the largest with colours of its own, and the largest of all."""
+    found = sorted({row.generators for row in grid.rows if row.generators > 1} if grid else ())
+    few = [generators for generators in found if generators <= palette.FEW][-1:]
+    return tuple(dict.fromkeys([*few, *found[-1:]]))
 
 
 def _labels(results: StoredResults, dataset: str) -> list[str]:
@@ -223,12 +230,9 @@ def _caption(results: StoredResults, dataset: str, grid: samplegrid.SampleGrid |
     """What the marks mean, in words that a paper can keep."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
-    lines = [
-        f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest. Thin lines ending in ×: "
-        "runs that did not finish."
-        if (frame["status"] != "finished").any()
-        else f"Lines: median over {seeds} seeds; bands: lowest to highest."
-    ]
+    lines = [f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest."]
+    if (frame["status"] != "finished").any():
+        lines[0] += " Thin lines that end in a cross: runs that did not finish."
     if grid is not None:
         shown = sorted({row.run.seed for row in grid.rows if row.snapshots is not None})
         which = f"seed{'s' if len(shown) > 1 else ''} {', '.join(map(str, shown))}"

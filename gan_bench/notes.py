@@ -18,13 +18,16 @@ _MOST = 12
 """How many runs that did not finish are told one by one."""
 
 
-def notes(results: StoredResults, table: Table, at: At) -> tuple[str, ...]:
-    """What the numbers of `table` are: protocol, evaluation, sharing, cost; then how its runs ended."""
+def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> tuple[str, ...]:
+    """What the numbers of `table` are: protocol, evaluation, sharing, cost; then how its runs ended.
+
+    `shown` holds the rows of the results that its cells were computed from.
+    """
     found = [_protocol(results), _evaluation(results, at), *_shared(table), _devices(results)]
     found += [
         *_gaps(table, at),
         *_not_finite(table),
-        *_sample_sizes(results, table),
+        *_sample_sizes(shown, table),
         *_endings(results, table),
     ]
     return tuple(text for text in found if text)
@@ -96,9 +99,8 @@ def _shared(table: Table) -> Iterator[str]:
     for row in table.rows:
         if row.shared and row.label not in labels[row.shared]:
             labels[row.shared].append(row.label)
-    if labels:
-        texts = (f"{', '.join(names)}: {shared}" for shared, names in labels.items())
-        yield f"Shared between generators: {'; '.join(texts)}."
+    for shared, names in labels.items():
+        yield f"Shared in {', '.join(names)}: {shared}."
 
 
 def _devices(results: StoredResults) -> str:
@@ -124,25 +126,23 @@ def _gaps(table: Table, at: At) -> Iterator[str]:
 def _not_finite(table: Table) -> Iterator[str]:
     cells = [cell for row in table.rows for cell in row.cells.values() if cell is not None]
     if not all(math.isfinite(cell.mean) for cell in cells):
-        yield "nan, inf: a finished run has a value that is not finite."
+        yield "nan, inf: the value of a finished run is undefined or not finite."
 
 
-def _sample_sizes(results: StoredResults, table: Table) -> Iterator[str]:
+def _sample_sizes(shown: pd.DataFrame, table: Table) -> Iterator[str]:
     """Say so where the values of one column come from different numbers of samples."""
-    names = [column.name for column in table.columns]
-    frame = results.frame
-    frame = frame[frame["metric"].isin(names) & frame["generator"].isna() & (frame["status"] == "finished")]
-    for name in names:
-        sizes = sorted(frame.loc[frame["metric"] == name, "n"].dropna().unique())
+    for name in (column.name for column in table.columns):
+        found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
+        sizes = sorted(int(size) for size in found.unique())
         if len(sizes) > 1:
-            yield f"{name}: measured with different numbers of samples ({', '.join(map(_plain, sizes))})."
+            yield f"{name}: measured with different numbers of samples ({'; '.join(map(_plain, sizes))})."
 
 
 def _endings(results: StoredResults, table: Table) -> Iterator[str]:
     """How many runs ended in which way, and each of those that did not finish."""
     runs = results.frame[results.frame["metric"] == FINISHED]
     missing = sum(row.planned for row in table.rows) - len(runs)
-    counts = {**Counter(runs["status"].tolist()), "not started": missing}
+    counts = {**Counter(runs["status"].tolist()), "missing": missing}
     yield "Runs: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n) + "."
     unfinished = list(_unfinished(results, runs[runs["status"] != FINISHED]))
     yield from unfinished[:_MOST]

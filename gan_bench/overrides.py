@@ -1,6 +1,7 @@
 """What the command line changes in a benchmark: ``--set PATH=VALUE`` and ``--seeds``.
 
-A path leads into name, protocol or evaluation, or through a label: ``model.MGAN.beta``, ``dataset.ring8.radius``.
+A path leads into name, protocol or evaluation, or through a label: ``model.MGAN.beta``,
+``dataset.ring8.radius``.
 As everywhere, a name means the entry with that label, else the entries with that plugin.
 """
 
@@ -29,7 +30,7 @@ def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems
             message = "found no '='; write PATH=VALUE, for example protocol.iterations=2000."
             problems.add_flag(f"--set {text}", message)
         elif root in ("model", "dataset"):
-            _set_in_entries(source, root, text.strip().removeprefix(root).removeprefix("."), problems)
+            _set_in_entries(source, root, text.strip(), problems)
         elif root in SECTIONS:
             keys, value = _split(text)
             _set(source, (), keys, value, _flag(text), problems)
@@ -64,15 +65,18 @@ def matching(name: str, entries: Sequence[tuple[str, str]]) -> list[int]:
     return labelled or [i for i, (_, plugin) in enumerate(entries) if plugin == name]
 
 
-def _set_in_entries(source: Source, section: str, rest: str, problems: Problems) -> None:
-    """Set ``LABEL.key=value``; a label may hold dots and equals signs, so the known ones are tried first."""
+def _set_in_entries(source: Source, section: str, text: str, problems: Problems) -> None:
+    """Set ``model.LABEL.key=value``; labels may hold dots and equals signs, so known ones are tried."""
     entries = entry_names(source.data.get(section))
+    rest = text.removeprefix(section).removeprefix(".")
     known = sorted({name for pair in entries for name in pair}, key=len, reverse=True)
     name = next((name for name in known if rest.startswith(f"{name}.")), None)
     if name is None:
         found = re.split(r"[.=]", rest, maxsplit=1)[0]
-        hint = allowed(found, {label for label, _ in entries})
-        problems.add_flag(f"--set {section}.{_flag_path(rest)}", f"no {section} is called {found!r}; {hint}")
+        unknown = f"no {section} is called {found!r}; {allowed(found, {label for label, _ in entries})}"
+        complete = found and found not in known
+        message = unknown if complete else f"write {section}.LABEL.KEY=VALUE; {allowed('', known)}"
+        problems.add_flag(_flag(text), message)
         return
     keys, value = _split(rest[len(name) + 1 :])
     flag = f"--set {section}.{name}.{'.'.join(keys)}"
@@ -80,7 +84,7 @@ def _set_in_entries(source: Source, section: str, rest: str, problems: Problems)
         _set(source, (section, index), keys, value, flag, problems)
 
 
-def entry_names(entries: Any) -> list[tuple[str, str]]:
+def entry_names(entries: object) -> list[tuple[str, str]]:
     """Label and plugin of each entry of a description that is not validated yet."""
     tables = entries if isinstance(entries, list) else []
     plugins = [str(table.get("plugin", "")) if isinstance(table, dict) else "" for table in tables]
@@ -88,7 +92,9 @@ def entry_names(entries: Any) -> list[tuple[str, str]]:
     return [(label or plugin, plugin) for label, plugin in zip(labels, plugins, strict=True)]
 
 
-def _set(source: Source, start: KeyPath, keys: list[str], value: Any, flag: str, problems: Problems) -> None:
+def _set(
+    source: Source, start: KeyPath, keys: list[str], value: object, flag: str, problems: Problems
+) -> None:
     """Write `value` at ``start + keys``, making the tables on the way."""
     table: Any = source.data
     for step in start:
@@ -122,8 +128,4 @@ def _value(text: str) -> Any:
 
 
 def _flag(text: str) -> str:
-    return f"--set {_flag_path(text)}"
-
-
-def _flag_path(text: str) -> str:
-    return text.partition("=")[0].strip()
+    return f"--set {text.partition('=')[0].strip()}"

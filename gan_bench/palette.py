@@ -18,10 +18,13 @@ REAL = "#C8C8C8"
 """Real data, beneath the generated."""
 
 _GENERATORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, BLACK, YELLOW)
+FEW = len(_GENERATORS)
+"""Up to so many generators have colours of their own, the same in every row."""
 _MODELS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # a yellow line is lost on paper
+_CIRCLE = (BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE)  # no grey, which is the real data's
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_BRIGHTEST = 0.55  # luminance above which a dot is lost on white
+_BRIGHTEST = 0.45  # luminance of small print
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,19 @@ def line(index: int) -> Line:
 
 def generator_colours(generators: int) -> list[RGB]:
     """One colour for each of K generators; neighbours on the circle look alike where K is above eight."""
-    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    if generators <= FEW:
+        return [to_rgb(name) for name in _GENERATORS[:generators]]
+    cyclic = LinearSegmentedColormap.from_list("cyclic", [*_CIRCLE, _CIRCLE[0]], N=1024)
+    return [cyclic(k / generators)[:3] for k in range(generators)]
+
+
+def for_text(colour: str) -> RGB:
+    """The colour, darkened where small print in it would be lost on white."""
     from matplotlib.colors import to_rgb
 
-    if generators <= len(_GENERATORS):
-        return [to_rgb(name) for name in _GENERATORS[:generators]]
-    return [_not_too_bright(colormaps["twilight"](k / generators)[:3]) for k in range(generators)]
-
-
-def _not_too_bright(colour: RGB) -> RGB:
-    """The colour, darkened where it would be lost on white (the middle of a cyclic map is nearly white)."""
-    luminance = float(np.dot(colour, (0.2126, 0.7152, 0.0722)))
-    scale = min(1.0, _BRIGHTEST / luminance)
-    return colour[0] * scale, colour[1] * scale, colour[2] * scale
+    red, green, blue = to_rgb(colour)
+    luminance = float(np.dot((red, green, blue), (0.2126, 0.7152, 0.0722)))
+    scale = min(1.0, _BRIGHTEST / luminance) if luminance else 1.0
+    return red * scale, green * scale, blue * scale

@@ -36,7 +36,7 @@ def param(
 ) -> Any:
     """Declare one parameter of a plugin: its default, one line of explanation, and its range.
 
-    ``low <= value <= high``, ``value > above``, or one of ``choices``; of a list or table, each of its values.
+    ``low <= value <= high``, ``value > above``, or one of ``choices``; for a list or table, of each value.
     The type is the field's annotation: ``int``, ``float``, ``bool``, ``str``, ``tuple[float, ...]`` or
     ``Mapping[str, float]`` (of any of these), or a union of them with each other or with ``None``.
     """
@@ -71,7 +71,7 @@ def describe(params_class: type[Any]) -> list[Description]:
 def resolve(
     params_class: type[P], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
 ) -> P | None:
-    """Make an instance of a `Params` dataclass from the values of a file, or report everything wrong with them.
+    """Make an instance of a `Params` dataclass from the values of a file, or report all that is wrong.
 
     Args:
         params_class: a dataclass; fields with a default *factory* are derived, never read.
@@ -117,7 +117,7 @@ def checked(
     return values
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as its author wrote it, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
@@ -141,7 +141,7 @@ class _Kind(NamedTuple):
     accepts: Callable[[Any], bool]
 
 
-def _is_number(value: Any, kind: type[Any]) -> bool:
+def _is_number(value: object, kind: type[Any]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -161,11 +161,11 @@ class _Field:
     """One parameter, ready to check values with."""
 
     name: str
-    annotation: Any
+    annotation: object
     default: Any
     limits: Mapping[str, Any]
 
-    def check(self, path: KeyPath, value: Any, report: Report) -> Any:
+    def check(self, path: KeyPath, value: object, report: Report) -> Any:
         """`value` converted, or `_BAD` with at least one problem reported."""
         return self._check(path, value, self.annotation, report)
 
@@ -180,7 +180,7 @@ class _Field:
         bounds = [(sign, self.limits.get(key)) for key, sign in signs.items()]
         return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
 
-    def _check(self, path: KeyPath, value: Any, annotation: Any, report: Report) -> Any:
+    def _check(self, path: KeyPath, value: object, annotation: object, report: Report) -> Any:
         option = next((option for option in _options(annotation) if _fits(value, option)), None)
         if option is None:
             report(path, f"{dotted(path)} must be {self.expected()}, found {shown(value)}.")
@@ -197,7 +197,7 @@ class _Field:
         values = {key: self._check((*path, key), each, element, report) for key, each in value.items()}
         return _BAD if any(each is _BAD for each in values.values()) else values
 
-    def _check_scalar(self, path: KeyPath, value: Any, option: Any, report: Report) -> Any:
+    def _check_scalar(self, path: KeyPath, value: object, option: object, report: Report) -> Any:
         if value is None:
             return None
         converted = _converted(value, option)
@@ -211,7 +211,7 @@ class _Field:
             return converted
         return _BAD
 
-    def _within(self, value: Any) -> bool:
+    def _within(self, value: object) -> bool:
         low, high, above = (self.limits.get(key) for key in ("low", "high", "above"))
         return (
             (low is None or value >= low)
@@ -236,39 +236,36 @@ def _settable(params_class: type[Any]) -> dict[str, _Field]:
     return fields
 
 
-def _require_known_type(params_class: type[Any], name: str, annotation: Any) -> None:
+def _require_known_type(params_class: type[Any], name: str, annotation: object) -> None:
     for option in _options(annotation):
         if option not in _SCALARS and _element(option) not in _SCALARS and not _is_table_of_lists(option):
             raise PluginError(
                 f"{params_class.__qualname__}.{name} has the type {annotation}; known are int, float, bool, "
-                "str, tuple[T, ...], Mapping[str, T] and unions of these; for a choice use param(choices=...)."
+                "str, tuple[T, ...], Mapping[str, T] and unions of these; for a choice, param(choices=…)."
             )
 
 
-def _is_table_of_lists(option: Any) -> bool:
+def _is_table_of_lists(option: object) -> bool:
     inner = _element(option)
     return typing.get_origin(option) is not tuple and inner is not None and _element(inner) in _SCALARS
 
 
-def _element(option: Any) -> Any:
+def _element(option: object) -> Any:
     """The type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None of anything else."""
     arguments = typing.get_args(option)
     if typing.get_origin(option) is tuple and arguments[1:] == (...,):
         return arguments[0]
-    return arguments[1] if typing.get_origin(option) in (dict, _ABC_MAPPING) else None
+    return arguments[1] if typing.get_origin(option) in (dict, Mapping) else None
 
 
-_ABC_MAPPING = typing.get_origin(Mapping[str, int])
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
+def _options(annotation: object) -> tuple[Any, ...]:
     """The members of a union, or the annotation alone."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.get_args(annotation)
     return (annotation,)
 
 
-def _fits(value: Any, option: Any) -> bool:
+def _fits(value: object, option: object) -> bool:
     """Whether a value is of a type's kind; lists and tables are looked into later."""
     if option in _SCALARS:
         return _SCALARS[option].accepts(value)
@@ -286,7 +283,7 @@ def _converted(value: Any, kind: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def _phrase(option: Any, bounds: str) -> str:
+def _phrase(option: object, bounds: str) -> str:
     """What a type asks for, for a message: ``a list of finite numbers >= 0``."""
     suffix = f" {bounds}" if bounds else ""
     if option in _SCALARS:
@@ -296,11 +293,11 @@ def _phrase(option: Any, bounds: str) -> str:
     return "a table of such values"
 
 
-def _type_text(annotation: Any) -> str:
+def _type_text(annotation: object) -> str:
     return " or ".join(map(_option_text, _options(annotation)))
 
 
-def _option_text(option: Any) -> str:
+def _option_text(option: object) -> str:
     if option in _SCALARS:
         return _SCALARS[option].name
     outer = "list" if typing.get_origin(option) is tuple else "table"

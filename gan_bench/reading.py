@@ -51,7 +51,7 @@ class Reading:
         """The class that an entry names."""
         name, path = table.get("plugin"), (*path, "plugin")
         if isinstance(name, str):
-            return self.ask(path, name, partial(self.registry.get, kind, name))
+            return self.ask(path, name, self.registry.get, kind, name)
         found = "is missing" if name is None else f"must be a string, found {shown(name)}"
         self.problems.add(path, f"plugin {found}. {allowed('', self.registry.all(kind))}")
         return None
@@ -63,9 +63,9 @@ class Reading:
         if "label" in table and not _is_label(label):
             message = f"label must be one line of 1 to {LONGEST_NAME} characters, found {shown(label)}."
             self.problems.add(place, message)
-        elif label in reserved:
+        elif isinstance(label, str) and label in reserved:
             self.problems.add(place, f"{label!r} is the label of an anchor row; choose another label.")
-        elif isinstance(label, str):
+        elif isinstance(label, str):  # else the plugin is missing, which is reported already
             self._claim(str(path[0]), label, path, place)
         return str(label)
 
@@ -86,10 +86,10 @@ class Reading:
         make = partial(resolve, found.Params, table, report, reserved=reserved)
         return self.ask(path, found.name, make)
 
-    def ask(self, path: KeyPath, plugin: str, question: Callable[[], T]) -> T | None:
+    def ask(self, path: KeyPath, plugin: str, question: Callable[..., T], *arguments: object) -> T | None:
         """What a plugin's code answers; an error of it becomes a problem that names the plugin."""
         try:
-            return question()
+            return question(*arguments)
         except PluginError as error:
             self.problems.add(path, str(error))
         except Exception as error:  # a plugin may raise anything
@@ -99,12 +99,12 @@ class Reading:
     def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Any]) -> None:
         """Report the datasets (by label) that `judge`, an instance of a plugin, refuses."""
         for label, dataset in datasets.items():
-            reason = self.ask(path, str(judge.name), partial(judge.refuses, dataset))
+            reason = self.ask(path, judge.name, judge.refuses, dataset)
             if reason:
                 self.problems.add(path, f"{what} refuses dataset {label!r}: {reason}")
 
 
-def _is_label(label: Any) -> bool:
+def _is_label(label: object) -> bool:
     return (
         isinstance(label, str)
         and 1 <= len(label) <= LONGEST_NAME

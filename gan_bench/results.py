@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pandas as pd
 
@@ -161,8 +161,10 @@ def read_benchmark(path: str | os.PathLike[str]) -> StoredBenchmark:
         raise StoreError(f"{path}: format {found!r:.40}; this version of gan-bench reads format 1.")
     try:
         return _benchmark(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"{path}: {type(error).__name__} at {error}. {_RERUN}") from error
+    except KeyError as error:
+        raise StoreError(f"{path}: {error} is missing. {_RERUN}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: damaged ({error}). {_RERUN}") from error
 
 
 def write_results_csv(folder: str | os.PathLike[str]) -> Path:
@@ -203,6 +205,8 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def _metric(info: Mapping[str, Any]) -> MetricInfo:
+    if info["direction"] not in get_args(Direction):
+        raise ValueError(f"direction {info['direction']!r}")
     flags = (bool(info.get("per_generator")), bool(info.get("expensive")))
     return MetricInfo(
         cast(Direction, info["direction"]),

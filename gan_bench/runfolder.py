@@ -23,6 +23,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
+_NUMBERS = ("generators", "parameters", "real_samples", "fake_samples", "train_seconds")
+
+
 @dataclass(frozen=True)
 class Ignored:
     """A run folder that is left out, and why."""
@@ -103,8 +106,13 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = Snapshots(file["iterations"].astype(np.int64), file["x"], file["generator"])
+        # Opened here, because numpy leaves a damaged zip file open.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            found = Snapshots(
+                file["iterations"].astype(np.int64),
+                file["x"].astype(np.float32),
+                file["generator"].astype(np.int16),
+            )
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
         raise Unreadable(f"samples.npz: {error}") from error
     if (
@@ -137,6 +145,10 @@ def _check_fields(record: Mapping[str, Any]) -> None:
             raise Unreadable(f"run.json: {name!r} is missing")
         if not isinstance(record[name], kind) or isinstance(record[name], bool):
             raise Unreadable(f"run.json: {name!r} is {record[name]!r:.40}")
+    for name, value in {**record["ledger"], "generators": record["model"].get("generators", 1)}.items():
+        parts = value.values() if isinstance(value, dict) else [value]
+        if name in _NUMBERS and not all(isinstance(part, int | float) for part in parts):
+            raise Unreadable(f"run.json: {name!r} is {value!r:.40}")
     if record["status"] not in STATUSES:
         raise Unreadable(f"run.json: status {record['status']!r:.40}, where {', '.join(STATUSES)} are known")
 

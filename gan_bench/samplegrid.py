@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 
-_COLUMNS = 6
+COLUMNS = 6  # at most
 _REAL_POINTS = 2048
 _BINS = 60
 _MARGIN = 0.15  # of the real data's range, on every side
@@ -77,11 +77,17 @@ def draw_panel(ax: Axes, grid: SampleGrid, row: SampleRow, iteration: int) -> No
     else:
         ax.set(ylim=(grid.low[1], grid.high[1]), aspect="equal")
         _draw_points(ax, grid, row, x, generator)
-    text = _absence(row, iteration) if x is None else _outside(x, grid)
+    if x is None:
+        _write(ax, (0.5, 0.5), _absence(row, iteration), ha="center", va="center")
+    else:
+        _write(ax, (0.97, 0.03), _outside(x, grid), ha="right", va="bottom")
+
+
+def _write(ax: Axes, at: tuple[float, float], text: str, ha: str, va: str) -> None:
+    """A remark in a panel, legible over whatever lies beneath it."""
+    beneath = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
     if text:
-        middle = x is None
-        place = (0.5, 0.5, "center", "center") if middle else (0.97, 0.03, "right", "bottom")
-        ax.text(*place[:2], text, ha=place[2], va=place[3], fontsize=5.5, color="0.3", transform=ax.transAxes)
+        ax.text(*at, text, ha=ha, va=va, fontsize=5.5, color="0.3", transform=ax.transAxes, bbox=beneath)
 
 
 def _row(label: str, runs: Sequence[StoredRun]) -> SampleRow:
@@ -128,18 +134,18 @@ def _iterations(kept: Sequence[Snapshots]) -> tuple[int, ...]:
     """The iterations that most models kept, at most six, evenly chosen, first and last among them."""
     counts = Counter(tuple(snapshots.iterations.tolist()) for snapshots in kept)
     common = max(counts, key=lambda times: (counts[times], len(times)))
-    chosen = np.linspace(0, len(common) - 1, min(_COLUMNS, len(common))).round().astype(int)
+    chosen = np.linspace(0, len(common) - 1, min(COLUMNS, len(common))).round().astype(int)
     return tuple(common[i] for i in chosen)
 
 
 def _at(row: SampleRow, iteration: int) -> tuple[Floats | None, NDArray[np.integer[Any]]]:
     """The samples (n, d) at an iteration and who made them, in an order that favours no generator."""
     snapshots = row.snapshots
-    found = [] if snapshots is None else np.flatnonzero(snapshots.iterations == iteration)
-    if snapshots is None or not len(found):
+    if snapshots is None or iteration not in snapshots.iterations:
         return None, np.empty(0, dtype=np.int64)
+    at = int(np.flatnonzero(snapshots.iterations == iteration)[0])
     order = np.random.default_rng(0).permutation(snapshots.x.shape[1])
-    return snapshots.x[found[0]][order], snapshots.generator[found[0]][order]
+    return snapshots.x[at][order], snapshots.generator[at][order]
 
 
 def _absence(row: SampleRow, iteration: int) -> str:
@@ -152,6 +158,8 @@ def _absence(row: SampleRow, iteration: int) -> str:
 
 def _outside(x: Floats, grid: SampleGrid) -> str:
     """How many samples lie beyond the axes, where it is more than a few."""
+    if not np.isfinite(x).all(axis=1).any():
+        return "not finite"
     inside = ((x >= grid.low) & (x <= grid.high)).all(axis=1)  # nan is inside nothing
     share = 1 - float(inside.mean())
     return f"{share:.0%} outside" if share >= 0.005 else ""
@@ -160,7 +168,7 @@ def _outside(x: Floats, grid: SampleGrid) -> str:
 def _draw_points(
     ax: Axes, grid: SampleGrid, row: SampleRow, x: Floats | None, generator: NDArray[np.integer[Any]]
 ) -> None:
-    dots = {"linewidths": 0, "rasterized": True}
+    dots: dict[str, Any] = {"linewidths": 0, "rasterized": True}  # small as vectors, in a PDF, they are not
     if grid.real is not None:
         ax.scatter(grid.real[:, 0], grid.real[:, 1], s=1.5, color=palette.REAL, **dots)
     if x is not None:

@@ -5,33 +5,20 @@ Nothing here imports torch: a file of samples is scored on a machine without it.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
-from gan_bench.errors import StoreError, UsageError, allowed
+from gan_bench.errors import StoreError, UsageError
 from gan_bench.metric import Metric, Samples
 
 LARGEST = float(np.finfo(np.float32).max)
 MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)  # what numpy and zipfile raise over damaged files
 
 
 @dataclass(frozen=True)
@@ -107,35 +94,41 @@ def read_samples(path: str | Path) -> SampleFile:
     """
     path = Path(path)
     try:
-        _require_array_file(path)
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return SampleFile(found, None)
-        with found:
-            _require_samples(path, found.files)
-            return SampleFile(found["samples"], found["generator"] if "generator" in found.files else None)
+        with path.open("rb") as file:
+            return _read(file, path)
+    except StoreError:
+        raise
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no such file.") from error
-    except UNREADABLE as error:
-        if "Object arrays" in str(error):
-            reason = "it holds Python objects, which are never unpickled; save an array of numbers"
-        else:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise StoreError(f"{path}: the samples cannot be read: {reason}.") from error
+    except Exception as error:  # over a damaged file numpy raises ValueError, TypeError, TokenError and more
+        raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
 
 
-def _require_array_file(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(6)
+def _read(file: BinaryIO, path: Path) -> SampleFile:
+    start = file.read(6)
     if not start.startswith(MAGIC):
-        kind = "empty" if not start else "neither a .npy nor a .npz file"
+        kind = "neither a .npy nor a .npz file" if start else "empty"
         raise StoreError(f"{path}: the file is {kind}; save the samples with numpy.save or numpy.savez.")
+    file.seek(0)
+    found = np.load(file, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return SampleFile(found, None)
+    with found:
+        _require_samples(path, found.files)
+        return SampleFile(found["samples"], found["generator"] if "generator" in found.files else None)
+
+
+def _reason(error: Exception) -> str:
+    if "Object arrays" in str(error):
+        return "it holds Python objects, which are never unpickled; save an array of numbers"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].rstrip(".")
 
 
 def _require_samples(path: Path, names: Sequence[str]) -> None:
     if "samples" not in names:
-        hint = allowed("samples", names) if names else "It is empty."
-        raise StoreError(f"{path}: there is no array 'samples' in the file. {hint}")
+        found = f"it holds {', '.join(names[:10])}" if names else "it is empty"
+        raise StoreError(f"{path}: there is no array 'samples' in the file; {found}.")
 
 
 def _checked_samples(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[np.float64]:

@@ -159,7 +159,7 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
         notes=(),
         warnings=(),
     )
-    return replace(built, notes=notes.notes(results, built, at), warnings=notes.warnings(results))
+    return replace(built, notes=notes.notes(results, built, values, at), warnings=notes.warnings(results))
 
 
 def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
@@ -321,13 +321,13 @@ def _mean(runs: pd.DataFrame, name: str) -> float | None:
 
 
 def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The rows, each with the metrics in which it is the best of its dataset."""
+    """The rows, each with the metrics in which it is the best of its dataset; not where all are equal."""
     best: dict[tuple[str, str], float] = {}
     for column in columns:
         for dataset in {row.dataset for row in rows}:
             means = [_comparable(row, column) for row in rows if row.dataset == dataset]
             found = [mean for mean in means if mean is not None]
-            if found:
+            if len(found) == 1 or len(set(found)) > 1:
                 best[dataset, column.name] = (min if column.info.direction == "lower" else max)(found)
     return [replace(row, best=frozenset(_wins(row, columns, best))) for row in rows]
 
@@ -335,7 +335,8 @@ def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
 def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], float]) -> Iterable[str]:
     for column in columns:
         mean = _comparable(row, column)
-        if mean is not None and math.isclose(mean, best[row.dataset, column.name], rel_tol=1e-12):
+        best_mean = best.get((row.dataset, column.name))
+        if mean is not None and best_mean is not None and math.isclose(mean, best_mean, rel_tol=1e-12):
             yield column.name
 
 

@@ -1,7 +1,7 @@
 """TOML with line numbers: the standard library's parser, and a scanner that says where each key stands.
 
-`tomllib` gives values without positions. The scanner walks the same text, which is valid by then, and maps key
-paths to lines: ``("model", 2, "beta")`` → 31. It needs no values, so it stays small.
+`tomllib` gives values without positions. The scanner walks the same text, which is valid by then, and maps
+key paths to lines: ``("model", 2, "beta")`` → 31. It needs no values, so it stays small.
 """
 
 from __future__ import annotations

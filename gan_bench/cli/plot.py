@@ -12,7 +12,7 @@ from gan_bench.cli.table import names
 @click.option(
     "--output",
     metavar="FILE|FOLDER",
-    help="A .png, .pdf or .svg file, or a folder for figure.png and figure.pdf  [default: the results folder]",
+    help="A .png, .pdf or .svg file, or a folder for figure.png and .pdf  [default: the results folder]",
 )
 @click.option(
     "--metrics", metavar="A,B", help="Which curves, in this order  [default: symmetric_kl,wasserstein]"

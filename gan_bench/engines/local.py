@@ -24,12 +24,19 @@ from gan_bench.store import RunFolder
 
 GRACE_SECONDS = 60.0  # for workers to write their checkpoints after Ctrl-C
 
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""For glibc: an iteration frees and asks for the same few megabytes; handing them back costs page faults."""
+
 
 class _Worker:
     """One worker process and the job it has."""
 
     def __init__(self, plugin_folders: Sequence[Path], threads: int, inherited: int) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        environment = KEEP_FREED_MEMORY | os.environ | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gan_bench.engines.worker", *map(str, plugin_folders)],
             stdin=subprocess.PIPE,

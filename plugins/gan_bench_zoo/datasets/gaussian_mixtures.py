@@ -57,7 +57,7 @@ class GaussianMixture(Dataset):
         means, stds = self._on(rng.device)
         label = torch.randint(len(means), (n,), generator=rng, device=rng.device)
         noise = torch.randn(n, means.shape[1], generator=rng, device=rng.device)
-        return Real(torch.addcmul(means[label], stds[label], noise), label)
+        return Real(torch.addcmul(means.index_select(0, label), stds.index_select(0, label), noise), label)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
         """`n` fresh points: no two draws of a stream share any."""

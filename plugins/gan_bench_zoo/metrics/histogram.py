@@ -53,10 +53,10 @@ class Box:
 
     def cells(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
         """The cell (n,) of each point of x (n, d); cells are numbered row by row."""
-        place = x - (self.centre - self.half_width)
-        inside = ((place >= 0) & (place < 2 * self.half_width)).all(axis=1)
-        index = (place[inside] * (self.bins / (2 * self.half_width))).astype(np.int64)
-        index = np.minimum(index, self.bins - 1)  # just below the upper edge, rounded up
+        place = x - self.centre
+        inside = ((place >= -self.half_width) & (place < self.half_width)).all(axis=1)
+        scaled = (place[inside] + self.half_width) * (self.bins / (2 * self.half_width))
+        index = np.minimum(scaled.astype(np.int64), self.bins - 1)  # just below the edge may round up to it
         cells = np.full(len(x), self.outside, dtype=np.int64)
         cells[inside] = index @ self._strides
         return cells
