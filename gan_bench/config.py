@@ -186,9 +186,7 @@ class _Reader:
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
 
-    def _models(
-        self, datasets: Mapping[str, Any], evaluation: Evaluation
-    ) -> tuple[Protocol, tuple[ModelEntry, ...]]:
+    def _models(self, datasets: Mapping[str, Any], evaluation: Evaluation) -> tuple[Protocol, tuple[ModelEntry, ...]]:
         """The common protocol, and the models with anchors last."""
         classes = self.reading.registry.all("models") if evaluation.anchors else {}
         anchors = {name: found for name, found in classes.items() if found.anchor}

@@ -79,9 +79,7 @@ class ModelReader:
         given = {model.plugin for model in models}
         missing = {name: found for name, found in self.anchors.items() if name not in given}
         return [
-            ModelEntry(
-                name, name, values_of(found.Params()), layered([self.common], found.players), anchor=True
-            )
+            ModelEntry(name, name, values_of(found.Params()), layered([self.common], found.players), anchor=True)
             for name, found in sorted(missing.items())  # which puts real-data before untrained
         ]
 

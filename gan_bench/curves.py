@@ -53,9 +53,7 @@ class Panel:
     floor: float | None
 
 
-def panel(
-    results: StoredResults, dataset: str, metric: str, info: MetricInfo, labels: Sequence[str]
-) -> Panel:
+def panel(results: StoredResults, dataset: str, metric: str, info: MetricInfo, labels: Sequence[str]) -> Panel:
     """The values of one metric for the models `labels`, whose order decides how they look."""
     frame = results.frame
     frame = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & frame["generator"].isna()]
@@ -84,9 +82,7 @@ def short(iteration: float) -> str:
 def _curve(frame: pd.DataFrame, label: str, index: int) -> Curve:
     finished = frame[frame["status"] == "finished"]
     # A seed's value that is not finite leaves a gap: half a median would hide it.
-    by_iteration = [
-        (t, group.to_numpy(dtype=np.float64)) for t, group in finished.groupby("iteration")["value"]
-    ]
+    by_iteration = [(t, group.to_numpy(dtype=np.float64)) for t, group in finished.groupby("iteration")["value"]]
     rest = frame[frame["status"] != "finished"].sort_values("iteration")
     broken = tuple(
         (run["iteration"].to_numpy(dtype=np.int64), run["value"].to_numpy(dtype=np.float64))
@@ -94,8 +90,7 @@ def _curve(frame: pd.DataFrame, label: str, index: int) -> Curve:
     )
     iterations = np.asarray([t for t, _ in by_iteration], dtype=np.int64)
     median, low, high = (
-        np.asarray([of(values) for _, values in by_iteration], dtype=np.float64)
-        for of in (np.median, np.min, np.max)
+        np.asarray([of(values) for _, values in by_iteration], dtype=np.float64) for of in (np.median, np.min, np.max)
     )
     return Curve(label, palette.line(index), iterations, median, low, high, broken)
 

@@ -36,7 +36,7 @@ def _stored(job: Job) -> float | None:
     """Seconds an iteration of a run that has trained, on the same kind of device."""
     record = RunFolder(Path(job.folder)).read() or {}
     ledger = record.get("ledger") or {}
-    if not record.get("iteration") or ("cpu" == ledger.get("device")) != (job.device == "cpu"):
+    if not record.get("iteration") or (ledger.get("device") == "cpu") != (job.device == "cpu"):
         return None
     return float(ledger["train_seconds"]) / int(record["iteration"])
 

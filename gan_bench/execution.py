@@ -69,7 +69,7 @@ class Job:
     def from_plain(cls, values: Mapping[str, Any]) -> Job:
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         schedule = values["schedule"] | {"metrics": tuple(values["schedule"]["metrics"])}
-        return cls(**values | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
+        return cls(**dict(values) | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
 
 
 @dataclass

@@ -145,7 +145,7 @@ class Model(nn.Module):
 
     def generate(self, z: Tensor) -> Tensor:
         """Samples (K, b, *shape) of all generators from latents (K, b, latent size)."""
-        samples: Tensor = self.generator(z)
+        samples: Tensor = self.get_submodule("generator")(z)
         return samples
 
     def weights(self) -> Tensor:
@@ -160,9 +160,7 @@ class Model(nn.Module):
         """Named tensors that are no parameters but change with training (BEGAN's k); saved and restored."""
         return {}
 
-    def after_turn(
-        self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
-    ) -> Mapping[str, Tensor]:
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The state after a turn, from the values its losses returned; tensors only, no branch on a value."""
         return state
 

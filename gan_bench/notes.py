@@ -72,7 +72,7 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _plain(value: Any) -> str:  # noqa: ANN401 - whatever stands in a protocol
+def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
@@ -104,9 +104,7 @@ def _shared(table: Table) -> Iterator[str]:
 
 
 def _devices(results: StoredResults) -> str:
-    found = sorted(
-        {str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger}
-    )
+    found = sorted({str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger})
     where = f" ({', '.join(found)})" if found else ""
     unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
     return f"Seconds: mean training time of a run, without evaluation{where}{unequal}."

@@ -92,9 +92,7 @@ def entry_names(entries: object) -> list[tuple[str, str]]:
     return [(label or plugin, plugin) for label, plugin in zip(labels, plugins, strict=True)]
 
 
-def _set(
-    source: Source, start: KeyPath, keys: list[str], value: object, flag: str, problems: Problems
-) -> None:
+def _set(source: Source, start: KeyPath, keys: list[str], value: object, flag: str, problems: Problems) -> None:
     """Write `value` at ``start + keys``, making the tables on the way."""
     table: Any = source.data
     for step in start:

@@ -213,11 +213,7 @@ class _Field:
 
     def _within(self, value: object) -> bool:
         low, high, above = (self.limits.get(key) for key in ("low", "high", "above"))
-        return (
-            (low is None or value >= low)
-            and (high is None or value <= high)
-            and (above is None or value > above)
-        )
+        return (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
 
 
 def _settable(params_class: type[Any]) -> dict[str, _Field]:

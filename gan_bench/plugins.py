@@ -97,7 +97,11 @@ class Registry:
         taken = self._origin_of.get((kind, item.name))
         if taken is not None:
             self.broken.append(
-                Broken(item.name, origin, f"{kind[:-1]} {item.name!r} exists already, from {taken} ({taken.path})")
+                Broken(
+                    item.name,
+                    origin,
+                    f"{kind[:-1]} {item.name!r} exists already, from {taken} ({taken.path})",
+                )
             )
             return
         self._classes[kind][item.name] = item

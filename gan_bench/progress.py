@@ -88,13 +88,16 @@ class PlainProgress(_Display):
         self.stream = stream or sys.stderr
 
     def say(self, line: str) -> None:
+        """Print it."""
         print(line, file=self.stream, flush=True)
 
     def started(self, run: Run) -> None:
+        """Say so."""
         super().started(run)
         self.say(f"{name_of(run)} started")
 
     def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+        """Say so if the last line about this run is old."""
         super().progress(run, event)
         active = self.active[run.key]
         if time.monotonic() - active.said >= LINE_SECONDS:
@@ -119,6 +122,7 @@ class LiveProgress(_Display):
         self.live.stop()
 
     def say(self, line: str) -> None:
+        """Print it above the table."""
         self.console.print(Text(line))
 
     def _table(self) -> Group:

@@ -76,9 +76,7 @@ class Reading:
             message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
             self.problems.add(place, message)
 
-    def params(
-        self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]
-    ) -> Any:
+    def params(self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]) -> Any:
         """An instance of the plugin's `Params`, or None where something is wrong."""
         if found is None:
             return None
@@ -105,9 +103,4 @@ class Reading:
 
 
 def _is_label(label: object) -> bool:
-    return (
-        isinstance(label, str)
-        and 1 <= len(label) <= LONGEST_NAME
-        and label.isprintable()
-        and label == label.strip()
-    )
+    return isinstance(label, str) and 1 <= len(label) <= LONGEST_NAME and label.isprintable() and label == label.strip()

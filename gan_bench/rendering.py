@@ -155,9 +155,7 @@ def _heading(column: Column) -> str:
     return " ".join(part for part in (column.name, arrow, shown) if part)
 
 
-def _cells(
-    table: Table, row: Row, mark: str, escape: Callable[[str], str], bold: str, unbold: str
-) -> list[str]:
+def _cells(table: Table, row: Row, mark: str, escape: Callable[[str], str], bold: str, unbold: str) -> list[str]:
     count = str(row.finished) if row.finished == row.planned else f"{row.finished}/{row.planned}"
     texts = [escape(row.label) + mark, count]
     for column in table.columns:

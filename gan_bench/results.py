@@ -199,9 +199,7 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     departures = tuple(map(str, item["departures"]))
-    return Entry(
-        item["label"], item["plugin"], bool(item["anchor"]), departures, dict(item["configurations"])
-    )
+    return Entry(item["label"], item["plugin"], bool(item["anchor"]), departures, dict(item["configurations"]))
 
 
 def _metric(info: Mapping[str, Any]) -> MetricInfo:
@@ -243,9 +241,7 @@ def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ig
     kept: list[StoredRun] = []
     copies: list[Ignored] = []
     for same in by_key.values():
-        best, *rest = sorted(
-            same, key=lambda run: (run.status != "finished", -run.iteration, run.folder.name)
-        )
+        best, *rest = sorted(same, key=lambda run: (run.status != "finished", -run.iteration, run.folder.name))
         kept.append(best)
         copies += [Ignored(run.folder.name, ANOTHER.format(best.folder.name)) for run in rest]
     return kept, copies

@@ -115,11 +115,7 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
             )
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
         raise Unreadable(f"samples.npz: {error}") from error
-    if (
-        found.x.ndim < 3
-        or found.generator.shape != found.x.shape[:2]
-        or len(found.x) != len(found.iterations)
-    ):
+    if found.x.ndim < 3 or found.generator.shape != found.x.shape[:2] or len(found.x) != len(found.iterations):
         raise Unreadable(f"samples.npz: x {found.x.shape} and generator {found.generator.shape} do not agree")
     return found
 

@@ -148,9 +148,7 @@ def choose_workers(wanted: int | None, device: str) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _jobs(
-    benchmark: Benchmark, registry: Registry, folder: Path, device: str, selected: Sequence[str]
-) -> list[Job]:
+def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, selected: Sequence[str]) -> list[Job]:
     evaluation = benchmark.evaluation
     schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
     labels = {model.label for name in selected for model in models_named(benchmark.models, name)}

@@ -85,9 +85,7 @@ class Table:
     warnings: tuple[str, ...]
 
 
-def table(
-    path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last"
-) -> pd.DataFrame:
+def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
     """The comparison table of a results folder or results.csv, with numbers, for a notebook.
 
     Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
@@ -180,9 +178,7 @@ def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
     from gan_bench.plugins import load_plugins
 
     classes = load_plugins(kinds=("metrics",)).all("metrics")
-    return {
-        name: MetricInfo(classes[name].direction, classes[name].unit) for name in names if name in classes
-    }
+    return {name: MetricInfo(classes[name].direction, classes[name].unit) for name in names if name in classes}
 
 
 def _title(results: StoredResults) -> str:
@@ -224,8 +220,7 @@ def _groups(results: StoredResults) -> list[_Group]:
 def _listed(results: StoredResults) -> list[_Group]:
     assert results.benchmark is not None
     sharing = {
-        (placed.dataset, placed.entry.label): str(placed.run.model.get("sharing") or "")
-        for placed in results.runs
+        (placed.dataset, placed.entry.label): str(placed.run.model.get("sharing") or "") for placed in results.runs
     }
     return [
         _Group(
@@ -264,9 +259,7 @@ def _values(results: StoredResults) -> pd.DataFrame:
     wanted = results.benchmark.evaluation.get("samples") if results.benchmark else None
     order = values.assign(asked=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
     order = order.sort_values(["asked", "size"], kind="stable")
-    return order.drop_duplicates(
-        ["dataset", "label", "seed", "iteration", "metric"], keep="last"
-    ).sort_index()
+    return order.drop_duplicates(["dataset", "label", "seed", "iteration", "metric"], keep="last").sort_index()
 
 
 def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:

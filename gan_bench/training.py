@@ -95,7 +95,8 @@ class Trainer:
         for player in movers:
             loss, extra = self._loss(player, turn, position, draws)
             # a graph that another player of this turn still needs is kept; parameters of others get no gradient
-            loss.backward(inputs=list(player.parameters.values()), retain_graph=player is not movers[-1])
+            own = list(player.parameters.values())
+            torch.autograd.backward(loss, inputs=own, retain_graph=player is not movers[-1])
             self.losses[player.name] = loss.detach()
             values |= {name: value.detach() for name, value in extra.items()}
         for player in movers:
@@ -105,9 +106,7 @@ class Trainer:
         with torch.no_grad():
             self.state = dict(self.model.after_turn(turn, self.state, values))
 
-    def _loss(
-        self, player: _Player, turn: Turn, position: int, draws: _Draws
-    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _loss(self, player: _Player, turn: Turn, position: int, draws: _Draws) -> tuple[Tensor, Mapping[str, Tensor]]:
         sources: dict[str, Callable[[], Any]] = {
             "real": lambda: draws.real(turn.real),
             "fake": lambda: draws.fake(draws.latents_of(turn, position), attached=player.generates),

@@ -222,18 +222,14 @@ class TestGoodFiles:
         """Defaults are filled in, values have their types, anchors come last with real data first."""
         benchmark = load()
         assert (benchmark.name, benchmark.seeds, benchmark.source) == ("small", (0, 1, 2), "b.toml")
-        assert [(d.plugin, d.label, d.params) for d in benchmark.datasets] == [
-            ("ring8", "ring8", {"radius": 2.0})
-        ]
+        assert [(d.plugin, d.label, d.params) for d in benchmark.datasets] == [("ring8", "ring8", {"radius": 2.0})]
         assert benchmark.protocol == Protocol(iterations=2000, fakes=1024, network_params={"hidden": 128})
         assert benchmark.evaluation == Evaluation(metrics=("symmetric_kl", "modes"))
         assert [model.label for model in benchmark.models] == ["GAN", "MGAN", "real-data", "untrained"]
         assert [model.anchor for model in benchmark.models] == [False, False, True, True]
         mgan = benchmark.models[1]
         assert repr(mgan.params) == "{'generators': 8, 'beta': 1.0}"
-        assert all(
-            model.protocol == benchmark.protocol and not model.departures for model in benchmark.models
-        )
+        assert all(model.protocol == benchmark.protocol and not model.departures for model in benchmark.models)
 
     def test_a_mapping_is_the_same_as_a_file_and_is_left_alone(self) -> None:
         """From Python the same form holds, tuples stand for lists, and the mapping is not changed."""
@@ -251,9 +247,7 @@ class TestGoodFiles:
 
     def test_fakes_are_as_many_as_real_samples_where_nothing_is_said(self) -> None:
         """fakes = batch, for a model that changes its batch too."""
-        text = with_model('plugin = "gan"\nlabel = "b"\nprotocol = { batch = 64 }').replace(
-            "fakes = 1024", ""
-        )
+        text = with_model('plugin = "gan"\nlabel = "b"\nprotocol = { batch = 64 }').replace("fakes = 1024", "")
         benchmark = load(text)
         assert benchmark.protocol.fakes == 512
         assert benchmark.models[2].protocol.fakes == 64
@@ -271,9 +265,7 @@ class TestGoodFiles:
 
     def test_a_network_takes_parameters(self) -> None:
         """`network` is a name or a table; its parameters are resolved and a departure shows them."""
-        text = with_model(
-            'plugin = "gan"\nlabel = "wide"\nprotocol.network = { plugin = "mlp", hidden = 256 }'
-        )
+        text = with_model('plugin = "gan"\nlabel = "wide"\nprotocol.network = { plugin = "mlp", hidden = 256 }')
         wide = load(text).models[2]
         assert (wide.protocol.network, wide.protocol.network_params) == ("mlp", {"hidden": 256})
         assert wide.departures == ("network: mlp (hidden 256) instead of mlp (hidden 128)",)
@@ -320,9 +312,7 @@ class TestDepartures:
 
     def test_a_per_player_departure_names_every_player(self) -> None:
         """Players that a table does not name keep the benchmark's value."""
-        text = with_model(
-            'plugin = "gan"\nlabel = "x"\n[model.protocol]\nlearning_rate = { generator = 1e-3 }'
-        )
+        text = with_model('plugin = "gan"\nlabel = "x"\n[model.protocol]\nlearning_rate = { generator = 1e-3 }')
         assert load(text).models[2].protocol.learning_rate == {"discriminator": 2e-4, "generator": 1e-3}
 
     def test_the_common_protocol_may_have_tables(self) -> None:
@@ -581,8 +571,7 @@ beta = nan
         """Two unlabelled entries of one plugin cannot be told apart."""
         found = problems(f'{GOOD}[[model]]\nplugin = "mgan"\n[[model]]\nplugin = "mgan"\n')
         assert found == [
-            "b.toml:20: the label 'mgan' is taken by the entry at b.toml:17; give each entry a label of its "
-            "own."
+            "b.toml:20: the label 'mgan' is taken by the entry at b.toml:17; give each entry a label of its own."
         ]
 
     def test_an_empty_file_says_what_is_needed(self) -> None:
@@ -652,10 +641,7 @@ class TestOverrides:
         """`fakes_per_generator` from the command line replaces the file's `fakes`; two flags still clash."""
         protocol = load(overrides=["protocol.fakes_per_generator=64"]).protocol
         assert (protocol.fakes, protocol.fakes_per_generator) == (None, 64)
-        assert (
-            "exclude each other"
-            in problems(overrides=["protocol.fakes_per_generator=64", "protocol.fakes=8"])[0]
-        )
+        assert "exclude each other" in problems(overrides=["protocol.fakes_per_generator=64", "protocol.fakes=8"])[0]
 
     @pytest.mark.parametrize(
         ("override", "expected"),

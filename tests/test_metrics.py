@@ -74,7 +74,7 @@ class Fixed(Dataset):
     def mixture(self) -> Mixture | None:
         return self._mixture
 
-    def draw(self, n: int, rng: Any) -> Real:  # noqa: ANN401
+    def draw(self, n: int, rng: Any) -> Real:
         raise NotImplementedError
 
     held_out = draw
@@ -101,7 +101,7 @@ def draw(
     return m.means[mode] + m.stds[mode, None] * rng.normal(size=(n, m.means.shape[1])), mode
 
 
-def value(kind: type[Metric], x: Array, dataset: Dataset = RING, **kwargs: Any) -> float:  # noqa: ANN401
+def value(kind: type[Metric], x: Array, dataset: Dataset = RING, **kwargs: Any) -> float:
     """One metric of x as one number."""
     metric = kind()
     found = metric.compute(Samples(x, dataset, **kwargs))
@@ -249,9 +249,7 @@ def sets() -> dict[str, Array]:
         ("far", Wasserstein, 0.159, 0.015),
     ],
 )
-def test_calibration(
-    sets: dict[str, Array], name: str, kind: type[Metric], expected: float, tolerance: float
-) -> None:
+def test_calibration(sets: dict[str, Array], name: str, kind: type[Metric], expected: float, tolerance: float) -> None:
     """The value of the calibration table, within about three standard deviations."""
     assert value(kind, sets[name]) == pytest.approx(expected, abs=tolerance)
 
@@ -313,9 +311,7 @@ def test_divergences_on_a_line_agree_with_scipys_entropy() -> None:
     x, _ = draw(LINE, seed=5, modes=[0, 2, 3])
     edges = np.linspace(-20, 140, 161)
     m = mixture_of(LINE)
-    true = np.mean(
-        [np.diff(stats.norm.cdf(edges, c, s)) for c, s in zip(m.means[:, 0], m.stds, strict=True)], 0
-    )
+    true = np.mean([np.diff(stats.norm.cdf(edges, c, s)) for c, s in zip(m.means[:, 0], m.stds, strict=True)], 0)
     p = np.append(true, 1 - true.sum()) * (1 - 1e-4) + 1e-4 / 161
     q = np.append(np.histogram(x, edges)[0] / N, 0) * (1 - 1e-4) + 1e-4 / 161
     assert value(ForwardKL, x, LINE) == pytest.approx(stats.entropy(p, q), rel=1e-9)

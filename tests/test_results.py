@@ -217,9 +217,7 @@ def test_results_csv_reads_back_exactly(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(load_results(written), load_results(tmp_path), check_exact=True)
 
 
-def test_a_published_folder_is_read_from_its_csv(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_published_folder_is_read_from_its_csv(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """results.csv alone, or with its benchmark.json and no runs, is enough."""
     expected, published = load_results(folder), tmp_path_factory.mktemp("published")
     (published / "results.csv").write_bytes(write_results_csv(folder).read_bytes())
@@ -233,9 +231,7 @@ def test_no_results_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
     """A wrong path, an empty folder and a broken benchmark.json are StoreErrors that help."""
     with pytest.raises(StoreError, match="no such results folder or file"):
         read_results(tmp_path / "nowhere")
-    with pytest.raises(
-        StoreError, match=r"neither a benchmark.json nor a results.csv. Results stand in: .*/one"
-    ):
+    with pytest.raises(StoreError, match=r"neither a benchmark.json nor a results.csv. Results stand in: .*/one"):
         fabricate.benchmark(tmp_path / "several" / "one", [GAN])
         read_results(tmp_path / "several")
     (folder / "benchmark.json").write_text('{"format": 1, "name": "x"}')

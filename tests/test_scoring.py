@@ -114,9 +114,7 @@ def test_indices_that_do_not_fit_are_refused(
 def test_a_file_gives_the_scores_of_its_array(tmp_path: Path, points: NDArray[np.float64]) -> None:
     """The csv has the columns metric and value, one row a metric, and the values of `score`, exactly."""
     np.savez(tmp_path / "s.npz", samples=points, generator=np.repeat(np.arange(8), 50))
-    result = run(
-        tmp_path / "s.npz", "--dataset", "ring8", "--format", "csv", "--metrics", "purity,high_quality"
-    )
+    result = run(tmp_path / "s.npz", "--dataset", "ring8", "--format", "csv", "--metrics", "purity,high_quality")
     assert result.exception is None
     rows = list(csv.reader(io.StringIO(result.output)))
     assert rows == [["metric", "value"], ["purity", "1.0"], ["high_quality", "1.0"]]
@@ -143,9 +141,7 @@ def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float
 def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np.float64]) -> None:
     """--set radius=3 scores against the larger ring, whose modes none of these points is near."""
     np.save(tmp_path / "s.npy", points)
-    result = run(
-        tmp_path / "s.npy", "--dataset", "ring8", "--set", "radius=3", "--metrics", "modes", "--format", "csv"
-    )
+    result = run(tmp_path / "s.npy", "--dataset", "ring8", "--set", "radius=3", "--metrics", "modes", "--format", "csv")
     assert result.output == "metric,value\nmodes,0.0\n"
 
 

@@ -87,9 +87,7 @@ def _paths(value: Any, path: tuple[str | int, ...] = ()) -> set[tuple[str | int,
     return {path} | {each for key, inner in items for each in _paths(inner, (*path, key))}
 
 
-@pytest.mark.parametrize(
-    "text", [TEXT, TEXT.replace("\n", "\r\n"), "", "# only\n", "a=1", "a = {}\nb = [ ]\n"]
-)
+@pytest.mark.parametrize("text", [TEXT, TEXT.replace("\n", "\r\n"), "", "# only\n", "a=1", "a = {}\nb = [ ]\n"])
 def test_the_scanner_sees_what_the_parser_sees(text: str) -> None:
     """Every path of the parsed data has a line, and no line belongs to anything else."""
     data, lines = parse(text, "x.toml")

@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from gan_bench.errors import ConfigError, GanBenchError
+from gan_bench.errors import GanBenchError
 
 VERBS = {
     "run": "Train what a benchmark asks for and is not done yet; write the tables.",

@@ -14,9 +14,7 @@ from gan_bench.cli.table import names
     metavar="FILE|FOLDER",
     help="A .png, .pdf or .svg file, or a folder for figure.png and .pdf  [default: the results folder]",
 )
-@click.option(
-    "--metrics", metavar="A,B", help="Which curves, in this order  [default: symmetric_kl,wasserstein]"
-)
+@click.option("--metrics", metavar="A,B", help="Which curves, in this order  [default: symmetric_kl,wasserstein]")
 def command(path: str, output: str | None, metrics: str | None) -> None:
     """Draw the stored results in PATH: samples over iterations, and metrics over iterations.
 

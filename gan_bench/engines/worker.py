@@ -11,6 +11,7 @@ command that started it is gone: the run is told to stop, writes its checkpoint,
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -46,6 +47,7 @@ def main(folders: list[str]) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be taken for an event
 
+    from gan_bench.execution import Job, execute  # noqa: F401 - imported before forking, once for all jobs
     from gan_bench.plugins import load_plugins
 
     registry = load_plugins([Path(folder) for folder in folders])
@@ -54,7 +56,8 @@ def main(folders: list[str]) -> None:
     os.set_blocking(wake_end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_end)
-    for line in iter(sys.stdin.buffer.raw.readline, b""):
+    commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
+    for line in iter(commands.readline, b""):
         job = json.loads(line)["job"]
         _tell(out, {"event": "ended", "key": job["run"]["key"]} | _serve(job, registry, out, stop, wake))
         if stop.asked:
@@ -125,10 +128,8 @@ def _outcome(status: int) -> dict[str, Any]:
 
 
 def _tell(out: IO[str], event: Mapping[str, Any]) -> None:
-    try:
+    with contextlib.suppress(BrokenPipeError):  # the command is gone; the run still writes its checkpoint
         out.write(json.dumps(event) + "\n")
-    except BrokenPipeError:
-        pass  # the command is gone; the run still writes its checkpoint
 
 
 if __name__ == "__main__":

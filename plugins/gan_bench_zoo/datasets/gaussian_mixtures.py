@@ -30,7 +30,7 @@ class GaussianMixture(Dataset):
     sample is the index of its mode.
     """
 
-    def __init__(self, params: Any) -> None:  # noqa: ANN401
+    def __init__(self, params: Any) -> None:
         super().__init__(params)
         means, stds = self.components()
         self._mixture = Mixture(means, stds, np.full(len(means), 1 / len(means)))
@@ -149,12 +149,8 @@ class MADGAN1D(GaussianMixture):
     class Params:
         """One mean and one standard deviation a mode."""
 
-        means: tuple[float, ...] = param(
-            (10.0, 20.0, 60.0, 80.0, 110.0), "Where the modes are.", low=-1e6, high=1e6
-        )
-        stds: tuple[float, ...] = param(
-            (3.0, 3.0, 2.0, 2.0, 1.0), "Their standard deviations.", above=0, high=1e6
-        )
+        means: tuple[float, ...] = param((10.0, 20.0, 60.0, 80.0, 110.0), "Where the modes are.", low=-1e6, high=1e6)
+        stds: tuple[float, ...] = param((3.0, 3.0, 2.0, 2.0, 1.0), "Their standard deviations.", above=0, high=1e6)
 
         def __post_init__(self) -> None:
             if not self.means or len(self.means) != len(self.stds):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from gan_bench.network import Generators, Networks
 class _Anchor(Model):
     """A model that takes no turns."""
 
-    players = ()
+    players: ClassVar[tuple[str, ...]] = ()
     anchor = True
 
     def turns(self, iteration: int) -> Sequence[Turn]:

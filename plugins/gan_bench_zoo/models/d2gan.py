@@ -47,6 +47,8 @@ class D2GAN(Model):
         alpha: float = param(1.0, "Weight of log D1 on real data.", above=0)
         beta: float = param(1.0, "Weight of log D2 on generated data.", above=0)
 
+    params: Params
+
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """Two discriminators without a common parameter, as one batched network."""
         return {

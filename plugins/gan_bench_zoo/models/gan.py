@@ -30,6 +30,8 @@ class GAN(Model):
 
         saturating: bool = param(False, "Minimise log(1 - D(G(z))) instead of -log D(G(z)).")
 
+    params: Params
+
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each."""
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}

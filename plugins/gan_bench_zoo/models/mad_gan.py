@@ -48,6 +48,8 @@ class MADGAN(Model):
 
         generators: int = param(8, "K, the number of generators.", low=1)
 
+    params: Params
+
     @property
     def sharing(self) -> str:
         """The authors' variant with an input layer for each generator."""

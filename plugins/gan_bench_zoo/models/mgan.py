@@ -53,6 +53,8 @@ class MGAN(Model):
         )
         shared_noise: bool = param(False, "Give every generator the same latents, as the release does.")
 
+    params: Params
+
     @property
     def shared_noise(self) -> bool:
         """The parameter of that name."""

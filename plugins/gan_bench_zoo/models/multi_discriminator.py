@@ -63,6 +63,8 @@ class MultiDiscriminator(Model):
             if self.supplementary == "single" and self.generators != 2:
                 raise ValueError(f"supplementary = 'single' tells 2 generators apart, not {self.generators}")
 
+    params: Params
+
     @property
     def sharing(self) -> str:
         """Section 3: no sharing."""

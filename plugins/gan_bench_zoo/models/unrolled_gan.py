@@ -40,6 +40,8 @@ class UnrolledGAN(Model):
         inner: str = param("sgd", "Optimiser of these steps.", choices=("sgd", "adam"))
         second_order: bool = param(True, "Differentiate through the steps; without it they count as constants.")
 
+    params: Params
+
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each."""
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}

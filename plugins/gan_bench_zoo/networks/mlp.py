@@ -8,8 +8,8 @@ generators that is 279,938 parameters for the generators, 513 for trunk and one-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -51,7 +51,7 @@ class MLPGenerators(Generators):
 
     def __init__(self, widths: tuple[int, ...], count: int, own_layers: int) -> None:
         super().__init__()
-        sizes = list(zip(widths[:-1], widths[1:], strict=True))
+        sizes = list(pairwise(widths))
         self.own = nn.ModuleList(BatchedLinear(count, *size) for size in sizes[:own_layers])
         self.shared = nn.ModuleList(nn.Linear(*size) for size in sizes[own_layers:])
 
