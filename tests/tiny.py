@@ -1,0 +1,149 @@
+"""Small games for tests: every trainable model of the zoo, trainers that run in milliseconds, and stand-ins.
+
+A stand-in discriminator returns logits that a test wrote down, so that a loss can be compared with a closed form.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.d2gan import D2GAN
+from gan_bench_zoo.models.gan import GAN
+from gan_bench_zoo.models.mad_gan import MADGAN
+from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
+from gan_bench_zoo.models.unrolled_gan import UnrolledGAN
+from gan_bench_zoo.networks.mlp import MLP
+from torch import Tensor, nn
+
+from gan_bench.dataset import Dataset, Real
+from gan_bench.model import Fake, Model
+from gan_bench.network import Discriminator, Networks
+from gan_bench.protocol import Protocol
+from gan_bench.training import Trainer, build
+
+CPU = torch.device("cpu")
+
+ZOO: Mapping[str, Callable[[], Model]] = {
+    "gan": GAN,
+    "gan, saturating": lambda: GAN(GAN.Params(saturating=True)),
+    "d2gan": lambda: D2GAN(D2GAN.Params(alpha=0.7, beta=1.6)),
+    "mgan": lambda: MGAN(MGAN.Params(generators=3, beta=0.5)),
+    "mgan, shared noise": lambda: MGAN(MGAN.Params(generators=3, shared_noise=True)),
+    "mad-gan": lambda: MADGAN(MADGAN.Params(generators=3)),
+    "multi-discriminator": lambda: MultiDiscriminator(MultiDiscriminator.Params(generators=3)),
+    "multi-discriminator, single": lambda: MultiDiscriminator(MultiDiscriminator.Params(supplementary="single")),
+    "unrolled-gan": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2)),
+    "unrolled-gan, adam": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2, unroll_lr=0.01, inner="adam")),
+}
+"""Every model of the zoo that trains, in every variant that trains differently."""
+
+
+class Ring(Ring8):
+    """The ring, keeping what it drew."""
+
+    def __init__(self) -> None:
+        super().__init__(self.Params())
+        self.drawn: list[Tensor] = []
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        self.drawn.append(real.x)
+        return real
+
+
+def protocol(**changes: Any) -> Protocol:
+    """Small batches and latents, and weights large enough that every gradient is far from zero."""
+    small = {"batch": 16, "fakes": 12, "latent_size": 6, "iterations": 10, "init_scale": 0.5, "learning_rate": 0.01}
+    return Protocol(**small | changes)
+
+
+def trainer(model: Model, *, seed: int = 0, dataset: Dataset | None = None, **changes: Any) -> Trainer:
+    """A trainer at iteration 0 of a model on the ring."""
+    dataset, settings = dataset or Ring(), protocol(**changes)
+    build(model, MLP(MLP.Params(hidden=8)), dataset, settings, seed, CPU)
+    return Trainer(model, dataset, settings, seed, CPU)
+
+
+def networks(*, latent_size: int = 6, hidden: int = 8) -> Networks:
+    """What `Model.build` asks: the mlp on the ring."""
+    return Networks(MLP(MLP.Params(hidden=hidden)), Ring(), latent_size)
+
+
+def values(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of every parameter, by name."""
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of parameters are equal, bit for bit."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def spy(model: Model, method: str) -> list[dict[str, Any]]:
+    """Record the arguments of each call of a model's loss; call before the trainer is made."""
+    calls: list[dict[str, Any]] = []
+    loss = getattr(model, method)
+
+    @functools.wraps(loss)
+    def recording(**arguments: Any) -> Any:
+        calls.append(arguments)
+        return loss(**arguments)
+
+    setattr(model, method, recording)
+    return calls
+
+
+def real(x: Any) -> Real:
+    """Real samples from an array."""
+    return Real(torch.as_tensor(x))
+
+
+def fake(x: Any, generators: int = 1) -> Fake:
+    """Generated samples, generator by generator, from an array; without latents."""
+    x = torch.as_tensor(x)
+    each = len(x) // generators
+    return Fake(x, torch.empty(len(x), 0), torch.arange(generators).repeat_interleave(each), generators)
+
+
+class Echo(Discriminator):
+    """A discriminator whose logits are the samples: columns are split over its heads, or over its copies."""
+
+    def __init__(self, heads: Mapping[str, int | None], copies: int | None = None) -> None:
+        super().__init__()
+        self.heads, self.copies = heads, copies
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        if self.copies is not None:
+            return {name: x.t() for name in self.heads}
+        parts = x.split([units or 1 for units in self.heads.values()], 1)
+        named = zip(self.heads.items(), parts, strict=True)
+        return {name: part.squeeze(1) if units is None else part for (name, units), part in named}
+
+
+class Table(Discriminator):
+    """A discriminator on a finite space: samples are cells, and each cell has its logits, which are parameters."""
+
+    def __init__(self, **heads: Any) -> None:
+        super().__init__()
+        self.logits = nn.ParameterDict({name: nn.Parameter(torch.as_tensor(value)) for name, value in heads.items()})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        cells = x.long()
+        return {name: table[..., cells] if table.dim() == 1 else table[:, cells] for name, table in self.logits.items()}
+
+
+def put(model: Model, **players: nn.Module) -> Model:
+    """Give a model these networks."""
+    for name, network in players.items():
+        model.add_module(name, network)
+    return model
+
+
+def cells(counts: Sequence[int]) -> Tensor:
+    """Samples of a finite space: cell c as often as counts[c] says."""
+    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
