@@ -115,16 +115,18 @@ class BatchedLinear(nn.Module):
 
 
 def initialise(module: nn.Module, init: Initialisation, rng: torch.Generator) -> None:
-    """Initialise every layer of `module` in the order of `modules()`; the stream is the caller's.
+    """Initialise every layer of `module` depth first, in the order of its children; the stream is the caller's.
 
-    A module with a method ``initialise(init, rng)`` does it itself; normalisation layers keep gain 1, shift 0.
+    A module with a method ``initialise(init, rng)`` does it itself, its children included; normalisation layers keep gain 1, shift 0.
     """
+    own = getattr(module, "initialise", None)
     with torch.no_grad():
-        for layer in module.modules():
-            own = getattr(layer, "initialise", None)
-            if callable(own):
-                own(init, rng)
-            elif isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-                init.weight(layer.weight, rng)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        if callable(own):
+            own(init, rng)
+            return
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            init.weight(module.weight, rng)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for child in module.children():
+        initialise(child, init, rng)

@@ -6,6 +6,7 @@ Losses are kept as tensors and read only when an evaluation is due.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.dataset import Dataset, Real
-from gan_bench.errors import PluginError
+from gan_bench.errors import PluginError, allowed
 from gan_bench.model import Fake, Latents, Model, Noise, Turn
 from gan_bench.network import Initialisation, Network, Networks, initialise
 from gan_bench.protocol import Protocol
-from gan_bench.randomness import Randomness
+from gan_bench.randomness import Randomness, seed_of
 
 ARGUMENTS = ("real", "fake", "noise", "state")
 
@@ -50,7 +51,9 @@ def build(
     model: Model, network: Network, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device
 ) -> Model:
     """Build and initialise a model's networks; the same seed gives the same weights on every device."""
-    players = model.build(Networks(network, dataset, protocol.latent_size))
+    with torch.random.fork_rng(devices=[]):  # what `initialise` does not know starts from the seed as well
+        torch.default_generator.manual_seed(seed_of(seed, "build"))
+        players = model.build(Networks(network, dataset, protocol.latent_size))
     if set(players) != set(model.players):
         raise PluginError(f"{model.name}: build() made {sorted(players)}, players are {sorted(model.players)}.")
     randomness = Randomness(seed, torch.device("cpu"))
@@ -58,7 +61,18 @@ def build(
     for name in model.players:
         model.add_module(name, players[name])
         initialise(players[name], init, randomness.at(f"init/{name}"))
+    _check_disjoint(model)
     return model.to(device)
+
+
+def _check_disjoint(model: Model) -> None:
+    """Two players that own the same parameter would undo each other's steps without anybody noticing."""
+    owner: dict[nn.Parameter, str] = {}
+    for player in model.players:
+        for name, parameter in model.get_submodule(player).named_parameters():
+            other = owner.setdefault(parameter, player)
+            if other != player:
+                raise PluginError(f"{model.name}: players {other!r} and {player!r} share the parameter {name}.")
 
 
 class Trainer:
@@ -90,7 +104,7 @@ class Trainer:
 
     def _take(self, turn: Turn, position: int, draws: _Draws) -> None:
         """One turn: all gradients at the same point, then all steps."""
-        movers = [self.players[name] for name in turn.players]
+        movers = [self._mover(name) for name in turn.players]
         values: dict[str, Tensor] = {}
         for player in movers:
             loss, extra = self._loss(player, turn, position, draws)
@@ -126,6 +140,11 @@ class Trainer:
             self.model.constrain(player.name, player.parameters)
         self.counts.updates[player.name] += 1
 
+    def _mover(self, name: str) -> _Player:
+        if name not in self.players:
+            raise PluginError(f"{self.model.name}: a turn names the player {name!r}; {allowed(name, self.players)}")
+        return self.players[name]
+
     def _player(self, name: str) -> _Player:
         loss = getattr(self.model, f"{name}_loss", None)
         if loss is None:
@@ -146,18 +165,21 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizers": {name: player.optimizer.state_dict() for name, player in self.players.items()},
             "state": self.state,
+            "losses": self.losses,
             "average": self.average.values if self.average else {},
             "counts": vars(self.counts) | {"updates": dict(self.counts.updates)},
         }
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`."""
+        """Go on from a `state_dict`, which stays as it is."""
+        stored = copy.deepcopy(dict(stored))
         self.model.load_state_dict(stored["model"])
         for name, player in self.players.items():
             player.optimizer.load_state_dict(stored["optimizers"][name])
         self.state = {name: value.to(self.device) for name, value in stored["state"].items()}
         if self.average:
             self.average.load(stored["average"])
+        self.losses = {name: value.to(self.device) for name, value in stored["losses"].items()}
         self.counts = Counts(**stored["counts"])
         self.iteration = int(stored["iteration"])
 

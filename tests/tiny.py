@@ -120,21 +120,25 @@ class Echo(Discriminator):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         if self.copies is not None:
             return {name: x.t() for name in self.heads}
-        parts = x.split([units or 1 for units in self.heads.values()], 1)
+        parts = torch.split(x, [units or 1 for units in self.heads.values()], 1)
         named = zip(self.heads.items(), parts, strict=True)
         return {name: part.squeeze(1) if units is None else part for (name, units), part in named}
 
 
 class Table(Discriminator):
-    """A discriminator on a finite space: samples are cells, and each cell has its logits, which are parameters."""
+    """A discriminator on a finite space: a sample is a cell, and each cell has its logits, which are parameters.
 
-    def __init__(self, **heads: Any) -> None:
+    Heads are (cells,) or (cells, units); with `copied`, (copies, cells).
+    """
+
+    def __init__(self, heads: Mapping[str, Any], *, copied: bool = False) -> None:
         super().__init__()
+        self.copied = copied
         self.logits = nn.ParameterDict({name: nn.Parameter(torch.as_tensor(value)) for name, value in heads.items()})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        cells = x.long()
-        return {name: table[..., cells] if table.dim() == 1 else table[:, cells] for name, table in self.logits.items()}
+        cells = (slice(None), x) if self.copied else x
+        return {name: table[cells] for name, table in self.logits.items()}
 
 
 def put(model: Model, **players: nn.Module) -> Model:
@@ -147,3 +151,8 @@ def put(model: Model, **players: nn.Module) -> Model:
 def cells(counts: Sequence[int]) -> Tensor:
     """Samples of a finite space: cell c as often as counts[c] says."""
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+
+
+def number(value: Any) -> float:
+    """A scalar tensor or array as a float, cut off from its graph."""
+    return float(value.detach()) if isinstance(value, Tensor) else float(value)

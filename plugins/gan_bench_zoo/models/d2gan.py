@@ -18,7 +18,7 @@ FAR_BELOW = -20.0  # there softplus(a) = exp(a) to float32 precision, and furthe
 
 def log_softplus(a: Tensor) -> Tensor:
     """Log of softplus(a) from a, finite for every finite a: the log of a positive discriminator output."""
-    return torch.where(a < FAR_BELOW, a, F.softplus(a.clamp(min=FAR_BELOW)).log())
+    return torch.where(a <= FAR_BELOW, a, F.softplus(a.clamp(min=FAR_BELOW)).log())
 
 
 class D2GAN(Model):
@@ -35,8 +35,14 @@ class D2GAN(Model):
     discriminators: Discriminator
     presets = {
         "release": Preset(
-            "The authors' 2D experiment: initialisation of 0.01 and fresh latents for the generator's turn.",
-            protocol={"init_scale": 0.01, "latents": "fresh"},
+            "The authors' 2D experiment: initialisation of 0.01, fresh latents for the generator's turn, 512 "
+            "generated samples, ReLU in the discriminators. With all of these it covers all 8 modes of the ring.",
+            protocol={
+                "init_scale": 0.01,
+                "latents": "fresh",
+                "fakes": 512,
+                "network": {"plugin": "mlp", "slope": 0.0},
+            },
         )
     }
 

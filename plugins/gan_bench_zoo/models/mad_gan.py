@@ -30,8 +30,11 @@ class MADGAN(Model):
     discriminator: Discriminator
     presets = {
         "release": Preset(
-            "The authors' 1-D and 2-D code: learning rate 1e-4, Xavier initialisation, uniform latents of size 64.",
+            "The authors' 1-D and 2-D code: batches of 128, learning rate 1e-4, Xavier initialisation (theirs normal, "
+            "here uniform, of the same variance), uniform latents of size 64, fresh for the generators' turn.",
             protocol={
+                "batch": 128,
+                "fakes_per_generator": 128,
                 "learning_rate": 1e-4,
                 "init": "xavier",
                 "init_scale": 1.0,

@@ -35,8 +35,8 @@ class MultiDiscriminator(Model):
     supplementary: Discriminator
     presets = {
         "paper": Preset(
-            "The paper's MNIST setting: K = 2, one supplementary discriminator, Adam at 1e-3 with betas 0.9, 0.999, "
-            "uniform latents of size 100.",
+            "The paper's MNIST setting: K = 2, one supplementary discriminator, Adam at 1e-3, uniform latents of size "
+            "100. It does not state Adam's betas: 0.9 and 0.999 are the usual defaults.",
             params={"generators": 2, "supplementary": "single"},
             protocol={"learning_rate": 1e-3, "betas": (0.9, 0.999), "latent": "uniform", "latent_size": 100},
         )
