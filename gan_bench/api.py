@@ -84,6 +84,8 @@ class StoredModel:
         """
         if n < 1:
             raise UsageError(f"n is {n}; it is at least 1.")
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"seed is {seed}; it is from 0 to 2^63 - 1.")
         if generator is not None and not 0 <= generator < self.generators:
             raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
         return draw(self._trainer, n, seed, generator=generator)
@@ -103,14 +105,14 @@ def load_run(path: str | Path, *, registry: Registry | None = None) -> StoredMod
     record = folder.read()
     if record is None:
         raise StoreError(f"{path}: no run.json. Give a folder of results/NAME/runs/.")
-    names = ("benchmark", "dataset", "protocol", "seed", "configuration", "key")
-    stored = Run(label="", model=record["model"], **{name: record[name] for name in names})
-    state = folder.load_checkpoint(record["key"])
+    state, _ = folder.load_checkpoint(record["key"])
     if state is None:
         raise StoreError(f"{path}: no usable checkpoint. Run the benchmark again to make one.")
-    trainer = make_trainer(stored, registry or load_plugins(plugin_folders()), "cpu")
     try:
+        names = ("benchmark", "dataset", "model", "protocol", "seed", "configuration", "key")
+        stored = Run(label="", **{name: record[name] for name in names})
+        trainer = make_trainer(stored, registry or load_plugins(plugin_folders()), "cpu")
         trainer.load_state_dict(state["trainer"])
-    except (RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise StoreError(f"{path}: its checkpoint does not fit the model's code of today ({error}).") from error
     return StoredModel(trainer)

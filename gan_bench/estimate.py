@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +14,17 @@ import torch
 from gan_bench.execution import Job, make_trainer
 from gan_bench.plugins import Registry
 from gan_bench.store import RunFolder
+from gan_bench.training import Trainer
 
 PROBE_WARMUP = 3
 PROBE_ITERATIONS = 12
 
 
 def seconds_of(jobs: Sequence[Job], todo: Sequence[Job], registry: Registry) -> dict[str, float]:
-    """Estimated training seconds of each run to do, by key; a run that has begun counts what is left of it."""
+    """Estimated training seconds of each run to do, by key; NaN where a model fails to tell.
+
+    A run that has begun counts what is left of it.
+    """
     torch.set_num_threads(1)
     rates: dict[str, float] = {}
     for job in [*jobs, *todo]:
@@ -51,12 +58,19 @@ def _left(job: Job) -> int:
 def _probe(job: Job, registry: Registry) -> float:
     if job.run.model["anchor"]:
         return 0.0
-    trainer = make_trainer(job.run, registry, job.device)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not part of the answer
+            return _timed(make_trainer(job.run, registry, job.device))
+    except Exception:  # a plugin may raise anything; its run will tell
+        return math.nan
+
+
+def _timed(trainer: Trainer) -> float:
     for _ in range(PROBE_WARMUP):
         trainer.iterate()
     started = time.perf_counter()
     for _ in range(PROBE_ITERATIONS):
         trainer.iterate()
-    if job.device == "cuda":
+    if trainer.device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - started) / PROBE_ITERATIONS

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from gan_bench.dataset import Dataset
-from gan_bench.errors import Diverged, StoreError
+from gan_bench.errors import Diverged
 from gan_bench.evaluation import Drawn, evaluate
 from gan_bench.metric import Metric
 from gan_bench.model import Model
@@ -138,15 +138,16 @@ class _Execution:
             status, error = "diverged", divergence
         except Exception as failure:  # recorded; the other runs go on
             status, error = "failed", failure
-            (self.folder.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            trace = traceback.format_exc().encode(errors="backslashreplace")
+            (self.folder.path / "error.txt").write_bytes(trace)
         self._end(status, error)
         return status
 
     def _begin(self) -> None:
         """Write the record of a run that has started, keeping what an earlier attempt recorded of its plan."""
-        run, earlier = self.job.run, self.folder.read()
-        if earlier is not None and earlier.get("key") != run.key:
-            raise StoreError(f"{self.folder.path} holds another run. Move it away, or use --results.")
+        run = self.job.run
+        earlier = self.folder.read_own(run.key)
+        self.folder.sweep()
         (self.folder.path / "error.txt").unlink(missing_ok=True)
         torch.set_num_threads(self.job.threads)
         self.record = {
@@ -223,7 +224,7 @@ class _Execution:
         t, schedule = trainer.iteration, self.job.schedule
         full = t in schedule.expensive_at(last)
         metrics = [metric for metric in self._metrics() if (full or not metric.expensive) and not self._has(metric, t)]
-        if metrics or t not in self.progress.snapshots:
+        if metrics or (full and t not in self.progress.snapshots):
             drawn, scores, errors = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
             self._keep(drawn, t, full)
             self.progress.metric_errors |= errors
@@ -252,7 +253,11 @@ class _Execution:
 
     def _resume(self, trainer: Trainer) -> None:
         """Take over what the folder holds, up to its newest usable checkpoint."""
-        state = self.folder.load_checkpoint(self.job.run.key)
+        state, passed_over = self.folder.load_checkpoint(self.job.run.key)
+        for path in passed_over:
+            reached = 0 if state is None else state["trainer"]["iteration"]
+            message = f"{path} is damaged or of another run; going on from iteration {reached}."
+            self.report({"event": "warning", "message": message})
         if state is None:
             return
         trainer.load_state_dict(state["trainer"])

@@ -117,7 +117,8 @@ class BatchedLinear(nn.Module):
 def initialise(module: nn.Module, init: Initialisation, rng: torch.Generator) -> None:
     """Initialise every layer of `module` depth first, in the order of its children; the stream is the caller's.
 
-    A module with a method ``initialise(init, rng)`` does it itself, its children included; normalisation layers keep gain 1, shift 0.
+    A module with a method ``initialise(init, rng)`` does it itself, its children included; normalisation layers keep
+    gain 1, shift 0.
     """
     own = getattr(module, "initialise", None)
     with torch.no_grad():

@@ -24,8 +24,11 @@ class Observer:
     def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
         """`scores` at `iteration`, by metric."""
 
-    def ended(self, run: Run, status: str) -> None:
-        """A run has ended: finished, interrupted, diverged or failed."""
+    def warning(self, run: Run, message: str) -> None:
+        """Something about a run that its owner should know; it goes on."""
+
+    def ended(self, run: Run, status: str, error: str) -> None:
+        """A run has ended: finished, interrupted, diverged or failed; the last two with an error."""
 
     def stopping(self) -> None:
         """Ctrl-C was pressed; runs are writing their checkpoints."""

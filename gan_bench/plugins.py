@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -23,8 +24,10 @@ import pluggy
 
 from gan_bench import hookspecs
 from gan_bench.errors import PluginError, allowed
+from gan_bench.parameters import describe
 
 KINDS = ("models", "networks", "datasets", "metrics")
+RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,25 @@ class Registry:
     broken: list[Broken] = field(default_factory=list)
     _classes: dict[str, dict[str, type[Any]]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     _origin_of: dict[tuple[str, str], Origin] = field(default_factory=dict)
+    _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, kind: str) -> dict[str, type[Any]]:
         """Every class of one kind, by name, sorted."""
         return dict(sorted(self._classes[kind].items()))
 
     def get(self, kind: str, name: str) -> type[Any]:
-        """The class called `name`; raises PluginError with the closest name, or with why it is broken."""
+        """The class called `name`; raises PluginError with the closest name, why it is broken, or who claims it."""
+        if (kind, name) in self._clashes:
+            raise PluginError(f"{self._clashes[kind, name]}. Remove or rename one of them.")
         found = self._classes[kind].get(name)
         if found is not None:
             return found
         for broken in self.broken:
             if broken.name == name:
                 raise PluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
-        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}")
+        files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
+        hint = f" Not loaded: {files}." if files else ""
+        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}{hint}")
 
     def origin(self, kind: str, name: str) -> Origin:
         """Where a registered class came from."""
@@ -96,13 +104,10 @@ class Registry:
             return
         taken = self._origin_of.get((kind, item.name))
         if taken is not None:
-            self.broken.append(
-                Broken(
-                    item.name,
-                    origin,
-                    f"{kind[:-1]} {item.name!r} exists already, from {taken} ({taken.path})",
-                )
-            )
+            places = f"{taken} ({taken.path}) and from {origin} ({origin.path})"
+            clash = f"{kind[:-1]} {item.name!r} exists twice, from {places}"
+            self._clashes[kind, item.name] = clash
+            self.broken.append(Broken(item.name, origin, clash))
             return
         self._classes[kind][item.name] = item
         self._origin_of[kind, item.name] = origin
@@ -118,7 +123,20 @@ def _complaint(kind: str, item: Any) -> str | None:
     name = getattr(item, "name", None)
     if not isinstance(name, str) or not name or not name.replace("-", "").replace("_", "").isalnum():
         return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
-    return None
+    missing = sorted(item.__abstractmethods__) if inspect.isabstract(item) else []
+    if kind == "metrics":
+        missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
+    if missing:
+        return f"{item.__name__} must define {', '.join(missing)}"
+    return _complaint_of_params(item) if hasattr(item, "Params") else None
+
+
+def _complaint_of_params(item: type[Any]) -> str | None:
+    try:
+        taken = [each.name for each in describe(item.Params) if each.name in RESERVED]
+    except PluginError as error:
+        return str(error)
+    return f"{item.__name__}.Params has {taken[0]!r}; {', '.join(RESERVED)} belong to the benchmark" if taken else None
 
 
 def _contract(kind: str) -> type[Any]:
@@ -190,8 +208,8 @@ def _files(registry: Registry, folders: Iterable[Path]) -> list[tuple[ModuleType
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file under a private name, so that it shadows nothing and nothing shadows it."""
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    """Import a file under a private name, so that it shadows nothing and nothing shadows it; again if it changed."""
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
     name = f"gan_bench_plugin_{digest}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
@@ -241,5 +259,5 @@ def _broken(name: str, origin: Origin, error: BaseException) -> Broken:
 
 
 def _last_frame(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

@@ -61,11 +61,14 @@ class _Display(Observer):
         active.iteration, active.iterations = event["iteration"], event["iterations"]
         active.scores = active.scores | event["scores"]
 
-    def ended(self, run: Run, status: str) -> None:
+    def ended(self, run: Run, status: str, error: str) -> None:
         active = self.active.pop(run.key)
         self.ended_runs += status != "interrupted"
-        scores = self.scores(active) if status == "finished" else ""
-        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {scores}".rstrip())
+        told = self.scores(active) if status == "finished" else error
+        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {told}".rstrip())
+
+    def warning(self, run: Run, message: str) -> None:
+        self.say(f"{name_of(run)}: {message}")
 
     def stopping(self) -> None:
         self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")

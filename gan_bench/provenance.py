@@ -86,8 +86,8 @@ def code_hash(*classes: type[Any]) -> str:
         for base in cls.__mro__:
             _collect(sys.modules.get(base.__module__), modules)
     digest = hashlib.sha256()
-    for name in sorted(modules):
-        digest.update(_source(modules[name]))
+    for source in sorted(map(_source, modules.values())):  # the name of a plugin file's module holds its path
+        digest.update(source)
     return digest.hexdigest()
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,10 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 some run failed or diverged, 130 interrupted."""
+        """0 all finished, 1 some run did not, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 1 if self.counts["failed"] or self.counts["diverged"] else 0
+        return 0 if self.counts.keys() <= {"finished"} else 1
 
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
@@ -105,9 +105,9 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     jobs = _jobs(benchmark, registry, folder, device, options.models)
     status = {}
     for job in jobs:
-        record = RunFolder(Path(job.folder)).read()
+        record = RunFolder(Path(job.folder)).read_own(job.run.key)
         if record is not None:
-            status[job.run.key] = str(record["status"])
+            status[job.run.key] = record["status"]
     workers = choose_workers(options.workers, device)
     return Planned(benchmark, registry, folders, folder, device, workers, jobs, status)
 
@@ -115,8 +115,8 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
 def run(planned: Planned, observer: Observer) -> Outcome:
     """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
+        todo = planned.todo  # reads the curves, and has to trust them before anything is written
         write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
-        todo = planned.todo
         observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
         engine = LocalEngine(planned.workers, planned.plugin_folders, lock, observer)
         completed = engine.carry_out(todo) if todo else True
@@ -151,8 +151,9 @@ def choose_workers(wanted: int | None, device: str) -> int:
 def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, selected: Sequence[str]) -> list[Job]:
     evaluation = benchmark.evaluation
     schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
-    labels = {model.label for name in selected for model in models_named(benchmark.models, name)}
-    runs = [r for r in plan(benchmark, registry) if not labels or r.label in labels or r.model["anchor"]]
+    named = [model for name in selected for model in models_named(benchmark.models, name)]
+    models = tuple(model for model in benchmark.models if not named or model in named or model.anchor)
+    runs = plan(replace(benchmark, models=models), registry)
     return [Job(r, str((folder / "runs" / r.folder).resolve()), schedule, device) for r in runs]
 
 

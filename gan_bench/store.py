@@ -17,7 +17,8 @@ import fcntl
 import io
 import json
 import os
-import pickle
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,10 @@ from gan_bench.scoring import Score
 FORMAT = 1
 CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
 CHECKPOINTS_KEPT = 2
+ANEW = "Move the folder away to run it anew."
+RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+STATE = ("key", "trainer", "train_seconds", "evaluation_seconds", "peak_memory_mb")  # what a checkpoint holds
 
 
 class RunFolder:
@@ -47,12 +52,21 @@ class RunFolder:
         file = self.path / "run.json"
         try:
             record = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). Remove the folder to run it anew.") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise StoreError(f"{file} is not a run of format {FORMAT}. Remove the folder to run it anew.")
+            raise StoreError(f"{file} is not a run of format {FORMAT}. {ANEW}")
+        if not all(isinstance(record.get(name), kind) for name, kind in RECORD.items()):
+            raise StoreError(f"{file} lacks some of {', '.join(RECORD)}. {ANEW}")
+        return record
+
+    def read_own(self, key: str) -> dict[str, Any] | None:
+        """The record, if it is that of the run with this key; raises StoreError where another run lives here."""
+        record = self.read()
+        if record is not None and record["key"] != key:
+            raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
         return record
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -62,12 +76,19 @@ class RunFolder:
     # --- curve.csv ----------------------------------------------------------------------------------------
 
     def read_curve(self) -> list[dict[str, str]]:
-        """All rows, as text."""
+        """All rows, as text. Raises StoreError where the file is damaged: scores are never dropped in silence."""
+        file = self.path / "curve.csv"
         try:
-            with (self.path / "curve.csv").open(newline="", encoding="utf-8") as file:
-                return list(csv.DictReader(file))
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = list(csv.DictReader(lines, strict=True))
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
+        for number, row in enumerate(rows, 2):
+            if tuple(row) != CURVE_COLUMNS or None in row.values() or not row["iteration"].isdecimal():
+                raise StoreError(f"{file}:{number} is no row of a curve. {ANEW}")
+        return rows
 
     def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Replace all rows."""
@@ -81,17 +102,23 @@ class RunFolder:
 
     def read_samples(self) -> dict[int, tuple[Any, Any]]:
         """Snapshots by iteration: x (n, *shape) and generator (n,), -1 where there is no index."""
+        path = self.path / "samples.npz"
         try:
-            with np.load(self.path / "samples.npz", allow_pickle=False) as stored:
+            # opened here, because np.load leaves a damaged archive open
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 columns = (stored["iterations"], stored["x"], stored["generator"])
                 return {int(t): (x, g) for t, x, g in zip(*columns, strict=True)}
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise StoreError(f"{self.path / 'samples.npz'} cannot be read ({error}).") from error
+        except DAMAGED as error:
+            raise StoreError(
+                f"{path} cannot be read ({error}). Remove it to go on without earlier snapshots."
+            ) from error
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:
         """Replace all snapshots."""
+        if not snapshots:  # somebody removed the file, and none is due yet
+            return
         times = sorted(snapshots)
         n = min(len(x) for x, _ in snapshots.values())  # a run resumed with fewer samples has smaller ones
         buffer = io.BytesIO()
@@ -117,21 +144,30 @@ class RunFolder:
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         write_atomically(self.path / f"checkpoint-{state['trainer']['iteration']}.pt", buffer.getvalue())
-        for old in self.checkpoints()[CHECKPOINTS_KEPT:]:
+        # one of a later iteration was passed over when the run resumed: it must not push out this one
+        own = [old for old in self.checkpoints() if _iteration_of(old) <= state["trainer"]["iteration"]]
+        for old in own[CHECKPOINTS_KEPT:]:
             old.unlink(missing_ok=True)
 
-    def load_checkpoint(self, key: str) -> dict[str, Any] | None:
-        """The newest checkpoint of the run with this key; a damaged or foreign one is passed over."""
+    def load_checkpoint(self, key: str) -> tuple[dict[str, Any] | None, list[Path]]:
+        """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it."""
+        passed_over: list[Path] = []
         for path in self.checkpoints():
             state = load_tensors(path)
-            if state is not None and state.get("key") == key:
-                return state
-        return None
+            if state is not None and state.get("key") == key and state.keys() >= set(STATE):
+                return state, passed_over
+            passed_over.append(path)
+        return None, passed_over
+
+    def sweep(self) -> None:
+        """Remove what a write that was killed left under a temporary name."""
+        for left in self.path.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def _iteration_of(checkpoint: Path) -> int:
     number = checkpoint.stem.removeprefix("checkpoint-")
-    return int(number) if number.isdigit() else -1
+    return int(number) if number.isdecimal() else -1
 
 
 def load_tensors(path: Path) -> dict[str, Any] | None:
@@ -139,8 +175,13 @@ def load_tensors(path: Path) -> dict[str, Any] | None:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is not None:  # torch itself compares no checksum
+                    return None
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file makes torch raise anything; nothing of it is executed
         return None
     return state if isinstance(state, dict) else None
 
@@ -177,6 +218,8 @@ def locked(folder: Path) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(f"{folder} is in use by another gan-bench run. Wait for it, or use --results.") from None
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be locked ({error.strerror}). Use --results.") from error
         yield descriptor
     finally:
         os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 import traceback
 
@@ -61,6 +62,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
 def main() -> None:
     """Entry point of `gan-bench`: the only place where errors become exit codes."""
     debug = "--debug" in sys.argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal are no reason to fail
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

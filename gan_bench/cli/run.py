@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -93,10 +94,15 @@ def _print_plan(planned: Planned) -> None:
     waiting = {job.run.key for job in todo}
     for job in planned.jobs:
         status = planned.status.get(job.run.key, "not started")
-        left = f"about {seconds[job.run.key]:,.0f} s" if job.run.key in waiting else "nothing to do"
+        left = _about(seconds[job.run.key]) if job.run.key in waiting else "nothing to do"
         click.echo(f"{job.run.label}\t{job.run.dataset['label']}\tseed {job.run.seed}\t{status}\t{left}")
-    minutes = sum(seconds.values()) / planned.workers / 60
+    known = [value for value in seconds.values() if not math.isnan(value)]
+    minutes = sum(known) / planned.workers / 60
     click.echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes, evaluation not counted."
     )
+
+
+def _about(seconds: float) -> str:
+    return "time unknown: it fails in its first iterations" if math.isnan(seconds) else f"about {seconds:,.0f} s"

@@ -5,6 +5,7 @@ On a CPU a slot is a core and its process has one thread: for networks this smal
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,8 +23,6 @@ from gan_bench.execution import Job
 from gan_bench.observers import Observer
 from gan_bench.store import RunFolder
 
-GRACE_SECONDS = 60.0  # for workers to write their checkpoints after Ctrl-C
-
 KEEP_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
@@ -36,24 +35,38 @@ class _Worker:
     """One worker process and the job it has."""
 
     def __init__(self, plugin_folders: Sequence[Path], threads: int, inherited: int) -> None:
-        environment = KEEP_FREED_MEMORY | os.environ | {"OMP_NUM_THREADS": str(threads)}
+        # modules are found where the command finds them, not first in the working folder
+        path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
+        environment = KEEP_FREED_MEMORY | os.environ | path | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gan_bench.engines.worker", *map(str, plugin_folders)],
+            [sys.executable, "-P", "-m", "gan_bench.engines.worker", *map(str, plugin_folders)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
             env=environment,
             pass_fds=(inherited,),  # the folder's lock lives as long as any process that writes there
             start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
         )
         self.job: Job | None = None
+        self.loaded = False
         self._pending = b""
 
     def give(self, job: Job) -> None:
         """Hand a job over."""
         assert self.process.stdin is not None
         self.job = job
-        self.process.stdin.write(json.dumps({"job": dataclasses.asdict(job)}).encode() + b"\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
+            self.process.stdin.write(json.dumps({"job": dataclasses.asdict(job)}).encode() + b"\n")
+
+    def dismiss(self) -> None:
+        """Let it end: at once without a job, else after its run."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def signal(self, number: int) -> None:
+        """Signal it and its run, which lives on where the worker was killed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def events(self) -> list[dict[str, Any]] | None:
         """What the worker has told since; None when it is gone."""
@@ -107,6 +120,7 @@ class LocalEngine:
 
     def _handle(self, worker: _Worker, event: dict[str, Any]) -> None:
         if event["event"] == "ready":
+            worker.loaded = True
             self._next(worker)
             return
         job = worker.job
@@ -115,41 +129,41 @@ class LocalEngine:
             self.observer.progress(job.run, event)
         elif event["event"] == "evaluated":
             self.observer.evaluated(job.run, event)
+        elif event["event"] == "warning":
+            self.observer.warning(job.run, event["message"])
         else:
             worker.job = None
-            self._ended(job, event["status"], event.get("detail", ""))
-            self._next(worker)
+            self._ended(job, event["detail"])
 
     def _next(self, worker: _Worker) -> None:
         """Give a free worker its next job, or let it end."""
-        assert worker.process.stdin is not None
         if self._waiting:
             job = self._waiting.popleft()
             worker.give(job)
             self.observer.started(job.run)
         else:
-            worker.process.stdin.close()
+            worker.dismiss()
 
-    def _ended(self, job: Job, status: str, detail: str) -> None:
-        if status == "killed":
-            _record_killed(job, detail)
-            status = "failed"
+    def _ended(self, job: Job, detail: str) -> None:
+        record = _settled(job, detail)
         log = Path(job.folder) / "log.txt"  # what the run's code printed
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
-        self.observer.ended(job.run, status)
+        error = record.get("error")
+        self.observer.ended(job.run, record["status"], f"{error['type']}: {error['message']}" if error else "")
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has ended; where it still had a job or jobs wait, something killed it."""
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         worker.process.stdout.close()
+        worker.dismiss()
         code = worker.process.wait()
         self._alive.remove(worker)
         if worker.job is not None:
-            self._ended(worker.job, "killed", f"its worker process ended ({code})")
-            if self._waiting:
-                self._start()
+            self._ended(worker.job, f"its worker process ended ({code})")
+        if self._waiting and worker.loaded:
+            self._start()
         elif self._waiting and not self._alive:
             raise RunError(f"Workers end before taking a run (exit code {code}); see the messages above.")
 
@@ -158,24 +172,34 @@ class LocalEngine:
         self._waiting.clear()
         self.observer.stopping()
         for worker in self._alive:
-            worker.process.send_signal(signal.SIGTERM)
+            worker.dismiss()  # one that waits for a job hears no signal
+            worker.signal(signal.SIGTERM)
         try:
             self._attend()
         except KeyboardInterrupt:
             for worker in self._alive:
-                os.killpg(worker.process.pid, signal.SIGKILL)
+                worker.signal(signal.SIGKILL)
 
     def _close(self) -> None:
         for worker in self._alive:
-            if worker.process.poll() is None:
-                os.killpg(worker.process.pid, signal.SIGKILL)
+            worker.signal(signal.SIGKILL)
+            worker.dismiss()
             worker.process.wait()
         self._selector.close()
 
 
-def _record_killed(job: Job, detail: str) -> None:
-    """Write into a run's folder what its own process could not."""
+def _settled(job: Job, detail: str) -> dict[str, Any]:
+    """The record of a run whose process has ended; what the process could not write is written here.
+
+    Args:
+        detail: how the process was cut off; empty where it ended by itself.
+    """
     folder = RunFolder(Path(job.folder))
-    record = folder.read()
-    if record is not None:
-        folder.write(record | {"status": "failed", "error": {"type": "Killed", "message": detail}})
+    killed = {"status": "failed", "error": {"type": "Killed", "message": detail or "its process ended too early"}}
+    record = folder.read_own(job.run.key)
+    if record is None:
+        return killed
+    if record["status"] == "running":
+        record |= killed
+        folder.write(record)
+    return record

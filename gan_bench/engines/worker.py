@@ -5,8 +5,10 @@ and takes nothing down with it. Where there is no fork, jobs run in the worker i
 command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
 
     in   {"job": {…}}
-    out  {"event": "ready"} · {"event": "progress" | "evaluated", "key": …, …} · {"event": "ended", "key": …,
-         "status": "finished" | "interrupted" | "diverged" | "failed" | "killed", "detail": …}
+    out  {"event": "ready"}, before each job · {"event": "progress" | "evaluated" | "warning", "key": …, …} ·
+         {"event": "ended", "key": …, "detail": "" or how its process was cut off}
+
+How a run ended stands in its run.json: an exit code could be any plugin's.
 """
 
 from __future__ import annotations
@@ -21,9 +23,6 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
-
-STATUS = ("finished", "interrupted", "diverged", "failed")  # a child's exit code is 10 + its status' position
-EXIT_BASE = 10
 
 
 class _Stop:
@@ -51,22 +50,25 @@ def main(folders: list[str]) -> None:
     from gan_bench.plugins import load_plugins
 
     registry = load_plugins([Path(folder) for folder in folders])
-    _tell(out, {"event": "ready"})
     wake, wake_end = os.pipe()
     os.set_blocking(wake_end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_end)
     commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
-    for line in iter(commands.readline, b""):
-        job = json.loads(line)["job"]
-        _tell(out, {"event": "ended", "key": job["run"]["key"]} | _serve(job, registry, out, stop, wake))
-        if stop.asked:
+    while not stop.asked:
+        _tell(out, {"event": "ready"})
+        line = commands.readline()
+        if not line:
             return
+        job = json.loads(line)["job"]
+        detail = _serve(job, registry, out, stop, wake)
+        _tell(out, {"event": "ended", "key": job["run"]["key"], "detail": detail})
 
 
-def _serve(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop, wake: int) -> dict[str, Any]:
+def _serve(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
     if not hasattr(os, "fork"):
-        return {"status": _run(job, registry, out, stop)}
+        _run(job, registry, out, stop)
+        return ""
     child = os.fork()
     if child == 0:
         _child(job, registry, out, stop)
@@ -82,7 +84,8 @@ def _child(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> 
         log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        code = EXIT_BASE + STATUS.index(_run(job, registry, out, stop))
+        _run(job, registry, out, stop)
+        code = 0
     except BaseException:
         traceback.print_exc()
     finally:
@@ -91,11 +94,11 @@ def _child(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> 
         os._exit(code)
 
 
-def _run(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> str:
+def _run(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> None:
     from gan_bench.execution import Job, execute
 
     key = job["run"]["key"]
-    return execute(Job.from_plain(job), registry, lambda event: _tell(out, {**event, "key": key}), stop)
+    execute(Job.from_plain(job), registry, lambda event: _tell(out, {**event, "key": key}), stop)
 
 
 def _wait(child: int, stop: _Stop, wake: int) -> int:
@@ -117,14 +120,12 @@ def _wait(child: int, stop: _Stop, wake: int) -> int:
                 watched.remove(0)
 
 
-def _outcome(status: int) -> dict[str, Any]:
+def _outcome(status: int) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return {"status": "killed", "detail": f"killed by {signal.Signals(number).name}"}
-    code = os.WEXITSTATUS(status) - EXIT_BASE
-    if 0 <= code < len(STATUS):
-        return {"status": STATUS[code]}
-    return {"status": "killed", "detail": f"its process ended with exit code {code + EXIT_BASE}"}
+        return f"killed by signal {number} ({signal.strsignal(number)})"
+    code = os.WEXITSTATUS(status)
+    return f"its process ended with exit code {code}; see log.txt in its folder" if code else ""
 
 
 def _tell(out: IO[str], event: Mapping[str, Any]) -> None:

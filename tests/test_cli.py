@@ -1,0 +1,326 @@
+"""The command line: one clear message and a documented exit code for whatever is wrong, and no traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import project
+import pytest
+import torch
+
+from gan_bench import cli, estimate, runner
+from gan_bench.store import locked
+
+BROKEN = "import no_such_module\n"
+
+
+class Said(NamedTuple):
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Call `gan-bench` in this process, in an empty folder, with runs carried out here as well."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "LocalEngine", project.InProcess)
+
+    def called(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, out, err)
+
+    return called
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """The tiny benchmark of two models, in the folder of `call`."""
+    return project.write(tmp_path, project.describe([project.ZOO["gan"], project.ZOO["d2gan"]]))
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below a folder but compiled plugins."""
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.suffix != ".pyc")
+
+
+class TestRun:
+    def test_trains_and_shows_the_table(self, call: Call, tiny: Path) -> None:
+        """The table goes to standard output, everything else to standard error; again, there is nothing to do."""
+        said = call("run", "tiny.toml", "--device", "cpu")
+        assert said.code == 0
+        assert re.search(r"^\| gan +\| +1 \|", said.out, re.MULTILINE)
+        assert "2 runs to do, 0 done already." in said.err
+        assert "Runs: 2 finished. Results: results/tiny" in said.err
+        again = call("run", "tiny.toml", "--device", "cpu")
+        assert "All 2 runs are done." in again.err
+        assert again.out == said.out
+
+    def test_takes_overrides_selection_and_seeds(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """--set, --models, --seeds and --results do what they say."""
+        options = ("--set", "protocol.iterations=7", "--models", "d2gan", "--seeds", "5,", "--results", "elsewhere")
+        assert call("run", "tiny.toml", "--device", "cpu", *options).code == 0
+        (folder,) = project.run_folders(tmp_path / "elsewhere")
+        record = project.record(folder)
+        assert (record["model"]["plugin"], record["seed"], record["iterations"]) == ("d2gan", 5, 7)
+        assert not (tmp_path / "results").exists()
+
+    def test_quick_takes_a_look(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """--quick writes into a folder of its own and leaves the real one alone."""
+        assert call("run", "tiny.toml", "--device", "cpu", "--quick").code == 0
+        assert [path.name for path in (tmp_path / "results").iterdir()] == ["tiny-quick"]
+
+    def test_ends_with_1_where_a_run_failed(self, call: Call, tmp_path: Path) -> None:
+        """A failed run costs the others nothing, and is a row with a footnote."""
+        models = [{"plugin": "failing"}, {"plugin": "gan"}]
+        project.write(tmp_path, project.describe(models), bad=project.BAD)
+        said = call("run", "tiny.toml", "--device", "cpu")
+        assert said.code == 1
+        assert "Runs: 1 failed, 1 finished." in said.err
+        assert "failing seed 0 failed at iteration 3 of 30: RuntimeError: no luck" in said.out
+
+    def test_goes_on_beside_a_broken_plugin(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """A broken file is named and hurts nobody."""
+        (tmp_path / "plugins" / "broken.py").write_text(BROKEN)
+        said = call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
+        assert said.code == 0
+        assert "Broken plugin broken: ModuleNotFoundError: No module named 'no_such_module' (broken.py:1)" in said.err
+
+    def test_computes_a_metric_that_was_added(
+        self, call: Call, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A metric added to the file is in the table after the next call, and nothing is trained for it."""
+        call("run", "tiny.toml", "--device", "cpu")
+        monkeypatch.setattr("gan_bench.training.Trainer.iterate", lambda self: 1 / 0)
+        text = tiny.read_text(encoding="utf-8").replace('"modes"', '"modes", "high_quality"')
+        tiny.write_text(text, encoding="utf-8")
+        said = call("run", "tiny.toml", "--device", "cpu")
+        assert said.code == 0
+        assert "high_quality" in said.out.splitlines()[2]
+        rows = project.rows(tmp_path / "results" / "tiny" / "results.csv")
+        assert {row["model"] for row in rows if row["metric"] == "high_quality"} == {"gan", "d2gan"}
+
+
+class TestDryRun:
+    def test_says_what_would_run_and_writes_nothing(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """Each run with status and time; the disk is as it was."""
+        before = files(tmp_path)
+        said = call("run", "tiny.toml", "--device", "cpu", "--dry-run", "--workers", "2", "--seeds", "2")
+        assert said.code == 0
+        lines = said.out.splitlines()
+        assert [line.split("\t")[:4] for line in lines[:-1]] == [
+            [model, "ring8", f"seed {seed}", "not started"] for seed in (0, 1) for model in ("gan", "d2gan")
+        ]
+        assert re.fullmatch(
+            r"4 of 4 runs to do on cpu, 2 at a time: about \d+\.\d minutes, evaluation not counted\.", lines[-1]
+        )
+        assert files(tmp_path) == before
+
+    def test_says_what_is_done(self, call: Call, tiny: Path) -> None:
+        """Finished runs have nothing to do."""
+        call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
+        lines = call("run", "tiny.toml", "--device", "cpu", "--dry-run").out.splitlines()
+        assert lines[0] == "gan\tring8\tseed 0\tfinished\tnothing to do"
+        assert lines[1].startswith("d2gan\tring8\tseed 0\tnot started\tabout")
+        assert lines[-1].startswith("1 of 2 runs to do")
+
+    def test_survives_a_model_that_fails(self, call: Call, tmp_path: Path) -> None:
+        """A model that raises has no estimate; what it prints is not part of the answer."""
+        project.write(tmp_path, project.describe([{"plugin": "failing"}, {"plugin": "gan"}]), bad=project.BAD)
+        said = call("run", "tiny.toml", "--device", "cpu", "--dry-run")
+        assert said.code == 0
+        assert said.out.splitlines()[0].endswith("time unknown: it fails in its first iterations")
+        assert "iteration 0" not in said.out
+
+    def test_estimates_from_what_was_measured(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """Another seed takes as long as the one that ran, by its ledger."""
+        call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
+        (folder,) = project.run_folders(tmp_path / "results")
+        record = project.record(folder)
+        record["ledger"]["train_seconds"] = 300.0
+        (folder / "run.json").write_text(json.dumps(record))
+        said = call("run", "tiny.toml", "--device", "cpu", "--models", "gan", "--seeds", "2", "--dry-run")
+        assert "gan\tring8\tseed 1\tnot started\tabout 300 s" in said.out
+        assert "about 2.5 minutes" in said.out or "about 5.0 minutes" in said.out
+
+    def test_counts_what_is_left(self, tiny: Path, tmp_path: Path) -> None:
+        """A run that has begun takes as long as its other iterations."""
+        planned = project.plan(tiny, tmp_path / "results", models=["gan"])
+        project.carry_out(planned, stop=project.stop_at(20))
+        seconds = estimate.seconds_of(planned.jobs, planned.todo, planned.registry)
+        record = project.record(Path(planned.jobs[0].folder))
+        assert seconds[planned.jobs[0].run.key] == pytest.approx(record["ledger"]["train_seconds"] / 20 * 10)
+
+
+class TestWrongUse:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["tiny.toml", "--workers", "0"], "--workers 0: it is at least 1."),
+            (["tiny.toml", "--device", "tpu"], "--device tpu: it is auto, cpu or cuda."),
+            (["tiny.toml", "--models", "d2gna"], "--models: no model is called 'd2gna'; did you mean 'd2gan'?"),
+            (["tiny.toml", "--set", "protocol.bacth=3"], "did you mean 'batch'?"),
+            (["tiny.toml", "--set", "nonsense"], "--set nonsense"),
+            (["tiny.toml", "--seeds", "x"], "--seeds"),
+            (["tiny.toml", "--seeds", "0"], "--seeds"),
+            (["tiny.toml", "--workers", "many"], "'many' is not a valid integer"),
+            (["missing.toml"], "missing.toml: no such file"),
+            (["syntetic8"], "did you mean 'synthetic8'?"),
+            (["."], "is a folder, not a benchmark file"),
+            ([], "Missing argument 'BENCHMARK'"),
+            (["tiny.toml", "--results", "tiny.toml"], "cannot be written"),
+            (["tiny.toml", "--results", "tiny.toml/under"], "cannot be written"),
+        ],
+    )
+    def test_is_one_clear_message_and_code_2(
+        self, call: Call, tiny: Path, tmp_path: Path, arguments: list[str], message: str
+    ) -> None:
+        """It says what was found and what is allowed; nothing is written."""
+        before, text = files(tmp_path), tiny.read_text(encoding="utf-8")
+        said = call("run", *arguments)
+        assert said.code == 2
+        assert message in said.err
+        assert "Traceback" not in said.err
+        assert said.out == ""
+        assert (files(tmp_path), tiny.read_text(encoding="utf-8")) == (before, text)
+
+    def test_of_cuda_where_there_is_none(self, call: Call, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CUDA that is not there is said to be not there."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        said = call("run", "tiny.toml", "--device", "cuda")
+        assert said.code == 2
+        assert said.err == "Error: --device cuda: torch finds no CUDA device here. Use --device cpu, or auto.\n"
+
+    def test_of_a_benchmark_names_everything_at_once(self, call: Call, tmp_path: Path) -> None:
+        """Every problem of the file stands with its line."""
+        models = [{"plugin": "mgna"}, {"plugin": "mgan", "beta": "x"}]
+        project.write(tmp_path, project.describe(models, protocol={"batch": 0}))
+        said = call("run", "tiny.toml")
+        assert said.code == 2
+        assert "did you mean 'mgan'?" in said.err
+        assert "beta must be a finite number" in said.err
+        assert "batch must be a whole number >= 1" in said.err
+        assert len(re.findall(r"tiny\.toml:\d+", said.err)) == 3
+
+    def test_of_a_folder_in_use(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """A second command on one folder ends at once and touches nothing."""
+        with locked(tmp_path / "results" / "tiny"):
+            said = call("run", "tiny.toml", "--device", "cpu")
+        assert said.code == 2
+        assert "results/tiny is in use by another gan-bench run" in said.err
+        assert files(tmp_path / "results") == ["tiny/.lock"]
+
+    def test_of_a_damaged_run_folder(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+        """The folder is named and left as it is."""
+        call("run", "tiny.toml", "--device", "cpu")
+        folder = project.run_folders(tmp_path / "results")[0]
+        (folder / "run.json").write_text('{"format": 1, "sta')
+        said = call("run", "tiny.toml", "--device", "cpu")
+        assert said.code == 2
+        assert f"{folder.name}/run.json cannot be read" in said.err
+        assert (folder / "run.json").read_text() == '{"format": 1, "sta'
+
+    def test_of_a_broken_plugin_names_it(self, call: Call, tmp_path: Path) -> None:
+        """A benchmark that needs a broken file learns why it is broken."""
+        project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=BROKEN)
+        said = call("run", "tiny.toml")
+        assert said.code == 2
+        assert "'mine' is broken: ModuleNotFoundError: No module named 'no_such_module'" in said.err
+
+    def test_of_a_verb_names_the_closest(self, call: Call) -> None:
+        """Verbs are few; the nearest is named."""
+        said = call("rum")
+        assert said.code == 2
+        assert "No verb is called 'rum'; did you mean 'run'?" in said.err
+
+    def test_shows_its_traceback_on_demand(self, call: Call, tiny: Path) -> None:
+        """--debug shows where an error came from; the message and the code stay."""
+        said = call("--debug", "run", "tiny.toml", "--workers", "0")
+        assert said.code == 2
+        assert said.err.startswith("Traceback")
+        assert said.err.endswith("Error: --workers 0: it is at least 1.\n")
+
+
+class TestList:
+    @pytest.mark.parametrize(
+        ("kind", "names"),
+        [
+            ("models", ["gan", "mgan", "real-data"]), ("datasets", ["ring8"]), ("networks", ["mlp"]),
+            ("metrics", ["modes", "wasserstein"]), ("plugins", ["gan-bench"]),
+        ],
+    )  # fmt: skip
+    def test_names_what_is_there(self, call: Call, kind: str, names: list[str]) -> None:
+        """Each on a line with its origin and version."""
+        said = call("list", kind)
+        assert said.code == 0
+        for name in names:
+            assert re.search(rf"^{name} .*0\.1\.0", said.out, re.MULTILINE), name
+
+    @pytest.mark.parametrize("kind", ["plugins", "models"])
+    def test_shows_broken_plugins_with_their_error(self, call: Call, tmp_path: Path, kind: str) -> None:
+        """Whatever a file does when it is loaded, it is a line, and everything else is listed."""
+        (tmp_path / "plugins").mkdir()
+        for name, text in {"lost": BROKEN, "wrong": "def f(:", "gone": "raise SystemExit"}.items():
+            (tmp_path / "plugins" / f"{name}.py").write_text(text)
+        said = call("list", kind)
+        assert said.code == 0
+        assert "BROKEN lost (from lost.py): ModuleNotFoundError: No module named 'no_such_module'" in said.out
+        assert "BROKEN wrong (from wrong.py): SyntaxError" in said.out
+        assert "BROKEN gone (from gone.py): SystemExit" in said.out
+        assert ("mgan" if kind == "models" else "gan-bench") in said.out
+
+    def test_refuses_other_kinds(self, call: Call) -> None:
+        """What can be listed is said."""
+        said = call("list", "model")
+        assert said.code == 2
+        assert "'models'" in said.err
+
+
+class TestProcess:
+    """What needs a process of its own."""
+
+    def test_help_is_instant(self) -> None:
+        """`--help` imports neither torch nor numpy nor pandas, and names every verb."""
+        script = (
+            "import sys\nfrom gan_bench.cli import main\nsys.argv = ['gan-bench', '--help']\n"
+            "try:\n    main()\nfinally:\n"
+            "    heavy = {'torch', 'numpy', 'pandas', 'scipy', 'matplotlib', 'rich'} & set(sys.modules)\n"
+            "    assert not heavy, heavy\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert all(re.search(rf"^  {verb} ", done.stdout, re.MULTILINE) for verb in cli.VERBS)
+
+    def test_a_closed_pipe_is_no_error(self, tmp_path: Path) -> None:
+        """`gan-bench list models | head -1` shows one line and no traceback."""
+        with project.start("list", "models", cwd=tmp_path) as process:
+            assert process.stdout is not None and process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == ""
+
+    def test_a_terminal_without_arrows_gets_question_marks(self, tmp_path: Path) -> None:
+        """Where standard output has no arrows, a table is shown all the same; its file has them. Real workers train it."""
+        project.write(tmp_path, project.describe())
+        arguments = ("run", "tiny.toml", "--device", "cpu", "--workers", "1")
+        done = project.command(*arguments, cwd=tmp_path, PYTHONIOENCODING="latin-1")
+        assert done.returncode == 0, done.stderr
+        assert "symmetric_kl ? (nats)" in done.stdout
+        assert "symmetric_kl ↓ (nats)" in (tmp_path / "results/tiny/table.md").read_text(encoding="utf-8")
+        assert (tmp_path / "results/tiny/table.csv").exists()
+        ascii_only = project.command("table", "results/tiny", cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+        assert (ascii_only.returncode, ascii_only.stderr) == (0, "")

@@ -1,0 +1,274 @@
+"""The local engine with real processes: they are stopped, killed and orphaned, and nothing of a run is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import project
+import pytest
+
+from gan_bench import runner
+from gan_bench.errors import RunError, StoreError
+from gan_bench.observers import Observer
+from gan_bench.plan import Run
+from gan_bench.store import RunFolder, locked
+
+
+class Recorder(Observer):
+    """Remembers what it is told, by plugin."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, tuple[str, str]] = {}
+        self.evaluations: list[tuple[str, int]] = []
+        self.starts: list[str] = []
+        self.to_do: tuple[int, int] = (0, 0)
+
+    def planned(self, runs: Sequence[Run], done: int) -> None:
+        self.to_do = (len(runs), done)
+
+    def started(self, run: Run) -> None:
+        self.starts.append(run.model["plugin"])
+
+    def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
+        self.evaluations.append((run.model["plugin"], event["iteration"]))
+
+    def ended(self, run: Run, status: str, error: str) -> None:
+        self.ends[run.model["plugin"]] = (status, error)
+
+
+def run(file: Path, results: Path, **options: Any) -> tuple[runner.Outcome, Recorder]:
+    """Run what is missing, with the engine's own worker processes."""
+    recorder = Recorder()
+    return runner.run(project.plan(file, results, **options), recorder), recorder
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark of a good model among bad ones, all run once."""
+    folder = tmp_path_factory.mktemp("bad")
+    models = [{"plugin": name} for name in ("failing", "diverging", "suicidal", "leaving", "gan")]
+    return project.write(folder, project.describe(models), bad=project.BAD)
+
+
+@pytest.fixture(scope="module")
+def ended(bad: Path) -> tuple[runner.Outcome, Recorder]:
+    """How the first attempt of the bad benchmark ended."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(bad.parent)
+        return run(bad, bad.parent / "results", workers=2)
+
+
+class TestMisbehaving:
+    def test_models_hurt_nobody_else(self, ended: tuple[runner.Outcome, Recorder]) -> None:
+        """Each is told with its error, and the good one finishes."""
+        outcome, recorder = ended
+        assert recorder.ends == {
+            "failing": ("failed", "RuntimeError: no luck ↓"),
+            "diverging": ("diverged", "Diverged: Parameter discriminator.trunk.weight is not finite at iteration 15."),
+            "suicidal": ("failed", "Killed: killed by signal 9 (Killed)"),
+            "leaving": ("failed", "Killed: its process ended with exit code 10; see log.txt in its folder"),
+            "gan": ("finished", ""),
+        }
+        assert outcome.counts == {"failed": 3, "diverged": 1, "finished": 1}
+        assert (outcome.exit_code, outcome.interrupted) == (1, False)
+
+    def test_models_are_recorded(self, bad: Path, ended: tuple[runner.Outcome, Recorder]) -> None:
+        """The folders say the same, with a traceback where there is one and what the code printed."""
+        records = project.by_label(bad.parent / "results")
+        assert {name: record["status"] for name, record in records.items()} == {
+            name: status for name, (status, _) in ended[1].ends.items()
+        }
+        (failing,) = (bad.parent / "results").glob("tiny/runs/*failing*")
+        assert "no luck" in (failing / "error.txt").read_text(encoding="utf-8")
+        assert (failing / "log.txt").read_text(encoding="utf-8").endswith("iteration 3\n")
+        (good,) = (bad.parent / "results").glob("tiny/runs/ring8-gan-*")
+        assert not (good / "log.txt").exists()
+
+    def test_models_leave_tables(self, bad: Path, ended: tuple[runner.Outcome, Recorder]) -> None:
+        """Tables and csv are written, with a row for every model, whatever became of it."""
+        folder = bad.parent / "results" / "tiny"
+        rows = project.rows(folder / "results.csv")
+        finished = {row["model"]: row["value"] for row in rows if row["metric"] == "finished"}
+        assert finished == dict.fromkeys(("failing", "diverging", "suicidal", "leaving"), "0.0") | {"gan": "1.0"}
+        for name in ("table.md", "table.csv"):
+            assert "diverging" in (folder / name).read_text(encoding="utf-8")
+
+    def test_models_are_tried_again_but_not_diverged_ones(
+        self, bad: Path, ended: tuple[runner.Outcome, Recorder], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same command, once they are mended, does what is missing from where each got to, and equals a gan."""
+        monkeypatch.chdir(bad.parent)
+        (bad.parent / "mended").touch()
+        outcome, recorder = run(bad, bad.parent / "results", workers=2)
+        assert recorder.to_do == (3, 2)
+        assert sorted(recorder.starts) == ["failing", "leaving", "suicidal"]
+        assert ("suicidal", 0) not in [each for each in recorder.evaluations if each[1] < 10]
+        assert outcome.counts == {"finished": 4, "diverged": 1}
+        assert outcome.exit_code == 1
+        folders = {record["model"]["plugin"]: path for path, record in _records(bad.parent / "results")}
+        plain = project.outcome(folders["gan"])
+        for name in ("failing", "leaving", "suicidal"):
+            mended = project.outcome(folders[name])
+            for part in ("trainer", "curve", "samples", "counts"):
+                assert project.difference(mended[part], plain[part]) is None, (name, part)
+
+
+def _records(results: Path) -> list[tuple[Path, dict[str, Any]]]:
+    return [(folder, project.record(folder)) for folder in project.run_folders(results)]
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark whose first run waits in its middle to be stopped, then one that does not."""
+    folder = tmp_path_factory.mktemp("gated")
+    return project.write(folder, project.describe([{"plugin": "gate"}, {"plugin": "mgan"}]), gate=project.GATE)
+
+
+@pytest.fixture(scope="module")
+def whole(gated: Path) -> dict[str, Any]:
+    """What the gated run comes to when nobody stops it."""
+    planned = project.plan(gated, gated.parent / "whole")
+    assert project.carry_out(planned) == "finished"
+    return project.outcome(Path(planned.jobs[0].folder))
+
+
+class Held:
+    """A command whose first run waits in its middle."""
+
+    def __init__(self, process: subprocess.Popen[str], child: int, worker: int, folder: RunFolder) -> None:
+        self.process, self.child, self.worker, self.folder = process, child, worker, folder
+
+    def end(self) -> tuple[int, str]:
+        """Wait for the command to end: its exit code and what it said."""
+        _, err = self.process.communicate()
+        return self.process.returncode, err
+
+
+@contextmanager
+def held(file: Path, tmp_path: Path) -> Iterator[Held]:
+    """Start the real command with one worker, and wait until its first run waits."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    arguments = ("run", str(file), "--device", "cpu", "--workers", "1", "--results", "results")
+    with project.start(*arguments, cwd=tmp_path, TEST_GATE=str(gate)) as process:
+        try:
+            child = project.wait_for(lambda: [path for path in gate.iterdir() if path.name.isdigit()])[0]
+            (folder,) = (tmp_path / "results").glob("tiny/runs/*gate*")
+            yield Held(process, int(child.name), int(child.read_text()), RunFolder(folder))
+        finally:
+            process.kill()
+
+
+def assert_goes_on(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    """The same command finishes everything, and the stopped run is as if nobody had stopped it."""
+    outcome, _ = run(file, tmp_path / "results", workers=1)
+    assert outcome.counts == {"finished": 2}
+    assert outcome.exit_code == 0
+    (folder,) = (tmp_path / "results").glob("tiny/runs/*gate*")
+    assert project.difference(project.outcome(folder), whole) is None
+
+
+class TestStopped:
+    def test_by_ctrl_c(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """Ctrl-C checkpoints, says so, ends with 130, and starts nothing else; then the command goes on."""
+        with held(gated, tmp_path) as command:
+            command.process.send_signal(signal.SIGINT)
+            code, err = command.end()
+        assert code == 130
+        assert "Stopping" in err and "the same command goes on from here" in err
+        assert "Traceback" not in err
+        record = project.record(command.folder.path)
+        assert (record["status"], record["iteration"]) == ("interrupted", 14)
+        assert command.folder.checkpoints()[0].name == "checkpoint-14.pt"
+        assert len(project.run_folders(tmp_path / "results")) == 1
+        assert_goes_on(gated, tmp_path, whole)
+
+    def test_by_killing_the_command(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """kill -9 of the command: the run writes its checkpoint, the lock goes with it, and the command goes on."""
+        with held(gated, tmp_path) as command:
+            with pytest.raises(StoreError, match="in use by another"):
+                run(gated, tmp_path / "results")
+            command.process.kill()
+            _, err = command.end()  # ends when the worker has closed its standard error
+        assert "Traceback" not in err and "Exception ignored" not in err
+        with locked(tmp_path / "results" / "tiny"):
+            pass
+        record = project.record(command.folder.path)
+        assert (record["status"], record["iteration"]) == ("interrupted", 14)
+        assert_goes_on(gated, tmp_path, whole)
+
+    def test_by_killing_the_run(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """kill -9 of the run's process: it is recorded as failed, the next run finishes, the exit code is 1."""
+        with held(gated, tmp_path) as command:
+            os.kill(command.child, signal.SIGKILL)
+            code, err = command.end()
+        assert code == 1
+        assert "gate on ring8, seed 0 failed Killed: killed by signal 9 (Killed)" in err
+        records = project.by_label(tmp_path / "results")
+        assert {name: record["status"] for name, record in records.items()} == {"gate": "failed", "mgan": "finished"}
+        assert command.folder.checkpoints()[0].name == "checkpoint-10.pt"
+        assert_goes_on(gated, tmp_path, whole)
+
+    def test_by_stopping_the_worker(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """SIGTERM to the worker: its run checkpoints, and another worker takes the runs that wait."""
+        with held(gated, tmp_path) as command:
+            os.kill(command.worker, signal.SIGTERM)
+            code, _ = command.end()
+        assert code == 1
+        records = project.by_label(tmp_path / "results")
+        assert {name: each["status"] for name, each in records.items()} == {"gate": "interrupted", "mgan": "finished"}
+        assert_goes_on(gated, tmp_path, whole)
+
+    @pytest.mark.slow
+    def test_by_killing_the_worker(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """kill -9 of the worker orphans its run, which Ctrl-C still reaches."""
+        with held(gated, tmp_path) as command:
+            os.kill(command.worker, signal.SIGKILL)
+            command.process.send_signal(signal.SIGINT)
+            code, _ = command.end()
+        assert code == 130
+        assert project.record(command.folder.path)["status"] == "interrupted"
+        assert_goes_on(gated, tmp_path, whole)
+
+    @pytest.mark.slow
+    def test_by_a_second_ctrl_c(self, tmp_path: Path) -> None:
+        """A run that does not listen is killed by the second Ctrl-C, and the command still ends in order."""
+        deaf = project.GATE.replace("asked.__self__.asked", "Path(folder, 'never').exists()")
+        file = project.write(tmp_path, project.describe([{"plugin": "gate"}]), gate=deaf)
+        with held(file, tmp_path) as command:
+            command.process.send_signal(signal.SIGINT)
+            assert command.process.stderr is not None
+            while "Stopping" not in command.process.stderr.readline():
+                pass
+            command.process.send_signal(signal.SIGINT)
+            code, err = command.end()
+        assert code == 130
+        assert "Traceback" not in err
+        outcome, _ = run(file, tmp_path / "results")
+        assert outcome.exit_code == 0
+
+
+class TestWorkers:
+    @pytest.mark.slow
+    def test_that_never_begin_are_an_error(self, tmp_path: Path) -> None:
+        """Where workers die of a plugin that the command itself survived, the command says so and ends."""
+        dying = "import os, sys\nif sys.argv[0].endswith('worker.py'):\n    os._exit(3)\n"
+        file = project.write(tmp_path, project.describe(), dying=dying)
+        with pytest.raises(RunError, match=r"exit code 3"):
+            run(file, tmp_path / "results", workers=2)
+
+    @pytest.mark.slow
+    def test_import_what_the_command_imports(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file of the working folder that is called as a library is not taken for it."""
+        (tmp_path / "click.py").write_text("raise SystemExit('shadowed')")
+        (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
+        file = project.write(tmp_path / "elsewhere", project.describe())
+        monkeypatch.chdir(tmp_path)
+        outcome, _ = run(file, tmp_path / "results")
+        assert outcome.exit_code == 0

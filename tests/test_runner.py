@@ -1,0 +1,246 @@
+"""What a command does: only what is missing, for exactly what was selected, into a folder that it trusts no further."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import project
+import pytest
+import torch
+
+from gan_bench import runner
+from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
+from gan_bench.observers import Observer
+from gan_bench.runner import Options, Outcome, Planned, choose_device, choose_workers, prepare
+from gan_bench.store import RunFolder
+
+TWO = [project.ZOO["gan"], project.ZOO["d2gan"]]
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are carried out in this process; real ones are in test_engine."""
+    monkeypatch.setattr(runner, "LocalEngine", project.InProcess)
+
+
+def run(planned: Planned) -> Outcome:
+    """Carry out what is missing."""
+    return runner.run(planned, Observer())
+
+
+def left(planned: Planned) -> list[tuple[str, int]]:
+    """Label and seed of what is to do."""
+    return [(job.run.label, job.run.seed) for job in planned.todo]
+
+
+class TestMissing:
+    def test_only_is_done(self, tmp_path: Path) -> None:
+        """A second seed, a second model: what is there already is not touched."""
+        run(project.plan(project.describe(seeds=[0]), tmp_path))
+        first = {folder: (folder / "run.json").stat().st_mtime_ns for folder in project.run_folders(tmp_path)}
+        planned = project.plan(project.describe(TWO, seeds=[0, 1]), tmp_path)
+        assert left(planned) == [("d2gan", 0), ("gan", 1), ("d2gan", 1)]
+        outcome = run(planned)
+        assert outcome.counts == {"finished": 4}
+        assert {folder: (folder / "run.json").stat().st_mtime_ns for folder in first} == first
+        assert left(project.plan(project.describe(TWO, seeds=[0, 1]), tmp_path)) == []
+
+    def test_goes_by_status(self, tmp_path: Path) -> None:
+        """Failed, interrupted and running (killed) runs are tried again; diverged and finished ones are not."""
+        run(project.plan(project.describe(), tmp_path))
+        (folder,) = map(RunFolder, project.run_folders(tmp_path))
+        record = project.record(folder.path)
+        for status in ("failed", "interrupted", "running", "diverged", "finished"):
+            folder.write(record | {"status": status})
+            planned = project.plan(project.describe(), tmp_path)
+            assert bool(planned.todo) == (status in ("failed", "interrupted", "running")), status
+
+    def test_includes_a_finished_run_without_its_curve(self, tmp_path: Path) -> None:
+        """A run whose scores were lost is evaluated again."""
+        run(project.plan(project.describe(), tmp_path))
+        (folder,) = project.run_folders(tmp_path)
+        (folder / "curve.csv").unlink()
+        assert len(project.plan(project.describe(), tmp_path).todo) == 1
+
+    def test_is_shared_by_labels_of_one_configuration(self, tmp_path: Path) -> None:
+        """Two rows of the same training train once."""
+        twice = [{"plugin": "gan", "label": "A"}, {"plugin": "gan", "label": "B"}]
+        outcome = run(project.plan(project.describe(twice), tmp_path))
+        assert outcome.counts == {"finished": 1}
+        table = (tmp_path / "tiny" / "table.csv").read_text(encoding="utf-8")
+        assert "A" in table and "B" in table
+
+
+class TestSelection:
+    def test_of_models_keeps_the_anchors(self, tmp_path: Path) -> None:
+        """By label or plugin; what a table is held against is run as well."""
+        benchmark = project.describe(TWO, evaluation={"anchors": True})
+        planned = project.plan(benchmark, tmp_path, models=["d2gan"])
+        assert [label for label, _ in left(planned)] == ["d2gan", "real-data", "untrained"]
+
+    def test_of_a_label_that_shares_its_configuration(self, tmp_path: Path) -> None:
+        """The second label of one training can be asked for alone."""
+        twice = [{"plugin": "gan", "label": "A"}, {"plugin": "gan", "label": "B"}]
+        planned = project.plan(project.describe(twice), tmp_path, models=["B"])
+        assert left(planned) == [("B", 0)]
+
+    def test_of_a_plugin_takes_all_its_rows(self, tmp_path: Path) -> None:
+        """A plugin's name means every row of it."""
+        rows = [{"plugin": "mgan", "label": f"K={k}", "generators": k} for k in (2, 4)] + [{"plugin": "gan"}]
+        planned = project.plan(project.describe(rows), tmp_path, models=["mgan"])
+        assert left(planned) == [("K=2", 0), ("K=4", 0)]
+
+    @pytest.mark.parametrize(
+        ("seeds", "expected"), [("3", [0, 1, 2]), ("0,5,7", [0, 5, 7]), ("5,", [5]), (2, [0, 1]), ([9], [9])]
+    )
+    def test_of_seeds(self, tmp_path: Path, seeds: Any, expected: list[int]) -> None:
+        """A count or exact seeds, instead of the benchmark's."""
+        planned = project.plan(project.describe(), tmp_path, seeds=seeds)
+        assert [seed for _, seed in left(planned)] == expected
+
+    def test_of_an_unknown_model_names_the_closest(self, tmp_path: Path) -> None:
+        """The selection is checked like the file."""
+        with pytest.raises(ConfigError, match=r"--models: no model is called 'd2gna'; did you mean 'd2gan'"):
+            project.plan(project.describe(TWO), tmp_path, models=["d2gna"])
+
+    def test_leaves_other_runs_and_their_rows(self, tmp_path: Path) -> None:
+        """Running a part leaves the whole in the table."""
+        run(project.plan(project.describe(TWO), tmp_path, models=["gan"]))
+        table = (tmp_path / "tiny" / "table.csv").read_text(encoding="utf-8")
+        assert "gan" in table and "d2gan" in table
+
+
+class TestQuick:
+    def test_never_mixes(self, tmp_path: Path) -> None:
+        """A quick look lies in a folder of its own, and is another run."""
+        quick = project.plan(project.describe(seeds=3), tmp_path, quick=True)
+        (job,) = quick.jobs
+        assert quick.folder == tmp_path / "tiny-quick"
+        assert job.run.protocol["iterations"] == 20
+        real = {job.run.key for job in project.plan(project.describe(seeds=3), tmp_path).jobs}
+        assert job.run.key not in real
+        run(quick)
+        assert not (tmp_path / "tiny").exists()
+        assert len(project.plan(project.describe(seeds=3), tmp_path).todo) == 3
+
+
+class TestTrust:
+    def spoiled(self, results: Path, name: str, text: str) -> Path:
+        run(project.plan(project.describe(), results))
+        (folder,) = project.run_folders(results)
+        (folder / name).write_text(text, encoding="utf-8")
+        return folder / name
+
+    @pytest.mark.parametrize(
+        ("name", "text"), [("run.json", '{"form'), ("run.json", "{}"), ("curve.csv", "a,b\n1,2\n")]
+    )
+    def test_of_a_damaged_folder_ends_before_anything_is_written(self, tmp_path: Path, name: str, text: str) -> None:
+        """The message names the file, and the file stays as it is."""
+        file = self.spoiled(tmp_path, name, text)
+        (tmp_path / "tiny" / "benchmark.json").unlink()
+        with pytest.raises(StoreError, match=f"{name}.*Move the folder away"):
+            run(project.plan(project.describe(), tmp_path))
+        assert file.read_text(encoding="utf-8") == text
+        assert not (tmp_path / "tiny" / "benchmark.json").exists()
+
+    def test_of_another_runs_folder_ends_as_well(self, tmp_path: Path) -> None:
+        """A finished run of another key is not taken for this one."""
+        run(project.plan(project.describe(), tmp_path))
+        (folder,) = map(RunFolder, project.run_folders(tmp_path))
+        folder.write(project.record(folder.path) | {"key": "0" * 64})
+        with pytest.raises(StoreError, match="holds another run"):
+            project.plan(project.describe(), tmp_path)
+
+    def test_of_a_results_folder_that_is_a_file(self, tmp_path: Path) -> None:
+        """Nothing is overwritten, and the message says what to choose."""
+        (tmp_path / "file").write_text("precious")
+        for results in (tmp_path / "file", tmp_path / "file" / "under"):
+            with pytest.raises(StoreError, match=r"cannot be written .* --results"):
+                run(project.plan(project.describe(), results))
+        assert (tmp_path / "file").read_text() == "precious"
+
+    def test_preparing_writes_nothing(self, tmp_path: Path) -> None:
+        """Until runs begin, the disk is as it was."""
+        project.plan(project.describe(), tmp_path / "results")
+        assert not (tmp_path / "results").exists()
+
+    def test_a_name_that_two_plugins_claim_is_refused(self, tmp_path: Path) -> None:
+        """A benchmark that names it learns of both origins."""
+        clash = project.GATE.replace('name = "gate"', 'name = "gan"')
+        file = project.write(tmp_path, project.describe(), clash=clash)
+        with pytest.raises((ConfigError, PluginError), match=r"exists twice, from gan-bench .* and from clash\.py"):
+            project.plan(file, tmp_path / "results")
+
+
+class TestWritten:
+    def test_benchmark_and_tables(self, tmp_path: Path) -> None:
+        """benchmark.json says what was asked for; the tables are there."""
+        run(project.plan(project.describe(TWO, seeds=2), tmp_path))
+        folder = tmp_path / "tiny"
+        stored = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+        assert (stored["name"], stored["seeds"]) == ("tiny", [0, 1])
+        assert [model["label"] for model in stored["models"]] == ["gan", "d2gan"]
+        assert stored["metrics"]["wasserstein"]["expensive"] is True
+        hashes = {hash_ for model in stored["models"] for hash_ in model["configurations"].values()}
+        assert {project.record(path)["configuration"] for path in project.run_folders(tmp_path)} == hashes
+        assert {path.name for path in folder.iterdir() if path.is_file()} == {
+            "benchmark.json", "results.csv", "table.md", "table.csv", ".lock",
+        }  # fmt: skip
+
+    def test_departures_of_a_model(self, tmp_path: Path) -> None:
+        """What one model has otherwise is kept for the footnotes."""
+        model = {"plugin": "gan", "protocol": {"learning_rate": {"discriminator": 1e-4}}}
+        run(project.plan(project.describe([model]), tmp_path))
+        stored = json.loads((tmp_path / "tiny" / "benchmark.json").read_text(encoding="utf-8"))
+        assert "learning_rate" in " ".join(stored["models"][0]["departures"]).replace(" ", "_")
+
+
+class TestOutcome:
+    @pytest.mark.parametrize(
+        ("counts", "interrupted", "code"),
+        [
+            ({}, False, 0), ({"finished": 3}, False, 0), ({"finished": 2, "failed": 1}, False, 1),
+            ({"diverged": 1}, False, 1), ({"finished": 1, "running": 1}, False, 1), ({"not started": 1}, False, 1),
+            ({"interrupted": 1}, False, 1), ({"finished": 1, "interrupted": 1}, True, 130),
+        ],
+    )  # fmt: skip
+    def test_has_an_exit_code(self, counts: dict[str, int], interrupted: bool, code: int) -> None:
+        """0 only where everything finished."""
+        outcome = Outcome(Path())
+        outcome.counts.update(counts)
+        outcome.interrupted = interrupted
+        assert outcome.exit_code == code
+
+
+class TestChoice:
+    @pytest.mark.parametrize(("there", "chosen"), [(False, "cpu"), (True, "cuda")])
+    def test_of_a_device(self, monkeypatch: pytest.MonkeyPatch, there: bool, chosen: str) -> None:
+        """auto is a GPU where there is one; cpu is always cpu."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+        assert choose_device("auto") == chosen
+        assert choose_device("cpu") == "cpu"
+
+    def test_of_a_device_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CUDA where there is none is one clear message, and so is a device of another name."""
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        with pytest.raises(UsageError, match=r"torch finds no CUDA device here\. Use --device cpu"):
+            choose_device("cuda")
+        with pytest.raises(UsageError, match="auto, cpu or cuda"):
+            choose_device("tpu")
+
+    def test_of_workers(self) -> None:
+        """One on a GPU, at least one on a CPU, never none."""
+        assert choose_workers(None, "cuda") == 1
+        assert choose_workers(None, "cpu") >= 1
+        assert choose_workers(7, "cpu") == 7
+        for wrong in (0, -1):
+            with pytest.raises(UsageError, match=f"--workers {wrong}: it is at least 1"):
+                choose_workers(wrong, "cpu")
+
+    def test_is_checked_before_anything_is_written(self, tmp_path: Path) -> None:
+        """Wrong options leave the disk as it was."""
+        with pytest.raises(UsageError):
+            prepare(project.describe(), Options(results=tmp_path / "results", workers=0))
+        assert not (tmp_path / "results").exists()
