@@ -229,8 +229,9 @@ class _Execution:
             self._keep(drawn, t, full)
             self.progress.metric_errors |= errors
             self.progress.curve += curve_rows(t, scores)
-            if scores:
-                self.progress.curve += [_loss_row(t, *item) for item in trainer.losses.items()]
+            here = {row["metric"] for row in self.progress.curve if row["iteration"] == str(t)}
+            losses = [_loss_row(t, *item) for item in trainer.losses.items()]
+            self.progress.curve += [row for row in losses if row["metric"] not in here]
         self.progress.evaluation_seconds += time.perf_counter() - started
         self.folder.write_curve(self.progress.curve)
         self.folder.write_samples(self.progress.snapshots)

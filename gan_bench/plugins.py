@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
-import inspect
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -123,7 +122,7 @@ def _complaint(kind: str, item: Any) -> str | None:
     name = getattr(item, "name", None)
     if not isinstance(name, str) or not name or not name.replace("-", "").replace("_", "").isalnum():
         return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
-    missing = sorted(item.__abstractmethods__) if inspect.isabstract(item) else []
+    missing = sorted(getattr(item, "__abstractmethods__", ()))
     if kind == "metrics":
         missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
     if missing:

@@ -314,7 +314,7 @@ class TestProcess:
             assert process.stderr.read() == ""
 
     def test_a_terminal_without_arrows_gets_question_marks(self, tmp_path: Path) -> None:
-        """Where standard output has no arrows, a table is shown all the same; its file has them. Real workers train it."""
+        """Where standard output has no arrows, a table is shown all the same; real workers train it."""
         project.write(tmp_path, project.describe())
         arguments = ("run", "tiny.toml", "--device", "cpu", "--workers", "1")
         done = project.command(*arguments, cwd=tmp_path, PYTHONIOENCODING="latin-1")

@@ -46,6 +46,8 @@ def main(folders: list[str]) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be taken for an event
 
+    import torch._dynamo  # noqa: F401 - an optimiser's first step imports it, which takes longer than a short run
+
     from gan_bench.execution import Job, execute  # noqa: F401 - imported before forking, once for all jobs
     from gan_bench.plugins import load_plugins
 
