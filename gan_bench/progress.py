@@ -46,7 +46,8 @@ class _Display(Observer):
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.total = len(runs)
-        self.say(f"{len(runs)} runs to do, {done} done already." if runs else f"All {done} runs are done.")
+        runs_to_do = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        self.say(f"{runs_to_do} to do, {done} done already." if runs else f"All {done} runs are done.")
 
     def started(self, run: Run) -> None:
         self.active[run.key] = _Active(run)

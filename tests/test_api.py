@@ -88,7 +88,7 @@ class TestRun:
         script.write_text(f"import gan_bench\nprint('once')\ngan_bench.run({project.describe()!r}, device='cpu')\n")
         done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout == "once\n"
-        assert "1 runs to do, 0 done already." in done.stderr
+        assert "1 run to do, 0 done already." in done.stderr
         assert [project.record(folder)["status"] for folder in project.run_folders(tmp_path / "results")] == [
             "finished"
         ]
