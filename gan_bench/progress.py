@@ -42,7 +42,6 @@ class _Display(Observer):
         self.metrics = metrics
         self.active: dict[str, _Active] = {}
         self.total = self.ended_runs = 0
-        self.failed: list[str] = []
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.total = len(runs)

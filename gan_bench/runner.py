@@ -25,8 +25,6 @@ from gan_bench.results import write_results_csv
 from gan_bench.store import FORMAT, RunFolder, locked
 from gan_bench.tables import write_tables
 
-DONE = ("finished", "diverged")  # never run again; everything else is
-
 
 @dataclass(frozen=True)
 class Options:

@@ -50,13 +50,11 @@ class _Verbs(click.Group):
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gan-bench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """Compare GANs that hold several generators: one file in, one honest table out.
 
     Exit codes: 0 done; 1 some run failed or diverged; 2 wrong use, benchmark, plugin or results; 130 interrupted.
     """
-    ctx.obj = {"debug": debug}
 
 
 def main() -> None:
