@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gan_bench.compilation import NotCompilableError, compile_iterations
 from gan_bench.dataset import Dataset
 from gan_bench.errors import Diverged
 from gan_bench.evaluation import Drawn, evaluate
@@ -30,6 +31,9 @@ from gan_bench.protocol import Protocol
 from gan_bench.provenance import provenance
 from gan_bench.store import FORMAT, RunFolder, curve_rows
 from gan_bench.training import Trainer, build
+
+COMPILE_FROM = 5_000
+"""Iterations from which compiling one, which takes about ten seconds, repays itself on a CPU."""
 
 SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
 REPORT_SECONDS = 0.5
@@ -57,13 +61,24 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Job:
-    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read."""
+    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read.
+
+    Attributes:
+        compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
+    """
 
     run: Run
     folder: str
     schedule: Schedule
     device: str
     threads: int = 1
+    compile: str = "auto"
+
+    @property
+    def likely_compiled(self) -> bool:
+        """Whether a new run of this job is compiled, if it can be."""
+        long = self.device == "cpu" and self.run.protocol["iterations"] >= COMPILE_FROM
+        return not self.run.model["anchor"] and (self.compile == "always" or (self.compile == "auto" and long))
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Job:
@@ -79,6 +94,7 @@ class _Progress:
     curve: list[dict[str, str]] = field(default_factory=list)
     snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     train_seconds: float = 0.0
+    compile_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     peak_memory_mb: float = 0.0
     metric_errors: dict[str, str] = field(default_factory=dict)
@@ -167,9 +183,6 @@ class _Execution:
             "metrics": self._metric_facts(),
             **self._history(earlier or {}),
         }
-        plan = self._plan()
-        if plan not in self.record["plans"][-1:]:
-            self.record["plans"].append(plan)  # a second entry says that the run went on under another plan
         self.folder.write(self.record)
 
     def _history(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,6 +201,8 @@ class _Execution:
         self._resume(self.trainer)
         last = self.record["iterations"] if self.trainer.trains else 0
         self.record["iterations"] = last
+        if self.trainer.iteration < last or not self.record["plans"]:
+            self._settle_plan(self._compile(self.trainer))
         while True:
             if self.job.schedule.due(self.trainer.iteration, last):
                 self._evaluate(self.trainer, last)
@@ -196,6 +211,33 @@ class _Execution:
             if not self._train_until_due(self.trainer, last):
                 self._checkpoint(self.trainer)
                 return "interrupted"
+
+    def _compile(self, trainer: Trainer) -> bool:
+        """Compile the iterations that are left, if they are to be; whether they are."""
+        if not self._wants_compiled():
+            return False
+        self.report({"event": "compiling"})
+        started = time.perf_counter()
+        try:
+            compile_iterations(trainer, self._warn)
+        except NotCompilableError as error:
+            if not self.stop():  # which ends torch's compiler as well
+                self._warn(f"It runs uncompiled: {error}.")
+            return False
+        finally:
+            self.progress.compile_seconds += time.perf_counter() - started
+        return True
+
+    def _wants_compiled(self) -> bool:
+        plans = self.record["plans"]
+        return bool(plans[-1]["compiled"]) if plans and self.job.compile == "auto" else self.job.likely_compiled
+
+    def _settle_plan(self, compiled: bool) -> None:
+        """Record what the run runs under; a second plan says that it went on under another one."""
+        plan = self._plan(compiled)
+        if plan not in self.record["plans"][-1:]:
+            self.record["plans"].append(plan)
+            self.folder.write(self.record)
 
     def _train_until_due(self, trainer: Trainer, last: int) -> bool:
         """Iterate up to the next evaluation; False where asked to stop before it."""
@@ -257,12 +299,12 @@ class _Execution:
         state, passed_over = self.folder.load_checkpoint(self.job.run.key)
         for path in passed_over:
             reached = 0 if state is None else state["trainer"]["iteration"]
-            message = f"{path} is damaged or of another run; going on from iteration {reached}."
-            self.report({"event": "warning", "message": message})
+            self._warn(f"{path} is damaged or of another run; going on from iteration {reached}.")
         if state is None:
             return
         trainer.load_state_dict(state["trainer"])
         self.progress.train_seconds = float(state["train_seconds"])
+        self.progress.compile_seconds = float(state["compile_seconds"])
         self.progress.peak_memory_mb = float(state["peak_memory_mb"])
         self.progress.evaluation_seconds = float(state["evaluation_seconds"])
         reached = trainer.iteration
@@ -275,6 +317,7 @@ class _Execution:
                 "key": self.job.run.key,
                 "trainer": trainer.state_dict(),
                 "train_seconds": self.progress.train_seconds,
+                "compile_seconds": self.progress.compile_seconds,
                 "evaluation_seconds": self.progress.evaluation_seconds,
                 "peak_memory_mb": self._peak_memory(),
             }
@@ -304,10 +347,11 @@ class _Execution:
             "real_samples": trainer.counts.real_samples,
             "fake_samples": trainer.counts.fake_samples,
             "train_seconds": round(self.progress.train_seconds, 3),
+            "compile_seconds": round(self.progress.compile_seconds, 3),
             "evaluation_seconds": round(self.progress.evaluation_seconds, 3),
             "peak_memory_mb": self._peak_memory(),
             "device": self._device_name(),
-            "plan": self.record["plans"][-1],
+            "plan": self.record["plans"][-1] if self.record["plans"] else None,
         }
 
     def _peak_memory(self) -> float:
@@ -315,13 +359,13 @@ class _Execution:
         now = _resident_mb() if self.job.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
         return round(max(self.progress.peak_memory_mb, now), 1)
 
-    def _plan(self) -> dict[str, Any]:
+    def _plan(self, compiled: bool) -> dict[str, Any]:
         """What must be equal for two executions of a run to agree to the last bit."""
         return {
             "device": self._device_name(),
             "threads": self.job.threads,
             "stack": 1,
-            "compiled": False,
+            "compiled": compiled,
             "graph": False,
             "precision": "float32",
             "torch": torch.__version__,
@@ -339,6 +383,9 @@ class _Execution:
             metric.name: {key: getattr(metric, key) for key in keys} | {"samples": self.job.schedule.samples}
             for metric in self._metrics()
         }
+
+    def _warn(self, message: str) -> None:
+        self.report({"event": "warning", "message": message})
 
     def _say(self, t: int, last: int, rate: float) -> None:
         self.report({"event": "progress", "iteration": t, "iterations": last, "rate": rate})

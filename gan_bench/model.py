@@ -77,6 +77,11 @@ class Noise:
     shape: tuple[int, ...]
     distribution: Literal["normal", "uniform"] = "normal"
 
+    def draw(self, rng: torch.Generator) -> Tensor:
+        """Float32 of this shape, on the generator's device."""
+        values = torch.empty(self.shape, device=rng.device)
+        return values.normal_(generator=rng) if self.distribution == "normal" else values.uniform_(generator=rng)
+
 
 @dataclass(frozen=True)
 class Preset:

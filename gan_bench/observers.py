@@ -18,6 +18,9 @@ class Observer:
     def started(self, run: Run) -> None:
         """A run has started or goes on."""
 
+    def compiling(self, run: Run) -> None:
+        """A run compiles its iteration before it goes on, which takes some ten seconds."""
+
     def progress(self, run: Run, event: Mapping[str, Any]) -> None:
         """`iteration` of `iterations`, at `rate` iterations a second."""
 

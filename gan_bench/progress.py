@@ -27,8 +27,13 @@ class _Active:
     iteration: int = 0
     iterations: int = 0
     rate: float = 0.0
+    compiling: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
     said: float = field(default_factory=time.monotonic)
+
+    def reach(self, event: Mapping[str, Any]) -> None:
+        """An event says how far the run is."""
+        self.iteration, self.iterations, self.compiling = event["iteration"], event["iterations"], False
 
     @property
     def seconds_left(self) -> float | None:
@@ -51,14 +56,16 @@ class _Display(Observer):
     def started(self, run: Run) -> None:
         self.active[run.key] = _Active(run)
 
+    def compiling(self, run: Run) -> None:
+        self.active[run.key].compiling = True
+
     def progress(self, run: Run, event: Mapping[str, Any]) -> None:
-        active = self.active[run.key]
-        active.iteration, active.iterations = event["iteration"], event["iterations"]
-        active.rate = event["rate"]
+        self.active[run.key].reach(event)
+        self.active[run.key].rate = event["rate"]
 
     def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
         active = self.active[run.key]
-        active.iteration, active.iterations = event["iteration"], event["iterations"]
+        active.reach(event)
         active.scores = active.scores | event["scores"]
 
     def ended(self, run: Run, status: str, error: str) -> None:
@@ -134,7 +141,7 @@ class LiveProgress(_Display):
             table.add_column(title, no_wrap=title != "scores")
         for active in list(self.active.values()):
             left = _duration(active.seconds_left)
-            count = f"{active.iteration:,}/{active.iterations:,}"
+            count = "compiling" if active.compiling else f"{active.iteration:,}/{active.iterations:,}"
             table.add_row(Text(name_of(active.run)), count, f"{active.rate:.0f}", left, self.scores(active))
         elapsed = _duration(time.monotonic() - self.started_at)
         return Group(Text(f"{self.ended_runs} of {self.total} runs ended, {elapsed} so far"), table)

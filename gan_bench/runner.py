@@ -37,6 +37,7 @@ class Options:
     results: str | Path = "results"
     workers: int | None = None
     quick: bool = False
+    compile: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
         benchmark = quick(benchmark)
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
-    jobs = _jobs(benchmark, registry, folder, device, options.models)
+    jobs = _jobs(benchmark, registry, folder, device, options)
     status = {}
     for job in jobs:
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
@@ -146,13 +147,18 @@ def choose_workers(wanted: int | None, device: str) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, selected: Sequence[str]) -> list[Job]:
+def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
+    if options.compile not in ("auto", "always", "never"):
+        raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
+    if options.compile == "always" and device != "cpu":
+        raise UsageError(f"--compile always: iterations are compiled on a CPU only, and this device is {device}.")
     evaluation = benchmark.evaluation
     schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
-    named = [model for name in selected for model in models_named(benchmark.models, name)]
+    named = [model for name in options.models for model in models_named(benchmark.models, name)]
     models = tuple(model for model in benchmark.models if not named or model in named or model.anchor)
     runs = plan(replace(benchmark, models=models), registry)
-    return [Job(r, str((folder / "runs" / r.folder).resolve()), schedule, device) for r in runs]
+    paths = [str((folder / "runs" / r.folder).resolve()) for r in runs]
+    return [Job(r, p, schedule, device, compile=options.compile) for r, p in zip(runs, paths, strict=True)]
 
 
 def _count(jobs: Sequence[Job]) -> Counter[str]:

@@ -9,188 +9,24 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from games import BEGAN, WGAN, WGANGP, Learned, OneByOne, Team
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
 from gan_bench_zoo.models.unrolled_gan import UnrolledGAN
 from tiny import Ring, fake, networks, number, put, same, spy, trainer, values
 from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
 from gan_bench.errors import PluginError
 from gan_bench.evaluation import draw
 from gan_bench.losses import says_real
-from gan_bench.model import Fake, Model, Noise, Real, Turn
-from gan_bench.network import Discriminator, Generators, Networks
-
-
-class _Wasserstein(Model):
-    """A critic of five turns, each on data and latents of its own, then the generator."""
-
-    name = "wasserstein"
-    players = ("critic", "generator")
-    critic: Discriminator
-    generator: Generators
-
-    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        return {"critic": networks.discriminator({"score": None}), "generator": networks.generators()}
-
-    def turns(self, iteration: int) -> Sequence[Turn]:
-        return (*(Turn(("critic",), real=i, latents=i) for i in range(5)), Turn(("generator",), latents=5))
-
-    def score(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.critic(x)["score"]
-        return scores
-
-    def critic_loss(self, real: Real, fake: Fake) -> Tensor:
-        return self.score(fake.x).mean() - self.score(real.x).mean()
-
-    def generator_loss(self, fake: Fake) -> Tensor:
-        return -self.score(fake.x).mean()
-
-
-class _WGANGP(_Wasserstein):
-    """A penalty on the gradient between real and generated samples (Gulrajani et al., 2017)."""
-
-    def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        return {"mix": Noise((batch, 1), "uniform"), "unused": Noise((3,))}
-
-    def critic_loss(  # type: ignore[override]
-        self, real: Real, fake: Fake, noise: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        between = fake.x + noise["mix"] * (real.x - fake.x)
-        gradient: Tensor = grad(lambda x: self.score(x).sum())(between)
-        penalty = (gradient.norm(dim=1) - 1).square().mean()
-        return super().critic_loss(real, fake) + 10 * penalty, {"penalty": penalty}
-
-
-class _WGAN(_Wasserstein):
-    """Clipped weights, and more critic turns at first (Arjovsky et al., 2017; there 100 for 25 iterations)."""
-
-    def turns(self, iteration: int) -> Sequence[Turn]:
-        critic = 4 if iteration < 2 or iteration % 5 == 0 else 1
-        return (*(Turn(("critic",), real=i, latents=i) for i in range(critic)), Turn(("generator",), latents=critic))
-
-    def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
-        if player == "critic":
-            for parameter in parameters.values():
-                parameter.clamp_(-0.05, 0.05)
-
-
-class _BEGAN(Model):
-    """Both players at once, balanced by a state k that a turn updates (Berthelot et al., 2017)."""
-
-    name = "began"
-    discriminator: Discriminator
-    generator: Generators
-    GAMMA, RATE = 0.5, 0.2
-
-    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        return {"discriminator": networks.discriminator({"code": 2}), "generator": networks.generators()}
-
-    def turns(self, iteration: int) -> Sequence[Turn]:
-        return (Turn(("discriminator", "generator")),)
-
-    def initial_state(self) -> Mapping[str, Tensor]:
-        return {"k": torch.tensor(0.1)}
-
-    def energy(self, x: Tensor) -> Tensor:
-        distance: Tensor = (x - self.discriminator(x)["code"]).abs().mean()
-        return distance
-
-    def discriminator_loss(
-        self, real: Real, fake: Fake, state: Mapping[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        of_real = self.energy(real.x)
-        return of_real - state["k"] * self.energy(fake.x), {"of_real": of_real}
-
-    def generator_loss(self, fake: Fake) -> tuple[Tensor, dict[str, Tensor]]:
-        of_fake = self.energy(fake.x)
-        return of_fake, {"of_fake": of_fake}
-
-    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        step = self.RATE * (self.GAMMA * values["of_real"] - values["of_fake"])
-        return {"k": (state["k"] + step).clamp(0, 1)}
-
-
-class _Shift(nn.Module):
-    """A point that is added to every sample; a second player that generates."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by = nn.Parameter(torch.tensor([0.5, -0.5]))
-
-
-class _Team(GAN):
-    """Two players generate together: samples are a network's, shifted."""
-
-    name = "team"
-    players = ("discriminator", "generator", "shift")
-    generating = ("generator", "shift")
-    schedule: ClassVar[tuple[tuple[str, ...], ...]] = (("discriminator", "generator", "shift"),)
-    shift: _Shift
-
-    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        return dict(super().build(networks)) | {"shift": _Shift()}
-
-    def turns(self, iteration: int) -> Sequence[Turn]:
-        return tuple(Turn(players) for players in self.schedule)
-
-    def generate(self, z: Tensor) -> Tensor:
-        return super().generate(z) + self.shift.by
-
-    def shift_loss(self, fake: Fake) -> Tensor:
-        return super().generator_loss(fake) + fake.x.square().mean()
-
-
-class _OneByOne(_Team):
-    schedule = (("discriminator",), ("shift",), ("generator",))
-
-
-class _Mixture(nn.Module):
-    """K generators and the logits of their weights: one player."""
-
-    def __init__(self, bodies: nn.Module, count: int) -> None:
-        super().__init__()
-        self.bodies, self.logits = bodies, nn.Parameter(torch.zeros(count))
-
-    def forward(self, z: Tensor) -> Any:
-        return self.bodies(z)
-
-
-class _Learned(Model):
-    """Mixture weights that are learned with the generators (MIX+GAN)."""
-
-    name = "learned"
-    discriminator: Discriminator
-    generator: _Mixture
-
-    @dataclass(frozen=True)
-    class Params:
-        generators: int = 3
-
-    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        mixture = _Mixture(networks.generators(self.generators), self.generators)
-        return {"discriminator": networks.discriminator({"source": None}), "generator": mixture}
-
-    def weights(self) -> Tensor:
-        return torch.softmax(self.generator.logits, 0)
-
-    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        of_real: Tensor = self.discriminator(real.x)["source"]
-        return self._weighted(fake) - of_real.mean()
-
-    def generator_loss(self, fake: Fake) -> Tensor:
-        return -self._weighted(fake)
-
-    def _weighted(self, fake: Fake) -> Tensor:
-        by_generator = fake.by_generator(self.discriminator(fake.x)["source"]).mean(1)
-        return (self.weights() * by_generator).sum()
+from gan_bench.model import Fake, Model, Real, Turn
+from gan_bench.network import Networks
 
 
 def _resumed_equals_uninterrupted(make: type[Model], stop: int, end: int) -> bool:
@@ -216,7 +52,7 @@ class TestManyTurns:
 
     def test_each_turn_has_its_own_draws(self) -> None:
         """Five critic turns see five real batches, five sets of latents and of noise; the generator a sixth."""
-        model = _WGANGP()
+        model = WGANGP()
         of_critic, of_generator = spy(model, "critic_loss"), spy(model, "generator_loss")
         t = trainer(model, fakes=16)
         t.iterate()
@@ -233,7 +69,7 @@ class TestManyTurns:
 
     def test_noise(self) -> None:
         """Noise has the declared shape and distribution, and is drawn anew in the next iteration."""
-        model = _WGANGP()
+        model = WGANGP()
         calls = spy(model, "critic_loss")
         t = trainer(model, fakes=16)
         t.iterate()
@@ -247,7 +83,7 @@ class TestManyTurns:
 
     def test_gradient_penalty(self) -> None:
         """A penalty by torch.func inside the loss trains as one by create_graph outside: the same critic."""
-        model = _WGANGP()
+        model = WGANGP()
         calls = spy(model, "critic_loss")
         t = trainer(model, fakes=16, optimizer="sgd")
         by_hand = copy.deepcopy(model.critic)
@@ -267,7 +103,7 @@ class TestManyTurns:
 
     def test_critic_turns_leave_the_generators_graph_alone(self) -> None:
         """In a turn whose latents no generating player sees, samples are made without a graph."""
-        model = _WGANGP()
+        model = WGANGP()
         made: list[bool] = []
         t = trainer(model, fakes=16)
         model.generator.register_forward_hook(lambda _, __, out: made.append(out.requires_grad))
@@ -280,7 +116,7 @@ class TestTurnsByIteration:
 
     def test_counts(self) -> None:
         """Four critic turns in iterations 0, 1 and 5, one in the others: the ledger says so."""
-        t = trainer(_WGAN())
+        t = trainer(WGAN())
         updates = []
         for _ in range(7):
             t.iterate()
@@ -291,7 +127,7 @@ class TestTurnsByIteration:
 
     def test_constraint(self) -> None:
         """After its step a player's parameters are what `constrain` made of them; the others' are not touched."""
-        model = _WGAN()
+        model = WGAN()
         t = trainer(model)
         assert max(number(p.abs().max()) for p in model.critic.parameters()) > 0.5
         t.iterate()
@@ -301,11 +137,11 @@ class TestTurnsByIteration:
     def test_first_draws_are_everyones(self) -> None:
         """The first real batch of an iteration is the one that every other model sees."""
         rings = [Ring(), Ring()]
-        for model, ring in zip((_WGAN(), GAN()), rings, strict=True):
+        for model, ring in zip((WGAN(), GAN()), rings, strict=True):
             trainer(model, dataset=ring).iterate()
         assert torch.equal(rings[0].drawn[0], rings[1].drawn[0])
 
-    @pytest.mark.parametrize("model", [_WGAN, _BEGAN, _Team, _Learned])
+    @pytest.mark.parametrize("model", [WGAN, BEGAN, Team, Learned])
     def test_resumed_equals_uninterrupted(self, model: type[Model]) -> None:
         """Turns, state and constraints go on from a checkpoint as if nothing had happened."""
         assert _resumed_equals_uninterrupted(model, 4, 7)
@@ -316,7 +152,7 @@ class TestState:
 
     def test_state_follows_the_values(self) -> None:
         """k is what each loss sees, and moves after each turn by the values that both losses returned."""
-        model = _BEGAN()
+        model = BEGAN()
         calls = spy(model, "discriminator_loss")
         of_generator = spy(model, "generator_loss")
         t = trainer(model)
@@ -334,7 +170,7 @@ class TestState:
 
     def test_state_weighs_in_the_gradient(self) -> None:
         """The state enters a loss as a number: the discriminator's step is that of E(x) - k E(G)."""
-        model = _BEGAN()
+        model = BEGAN()
         calls = spy(model, "discriminator_loss")
         t = trainer(model, optimizer="sgd")
         before = copy.deepcopy(model.discriminator)
@@ -350,7 +186,7 @@ class TestState:
 class TestSimultaneous:
     """ALI, GMAN and every game of several players in one turn."""
 
-    def _gradient(self, model: _Team, x: Tensor, z: Tensor, player: str) -> tuple[Tensor, ...]:
+    def _gradient(self, model: Team, x: Tensor, z: Tensor, player: str) -> tuple[Tensor, ...]:
         made = fake(model.generate(z).flatten(0, 1))
         if player == "discriminator":
             loss = model.discriminator_loss(Real(x), made.detach())
@@ -358,8 +194,8 @@ class TestSimultaneous:
             loss = model.shift_loss(made) if player == "shift" else model.generator_loss(made)
         return torch.autograd.grad(loss, list(model.get_submodule(player).parameters()))
 
-    @pytest.mark.parametrize("cls", [_Team, _OneByOne])
-    def test_gradients_are_taken_at_the_same_point(self, cls: type[_Team]) -> None:
+    @pytest.mark.parametrize("cls", [Team, OneByOne])
+    def test_gradients_are_taken_at_the_same_point(self, cls: type[Team]) -> None:
         """In one turn all gradients are those of the start; in separate turns each player sees the earlier moves."""
         model = cls()
         calls = spy(model, "discriminator_loss")
@@ -379,7 +215,7 @@ class TestSimultaneous:
 
     def test_samples_are_made_anew_when_a_generating_player_has_moved(self) -> None:
         """Two generating players in separate turns on the same latents: the second sees the first's move."""
-        model = _OneByOne()
+        model = OneByOne()
         of_shift, of_generator = spy(model, "shift_loss"), spy(model, "generator_loss")
         t = trainer(model)
         t.iterate()
@@ -391,14 +227,14 @@ class TestSimultaneous:
 
     def test_average_covers_all_generating_players(self) -> None:
         """The moving average is of everything that makes the samples."""
-        t = trainer(_Team(), ema=0.5)
+        t = trainer(Team(), ema=0.5)
         assert t.average is not None
         assert {name.split(".")[0] for name in t.average.values} == {"generator", "shift"}
 
 
 def test_learned_weights() -> None:
     """Weights that are parameters are trained, and samples and their indices follow them."""
-    model = _Learned()
+    model = Learned()
     t = trainer(model, learning_rate=0.05)
     for _ in range(5):
         t.iterate()

@@ -120,8 +120,8 @@ class TestIteration:
         seen: dict[str, list[float]] = {"discriminator": [], "generator": []}
         for _ in range(4):
             t.iterate()
-            for name, player in t.players.items():
-                seen[name].append(player.optimizer.param_groups[0]["lr"])
+            for name, optimizer in t.optimizers.items():
+                seen[name].append(optimizer.param_groups[0]["lr"])
         assert seen["discriminator"] == pytest.approx([0.4, 0.3, 0.2, 0.1])
         assert seen["generator"] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
@@ -140,7 +140,7 @@ class TestIteration:
             before = values(model)
             t.iterate()
             assert not t.trains
-            assert t.players == {}
+            assert t.optimizers == {}
             assert same(before, values(model))
             assert (t.counts.real_samples, t.counts.fake_samples) == (0, 0)
 
@@ -188,7 +188,7 @@ class TestOwnership:
         """The players' optimisers hold disjoint parameters, together all of the model's."""
         t = trainer(ZOO[name]())
         held = [
-            id(p) for player in t.players.values() for group in player.optimizer.param_groups for p in group["params"]
+            id(p) for optimizer in t.optimizers.values() for group in optimizer.param_groups for p in group["params"]
         ]
         assert len(held) == len(set(held))
         assert set(held) == {id(parameter) for parameter in t.model.parameters()}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
 @click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one on a GPU]")
+@click.option(
+    "--compile", default="auto", show_default=True, metavar="auto|always|never", help="Compile iterations; see README."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
 @click.option("--quick", is_flag=True, help="20 iterations of one seed into NAME-quick: does everything work?")
 def command(
@@ -32,6 +35,7 @@ def command(
     device: str,
     results: str,
     workers: int | None,
+    compile: str,
     dry_run: bool,
     quick: bool,
 ) -> int:
@@ -50,6 +54,7 @@ def command(
         results=results,
         workers=workers,
         quick=quick,
+        compile=compile,
     )
     planned = prepare(benchmark, options)
     _warn_of_broken(planned)

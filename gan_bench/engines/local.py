@@ -125,7 +125,9 @@ class LocalEngine:
             return
         job = worker.job
         assert job is not None
-        if event["event"] == "progress":
+        if event["event"] == "compiling":
+            self.observer.compiling(job.run)
+        elif event["event"] == "progress":
             self.observer.progress(job.run, event)
         elif event["event"] == "evaluated":
             self.observer.evaluated(job.run, event)

@@ -5,8 +5,8 @@ and takes nothing down with it. Where there is no fork, jobs run in the worker i
 command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
 
     in   {"job": {…}}
-    out  {"event": "ready"}, before each job · {"event": "progress" | "evaluated" | "warning", "key": …, …} ·
-         {"event": "ended", "key": …, "detail": "" or how its process was cut off}
+    out  {"event": "ready"}, before each job · {"key": …, "event": "compiling" | "progress" | "evaluated" | "warning",
+         …} · {"event": "ended", "key": …, "detail": "" or how its process was cut off}
 
 How a run ended stands in its run.json: an exit code could be any plugin's.
 """
@@ -46,9 +46,9 @@ def main(folders: list[str]) -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be taken for an event
 
-    import torch._dynamo  # noqa: F401 - an optimiser's first step imports it, which takes longer than a short run
+    import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
-    from gan_bench.execution import Job, execute  # noqa: F401 - imported before forking, once for all jobs
+    from gan_bench.execution import Job  # before forking, once for all jobs
     from gan_bench.plugins import load_plugins
 
     registry = load_plugins([Path(folder) for folder in folders])
@@ -63,6 +63,8 @@ def main(folders: list[str]) -> None:
         if not line:
             return
         job = json.loads(line)["job"]
+        if Job.from_plain(job).likely_compiled:
+            import torch._inductor.compile_fx  # noqa: F401 - here, not in each fork, which would take a second
         detail = _serve(job, registry, out, stop, wake)
         _tell(out, {"event": "ended", "key": job["run"]["key"], "detail": detail})
 
