@@ -26,8 +26,15 @@ MOST_TURNS = 16
 Warn = Callable[[str], None]
 
 
+Compiler = Callable[[fx.GraphModule, list[Tensor]], Callable[..., Any]]
+
+
 class NotCompilableError(Exception):
     """Why an iteration cannot be compiled."""
+
+
+class ReadsValuesError(NotCompilableError):
+    """An iteration waits for a tensor's value, or branches on one: it would on every device, at each iteration."""
 
 
 def compile_iterations(trainer: Trainer, warn: Warn) -> None:
@@ -72,7 +79,8 @@ class Program:
         graph: what was traced, in torch's core operations; its inputs are what `arguments` lists.
     """
 
-    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...]) -> None:
+    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...], compiler: Compiler | None = None) -> None:
+        """Trace and compile; with another `compiler`, which may return the graph as it is, for checks."""
         if len(turns) > MOST_TURNS:
             raise NotCompilableError(f"more than {MOST_TURNS} turns take too long to compile")
         self.trainer = trainer
@@ -83,7 +91,7 @@ class Program:
         self._bind()
         draws = trainer.draw(turns)
         self.graph = self._trace(turns, draws)
-        self._code = _compile(self.graph, self.arguments(draws))
+        self._code = (compiler or _compile)(self.graph, self.arguments(draws))
 
     def __call__(self, draws: Draws) -> Played:
         """Carry out an iteration."""
@@ -135,7 +143,7 @@ class Program:
             raise
         except Exception as error:
             if "DataDependent" in type(error).__name__:
-                raise NotCompilableError("its code waits for a tensor's value, or branches on one") from error
+                raise ReadsValuesError("its code waits for a tensor's value, or branches on one") from error
             raise NotCompilableError(f"it cannot be traced ({_first_line(error)})") from error
         self._refuse_baked_in(graph)
         return graph

@@ -113,6 +113,7 @@ class Model(nn.Module):
     generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
     presets: ClassVar[Mapping[str, Preset]] = {}
     anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    stackable: ClassVar[bool] = True  # whether several seeds can train as one, by `torch.func.vmap` over the losses
     Params: ClassVar[type[Any]] = NoParams
 
     def __init__(self, params: Any = None) -> None:

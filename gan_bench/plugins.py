@@ -157,15 +157,15 @@ def _contract(kind: str) -> type[Any]:
     return Metric
 
 
-def load_plugins(folders: Iterable[Path] = (), *, kinds: Sequence[str] = KINDS) -> Registry:
-    """Load the installed plugins, then the files of `folders`, and ask them for what they provide.
+def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = KINDS) -> Registry:
+    """Load the installed plugins, then the files of `places`, and ask them for what they provide.
 
     Args:
-        folders: folders whose ``*.py`` files are plugins; a missing folder is no error.
+        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is no error.
         kinds: the kinds to ask for; metrics and datasets alone need no torch.
     """
     registry = Registry()
-    modules = [*_installed(registry), *_files(registry, folders)]
+    modules = [*_installed(registry), *_files(registry, places)]
     for module, origin in modules:
         _ask(registry, module, origin, kinds)
     return registry
@@ -193,9 +193,10 @@ def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
     return found
 
 
-def _files(registry: Registry, folders: Iterable[Path]) -> list[tuple[ModuleType, Origin]]:
+def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType, Origin]]:
     found = []
-    for path in [p for folder in folders for p in sorted(folder.glob("*.py"))]:
+    paths = [path for place in places for path in ([place] if place.is_file() else sorted(place.glob("*.py")))]
+    for path in dict.fromkeys(path.resolve() for path in paths):
         origin = Origin(path.name, "", str(path))
         try:
             found.append((_import_file(path), origin))

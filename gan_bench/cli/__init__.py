@@ -17,6 +17,10 @@ VERBS = {
     "plot": "Draw samples and metrics over iterations, as PNG and PDF.",
     "list": "List models, datasets, networks, metrics or plugins.",
     "score": "Score samples that any program made.",
+    "show": "Show a model, dataset, network or metric: what it is, its source, its parameters.",
+    "evaluate": "Compute a metric for runs that are stored, from their generators.",
+    "new": "Write a model or dataset of one's own, with its test and a benchmark.",
+    "check": "Check a plugin the way the built-in ones are checked.",
 }
 INTERRUPTED = 130
 
