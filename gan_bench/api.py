@@ -34,6 +34,8 @@ def run(
     workers: int | None = None,
     quick: bool = False,
     compile: str = "auto",
+    engine: str = "local",
+    plugins: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> pd.DataFrame:
     """Run what is missing of a benchmark and return all its results, tidy (see `gan_bench.load_results`).
@@ -48,6 +50,8 @@ def run(
         workers: runs at the same time; one for each core, or one on a GPU, where it is None.
         quick: 20 iterations of one seed, into a folder of its own.
         compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
+        engine: what carries out the runs.
+        plugins: plugin files beside those of ``plugins/``.
         progress: whether lines about it go to standard error.
 
     Raises:
@@ -55,7 +59,7 @@ def run(
         StoreError: the results folder cannot be written, or is in use.
         KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
     """
-    options = Options(overrides, models, seeds, device, results, workers, quick, compile)
+    options = Options(overrides, models, seeds, device, results, workers, quick, compile, engine, plugins)
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
     outcome = run_planned(planned, observer)

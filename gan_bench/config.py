@@ -2,6 +2,7 @@
 
     name = "synthetic8"
     seeds = 5                 # a count, or a list of exact seeds
+    plugins = ["my_gan.py"]   # plugin files, from the folder of this one
     [[dataset]]               # plugin, label, and the dataset's own parameters
     [protocol]                # `gan_bench.protocol.Protocol`, identical for every model
     [evaluation]              # `Evaluation`
@@ -29,11 +30,12 @@ from gan_bench.benchmark import (
     quick,
 )
 from gan_bench.config_models import ModelReader
-from gan_bench.config_source import Problems, Source, open_source, shipped_benchmarks
+from gan_bench.config_source import Problems, Source, open_source, plugins_of, shipped_benchmarks
 from gan_bench.departures import Layer, layered, read_layer, report_unknown_players, values_of
 from gan_bench.errors import allowed
 from gan_bench.overrides import apply_overrides, apply_seeds, entry_names, matching
 from gan_bench.parameters import checked, shown
+from gan_bench.plugins import plugin_files
 from gan_bench.protocol import Protocol
 from gan_bench.reading import LONGEST_NAME, Plugins, Reading
 
@@ -48,7 +50,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-TOP_LEVEL = ("name", "seeds", "dataset", "protocol", "evaluation", "model")
+TOP_LEVEL = ("name", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
 SEED_COUNT = 5  # where a benchmark does not say
 MOST_SEEDS = 10_000
 
@@ -107,6 +109,7 @@ class _Reader:
             if key not in TOP_LEVEL:
                 self.problems.add((key,), f"unknown key {key!r}; {allowed(str(key), TOP_LEVEL)}")
         name, seeds = self._name(), self._seeds()
+        self._check_plugins()
         datasets, instances = self._datasets()
         evaluation = self._evaluation(instances)
         protocol, models = self._models(instances, evaluation)
@@ -126,6 +129,15 @@ class _Reader:
         if message:
             self.problems.add(("name",), message)
         return str(name)
+
+    def _check_plugins(self) -> None:
+        """The files that are there are loaded already: the registry has what they bring."""
+        names = self.data.get("plugins", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            message = f"plugins must be a list of files, from the folder of the benchmark, found {shown(names)}."
+            self.problems.add(("plugins",), message)
+        paths = plugins_of(self.reading.source)
+        plugin_files(paths, lambda number, message: self.problems.add(("plugins", number), message))
 
     def _seeds(self) -> tuple[int, ...]:
         value = self.data.get("seeds", SEED_COUNT)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from gan_bench.errors import ConfigError, Problem, allowed
 from gan_bench.parameters import dotted
+from gan_bench.plugins import plugin_files
 from gan_bench.toml_source import KeyPath, Lines, parse
 
 T = TypeVar("T")
@@ -94,6 +95,18 @@ def open_source(source: str | Path | Mapping[str, Any]) -> Source:
     path = find_benchmark(source)
     data, lines = parse(_read(path), str(path))
     return Source(str(path), data, lines)
+
+
+def named_plugins(source: str | Path | Mapping[str, Any]) -> list[Path]:
+    """The files of a description's `plugins`, to be loaded before it is validated; what is wrong with it waits."""
+    return plugin_files(plugins_of(open_source(source)), lambda number, message: None)
+
+
+def plugins_of(source: Source) -> list[Path]:
+    """What a description's `plugins` names, from the folder of its file (or the working folder)."""
+    names = source.data.get("plugins", [])
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return [Path(source.name).parent / name for name in names] if known else []
 
 
 def shipped_benchmarks() -> dict[str, Path]:

@@ -28,7 +28,7 @@ from gan_bench.model import Model
 from gan_bench.plan import Run
 from gan_bench.plugins import Registry
 from gan_bench.protocol import Protocol
-from gan_bench.provenance import provenance
+from gan_bench.provenance import plugin_facts, provenance
 from gan_bench.store import FORMAT, RunFolder, curve_rows
 from gan_bench.training import Trainer, build
 
@@ -187,7 +187,7 @@ class _Execution:
 
     def _history(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
         """Where the run started, where else it went on, and under which plans."""
-        now = provenance(self.job.device)
+        now = provenance(self.job.device) | {"plugins": plugin_facts(self.registry, self.job.run)}
         first = earlier.get("provenance", now)
         resumed = [*earlier.get("resumed", []), now] if earlier else []
         return {"provenance": first, "resumed": resumed, "plans": [*earlier.get("plans", [])]}

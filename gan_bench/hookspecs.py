@@ -9,9 +9,11 @@ import pluggy
 
 if TYPE_CHECKING:
     from gan_bench.dataset import Dataset
+    from gan_bench.engine import Engine
     from gan_bench.metric import Metric
     from gan_bench.model import Model
     from gan_bench.network import Network
+    from gan_bench.observers import Observer
 
 PROJECT = "gan_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -36,3 +38,13 @@ def gan_bench_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
 @hookspec
 def gan_bench_metrics() -> Iterable[type[Metric]]:  # type: ignore[empty-body]
     """Return the metrics this plugin brings."""
+
+
+@hookspec
+def gan_bench_engines() -> Iterable[type[Engine]]:  # type: ignore[empty-body]
+    """Return the engines this plugin brings: where runs are carried out, chosen with `--engine`."""
+
+
+@hookspec
+def gan_bench_observers() -> Iterable[type[Observer]]:  # type: ignore[empty-body]
+    """Return the observers this plugin brings: one of each hears of every benchmark that runs."""

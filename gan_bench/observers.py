@@ -1,16 +1,25 @@
-"""What can be watched of a benchmark while it runs. The progress display is one observer."""
+"""What can be watched of a benchmark while it runs. The progress display is one observer; plugins bring others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from gan_bench.plan import Run
 
+EVENTS = ("planned", "started", "compiling", "progress", "evaluated", "warning", "ended", "stopping", "note")
+
 
 class Observer:
-    """Told of runs as they happen, in the process of the command; every method may be left out."""
+    """Told of runs as they happen, in the process of the command; every method may be left out.
+
+    It is called between two messages of the runs, so it should return soon. It hears of everything and decides
+    nothing: an exception of it is reported once, and it hears no more.
+    """
+
+    name: ClassVar[str]
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         """The runs that will be carried out, and how many need not be."""
@@ -35,3 +44,35 @@ class Observer:
 
     def stopping(self) -> None:
         """Ctrl-C was pressed; runs are writing their checkpoints."""
+
+    def note(self, message: str) -> None:
+        """Something about the benchmark that its owner should know."""
+
+
+class Observers(Observer):
+    """The display, and what plugins bring; one that fails costs nobody else anything."""
+
+    name = "observers"
+
+    def __init__(self, display: Observer, classes: Sequence[type[Observer]]) -> None:
+        self._display = display
+        self._others: list[Observer] = []
+        for cls in classes:
+            try:
+                self._others.append(cls())
+            except Exception as error:  # a plugin may raise anything
+                self._report(cls.name, "__init__", error)
+        for event in EVENTS:
+            setattr(self, event, partial(self._tell, event))
+
+    def _tell(self, event: str, *arguments: Any) -> None:
+        getattr(self._display, event)(*arguments)
+        for other in list(self._others):
+            try:
+                getattr(other, event)(*arguments)
+            except Exception as error:  # see above
+                self._others.remove(other)
+                self._report(other.name, event, error)
+
+    def _report(self, name: str, event: str, error: Exception) -> None:
+        self._display.note(f"Observer {name} failed in {event}(): {type(error).__name__}: {error}. It hears no more.")

@@ -1,9 +1,9 @@
 """Finding plugins, and keeping a broken one from hurting anybody else.
 
-Two doors lead in, and both are equal: an installed package with an entry point in the group ``gan_bench``, and
-a ``*.py`` file directly in a folder ``plugins/`` beside the benchmark or in the working folder. Every module is
-loaded and every hook is called behind a guard of its own; what fails is kept as a `Broken` and shown by
-``gan-bench list`` and by whoever asks for the name.
+Three doors lead in, all equal: an installed package with an entry point in the group ``gan_bench``; a file that
+``--plugin`` or the benchmark's ``plugins`` names; and a ``*.py`` file directly in a folder ``plugins/`` beside the
+benchmark or in the working folder. Every module is loaded and every hook is called behind a guard of its own; what
+fails is kept as a `Broken` and shown by ``gan-bench list`` and by whoever asks for the name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +25,7 @@ from gan_bench import hookspecs
 from gan_bench.errors import PluginError, allowed
 from gan_bench.parameters import describe
 
-KINDS = ("models", "networks", "datasets", "metrics")
+KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
 RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
 
 
@@ -139,7 +139,7 @@ def _complaint_of_params(item: type[Any]) -> str | None:
 
 
 def _contract(kind: str) -> type[Any]:
-    """The base class of one kind, imported late: two of the four need torch."""
+    """The base class of one kind, imported late: some need torch."""
     if kind == "models":
         from gan_bench.model import Model
 
@@ -152,6 +152,14 @@ def _contract(kind: str) -> type[Any]:
         from gan_bench.dataset import Dataset
 
         return Dataset
+    if kind == "engines":
+        from gan_bench.engine import Engine
+
+        return Engine
+    if kind == "observers":
+        from gan_bench.observers import Observer
+
+        return Observer
     from gan_bench.metric import Metric
 
     return Metric
@@ -177,6 +185,21 @@ def plugin_folders(source: str | Path | None = None) -> list[Path]:
     if source is not None and Path(source).is_file():
         here.insert(0, Path(source).resolve().parent / "plugins")
     return list(dict.fromkeys(folder.resolve() for folder in here))
+
+
+def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], None]) -> list[Path]:
+    """The plugin files that somebody named, absolute; `complain` is told which is none, by its number, and why."""
+    found = []
+    for number, path in enumerate(map(Path, names)):
+        if path.is_file() and path.suffix == ".py":
+            found.append(path.resolve())
+        elif path.is_dir():
+            complain(number, f"{path} is a folder. Name its .py files, or call it plugins/ beside the benchmark.")
+        elif path.exists():
+            complain(number, f"{path} is no .py file; a plugin is a Python file.")
+        else:
+            complain(number, f"{path}: there is no such file.")
+    return found
 
 
 def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:

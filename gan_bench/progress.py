@@ -43,6 +43,8 @@ class _Active:
 class _Display(Observer):
     """Keeps count; subclasses show it."""
 
+    name = "progress"
+
     def __init__(self, metrics: Sequence[str]) -> None:
         self.metrics = metrics
         self.active: dict[str, _Active] = {}
@@ -79,6 +81,9 @@ class _Display(Observer):
 
     def stopping(self) -> None:
         self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
+
+    def note(self, message: str) -> None:
+        self.say(message)
 
     def say(self, line: str) -> None:
         """Show a line that stays."""

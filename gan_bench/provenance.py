@@ -13,7 +13,11 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan_bench.plan import Run
+    from gan_bench.plugins import Registry
 
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
@@ -74,6 +78,17 @@ def _cpu() -> str:
     except OSError:
         pass
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def plugin_facts(registry: Registry, run: Run) -> list[dict[str, str]]:
+    """Where the code of a run's model, dataset and network came from: package and version, or file; and its hash."""
+    used = {"models": run.model["plugin"], "datasets": run.dataset["plugin"], "networks": run.protocol["network"]}
+    facts = []
+    for kind, name in used.items():
+        origin = registry.origin(kind, name)
+        place = {"from": origin.name, "version": origin.version, "path": origin.path}
+        facts.append({"kind": kind[:-1], "name": name, **place, "code": code_hash(registry.get(kind, name))})
+    return facts
 
 
 def code_hash(*classes: type[Any]) -> str:

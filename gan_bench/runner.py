@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from gan_bench.config import Benchmark, load_benchmark, models_named, quick
-from gan_bench.config_source import find_benchmark
-from gan_bench.engines.local import LocalEngine
+from gan_bench.config_source import find_benchmark, named_plugins
+from gan_bench.engine import Engine, Setup
 from gan_bench.errors import UsageError
 from gan_bench.execution import Job, Schedule
 from gan_bench.files import write_atomically
-from gan_bench.observers import Observer
+from gan_bench.observers import Observer, Observers
 from gan_bench.plan import Run, configuration, plan, protocol_values
-from gan_bench.plugins import Registry, load_plugins, plugin_folders
+from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
 from gan_bench.results import write_results_csv
 from gan_bench.store import FORMAT, RunFolder, locked
 from gan_bench.tables import write_tables
@@ -38,6 +38,8 @@ class Options:
     workers: int | None = None
     quick: bool = False
     compile: str = "auto"
+    engine: str = "local"
+    plugins: Sequence[str | Path] = ()
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,11 @@ class Planned:
 
     benchmark: Benchmark
     registry: Registry
-    plugin_folders: Sequence[Path]
+    plugin_places: Sequence[Path]
     folder: Path
     device: str
     workers: int
+    engine: type[Engine]
     jobs: Sequence[Job]  # what is selected, done or not
     status: Mapping[str, str]  # of each selected run that was started before, by key
 
@@ -91,9 +94,8 @@ class Outcome:
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
     """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
-    path = None if isinstance(source, Mapping) else find_benchmark(source)
-    folders = plugin_folders(path)
-    registry = load_plugins(folders)
+    places = _plugin_places(source, options)
+    registry = load_plugins(places)
     benchmark = load_benchmark(
         source, registry, overrides=options.overrides, seeds=options.seeds, models=options.models
     )
@@ -108,7 +110,8 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
         if record is not None:
             status[job.run.key] = record["status"]
     workers = choose_workers(options.workers, device)
-    return Planned(benchmark, registry, folders, folder, device, workers, jobs, status)
+    engine = registry.get("engines", options.engine)
+    return Planned(benchmark, registry, places, folder, device, workers, engine, jobs, status)
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
@@ -116,12 +119,23 @@ def run(planned: Planned, observer: Observer) -> Outcome:
     with locked(planned.folder) as lock:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
+        observer = Observers(observer, list(planned.registry.all("observers").values()))
         observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
-        engine = LocalEngine(planned.workers, planned.plugin_folders, lock, observer)
+        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observer)
         completed = engine.carry_out(todo) if todo else True
         write_results_csv(planned.folder)
         write_tables(planned.folder)
     return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed)
+
+
+def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> list[Path]:
+    """Folders called plugins/, and the files that the benchmark and the command name."""
+
+    def complain(number: int, message: str) -> None:
+        raise UsageError(f"--plugin {message}")
+
+    path = None if isinstance(source, Mapping) else find_benchmark(source)
+    return [*plugin_folders(path), *named_plugins(source), *plugin_files(options.plugins, complain)]
 
 
 def choose_device(wanted: str) -> str:

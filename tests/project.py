@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gan_bench.engine import Engine
 from gan_bench.execution import Job, execute
-from gan_bench.observers import Observer
 from gan_bench.plugins import load_plugins
 from gan_bench.runner import Options, Planned, prepare
 from gan_bench.store import RunFolder, load_tensors
@@ -261,14 +261,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-class InProcess:
+class InProcess(Engine):
     """An engine without processes: jobs are carried out one by one, right here."""
 
-    def __init__(self, workers: int, plugin_folders: Sequence[Path], lock: int, observer: Observer) -> None:
-        self.plugin_folders, self.observer = plugin_folders, observer
+    name = "local"
 
     def carry_out(self, jobs: Sequence[Job]) -> bool:
-        registry = load_plugins(self.plugin_folders)
+        registry = load_plugins(self.setup.plugin_places)
         for job in jobs:
             self.observer.started(job.run)
             status = execute(job, registry, lambda _: None, never)

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import gan_bench
-from gan_bench import runner
+from gan_bench.engine import Engine
+from gan_bench.engines import local
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
 from gan_bench.store import RunFolder
 
@@ -25,7 +26,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of MGAN with K = 4, and of the anchors."""
     folder = tmp_path_factory.mktemp("results")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "LocalEngine", project.InProcess)
+        patch.setattr(local, "LocalEngine", project.InProcess)
         benchmark = project.describe([project.ZOO["mgan"]], evaluation={"anchors": True})
         frame = gan_bench.run(benchmark, results=folder, device="cpu", progress=False)
     assert isinstance(frame, pd.DataFrame)
@@ -49,15 +50,14 @@ class TestRun:
 
     def test_does_only_what_is_missing(self, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A second call trains nothing and returns the same."""
-        monkeypatch.setattr(runner, "LocalEngine", None)
         benchmark = project.describe([project.ZOO["mgan"]], evaluation={"anchors": True})
-        monkeypatch.setattr(runner, "LocalEngine", NoEngine)
+        monkeypatch.setattr(local, "LocalEngine", NoEngine)
         again = gan_bench.run(benchmark, results=results, device="cpu", progress=False)
         pd.testing.assert_frame_equal(again, gan_bench.load_results(results / "tiny"))
 
     def test_leaves_the_mapping_as_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Overrides change nothing of the caller's."""
-        monkeypatch.setattr(runner, "LocalEngine", project.InProcess)
+        monkeypatch.setattr(local, "LocalEngine", project.InProcess)
         benchmark = project.describe()
         gan_bench.run(
             benchmark, overrides=["protocol.iterations=4"], seeds="7,", results=tmp_path, device="cpu", progress=False
@@ -77,7 +77,7 @@ class TestRun:
     def test_that_is_interrupted_raises(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a notebook, Ctrl-C is a KeyboardInterrupt after the checkpoints are written."""
         monkeypatch.setattr(NoEngine, "result", False)
-        monkeypatch.setattr(runner, "LocalEngine", NoEngine)
+        monkeypatch.setattr(local, "LocalEngine", NoEngine)
         with pytest.raises(KeyboardInterrupt):
             gan_bench.run(project.describe(), results=tmp_path, device="cpu", progress=False)
 
@@ -94,13 +94,11 @@ class TestRun:
         ]
 
 
-class NoEngine:
+class NoEngine(Engine):
     """An engine that carries nothing out."""
 
+    name = "local"
     result = True
-
-    def __init__(self, *_: Any) -> None:
-        pass
 
     def carry_out(self, jobs: Any) -> bool:
         assert not jobs or not self.result

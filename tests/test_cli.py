@@ -14,7 +14,8 @@ import project
 import pytest
 import torch
 
-from gan_bench import cli, estimate, runner
+from gan_bench import cli, estimate
+from gan_bench.engines import local
 from gan_bench.store import locked
 
 BROKEN = "import no_such_module\n"
@@ -35,7 +36,7 @@ Call = Callable[..., Said]
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
     """Call `gan-bench` in this process, in an empty folder, with runs carried out here as well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "LocalEngine", project.InProcess)
+    monkeypatch.setattr(local, "LocalEngine", project.InProcess)
 
     def called(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from gan_bench.config import Benchmark, load_benchmark, models_named, quick, shi
 from gan_bench.config_source import find_benchmark
 from gan_bench.errors import ConfigError, PluginError, allowed
 from gan_bench.parameters import NoParams, param
+from gan_bench.plugins import load_plugins
 from gan_bench.protocol import Protocol
 
 
@@ -789,3 +791,23 @@ class TestQuick:
         """Where the file is smaller, it stays as small."""
         short = quick(load(overrides=["protocol.iterations=5", "evaluation.samples=100"]))
         assert (short.protocol.iterations, short.evaluation.samples) == (5, 100)
+
+
+class TestPlugins:
+    def test_are_checked_with_the_rest(self, tmp_path: Path) -> None:
+        """What is no plugin file is said with its line, among all other problems."""
+        (tmp_path / "folder").mkdir()
+        file = tmp_path / "b.toml"
+        file.write_text('name = "b"\nplugins = [\n  "none.py",\n  "folder",\n]\n[[dataset]]\nplugin = "ring9"\n')
+        with pytest.raises(ConfigError) as caught:
+            load_benchmark(file, load_plugins())
+        said = [str(problem) for problem in caught.value.problems]
+        assert any(re.search(r"b\.toml:3: .*none\.py: there is no such file\.$", line) for line in said)
+        assert any(re.search(r"b\.toml:4: .*folder is a folder\. Name its \.py files", line) for line in said)
+        assert any("'ring9'" in line for line in said)
+
+    @pytest.mark.parametrize("value", ["mine.py", [1], {"a": "b"}])
+    def test_must_be_a_list_of_files(self, value: object) -> None:
+        """Anything else is an error that says so."""
+        with pytest.raises(ConfigError, match="plugins must be a list of files, from the folder of the benchmark"):
+            load_benchmark({"name": "b", "plugins": value}, load_plugins())

@@ -14,6 +14,7 @@ import project
 import pytest
 
 from gan_bench import runner
+from gan_bench.engines import local
 from gan_bench.errors import RunError, StoreError
 from gan_bench.observers import Observer
 from gan_bench.plan import Run
@@ -168,7 +169,7 @@ def held(file: Path, tmp_path: Path) -> Iterator[Held]:
 def assert_goes_on(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
     """The same benchmark again finishes everything, and the stopped run is as if nobody had stopped it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "LocalEngine", project.InProcess)
+        patch.setattr(local, "LocalEngine", project.InProcess)
         outcome, _ = run(file, tmp_path / "results")
     assert outcome.counts == {"finished": 2}
     (folder,) = (tmp_path / "results").glob("tiny/runs/*gate*")

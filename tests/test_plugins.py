@@ -15,11 +15,13 @@ from gan_bench_zoo.models.gan import GAN
 
 from gan_bench import hookimpl
 from gan_bench.dataset import Dataset
+from gan_bench.engine import Engine
 from gan_bench.errors import PluginError
 from gan_bench.metric import Metric
 from gan_bench.model import Model
 from gan_bench.network import Network
-from gan_bench.plugins import KINDS, Origin, Registry, Unloaded, load_plugins, plugin_folders
+from gan_bench.observers import Observer
+from gan_bench.plugins import KINDS, Origin, Registry, Unloaded, load_plugins, plugin_files, plugin_folders
 
 MODEL = """
 from gan_bench import Model, hookimpl
@@ -31,6 +33,8 @@ class Mine(Model):
 def gan_bench_models():
     return [Mine]
 """
+
+CONTRACTS = (Model, Network, Dataset, Metric, Engine, Observer)
 
 BROKEN = {
     "syntax": ("def f(:", r"SyntaxError: .*syntax\.py, line 1"),
@@ -88,7 +92,7 @@ class TestBuiltIn:
         assert "mlp" in registry.all("networks")
         assert str(registry.origin("models", "mgan")).startswith("gan-bench ")
 
-    @pytest.mark.parametrize(("kind", "base"), list(zip(KINDS, (Model, Network, Dataset, Metric), strict=True)))
+    @pytest.mark.parametrize(("kind", "base"), list(zip(KINDS, CONTRACTS, strict=True)))
     def test_every_one_is_of_its_kind_and_documented(self, kind: str, base: type[Any]) -> None:
         """What `list` shows of each is its own first line."""
         for name, item in load_plugins().all(kind).items():
@@ -184,6 +188,36 @@ class TestFiles:
         assert plugin_folders(there / "b.toml") == [there / "plugins", here / "plugins"]
         assert plugin_folders("b.toml") == [here / "plugins"]
         assert plugin_folders() == [here / "plugins"]
+
+
+class TestNamedFiles:
+    def test_are_plugins(self, folder: Path) -> None:
+        """A file that somebody names is loaded wherever it lies, once, also where its folder is searched as well."""
+        write(folder, mine=MODEL.format(name="my-gan"))
+        registry = load_plugins([folder / "mine.py", folder])
+        assert registry.get("models", "my-gan").__name__ == "Mine"
+        assert registry.broken == []
+
+    def test_that_are_none(self, folder: Path) -> None:
+        """A folder, another kind of file and a missing one are told apart; the others are found."""
+        write(folder, mine="")
+        (folder / "data.bin").write_bytes(bytes(range(256)))
+        said: list[tuple[int, str]] = []
+        names = [folder, folder / "data.bin", folder / "missing.py", folder / "mine.py"]
+        found = plugin_files(names, lambda number, message: said.append((number, message)))
+        assert found == [folder / "mine.py"]
+        assert [number for number, _ in said] == [0, 1, 2]
+        assert "is a folder. Name its .py files" in said[0][1]
+        assert "is no .py file" in said[1][1]
+        assert "there is no such file" in said[2][1]
+
+    def test_that_hold_no_python(self, folder: Path) -> None:
+        """A binary file with a Python name is listed as broken; an empty one brings nothing and breaks nothing."""
+        write(folder, empty="")
+        (folder / "binary.py").write_bytes(bytes(range(256)))
+        registry = load_plugins([folder / "empty.py", folder / "binary.py"])
+        assert [broken.name for broken in registry.broken] == ["binary"]
+        assert "SyntaxError" in registry.broken[0].error
 
 
 class TestRegistry:

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from gan_bench import runner
+from gan_bench.engines import local
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
 from gan_bench.observers import Observer
+from gan_bench.plan import Run
 from gan_bench.runner import Options, Outcome, Planned, choose_device, choose_workers, prepare
 from gan_bench.store import RunFolder
 
@@ -22,7 +24,7 @@ TWO = [project.ZOO["gan"], project.ZOO["d2gan"]]
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are carried out in this process; real ones are in test_engine."""
-    monkeypatch.setattr(runner, "LocalEngine", project.InProcess)
+    monkeypatch.setattr(local, "LocalEngine", project.InProcess)
 
 
 def run(planned: Planned) -> Outcome:
@@ -244,3 +246,80 @@ class TestChoice:
         with pytest.raises(UsageError):
             prepare(project.describe(), Options(results=tmp_path / "results", workers=0))
         assert not (tmp_path / "results").exists()
+
+
+MINE = """
+from gan_bench import hookimpl
+from gan_bench.engine import Engine
+from gan_bench_zoo.models.gan import GAN
+
+class Mine(GAN):
+    name = "mine"
+
+class Nothing(Engine):
+    \"""Carries out nothing.\"""
+
+    name = "nothing"
+
+    def carry_out(self, jobs):
+        for job in jobs:
+            self.observer.warning(job.run, f"{self.setup.workers} idle")
+        return True
+
+@hookimpl
+def gan_bench_models():
+    return [Mine]
+
+@hookimpl
+def gan_bench_engines():
+    return [Nothing]
+"""
+
+
+class TestPluginFiles:
+    def test_that_the_benchmark_names(self, tmp_path: Path) -> None:
+        """`plugins` is read from the folder of the benchmark's file, before anything else of it is validated."""
+        (tmp_path / "ideas").mkdir()
+        (tmp_path / "ideas" / "mine.py").write_text(MINE)
+        file = project.write(tmp_path, project.describe([{"plugin": "mine"}], plugins=["ideas/mine.py"]))
+        outcome = run(project.plan(file, tmp_path / "results"))
+        assert outcome.counts == {"finished": 1}
+        (folder,) = project.run_folders(tmp_path / "results")
+        used = {fact["kind"]: fact for fact in project.record(folder)["provenance"]["plugins"]}
+        assert (used["model"]["name"], used["model"]["from"]) == ("mine", "mine.py")
+        assert used["model"]["path"] == str(tmp_path / "ideas" / "mine.py")
+        assert used["dataset"]["from"] == used["network"]["from"] == "gan-bench"
+        assert len({fact["code"] for fact in used.values()}) == 3
+
+    def test_that_changed_make_other_runs(self, tmp_path: Path) -> None:
+        """Edited code is not what was trained; edited back, it is."""
+        file = project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE)
+        before = project.plan(file, tmp_path).jobs[0].run.key
+        project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE + "# changed")
+        assert project.plan(file, tmp_path).jobs[0].run.key != before
+        project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE)
+        assert project.plan(file, tmp_path).jobs[0].run.key == before
+
+    def test_that_are_named_from_outside(self, tmp_path: Path) -> None:
+        """`--plugin` brings a model that the benchmark uses."""
+        (tmp_path / "mine.py").write_text(MINE)
+        planned = project.plan(project.describe([{"plugin": "mine"}]), tmp_path, plugins=[tmp_path / "mine.py"])
+        assert left(planned) == [("mine", 0)]
+        with pytest.raises(UsageError, match=r"^--plugin .*none\.py: there is no such file"):
+            project.plan(project.describe(), tmp_path, plugins=[tmp_path / "none.py"])
+
+    def test_may_bring_an_engine(self, tmp_path: Path) -> None:
+        """The engine that is asked for gets the jobs and the observer; an unknown one is answered with the known."""
+        (tmp_path / "mine.py").write_text(MINE)
+        options: dict[str, Any] = {"plugins": [tmp_path / "mine.py"], "workers": 3}
+        said: list[str] = []
+
+        class Listener(Observer):
+            def warning(self, run: Run, message: str) -> None:
+                said.append(f"{run.label}: {message}")
+
+        planned = project.plan(project.describe(), tmp_path, engine="nothing", **options)
+        assert runner.run(planned, Listener()).counts == {"not started": 1}
+        assert said == ["gan: 3 idle"]
+        with pytest.raises(PluginError, match=r"No engine is called 'lokal'; did you mean 'local'"):
+            project.plan(project.describe(), tmp_path, engine="lokal", **options)

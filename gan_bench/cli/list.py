@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 
 import click
 
-KINDS = ("models", "datasets", "networks", "metrics", "plugins")
+from gan_bench.cli.options import places_of, plugin_option
+
+KINDS = ("models", "datasets", "networks", "metrics", "engines", "observers", "plugins")
 
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(KINDS))
-def command(kind: str) -> None:
+@plugin_option
+def command(kind: str, plugins: Sequence[str]) -> None:
     """List what the loaded plugins provide, with origin and version; broken ones with their error."""
     from tabulate import tabulate
 
-    from gan_bench.plugins import load_plugins, plugin_folders
+    from gan_bench.plugins import load_plugins
 
-    registry = load_plugins(plugin_folders())
+    registry = load_plugins(places_of(plugins))
     if kind == "plugins":
         rows = [(origin.name, origin.version, origin.path) for origin in registry.origins]
         click.echo(tabulate(rows, headers=("plugin", "version", "path"), disable_numparse=True))

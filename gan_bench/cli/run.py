@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gan_bench.cli.options import plugin_option
+
 if TYPE_CHECKING:
     from gan_bench.progress import LiveProgress, PlainProgress
     from gan_bench.runner import Outcome, Planned
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 @click.option(
     "--compile", default="auto", show_default=True, metavar="auto|always|never", help="Compile iterations; see README."
 )
+@click.option("--engine", default="local", show_default=True, metavar="NAME", help="What carries out the runs.")
+@plugin_option
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
 @click.option("--quick", is_flag=True, help="20 iterations of one seed into NAME-quick: does everything work?")
 def command(
@@ -36,6 +40,8 @@ def command(
     results: str,
     workers: int | None,
     compile: str,
+    engine: str,
+    plugins: Sequence[str],
     dry_run: bool,
     quick: bool,
 ) -> int:
@@ -55,6 +61,8 @@ def command(
         workers=workers,
         quick=quick,
         compile=compile,
+        engine=engine,
+        plugins=plugins,
     )
     planned = prepare(benchmark, options)
     _warn_of_broken(planned)

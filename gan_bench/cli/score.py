@@ -12,11 +12,12 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from gan_bench.cli.options import places_of, plugin_option
 from gan_bench.dataset import Dataset
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.metric import Metric
 from gan_bench.parameters import resolve
-from gan_bench.plugins import Registry, load_plugins, plugin_folders
+from gan_bench.plugins import Registry, load_plugins
 from gan_bench.scoring import Score, read_samples, score
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
@@ -28,9 +29,12 @@ BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the dataset.")
 @click.option("--metrics", metavar="A,B", help="Only these metrics; all that fit the dataset otherwise.")
 @click.option("--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True)
-def command(samples: Path, dataset: str, settings: Sequence[str], metrics: str | None, style: str) -> None:
+@plugin_option
+def command(
+    samples: Path, dataset: str, settings: Sequence[str], metrics: str | None, style: str, plugins: Sequence[str]
+) -> None:
     """Score SAMPLES, a .npy array or a .npz with `samples` and, if known, `generator` (0…K-1 for each)."""
-    registry = load_plugins(plugin_folders(), kinds=("datasets", "metrics"))
+    registry = load_plugins(places_of(plugins), kinds=("datasets", "metrics"))
     target = _dataset(registry, dataset, settings)
     chosen = _metrics(registry, target, metrics)
     file = read_samples(samples)

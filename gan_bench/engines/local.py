@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_bench.engine import Engine, Setup
 from gan_bench.errors import RunError
 from gan_bench.execution import Job
 from gan_bench.observers import Observer
@@ -34,12 +35,12 @@ KEEP_FREED_MEMORY = {
 class _Worker:
     """One worker process and the job it has."""
 
-    def __init__(self, plugin_folders: Sequence[Path], threads: int, inherited: int) -> None:
+    def __init__(self, plugin_places: Sequence[Path], threads: int, inherited: int) -> None:
         # modules are found where the command finds them, not first in the working folder
         path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
         environment = KEEP_FREED_MEMORY | os.environ | path | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gan_bench.engines.worker", *map(str, plugin_folders)],
+            [sys.executable, "-P", "-m", "gan_bench.engines.worker", *map(str, plugin_places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -78,11 +79,13 @@ class _Worker:
         return [json.loads(line) for line in lines]
 
 
-class LocalEngine:
-    """Carries out jobs on this machine."""
+class LocalEngine(Engine):
+    """Processes on this machine, one for each run that goes on."""
 
-    def __init__(self, workers: int, plugin_folders: Sequence[Path], lock: int, observer: Observer) -> None:
-        self.slots, self.plugin_folders, self.lock, self.observer = workers, plugin_folders, lock, observer
+    name = "local"
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        super().__init__(setup, observer)
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[Job] = deque()
         self._alive: list[_Worker] = []
@@ -91,7 +94,7 @@ class LocalEngine:
         """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
         self._waiting.extend(jobs)
         try:
-            for _ in range(min(self.slots, len(jobs))):
+            for _ in range(min(self.setup.workers, len(jobs))):
                 self._start()
             self._attend()
             return True
@@ -102,7 +105,7 @@ class LocalEngine:
             self._close()
 
     def _start(self) -> None:
-        worker = _Worker(self.plugin_folders, threads=1, inherited=self.lock)
+        worker = _Worker(self.setup.plugin_places, threads=1, inherited=self.setup.lock)
         self._alive.append(worker)
         assert worker.process.stdout is not None
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)

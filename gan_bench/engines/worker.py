@@ -40,8 +40,8 @@ class _Stop:
         return self.asked
 
 
-def main(folders: list[str]) -> None:
-    """Serve until the input ends; `folders` hold plugin files."""
+def main(places: list[str]) -> None:
+    """Serve until the input ends; `places` are plugin files, and folders of such."""
     stop = _Stop()
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be taken for an event
@@ -51,7 +51,7 @@ def main(folders: list[str]) -> None:
     from gan_bench.execution import Job  # before forking, once for all jobs
     from gan_bench.plugins import load_plugins
 
-    registry = load_plugins([Path(folder) for folder in folders])
+    registry = load_plugins([Path(place) for place in places])
     wake, wake_end = os.pipe()
     os.set_blocking(wake_end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)

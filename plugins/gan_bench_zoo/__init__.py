@@ -1,4 +1,4 @@
-"""The built-in models, networks, datasets and metrics: one paper, one file, through the same door as anyone's.
+"""The built-in models, networks, datasets, metrics and engine: one paper, one file, through the same door as anyone's.
 
 Each module is imported on its own, so that one that fails is listed as broken and the others still load.
 """
@@ -51,3 +51,11 @@ def gan_bench_datasets() -> Iterator[Any]:
 def gan_bench_metrics() -> Iterator[Any]:
     """One file an idea, in `metrics/`."""
     return _classes("metrics")
+
+
+@hookimpl
+def gan_bench_engines() -> Iterator[Any]:
+    """This machine."""
+    from gan_bench.engines import local
+
+    yield local.LocalEngine

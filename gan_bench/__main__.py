@@ -1,0 +1,6 @@
+"""`python -m gan_bench` is `gan-bench`."""
+
+from gan_bench.cli import main
+
+if __name__ == "__main__":
+    main()
