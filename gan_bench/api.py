@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from gan_bench.errors import StoreError, UsageError
+from gan_bench.errors import UsageError
 from gan_bench.evaluation import Drawn, draw
-from gan_bench.execution import make_trainer
+from gan_bench.execution import load_trainer
 from gan_bench.observers import Observer
-from gan_bench.plan import Run
 from gan_bench.plugins import Registry, load_plugins, plugin_folders
 from gan_bench.progress import PlainProgress
 from gan_bench.results import load_results
@@ -107,18 +106,4 @@ def load_run(path: str | Path, *, registry: Registry | None = None) -> StoredMod
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.
     """
-    folder = RunFolder(Path(path))
-    record = folder.read()
-    if record is None:
-        raise StoreError(f"{path}: no run.json. Give a folder of results/NAME/runs/.")
-    state, _ = folder.load_checkpoint(record["key"])
-    if state is None:
-        raise StoreError(f"{path}: no usable checkpoint. Run the benchmark again to make one.")
-    try:
-        names = ("benchmark", "dataset", "model", "protocol", "seed", "configuration", "key")
-        stored = Run(label="", **{name: record[name] for name in names})
-        trainer = make_trainer(stored, registry or load_plugins(plugin_folders()), "cpu")
-        trainer.load_state_dict(state["trainer"])
-    except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise StoreError(f"{path}: its checkpoint does not fit the model's code of today ({error}).") from error
-    return StoredModel(trainer)
+    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), "cpu"))

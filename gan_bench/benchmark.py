@@ -61,6 +61,15 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A model that a benchmark asks for and that cannot be loaded; the others are trained without it."""
+
+    label: str
+    plugin: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """Everything that a benchmark file says, checked and with all defaults filled in.
 
@@ -72,6 +81,7 @@ class Benchmark:
         protocol: what is equal for every model that does not depart from it.
         evaluation: what is measured.
         source: the file, or empty for a mapping from Python.
+        left_out: models whose plugins are broken.
     """
 
     name: str
@@ -81,6 +91,7 @@ class Benchmark:
     protocol: Protocol
     evaluation: Evaluation
     source: str
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:

@@ -25,6 +25,7 @@ from gan_bench.benchmark import (
     Benchmark,
     DatasetEntry,
     Evaluation,
+    LeftOut,
     ModelEntry,
     models_named,
     quick,
@@ -112,8 +113,8 @@ class _Reader:
         self._check_plugins()
         datasets, instances = self._datasets()
         evaluation = self._evaluation(instances)
-        protocol, models = self._models(instances, evaluation)
-        return Benchmark(name, seeds, datasets, models, protocol, evaluation, self.reading.source.name)
+        protocol, models, left_out = self._models(instances, evaluation)
+        return Benchmark(name, seeds, datasets, models, protocol, evaluation, self.reading.source.name, left_out)
 
     def _name(self) -> str:
         name = self.data.get("name")
@@ -198,20 +199,26 @@ class _Reader:
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
 
-    def _models(self, datasets: Mapping[str, Any], evaluation: Evaluation) -> tuple[Protocol, tuple[ModelEntry, ...]]:
-        """The common protocol, and the models with anchors last."""
+    def _models(
+        self, datasets: Mapping[str, Any], evaluation: Evaluation
+    ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
+        """The common protocol, the models with anchors last, and those that cannot be loaded."""
         classes = self.reading.registry.all("models") if evaluation.anchors else {}
         anchors = {name: found for name, found in classes.items() if found.anchor}
         reader = ModelReader(self.reading, self._common(), datasets, anchors)
         reader.check_network(reader.common, ("protocol",))
         tables = self.reading.tables("model")
         models = [entry for path, table in tables if (entry := reader.read(path, table)) is not None]
+        if tables and len(reader.left_out) == len(tables):
+            for (path, _), left in zip(tables, reader.left_out, strict=True):
+                self.problems.add((*path, "plugin"), left.error)
         players = tuple(dict.fromkeys(player for players in reader.players for player in players))
         if len(reader.players) == len(tables):  # else a player may belong to a model that was not found
             report_unknown_players(reader.common, players, self.problems.under("protocol"))
         self._check_samples(evaluation, reader.generators)
         models += reader.anchor_rows(models)
-        return layered([reader.common], players), tuple(sorted(models, key=lambda model: model.anchor))
+        in_order = tuple(sorted(models, key=lambda model: model.anchor))
+        return layered([reader.common], players), in_order, tuple(reader.left_out)
 
     def _common(self) -> Layer:
         """The ``[protocol]``; it names the default network where the file names none."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from gan_bench.benchmark import ModelEntry
+from gan_bench.benchmark import LeftOut, ModelEntry
 from gan_bench.departures import (
     Layer,
     departures,
@@ -16,7 +16,7 @@ from gan_bench.departures import (
     report_unknown_players,
     values_of,
 )
-from gan_bench.errors import allowed
+from gan_bench.errors import BrokenPluginError, PluginError, allowed
 from gan_bench.parameters import shown
 from gan_bench.protocol import Protocol
 from gan_bench.reading import Reading
@@ -45,6 +45,7 @@ class ModelReader:
         anchors: the plugins of the anchor rows, by name.
         players: the players of every entry whose plugin was found.
         generators: the number of generators of every valid entry, by label.
+        left_out: the entries whose plugins are broken.
     """
 
     reading: Reading
@@ -53,10 +54,11 @@ class ModelReader:
     anchors: Mapping[str, type[Any]]
     players: list[tuple[str, ...]] = field(default_factory=list)
     generators: dict[str, int] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
 
     def read(self, path: KeyPath, table: Mapping[str, Any]) -> ModelEntry | None:
         """One entry, or None where it has no plugin or impossible parameters."""
-        found = self.reading.plugin("models", table, path)
+        found = self._plugin(table, path)
         is_anchor = found is not None and found.anchor
         label = self.reading.label(table, path, reserved=() if is_anchor else self.anchors)
         own = self._layer(table.get("protocol", {}), (*path, "protocol"))
@@ -73,6 +75,19 @@ class ModelReader:
         told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
         values = {} if params is None else values_of(params)
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
+
+    def _plugin(self, table: Mapping[str, Any], path: KeyPath) -> type[Any] | None:
+        """The class that an entry names; where it is there but broken, the entry is left out."""
+        name = table.get("plugin")
+        try:
+            if isinstance(name, str):
+                return self.reading.registry.get("models", name)
+        except BrokenPluginError as error:
+            self.left_out.append(LeftOut(str(table.get("label", name)), str(name), str(error)))
+            return None
+        except PluginError:
+            pass  # reported below, with its place
+        return self.reading.plugin("models", table, path)
 
     def anchor_rows(self, models: list[ModelEntry]) -> list[ModelEntry]:
         """The anchor rows that `models` does not hold already, with their default parameters."""

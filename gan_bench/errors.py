@@ -3,7 +3,8 @@
     GanBenchError
     ├── UsageError         a command or call was given something it cannot use
     │   └── ConfigError    the benchmark file; holds every problem found, not only the first
-    ├── PluginError        a plugin is unknown, broken or clashes with another
+    ├── PluginError        a plugin is unknown or clashes with another
+    │   └── BrokenPluginError   it is there, and cannot be loaded
     ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
     └── RunError           one run cannot go on; recorded in its folder, the others continue
         └── Diverged       parameters or samples stopped being finite; final, never retried
@@ -50,6 +51,10 @@ class ConfigError(UsageError):
 
 class PluginError(GanBenchError):
     """A plugin is unknown, broken or clashes with another."""
+
+
+class BrokenPluginError(PluginError):
+    """A plugin is there, and cannot be loaded."""
 
 
 class StoreError(GanBenchError):

@@ -21,7 +21,7 @@ import torch
 
 from gan_bench.compilation import NotCompilableError, compile_iterations
 from gan_bench.dataset import Dataset
-from gan_bench.errors import Diverged
+from gan_bench.errors import Diverged, StoreError
 from gan_bench.evaluation import Drawn, evaluate
 from gan_bench.metric import Metric
 from gan_bench.model import Model
@@ -122,6 +122,40 @@ def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
     target = torch.device(device)
     build(model, network, dataset, protocol, run.seed, target)
     return Trainer(model, dataset, protocol, run.seed, target)
+
+
+def load_trainer(folder: RunFolder, registry: Registry, device: str) -> Trainer:
+    """The trainer of a stored run, as its newest checkpoint left it. Raises StoreError."""
+    record = folder.read()
+    if record is None:
+        raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
+    state, _ = folder.load_checkpoint(record["key"])
+    if state is None:
+        raise StoreError(f"{folder.path}: no usable checkpoint. Run the benchmark again to make one.")
+    try:
+        trainer = make_trainer(run_of(record), registry, device)
+        trainer.load_state_dict(state["trainer"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"{folder.path}: its checkpoint does not fit the model's code of today ({error}).") from error
+    return trainer
+
+
+def run_of(record: Mapping[str, Any]) -> Run:
+    """The run that a record describes; labels are the benchmark's, so it has none."""
+    names = ("benchmark", "dataset", "model", "protocol", "seed", "configuration", "key")
+    return Run(label="", **{name: record[name] for name in names})
+
+
+def has_score(rows: Sequence[Mapping[str, str]], metric: Metric, iteration: int, n: int) -> bool:
+    """Whether rows of a curve hold a score of this version of a metric, at an iteration, from n samples."""
+    wanted = (str(iteration), metric.name, str(n), str(metric.version))
+    return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in rows)
+
+
+def metric_facts(metric: Metric, samples: int) -> dict[str, Any]:
+    """What the record of a run says of a metric that it was scored with."""
+    keys = ("direction", "unit", "version", "per_generator")
+    return {key: getattr(metric, key) for key in keys} | {"samples": samples}
 
 
 def execute(job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> str:
@@ -286,9 +320,7 @@ class _Execution:
             self.progress.snapshots[t] = (drawn.x[:SNAPSHOT], index[:SNAPSHOT])
 
     def _has(self, metric: Metric, t: int) -> bool:
-        """Whether this iteration has a score of this version of a metric from as many samples."""
-        wanted = (str(t), metric.name, str(self.job.schedule.samples), str(metric.version))
-        return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in self.progress.curve)
+        return has_score(self.progress.curve, metric, t, self.job.schedule.samples)
 
     def _latest(self, t: int) -> dict[str, float]:
         rows = (row for row in self.progress.curve if row["iteration"] == str(t) and not row["generator"])
@@ -378,11 +410,7 @@ class _Execution:
         return [self.registry.get("metrics", name)() for name in self.job.schedule.metrics]
 
     def _metric_facts(self) -> dict[str, Any]:
-        keys = ("direction", "unit", "version", "per_generator")
-        return {
-            metric.name: {key: getattr(metric, key) for key in keys} | {"samples": self.job.schedule.samples}
-            for metric in self._metrics()
-        }
+        return {metric.name: metric_facts(metric, self.job.schedule.samples) for metric in self._metrics()}
 
     def _warn(self, message: str) -> None:
         self.report({"event": "warning", "message": message})

@@ -29,6 +29,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
         *_not_finite(table),
         *_sample_sizes(shown, table),
         *_endings(results, table),
+        *_left_out(results),
     ]
     return tuple(text for text in found if text)
 
@@ -106,8 +107,12 @@ def _shared(table: Table) -> Iterator[str]:
 def _devices(results: StoredResults) -> str:
     found = sorted({str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger})
     where = f" ({', '.join(found)})" if found else ""
+    plans = [placed.run.ledger.get("plan") or {} for placed in results.runs if placed.run.iterations]
+    compiled = {bool(plan.get("compiled")) for plan in plans}
+    how = ", compiled iterations" if compiled == {True} else ""
     unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
-    return f"Seconds: mean training time of a run, without evaluation{where}{unequal}."
+    unequal += "; some runs with compiled iterations, some without: seconds do not compare" if len(compiled) > 1 else ""
+    return f"Seconds: mean training time of a run, without evaluation{how}{where}{unequal}."
 
 
 def _gaps(table: Table, at: At) -> Iterator[str]:
@@ -146,6 +151,11 @@ def _endings(results: StoredResults, table: Table) -> Iterator[str]:
     yield from unfinished[:_MOST]
     if len(unfinished) > _MOST:
         yield f"… and {len(unfinished) - _MOST} more runs that did not finish."
+
+
+def _left_out(results: StoredResults) -> Iterator[str]:
+    for label, error in results.benchmark.left_out if results.benchmark else ():
+        yield f"{label} is left out: {error}"
 
 
 def _unfinished(results: StoredResults, runs: pd.DataFrame) -> Iterable[str]:

@@ -22,7 +22,7 @@ from typing import Any
 import pluggy
 
 from gan_bench import hookspecs
-from gan_bench.errors import PluginError, allowed
+from gan_bench.errors import BrokenPluginError, PluginError, allowed
 from gan_bench.parameters import describe
 
 KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
@@ -50,6 +50,16 @@ class Broken:
     error: str  # one line
     trace: str = ""
 
+    def brings(self, name: str) -> bool:
+        """Whether this is what should bring `name`: it is called so, or is a file that names it."""
+        if name in (self.name, self.name.replace("_", "-")):
+            return True
+        path = Path(self.origin.path)
+        if path.suffix != ".py" or not path.is_file():
+            return False
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return f'"{name}"' in text or f"'{name}'" in text
+
 
 @dataclass(frozen=True)
 class Unloaded:
@@ -74,15 +84,20 @@ class Registry:
         return dict(sorted(self._classes[kind].items()))
 
     def get(self, kind: str, name: str) -> type[Any]:
-        """The class called `name`; raises PluginError with the closest name, why it is broken, or who claims it."""
+        """The class called `name`.
+
+        Raises:
+            BrokenPluginError: what should bring it cannot be loaded; says why.
+            PluginError: it is unknown, with the closest name; or two plugins claim it.
+        """
         if (kind, name) in self._clashes:
             raise PluginError(f"{self._clashes[kind, name]}. Remove or rename one of them.")
         found = self._classes[kind].get(name)
         if found is not None:
             return found
         for broken in self.broken:
-            if broken.name == name:
-                raise PluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
+            if broken.brings(name):
+                raise BrokenPluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
         files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
         hint = f" Not loaded: {files}." if files else ""
         raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}{hint}")

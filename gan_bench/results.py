@@ -86,6 +86,7 @@ class StoredBenchmark:
     datasets: tuple[StoredDataset, ...]
     models: tuple[Entry, ...]
     metrics: Mapping[str, MetricInfo]
+    left_out: tuple[tuple[str, str], ...] = ()  # label and error of each model that could not be loaded
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,7 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
         datasets=tuple(StoredDataset(item["label"], item["plugin"]) for item in content["datasets"]),
         models=tuple(map(_entry, content["models"])),
         metrics={name: _metric(info) for name, info in content["metrics"].items()},
+        left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
     )
 
 

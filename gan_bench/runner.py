@@ -83,13 +83,14 @@ class Outcome:
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)  # runs by status
     interrupted: bool = False
+    left_out: int = 0  # models whose plugins are broken
 
     @property
     def exit_code(self) -> int:
-        """0 all finished, 1 some run did not, 130 interrupted."""
+        """0 all finished, 1 some run did not or some model could not be loaded, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 0 if self.counts.keys() <= {"finished"} else 1
+        return 0 if self.counts.keys() <= {"finished"} and not self.left_out else 1
 
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
@@ -120,12 +121,15 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
         observer = Observers(observer, list(planned.registry.all("observers").values()))
+        for model in planned.benchmark.left_out:
+            observer.note(f"{model.label} is left out: {model.error}")
         observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
         engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observer)
         completed = engine.carry_out(todo) if todo else True
         write_results_csv(planned.folder)
         write_tables(planned.folder)
-    return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed)
+    left_out = len(planned.benchmark.left_out)
+    return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed, left_out=left_out)
 
 
 def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> list[Path]:
@@ -200,11 +204,13 @@ def _description(planned: Planned) -> dict[str, Any]:
             }
             for model in benchmark.models
         ],
-        "metrics": {name: _metric_facts(registry.get("metrics", name)) for name in benchmark.evaluation.metrics},
+        "left_out": [vars(model) for model in benchmark.left_out],
+        "metrics": {name: metric_facts(registry.get("metrics", name)) for name in benchmark.evaluation.metrics},
     }
 
 
-def _metric_facts(metric: Any) -> dict[str, Any]:
+def metric_facts(metric: Any) -> dict[str, Any]:
+    """What benchmark.json says of a metric."""
     keys = ("direction", "unit", "version", "per_generator", "expensive")
     doc = (metric.__doc__ or "").strip().split("\n")[0]
     return {key: getattr(metric, key) for key in keys} | {"doc": doc}

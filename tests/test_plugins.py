@@ -16,7 +16,7 @@ from gan_bench_zoo.models.gan import GAN
 from gan_bench import hookimpl
 from gan_bench.dataset import Dataset
 from gan_bench.engine import Engine
-from gan_bench.errors import PluginError
+from gan_bench.errors import BrokenPluginError, PluginError
 from gan_bench.metric import Metric
 from gan_bench.model import Model
 from gan_bench.network import Network
@@ -139,8 +139,15 @@ class TestFiles:
     def test_that_are_broken_stand_in_the_answer_to_an_unknown_name(self, folder: Path) -> None:
         """Whoever asks for a model that a broken file should bring learns of the file."""
         registry = load_plugins([write(folder, my_gan="import no_such_module")])
-        with pytest.raises(PluginError, match=r"No model is called 'my-gan'.*Not loaded: my_gan\.py: ModuleNotFound"):
-            registry.get("models", "my-gan")
+        with pytest.raises(PluginError, match=r"No model is called 'other'.*Not loaded: my_gan\.py: ModuleNotFound"):
+            registry.get("models", "other")
+
+    @pytest.mark.parametrize("name", ["my-gan", "my_gan", "inside"])
+    def test_that_are_broken_are_told_from_unknown_names(self, folder: Path, name: str) -> None:
+        """A model that is called like a broken file, or named in it, is broken, not unknown."""
+        registry = load_plugins([write(folder, my_gan="import no_such_module\nname = 'inside'")])
+        with pytest.raises(BrokenPluginError, match=rf"model '{name}' is broken: ModuleNotFoundError"):
+            registry.get("models", name)
 
     def test_may_be_interrupted(self, folder: Path) -> None:
         """Ctrl-C while a plugin loads is not the plugin's error."""

@@ -323,3 +323,29 @@ class TestPluginFiles:
         assert said == ["gan: 3 idle"]
         with pytest.raises(PluginError, match=r"No engine is called 'lokal'; did you mean 'local'"):
             project.plan(project.describe(), tmp_path, engine="lokal", **options)
+
+
+class TestBrokenPlugins:
+    def test_leave_the_others_running(self, tmp_path: Path) -> None:
+        """A model that cannot be loaded is named with its error, in the table as well; the others are trained."""
+        models = [{"plugin": "gan"}, {"plugin": "my-gan", "label": "Mine", "beta": 3}]
+        file = project.write(tmp_path, project.describe(models), my_gan="import no_such_module")
+        notes: list[str] = []
+
+        class Listener(Observer):
+            def note(self, message: str) -> None:
+                notes.append(message)
+
+        outcome = runner.run(project.plan(file, tmp_path / "results"), Listener())
+        assert outcome.counts == {"finished": 1}
+        assert outcome.exit_code == 1
+        said = "Mine is left out: model 'my-gan' is broken: ModuleNotFoundError: No module named 'no_such_module'"
+        assert notes[0].startswith(said)
+        table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "Mine is left out: model 'my-gan' is broken" in table
+
+    def test_that_are_all_there_is_are_an_error(self, tmp_path: Path) -> None:
+        """With nothing left to train there is nothing to go on with."""
+        file = project.write(tmp_path, project.describe([{"plugin": "my-gan"}]), my_gan="def f(:")
+        with pytest.raises(ConfigError, match=r"tiny\.toml:\d+: model 'my-gan' is broken: SyntaxError"):
+            project.plan(file, tmp_path)

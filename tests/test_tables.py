@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import fabricate
@@ -362,3 +363,20 @@ def test_the_notes_come_with_the_frame(tmp_path: Path) -> None:
     notes = tables.table(tmp_path).attrs["notes"]
     assert notes[0].startswith("Protocol: ") and notes[-1] == "ignored: runs/x (run.json is missing)"
     assert read_results(tmp_path).ignored[0].folder == "x"
+
+
+@pytest.mark.parametrize(
+    ("compiled", "said"),
+    [
+        ((False, False), "without evaluation (cpu)."),
+        ((True, True), "without evaluation, compiled iterations (cpu)."),
+        ((True, False), "some runs with compiled iterations, some without: seconds do not compare."),
+    ],
+)
+def test_what_was_compiled_is_said(tmp_path: Path, compiled: tuple[bool, bool], said: str) -> None:
+    """Seconds of compiled and of other iterations do not compare, and the table says so."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN])
+    for model, flag in zip((GAN, MGAN), compiled, strict=True):
+        ledger = {**fabricate.LEDGER, "plan": {"compiled": flag}}
+        fabricate.run(tmp_path, replace(simple(model, 0, 1.0), ledger=ledger))
+    assert said in tables.render(tmp_path)
