@@ -11,6 +11,7 @@ from typing import Any
 
 _HOMES = {
     "run": "gan_bench.api",
+    "evaluate": "gan_bench.api",
     "load_run": "gan_bench.api",
     "StoredModel": "gan_bench.api",
     "load_results": "gan_bench.results",

@@ -15,6 +15,7 @@ from gan_bench.execution import load_trainer
 from gan_bench.observers import Observer
 from gan_bench.plugins import Registry, load_plugins, plugin_folders
 from gan_bench.progress import PlainProgress
+from gan_bench.rescoring import rescore
 from gan_bench.results import load_results
 from gan_bench.runner import Options, prepare
 from gan_bench.runner import run as run_planned
@@ -62,6 +63,43 @@ def run(
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
     outcome = run_planned(planned, observer)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return load_results(outcome.folder)
+
+
+def evaluate(
+    results: str | Path,
+    metrics: Sequence[str],
+    *,
+    samples: int | None = None,
+    models: Sequence[str] = (),
+    registry: Registry | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score stored runs by metrics that are new, from their generators, and return all results, tidy.
+
+    Args:
+        results: a results folder with its run folders.
+        metrics: names of metrics; what is scored already is kept.
+        samples: how many samples to draw; as many as the benchmark's where it is None.
+        models: only these labels or plugins; empty for all.
+        registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
+        progress: whether a line for each run goes to standard error.
+
+    Raises:
+        PluginError: a metric is unknown or broken.
+        UsageError: no such model, or no metric fits any dataset.
+        StoreError: there are no runs, or the folder cannot be written or is in use.
+        KeyboardInterrupt: after what was computed is in the tables; the same call goes on from there.
+    """
+
+    def say(line: str) -> None:
+        if progress:
+            print(line, file=sys.stderr)
+
+    found = registry or load_plugins(plugin_folders())
+    outcome = rescore(results, metrics, found, samples=samples, models=models, say=say)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return load_results(outcome.folder)

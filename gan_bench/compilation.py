@@ -7,6 +7,7 @@ fake tensors, a model that waits for a value or branches on one is found out and
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -204,6 +205,7 @@ class _With(nn.Module):
 def _compile(graph: fx.GraphModule, arguments: list[Tensor]) -> Callable[..., Any]:
     import torch._inductor
 
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
     try:
         with torch.no_grad():
             code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])

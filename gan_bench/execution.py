@@ -236,7 +236,9 @@ class _Execution:
         last = self.record["iterations"] if self.trainer.trains else 0
         self.record["iterations"] = last
         if self.trainer.iteration < last or not self.record["plans"]:
-            self._settle_plan(self._compile(self.trainer))
+            compiled = self._compile(self.trainer)
+            if compiled is not None:
+                self._settle_plan(compiled)
         while True:
             if self.job.schedule.due(self.trainer.iteration, last):
                 self._evaluate(self.trainer, last)
@@ -246,8 +248,8 @@ class _Execution:
                 self._checkpoint(self.trainer)
                 return "interrupted"
 
-    def _compile(self, trainer: Trainer) -> bool:
-        """Compile the iterations that are left, if they are to be; whether they are."""
+    def _compile(self, trainer: Trainer) -> bool | None:
+        """Compile the iterations that are left, if they are to be; whether they are, None where asked to stop."""
         if not self._wants_compiled():
             return False
         self.report({"event": "compiling"})
@@ -255,8 +257,9 @@ class _Execution:
         try:
             compile_iterations(trainer, self._warn)
         except NotCompilableError as error:
-            if not self.stop():  # which ends torch's compiler as well
-                self._warn(f"It runs uncompiled: {error}.")
+            if self.stop():  # the signal ends the C++ compiler as well: nothing is settled
+                return None
+            self._warn(f"It runs uncompiled: {error}.")
             return False
         finally:
             self.progress.compile_seconds += time.perf_counter() - started

@@ -27,7 +27,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
     found += [
         *_gaps(table, at),
         *_not_finite(table),
-        *_sample_sizes(shown, table),
+        *_sample_sizes(results, shown, table),
         *_endings(results, table),
         *_left_out(results),
     ]
@@ -132,13 +132,16 @@ def _not_finite(table: Table) -> Iterator[str]:
         yield "nan, inf: the value of a finished run is undefined or not finite."
 
 
-def _sample_sizes(shown: pd.DataFrame, table: Table) -> Iterator[str]:
-    """Say so where the values of one column come from different numbers of samples."""
+def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
+    """Say so where values come from another number of samples than the benchmark's, or one column's from several."""
+    asked = results.benchmark.evaluation.get("samples") if results.benchmark else None
     for name in (column.name for column in table.columns):
         found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
         sizes = sorted(int(size) for size in found.unique())
         if len(sizes) > 1:
             yield f"{name}: measured with different numbers of samples ({'; '.join(map(_plain, sizes))})."
+        elif sizes and asked is not None and sizes != [asked]:
+            yield f"{name}: measured with {_plain(sizes[0])} samples."
 
 
 def _endings(results: StoredResults, table: Table) -> Iterator[str]:

@@ -287,6 +287,24 @@ class TestRun:
         folder, _ = _run(tmp_path, "never", model="gan")
         assert [plan["compiled"] for plan in project.record(folder.path)["plans"]] == [True, False]
 
+    def test_stopped_while_it_compiles(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A compiler that the same signal ended settles nothing: the next call compiles."""
+        stopped: list[bool] = []
+
+        def cut_off(*_: Any) -> None:
+            stopped.append(True)
+            raise RuntimeError("g++: killed")
+
+        planned = project.plan(project.describe([project.ZOO["gan"]]), tmp_path)
+        job = Job(**vars(planned.jobs[0]) | {"compile": "always"})
+        with monkeypatch.context() as patch:
+            patch.setattr("torch._inductor.compile", cut_off)
+            assert execute(job, planned.registry, lambda _: None, lambda: bool(stopped)) == "interrupted"
+        assert project.record(Path(job.folder))["plans"] == []
+        monkeypatch.setattr(compilation, "_compile", lambda graph, _: graph)
+        assert execute(job, planned.registry, lambda _: None, project.never) == "finished"
+        assert [plan["compiled"] for plan in project.record(Path(job.folder))["plans"]] == [True]
+
     def test_where_it_cannot_be_compiled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The run says why, goes on uncompiled, and its plan says so."""
         monkeypatch.setattr("torch._inductor.compile", lambda *_: 1 / 0)

@@ -111,9 +111,10 @@ def _print_plan(planned: Planned) -> None:
         click.echo(f"{job.run.label}\t{job.run.dataset['label']}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
+    how = ", and compiling, which will save a third or more, is not" if any(job.likely_compiled for job in todo) else ""
     click.echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
-        f"about {minutes:.1f} minutes, evaluation not counted."
+        f"about {minutes:.1f} minutes; evaluation is not counted{how}."
     )
 
 
