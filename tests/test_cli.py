@@ -128,7 +128,7 @@ class TestDryRun:
             [model, "ring8", f"seed {seed}", "not started"] for seed in (0, 1) for model in ("gan", "d2gan")
         ]
         assert re.fullmatch(
-            r"4 of 4 runs to do on cpu, 2 at a time: about \d+\.\d minutes, evaluation not counted\.", lines[-1]
+            r"4 of 4 runs to do on cpu, 2 at a time: about \d+\.\d minutes; evaluation is not counted\.", lines[-1]
         )
         assert files(tmp_path) == before
 
