@@ -12,6 +12,7 @@ from typing import Any
 import project
 import pytest
 import torch
+import torch._inductor
 from games import BEGAN, WGAN, WGANGP, Learned, OneByOne, Team
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
@@ -28,6 +29,17 @@ from gan_bench.store import RunFolder
 from gan_bench.training import Trainer
 
 GAMES: Mapping[str, Callable[[], Model]] = {cls.__name__: cls for cls in (WGANGP, WGAN, BEGAN, Team, OneByOne, Learned)}
+
+
+@pytest.fixture(scope="module")
+def compiler() -> None:
+    """Skips where torch finds nothing to compile with."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    try:
+        torch._inductor.compile(make_fx(lambda x: x.sin() + 1)(torch.ones(8)), [torch.ones(8)])
+    except Exception as error:
+        pytest.skip(f"torch cannot compile here: {error}")
 
 
 @pytest.fixture
@@ -226,6 +238,7 @@ class TestRefused:
             Program(trainer(GAN()), tuple(GAN().turns(0)))
 
 
+@pytest.mark.usefixtures("compiler")
 class TestCompiled:
     def test_equals_eager(self) -> None:
         """What torch makes of the graph trains as the eager run."""
@@ -257,6 +270,7 @@ def _run(folder: Path, mode: str, stops: Sequence[int] = (), model: str = "mgan"
 
 
 class TestRun:
+    @pytest.mark.usefixtures("compiler")
     def test_resumed_equals_uninterrupted(self, tmp_path: Path) -> None:
         """A compiled run that is interrupted ends as one that is not, to the last bit, under one plan."""
         whole, _ = _run(tmp_path / "whole", "always", model="gan")
