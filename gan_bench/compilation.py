@@ -24,6 +24,8 @@ from gan_bench.training import Trainer
 MOST_TURNS = 16
 """Longer iterations (a warm-up with a hundred critic steps) would take minutes to compile; they stay eager."""
 
+READS_VALUES = "its code waits for a tensor's value, or branches on one"
+
 Warn = Callable[[str], None]
 
 
@@ -144,8 +146,10 @@ class Program:
             raise
         except Exception as error:
             if "DataDependent" in type(error).__name__:
-                raise ReadsValuesError("its code waits for a tensor's value, or branches on one") from error
+                raise ReadsValuesError(READS_VALUES) from error
             raise NotCompilableError(f"it cannot be traced ({_first_line(error)})") from error
+        if any(map(_waits, graph.graph.nodes)):
+            raise ReadsValuesError(READS_VALUES)
         self._refuse_baked_in(graph)
         return graph
 
@@ -200,6 +204,13 @@ class _With(nn.Module):
     def on(self, tensors: Mapping[str, Tensor]) -> Played:
         played: Played = functional_call(self, {f"model.{name}": value for name, value in tensors.items()}, ())
         return played
+
+
+def _waits(node: fx.Node) -> bool:
+    """Whether a device has to be waited for: for a number, or for how many samples a mask selects."""
+    value = node.meta.get("val")
+    sizes = value.shape if isinstance(value, Tensor) else ()
+    return node.target is torch.ops.aten._local_scalar_dense.default or not all(isinstance(size, int) for size in sizes)
 
 
 def _compile(graph: fx.GraphModule, arguments: list[Tensor]) -> Callable[..., Any]:

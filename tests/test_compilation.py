@@ -23,6 +23,7 @@ from gan_bench import compilation
 from gan_bench.compilation import NotCompilableError, Program, compile_iterations
 from gan_bench.dataset import Real
 from gan_bench.execution import Job, execute
+from gan_bench.losses import says_real
 from gan_bench.model import Fake, Model, Turn
 from gan_bench.network import Networks
 from gan_bench.store import RunFolder
@@ -165,6 +166,22 @@ class _Branches(GAN):
         return loss if loss > 1 else 2 * loss
 
 
+class _Shows(GAN):
+    """Keeps a number for later."""
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        self.shown = loss.item()
+        return loss
+
+
+class _Selects(GAN):
+    """Takes the samples that it likes."""
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return says_real(self.discriminator(fake.x)["source"][fake.x[:, 0] > 0])
+
+
 class _Idle(GAN):
     """Has a parameter that its loss does not use."""
 
@@ -201,6 +218,8 @@ class TestRefused:
         [
             (_Waits, "waits for a tensor's value"),
             (_Branches, "waits for a tensor's value"),
+            (_Shows, "waits for a tensor's value"),
+            (_Selects, "waits for a tensor's value"),
             (_Idle, "generator's loss does not depend on idle"),
             (_Holds, "discriminator.trunk.weight is also held outside"),
         ],
