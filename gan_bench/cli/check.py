@@ -1,0 +1,205 @@
+"""`gan-bench check`: whether a plugin keeps the promises that the built-in ones keep."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from gan_bench.plugins import Origin, Registry
+    from gan_bench.testing.checks import Report
+
+KINDS = ("models", "networks", "datasets", "metrics")
+MISSING = "what cannot be loaded is missing from every benchmark"
+
+
+@click.command("check", short_help="Check a plugin the way the built-in ones are checked.")
+@click.argument("plugin", metavar="PLUGIN|FILE")
+@click.option("-v", "--verbose", is_flag=True, help="Show the checks that passed, too.")
+def command(plugin: str, verbose: bool) -> int:
+    """Check a model, dataset, metric or network by its NAME, or everything that a plugin FILE (.py) brings.
+
+    Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. The
+    same checks are a pytest kit: gan_bench.testing.checks. Exit codes: 0 nothing found; 1 something; 2 wrong use.
+    """
+    from gan_bench.plugins import load_plugins, plugin_folders
+
+    path = _file(plugin)
+    registry = load_plugins([*plugin_folders(), *([path] if path else [])])
+    shown = _Shown(verbose)
+    things = list(_of_file(registry, path) if path else _of_name(registry, plugin))
+    _show_broken(registry, path, plugin, shown)
+    if not things and not shown.failed:
+        _say_empty(registry, plugin, path, shown)
+    for thing in things:
+        shown.examine(thing, registry)
+    return shown.end()
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """One plugin to check."""
+
+    kind: str
+    name: str
+    cls: type[Any]
+    origin: Origin
+
+    def __str__(self) -> str:
+        return f"{self.kind[:-1]} {self.name} ({self.origin})"
+
+
+def _file(plugin: str) -> Path | None:
+    """The file that the argument names, or None where it is a name; what is no plugin file is wrong use."""
+    from gan_bench.errors import UsageError
+    from gan_bench.plugins import plugin_files
+
+    path = Path(plugin)
+    if not plugin or not (path.suffix or len(path.parts) > 1 or path.exists()):
+        return None
+
+    def complain(_: int, message: str) -> None:
+        raise UsageError(message)
+
+    (found,) = plugin_files([path], complain)
+    content = found.read_bytes()
+    if not content.strip():
+        raise UsageError(f"{path} is empty. `gan-bench new model NAME` writes a file that works.")
+    if b"\0" in content:
+        raise UsageError(f"{path} is binary; a plugin is a Python file.")
+    return found
+
+
+def _of_file(registry: Registry, path: Path) -> Iterator[_Thing]:
+    for kind in KINDS:
+        for name, cls in registry.all(kind).items():
+            if registry.origin(kind, name).path == str(path):
+                yield _Thing(kind, name, cls, registry.origin(kind, name))
+
+
+def _of_name(registry: Registry, name: str) -> Iterator[_Thing]:
+    """Everything of that name; PluginError where two plugins claim it."""
+    for kind in KINDS:
+        if name in registry.all(kind):
+            yield _Thing(kind, name, registry.get(kind, name), registry.origin(kind, name))
+
+
+def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown) -> None:
+    """What could not be loaded of the file, or of that name."""
+    debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
+    for broken in registry.broken:
+        if broken.origin.path == str(path) if path else broken.name == name:
+            remedy = "mend it" + ("; `gan-bench --debug check` shows the whole traceback" if broken.trace else "")
+            shown.finding(f"{broken.name} ({broken.origin})", "loads", broken.error, MISSING, remedy)
+            if debug and broken.trace:
+                click.echo(broken.trace, err=True)
+
+
+def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
+    """Nothing to check: a file that brings nothing, or a name that nobody has."""
+    from gan_bench.errors import UsageError, allowed
+
+    if path is None:
+        names = {name for kind in KINDS for name in registry.all(kind)}
+        raise UsageError(f"No model, network, dataset or metric is called {plugin!r}; {allowed(plugin, names)}")
+    others = [kind for kind in ("engines", "observers") if _brings(registry, kind, path)]
+    if others:
+        click.echo(f"{plugin} loads; there is nothing to check of {' and '.join(others)}.")
+    else:
+        shown.finding(
+            plugin,
+            "loads",
+            "the file brings nothing",
+            "gan-bench asks a file's functions marked with @hookimpl for what it brings",
+            "end it with @hookimpl above def gan_bench_models(): return [MyModel]; see the README",
+        )
+
+
+def _brings(registry: Registry, kind: str, path: Path) -> bool:
+    return any(registry.origin(kind, name).path == str(path) for name in registry.all(kind))
+
+
+@dataclass
+class _Shown:
+    """What was printed so far."""
+
+    verbose: bool
+    things: int = 0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def examine(self, thing: _Thing, registry: Registry) -> None:
+        """Check one plugin and print what was found."""
+        from gan_bench.testing import checks
+
+        self.things += 1
+        made = checks(thing.cls, registry)
+        progress = _Progress(str(thing), len(made))
+        reports = []
+        for number, check in enumerate(made, 1):
+            progress.say(number, check.name)
+            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no finding
+                reports.append(check.report())
+        progress.clear()
+        wrong = sum(report.finding is not None for report in reports)
+        passed = sum(report.finding is None and not report.explained_by for report in reports)
+        self.passed += passed
+        click.echo(f"{'FAILED' if wrong else 'ok'}  {thing}: {passed} of {len(made)} checks passed")
+        for report in reports:
+            self._report(str(thing), report)
+        self._not_checked(reports)
+
+    def _report(self, thing: str, report: Report) -> None:
+        check, found = report.check, report.finding
+        if found is not None:
+            self.finding(thing, found.check, found.found, found.reason, found.remedy, heading=False)
+        elif self.verbose and not report.explained_by:
+            click.echo(f"  passed: {check.name}: {check.promise}")
+
+    def _not_checked(self, reports: Sequence[Report]) -> None:
+        """A line for each failure that others build upon."""
+        for failed in dict.fromkeys(report.explained_by for report in reports if report.explained_by):
+            names = [report.check.name for report in reports if report.explained_by == failed]
+            self.skipped += len(names)
+            click.echo(f"  not checked, since {failed} failed: {', '.join(names)}")
+
+    def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
+        """Print one finding, below a line for its plugin where that has none yet."""
+        self.failed += 1
+        if heading:
+            self.things += 1
+            click.echo(f"FAILED  {thing}")
+        click.echo(f"  {check}: {found}\n    reason: {reason}\n    remedy: {remedy}")
+
+    def end(self) -> int:
+        """Print the summary; the exit code."""
+        skipped = f", {self.skipped} not checked" if self.skipped else ""
+        click.echo(f"{self.things} checked: {self.passed} checks passed, {self.failed} failed{skipped}.")
+        return 1 if self.failed else 0
+
+
+class _Progress:
+    """Which check is being carried out: on a terminal one line that is written over, elsewhere one for the plugin."""
+
+    def __init__(self, thing: str, checks: int) -> None:
+        self.thing, self.checks = thing, checks
+        self.live = sys.stderr.isatty()
+        if not self.live:
+            click.echo(f"Checking {thing} …", err=True)
+
+    def say(self, number: int, check: str) -> None:
+        """A check begins."""
+        if self.live:
+            click.echo(f"\r\033[KChecking {self.thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)
+
+    def clear(self) -> None:
+        """The plugin is done."""
+        if self.live:
+            click.echo("\r\033[K", err=True, nl=False)

@@ -1,0 +1,148 @@
+"""What every plugin promises, of whatever kind: explained parameters, a docstring, no random stream of others."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import random
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import torch
+
+from gan_bench.errors import PluginError
+from gan_bench.parameters import NoParams, checked, describe
+from gan_bench.testing.checks import refuse
+
+YEAR = re.compile(r"\([^()]*\b(19|20)\d\d\b[^()]*\)")
+IDENTIFIER = re.compile(r"\b\d{4}\.\d{4,5}\b|\b10\.\d{4,}/\S+")
+
+
+def check_parameters(cls: type[Any]) -> None:
+    """Every parameter has a type, a line of explanation and a default that its own rules allow."""
+    loose = list(_untyped(cls.Params))
+    if loose:
+        refuse(
+            f"{cls.__name__}.Params.{loose[0]} has no type",
+            "a value without an annotation is no field of a dataclass: no benchmark can set it",
+            f'write {loose[0]}: {_type_of(cls.Params, loose[0])} = param(…, "what it is")',
+        )
+    try:
+        described = describe(cls.Params)
+    except PluginError as error:
+        refuse(str(error), "a benchmark file cannot hold such a value", "give each parameter one of the known types")
+    for each in described:
+        if not str(each.doc).strip():
+            refuse(
+                f"{cls.__name__}.Params.{each.name} has no explanation",
+                "`gan-bench show` and the reader of a table need one line",
+                f'write {each.name}: … = param({each.default}, "what it is")',
+            )
+    _check_defaults(cls)
+
+
+def _check_defaults(cls: type[Any]) -> None:
+    for each in dataclasses.fields(cls.Params):
+        if not each.init or each.default is dataclasses.MISSING:
+            continue
+        problems = complaints(cls.Params, {each.name: each.default})
+        if problems:
+            refuse(
+                f"the default of {cls.__name__}.Params.{each.name} breaks its own rule: {problems[0]}",
+                "a benchmark that writes the default down would be refused",
+                "mend the default, its type or its range",
+            )
+
+
+def complaints(params: type[Any], values: Mapping[str, Any]) -> list[str]:
+    """What a benchmark file with these values of parameters would be told."""
+    told: list[str] = []
+    with suppress(PluginError):  # a type that no file can hold: `check_parameters` tells it
+        checked(params, values, lambda _, message: told.append(message))
+    return told
+
+
+def _untyped(params: type[Any]) -> Iterator[str]:
+    """Names of values in a `Params` class that are no fields."""
+    typed = {name for each in params.__mro__ for name in inspect.get_annotations(each)}
+    fields = set(getattr(params, "__dataclass_fields__", {}))
+    if params is NoParams:
+        return
+    for cls in params.__mro__[:-1]:
+        for name, value in vars(cls).items():
+            is_value = isinstance(value, (bool, int, float, str, tuple, list, dict)) or value is None
+            if is_value and not name.startswith("_") and name not in fields | typed:
+                yield name
+
+
+def _type_of(params: type[Any], name: str) -> str:
+    return type(getattr(params, name)).__name__
+
+
+def check_described(cls: type[Any]) -> None:
+    """A docstring of its own, whose first line `gan-bench list` shows."""
+    if not (cls.__doc__ or "").strip() or _is_generated(cls):
+        refuse(
+            f"{cls.__name__} has no docstring",
+            "its first line is what `gan-bench list` shows",
+            "say in a line what it is, and below where it comes from",
+        )
+
+
+def check_cited(cls: type[Any]) -> None:
+    """A citation: a year in parentheses, an arXiv number or a DOI, in the class's docstring or its file's."""
+    check_described(cls)
+    text = f"{cls.__doc__}\n{getattr(sys.modules.get(cls.__module__), '__doc__', None) or ''}"
+    if not YEAR.search(text) and not IDENTIFIER.search(text):
+        refuse(
+            f"the docstring of {cls.__name__} cites nothing",
+            "who reads the table must be able to find what a row is",
+            "name authors and year, an arXiv number or a DOI; an idea of your own: (Your Name, unpublished, 2026)",
+        )
+
+
+def _is_generated(cls: type[Any]) -> bool:
+    """A dataclass without a docstring is given its signature as one."""
+    return bool((cls.__doc__ or "").startswith(f"{cls.__name__}("))
+
+
+def check_streams(what: str, run: Callable[[], Any]) -> None:
+    """Nothing in `run` draws from a random stream that all code shares."""
+    before = _streams()
+    run()
+    for name, state in _streams().items():
+        if state != before[name]:
+            refuse(
+                f"{what} draws from the global random stream of {name}",
+                "runs would depend on what ran before them, and a resumed run would differ from an uninterrupted one",
+                "draw from the generator given; for a loss, declare the tensor in noise() and ask for `noise`",
+            )
+
+
+def _streams() -> dict[str, Any]:
+    """The states of the global streams, by name."""
+    _, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": (np.asarray(keys).tobytes(), *rest),
+        "random": random.getstate(),
+    }
+
+
+@contextmanager
+def streams_from(seed: int) -> Iterator[None]:
+    """The global streams, started from a seed and put back afterwards."""
+    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])
+        random.setstate(kept[2])

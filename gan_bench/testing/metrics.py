@@ -1,0 +1,142 @@
+"""The checks of a metric: what `gan_bench.metric` promises in its name."""
+
+from __future__ import annotations
+
+import math
+import re
+import typing
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan_bench.metric import Direction, Metric, Samples
+from gan_bench.plugins import Registry
+from gan_bench.testing import common
+from gan_bench.testing.checks import Check, refuse
+from gan_bench.testing.tiny import dataset_for, installed
+
+SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+DIRECTIONS = typing.get_args(Direction)
+SIZE = 600  # divisible by GENERATORS
+GENERATORS = 3
+FAR = 3  # times the data's extent
+
+
+def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
+    """The checks of one metric."""
+    subject = _Subject(cls, registry or installed())
+    declared = Check("declared", "name, direction, unit and version are stated", subject.declared)
+    described = Check("description", "the docstring says what it is", subject.described)
+    value = Check("value", "it is a number, or one for each generator", subject.value)
+    streams = Check("streams", "no global random stream is used", subject.streams, (value,))
+    seeds = Check("seeds", "the same samples and seed give the same value", subject.seeds, (streams,))
+    untouched = Check("untouched", "samples stay as they were", subject.untouched, (value,))
+    made = [declared, described, value, streams, seeds, untouched]
+    if getattr(cls, "direction", "none") != "none":
+        promise = "perfect samples score at least as well as samples far off"
+        made.append(Check("direction", promise, subject.direction, (declared, value)))
+    return made
+
+
+class _Subject:
+    """One metric's class, and the checks on it."""
+
+    def __init__(self, cls: type[Any], registry: Registry) -> None:
+        self.cls, self.registry = cls, registry
+
+    def metric(self) -> Metric:
+        """The metric."""
+        metric: Metric = self.cls()
+        return metric
+
+    def samples(self, shift: float = 0.0, *, indexed: bool = True) -> Samples:
+        """Held-out data moved by so many times its extent, with the index of three generators or without."""
+        dataset = dataset_for(self.metric(), self.registry)
+        x = dataset.held_out(SIZE, torch.Generator().manual_seed(0)).x.numpy()
+        x = x + shift * np.ptp(x)
+        if not indexed:
+            return Samples(x, dataset, seed=7)
+        return Samples(x, dataset, generator=np.arange(SIZE) % GENERATORS, generators=GENERATORS, seed=7)
+
+    def described(self) -> None:
+        common.check_described(self.cls)
+
+    def declared(self) -> None:
+        cls = self.cls
+        expectations = [
+            ("name", bool(SNAKE.fullmatch(str(cls.name))), "snake_case"),
+            ("direction", cls.direction in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
+            ("unit", isinstance(cls.unit, str) and bool(cls.unit.strip()), 'a unit: "nats", "share", "data units"'),
+            ("version", isinstance(cls.version, int) and cls.version >= 1, "a whole number >= 1"),
+        ]
+        for name, holds, expected in expectations:
+            if not holds:
+                refuse(
+                    f"{cls.__name__}.{name} is {getattr(cls, name)!r}",
+                    "tables show it beside every value",
+                    f"it must be {expected}",
+                )
+
+    def value(self) -> None:
+        for indexed in (True, False):
+            samples = self.samples(indexed=indexed)
+            value = self.metric().compute(samples)
+            shape = (samples.generators,) if self.cls.per_generator else ()
+            if np.shape(value) != shape or not np.issubdtype(np.asarray(value).dtype, np.number):
+                expected = f"an array of shape {shape}, a value for each generator" if shape else "a float"
+                refuse(
+                    f"compute() returns {type(value).__name__} of shape {np.shape(value)} for samples "
+                    f"{'of three generators' if indexed else 'without an index'}",
+                    "it is stored and averaged over seeds",
+                    f"return {expected}; NaN where it means nothing",
+                )
+        if math.isnan(self.score(self.samples())):
+            refuse("real data scores NaN", "the row `real-data` would be empty", "return a number for perfect samples")
+
+    def score(self, samples: Samples) -> float:
+        """The mixture's value, as a table shows it."""
+        metric = self.metric()
+        value = metric.compute(samples)
+        return float(metric.combine(np.asarray(value))) if metric.per_generator else float(value)
+
+    def streams(self) -> None:
+        common.check_streams("compute()", lambda: self.metric().compute(self.samples()))
+
+    def seeds(self) -> None:
+        first, again = (np.asarray(self.metric().compute(self.samples())) for _ in range(2))
+        if not np.array_equal(first, again, equal_nan=True):
+            refuse(
+                f"compute() of the same samples is {_shown(first)}, then {_shown(again)}",
+                "a stored value could not be computed again",
+                "draw from np.random.default_rng(samples.seed)",
+            )
+
+    def untouched(self) -> None:
+        samples, kept = self.samples(), self.samples()
+        self.metric().compute(samples)
+        assert samples.generator is not None and kept.generator is not None
+        if not np.array_equal(samples.x, kept.x) or not np.array_equal(samples.generator, kept.generator):
+            refuse(
+                "compute() changes the samples in place",
+                "every metric after it would score other samples",
+                "work on a copy",
+            )
+
+    def direction(self) -> None:
+        perfect, far = self.score(self.samples()), self.score(self.samples(FAR))
+        if math.isnan(far):  # it says that it means nothing there
+            return
+        better = perfect <= far if self.cls.direction == "lower" else perfect >= far
+        if not better:
+            refuse(
+                f"real data scores {perfect:.4g} and samples {FAR} times the data's extent away {far:.4g}, though "
+                f"{self.cls.direction} is declared to be better",
+                "the table's arrow would point the wrong way",
+                'mend compute(), or declare the other direction, or "none"',
+            )
+
+
+def _shown(value: NDArray[Any]) -> str:
+    return str(value.tolist())

@@ -1,0 +1,206 @@
+"""The checks of a network: what `gan_bench.network` promises in its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.network import Initialisation, Network, initialise
+from gan_bench.plugins import Registry
+from gan_bench.testing import common
+from gan_bench.testing.checks import Check, Fault, first_line, place, refuse
+from gan_bench.testing.settings import Setting, settings
+from gan_bench.testing.tiny import dataset_for, difference, installed, same
+
+LATENT = 6
+EACH = 4
+HEADS = {"one": None, "three": 3}
+REASON = "models are written for these shapes"
+
+
+def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
+    """The checks of one network."""
+    subject = _Subject(cls, registry or installed())
+    parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
+    described = Check("description", "the docstring says what it is", subject.described)
+    builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
+    generators = Check("generators", "K generators make (K, b, *shape), each by itself", subject.generators, (builds,))
+    sharing = Check("sharing", 'shared = "nothing" shares nothing, "body" something', subject.sharing, (generators,))
+    discriminator = Check(
+        "discriminator", "a discriminator has the heads asked for, copies apart", subject.discriminator, (builds,)
+    )
+    both = (generators, discriminator)
+    initialised = Check("seeds", "the same seed gives the same weights, another seed others", subject.seeds, both)
+    streams = Check("streams", "no global random stream is used in a pass", subject.streams, both)
+    devices = Check("devices", "it runs on whatever device it is on", subject.devices, both)
+    return [parameters, described, builds, generators, sharing, discriminator, initialised, streams, devices]
+
+
+class _Subject:
+    """One network's class, and the checks on it."""
+
+    def __init__(self, cls: type[Any], registry: Registry) -> None:
+        self.cls, self.registry = cls, registry
+        self._shape: tuple[int, ...] | None = None
+
+    def params(self) -> None:
+        common.check_parameters(self.cls)
+
+    def described(self) -> None:
+        common.check_described(self.cls)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the samples of a dataset that the network serves."""
+        if self._shape is None:
+            self._shape = dataset_for(self.cls(settings(self.cls)[0].params), self.registry).shape
+        return self._shape
+
+    def made(self) -> list[tuple[Setting, Network]]:
+        """The network in every setting that it is tried with."""
+        return [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
+
+    def builds(self) -> None:
+        for setting, network in self.made():
+            for build in (_Build(network, self.shape).generators, _Build(network, self.shape).discriminator):
+                try:
+                    build()
+                except Exception as error:
+                    refuse(
+                        f"with {setting} it cannot be built: {first_line(error)}{place(error)}",
+                        "a benchmark may ask for every value that a parameter's range allows",
+                        "mend it, narrow the parameter's range, or refuse the values in Params.__post_init__",
+                    )
+
+    def generators(self) -> None:
+        _check_apart(_Build(self.cls(settings(self.cls)[0].params), self.shape).generators(3))
+        for setting, network in self.made():
+            for shared in ("body", "nothing"):
+                for count in (1, 3):
+                    module = _Build(network, self.shape).generators(count, shared)
+                    _check_generators(module, count, self.shape, f"with {setting}, generators({count}, {shared!r})")
+
+    def sharing(self) -> None:
+        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        one, apart, shared = (_size(build.generators(*asked)) for asked in ((1,), (3, "nothing"), (3, "body")))
+        if apart != 3 * one or not one <= shared < apart:
+            refuse(
+                f"1 generator has {one:,} parameters, 3 that share nothing {apart:,}, 3 that share a body {shared:,}",
+                "tables say what generators share, and count it",
+                '"nothing" needs three times as many as one generator, "body" fewer than that',
+            )
+
+    def discriminator(self) -> None:
+        for setting, network in self.made():
+            for copies in (None, 2):
+                module = _Build(network, self.shape).discriminator(copies)
+                _check_discriminator(module, copies, self.shape, f"with {setting}, discriminator(copies={copies})")
+
+    def seeds(self) -> None:
+        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        for make in (partial(build.generators, 3, "body"), partial(build.discriminator, 2)):
+            first, again, other = (dict(make(seed=seed).state_dict()) for seed in (0, 0, 1))
+            name = difference(first, again)
+            if name or not difference(first, other):
+                found = f"{name} differs for the same seed" if name else "all weights are the same for another seed"
+                refuse(found, "a run could not be repeated", "let `gan_bench.network.initialise` start the weights")
+
+    def streams(self) -> None:
+        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        generators, discriminator = build.generators(3), build.discriminator()
+        common.check_streams("a pass through the generators", lambda: generators(_latents(3)))
+        common.check_streams("a pass through the discriminator", lambda: discriminator(_points(self.shape)))
+
+    def devices(self) -> None:
+        for setting, network in self.made():
+            build = _Build(network, self.shape)
+            try:
+                build.generators(3).to("meta")(_latents(3).to("meta"))
+                build.discriminator(2).to("meta")(_points(self.shape).to("meta"))
+            except Exception as error:
+                raise Fault(
+                    f"with {setting}, a pass fails on another device{place(error)}: {first_line(error)}",
+                    "a tensor is made on the CPU, is kept there, or is copied there: it would not run on a GPU",
+                    "make tensors with device=x.device, and register constants as buffers",
+                ) from error
+
+
+class _Build:
+    """Makes and initialises modules of one network as training does."""
+
+    def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
+        self.network, self.shape = network, shape
+
+    def generators(self, count: int = 3, shared: Any = "body", *, seed: int = 0) -> nn.Module:
+        """Initialised generators."""
+        return _initialised(lambda: self.network.generators(LATENT, self.shape, count, shared), seed)
+
+    def discriminator(self, copies: int | None = None, *, seed: int = 0) -> nn.Module:
+        """An initialised discriminator of two heads."""
+        return _initialised(lambda: self.network.discriminator(self.shape, HEADS, copies), seed)
+
+
+def _initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = make()
+    initialise(module, Initialisation("normal", 0.5), torch.Generator().manual_seed(seed))
+    return module
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _latents(count: int) -> Tensor:
+    return torch.randn(count, EACH, LATENT, generator=torch.Generator().manual_seed(0))
+
+
+def _points(shape: tuple[int, ...], copies: tuple[int, ...] = ()) -> Tensor:
+    return torch.randn(*copies, EACH, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def _require(x: object, shape: tuple[int, ...], what: str) -> None:
+    if not isinstance(x, Tensor) or tuple(x.shape) != shape or x.dtype != torch.float32:
+        found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        refuse(f"{what} makes {found}", REASON, f"return float32 of shape {shape}")
+    if not bool(torch.isfinite(x).all()):
+        refuse(f"{what} makes values that are not finite", REASON, "keep the pass finite for weights N(0, 0.25)")
+
+
+@torch.no_grad()
+def _check_apart(module: nn.Module) -> None:
+    """Three generators make three different samples of the same latents."""
+    x = module(_latents(3)[:1].expand(3, -1, -1).contiguous())
+    if any(same(x[0], other) for other in x[1:]):
+        refuse("generators(3) makes the same samples three times", REASON, "give each an input layer of its own")
+
+
+@torch.no_grad()
+def _check_generators(module: nn.Module, count: int, shape: tuple[int, ...], what: str) -> None:
+    z = _latents(count)
+    _require(x := module(z), (count, EACH, *shape), what)
+    moved = module(torch.cat([z[:1] + 1, z[1:]]))
+    for k in range(1, count):
+        if not torch.allclose(x[k], moved[k], rtol=1e-4, atol=1e-6):
+            refuse(f"{what}: generator {k} depends on the latents of generator 0", REASON, "use z[k] for generator k")
+
+
+@torch.no_grad()
+def _check_discriminator(module: nn.Module, copies: int | None, shape: tuple[int, ...], what: str) -> None:
+    lead = () if copies is None else (copies,)
+    for x in [_points(shape)] if copies is None else [_points(shape), _points(shape, lead)]:
+        logits = module(x)
+        if not isinstance(logits, dict) or list(logits) != list(HEADS):
+            found = list(logits) if isinstance(logits, dict) else type(logits).__name__
+            refuse(f"{what} returns {found}", REASON, f"return a dict of logits by head: {list(HEADS)}")
+        _require(logits["one"], (*lead, EACH), f"{what}, head of one logit,")
+        _require(logits["three"], (*lead, EACH, 3), f"{what}, head of three logits,")
+    if copies is not None:
+        moved = module(torch.cat([x[:1] + 1, x[1:]]))
+        if not torch.allclose(moved["one"][1:], logits["one"][1:], rtol=1e-4, atol=1e-6):
+            refuse(f"{what}: a copy sees the samples of another", REASON, "give copy m the samples x[m]")

@@ -1,0 +1,80 @@
+"""Whether an iteration waits for a tensor's value: found by operations that need one, and by tracing without values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gan_bench.compilation import NotCompilableError, Program, ReadsValuesError
+from gan_bench.iteration import play
+from gan_bench.testing.checks import Fault, place
+from gan_bench.testing.settings import Setting
+from gan_bench.training import Trainer
+
+
+def check_reads(t: Trainer, setting: Setting) -> None:
+    """Carry out an iteration in which every operation that needs a value is an error, without moving anybody.
+
+    Raises:
+        Fault: there is one.
+    """
+    turns = tuple(t.model.turns(t.iteration))
+    draws = t.draw(turns)
+    try:
+        # torch prints a tensor behind the back of every mode
+        with _Unread(), mock.patch.object(Tensor, "__repr__", _refuse_to_print):  # type: ignore[no-untyped-call]
+            play(t.rules, turns, draws, t.parameters, t.state, lambda player, gradients: None)
+    except _ReadError as error:
+        raise _fault(error, setting) from error
+
+
+def check_traced(t: Trainer, setting: Setting) -> None:
+    """Trace an iteration with tensors that have no values; whatever else keeps it from being compiled is no fault.
+
+    Raises:
+        Fault: a value was needed.
+    """
+    try:
+        Program(t, tuple(t.model.turns(t.iteration)), lambda graph, _: graph)
+    except ReadsValuesError as error:
+        raise _fault(error, setting) from error
+    except NotCompilableError:
+        return
+
+
+def _fault(error: Exception, setting: Setting) -> Fault:
+    return Fault(
+        f"with {setting}, an iteration reads a tensor's value{place(error)}",
+        "the GPU would stand still at every iteration, and the iteration could be neither compiled nor stacked",
+        "take out .item(), float(), print(), masks and `if` on tensors; torch.where chooses without reading, and what "
+        "a loss returns beside its value is logged",
+    )
+
+
+class _ReadError(Exception):
+    """An operation needs the value of a tensor."""
+
+
+def _refuse_to_print(tensor: Tensor, **options: object) -> str:
+    raise _ReadError("print")
+
+
+class _Unread(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses operations whose result, or its shape, depends on values in a way that the host has to wait for."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if self._reads(func, args):
+            raise _ReadError(str(func))
+        return func(*args, **(kwargs or {}))
+
+    def _reads(self, func: Any, args: tuple[Any, ...]) -> bool:
+        if func is torch.ops.aten.index.Tensor:
+            return any(isinstance(index, Tensor) and index.dtype is torch.bool for index in args[1])
+        return torch.Tag.data_dependent_output in func.tags or torch.Tag.dynamic_output_shape in func.tags

@@ -1,0 +1,114 @@
+"""The settings that a plugin is tried with: its defaults, then each parameter alone at other values it allows."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Any
+
+from gan_bench.errors import PluginError
+from gan_bench.parameters import checked, describe
+
+NEAR = 4  # how many times the default a bound may be and still be tried: 10,000 modes are a benchmark, no check
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Values of a plugin's parameters, what to call them, and what they change in the protocol.
+
+    Attributes:
+        branches: whether it may switch code: a choice, a switch, a preset, or the defaults.
+    """
+
+    label: str
+    params: Any
+    branches: bool = True
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.label
+
+
+def settings(cls: type[Any]) -> list[Setting]:
+    """The defaults, each parameter varied alone, and a model's presets, as far as `Params` takes them."""
+    found = [Setting("defaults", made(cls))]
+    for name, value, branches in _variations(cls):
+        params = allowed(cls, {name: value})
+        if params is not None:
+            found.append(Setting(f"{name} = {value!r}", params, branches))
+    for name, preset in getattr(cls, "presets", {}).items():
+        params = allowed(cls, preset.params)
+        if params is not None:
+            found.append(Setting(f"preset {name!r}", params, True, preset.protocol))
+    return found
+
+
+def made(cls: type[Any], **wanted: Any) -> Any:
+    """The parameters with those values of `wanted` that the class has and takes; required ones get some value."""
+    names = {each.name for each in dataclasses.fields(cls.Params)}
+    params = allowed(cls, {name: value for name, value in wanted.items() if name in names})
+    return cls.Params(**_required(cls)) if params is None else params
+
+
+def allowed(cls: type[Any], values: Mapping[str, Any]) -> Any | None:
+    """`Params` of these values, or None where its ranges or its ``__post_init__`` refuse them."""
+    told: list[str] = []
+    try:
+        good = checked(cls.Params, values, lambda _, message: told.append(message))
+        return None if told else cls.Params(**{**_required(cls), **good})
+    except (ValueError, PluginError):  # a PluginError is what `parameters` tells
+        return None
+
+
+def _required(cls: type[Any]) -> dict[str, Any]:
+    """A value for each parameter that has no default: its first choice, its lowest or 1."""
+    hints, values = typing.get_type_hints(cls.Params), {}
+    for each in dataclasses.fields(cls.Params):
+        if each.init and each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+            kind = next((kind for kind in (bool, int, float, str) if kind in _options(hints[each.name])), None)
+            if kind is not None:
+                low, choices = each.metadata.get("low"), each.metadata.get("choices")
+                values[each.name] = choices[0] if choices else kind(1 if low is None else low)
+    return values
+
+
+def _variations(cls: type[Any]) -> Iterator[tuple[str, Any, bool]]:
+    """Name, value and whether it may switch code, for each parameter alone."""
+    try:
+        names = {each.name for each in describe(cls.Params)}
+    except PluginError:  # `parameters` says so
+        return
+    hints = typing.get_type_hints(cls.Params)
+    for each in dataclasses.fields(cls.Params):
+        if each.name in names and each.default is not dataclasses.MISSING:
+            options = _options(hints[each.name])
+            yield from ((each.name, value, branches) for value, branches in _others(each, options))
+
+
+def _others(each: dataclasses.Field[Any], options: tuple[Any, ...]) -> Iterator[tuple[Any, bool]]:
+    """Other values than the default of one parameter, and whether they may switch code."""
+    default = each.default
+    if NoneType in options and default is not None:
+        yield None, True
+    choices = each.metadata.get("choices")
+    if choices and not isinstance(default, (tuple, list, Mapping)):
+        yield from ((choice, True) for choice in choices if choice != default)
+    elif isinstance(default, bool):
+        yield not default, True
+    elif isinstance(default, (int, float)):
+        yield from ((value, False) for value in _numbers(each, default))
+
+
+def _numbers(each: dataclasses.Field[Any], default: float) -> list[float]:
+    """The bounds where they are near, and a value on either side of the default."""
+    bounds = [each.metadata.get(key) for key in ("low", "high")]
+    near = [type(default)(bound) for bound in bounds if bound is not None and abs(bound) <= NEAR * max(abs(default), 1)]
+    beside = [default - 1, default + 1] if isinstance(default, int) else [default / 2, default * 2]
+    return list(dict.fromkeys(value for value in (*near, *beside) if value != default))
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) or (hint,)
