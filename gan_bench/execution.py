@@ -214,9 +214,10 @@ class _Execution:
             "iterations": 0 if run.model["anchor"] else run.protocol["iterations"],
             "error": None,
             "ledger": {},
-            "metrics": self._metric_facts(),
+            "metrics": (earlier or {}).get("metrics", {}) | self._metric_facts(),
             **self._history(earlier or {}),
         }
+        self.progress.metric_errors |= (earlier or {}).get("metric_errors", {})
         self.folder.write(self.record)
 
     def _history(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +225,8 @@ class _Execution:
         now = provenance(self.job.device) | {"plugins": plugin_facts(self.registry, self.job.run)}
         first = earlier.get("provenance", now)
         resumed = [*earlier.get("resumed", []), now] if earlier else []
-        return {"provenance": first, "resumed": resumed, "plans": [*earlier.get("plans", [])]}
+        scored = {"rescored": earlier["rescored"]} if "rescored" in earlier else {}  # see `gan_bench.rescoring`
+        return {"provenance": first, "resumed": resumed, "plans": [*earlier.get("plans", [])], **scored}
 
     def _train(self) -> str:
         self.trainer = make_trainer(self.job.run, self.registry, self.job.device)

@@ -1,0 +1,50 @@
+"""`gan-bench evaluate`: metrics that are new, for runs that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gan_bench.cli.options import places_of, plugin_option
+from gan_bench.cli.table import names
+
+
+@click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")
+@click.argument("results", metavar="RESULTS")
+@click.option("--metrics", required=True, metavar="A,B", help="What to compute.")
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Samples to draw.  [default: the benchmark's]")
+@click.option("--models", metavar="A,B", help="Only these labels or plugins.")
+@plugin_option
+def command(results: str, metrics: str, samples: int | None, models: str | None, plugins: Sequence[str]) -> int:
+    """Score the final generators of every finished run in RESULTS, a results folder, and print its table.
+
+    Nothing is trained, and what is scored already is kept. The scores are those that the runs would hold had the
+    benchmark asked for the metrics from the start. A metric whose definition changes raises its version, and is
+    then computed anew.
+    """
+    import contextlib
+    import sys
+
+    from gan_bench.plugins import load_plugins
+    from gan_bench.rescoring import rescore
+    from gan_bench.tables import render
+
+    registry = load_plugins(places_of(plugins))
+    for broken in registry.broken:
+        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the table
+        outcome = rescore(results, names(metrics) or [], registry, samples=samples, models=names(models) or [], say=say)
+    click.echo(render(results), nl=False)
+    if outcome.added:
+        say(
+            f"\nThe table now shows {', '.join(outcome.added)} as well. `gan-bench run` writes the table that its "
+            "benchmark file asks for: to keep a metric there, add it to [evaluation] metrics. It is not computed again."
+        )
+    if outcome.interrupted:
+        say("Interrupted; the same command goes on from here.")
+    return outcome.exit_code

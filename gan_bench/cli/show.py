@@ -1,0 +1,29 @@
+"""`gan-bench show`: one model, dataset, network or metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from gan_bench.cli.options import places_of, plugin_option
+
+KINDS = ("model", "dataset", "network", "metric", "engine", "observer")
+
+
+@click.command("show", short_help="Show a model, dataset, network or metric: what it is, and its parameters.")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), help="Which, where several have the name.  [default: all of them]")
+@plugin_option
+def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
+    """Show what NAME is, where it comes from, its parameters and, of a model, the networks it asks for."""
+    import contextlib
+    import shutil
+    import sys
+
+    from gan_bench.showing import show
+
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        text = show(name, places_of(plugins), kind=f"{kind}s" if kind else None, width=width)
+    click.echo(text)

@@ -1,0 +1,356 @@
+"""Scoring runs that are stored by metrics that are new, from their generators: nothing is trained.
+
+A score is what the run would hold had it been asked for the metric from the start, to the last bit: of the samples
+of its last evaluation, drawn again. Those are first held against the snapshot that the run kept, so that a model
+or dataset whose code draws something else today gets no score under an old name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
+from gan_bench.evaluation import draw, evaluate
+from gan_bench.execution import has_score, instantiate, load_trainer, metric_facts, run_of
+from gan_bench.files import write_atomically
+from gan_bench.overrides import matching
+from gan_bench.provenance import code_hash, provenance
+from gan_bench.randomness import seed_of
+from gan_bench.results import FINISHED, PlacedRun, StoredResults, read_results, write_results_csv
+from gan_bench.runner import metric_facts as description_of
+from gan_bench.store import RunFolder, curve_rows, locked
+from gan_bench.tables import write_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gan_bench.dataset import Dataset
+    from gan_bench.metric import Metric
+    from gan_bench.plugins import Registry
+    from gan_bench.training import Trainer
+
+TOLERANCE = 1e-3  # between samples drawn twice, on machines that round differently; in units of their spread
+
+
+class _Unusable(Exception):
+    """Why a finished run cannot be scored."""
+
+
+@dataclass
+class Outcome:
+    """How a call of `rescore` ended.
+
+    Attributes:
+        scored: runs that have every score asked for, new or from before.
+        unusable: finished runs that could not be scored, or by a metric that failed.
+        added: the metrics that the table shows now and did not before.
+    """
+
+    folder: Path
+    scored: int = 0
+    unusable: int = 0
+    added: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some finished run lacks a score, 130 interrupted."""
+        return 130 if self.interrupted else int(self.unusable > 0)
+
+
+def rescore(
+    path: str | Path,
+    metrics: Sequence[str],
+    registry: Registry,
+    *,
+    samples: int | None = None,
+    models: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
+
+    Args:
+        path: a results folder with its run folders.
+        metrics: names of metrics.
+        samples: how many samples to draw; as many as the benchmark's where it is None.
+        models: only these labels or plugins; empty for all.
+        say: told a line for each run.
+
+    Raises:
+        PluginError: a metric is unknown or broken.
+        UsageError: no such model, or no metric fits any dataset.
+        StoreError: there are no runs, or the folder cannot be written or is in use.
+    """
+    wanted = _metrics(registry, metrics)
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples: it is at least 1.")
+    folder = Path(path)
+    _require_runs(folder)
+    with locked(folder):
+        results = read_results(folder)
+        placed = _chosen(results, models)
+        assert results.benchmark is not None  # _require_runs
+        count = int(results.benchmark.evaluation["samples"]) if samples is None else samples
+        work = _Rescoring(wanted, count, registry, Outcome(folder), say)
+        try:
+            work.attend(placed)
+        except KeyboardInterrupt:
+            work.outcome.interrupted = True
+        work.require_use()
+        work.outcome.added = _show(folder, [metric for metric in wanted if metric.name in work.held])
+        write_results_csv(folder)
+        write_tables(folder)
+    return work.outcome
+
+
+def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
+    if not names:
+        raise UsageError("No metric is named; write, for example, --metrics modes,high_quality.")
+    made = []
+    for name in dict.fromkeys(names):
+        try:
+            made.append(registry.get("metrics", name)())
+        except GanBenchError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise PluginError(f"metric {name!r} cannot be made: {type(error).__name__}: {error}.") from error
+    return made
+
+
+def _require_runs(folder: Path) -> None:
+    """Raise StoreError where there is nothing to score; before the folder is locked, which would make it."""
+    if (folder / "benchmark.json").is_file() and (folder / "runs").is_dir():
+        return
+    if folder.is_file():
+        raise StoreError(f"{folder}: is a file. Give a results folder, such as results/synthetic8.")
+    read_results(folder)  # says what is wrong, and where results are, where it is no results folder at all
+    raise StoreError(f"{folder}: holds scores, but no run folders (runs/). Generators are scored where they were run.")
+
+
+def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
+    """The runs of these models, each once; all where none is named."""
+    assert results.benchmark is not None
+    entries = [(entry.label, entry.plugin) for entry in results.benchmark.models]
+    labels: set[str] = set()
+    for name in models:
+        found = matching(name, entries)
+        if not found:
+            known = {each for pair in entries for each in pair}
+            raise UsageError(f"{results.source}: no model is called {name!r}; {allowed(name, known)}")
+        labels |= {entries[i][0] for i in found}
+    chosen = [placed for placed in results.runs if not models or placed.entry.label in labels]
+    return list({placed.run.key: placed for placed in reversed(chosen)}.values())[::-1]
+
+
+@dataclass
+class _Rescoring:
+    """One call of `rescore`."""
+
+    metrics: Sequence[Metric]
+    samples: int
+    registry: Registry
+    outcome: Outcome
+    say: Callable[[str], None]
+    held: set[str] = field(default_factory=set)  # metrics of which some run holds a score
+    refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
+
+    def attend(self, runs: Sequence[PlacedRun]) -> None:
+        """Score the runs one by one, and tell of each."""
+        for number, placed in enumerate(runs, 1):
+            name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
+            self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
+
+    def require_use(self) -> None:
+        """Raise UsageError where every metric was refused, and so nothing was done."""
+        if self.refusals and not self.held:
+            told = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
+            raise UsageError(f"No metric fits these runs. {told.rstrip('.')}.")
+
+    def _told(self, placed: PlacedRun) -> str:
+        run = placed.run
+        if run.status != FINISHED:
+            went_on = "" if run.status == "diverged" else "; `gan-bench run` goes on with it"
+            return f"skipped: {run.status} at iteration {run.iteration}{went_on}"
+        try:
+            return self._score(placed)
+        except _Unusable as error:
+            self.outcome.unusable += 1
+            return f"skipped: {error}"
+
+    def _score(self, placed: PlacedRun) -> str:
+        """Score one finished run by what it lacks; what came of it, in words."""
+        folder = RunFolder(placed.run.folder)
+        record, rows = _read(folder)
+        fitting = self._fitting(record, placed.dataset)
+        last = int(record["iteration"])
+        failed_before = record.get("metric_errors", {})
+        lacking = [m for m in fitting if m.name in failed_before or not has_score(rows, m, last, self.samples)]
+        if not lacking:
+            self._count(fitting)
+            return "nothing to do" if fitting else "no metric fits its dataset"
+        with _plan_of(record) as device:
+            trainer = self._trainer(folder, record, device)
+            if _same_kind(record, device):
+                _require_same_samples(trainer, folder, rows, int(record["seed"]))
+            try:
+                _, scores, errors = evaluate(trainer, lacking, self.samples, int(record["seed"]))
+            except Diverged as error:
+                raise _Unusable(str(error)) from error
+        self._write(folder, record, rows, lacking, curve_rows(last, scores), errors)
+        self._count(fitting)
+        self.outcome.unusable += bool(errors)
+        values = {score.metric: score.value for score in scores if score.generator is None}
+        told = ", ".join(
+            f"{name} failed ({errors[name]})" if name in errors else f"{name} {value:.4g}"
+            for name, value in values.items()
+        )
+        return told if _same_kind(record, device) else f"{told} (of other samples: the run was on another device)"
+
+    def _count(self, fitting: Sequence[Metric]) -> None:
+        self.outcome.scored += bool(fitting)
+        self.held |= {metric.name for metric in fitting}
+
+    def _fitting(self, record: Mapping[str, Any], label: str) -> list[Metric]:
+        """The metrics that mean something for a run's dataset; the others are told of once."""
+        try:
+            _, dataset, _ = instantiate(run_of(record), self.registry)
+        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
+            raise _Unusable(_told_of(error)) from error
+        fitting = []
+        for metric in self.metrics:
+            reason = _refusal(metric, dataset)
+            if reason is None:
+                fitting.append(metric)
+            elif (label, metric.name) not in self.refusals:
+                self.refusals[label, metric.name] = reason
+                self.say(f"{metric.name} is not computed on {label}: {reason}")
+        return fitting
+
+    def _trainer(self, folder: RunFolder, record: Mapping[str, Any], device: str) -> Trainer:
+        try:
+            trainer = load_trainer(folder, self.registry, device)
+        except Exception as error:  # the code of plugins may raise anything
+            raise _Unusable(_told_of(error)) from error
+        if trainer.iteration != record["iteration"]:
+            reached = f"iteration {trainer.iteration}, and the run ended at {record['iteration']}"
+            anew = f"Move runs/{folder.path.name} away to run it anew"
+            raise _Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
+        return trainer
+
+    def _write(
+        self,
+        folder: RunFolder,
+        record: Mapping[str, Any],
+        rows: Sequence[Mapping[str, str]],
+        scored: Sequence[Metric],
+        new: Sequence[Mapping[str, str]],
+        errors: Mapping[str, str],
+    ) -> None:
+        """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
+        replaced = {_identity(row) for row in new}
+        curve = [*(row for row in rows if _identity(row) not in replaced), *new]
+        names = {metric.name for metric in scored}
+        others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in names}
+        facts = record.get("metrics", {}) | {metric.name: metric_facts(metric, self.samples) for metric in scored}
+        after = {**record, "metrics": facts, "metric_errors": others | dict(errors)}
+        if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
+            return  # it failed again, in the same way
+        folder.write({**after, "rescored": [*record.get("rescored", []), self._history(scored)]})
+        folder.write_curve(curve)
+
+    def _history(self, scored: Sequence[Metric]) -> dict[str, Any]:
+        """When, where and by which code metrics were computed."""
+        code = {
+            metric.name: {"from": str(self.registry.origin("metrics", metric.name)), "code": code_hash(type(metric))}
+            for metric in scored
+        }
+        return {"metrics": code, "samples": self.samples, **provenance("cpu")}
+
+
+def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
+    return row["iteration"], row["metric"], row["n"], row["version"]
+
+
+def _read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    try:
+        record, rows = folder.read(), folder.read_curve()
+    except StoreError as error:
+        raise _Unusable(str(error)) from error
+    if record is None:
+        raise _Unusable("its run.json is gone")
+    return record, rows
+
+
+def _refusal(metric: Metric, dataset: Dataset) -> str | None:
+    try:
+        return metric.refuses(dataset)
+    except Exception as error:  # a plugin may raise anything
+        return f"its refuses() failed, {_told_of(error)}"
+
+
+def _told_of(error: Exception) -> str:
+    return str(error) if isinstance(error, GanBenchError) else f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
+    """Compute as the run did, where this machine can: on its kind of device, with as many threads."""
+    plans = record.get("plans") or [{}]
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(plans[-1].get("threads", 1)))
+    try:
+        yield "cuda" if not _on_cpu(record) and torch.cuda.is_available() else "cpu"
+    finally:
+        torch.set_num_threads(before)
+
+
+def _on_cpu(record: Mapping[str, Any]) -> bool:
+    return bool(record["ledger"].get("device", "cpu") == "cpu")
+
+
+def _same_kind(record: Mapping[str, Any], device: str) -> bool:
+    """Whether samples drawn on `device` are those that the run drew: kinds of devices have their own streams."""
+    return _on_cpu(record) == (device == "cpu")
+
+
+def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Mapping[str, str]], seed: int) -> None:
+    """Raise _Unusable where the run's last evaluation drew other samples than this model does now."""
+    last = trainer.iteration
+    kept = _snapshots(folder).get(last)
+    counts = dict.fromkeys(int(row["n"]) for row in rows if row["iteration"] == str(last) and row["n"])
+    if kept is None or not counts:
+        return
+    before = np.asarray(kept[0], dtype=np.float64)
+    for n in counts:  # the snapshot is of the run's own number of samples, the first unless it was scored again
+        now = draw(trainer, n, seed_of(seed, "evaluation", last)).x[: len(before)]
+        if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=TOLERANCE * float(before.std())):
+            return
+    raise _Unusable("its model, network or dataset has changed since: it draws other samples now")
+
+
+def _snapshots(folder: RunFolder) -> Mapping[int, tuple[Any, Any]]:
+    try:
+        return folder.read_samples()
+    except StoreError as error:
+        raise _Unusable(str(error)) from error
+
+
+def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Let benchmark.json describe these metrics and its table show them; the names of those it did not show."""
+    path = folder / "benchmark.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    shown = content["evaluation"].get("metrics", [])
+    added = tuple(metric.name for metric in metrics if metric.name not in shown)
+    facts = content["metrics"] | {metric.name: description_of(metric) for metric in metrics}
+    if added or facts != content["metrics"]:
+        more = {"evaluation": content["evaluation"] | {"metrics": [*shown, *added]}, "metrics": facts}
+        write_atomically(path, json.dumps(content | more, indent=1) + "\n")
+    return added

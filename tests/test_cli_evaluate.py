@@ -1,0 +1,113 @@
+"""`gan-bench evaluate`: a metric in a file that came after the runs, in the table with the next command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import project
+import pytest
+
+from gan_bench import cli
+from gan_bench.engines import local
+
+SPREAD = '''
+from gan_bench import Metric, hookimpl
+
+
+class Spread(Metric):
+    """Standard deviation of the samples."""
+
+    name = "spread"
+    direction = "higher"
+    unit = "data units"
+
+    def compute(self, samples):
+        print("a plugin prints")
+        return samples.x.std()
+
+
+@hookimpl
+def gan_bench_metrics():
+    return [Spread]
+'''
+
+
+class Said(NamedTuple):
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Said]
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Call `gan-bench` in this process, in a folder with the results of two models."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "LocalEngine", project.InProcess)
+    project.write(tmp_path, project.describe([project.ZOO["gan"], project.ZOO["mgan"]]))
+
+    def called(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, out, err)
+
+    called("run", "tiny.toml", "--device", "cpu")
+    (tmp_path / "plugins" / "spread.py").write_text(SPREAD, encoding="utf-8")
+    return called
+
+
+def test_prints_the_table_with_the_metric(call: Call) -> None:
+    """The table goes to standard output, a line for each run to standard error; `table` shows the same from then on."""
+    said = call("evaluate", "results/tiny", "--metrics", "spread, purity")
+    assert said.code == 0
+    assert "spread ↑ (data units)" in said.out.splitlines()[2] and "purity (share)" in said.out.splitlines()[2]
+    assert "a plugin prints" not in said.out
+    assert "[1/2] gan on ring8, seed 0: spread " in said.err
+    assert "The table now shows spread, purity as well." in said.err
+    assert call("table", "results/tiny").out == said.out
+
+
+def test_takes_samples_models_and_plugin_files(call: Call, tmp_path: Path) -> None:
+    """--samples, --models and --plugin do what they say."""
+    (tmp_path / "plugins" / "spread.py").rename(tmp_path / "mine.py")
+    options = ("--samples", "50", "--models", "gan", "--plugin", "mine.py")
+    assert call("evaluate", "results/tiny", "--metrics", "spread", *options).code == 0
+    rows = [row for row in project.rows(tmp_path / "results/tiny/results.csv") if row["metric"] == "spread"]
+    assert [(row["label"], row["n"]) for row in rows] == [("gan", "50")]
+
+
+def test_names_broken_plugins_and_goes_on(call: Call, tmp_path: Path) -> None:
+    """A broken file beside the metric hurts nobody."""
+    (tmp_path / "plugins" / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
+    said = call("evaluate", "results/tiny", "--metrics", "spread")
+    assert said.code == 0
+    assert "Broken plugin broken: ModuleNotFoundError: No module named 'no_such_module'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["results/tiny", "--metrics", "spraed"], "No metric is called 'spraed'; did you mean 'spread'?"),
+        (["results/tiny", "--metrics", ","], "No metric is named"),
+        (["results/tiny"], "Missing option '--metrics'"),
+        (["results/tiny", "--metrics", "spread", "--samples", "0"], "0 is not in the range x>=1"),
+        (["results/tiny", "--metrics", "spread", "--models", "gna"], "no model is called 'gna'; did you mean 'gan'?"),
+        (["results/tyni", "--metrics", "spread"], "no such results folder or file. Results stand in: results/tiny."),
+        (["tiny.toml", "--metrics", "spread"], "tiny.toml: is a file. Give a results folder"),
+    ],
+)
+def test_wrong_use_is_one_message_and_code_2(call: Call, arguments: list[str], message: str) -> None:
+    """It says what was found and what is allowed."""
+    said = call("evaluate", *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err and "Traceback" not in said.err
