@@ -1,0 +1,27 @@
+"""A model and a dataset for gan-bench, from outside: an example of a package with an entry point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gan_bench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from gan_bench.dataset import Dataset
+    from gan_bench.model import Model
+
+
+@hookimpl
+def gan_bench_models() -> list[type[Model]]:
+    """Imported here, so that scoring samples on the Swiss roll needs no torch."""
+    from gan_bench_example.stackelberg import StackelbergGAN
+
+    return [StackelbergGAN]
+
+
+@hookimpl
+def gan_bench_datasets() -> list[type[Dataset]]:
+    """The Swiss roll."""
+    from gan_bench_example.swiss_roll import SwissRoll
+
+    return [SwissRoll]
