@@ -7,7 +7,26 @@ when it is first used, so that reading results needs no torch.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
+    from gan_bench.api import StoredModel as StoredModel
+    from gan_bench.api import evaluate as evaluate
+    from gan_bench.api import load_run as load_run
+    from gan_bench.api import run as run
+    from gan_bench.dataset import Dataset as Dataset
+    from gan_bench.dataset import Real as Real
+    from gan_bench.hookspecs import hookimpl as hookimpl
+    from gan_bench.metric import Metric as Metric
+    from gan_bench.metric import Samples as Samples
+    from gan_bench.model import Fake as Fake
+    from gan_bench.model import Model as Model
+    from gan_bench.model import Turn as Turn
+    from gan_bench.network import Network as Network
+    from gan_bench.network import Networks as Networks
+    from gan_bench.parameters import param as param
+    from gan_bench.results import load_results as load_results
+    from gan_bench.tables import table as table
 
 _HOMES = {
     "run": "gan_bench.api",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -215,3 +216,12 @@ def test_names_are_found_where_they_are_promised() -> None:
         assert getattr(gan_bench, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gan_bench.nothing
+
+
+def test_type_checkers_see_every_public_name() -> None:
+    """The names that are imported when first used are the ones, from the same modules, that mypy is told of."""
+    tree = ast.parse(Path(gan_bench.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
+    told = {alias.name: node.module for node in imports for alias in node.names if node.module != "__future__"}
+    assert told == gan_bench._HOMES
+    assert all(getattr(gan_bench, name) is not None for name in gan_bench.__all__)

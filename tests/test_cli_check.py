@@ -121,6 +121,15 @@ class TestOfAName:
         )
         assert "Checking dataset ring8" in said.err
 
+    def test_beside_a_folder_of_that_name(self, call: Call) -> None:
+        """A package's folder in the working folder does not hide the plugin that it was installed as."""
+        Path("ring8").mkdir()
+        Path("ring9").mkdir()
+        assert call("ring8").code == 0
+        said = call("ring9")
+        assert said.code == 2
+        assert "ring9 is a folder, and no plugin is called so" in said.err
+
     def test_verbose(self, call: Call) -> None:
         """Each passed check is shown with its promise."""
         said = call("ring8", "--verbose")

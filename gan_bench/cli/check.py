@@ -61,8 +61,8 @@ def _file(plugin: str) -> Path | None:
     from gan_bench.plugins import plugin_files
 
     path = Path(plugin)
-    if not plugin or not (path.suffix or len(path.parts) > 1 or path.exists()):
-        return None
+    if not plugin or not (path.suffix or len(path.parts) > 1 or path.is_file()):
+        return None  # a folder beside which a package of that name is installed is no reason to refuse the name
 
     def complain(_: int, message: str) -> None:
         raise UsageError(message)
@@ -105,6 +105,8 @@ def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown
     """Nothing to check: a file that brings nothing, or a name that nobody has."""
     from gan_bench.errors import UsageError, allowed
 
+    if path is None and Path(plugin).is_dir():
+        raise UsageError(f"{plugin} is a folder, and no plugin is called so. Name its .py files.")
     if path is None:
         names = {name for kind in KINDS for name in registry.all(kind)}
         raise UsageError(f"No model, network, dataset or metric is called {plugin!r}; {allowed(plugin, names)}")
