@@ -131,7 +131,9 @@ def load_trainer(folder: RunFolder, registry: Registry, device: str) -> Trainer:
         raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
     state, _ = folder.load_checkpoint(record["key"])
     if state is None:
-        raise StoreError(f"{folder.path}: no usable checkpoint. Run the benchmark again to make one.")
+        raise StoreError(
+            f"{folder.path}: no usable checkpoint. Move the folder away and run the benchmark again to make one."
+        )
     try:
         trainer = make_trainer(run_of(record), registry, device)
         trainer.load_state_dict(state["trainer"])

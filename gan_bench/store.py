@@ -217,7 +217,9 @@ def locked(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(f"{folder} is in use by another gan-bench run. Wait for it, or use --results.") from None
+            raise StoreError(
+                f"{folder} is in use by another gan-bench. Wait for it; `run` can use another with --results."
+            ) from None
         except OSError as error:
             raise StoreError(f"{folder} cannot be locked ({error.strerror}). Use --results.") from error
         yield descriptor

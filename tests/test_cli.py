@@ -223,7 +223,7 @@ class TestWrongUse:
         with locked(tmp_path / "results" / "tiny"):
             said = call("run", "tiny.toml", "--device", "cpu")
         assert said.code == 2
-        assert "results/tiny is in use by another gan-bench run" in said.err
+        assert "results/tiny is in use by another gan-bench." in said.err
         assert files(tmp_path / "results") == ["tiny/.lock"]
 
     def test_of_a_damaged_run_folder(self, call: Call, tiny: Path, tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
 @click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one on a GPU]")
 @click.option(
-    "--compile", default="auto", show_default=True, metavar="auto|always|never", help="Compile iterations; see README."
+    "--compile",
+    default="auto",
+    show_default=True,
+    metavar="auto|always|never",
+    help="Compile iterations; auto: long runs on a CPU.",
 )
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="What carries out the runs.")
 @plugin_option

@@ -1,0 +1,473 @@
+"""The documentation keeps its word: every block of code in docs/ and in the README is executed.
+
+A block of Python or TOML whose first line is ``# some/file`` is that file, in the folder where the later blocks of its
+page are executed. Shell blocks are carried out with training cut down to two iterations. A comment
+``<!-- wrong: CHECK -->`` before a block says that `gan-bench check` must find fault with it by that check.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import project
+import pytest
+
+from gan_bench import cli, hookspecs
+from gan_bench.benchmark import Evaluation
+from gan_bench.cli import reference
+from gan_bench.config import TOP_LEVEL, load_benchmark
+from gan_bench.config_models import KEYS
+from gan_bench.engines import local
+from gan_bench.parameters import describe
+from gan_bench.plugins import KINDS, Registry, load_plugins
+from gan_bench.protocol import Protocol
+from gan_bench.results import COLUMNS
+from gan_bench.runfolder import STATUSES
+from gan_bench.testing import checks, trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in (README, *sorted(DOCS.glob("*.md")))}
+
+FENCE = re.compile(
+    r"(?:^<!-- (?P<note>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]+\n)+")
+FILE = re.compile(r"# ([\w/-]+\.(?:py|toml))\n")
+
+SMALL = (
+    "--set", "protocol.iterations=2", "--set", "protocol.batch=16", "--set", "protocol.fakes=16",
+    "--set", "evaluation.samples=100", "--set", "evaluation.every=2", "--set", "evaluation.points=1",
+    "--seeds", "1", "--device", "cpu",
+)  # fmt: skip
+"""What a test adds to `gan-bench run`, so that it takes a second."""
+
+ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest"}
+"""Commands of others, which a test does not run."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code.
+
+    Attributes:
+        file: the path that it is to be saved under; empty where it is none.
+        note: what an invisible comment before it says.
+    """
+
+    page: str
+    line: int
+    language: str
+    code: str
+    file: str = ""
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(page: str) -> Iterator[Block]:
+    """Every block of a page, fenced or indented, in order."""
+    text = PAGES[page]
+    fenced = list(FENCE.finditer(text))
+    for found in sorted([*fenced, *INDENTED.finditer(text)], key=lambda match: match.start()):
+        line = text.count("\n", 0, found.start()) + 1
+        if found.re is FENCE:
+            code = found["code"]
+            name = FILE.match(code)
+            file = name[1] if name else _said_before(text[: found.start()])
+            yield Block(page, line, found["language"], code, file, found["note"] or "")
+        elif not any(other.start() < found.start() < other.end() for other in fenced):
+            yield Block(page, line, "sh", textwrap.dedent(found[0]))
+
+
+def _said_before(text: str) -> str:
+    """The file of a block after "save this as `FILE`" in the paragraph before it."""
+    said = re.search(r"save\s+this\s+as\s+`([^`]+)`", text.rstrip().split("\n\n")[-1])
+    return said[1] if said else ""
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+PLUGINS = [block for block in BLOCKS if block.file.startswith("plugins/")]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+TOML = [block for block in BLOCKS if block.language == "toml"]
+SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.file and not block.note]
+PAIRS = [block for block in BLOCKS if block.note]
+
+
+def file(name: str, page: str = "tutorial.md") -> Block:
+    """The block that is a file."""
+    return next(block for block in BLOCKS if block.page == page and block.file == name)
+
+
+def save(folder: Path, *blocks: Block) -> list[Path]:
+    """Write the blocks that are files."""
+    written = []
+    for block in blocks:
+        if block.file:
+            path = folder / block.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.code, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def before(block: Block) -> list[Block]:
+    """The files of a page that stand before a block, and the block itself."""
+    return [each for each in BLOCKS if each.page == block.page and each.line <= block.line]
+
+
+def plugins_in(folder: Path) -> Registry:
+    """The installed plugins, and those saved in a folder; all must be whole."""
+    registry = load_plugins([folder / "plugins"])
+    assert registry.broken == []
+    return registry
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder; runs are carried out in this process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(local, "LocalEngine", project.InProcess)
+    return tmp_path
+
+
+class TestBlocks:
+    def test_every_block_is_of_a_known_kind(self) -> None:
+        """No block escapes execution by a language that these tests do not know."""
+        assert {block.language for block in BLOCKS} <= {"python", "toml", "sh"}
+        assert all(re.fullmatch(r"(wrong|right): [\w-]+", block.note) for block in PAIRS)
+
+    @pytest.mark.parametrize("block", PLUGINS, ids=str)
+    def test_a_plugin_loads_and_what_it_brings_works(self, block: Block, tmp_path: Path) -> None:
+        """A plugin of the documentation is found; a model of it trains, all else is what its hook says."""
+        (path,) = save(tmp_path, block)
+        registry = plugins_in(tmp_path)
+        brought = [(kind, cls) for kind in KINDS for cls in registry.all(kind).values() if _is_from(path, cls)]
+        assert brought
+        for kind, cls in brought:
+            if kind == "models":
+                game = trainer(cls())
+                for _ in range(2):
+                    game.iterate()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("block", PLUGINS, ids=str)
+    def test_a_plugin_passes_the_kit(self, block: Block, tmp_path: Path) -> None:
+        """`gan-bench check` finds nothing wrong with what the documentation shows."""
+        (path,) = save(tmp_path, block)
+        registry = plugins_in(tmp_path)
+        for kind in ("models", "networks", "datasets", "metrics"):
+            for cls in registry.all(kind).values():
+                if _is_from(path, cls):
+                    for check in checks(cls, registry):
+                        check()
+
+    @pytest.mark.parametrize("block", SCRIPTS, ids=str)
+    def test_a_script_runs(self, block: Block, here: Path, results: Path) -> None:
+        """A block of Python that is no file runs in a folder with results."""
+        prepare(here, results, block)
+        exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})
+
+    @pytest.mark.parametrize("block", TOML, ids=str)
+    def test_a_benchmark_is_valid(self, block: Block, here: Path) -> None:
+        """A block of TOML is a benchmark, a part of one, or a package's pyproject.toml."""
+        save(here, *before(block))
+        content = tomllib.loads(block.code)
+        if block.file.endswith("pyproject.toml"):
+            assert content["project"]["entry-points"]["gan_bench"]
+            return
+        if not block.file:
+            content = project.describe() | content
+        load_benchmark(content, plugins_in(here))
+
+    @pytest.mark.slow
+    def test_the_tests_of_the_tutorial_pass(self, tmp_path: Path) -> None:
+        """The test file that the tutorial shows passes with the plugin that it shows."""
+        save(tmp_path, file("plugins/lsgan.py"), file("tests/test_lsgan.py"))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_lsgan.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def _is_from(path: Path, cls: type[Any]) -> bool:
+    return Path(inspect.getfile(cls)).resolve() == path.resolve()
+
+
+# --- pairs of wrong and right ---------------------------------------------------------------------------------
+
+HEAD = """
+import torch
+from torch.func import grad
+from gan_bench import Real
+from gan_bench.model import Noise
+"""
+
+TAIL = '''
+
+class Example(MixtureLSGAN):
+    """A pair of the tutorial (2026)."""
+
+    name = "example"
+
+{methods}
+
+@hookimpl
+def gan_bench_models():
+    return [Example]
+'''
+
+
+def example(folder: Path, block: Block) -> type[Any]:
+    """The tutorial's model with the methods of a block in it."""
+    base = file("plugins/mixture_lsgan.py").code.split("\n\n@hookimpl")[0]
+    (folder / "plugins").mkdir()
+    text = HEAD + base + TAIL.format(methods=textwrap.indent(block.code, "    "))
+    (folder / "plugins" / "example.py").write_text(text, encoding="utf-8")
+    return plugins_in(folder).get("models", "example")
+
+
+def found_by(cls: type[Any]) -> list[str]:
+    """The names of the checks that find fault with a class."""
+    return [check.name for check in checks(cls) if check.report().finding]
+
+
+class TestWrongAndRight:
+    def test_they_come_in_pairs(self) -> None:
+        """Each wrong block is followed by the right one."""
+        notes = [block.note for block in PAIRS]
+        assert notes
+        assert [note.replace("wrong", "right") for note in notes[::2]] == notes[1::2]
+        assert all(note.startswith("wrong") for note in notes[::2])
+
+    @pytest.mark.parametrize("block", PAIRS, ids=lambda block: f"{block}-{block.note}")
+    def test_the_kit_tells_wrong_from_right(self, block: Block, tmp_path: Path) -> None:
+        """The check that a pair is about finds fault with the wrong block, and none with the right one."""
+        side, name = block.note.split(": ")
+        cls = example(tmp_path, block)
+        (check,) = (check for check in checks(cls) if check.name == name)
+        assert bool(check.report().finding) == (side == "wrong")
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("block", [b for b in PAIRS if b.note.startswith("right")], ids=str)
+    def test_a_right_block_is_right_in_all(self, block: Block, tmp_path: Path) -> None:
+        """The kit finds nothing at all wrong with a right block."""
+        assert found_by(example(tmp_path, block)) == []
+
+
+# --- commands ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with a run of each model of the shipped benchmark, of two iterations."""
+    from gan_bench.observers import Observer
+    from gan_bench.runner import Options, prepare, run
+
+    folder = tmp_path_factory.mktemp("docs")
+    overrides = [value for flag, value in zip(SMALL[::2], SMALL[1::2], strict=True) if flag == "--set"]
+    options = Options(overrides=overrides, models=["GAN", "MGAN"], seeds=1, results=folder, device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "LocalEngine", project.InProcess)
+        return run(prepare("synthetic8", options), Observer()).folder
+
+
+def prepare(folder: Path, results: Path, block: Block) -> None:
+    """A folder as a reader has it who has followed the page to this block."""
+    save(folder, *before(block))
+    for name in set(re.findall(r"results/([\w-]+)", block.code)):
+        shutil.copytree(results, folder / "results" / name)
+    np.save(folder / "samples.npy", np.random.default_rng(0).normal(size=(100, 2)))
+    if "benchmarks/" in block.code:
+        shutil.copytree(ROOT / "benchmarks", folder / "benchmarks")
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    """Each command of a shell block in words, without its comment."""
+    parts = [part for line in block.code.splitlines() for part in line.split("&&")]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def is_ours(words: list[str]) -> bool:
+    """Whether a command is `gan-bench`."""
+    return words[0].endswith("gan-bench")
+
+
+@pytest.fixture
+def call(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call `gan-bench` in this process, its training cut down."""
+
+    def called(verb: str, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["gan-bench", verb, *arguments, *(SMALL if verb == "run" else ())])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 0, " ".join(sys.argv)
+
+    return called
+
+
+class TestCommands:
+    @pytest.mark.parametrize("block", [b for b in SHELL if any(map(is_ours, commands_of(b)))], ids=str)
+    def test_the_commands_work(self, block: Block, here: Path, results: Path, call: Callable[..., None]) -> None:
+        """The commands of a block, one after the other, do their work in a folder prepared as its page says."""
+        prepare(here, results, block)
+        for words in filter(is_ours, commands_of(block)):
+            call(*words[1:])
+
+    def test_every_other_command_installs_or_tests(self) -> None:
+        """No command goes untested but those of other programs."""
+        others = [words for block in SHELL for words in commands_of(block) if not is_ours(words)]
+        assert {words[0] for words in others} <= ELSEWHERE
+        assert all("venv" in words for words in others if words[0] == "python3")
+        assert all("install" in words for words in others if words[0].endswith("pip"))
+
+
+# --- completeness -------------------------------------------------------------------------------------------------
+
+
+def headings(page: str, level: int) -> list[str]:
+    """The headings of a page, of one level."""
+    text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that a heading is given."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def first_cells(page: str) -> set[str]:
+    """What stands in code in the first cell of a table's row."""
+    return set(re.findall(r"^\| `([^`]+)`", PAGES[page], re.MULTILINE))
+
+
+HOOKS = {
+    "gan_bench_models": "constant-target",
+    "gan_bench_networks": "linear",
+    "gan_bench_datasets": "blob",
+    "gan_bench_metrics": "radius",
+    "gan_bench_engines": "here",
+    "gan_bench_observers": "diary",
+}
+"""Every hook, and what the example under its heading brings."""
+
+
+INTERNAL = {"Model.forward", "Noise.draw"}
+"""Public methods that the harness alone calls."""
+
+
+class TestCompleteness:
+    def test_every_hook_has_a_heading(self) -> None:
+        """Hook specifications, headings and tests of hooks are the same set."""
+        specified = {name for name in vars(hookspecs) if name.startswith("gan_bench_")}
+        written = [heading.strip("`") for heading in headings("contracts.md", 2) if "gan_bench" in heading]
+        assert sorted(written) == sorted(specified) == sorted(HOOKS)
+
+    @pytest.mark.parametrize(("hook", "name"), HOOKS.items())
+    def test_a_hook_brings_what_its_example_says(self, hook: str, name: str, tmp_path: Path) -> None:
+        """What a function of this name returns is registered as its kind; the text says what that is, and when."""
+        text = PAGES["contracts.md"].split(f"## `{hook}`\n")[1].split("\n## ")[0]
+        (block,) = (block for block in PLUGINS if block.page == "contracts.md" and block.code in text)
+        (path,) = save(tmp_path, block)
+        kind = hook.removeprefix("gan_bench_")
+        registry = plugins_in(tmp_path)
+        assert _is_from(path, registry.get(kind, name))
+        assert registry.origin(kind, name).path == str(path.resolve())
+        assert "Returns" in text and "Called" in text
+
+    def test_every_contract_has_its_members_explained(self) -> None:
+        """Each public attribute and method of a contract stands under the contract's heading."""
+        missing = [f"{cls.__name__}.{member}" for cls, member in _members() if not _is_explained(cls.__name__, member)]
+        assert missing == []
+
+    def test_the_benchmark_file_has_every_key(self) -> None:
+        """Every key of the file, of an entry, of the protocol and of the evaluation stands in a table."""
+        explained = {re.sub(r"\W", "", cell) for cell in first_cells("benchmark-file.md")}
+        fields = {each.name for cls in (Protocol, Evaluation) for each in describe(cls)}
+        assert {*TOP_LEVEL, *KEYS, *fields} <= explained
+
+    def test_results_have_every_column_and_status(self) -> None:
+        """Every column of results.csv and every status of a run is explained."""
+        assert {*COLUMNS, *STATUSES} <= first_cells("results.md")
+
+    def test_the_generated_parts_are_up_to_date(self) -> None:
+        """`python -m gan_bench.cli.reference docs` would change nothing."""
+        for page, text in reference.generate(DOCS).items():
+            assert text == page.read_text(encoding="utf-8"), "python -m gan_bench.cli.reference docs"
+
+    def test_the_index_leads_to_every_page(self) -> None:
+        """No page is left out of docs/index.md."""
+        assert all(f"]({page})" in PAGES["index.md"] for page in PAGES if page not in ("README.md", "index.md"))
+
+    @pytest.mark.parametrize(
+        ("page", "link"),
+        [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", PAGES[page].replace("\n", " "))],
+    )
+    def test_every_link_leads_somewhere(self, page: str, link: str) -> None:
+        """No link is dead, to a file or to a heading."""
+        target, _, part = link.partition("#")
+        folder = ROOT if page == "README.md" else DOCS
+        path = (folder / target).resolve() if target else folder / page
+        assert path.exists()
+        if part:
+            assert part in {anchor(heading) for level in (1, 2, 3) for heading in headings(path.name, level)}
+
+
+def _members() -> Iterator[tuple[type[Any], str]]:
+    """Every public attribute and method of the contracts that is their own."""
+    from gan_bench import model, network
+    from gan_bench.dataset import Dataset, Mixture, Real
+    from gan_bench.engine import Engine
+    from gan_bench.metric import Metric, Samples
+    from gan_bench.observers import Observer
+
+    contracts = (
+        model.Model, model.Fake, model.Turn, model.Noise, model.Preset, Real, Dataset, Mixture, Metric, Samples,
+        network.Network, network.Networks, Engine, Observer,
+    )  # fmt: skip
+    for cls in contracts:
+        own: Mapping[str, Any] = vars(cls) | vars(cls).get("__annotations__", {})
+        yield from (
+            (cls, name) for name in own if not name.startswith("_") and f"{cls.__name__}.{name}" not in INTERNAL
+        )
+
+
+def _is_explained(contract: str, member: str) -> bool:
+    section = PAGES["contracts.md"].split(f"\n## {contract}\n")[1].split("\n## ")[0]
+    return re.search(rf"\b{member}\b", section) is not None
+
+
+# --- the README ---------------------------------------------------------------------------------------------------
+
+
+class TestFirstPlugin:
+    def test_it_has_fifteen_lines(self) -> None:
+        """A first plugin is as short as the README promises, blank lines not counted."""
+        lines = [line for line in file("plugins/lsgan.py", "README.md").code.splitlines() if line.strip()]
+        assert len(lines) <= 15
+
+    def test_the_tutorial_begins_with_it(self) -> None:
+        """README and tutorial show the same first plugin."""
+        first = file("plugins/lsgan.py").code.removeprefix("# plugins/lsgan.py\n")
+        assert first == file("plugins/lsgan.py", "README.md").code
+
+    def test_it_becomes_a_row_of_the_table(
+        self, here: Path, call: Callable[..., None], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """Plugin and benchmark, saved as the tutorial says, run and give a row."""
+        save(here, file("plugins/lsgan.py"), file("lsgan.toml"))
+        call("run", "lsgan.toml")
+        assert re.search(r"^\| LSGAN", capfd.readouterr().out, re.MULTILINE)
