@@ -68,6 +68,23 @@ def describe(params_class: type[Any]) -> list[Description]:
     return [_description(field) for field in _settable(params_class).values()]
 
 
+def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
+    """What is wrong with each default that a file could not say: of another type, or out of its own range.
+
+    Raises:
+        PluginError: as `describe`.
+    """
+    found: dict[str, str] = {}
+
+    def note(path: KeyPath, message: str) -> None:
+        found.setdefault(str(path[0]), message)
+
+    for name, field in _settable(params_class).items():
+        if field.default is not dataclasses.MISSING:
+            field.check((name,), field.default, note)
+    return found
+
+
 def resolve(
     params_class: type[P], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
 ) -> P | None:

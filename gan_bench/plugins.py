@@ -23,7 +23,7 @@ import pluggy
 
 from gan_bench import hookspecs
 from gan_bench.errors import BrokenPluginError, PluginError, allowed
-from gan_bench.parameters import describe
+from gan_bench.parameters import describe, wrong_defaults
 
 KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
 RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
@@ -148,9 +148,12 @@ def _complaint(kind: str, item: Any) -> str | None:
 def _complaint_of_params(item: type[Any]) -> str | None:
     try:
         taken = [each.name for each in describe(item.Params) if each.name in RESERVED]
+        wrong = wrong_defaults(item.Params)
     except PluginError as error:
         return str(error)
-    return f"{item.__name__}.Params has {taken[0]!r}; {', '.join(RESERVED)} belong to the benchmark" if taken else None
+    if taken:
+        return f"{item.__name__}.Params has {taken[0]!r}; {', '.join(RESERVED)} belong to the benchmark"
+    return next((f"{item.__name__}.Params.{name} has a wrong default: {text}" for name, text in wrong.items()), None)
 
 
 def _contract(kind: str) -> type[Any]:

@@ -278,6 +278,18 @@ class TestRegistry:
         registry.add("models", Wrong, Origin("here", "", ""))
         assert "no dataclass" in registry.broken[0].error
 
+    @pytest.mark.parametrize("default", ['"much"', "-1.0"])
+    def test_refuses_a_default_that_no_benchmark_could_say(self, folder: Path, default: str) -> None:
+        """A default of the wrong type, or out of its own range, is the plugin's mistake, found when it is loaded."""
+        params = (
+            f"    @dataclass(frozen=True)\n    class Params:\n        beta: float = param({default}, 'b', low=0)\n\n"
+        )
+        head = "from dataclasses import dataclass\nfrom gan_bench import param\n"
+        text = head + MODEL.format(name="mine").replace("@hookimpl", params + "@hookimpl")
+        (broken,) = load_plugins([write(folder, mine=text)]).broken
+        said = "Mine.Params.beta has a wrong default: beta must be a finite number >= 0"
+        assert broken.error.startswith(said)
+
     def test_refuses_a_metric_that_is_not_complete(self) -> None:
         """What a contract leaves open has to be defined before anything runs."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import random
 import re
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 
 from gan_bench.errors import PluginError
-from gan_bench.parameters import NoParams, checked, describe
+from gan_bench.parameters import NoParams, checked, describe, wrong_defaults
 from gan_bench.testing.checks import refuse
 
 YEAR = re.compile(r"\([^()]*\b(19|20)\d\d\b[^()]*\)")
@@ -46,16 +45,12 @@ def check_parameters(cls: type[Any]) -> None:
 
 
 def _check_defaults(cls: type[Any]) -> None:
-    for each in dataclasses.fields(cls.Params):
-        if not each.init or each.default is dataclasses.MISSING:
-            continue
-        problems = complaints(cls.Params, {each.name: each.default})
-        if problems:
-            refuse(
-                f"the default of {cls.__name__}.Params.{each.name} breaks its own rule: {problems[0]}",
-                "a benchmark that writes the default down would be refused",
-                "mend the default, its type or its range",
-            )
+    for name, problem in wrong_defaults(cls.Params).items():
+        refuse(
+            f"the default of {cls.__name__}.Params.{name} breaks its own rule: {problem}",
+            "a benchmark that writes the default down would be refused",
+            "mend the default, its type or its range",
+        )
 
 
 def complaints(params: type[Any], values: Mapping[str, Any]) -> list[str]:
