@@ -171,9 +171,12 @@ def whole_run(registry: Registry, iterations: int) -> str:
         execute(job, registry, lambda _: None, lambda: False)
         total = time.perf_counter() - started
         ledger = json.loads((Path(folder) / "run" / "run.json").read_text())["ledger"]
-    share = 1 - ledger["train_seconds"] / total
+    other = total - ledger["train_seconds"] - ledger["compile_seconds"]  # building, evaluations, checkpoints
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return f"a run of {iterations:,} iterations: {share:.1%} outside training; peak memory {memory:,.0f} MB"
+    return (
+        f"a run of {iterations:,} iterations, {total:.1f} s: {other / total:.1%} outside training, "
+        f"{ledger['compile_seconds']:.1f} s for compiling beside; peak memory {memory:,.0f} MB"
+    )
 
 
 def main() -> None:
