@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 
+from gan_bench import cli
 from gan_bench.engine import Engine
 from gan_bench.execution import Job, execute
 from gan_bench.plugins import load_plugins
@@ -273,3 +275,28 @@ class InProcess(Engine):
             status = execute(job, registry, lambda _: None, never)
             self.observer.ended(job.run, status, "")
         return True
+
+
+class Said(NamedTuple):
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Said]
+
+
+def caller(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *verb: str) -> Call:
+    """Calls `gan-bench`, or a verb of it, in this process."""
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["gan-bench", *verb, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, out, err)
+
+    return call

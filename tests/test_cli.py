@@ -6,9 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import project
 import pytest
@@ -21,32 +19,12 @@ from gan_bench.store import locked
 BROKEN = "import no_such_module\n"
 
 
-class Said(NamedTuple):
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> project.Call:
     """Call `gan-bench` in this process, in an empty folder, with runs carried out here as well."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
-
-    def called(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, out, err)
-
-    return called
+    return project.caller(monkeypatch, capfd)
 
 
 @pytest.fixture
@@ -61,7 +39,7 @@ def files(folder: Path) -> list[str]:
 
 
 class TestRun:
-    def test_trains_and_shows_the_table(self, call: Call, tiny: Path) -> None:
+    def test_trains_and_shows_the_table(self, call: project.Call, tiny: Path) -> None:
         """The table goes to standard output, everything else to standard error; again, there is nothing to do."""
         said = call("run", "tiny.toml", "--device", "cpu")
         assert said.code == 0
@@ -72,7 +50,7 @@ class TestRun:
         assert "All 2 runs are done." in again.err
         assert again.out == said.out
 
-    def test_takes_overrides_selection_and_seeds(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_takes_overrides_selection_and_seeds(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """--set, --models, --seeds and --results do what they say."""
         options = ("--set", "protocol.iterations=7", "--models", "d2gan", "--seeds", "5,", "--results", "elsewhere")
         assert call("run", "tiny.toml", "--device", "cpu", *options).code == 0
@@ -81,12 +59,12 @@ class TestRun:
         assert (record["model"]["plugin"], record["seed"], record["iterations"]) == ("d2gan", 5, 7)
         assert not (tmp_path / "results").exists()
 
-    def test_quick_takes_a_look(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_quick_takes_a_look(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """--quick writes into a folder of its own and leaves the real one alone."""
         assert call("run", "tiny.toml", "--device", "cpu", "--quick").code == 0
         assert [path.name for path in (tmp_path / "results").iterdir()] == ["tiny-quick"]
 
-    def test_ends_with_1_where_a_run_failed(self, call: Call, tmp_path: Path) -> None:
+    def test_ends_with_1_where_a_run_failed(self, call: project.Call, tmp_path: Path) -> None:
         """A failed run costs the others nothing, and is a row with a footnote."""
         models = [{"plugin": "failing"}, {"plugin": "gan"}]
         project.write(tmp_path, project.describe(models), bad=project.BAD)
@@ -95,7 +73,7 @@ class TestRun:
         assert "Runs: 1 failed, 1 finished." in said.err
         assert "failing seed 0 failed at iteration 3 of 30: RuntimeError: no luck" in said.out
 
-    def test_goes_on_beside_a_broken_plugin(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_goes_on_beside_a_broken_plugin(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """A broken file is named and hurts nobody."""
         (tmp_path / "plugins" / "broken.py").write_text(BROKEN)
         said = call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
@@ -103,7 +81,7 @@ class TestRun:
         assert "Broken plugin broken: ModuleNotFoundError: No module named 'no_such_module' (broken.py:1)" in said.err
 
     def test_computes_a_metric_that_was_added(
-        self, call: Call, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, call: project.Call, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A metric added to the file is in the table after the next call, and nothing is trained for it."""
         call("run", "tiny.toml", "--device", "cpu")
@@ -118,7 +96,7 @@ class TestRun:
 
 
 class TestDryRun:
-    def test_says_what_would_run_and_writes_nothing(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_says_what_would_run_and_writes_nothing(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """Each run with status and time; the disk is as it was."""
         before = files(tmp_path)
         said = call("run", "tiny.toml", "--device", "cpu", "--dry-run", "--workers", "2", "--seeds", "2")
@@ -132,7 +110,7 @@ class TestDryRun:
         )
         assert files(tmp_path) == before
 
-    def test_says_what_is_done(self, call: Call, tiny: Path) -> None:
+    def test_says_what_is_done(self, call: project.Call, tiny: Path) -> None:
         """Finished runs have nothing to do."""
         call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
         lines = call("run", "tiny.toml", "--device", "cpu", "--dry-run").out.splitlines()
@@ -140,7 +118,7 @@ class TestDryRun:
         assert lines[1].startswith("d2gan\tring8\tseed 0\tnot started\tabout")
         assert lines[-1].startswith("1 of 2 runs to do")
 
-    def test_survives_a_model_that_fails(self, call: Call, tmp_path: Path) -> None:
+    def test_survives_a_model_that_fails(self, call: project.Call, tmp_path: Path) -> None:
         """A model that raises has no estimate; what it prints is not part of the answer."""
         project.write(tmp_path, project.describe([{"plugin": "failing"}, {"plugin": "gan"}]), bad=project.BAD)
         said = call("run", "tiny.toml", "--device", "cpu", "--dry-run")
@@ -148,7 +126,7 @@ class TestDryRun:
         assert said.out.splitlines()[0].endswith("time unknown: it fails in its first iterations")
         assert "iteration 0" not in said.out
 
-    def test_estimates_from_what_was_measured(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_estimates_from_what_was_measured(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """Another seed takes as long as the one that ran, by its ledger."""
         call("run", "tiny.toml", "--device", "cpu", "--models", "gan")
         (folder,) = project.run_folders(tmp_path / "results")
@@ -189,7 +167,7 @@ class TestWrongUse:
         ],
     )
     def test_is_one_clear_message_and_code_2(
-        self, call: Call, tiny: Path, tmp_path: Path, arguments: list[str], message: str
+        self, call: project.Call, tiny: Path, tmp_path: Path, arguments: list[str], message: str
     ) -> None:
         """It says what was found and what is allowed; nothing is written."""
         before, text = files(tmp_path), tiny.read_text(encoding="utf-8")
@@ -200,14 +178,14 @@ class TestWrongUse:
         assert said.out == ""
         assert (files(tmp_path), tiny.read_text(encoding="utf-8")) == (before, text)
 
-    def test_of_cuda_where_there_is_none(self, call: Call, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_cuda_where_there_is_none(self, call: project.Call, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """CUDA that is not there is said to be not there."""
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         said = call("run", "tiny.toml", "--device", "cuda")
         assert said.code == 2
         assert said.err == "Error: --device cuda: torch finds no CUDA device here. Use --device cpu, or auto.\n"
 
-    def test_of_a_benchmark_names_everything_at_once(self, call: Call, tmp_path: Path) -> None:
+    def test_of_a_benchmark_names_everything_at_once(self, call: project.Call, tmp_path: Path) -> None:
         """Every problem of the file stands with its line."""
         models = [{"plugin": "mgna"}, {"plugin": "mgan", "beta": "x"}]
         project.write(tmp_path, project.describe(models, protocol={"batch": 0}))
@@ -218,7 +196,7 @@ class TestWrongUse:
         assert "batch must be a whole number >= 1" in said.err
         assert len(re.findall(r"tiny\.toml:\d+", said.err)) == 3
 
-    def test_of_a_folder_in_use(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_of_a_folder_in_use(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """A second command on one folder ends at once and touches nothing."""
         with locked(tmp_path / "results" / "tiny"):
             said = call("run", "tiny.toml", "--device", "cpu")
@@ -226,7 +204,7 @@ class TestWrongUse:
         assert "results/tiny is in use by another gan-bench." in said.err
         assert files(tmp_path / "results") == ["tiny/.lock"]
 
-    def test_of_a_damaged_run_folder(self, call: Call, tiny: Path, tmp_path: Path) -> None:
+    def test_of_a_damaged_run_folder(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """The folder is named and left as it is."""
         call("run", "tiny.toml", "--device", "cpu")
         folder = project.run_folders(tmp_path / "results")[0]
@@ -236,20 +214,20 @@ class TestWrongUse:
         assert f"{folder.name}/run.json cannot be read" in said.err
         assert (folder / "run.json").read_text() == '{"format": 1, "sta'
 
-    def test_of_a_broken_plugin_names_it(self, call: Call, tmp_path: Path) -> None:
+    def test_of_a_broken_plugin_names_it(self, call: project.Call, tmp_path: Path) -> None:
         """A benchmark that needs a broken file learns why it is broken."""
         project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=BROKEN)
         said = call("run", "tiny.toml")
         assert said.code == 2
         assert "'mine' is broken: ModuleNotFoundError: No module named 'no_such_module'" in said.err
 
-    def test_of_a_verb_names_the_closest(self, call: Call) -> None:
+    def test_of_a_verb_names_the_closest(self, call: project.Call) -> None:
         """Verbs are few; the nearest is named."""
         said = call("rum")
         assert said.code == 2
         assert "No verb is called 'rum'; did you mean 'run'?" in said.err
 
-    def test_shows_its_traceback_on_demand(self, call: Call, tiny: Path) -> None:
+    def test_shows_its_traceback_on_demand(self, call: project.Call, tiny: Path) -> None:
         """--debug shows where an error came from; the message and the code stay."""
         said = call("--debug", "run", "tiny.toml", "--workers", "0")
         assert said.code == 2
@@ -265,7 +243,7 @@ class TestList:
             ("metrics", ["modes", "wasserstein"]), ("plugins", ["gan-bench"]),
         ],
     )  # fmt: skip
-    def test_names_what_is_there(self, call: Call, kind: str, names: list[str]) -> None:
+    def test_names_what_is_there(self, call: project.Call, kind: str, names: list[str]) -> None:
         """Each on a line with its origin and version."""
         said = call("list", kind)
         assert said.code == 0
@@ -273,7 +251,7 @@ class TestList:
             assert re.search(rf"^{name} .*0\.1\.0", said.out, re.MULTILINE), name
 
     @pytest.mark.parametrize("kind", ["plugins", "models"])
-    def test_shows_broken_plugins_with_their_error(self, call: Call, tmp_path: Path, kind: str) -> None:
+    def test_shows_broken_plugins_with_their_error(self, call: project.Call, tmp_path: Path, kind: str) -> None:
         """Whatever a file does when it is loaded, it is a line, and everything else is listed."""
         (tmp_path / "plugins").mkdir()
         for name, text in {"lost": BROKEN, "wrong": "def f(:", "gone": "raise SystemExit"}.items():
@@ -285,7 +263,7 @@ class TestList:
         assert "BROKEN gone (from gone.py): SystemExit" in said.out
         assert ("mgan" if kind == "models" else "gan-bench") in said.out
 
-    def test_refuses_other_kinds(self, call: Call) -> None:
+    def test_refuses_other_kinds(self, call: project.Call) -> None:
         """What can be listed is said."""
         said = call("list", "model")
         assert said.code == 2

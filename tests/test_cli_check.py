@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import project
 import pytest
-
-from gan_bench import cli
 
 MODEL = '''
 from gan_bench import Model, hookimpl
@@ -76,31 +73,11 @@ def gan_bench_observers():
 """
 
 
-class Said(NamedTuple):
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> project.Call:
     """Call `gan-bench check` in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def called(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["gan-bench", "check", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, out, err)
-
-    return called
+    return project.caller(monkeypatch, capfd, "check")
 
 
 def write(text: str | bytes, name: str = "mine.py") -> None:
@@ -111,7 +88,7 @@ def write(text: str | bytes, name: str = "mine.py") -> None:
 
 
 class TestOfAName:
-    def test_fine(self, call: Call) -> None:
+    def test_fine(self, call: project.Call) -> None:
         """A line for what was checked and one for the sum, exit code 0; what is being checked goes to stderr."""
         said = call("ring8")
         assert said.code == 0
@@ -121,7 +98,7 @@ class TestOfAName:
         )
         assert "Checking dataset ring8" in said.err
 
-    def test_beside_a_folder_of_that_name(self, call: Call) -> None:
+    def test_beside_a_folder_of_that_name(self, call: project.Call) -> None:
         """A package's folder in the working folder does not hide the plugin that it was installed as."""
         Path("ring8").mkdir()
         Path("ring9").mkdir()
@@ -130,13 +107,13 @@ class TestOfAName:
         assert said.code == 2
         assert "ring9 is a folder, and no plugin is called so" in said.err
 
-    def test_verbose(self, call: Call) -> None:
+    def test_verbose(self, call: project.Call) -> None:
         """Each passed check is shown with its promise."""
         said = call("ring8", "--verbose")
         assert "  passed: seeds: a draw is a function of its generator's state alone" in said.out
         assert said.out.count("  passed: ") == 8
 
-    def test_of_several_kinds(self, call: Call) -> None:
+    def test_of_several_kinds(self, call: project.Call) -> None:
         """A name that a model and a metric have is both; files of plugins/ count."""
         write(MODEL, "plugins/one.py")
         write(METRIC, "plugins/two.py")
@@ -146,21 +123,21 @@ class TestOfAName:
         assert "ok  metric lsgan (two.py)" in said.out
         assert "2 checked" in said.out
 
-    def test_unknown(self, call: Call) -> None:
+    def test_unknown(self, call: project.Call) -> None:
         """A name that nobody has is wrong use, with the closest."""
         said = call("mgn")
         assert said.code == 2
         assert "No model, network, dataset or metric is called 'mgn'; did you mean 'mgan'?" in said.err
         assert said.out == ""
 
-    def test_broken(self, call: Call) -> None:
+    def test_broken(self, call: project.Call) -> None:
         """A plugin of plugins/ that does not load is found by its name."""
         write("import no_such_module", "plugins/lost.py")
         said = call("lost")
         assert said.code == 1
         assert "loads: ModuleNotFoundError: No module named 'no_such_module' (lost.py:1)" in said.out
 
-    def test_taken_twice(self, call: Call) -> None:
+    def test_taken_twice(self, call: project.Call) -> None:
         """A name that two files claim names both."""
         write(MODEL, "plugins/one.py")
         write(MODEL, "plugins/two.py")
@@ -170,7 +147,7 @@ class TestOfAName:
         assert "two.py" in said.out + said.err
 
     @pytest.mark.parametrize("name", ["", " ", "no name", "<b>gan</b>"])
-    def test_odd(self, call: Call, name: str) -> None:
+    def test_odd(self, call: project.Call, name: str) -> None:
         """Names that no plugin can have are unknown, without a traceback."""
         said = call(name)
         assert said.code == 2
@@ -179,14 +156,14 @@ class TestOfAName:
 
 
 class TestOfAFile:
-    def test_fine(self, call: Call) -> None:
+    def test_fine(self, call: project.Call) -> None:
         """Everything that the file brings is checked, and nothing else."""
         write(MODEL)
         said = call("mine.py")
         assert said.code == 0
         assert re.match(r"ok  model lsgan \(mine\.py\): (\d+) of \1 checks passed\n1 checked: ", said.out)
 
-    def test_faulty(self, call: Call) -> None:
+    def test_faulty(self, call: project.Call) -> None:
         """A finding shows place, reason and remedy, and what was not checked for it; exit code 1."""
         write(READING)
         said = call("mine.py")
@@ -210,7 +187,7 @@ class TestOfAFile:
             (MODEL.replace("return [LSGAN]", "return [7]"), "gan_bench_models returned int, not a class"),
         ],
     )
-    def test_broken(self, call: Call, text: str, message: str) -> None:
+    def test_broken(self, call: project.Call, text: str, message: str) -> None:
         """What cannot be loaded is a finding, without a traceback."""
         write(text)
         said = call("mine.py")
@@ -228,7 +205,7 @@ class TestOfAFile:
             ("folder/mine.py", b"x = 1", r"folder is a folder"),
         ],
     )
-    def test_no_plugin_file(self, call: Call, name: str, content: bytes, message: str) -> None:
+    def test_no_plugin_file(self, call: project.Call, name: str, content: bytes, message: str) -> None:
         """What cannot be a plugin file is wrong use, and says why."""
         write(content, name)
         said = call(name.split("/")[0])
@@ -236,11 +213,11 @@ class TestOfAFile:
         assert re.search(message, said.err)
         assert said.out == ""
 
-    def test_missing(self, call: Call) -> None:
+    def test_missing(self, call: project.Call) -> None:
         """So is a file that is not there."""
         assert "nowhere.py: there is no such file" in call("nowhere.py").err
 
-    def test_only_observers(self, call: Call) -> None:
+    def test_only_observers(self, call: project.Call) -> None:
         """A file of observers loads, and has nothing to check."""
         write(OBSERVER)
         said = call("mine.py")
@@ -248,7 +225,7 @@ class TestOfAFile:
         assert "mine.py loads; there is nothing to check of observers." in said.out
 
 
-def test_help_needs_no_torch(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_needs_no_torch(call: project.Call, monkeypatch: pytest.MonkeyPatch) -> None:
     """The help is shown without importing what the checks need."""
     for name in [name for name in sys.modules if name.startswith("gan_bench.testing")]:
         monkeypatch.delitem(sys.modules, name)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import project
 import pytest
 
-from gan_bench import cli
 from gan_bench.engines import local
 
 SPREAD = '''
@@ -35,38 +31,19 @@ def gan_bench_metrics():
 '''
 
 
-class Said(NamedTuple):
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> project.Call:
     """Call `gan-bench` in this process, in a folder with the results of two models."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
     project.write(tmp_path, project.describe([project.ZOO["gan"], project.ZOO["mgan"]]))
-
-    def called(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, out, err)
-
+    called = project.caller(monkeypatch, capfd)
     called("run", "tiny.toml", "--device", "cpu")
     (tmp_path / "plugins" / "spread.py").write_text(SPREAD, encoding="utf-8")
     return called
 
 
-def test_prints_the_table_with_the_metric(call: Call) -> None:
+def test_prints_the_table_with_the_metric(call: project.Call) -> None:
     """The table goes to standard output, a line for each run to standard error; `table` shows the same from then on."""
     said = call("evaluate", "results/tiny", "--metrics", "spread, purity")
     assert said.code == 0
@@ -77,7 +54,7 @@ def test_prints_the_table_with_the_metric(call: Call) -> None:
     assert call("table", "results/tiny").out == said.out
 
 
-def test_takes_samples_models_and_plugin_files(call: Call, tmp_path: Path) -> None:
+def test_takes_samples_models_and_plugin_files(call: project.Call, tmp_path: Path) -> None:
     """--samples, --models and --plugin do what they say."""
     (tmp_path / "plugins" / "spread.py").rename(tmp_path / "mine.py")
     options = ("--samples", "50", "--models", "gan", "--plugin", "mine.py")
@@ -86,7 +63,7 @@ def test_takes_samples_models_and_plugin_files(call: Call, tmp_path: Path) -> No
     assert [(row["label"], row["n"]) for row in rows] == [("gan", "50")]
 
 
-def test_names_broken_plugins_and_goes_on(call: Call, tmp_path: Path) -> None:
+def test_names_broken_plugins_and_goes_on(call: project.Call, tmp_path: Path) -> None:
     """A broken file beside the metric hurts nobody."""
     (tmp_path / "plugins" / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
     said = call("evaluate", "results/tiny", "--metrics", "spread")
@@ -106,7 +83,7 @@ def test_names_broken_plugins_and_goes_on(call: Call, tmp_path: Path) -> None:
         (["tiny.toml", "--metrics", "spread"], "tiny.toml: is a file. Give a results folder"),
     ],
 )
-def test_wrong_use_is_one_message_and_code_2(call: Call, arguments: list[str], message: str) -> None:
+def test_wrong_use_is_one_message_and_code_2(call: project.Call, arguments: list[str], message: str) -> None:
     """It says what was found and what is allowed."""
     said = call("evaluate", *arguments)
     assert (said.code, said.out) == (2, "")

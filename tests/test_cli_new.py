@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
+import project
 import pytest
-
-from gan_bench import cli
-
-Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> project.Call:
     """Call `gan-bench new` in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-
-    def called(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gan-bench", "new", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert isinstance(ended.value.code, int)
-        return (ended.value.code, *capfd.readouterr())
-
-    return called
+    return project.caller(monkeypatch, capfd, "new")
 
 
-def test_says_what_it_wrote_and_what_comes_next(call: Call, tmp_path: Path) -> None:
+def test_says_what_it_wrote_and_what_comes_next(call: project.Call, tmp_path: Path) -> None:
     """Three files; then check, run and pytest, ready to be copied."""
     code, out, err = call("model", "my-gan")
     assert (code, err) == (0, "")
@@ -43,7 +30,7 @@ def test_says_what_it_wrote_and_what_comes_next(call: Call, tmp_path: Path) -> N
     ]
 
 
-def test_a_package_is_installed_first(call: Call, tmp_path: Path) -> None:
+def test_a_package_is_installed_first(call: project.Call, tmp_path: Path) -> None:
     """A folder of its own, which pip takes."""
     code, out, err = call("dataset", "my-points", "--package")
     assert (code, err) == (0, "")
@@ -75,7 +62,9 @@ def test_a_package_is_installed_first(call: Call, tmp_path: Path) -> None:
         (["metric", "mine"], "'metric' is not one of 'model', 'dataset'"),
     ],
 )
-def test_wrong_use_is_one_message_and_code_2(call: Call, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_use_is_one_message_and_code_2(
+    call: project.Call, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     """Nothing is written, and there is no traceback."""
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
@@ -85,7 +74,7 @@ def test_wrong_use_is_one_message_and_code_2(call: Call, tmp_path: Path, argumen
 
 
 @pytest.mark.parametrize("edit", ["", "\nbroken("])
-def test_a_second_time_is_refused(call: Call, tmp_path: Path, edit: str) -> None:
+def test_a_second_time_is_refused(call: project.Call, tmp_path: Path, edit: str) -> None:
     """What was written first stays as it is, edited or not, broken or not; the message names the file."""
     call("dataset", "my-points")
     plugin = tmp_path / "plugins" / "my_points.py"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import project
 import pytest
 import torch
 from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
 
-from gan_bench import cli
 from gan_bench.plugins import load_plugins
 from gan_bench.protocol import Protocol
 from gan_bench.showing import show
@@ -102,33 +100,13 @@ def gan_bench_datasets():
 '''
 
 
-class Said(NamedTuple):
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Said]
-
-
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> project.Call:
     """Call `gan-bench` in this process, in a folder with plugins."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "mine.py").write_text(PLUGINS, encoding="utf-8")
-
-    def called(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["gan-bench", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, out, err)
-
-    return called
+    return project.caller(monkeypatch, capfd)
 
 
 def line_of(text: str, name: str) -> str:
@@ -175,7 +153,7 @@ class TestModel:
         assert line_of(shared, "discriminator").endswith("a discriminator with heads source (1), generator (8)")
         assert line_of(shared, "generator").endswith("8 generators, sharing everything but their input layers")
 
-    def test_of_ones_own(self, call: Call) -> None:
+    def test_of_ones_own(self, call: project.Call) -> None:
         """Networks inside a module of one's own are found; a file is its own origin; no docstring is said."""
         text = call("show", "own").out
         assert "It has no docstring." in text and "Papers of one's own (arXiv 0000.00000)." in text
@@ -192,7 +170,7 @@ class TestModel:
             ("ring8", "RuntimeError: not today"),
         ],
     )
-    def test_that_cannot_be_built_says_why(self, call: Call, name: str, reason: str) -> None:
+    def test_that_cannot_be_built_says_why(self, call: project.Call, name: str, reason: str) -> None:
         """The rest of it is shown."""
         said = call("show", name, "--kind", "model")
         assert said.code == 0
@@ -224,13 +202,13 @@ class TestOtherKinds:
         assert line_of(text, "std") == "1 to 3 in each direction"
         assert line_of(show("ring8"), "std") == "0.1414 in each direction"
 
-    def test_dataset_without_density(self, call: Call) -> None:
+    def test_dataset_without_density(self, call: project.Call) -> None:
         """It is said; drawings and lists in a docstring keep their lines."""
         text = call("show", "images").out
         assert (line_of(text, "shape"), line_of(text, "density")[:7]) == ("(3, 4)", "unknown")
         assert "    an indented\n      drawing\n" in text and "\n- a list\n" in text
 
-    def test_dataset_that_cannot_be_made(self, call: Call) -> None:
+    def test_dataset_that_cannot_be_made(self, call: project.Call) -> None:
         """The reason stands where its shape would."""
         assert "cannot be made of its defaults (OSError: no disk)" in call("show", "unmade").out
 
@@ -252,7 +230,7 @@ class TestOtherKinds:
 
 
 class TestCommand:
-    def test_shows_all_kinds_of_a_name_or_one(self, call: Call) -> None:
+    def test_shows_all_kinds_of_a_name_or_one(self, call: project.Call) -> None:
         """Where a model and a dataset share a name, --kind chooses."""
         both = call("show", "ring8").out
         assert both.index("ring8 (model)") < both.index("ring8 (dataset)")
@@ -260,7 +238,7 @@ class TestCommand:
         assert "(model)" not in one and one.strip() in both
 
     @pytest.mark.parametrize("width", [80, 100, 120])
-    def test_fits_the_terminal(self, call: Call, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    def test_fits_the_terminal(self, call: project.Call, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
         """No line of the zoo is longer, paths aside."""
         monkeypatch.setenv("COLUMNS", str(width))
         registry = load_plugins()
@@ -283,7 +261,7 @@ class TestCommand:
         ],
     )
     def test_wrong_use_is_one_message_and_code_2(
-        self, call: Call, tmp_path: Path, arguments: list[str], message: str
+        self, call: project.Call, tmp_path: Path, arguments: list[str], message: str
     ) -> None:
         """It names the closest of any kind, or what is wrong."""
         (tmp_path / "plugins" / "broken.py").write_text("import no_such_module\n", encoding="utf-8")
@@ -291,7 +269,7 @@ class TestCommand:
         assert (said.code, said.out) == (2, "")
         assert message in said.err and "Traceback" not in said.err
 
-    def test_of_a_name_that_two_claim_names_both(self, call: Call, tmp_path: Path) -> None:
+    def test_of_a_name_that_two_claim_names_both(self, call: project.Call, tmp_path: Path) -> None:
         """Neither is shown."""
         (tmp_path / "plugins" / "other.py").write_text(PLUGINS, encoding="utf-8")
         said = call("show", "own")
