@@ -31,6 +31,9 @@ from gan_bench.training import Trainer
 
 GAMES: Mapping[str, Callable[[], Model]] = {cls.__name__: cls for cls in (WGANGP, WGAN, BEGAN, Team, OneByOne, Learned)}
 
+# the gradient of this critic's last bias is zero up to rounding, which Adam would blow up to whole steps
+SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": "sgd"}}
+
 
 @pytest.fixture(scope="module")
 def compiler() -> None:
@@ -95,7 +98,7 @@ class TestTraced:
     @pytest.mark.parametrize("name", GAMES)
     def test_other_games(self, name: str) -> None:
         """Many turns, turns by iteration, noise, constraints, state, simultaneous players, learned weights."""
-        _assert_close(*_both(GAMES[name], 7, learning_rate=0.002, fakes=15 if name == "Learned" else 16))
+        _assert_close(*_both(GAMES[name], 7, learning_rate=0.002, **SETTINGS.get(name, {"fakes": 16})))
 
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
     def test_settings(self, optimizer: str) -> None:
@@ -274,7 +277,7 @@ class TestCompiled:
     @pytest.mark.parametrize("name", GAMES)
     def test_other_games(self, name: str) -> None:
         """And for games that the zoo does not have."""
-        _assert_close(*_both(GAMES[name], 7, learning_rate=0.002, fakes=15 if name == "Learned" else 16))
+        _assert_close(*_both(GAMES[name], 7, learning_rate=0.002, **SETTINGS.get(name, {"fakes": 16})))
 
 
 def _run(folder: Path, mode: str, stops: Sequence[int] = (), model: str = "mgan") -> tuple[RunFolder, list[str]]:
