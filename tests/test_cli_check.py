@@ -130,6 +130,14 @@ class TestOfAName:
         assert "No model, network, dataset or metric is called 'mgn'; did you mean 'mgan'?" in said.err
         assert said.out == ""
 
+    def test_that_a_broken_file_should_bring(self, call: project.Call) -> None:
+        """A model's name leads to the file that is called so, or names it, and cannot be loaded."""
+        write("import no_such_module\n", "plugins/my_gan.py")
+        said = call("my-gan")
+        assert said.code == 1
+        assert "my_gan (my_gan.py)" in said.out
+        assert "No module named 'no_such_module'" in said.out
+
     def test_broken(self, call: project.Call) -> None:
         """A plugin of plugins/ that does not load is found by its name."""
         write("import no_such_module", "plugins/lost.py")
