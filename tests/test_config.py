@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from gan_bench.errors import ConfigError, PluginError, allowed
 from gan_bench.parameters import NoParams, param
 from gan_bench.plugins import load_plugins
 from gan_bench.protocol import Protocol
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @dataclass(frozen=True)
@@ -737,6 +740,14 @@ class TestOverrides:
 
 
 class TestFiles:
+    @pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.toml")))
+    def test_every_benchmark_is_shipped_and_valid(self, name: str) -> None:
+        """Each file of benchmarks/ is found by its name, which it also gives its results, and is in the wheel."""
+        assert load_benchmark(name, load_plugins()).name == name
+        with (BENCHMARKS.parent / "pyproject.toml").open("rb") as file:
+            included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+        assert included[f"benchmarks/{name}.toml"] == f"gan_bench/benchmarks/{name}.toml"
+
     def test_a_bare_name_is_a_shipped_benchmark(self, folder: Path) -> None:
         """Unless a file of that name stands in the working folder."""
         assert find_benchmark("synthetic8") == shipped_benchmarks()["synthetic8"]
