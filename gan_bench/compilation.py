@@ -26,6 +26,8 @@ MOST_TURNS = 16
 
 READS_VALUES = "its code waits for a tensor's value, or branches on one"
 
+TOO_LONG = f"more than {MOST_TURNS} turns take too long to compile"
+
 Warn = Callable[[str], None]
 
 
@@ -50,8 +52,17 @@ def compile_iterations(trainer: Trainer, warn: Warn) -> None:
         NotCompilableError: the next iteration cannot be compiled here; the trainer is as it was.
     """
     programs = _Programs(trainer, warn)
-    programs.add(tuple(trainer.model.turns(trainer.iteration)))
+    programs.add(_next_short(trainer))
     trainer.carry_out = programs.play
+
+
+def _next_short(trainer: Trainer) -> tuple[Turn, ...]:
+    """The turns of the next iteration that is short enough: a warm-up must not cost all that follows it."""
+    for iteration in range(trainer.iteration, trainer.protocol.iterations):
+        turns = tuple(trainer.model.turns(iteration))
+        if len(turns) <= MOST_TURNS:
+            return turns
+    raise NotCompilableError(TOO_LONG)
 
 
 class _Programs:
@@ -85,7 +96,7 @@ class Program:
     def __init__(self, trainer: Trainer, turns: tuple[Turn, ...], compiler: Compiler | None = None) -> None:
         """Trace and compile; with another `compiler`, which may return the graph as it is, for checks."""
         if len(turns) > MOST_TURNS:
-            raise NotCompilableError(f"more than {MOST_TURNS} turns take too long to compile")
+            raise NotCompilableError(TOO_LONG)
         self.trainer = trainer
         self.moves = Counter(name for turn in turns for name in turn.players)
         self.steps = {name: step_of(optimizer) for name, optimizer in trainer.optimizers.items()}

@@ -73,9 +73,14 @@ class Networks:
         """`count` generators; `shared` says what they have in common."""
         return self.network.generators(self.latent_size, self.dataset.shape, count, shared)
 
-    def discriminator(self, heads: Heads, *, copies: int | None = None) -> Discriminator:
-        """A discriminator with named heads; `copies` of it, batched, where an int is given."""
-        return self.network.discriminator(self.dataset.shape, heads, copies)
+    def discriminator(
+        self, heads: Heads, *, copies: int | None = None, shape: tuple[int, ...] | None = None
+    ) -> Discriminator:
+        """A discriminator with named heads; `copies` of it, batched, where an int is given.
+
+        It judges samples of the dataset, or whatever has `shape`.
+        """
+        return self.network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
 
 
 @dataclass(frozen=True)

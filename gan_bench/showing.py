@@ -246,11 +246,14 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
             asked.append((made, several if count > 1 else "a generator"))
             return made
 
-        def discriminator(self, heads: Mapping[str, int | None], *, copies: int | None = None) -> Any:
-            made = super().discriminator(heads, copies=copies)
+        def discriminator(
+            self, heads: Mapping[str, int | None], *, copies: int | None = None, shape: tuple[int, ...] | None = None
+        ) -> Any:
+            made = super().discriminator(heads, copies=copies, shape=shape)
             each = ", ".join(f"{name} ({1 if units is None else units})" for name, units in heads.items())
             what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
-            asked.append((made, f"{what} with {'head' if len(heads) == 1 else 'heads'} {each}"))
+            given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
+            asked.append((made, f"{what} with {'head' if len(heads) == 1 else 'heads'} {each}{given}"))
             return made
 
     asked: list[tuple[Any, str]] = []

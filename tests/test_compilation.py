@@ -16,7 +16,7 @@ import torch._inductor
 from games import BEGAN, WGAN, WGANGP, Learned, OneByOne, Team
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
-from tiny import ZOO, same, trainer, values
+from tiny import WIDER, ZOO, same, trainer, values
 from torch import Tensor, nn
 
 from gan_bench import compilation
@@ -94,6 +94,11 @@ class TestTraced:
     def test_zoo(self, name: str, latents: str) -> None:
         """Every model of the zoo trains as it does eagerly: parameters, optimisers, losses, counts."""
         _assert_close(*_both(ZOO[name], latents=latents, learning_rate=0.002))
+
+    @pytest.mark.parametrize("name", WIDER)
+    def test_wider_zoo(self, name: str) -> None:
+        """The other models as well; by gradient descent, since some have gradients of zero up to rounding."""
+        _assert_close(*_both(WIDER[name], 7, optimizer="sgd", learning_rate=0.002))
 
     @pytest.mark.parametrize("name", GAMES)
     def test_other_games(self, name: str) -> None:
@@ -207,10 +212,12 @@ class _Holds(GAN):
 
 
 class _Long(GAN):
-    """Warms up with many turns every other iteration."""
+    """Takes many turns every other iteration, `late` or from the first on."""
+
+    late = 1
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        critics = 17 if iteration % 2 else 1
+        critics = 17 if iteration % 2 == self.late else 1
         return [Turn(("discriminator",), real=i, latents=i) for i in range(critics)] + [Turn(("generator",))]
 
 
@@ -237,8 +244,10 @@ class TestRefused:
             plain.iterate()
         assert same(values(t.model), values(plain.model))
 
-    def test_long_iterations_stay_eager(self) -> None:
-        """Some iterations compiled, some not: the run is the same, and one warning says so."""
+    @pytest.mark.parametrize("late", [0, 1])
+    def test_long_iterations_stay_eager(self, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Some iterations compiled, some not, the first or others: the run is the same, and one warning says so."""
+        monkeypatch.setattr(_Long, "late", late)
         eager, compiled = trainer(_Long(), learning_rate=0.002), trainer(_Long(), learning_rate=0.002)
         warnings: list[str] = []
         compile_iterations(compiled, warnings.append)
@@ -247,6 +256,12 @@ class TestRefused:
             compiled.iterate()
         _assert_close(eager, compiled)
         assert warnings == ["Iterations of 18 turns stay uncompiled: more than 16 turns take too long to compile"]
+
+    def test_runs_of_long_iterations_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where no iteration is short enough, nothing is compiled."""
+        monkeypatch.setattr(_Long, "turns", lambda self, iteration: [Turn(("discriminator", "generator"))] * 17)
+        with pytest.raises(NotCompilableError, match="more than 16 turns"):
+            compile_iterations(trainer(_Long()), _silent)
 
     def test_without_a_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whatever torch says, the run says it in a line."""

@@ -146,6 +146,12 @@ class TestMLPDiscriminator:
         torch.testing.assert_close(out["generator"], logits[:, 1:5])
         torch.testing.assert_close(out["one"], logits[:, 5:])
 
+    def test_shape(self) -> None:
+        """A discriminator judges samples of the dataset, or, asked for with a shape, whatever has that shape."""
+        pairs = _networks(8).discriminator({"source": None}, copies=2, shape=(4,))
+        assert pairs(torch.zeros(7, 4))["source"].shape == (2, 7)
+        assert _networks(8).discriminator({"source": None})(self._x(7))["source"].shape == (7,)
+
     @pytest.mark.parametrize("own_input", [False, True])
     def test_copies_equal_a_loop(self, own_input: bool) -> None:
         """M copies are M discriminators; an (n, d) input is seen by all, an (M, n, d) input by each its own."""

@@ -191,7 +191,7 @@ class TestRefusal:
 
 @pytest.mark.parametrize(
     ("name", "title"),
-    [("my-gan", "MyGAN"), ("twoMoons", "TwoMoons"), ("a_b--c", "ABC"), ("wgan", "Wgan"), ("x2", "X2")],
+    [("my-gan", "MyGAN"), ("twoMoons", "TwoMoons"), ("a_b--c", "ABC"), ("qgan", "Qgan"), ("x2", "X2")],
 )
 def test_a_class_is_called_as_python_does(empty: Path, name: str, title: str) -> None:
     """Words begin with a capital, and GAN stays GAN."""

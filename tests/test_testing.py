@@ -18,7 +18,13 @@ from gan_bench.testing import Check, Fault, checks, examine, protocol, trainer
 
 KINDS = ("models", "networks", "datasets", "metrics")
 ZOO = load_plugins()
-OF_ZOO = [(name, check) for kind in KINDS for name, cls in ZOO.all(kind).items() for check in checks(cls)]
+SLOW = ("magan",)  # its first iteration has 150 turns
+OF_ZOO = [
+    pytest.param(name, check, marks=[pytest.mark.slow] if name in SLOW else [])
+    for kind in KINDS
+    for name, cls in ZOO.all(kind).items()
+    for check in checks(cls)
+]
 
 PLANTED: list[tuple[type[Any], str, str]] = [
     (faults.Meddling, "own-parameters", r"generator_loss\(\) changes discriminator\."),

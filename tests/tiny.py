@@ -11,12 +11,21 @@ from typing import Any
 
 import torch
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.began import BEGAN
 from gan_bench_zoo.models.d2gan import D2GAN
 from gan_bench_zoo.models.gan import GAN
+from gan_bench_zoo.models.gman import GMAN
+from gan_bench_zoo.models.index_input import IndexInput
 from gan_bench_zoo.models.mad_gan import MADGAN
+from gan_bench_zoo.models.magan import MAGAN
 from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.models.mix_gan import MixGAN
 from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
+from gan_bench_zoo.models.pacgan import PacGAN
+from gan_bench_zoo.models.r3gan import R3GAN
 from gan_bench_zoo.models.unrolled_gan import UnrolledGAN
+from gan_bench_zoo.models.wgan import WGAN
+from gan_bench_zoo.models.wgan_gp import WGANGP
 from gan_bench_zoo.networks.mlp import MLP
 from torch import Tensor, nn
 
@@ -40,7 +49,28 @@ ZOO: Mapping[str, Callable[[], Model]] = {
     "unrolled-gan": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2)),
     "unrolled-gan, adam": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2, unroll_lr=0.01, inner="adam")),
 }
-"""Every model of the zoo that trains, in every variant that trains differently."""
+"""The models of synthetic8, in every variant that trains differently."""
+
+WIDER: Mapping[str, Callable[[], Model]] = {
+    "gman": lambda: GMAN(GMAN.Params(discriminators=3)),
+    "gman, learned": lambda: GMAN(GMAN.Params(discriminators=3, learned=True)),
+    "gman, shared data": lambda: GMAN(GMAN.Params(discriminators=3, data="shared", saturating=False)),
+    "began": BEGAN,
+    "magan": lambda: MAGAN(MAGAN.Params(epoch=2)),
+    "wgan": WGAN,
+    "wgan, warm-up": lambda: WGAN(WGAN.Params(critic_steps=2, warm_up=2, long_steps=3)),
+    "wgan-gp": WGANGP,
+    "r3gan": R3GAN,
+    "r3gan, fresh data": lambda: R3GAN(R3GAN.Params(fresh_real=True)),
+    "pacgan": lambda: PacGAN(PacGAN.Params(pack=2)),
+    "pacgan, simultaneous": lambda: PacGAN(PacGAN.Params(simultaneous=True)),
+    "mix-gan": lambda: MixGAN(MixGAN.Params(generators=3, discriminators=2)),
+    "mix-gan, wgan": lambda: MixGAN(
+        MixGAN.Params(generators=3, discriminators=2, payoff="wgan", discriminator_steps=2)
+    ),
+    "index-input": lambda: IndexInput(IndexInput.Params(generators=3)),
+}
+"""The zoo's other models, likewise. The contract kit goes through all of them."""
 
 
 class Ring(Ring8):
