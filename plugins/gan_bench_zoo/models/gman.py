@@ -1,0 +1,145 @@
+"""Generative Multi-Adversarial Networks (Durugkar, Gemp, Mahadevan; ICLR 2017, arXiv 1611.01673)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.errors import PluginError
+from gan_bench.model import Fake, Model, Preset, Real, Turn
+from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.parameters import param
+
+
+class GMAN(Model):
+    """GMAN: several discriminators, the generator heeding harsh ones more or less (Durugkar et al., ICLR 2017).
+
+    Each D_i minimises -E_x log D_i - E_z log(1 - D_i(G)). With V_i = E_z log(1 - D_i(G)), or -E_z log D_i(G), the
+    generator minimises sum_i w_i V_i, w = softmax(lambda V), not detached: lambda = 0 is the mean, and the larger it
+    is, the more the harshest one decides. Learned (GMAN*), lambda = softplus(l) is a parameter of the generator, who
+    minimises sum_i w_i V_i - c lambda. The derivative of the first part by lambda is the variance of V under w, so
+    lambda falls where the discriminators disagree by more than c.
+
+    Everyone moves at once, as in the authors' code. There the l of GMAN* is in no player's list of variables and never
+    moves, and has no reward; the term -c lambda and c = 0.001 are from memory of the paper, not verified. Their
+    discriminators differ by dropout as well as by their data, and D is kept in [0.01, 0.99]; here the networks are the
+    benchmark's and logits keep everything finite. Geometric and harmonic means and boosting are left out.
+    """
+
+    name = "gman"
+    players = ("discriminators", "generator")
+    generator: Generators  # inside a `Lenient` where lambda is learned
+    discriminators: Discriminator
+    presets = {
+        "release": Preset(
+            "The authors' code for images: five discriminators with 100 real and generated samples each, lambda = 1, "
+            "uniform latents of size 100.",
+            protocol={"batch": 500, "fakes": 500, "latent": "uniform", "latent_size": 100},
+        ),
+        "learned": Preset(
+            "GMAN*: lambda is learned, starting where the authors' code starts it, at softplus(-2).",
+            params={"learned": True, "lam": 0.126928},
+        ),
+    }
+
+    @dataclass(frozen=True)
+    class Params:
+        """The discriminators, and how the generator weighs them."""
+
+        discriminators: int = param(5, "M, the number of discriminators.", low=1)
+        lam: float = param(
+            1.0, "lambda, how much the harshest count more; 0 is the mean. Where learned, its start.", low=0
+        )
+        learned: bool = param(False, "Learn lambda with the generator (GMAN*).")
+        reward: float = param(0.001, "c, what the generator gains by a larger lambda, where it is learned.", low=0)
+        saturating: bool = param(True, "V_i = E log(1 - D_i(G)), the paper's claim; else -E log D_i(G).")
+        data: str = param(
+            "split",
+            "Split each draw into one part for each discriminator, as the release does, or show all of it to all.",
+            choices=("split", "shared"),
+        )
+
+        def __post_init__(self) -> None:
+            if self.learned and self.lam == 0:
+                raise ValueError("lam = 0 cannot be learned from: a learned lambda is a softplus, which is above 0")
+
+    params: Params
+
+    @property
+    def sharing(self) -> str:
+        """Separate discriminators."""
+        return "discriminators: nothing"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """M discriminators without a common parameter, batched; a learned lambda belongs to the generator's player."""
+        generator: nn.Module = networks.generators()
+        if self.params.learned:
+            generator = Lenient(generator, self.params.lam)
+        return {
+            "discriminators": networks.discriminator({"source": None}, copies=self.params.discriminators),
+            "generator": generator,
+        }
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """All at once."""
+        return (Turn(self.players),)
+
+    def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
+        """The sum of all D_i's losses; none sees another's part."""
+        on_real, on_fake = self._judge(real.x), self._judge(fake.x)
+        return F.softplus(-on_real).mean(1).sum() + F.softplus(on_fake).mean(1).sum()
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """sum_i w_i V_i, less c lambda where it is learned."""
+        judged = self._judge(fake.x)
+        harshness = -F.softplus(judged).mean(1) if self.params.saturating else F.softplus(-judged).mean(1)
+        if not self.params.learned:
+            return weighted(harshness, self.params.lam)
+        lam = cast(Lenient, self.generator).lam()
+        return weighted(harshness, lam) - self.params.reward * lam
+
+    def _judge(self, x: Tensor) -> Tensor:
+        """(M, n) logits: of all samples, or of n = floor(N / M) of its own for each discriminator."""
+        logits: Tensor = self.discriminators(split(x, self.params.discriminators) if self._splits else x)["source"]
+        return logits
+
+    @property
+    def _splits(self) -> bool:
+        return self.params.data == "split"
+
+
+class Lenient(nn.Module):
+    """A generator that also says by which lambda it weighs its discriminators."""
+
+    def __init__(self, body: nn.Module, lam: float) -> None:
+        super().__init__()
+        self.body = body
+        self.level = nn.Parameter(torch.tensor(lam + math.log(-math.expm1(-lam))))  # the softplus of it is lam
+
+    def forward(self, z: Tensor) -> Tensor:
+        """As the generator."""
+        samples: Tensor = self.body(z)
+        return samples
+
+    def lam(self) -> Tensor:
+        """Lambda, above 0."""
+        return F.softplus(self.level)
+
+
+def weighted(values: Tensor, lam: float | Tensor) -> Tensor:
+    """Mean of (M,) values weighted by softmax(lam * values)."""
+    return ((lam * values).softmax(0) * values).sum()
+
+
+def split(x: Tensor, parts: int) -> Tensor:
+    """(N, …) as (parts, floor(N / parts), …); what is left over goes to nobody."""
+    each = len(x) // parts
+    if each == 0:
+        raise PluginError(f"gman: {len(x)} samples in a draw cannot be split over {parts} discriminators.")
+    return x[: parts * each].view(parts, each, *x.shape[1:])

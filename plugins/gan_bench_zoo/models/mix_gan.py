@@ -1,0 +1,152 @@
+"""MIX+GAN: Generalization and Equilibrium in GANs (Arora, Ge, Liang, Ma, Zhang; ICML 2017, arXiv 1703.00573)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.model import Fake, Model, Preset, Real, Turn
+from gan_bench.network import Networks
+from gan_bench.parameters import param
+
+
+class MixGAN(Model):
+    """MIX+GAN: mixtures of generators and of discriminators with learned weights (Arora et al., ICML 2017).
+
+    min_{G,w} max_{D,u}  sum_ij w_i u_j phi(G_i, D_j) + rho R(w) - rho R(u), w and u softmaxes of logits,
+    R(w) = -1/K sum_i log w_i, which keeps weights away from 0. Nothing is shared between generators or between
+    discriminators. The payoff phi of a pair is GAN's, E log D_j(x) + E log(1 - D_j(G_i(z))), or WGAN's,
+    E D_j(x) - E D_j(G_i(z)) with clipped D_j (MIX+WGAN); logits of weights are never clipped. The generators' default
+    for GAN's payoff is the non-saturating form, as in the zoo's other models; the authors' code minimises
+    E log(1 - D), and halves the discriminators' loss, but not R. That code is a classifier of labelled images with
+    further terms, chooses the number of generator steps by the discriminators' loss and skips steps of discriminators
+    that are ahead; none of this is the paper's game, and it is left out.
+    """
+
+    name = "mix-gan"
+    players = ("discriminators", "generator")
+    generator: Weighted
+    discriminators: Weighted
+    presets = {
+        "release": Preset(
+            "What the authors' code has of this game: five of each, the saturating loss, the same latents for all "
+            "generators, fresh in each turn (theirs uniform on (0, 1)), batches of 49, learning rate 1e-4.",
+            params={"generators": 5, "discriminators": 5, "saturating": True, "shared_noise": True},
+            protocol={"learning_rate": 1e-4, "latents": "fresh", "batch": 49, "fakes_per_generator": 49},
+        ),
+        "wgan": Preset(
+            "MIX+WGAN, with the critic steps, clipping and optimiser of WGAN's paper; those of MIX+WGAN's own "
+            "experiment are unverified.",
+            params={"payoff": "wgan", "discriminator_steps": 5, "clip": 0.01},
+            protocol={"optimizer": "rmsprop", "learning_rate": 5e-5},
+        ),
+    }
+
+    @dataclass(frozen=True)
+    class Params:
+        """The two mixtures, and what a pair of their members plays."""
+
+        generators: int = param(8, "K, the number of generators.", low=1)
+        discriminators: int = param(8, "M, the number of discriminators.", low=1)
+        entropy: float = param(0.1, "rho, weight of the term that keeps mixture weights away from 0.", low=0)
+        payoff: str = param("gan", "What a generator and a discriminator play for.", choices=("gan", "wgan"))
+        saturating: bool = param(False, "Generators minimise log(1 - D) instead of -log D; payoff gan only.")
+        clip: float = param(0.01, "Discriminators' parameters are kept within ± this; payoff wgan only.", above=0)
+        discriminator_steps: int = param(1, "Steps of the discriminators before each of the generators.", low=1)
+        shared_noise: bool = param(False, "Give every generator the same latents, as the authors' code does.")
+
+        def __post_init__(self) -> None:
+            if self.saturating and self.payoff == "wgan":
+                raise ValueError("saturating is about log D; with payoff = 'wgan' there is none, leave it out.")
+
+    params: Params
+
+    @property
+    def shared_noise(self) -> bool:
+        """The parameter of that name."""
+        return bool(self.params.shared_noise)
+
+    @property
+    def sharing(self) -> str:
+        """Two mixtures of whole networks."""
+        return "generators and discriminators: nothing"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """K generators and M discriminators, batched, each with the logits of their weights."""
+        k, m = self.generators, self.params.discriminators
+        return {
+            "discriminators": Weighted(networks.discriminator({"score": None}, copies=m), m),
+            "generator": Weighted(networks.generators(k, shared="nothing"), k),
+        }
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """The discriminators' steps on draws of their own, then the generators', on the latents of the last one."""
+        steps = self.params.discriminator_steps
+        of_discriminators = (Turn(("discriminators",), real=i, latents=i) for i in range(steps))
+        return (*of_discriminators, Turn(("generator",), latents=steps - 1))
+
+    def weights(self) -> Tensor:
+        """w, learned."""
+        return self.generator.weights()
+
+    def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-sum_ij w_i u_j phi(G_i, D_j) + rho R(u); real data weigh sum_i w_i = 1 for each discriminator."""
+        on_real, on_fake = self._judge(real.x), self._judge(fake.x)
+        if self.params.payoff == "wgan":
+            on_real, on_fake = -on_real, on_fake
+        else:
+            on_real, on_fake = F.softplus(-on_real), F.softplus(on_fake)
+        of_real = self.discriminators.weights() @ on_real.mean(1)
+        return of_real + self._of_mixtures(on_fake, fake) + self.params.entropy * self.discriminators.evenness()
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """The mean over both mixtures of -log D_j(G_i), log(1 - D_j(G_i)) or -D_j(G_i), plus rho R(w)."""
+        on_fake = self._judge(fake.x)
+        if self.params.payoff == "wgan":
+            loss = -on_fake
+        else:
+            loss = -F.softplus(on_fake) if self.params.saturating else F.softplus(-on_fake)
+        return self._of_mixtures(loss, fake) + self.params.entropy * self.generator.evenness()
+
+    def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
+        """Clip the discriminators, not the logits of their weights, where the payoff is WGAN's."""
+        if player == "discriminators" and self.params.payoff == "wgan":
+            for name, parameter in parameters.items():
+                if name != "logits":
+                    parameter.clamp_(-self.params.clip, self.params.clip)
+
+    def _judge(self, x: Tensor) -> Tensor:
+        """(n, *shape) to (M, n)."""
+        logits: Tensor = self.discriminators(x)["score"]
+        return logits
+
+    def _of_mixtures(self, values: Tensor, fake: Fake) -> Tensor:
+        """sum_ij u_j w_i of the mean of (M, N) values over generator i's samples."""
+        by_pair = values.reshape(len(values), fake.generators, -1).mean(2)
+        return self.discriminators.weights() @ by_pair @ self.generator.weights()
+
+
+class Weighted(nn.Module):
+    """Several networks as one batched module, and the logits of their weights, which start equal."""
+
+    def __init__(self, bodies: nn.Module, count: int) -> None:
+        super().__init__()
+        self.bodies = bodies
+        self.logits = nn.Parameter(torch.zeros(count))
+
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
+        """What the networks make of x."""
+        made: Tensor | dict[str, Tensor] = self.bodies(x)
+        return made
+
+    def weights(self) -> Tensor:
+        """Their shares of the mixture, summing to 1."""
+        return self.logits.softmax(0)
+
+    def evenness(self) -> Tensor:
+        """-mean log weight: the log of their number where all weigh the same, larger elsewhere."""
+        return -self.logits.log_softmax(0).mean()

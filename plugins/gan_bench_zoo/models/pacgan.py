@@ -1,0 +1,85 @@
+"""PacGAN: The power of two samples in generative adversarial networks (Lin et al., NeurIPS 2018, arXiv 1712.04086)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gan_bench.model import Preset, Turn
+from gan_bench.network import Networks
+from gan_bench.parameters import param
+from gan_bench_zoo.models.gan import GAN
+
+
+class PacGAN(GAN):
+    """PacGAN: the discriminator judges several samples at once (Lin et al., NeurIPS 2018).
+
+    min_G max_D  E log D(x_1, …, x_m) + E log(1 - D(G(z_1), …, G(z_m))), all x_i and all z_i independent. Losses,
+    generator and optimiser are GAN's; the discriminator's input alone grows, m samples side by side along their
+    first axis. With m = 1 it is GAN.
+
+    A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: model for model the same number of
+    samples, and fewer verdicts. What is left over where m does not divide n is dropped. The authors draw m batches
+    instead (preset `release`: 100 packs).
+    """
+
+    name = "pacgan"
+    presets = {
+        "release": Preset(
+            "The authors' 2D code: both players at once, 100 packs of two, learning rate 1e-4, Adam's first beta 0.8, "
+            "latents of size 2. Its networks are deeper than the mlp (generator of four layers of 400 with batch "
+            "normalisation, discriminator of three maxout layers of 200) and are not part of this.",
+            params={"pack": 2, "simultaneous": True},
+            protocol={
+                "batch": 200,
+                "fakes": 200,
+                "learning_rate": 1e-4,
+                "betas": [0.8, 0.999],
+                "latent_size": 2,
+            },
+        )
+    }
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The size of a pack, and how the players move."""
+
+        pack: int = param(2, "m, the number of samples that are judged together.", low=1)
+        simultaneous: bool = param(False, "Both players move at once, as in the authors' code, instead of in turn.")
+
+    params: Params
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """A discriminator of m samples side by side, and one generator."""
+        first, *rest = networks.dataset.shape
+        body = networks.discriminator({"source": None}, shape=(self.params.pack * first, *rest))
+        return {"discriminator": Packed(body, self.params.pack), "generator": networks.generators()}
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """In turn, or both at once."""
+        if self.params.simultaneous:
+            return (Turn(self.players),)
+        return tuple(Turn((player,)) for player in self.players)
+
+
+class Packed(nn.Module):
+    """A discriminator of packs that is given samples: (n, *shape) to logits (n // m,) of m neighbours each."""
+
+    def __init__(self, body: nn.Module, pack: int) -> None:
+        super().__init__()
+        self.body, self.pack = body, pack
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """What the body says of each whole pack.
+
+        Raises:
+            ValueError: there are fewer samples than one pack holds.
+        """
+        packs = len(x) // self.pack
+        if packs == 0:
+            raise ValueError(f"pack = {self.pack} asks for more samples than a draw of {len(x)} has; lower pack")
+        side_by_side = x[: packs * self.pack].reshape(packs, self.pack * x.shape[1], *x.shape[2:])
+        judged: dict[str, Tensor] = self.body(side_by_side)
+        return judged
