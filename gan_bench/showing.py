@@ -11,6 +11,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,11 +192,17 @@ def _model_facts(cls: type[Any]) -> list[Fact]:
     ]
     try:
         model = cls(cls.Params())
-        turns = "; then ".join(" and ".join(turn.players) for turn in model.turns(0)) or "none"
         more = [("generators", str(model.generators)), ("sharing", model.sharing or "nothing to share")]
-        return [*facts[:1], ("turns", turns), *facts[1:2], *more, *facts[2:]]
+        return [*facts[:1], ("turns", _turns(model)), *facts[1:2], *more, *facts[2:]]
     except Exception as error:  # a plugin may raise anything
         return [*facts, ("defaults", f"it cannot be made of them ({_told_of(error)})")]
+
+
+def _turns(model: Any) -> str:
+    """Who moves in the first iteration: ``critic (5 times); then generator``."""
+    runs = [(movers, len(list(run))) for movers, run in groupby(turn.players for turn in model.turns(0))]
+    told = [" and ".join(movers) + (f" ({count} times)" if count > 1 else "") for movers, count in runs]
+    return "; then ".join(told) or "none"
 
 
 def _presets(cls: type[Any], width: int) -> Iterator[str]:

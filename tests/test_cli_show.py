@@ -124,6 +124,7 @@ class TestModel:
         assert "arXiv 1802.01568" in text.replace("\n", " ")
         assert line_of(text, "players") == "discriminator, supplementary, generator"
         assert line_of(text, "turns") == "discriminator; then supplementary; then generator"
+        assert line_of(show("wgan"), "turns") == "critic (5 times); then generator"
         assert (line_of(text, "generating"), line_of(text, "generators")) == ("generator", "2")
         assert (line_of(text, "anchor"), line_of(text, "stackable")) == ("no", "yes")
         assert line_of(text, "from").startswith("gan-bench ")
