@@ -271,7 +271,9 @@ class _Execution:
 
     def _wants_compiled(self) -> bool:
         plans = self.record["plans"]
-        return bool(plans[-1]["compiled"]) if plans and self.job.compile == "auto" else self.job.likely_compiled
+        if plans and self.job.compile == "auto":  # as it began, unless it goes on where nothing is compiled
+            return bool(plans[-1]["compiled"]) and self.job.device == "cpu"
+        return self.job.likely_compiled
 
     def _settle_plan(self, compiled: bool) -> None:
         """Record what the run runs under; a second plan says that it went on under another one."""

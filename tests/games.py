@@ -1,4 +1,4 @@
-"""Games that the zoo does not have yet, played by tests: what the contract of a model has to carry."""
+"""Small games written for tests, apart from the zoo: each carries one demand on the contract of a model."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gan_bench import compilation
 from gan_bench.compilation import NotCompilableError, Program, compile_iterations
 from gan_bench.dataset import Real
-from gan_bench.execution import Job, execute
+from gan_bench.execution import Job, _Execution, execute
 from gan_bench.losses import says_real
 from gan_bench.model import Fake, Model, Turn
 from gan_bench.network import Networks
@@ -291,7 +291,7 @@ class TestCompiled:
     @pytest.mark.slow
     @pytest.mark.parametrize("name", GAMES)
     def test_other_games(self, name: str) -> None:
-        """And for games that the zoo does not have."""
+        """And for games written for tests."""
         _assert_close(*_both(GAMES[name], 7, learning_rate=0.002, **SETTINGS.get(name, {"fakes": 16})))
 
 
@@ -328,6 +328,15 @@ class TestRun:
         assert [plan["compiled"] for plan in project.record(folder.path)["plans"]] == [True]
         folder, _ = _run(tmp_path / "new", "auto", model="gan")
         assert [plan["compiled"] for plan in project.record(folder.path)["plans"]] == [False]
+
+    def test_is_for_a_cpu(self, tmp_path: Path) -> None:
+        """A run that began compiled on a CPU goes on uncompiled on a GPU; nothing of that is tried there."""
+        planned = project.plan(project.describe([project.ZOO["gan"]]), tmp_path)
+        for device in ("cpu", "cuda"):
+            job = Job(**vars(planned.jobs[0]) | {"device": device})
+            execution = _Execution(job, planned.registry, lambda _: None, project.never)
+            execution.record = {"plans": [{"compiled": True}]}
+            assert execution._wants_compiled() == (device == "cpu")
 
     @pytest.mark.usefixtures("uncompiled")
     def test_another_plan_is_marked(self, tmp_path: Path) -> None:
