@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import inspect
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gan_bench.plan import Run
     from gan_bench.plugins import Registry
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 
@@ -94,6 +96,7 @@ def plugin_facts(registry: Registry, run: Run) -> list[dict[str, str]]:
 def code_hash(*classes: type[Any]) -> str:
     """Hash of the source of the modules that define these classes, and of what those use of their own package.
 
+    Docstrings are left out: what is said of a model after it was measured retrains nothing.
     The core is left out: `plan.TRAINING_VERSION` stands for it, so that a change of a message retrains nothing.
     """
     modules: dict[str, ModuleType] = {}
@@ -125,4 +128,20 @@ def _is_plugin(module: ModuleType) -> bool:
 
 def _source(module: ModuleType) -> bytes:
     file = getattr(module, "__file__", None)
-    return Path(file).read_bytes() if file and Path(file).is_file() else module.__name__.encode()
+    return without_docstrings(Path(file).read_bytes()) if file and Path(file).is_file() else module.__name__.encode()
+
+
+def without_docstrings(source: bytes) -> bytes:
+    """Python source without the docstrings of its module, classes and functions; unchanged where it is none."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    lines = source.splitlines(keepends=True)
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+            first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
+            rest = lines[first][: text.col_offset] + lines[last][text.end_col_offset :]
+            lines[first : last + 1] = [rest, *[b""] * (last - first)]
+    return b"".join(lines)

@@ -53,6 +53,14 @@ class TestCodeHash:
         assert code_hash(package(tmp_path, monkeypatch, other="UNUSED = 2\n")) == before
         assert code_hash(package(tmp_path, monkeypatch, helper="SCALE = 3\n")) != before
 
+    def test_leaves_docstrings_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is said of a model is no change of it, a string that is no docstring is."""
+        text = '"""{0}"""\nclass Own:\n    """{0}"""\n    name = "{1}"\n    def f(self):\n        """{0}"""; return 1\n'
+        said = [text.format(words, "own") for words in ("One.", "Two\n    lines, é.", "Three.")]
+        hashes = {code_hash(package(tmp_path, monkeypatch, model=each)) for each in said}
+        assert len(hashes) == 1
+        assert code_hash(package(tmp_path, monkeypatch, model=text.format("One.", "other"))) not in hashes
+
     def test_leaves_the_core_out(self) -> None:
         """A class of the core alone has the hash of nothing: TRAINING_VERSION stands for the core."""
         from gan_bench.model import Model
