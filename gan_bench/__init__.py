@@ -17,10 +17,12 @@ if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
     from gan_bench.dataset import Dataset as Dataset
     from gan_bench.dataset import Real as Real
     from gan_bench.hookspecs import hookimpl as hookimpl
+    from gan_bench.literature import published as published
     from gan_bench.metric import Metric as Metric
     from gan_bench.metric import Samples as Samples
     from gan_bench.model import Fake as Fake
     from gan_bench.model import Model as Model
+    from gan_bench.model import Stage as Stage
     from gan_bench.model import Turn as Turn
     from gan_bench.network import Network as Network
     from gan_bench.network import Networks as Networks
@@ -34,6 +36,7 @@ _HOMES = {
     "load_run": "gan_bench.api",
     "StoredModel": "gan_bench.api",
     "load_results": "gan_bench.results",
+    "published": "gan_bench.literature",
     "table": "gan_bench.tables",
     "Dataset": "gan_bench.dataset",
     "Fake": "gan_bench.model",
@@ -43,6 +46,7 @@ _HOMES = {
     "Networks": "gan_bench.network",
     "Real": "gan_bench.dataset",
     "Samples": "gan_bench.metric",
+    "Stage": "gan_bench.model",
     "Turn": "gan_bench.model",
     "hookimpl": "gan_bench.hookspecs",
     "param": "gan_bench.parameters",

@@ -135,9 +135,10 @@ class Program:
 
     def _numbers(self) -> list[Tensor]:
         """What changes in the optimisers from step to step: (moves, 2) float32 for each player that moves."""
-        done = self.trainer.counts.updates
+        trainer = self.trainer
+        done = {p: trainer.counts.updates[p] - trainer.stages.renewed[p] for p in self.moves}
         return [
-            torch.tensor([self.steps[p].numbers(self.trainer.rate(p), done[p] + 1 + move) for move in range(count)])
+            torch.tensor([self.steps[p].numbers(trainer.rate(p), done[p] + 1 + move) for move in range(count)])
             for p, count in self.moves.items()
         ]
 

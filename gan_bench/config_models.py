@@ -26,6 +26,10 @@ KEYS = ("plugin", "label", "preset", "protocol")
 """Keys of an entry that are no parameters of the model."""
 
 
+DRAWS = {"batch", "fakes", "fakes_per_generator"}
+"""Settings that say how many samples a draw has."""
+
+
 @dataclass(frozen=True)
 class _Preset:
     """A model's published settings, checked; empty where an entry asks for none."""
@@ -70,9 +74,10 @@ class ModelReader:
         params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
         protocol = layered([self.common, preset.layer, own], found.players)
         model = None if params is None else self.reading.ask(path, found.name, found, params)
+        told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
         if model is not None:
             self._check(model, label, protocol, own, path)
-        told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
+            told += self.reading.ask(path, found.name, getattr, model, "footnotes") or ()
         values = {} if params is None else values_of(params)
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
 
@@ -135,17 +140,23 @@ class ModelReader:
         if generators is None:
             return
         self.generators[label] = generators
-        message = self._too_few(generators, protocol, self.common.wrong | own.wrong)
+        wrong = self.common.wrong | own.wrong
+        message = self._too_few(generators, model.playing, protocol, wrong)
         if message:
             self.reading.problems.add((*path, "generators"), message)
+        elif not wrong & DRAWS:
+            fakes = protocol.fakes_each(model.playing) * model.playing
+            reason = self.reading.ask(path, model.name, model.refuses_draws, protocol.batch, fakes)
+            if reason is not None:
+                self.reading.problems.add(path, f"model {model.name!r}: {reason}.")
 
-    def _too_few(self, generators: int, protocol: Protocol, wrong: Set[str]) -> str | None:
+    def _too_few(self, generators: int, playing: int, protocol: Protocol, wrong: Set[str]) -> str | None:
         """Why generators and fakes do not go together, unless one of the settings is wrong by itself."""
         if generators < 1:
             return f"a model needs at least one generator, found {generators}."
-        if wrong & {"batch", "fakes", "fakes_per_generator"} or protocol.fakes_each(generators) >= 1:
+        if wrong & DRAWS or protocol.fakes_each(playing) >= 1:
             return None
         return (
-            f"{generators} generators share {protocol.fakes} fakes a draw, fewer than one each; "
+            f"{playing} generators share {protocol.fakes} fakes a draw, fewer than one each; "
             f"lower generators, or give fakes = {generators} or more."
         )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Real:
     """One draw of real data.
 
-    x: (B, *shape) float32; label: (B,) int64 where the dataset has labels; index: (B,) int64, the position in
-    a finite dataset, None for an endless stream.
+    x: (B, *shape) float32; label: (B,) int64 where the dataset has `classes`, else None; index: (B,) int64, the
+    position in a finite dataset, None for an endless stream.
     """
 
     x: Tensor
@@ -63,9 +63,21 @@ class Dataset(ABC):
         """The exact density, where the dataset is a Gaussian mixture."""
         return None
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes `Real.label` names, as 0…classes-1; None where draws carry no labels."""
+        return None
+
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:
         """`n` real samples for training, on the generator's device, a pure function of the generator's state."""
+
+    def pool(self, n: int, rng: torch.Generator) -> Real:
+        """Training data that stay the same for a run, for models that weigh them one by one; `n` where it is a stream.
+
+        A finite dataset returns what it has. Called once a run.
+        """
+        return self.draw(n, rng)
 
     @abstractmethod
     def held_out(self, n: int, rng: torch.Generator) -> Real:

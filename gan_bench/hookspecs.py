@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gan_bench.model import Model
     from gan_bench.network import Network
     from gan_bench.observers import Observer
+    from gan_bench.unimplemented import Unimplemented
 
 PROJECT = "gan_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -41,6 +43,11 @@ def gan_bench_metrics() -> Iterable[type[Metric]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def gan_bench_unimplemented() -> Iterable[Unimplemented]:  # type: ignore[empty-body]
+    """Return the systems this plugin names without implementing them: what each is, and why it cannot be compared."""
+
+
+@hookspec
 def gan_bench_engines() -> Iterable[type[Engine]]:  # type: ignore[empty-body]
     """Return the engines this plugin brings: where runs are carried out, chosen with `--engine`."""
 
@@ -48,3 +55,8 @@ def gan_bench_engines() -> Iterable[type[Engine]]:  # type: ignore[empty-body]
 @hookspec
 def gan_bench_observers() -> Iterable[type[Observer]]:  # type: ignore[empty-body]
     """Return the observers this plugin brings: one of each hears of every benchmark that runs."""
+
+
+@hookspec
+def gan_bench_published() -> Iterable[Path]:  # type: ignore[empty-body]
+    """Return the files of published figures this plugin brings, for `gan-bench table --published`."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gan_bench.dataset import Dataset
     from gan_bench.network import Networks
 
-__all__ = ["Fake", "Latents", "Model", "Noise", "Preset", "Real", "Turn"]
+__all__ = ["Fake", "Latents", "Model", "Noise", "Preset", "Real", "Stage", "Turn"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,29 @@ class Turn:
         real: number of the draw of real data; turns with the same number see the same samples.
         latents: number of the draw of latents, likewise where the protocol says `latents = "shared"`; where it
             says "fresh" every turn gets a draw of its own.
+        weights: the tensor of the model's state by which real data are drawn from the model's pool; None draws from
+            the dataset. Turns that share a draw share its weights.
     """
 
     players: tuple[str, ...]
     real: int = 0
     latents: int = 0
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run that begins with more than a turn: the model's networks, state or data change before it.
+
+    Attributes:
+        first: its first iteration.
+        prelude: turns that are carried out before it, one after the other, and belong to no iteration.
+        renewed: the players that start it initialised anew, with new optimisers, after `Model.enter_stage`.
+    """
+
+    first: int
+    prelude: tuple[Turn, ...] = ()
+    renewed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,27 +150,61 @@ class Model(nn.Module):
         return int(getattr(self.params, "generators", 1))
 
     @property
+    def playing(self) -> int:
+        """How many generators make the samples of a turn: all K, unless a model trains them one after the other."""
+        return self.generators
+
+    @property
     def shared_noise(self) -> bool:
-        """Whether all generators see the same latents in a draw."""
-        return False
+        """Whether all generators see the same latents in a draw; a parameter of this name says it."""
+        return bool(getattr(self.params, "shared_noise", False))
 
     @property
     def sharing(self) -> str:
         """What is shared between generators or heads, in a phrase for the table; empty where nothing can be."""
         return ""
 
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """What a reader of the table has to know of every row of this model, a phrase each, beside departures."""
+        return ()
+
     def refuses(self, dataset: Dataset) -> str | None:
         """Why this model cannot be trained on `dataset`, or None."""
+        return None
+
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        """Why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
         return None
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         """The turns of one iteration (from 0), a pure function of its number; the last moves the generators."""
         return tuple(Turn((player,)) for player in self.players)
 
+    def stages(self, iterations: int) -> Sequence[Stage]:
+        """The stages of a run of so many iterations, in order; none, unless something changes between iterations."""
+        return ()
+
+    @property
+    def pool_size(self) -> int | None:
+        """How many real samples, the same for a whole run, turns may draw from by weights; None where none do."""
+        return None
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        """The state with which stage `number` begins, after its prelude; buffers may be changed in place.
+
+        Called between iterations, so that it may be slow. Players that the stage renews are still as they were.
+        """
+        return state
+
     def generate(self, z: Tensor) -> Tensor:
-        """Samples (K, b, *shape) of all generators from latents (K, b, latent size)."""
+        """Samples (K, b, *shape) from latents (K, b, latent size), of the generators that are playing."""
         samples: Tensor = self.get_submodule("generator")(z)
         return samples
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        """The same of all K generators, for evaluation; `generate` where all of them are playing."""
+        return self.generate(z)
 
     def weights(self) -> Tensor:
         """(K,) weights of the generators in the mixture, summing to 1."""
@@ -183,7 +235,7 @@ class Model(nn.Module):
         """
         most = max(counts)
         z = latents.draw(len(counts) * most, rng).view(len(counts), most, latents.size)
-        x = self.generate(z)
+        x = self.generate_all(z)
         index = torch.arange(len(counts), device=x.device)
         kept = [x[k, :count] for k, count in enumerate(counts)]
         return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))

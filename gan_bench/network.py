@@ -20,8 +20,15 @@ from gan_bench.parameters import NoParams
 if TYPE_CHECKING:
     from gan_bench.dataset import Dataset
 
-Sharing = Literal["body", "nothing"]
-"""What several generators share: everything after their own input layer, or nothing."""
+Sharing = Literal["body", "trunk", "nothing"]
+"""What several generators share: all but their input layers, all but their output layers, or nothing."""
+
+SHARED: Mapping[str, str] = {
+    "body": "all but the input layer",
+    "trunk": "all but the output layer",
+    "nothing": "nothing",
+}
+"""The same in words, for tables."""
 
 Heads = Mapping[str, int | None]
 """Output heads by name: None for one logit a sample, an int for that many."""
@@ -37,6 +44,10 @@ class Discriminator(nn.Module):
     With `copies` = M it is M discriminators without a common parameter: every output gains a leading dimension M,
     and the input may be (n, *shape), seen by all, or (M, n, *shape), each its own.
     """
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the heads read of samples: the last hidden layer, flat, (n, f) or (M, n, f); few models need it."""
+        raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
 
 
 class Network(ABC):

@@ -24,8 +24,11 @@ import pluggy
 from gan_bench import hookspecs
 from gan_bench.errors import BrokenPluginError, PluginError, allowed
 from gan_bench.parameters import describe, wrong_defaults
+from gan_bench.unimplemented import Unimplemented
 
 KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
+UNIMPLEMENTED = "unimplemented"  # what is asked for with the models: systems that are none
+PUBLISHED = "published"  # what is asked for beside the kinds of classes: files of published figures
 RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
 
 
@@ -75,7 +78,9 @@ class Registry:
 
     origins: list[Origin] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
+    published: list[tuple[Path, Origin]] = field(default_factory=list)
     _classes: dict[str, dict[str, type[Any]]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    _unimplemented: dict[str, Unimplemented] = field(default_factory=dict)
     _origin_of: dict[tuple[str, str], Origin] = field(default_factory=dict)
     _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -83,12 +88,17 @@ class Registry:
         """Every class of one kind, by name, sorted."""
         return dict(sorted(self._classes[kind].items()))
 
+    def unimplemented(self) -> dict[str, Unimplemented]:
+        """The systems that plugins name and none implements, by name, sorted."""
+        return {name: each for name, each in sorted(self._unimplemented.items()) if name not in self._classes["models"]}
+
     def get(self, kind: str, name: str) -> type[Any]:
         """The class called `name`.
 
         Raises:
             BrokenPluginError: what should bring it cannot be loaded; says why.
-            PluginError: it is unknown, with the closest name; or two plugins claim it.
+            PluginError: it is unknown, with the closest name; two plugins claim it; or it is a model that is named and
+                not implemented.
         """
         if (kind, name) in self._clashes:
             raise PluginError(f"{self._clashes[kind, name]}. Remove or rename one of them.")
@@ -98,6 +108,8 @@ class Registry:
         for broken in self.broken:
             if broken.brings(name):
                 raise BrokenPluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
+        if kind == "models" and name in self._unimplemented:
+            raise PluginError(self._unimplemented[name].refusal())
         files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
         hint = f" Not loaded: {files}." if files else ""
         raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}{hint}")
@@ -107,7 +119,7 @@ class Registry:
         return self._origin_of[kind, name]
 
     def add(self, kind: str, item: Any, origin: Origin) -> None:
-        """Register one class that a hook returned; what is wrong with it becomes a `Broken`."""
+        """Register one thing that a hook returned; what is wrong with it becomes a `Broken`."""
         if isinstance(item, Unloaded):
             self.broken.append(_broken(item.name, origin, item.error))
             return
@@ -115,6 +127,13 @@ class Registry:
         if complaint:
             name = str(getattr(item, "name", item))[:80]
             self.broken.append(Broken(name, origin, complaint))
+            return
+        if kind == PUBLISHED:
+            self.published.append((item, origin))
+            return
+        if kind == UNIMPLEMENTED:  # who names a system first is heard; nobody owns it
+            self._unimplemented.setdefault(item.name, item)
+            self._origin_of.setdefault((kind, item.name), origin)
             return
         taken = self._origin_of.get((kind, item.name))
         if taken is not None:
@@ -129,13 +148,17 @@ class Registry:
 
 def _complaint(kind: str, item: Any) -> str | None:
     """What is wrong with something a hook returned, or None."""
+    if kind == UNIMPLEMENTED:
+        return _complaint_of_unimplemented(item)
+    if kind == PUBLISHED:
+        return _complaint_of_file(item)
     if not isinstance(item, type):
         return f"gan_bench_{kind} returned {type(item).__name__}, not a class"
     base = _contract(kind)
     if not issubclass(item, base):
         return f"gan_bench_{kind} returned {item.__name__}, which is no subclass of {base.__name__}"
     name = getattr(item, "name", None)
-    if not isinstance(name, str) or not name or not name.replace("-", "").replace("_", "").isalnum():
+    if not _is_name(name):
         return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
     missing = sorted(getattr(item, "__abstractmethods__", ()))
     if kind == "metrics":
@@ -143,6 +166,25 @@ def _complaint(kind: str, item: Any) -> str | None:
     if missing:
         return f"{item.__name__} must define {', '.join(missing)}"
     return _complaint_of_params(item) if hasattr(item, "Params") else None
+
+
+def _complaint_of_unimplemented(item: Any) -> str | None:
+    if not isinstance(item, Unimplemented):
+        return f"gan_bench_{UNIMPLEMENTED} returned {type(item).__name__}, not an {Unimplemented.__name__}"
+    if not _is_name(item.name):
+        return f"Unimplemented {item.name!r}: a name is made of letters, digits, - and _"
+    return item.complaint()
+
+
+def _complaint_of_file(item: Any) -> str | None:
+    if isinstance(item, Path) and item.is_absolute():
+        return None
+    found = f"{item}, which is not absolute" if isinstance(item, Path) else f"{type(item).__name__}, not a Path"
+    return f"gan_bench_{PUBLISHED} returned {found}; return [Path(__file__).with_name(…)]"
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
 
 
 def _complaint_of_params(item: type[Any]) -> str | None:
@@ -183,17 +225,19 @@ def _contract(kind: str) -> type[Any]:
     return Metric
 
 
-def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = KINDS) -> Registry:
+def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
     """Load the installed plugins, then the files of `places`, and ask them for what they provide.
 
     Args:
         places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is no error.
-        kinds: the kinds to ask for; metrics and datasets alone need no torch.
+        kinds: the kinds to ask for; metrics, datasets and published figures need no torch. With the models come the
+            systems that are named and not implemented.
     """
     registry = Registry()
     modules = [*_installed(registry), *_files(registry, places)]
+    asked = (*kinds, UNIMPLEMENTED) if "models" in kinds else kinds
     for module, origin in modules:
-        _ask(registry, module, origin, kinds)
+        _ask(registry, module, origin, asked)
     return registry
 
 
@@ -281,7 +325,7 @@ def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence
         hook = getattr(manager.hook, f"gan_bench_{kind}")
         try:
             for items in hook():
-                for item in items:
+                for item in [items] if isinstance(items, str | Path) else items:
                     registry.add(kind, item, origin)
         except BaseException as error:  # see _installed
             _reraise_interrupt(error)

@@ -19,7 +19,8 @@ from tabulate import tabulate
 
 from gan_bench.errors import PluginError, allowed
 from gan_bench.parameters import describe, shown
-from gan_bench.plugins import KINDS, Registry, load_plugins
+from gan_bench.plugins import KINDS, UNIMPLEMENTED, Registry, load_plugins
+from gan_bench.unimplemented import Unimplemented
 
 if TYPE_CHECKING:
     from gan_bench.dataset import Mixture
@@ -30,11 +31,12 @@ DATASET = "ring8"
 """What a model's networks are built for when it is shown."""
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "none: it describes"}
-SHARED = {"body": "sharing everything but their input layers", "nothing": "sharing nothing"}
 
 
 def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, width: int = 100) -> str:
     """Everything there is to say of what is called `name`; of several kinds one after the other.
+
+    Of a system that is named and not implemented, why that is so.
 
     Args:
         places: plugin files, and folders of such, beside the installed plugins.
@@ -46,9 +48,26 @@ def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, wid
     """
     registry = load_plugins(places, kinds=_needed(kind))
     kinds = [each for each in ([kind] if kind else KINDS) if name in registry.all(each)]
-    if not kinds:
+    texts = [_shown(registry.get(each, name), each, registry, width) for each in kinds]
+    system = registry.unimplemented().get(name)
+    if system is not None:
+        texts.append(_unimplemented(system, registry, width))
+    if not texts:
         raise PluginError(_missing(name, kind, registry if kind is None else load_plugins(places)))
-    return "\n\n\n".join(_shown(registry.get(each, name), each, registry, width) for each in kinds)
+    return "\n\n\n".join(texts)
+
+
+def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str:
+    """A system without a model."""
+    title = f"{system.name} (named, not implemented)"
+    facts = [
+        ("source", system.source),
+        ("why not here", system.why),
+        ("needed", system.needs),
+        ("from", str(registry.origin(UNIMPLEMENTED, system.name))),
+    ]
+    what = _filled(f"{system.title}: {system.what}", width)
+    return f"{title}\n{'=' * len(title)}\n\n{what}\n\n{_listed(facts, width)}"
 
 
 def _shown(cls: type[Any], kind: str, registry: Registry, width: int) -> str:
@@ -76,7 +95,9 @@ def _missing(name: str, kind: str | None, registry: Registry) -> str:
         return (
             f"No {(kind or '').removesuffix('s')} is called {name!r}; there is a {' and a '.join(others)} of this name."
         )
-    names = {each for one in KINDS for each in registry.all(one)}
+    if name in registry.unimplemented():
+        return f"No {(kind or '').removesuffix('s')} is called {name!r}; it is a system that is not implemented."
+    names = {*registry.unimplemented(), *(each for one in KINDS for each in registry.all(one))}
     files = "; ".join(f"{broken.origin}: {broken.error}" for broken in registry.broken)
     return f"Nothing is called {name!r}; {allowed(name, names)}" + (f" Not loaded: {files}." if files else "")
 
@@ -242,14 +263,14 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     """Player, number of parameters and networks. Raises whatever the plugins raise."""
     import torch
 
-    from gan_bench.network import Networks
+    from gan_bench.network import SHARED, Networks
 
     class Recording(Networks):
         """Networks that remembers what was asked of it."""
 
         def generators(self, count: int = 1, *, shared: Any = "body") -> Any:
             made = super().generators(count, shared=shared)
-            several = f"{count} generators, {SHARED.get(shared, shared)}"
+            several = f"{count} generators, sharing {SHARED.get(shared, shared)}"
             asked.append((made, several if count > 1 else "a generator"))
             return made
 

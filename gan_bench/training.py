@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gan_bench.dataset import Dataset, Real
 from gan_bench.errors import PluginError
 from gan_bench.iteration import Draws, Played, Player, Rules, play
-from gan_bench.model import Latents, Model, Turn
+from gan_bench.model import Latents, Model, Stage, Turn
 from gan_bench.network import Initialisation, Network, Networks, initialise
 from gan_bench.optimisers import make_optimiser
 from gan_bench.protocol import Protocol
@@ -79,25 +79,27 @@ class Trainer:
         self.model, self.dataset, self.protocol, self.device = model, dataset, protocol, device
         self.randomness = Randomness(seed, device)
         self.latents = Latents(protocol.latent, protocol.latent_size)
-        self.each = protocol.fakes_each(model.generators)
+        self.each = protocol.fakes_each(model.playing)
         self.iteration = 0
         self.counts = Counts(updates=dict.fromkeys(model.players, 0))
         self.losses: dict[str, Tensor] = {}
         self.state: Mapping[str, Tensor] = {name: value.to(device) for name, value in model.initial_state().items()}
-        self.noise = model.noise(protocol.batch, self.each * model.generators)
+        self.noise = model.noise(protocol.batch, self.each * model.playing)
         self.trains = bool(model.turns(0))
         players = model.players if self.trains else ()
-        index = torch.arange(model.generators, device=device).repeat_interleave(self.each)
+        index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
         self.rules = Rules(model, {name: _player(model, name) for name in players}, index, protocol.latents == "shared")
         self.parameters = {name: dict(model.get_submodule(name).named_parameters()) for name in players}
         self.optimizers = {
             name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()
         }
         self.average = _Average(model, protocol.ema) if protocol.ema else None
+        self.stages = _Stages(self)
         self.carry_out = self.play  # or compiled, see `gan_bench.compilation`
 
     def iterate(self) -> None:
-        """Carry out one iteration."""
+        """Carry out one iteration, and what comes before it where a stage begins."""
+        self.stages.enter()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
         played = self.carry_out(turns, draws)
@@ -117,36 +119,43 @@ class Trainer:
         rate = float(self.protocol.of(player, "learning_rate"))
         return rate * (1 - self.iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
 
-    def draw(self, turns: tuple[Turn, ...]) -> Draws:
-        """What the losses of these turns ask for, each draw once."""
-        draws = Draws()
+    def draw(self, turns: tuple[Turn, ...], moment: tuple[int, ...] | None = None) -> Draws:
+        """What the losses of these turns ask for, each draw once.
+
+        Args:
+            moment: counts the draws: of this iteration, unless it says otherwise.
+        """
+        draws, moment = Draws(), moment or (self.iteration,)
         for position, turn in enumerate(turns):
             wants = frozenset[str]().union(*(self.rules.player(name).wants for name in turn.players))
             number = self.rules.latents_of(turn, position)
             if "real" in wants and turn.real not in draws.real:
-                draws.real[turn.real] = self._draw_real(turn.real)
+                draws.real[turn.real] = self._draw_real(turn, moment)
             if "fake" in wants and number not in draws.latents:
-                draws.latents[number] = self._draw_latents(number)
+                draws.latents[number] = self._draw_latents(number, moment)
             if "noise" in wants:
-                draws.noise[position] = self._draw_noise(position)
+                draws.noise[position] = self._draw_noise(position, moment)
         return draws
 
-    def _draw_real(self, number: int) -> Real:
-        return self.dataset.draw(self.protocol.batch, self.randomness.at("data", self.iteration, number))
+    def _draw_real(self, turn: Turn, moment: tuple[int, ...]) -> Real:
+        rng = self.randomness.at("data", *moment, turn.real)
+        if turn.weights is None:
+            return self.dataset.draw(self.protocol.batch, rng)
+        return self.stages.draw(self.state[turn.weights], rng)
 
-    def _draw_latents(self, number: int) -> Tensor:
+    def _draw_latents(self, number: int, moment: tuple[int, ...]) -> Tensor:
         """(K, each, size). The total is drawn whatever K is, so that every K that divides it sees the same."""
-        k, each = self.model.generators, self.each
-        rng = self.randomness.at("latents", self.iteration, number)
+        k, each = self.model.playing, self.each
+        rng = self.randomness.at("latents", *moment, number)
         z = self.latents.draw(self.protocol.fakes or k * each, rng)
         if self.model.shared_noise:
             return z[:each].expand(k, each, -1)
         return z[: k * each].view(k, each, -1)
 
-    def _draw_noise(self, position: int) -> dict[str, Tensor]:
+    def _draw_noise(self, position: int, moment: tuple[int, ...]) -> dict[str, Tensor]:
         """The random numbers that the model declared, for the turn at this position."""
         return {
-            name: noise.draw(self.randomness.at(f"noise/{name}", self.iteration, position))
+            name: noise.draw(self.randomness.at(f"noise/{name}", *moment, position))
             for name, noise in self.noise.items()
         }
 
@@ -169,6 +178,7 @@ class Trainer:
             "losses": self.losses,
             "average": self.average.values if self.average else {},
             "counts": vars(self.counts) | {"updates": dict(self.counts.updates)},
+            "renewed": dict(self.stages.renewed),
         }
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
@@ -183,7 +193,70 @@ class Trainer:
             self.average.load(stored["average"])
         self.losses = {name: value.to(self.device) for name, value in stored["losses"].items()}
         self.counts = Counts(**stored["counts"])
+        self.stages.renewed = dict(stored["renewed"])
         self.iteration = int(stored["iteration"])
+
+
+class _Stages:
+    """What happens between iterations where a stage of the model begins.
+
+    Attributes:
+        renewed: how many updates each player had when it was last initialised.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        model, protocol = trainer.model, trainer.protocol
+        self.renewed = dict.fromkeys(model.players, 0)
+        stages = model.stages(protocol.iterations) if trainer.trains else ()
+        self._stages = tuple(stages)
+        # what `initialise` does not know starts again from how it was built
+        again = {name for stage in stages for name in stage.renewed}
+        self._as_built = {name: copy.deepcopy(model.get_submodule(name)).cpu() for name in again}
+        self.pool: Real | None = None
+        if model.pool_size is not None:
+            self.pool = trainer.dataset.pool(model.pool_size, trainer.randomness.at("pool"))
+
+    def enter(self) -> None:
+        """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins."""
+        for number, stage in enumerate(self._stages):
+            if stage.first == self.trainer.iteration:
+                self._begin(number, stage)
+
+    def _begin(self, number: int, stage: Stage) -> None:
+        trainer = self.trainer
+        for position, turn in enumerate(stage.prelude):
+            draws = trainer.draw((turn,), moment=(number, position))
+            played = trainer.play((turn,), draws)
+            trainer.losses |= played.losses
+            trainer.state = played.state
+            trainer.counts.add((turn,), draws)
+        with torch.no_grad():
+            trainer.state = dict(trainer.model.enter_stage(number, trainer.state, self.pool))
+            for name in stage.renewed:
+                self._renew(name, number)
+
+    def draw(self, weights: Tensor, rng: torch.Generator) -> Real:
+        """A batch of the pool, with replacement, each sample as often as its weight says."""
+        if self.pool is None:
+            raise PluginError(f"{self.trainer.model.name}: a turn draws by weights, but pool_size is None.")
+        index = torch.multinomial(weights, self.trainer.protocol.batch, replacement=True, generator=rng)
+        label = self.pool.label
+        return Real(self.pool.x[index], None if label is None else label[index], index)
+
+    def _renew(self, player: str, number: int) -> None:
+        """Initialise a player's parameters, buffers and optimiser again, in place: programs know these tensors."""
+        trainer, protocol = self.trainer, self.trainer.protocol
+        fresh = copy.deepcopy(self._as_built[player])
+        rng = Randomness(trainer.randomness.seed, torch.device("cpu")).at(f"init/{player}", number)
+        initialise(fresh, Initialisation(protocol.init, protocol.init_scale), rng)
+        own = trainer.model.get_submodule(player).state_dict(keep_vars=True)
+        for name, value in fresh.state_dict().items():
+            own[name].copy_(value)
+        for state in trainer.optimizers[player].state.values():
+            for value in state.values():
+                value.zero_()
+        self.renewed[player] = trainer.counts.updates[player]
 
 
 def _player(model: Model, name: str) -> Player:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,6 +37,8 @@ class Small(MGAN):
         beta: float = param(0.5, "Weight of the classifier.", low=0)
         shared_noise: ClassVar[bool] = False  # what MGAN asks of its parameters
         classifier_mean: ClassVar[str] = "samples"
+        shared: ClassVar[str] = "body"
+        tied_classifier: ClassVar[bool] = True
 
     params: Params  # type: ignore[assignment]
 
@@ -409,6 +411,7 @@ class AnyTyped(GAN):
     """A parameter that may be anything (Nobody, 2026)."""
 
     name = "any-typed"
+    presets = {}
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
@@ -500,6 +503,13 @@ class EndsWithDiscriminator(GAN):
     players = ("generator", "discriminator")
 
 
+class Noted(GAN):
+    """A footnote that would be told letter by letter (Nobody, 2026)."""
+
+    name = "noted"
+    footnotes = "uses the labels of the data"  # type: ignore[assignment]
+
+
 class Wordy(GAN):
     """A turn of a string, which is a turn of its letters (Nobody, 2026)."""
 
@@ -516,7 +526,8 @@ class Drifting(Ring8):
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
         self.turned = getattr(self, "turned", 0) + 1
-        return Real(super().draw(n, rng).x + 0.001 * self.turned)
+        real = super().draw(n, rng)
+        return replace(real, x=real.x + 0.001 * self.turned)
 
 
 class GlobalRing(Ring8):
@@ -543,9 +554,10 @@ class Leaking(Ring8):
     name = "leaking"
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        pool = super().draw(5000, torch.Generator().manual_seed(0)).x
+        pool = super().draw(5000, torch.Generator().manual_seed(0))
+        assert pool.label is not None
         index = torch.randint(5000, (n,), generator=rng)
-        return Real(pool[index], index=index)
+        return Real(pool.x[index], pool.label[index], index)
 
 
 class Flat(Ring8):
@@ -555,6 +567,32 @@ class Flat(Ring8):
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
         return Real(super().draw(n, rng).x.flatten())
+
+
+class Unlabelled(Ring8):
+    """Classes without labels."""
+
+    name = "unlabelled"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return replace(super().draw(n, rng), label=None)
+
+
+class Undeclared(Ring8):
+    """Labels that no property announces."""
+
+    name = "undeclared"
+    classes = None  # type: ignore[assignment]
+
+
+class Overflowing(Ring8):
+    """Labels beyond the last class."""
+
+    name = "overflowing"
+
+    @property
+    def classes(self) -> int:
+        return len(self.mixture.means) - 1
 
 
 class Displaced(Ring8):

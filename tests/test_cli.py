@@ -270,6 +270,43 @@ class TestList:
         assert "'models'" in said.err
 
 
+class TestTable:
+    def test_puts_published_figures_below(self, call: project.Call, tiny: Path) -> None:
+        """--published adds a second table and leaves the first as it is; in csv its notes go to standard error."""
+        call("run", "tiny.toml", "--device", "cpu")
+        first = call("table", "results/tiny").out
+        said = call("table", "results/tiny", "--published")
+        assert said.code == 0 and said.out.startswith(first)
+        assert "### tiny: independent re-runs" in said.out[len(first) :]
+        assert re.search(r"^\| d2gan +\| modes in the figure, by eye ↑ ", said.out, re.MULTILINE)
+        assert r"\multicolumn" in call("table", "results/tiny", "--published", "--format", "latex").out
+        numbers = call("table", "results/tiny", "--published", "--format", "csv")
+        assert numbers.out.split("\n\n")[1].startswith("kind,dataset,label,system,")
+        assert "Published figures are of other code" in numbers.err
+
+    def test_says_where_nothing_is_published(self, call: project.Call, tmp_path: Path) -> None:
+        """Models and data that nobody reported on: a sentence, and no empty table."""
+        data = [{"plugin": "ring8", "radius": 3.0}]
+        project.write(tmp_path, project.describe(dataset=data, seeds=1))
+        call("run", "tiny.toml", "--device", "cpu")
+        said = call("table", "results/tiny", "--published")
+        assert said.code == 0
+        assert "No published figure is known of these models on these datasets." in said.out
+        assert "ring8: its parameters are not the defaults of its plugin" in said.out
+
+    def test_names_file_and_line_of_a_wrong_figure(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
+        """It is left out; the comparison is shown."""
+        call("run", "tiny.toml", "--device", "cpu")
+        (tmp_path / "plugins" / "figures.csv").write_text("system\n", encoding="utf-8")
+        hook = "def gan_bench_published(): return [Path(__file__).with_name('figures.csv')]\n"
+        text = f"from pathlib import Path\nfrom gan_bench import hookimpl\n@hookimpl\n{hook}"
+        (tmp_path / "plugins" / "figures.py").write_text(text, encoding="utf-8")
+        said = call("table", "results/tiny", "--published")
+        assert said.code == 0
+        assert "figures.csv:1: a column is missing: name, dataset" in said.out
+        assert "figures.csv" not in call("table", "results/tiny").out
+
+
 class TestProcess:
     """What needs a process of its own."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import project
 import pytest
 
+from gan_bench.literature import COLUMNS
+
 MODEL = '''
 from gan_bench import Model, hookimpl
 
@@ -70,6 +72,16 @@ def gan_bench_observers():
         name = "silent"
 
     return [Silent]
+"""
+
+
+FIGURES = """
+from pathlib import Path
+from gan_bench import hookimpl
+
+@hookimpl
+def gan_bench_published():
+    return [Path(__file__).with_name("figures.csv")]
 """
 
 
@@ -231,6 +243,18 @@ class TestOfAFile:
         said = call("mine.py")
         assert said.code == 0
         assert "mine.py loads; there is nothing to check of observers." in said.out
+
+    def test_only_figures(self, call: project.Call) -> None:
+        """A file of published figures is read: what is wrong in it is a finding with file and line."""
+        write(FIGURES)
+        Path("figures.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        said = call("mine.py")
+        assert said.code == 0
+        assert said.out == "ok  published figures figures.csv: 0 rows read\n1 checked: 1 checks passed, 0 failed.\n"
+        Path("figures.csv").write_text(",".join(COLUMNS) + "\nmgan\n", encoding="utf-8")
+        said = call("mine.py")
+        assert said.code == 1
+        assert re.search(r"^  reads: .*figures\.csv:2: 1 cells under 17 columns", said.out, re.M)
 
 
 def test_help_needs_no_torch(call: project.Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ class TestModel:
         assert line_of(text, "generator").split(None, 1) == [f"{k * generator:,}", "2 generators, sharing nothing"]
         shared = show("mgan")
         assert line_of(shared, "discriminator").endswith("a discriminator with heads source (1), generator (8)")
-        assert line_of(shared, "generator").endswith("8 generators, sharing everything but their input layers")
+        assert line_of(shared, "generator").endswith("8 generators, sharing all but the input layer")
 
     def test_of_ones_own(self, call: project.Call) -> None:
         """Networks inside a module of one's own are found; a file is its own origin; no docstring is said."""
@@ -230,6 +230,34 @@ class TestOtherKinds:
         assert cls.__doc__.split("\n")[0] in text and line_of(text, "from").startswith("gan-bench ")
 
 
+class TestUnimplemented:
+    """Systems that are named and have no model."""
+
+    def test_tells_what_it_is_and_why_not(self) -> None:
+        """Name, source, what it is, why it cannot be compared, and what would be needed."""
+        text = show("cogan")
+        assert text.startswith(
+            "cogan (named, not implemented)\n==============================\n\nCoupled GAN: Two pairs"
+        )
+        assert line_of(text, "source").startswith("Coupled Generative Adversarial Networks (Liu, Tuzel;")
+        assert line_of(text, "why not here").startswith("It needs data that are split into domains beforehand")
+        assert line_of(text, "needed").startswith("a dataset that says the domain of each sample")
+        assert line_of(text, "from").startswith("gan-bench ")
+        assert show("cogan", kind="models") == text
+
+    def test_stands_after_what_has_its_name(self, call: project.Call, tmp_path: Path) -> None:
+        """A dataset of the name comes first; a model of the name replaces it."""
+        renamed = PLUGINS.replace('name = "images"', 'name = "cogan"')
+        (tmp_path / "plugins" / "mine.py").write_text(renamed, encoding="utf-8")
+        both = call("show", "cogan").out
+        assert both.index("cogan (dataset)") < both.index("cogan (named, not implemented)")
+        assert "named, not implemented" not in call("show", "cogan", "--kind", "dataset").out
+        taken = PLUGINS.replace('name = "own"', 'name = "cogan"')
+        (tmp_path / "plugins" / "mine.py").write_text(taken, encoding="utf-8")
+        text = call("show", "cogan").out
+        assert "cogan (model)" in text and "named, not implemented" not in text
+
+
 class TestCommand:
     def test_shows_all_kinds_of_a_name_or_one(self, call: project.Call) -> None:
         """Where a model and a dataset share a name, --kind chooses."""
@@ -243,7 +271,8 @@ class TestCommand:
         """No line of the zoo is longer, paths aside."""
         monkeypatch.setenv("COLUMNS", str(width))
         registry = load_plugins()
-        for name in [name for kind in ("models", "datasets", "metrics", "networks") for name in registry.all(kind)]:
+        names = [name for kind in ("models", "datasets", "metrics", "networks") for name in registry.all(kind)]
+        for name in [*names, *registry.unimplemented()]:
             lines = call("show", name).out.splitlines()
             long = [line for line in lines if len(line) > width and not line.startswith("file ")]
             assert not long, name
@@ -252,6 +281,8 @@ class TestCommand:
         ("arguments", "message"),
         [
             (["mgna"], "Nothing is called 'mgna'; did you mean 'mgan'?"),
+            (["cogn"], "Nothing is called 'cogn'; did you mean 'cogan'?"),
+            (["cogan", "--kind", "metric"], "No metric is called 'cogan'; it is a system that is not implemented."),
             (["mgan", "--kind", "metric"], "No metric is called 'mgan'; there is a model of this name."),
             (["wasserstien", "--kind", "metric"], "Nothing is called 'wasserstien'; did you mean 'wasserstein'?"),
             (["broken"], "'broken' is broken: ModuleNotFoundError: No module named 'no_such_module'"),

@@ -37,6 +37,7 @@ class FakeModel:
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
     presets: ClassVar[Mapping[str, FakePreset]] = {}
     anchor: ClassVar[bool] = False
+    footnotes: ClassVar[tuple[str, ...]] = ()
     Params: ClassVar[type[Any]] = NoParams
 
     def __init__(self, params: Any) -> None:
@@ -46,7 +47,14 @@ class FakeModel:
     def generators(self) -> int:
         return int(getattr(self.params, "generators", 1))
 
+    @property
+    def playing(self) -> int:
+        return self.generators
+
     def refuses(self, dataset: Any) -> str | None:
+        return None
+
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
         return None
 
 
@@ -67,6 +75,11 @@ class Mgan(FakeModel):
 
         generators: int = param(8, "K.", low=1)
         beta: float = param(0.125, "Weight.", low=0)
+
+
+class Noted(FakeModel):
+    name = "noted"
+    footnotes = ("uses the labels of the data",)
 
 
 class Picky(FakeModel):
@@ -160,7 +173,7 @@ class FakeRegistry:
     """Serves the classes above."""
 
     classes: ClassVar[Mapping[str, list[Any]]] = {
-        "models": [Gan, Mgan, Picky, Raising, RealData, Untrained],
+        "models": [Gan, Mgan, Noted, Picky, Raising, RealData, Untrained],
         "networks": [Mlp, Dcgan],
         "datasets": [Ring, Grid],
         "metrics": [Kl, Modes],
@@ -346,6 +359,14 @@ class TestDepartures:
             "learning rate of generator: 0.001 instead of 0.0002",
         )
         assert load(text.replace("preset", "beta = 3\npreset")).models[2].params["beta"] == 3.0
+
+    def test_a_standing_footnote_follows_the_departures(self) -> None:
+        """What a model says of all its rows stands with what it has otherwise; the other rows have none of it."""
+        benchmark = load(with_model('plugin = "noted"\nprotocol = { iterations = 100 }'))
+        standing = ("iterations: 100 instead of 2000", "uses the labels of the data")
+        assert benchmark.models[2].departures == standing
+        assert [model.departures for model in benchmark.models if model.plugin != "noted"] == [()] * 4
+        assert quick(benchmark).models[2].departures == standing[1:]
 
     def test_mistakes_of_a_preset_are_reported_at_the_entry(self) -> None:
         """A preset is a plugin's text and is checked like the file's."""
@@ -816,6 +837,21 @@ class TestPlugins:
         assert any(re.search(r"b\.toml:3: .*none\.py: there is no such file\.$", line) for line in said)
         assert any(re.search(r"b\.toml:4: .*folder is a folder\. Name its \.py files", line) for line in said)
         assert any("'ring9'" in line for line in said)
+
+    def test_what_is_named_and_not_implemented_is_refused(self, tmp_path: Path) -> None:
+        """With file, line and the reason, among all other problems, whatever else its entry says."""
+        file = tmp_path / "b.toml"
+        entries = '[[model]]\nplugin = "mgan"\nbeta = -1\n[[model]]\nlabel = "CoGAN"\nplugin = "cogan"\nlayers = 2\n'
+        file.write_text(f'name = "b"\n[[dataset]]\nplugin = "ring8"\n[evaluation]\nmetrics = ["modes"]\n{entries}')
+        registry = load_plugins()
+        with pytest.raises(ConfigError) as caught:
+            load_benchmark(file, registry)
+        first, second = map(str, caught.value.problems)
+        assert "b.toml:8: beta must be" in first
+        assert second == f"{file}:11: {registry.unimplemented()['cogan'].refusal()}"
+        assert (
+            "Model 'cogan' (Coupled GAN) is named, not implemented. It needs data that are split into domains" in second
+        )
 
     @pytest.mark.parametrize("value", ["mine.py", [1], {"a": "b"}])
     def test_must_be_a_list_of_files(self, value: object) -> None:

@@ -82,7 +82,8 @@ def test_draws_have_the_contracts_types(kind: type[GaussianMixture]) -> None:
     assert real.x.shape == (100, *dataset.shape)
     assert real.x.dtype == torch.float32
     assert real.label is not None and real.label.shape == (100,) and real.label.dtype == torch.int64
-    assert set(real.label.tolist()) <= set(range(len(dataset.mixture.means)))
+    assert dataset.classes == len(dataset.mixture.means)
+    assert set(real.label.tolist()) <= set(range(dataset.classes))
     assert real.index is None
 
 

@@ -121,7 +121,7 @@ class TestDraw:
         """Samples of generator k are those of its own input layer."""
         t = trainer(MGAN(MGAN.Params(generators=3)))
         with torch.no_grad():
-            bias = t.model.get_parameter("generator.own.0.bias")
+            bias = t.model.get_parameter("generator.layers.0.bias")
             bias[2] += 100
         whole, alone = draw(t, 30, 0), draw(t, 30, 0, generator=2)
         far = np.abs(whole.x).max(1) > np.abs(draw(t, 30, 0, generator=0).x).max() * 5

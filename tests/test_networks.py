@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import MADGAN1D, Ring8
 from gan_bench_zoo.models.mgan import MGAN
-from gan_bench_zoo.networks.mlp import MLP
+from gan_bench_zoo.networks.mlp import MLP, MLPDiscriminator
+from gan_bench_zoo.networks.mlp_maxout import MLPMaxout
 from tiny import Ring, put, same, trainer, values
 from torch import Tensor, nn
 
 from gan_bench.dataset import Dataset, Real
-from gan_bench.network import BatchedLinear, Discriminator, Initialisation, Networks, initialise
+from gan_bench.network import BatchedLinear, Discriminator, Initialisation, Networks, Sharing, initialise
+from gan_bench.testing import examine
 
 
 def _networks(hidden: int = 128, latent_size: int = 256, slope: float = 0.2) -> Networks:
@@ -28,7 +30,7 @@ def _count(module: nn.Module) -> int:
 
 def _own(generators: nn.Module, number: int) -> BatchedLinear:
     """The own layer of this number, a batch of K."""
-    layer = generators.get_submodule(f"own.{number}")
+    layer = generators.get_submodule(f"layers.{number}")
     assert isinstance(layer, BatchedLinear)
     return layer
 
@@ -86,7 +88,7 @@ class TestMLPGenerators:
     def test_own_input_layers_equal_a_loop(self) -> None:
         """The batched input layers and the shared body give what K separate input layers before one body give."""
         generators = _start(_networks(8, 6).generators(self.K))
-        body = [generators.get_submodule(f"shared.{i}") for i in range(2)]
+        body = [generators.get_submodule(f"layers.{i}") for i in (1, 2)]
         z = self._latents()
         loop = []
         for k in range(self.K):
@@ -105,21 +107,72 @@ class TestMLPGenerators:
             loop.append(last(F.relu(second(F.relu(first(z[k]))))))
         torch.testing.assert_close(generators(z), torch.stack(loop), rtol=1e-5, atol=1e-6)
 
-    @pytest.mark.parametrize("shared", ["body", "nothing"])
-    def test_gradients_reach_their_own_generator_only(self, shared: str) -> None:
+    def test_own_output_layers_equal_a_loop(self) -> None:
+        """`shared = "trunk"` is one body before K separate output layers."""
+        generators = _start(_networks(8, 6).generators(self.K, shared="trunk"))
+        body = [generators.get_submodule(f"layers.{i}") for i in (0, 1)]
+        z = self._latents()
+        loop = [_linear(_own(generators, 2), k)(F.relu(body[1](F.relu(body[0](z[k]))))) for k in range(self.K)]
+        torch.testing.assert_close(generators(z), torch.stack(loop), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize(("shared", "own"), [("body", 1), ("trunk", 1), ("nothing", 3)])
+    def test_gradients_reach_their_own_generator_only(self, shared: Sharing, own: int) -> None:
         """A loss on the samples of generator 1 gives the own layers of the others a gradient of exactly 0."""
-        generators = _start(_networks(8, 6).generators(self.K, shared="body" if shared == "body" else "nothing"))
+        generators = _start(_networks(8, 6).generators(self.K, shared=shared))
         generators(self._latents())[1].square().sum().backward()
-        for layer in generators.get_submodule("own").children():
+        layers = [layer for layer in generators.modules() if isinstance(layer, BatchedLinear)]
+        assert len(layers) == own
+        for layer in layers:
             gradient = layer.get_parameter("weight").grad
             assert gradient is not None
             assert [bool(g.abs().sum() > 0) for g in gradient] == [False, True, False]
+
+    def test_as_many_parameters_as_eight(self) -> None:
+        """One generator with 415 units in each hidden layer has as many parameters as MGAN's eight, to 0.1 %."""
+        wide = Networks(MLP(MLP.Params(generator_hidden=415)), Ring(), 256)
+        assert _count(wide.generators()) == 280_127
+        assert _count(wide.generators()) == pytest.approx(_count(_networks().generators(8)), rel=1e-3)
+        assert _count(wide.discriminator({"source": None})) == 513
 
     def test_points_on_a_line(self) -> None:
         """The output follows the dataset's shape."""
         networks = Networks(MLP(), MADGAN1D(MADGAN1D.Params()), 6)
         assert networks.generators(2)(torch.randn(2, 4, 6)).shape == (2, 4, 1)
         assert networks.discriminator({"source": None})(torch.randn(7, 1))["source"].shape == (7,)
+
+
+class TestMLPMaxout:
+    """The networks of PacGAN's experiments on points."""
+
+    def _networks(self, **small: int) -> Networks:
+        return Networks(MLPMaxout(MLPMaxout.Params(**small)), Ring(), 2)
+
+    def test_parameter_counts(self) -> None:
+        """Four layers of 400 with gain and shift, three layers of 200 times 5 pieces."""
+        layers = 2 * 400 + 400 + 3 * (400 * 400 + 400) + 400 * 2 + 2
+        assert _count(self._networks().generators()) == layers + 4 * 2 * 400 == 486_402
+        pieces = 2 * 1000 + 1000 + 2 * (200 * 1000 + 1000)
+        assert _count(self._networks().discriminator({"source": None})) == pieces + 201 == 405_201
+
+    def test_generator_equals_torchs_layers(self) -> None:
+        """It is linear layers with torch's batch normalisation in training mode and ReLU between."""
+        generator = _start(self._networks(generator_hidden=8, generator_layers=2).generators())
+        layers = [layer for layer in generator.modules() if isinstance(layer, BatchedLinear | nn.Linear)]
+        z = torch.randn(1, 30, 2, generator=torch.Generator().manual_seed(1))
+        x = z[0]
+        for layer in layers[:-1]:
+            linear = _linear(layer, 0) if isinstance(layer, BatchedLinear) else layer
+            x = F.relu(nn.BatchNorm1d(8)(linear(x)))
+        assert isinstance(layers[-1], nn.Linear)
+        torch.testing.assert_close(generator(z)[0], layers[-1](x), rtol=1e-4, atol=1e-5)
+
+    def test_maxout(self) -> None:
+        """A unit is the largest of its pieces."""
+        body = _start(self._networks(hidden=3, layers=1, pieces=4).discriminator({"source": None}))
+        assert isinstance(body, Discriminator)
+        x = torch.randn(7, 2, generator=torch.Generator().manual_seed(1))
+        pieces = body.get_submodule("layers.0")(x).view(7, 3, 4)
+        assert torch.equal(body.features(x), pieces.max(-1).values)
 
 
 class TestMLPDiscriminator:
@@ -167,6 +220,20 @@ class TestMLPDiscriminator:
             logits = _linear(heads, m)(hidden)
             torch.testing.assert_close(out["source"][m], logits[:, 0])
             torch.testing.assert_close(out["class"][m], logits[:, 1:])
+
+    @pytest.mark.parametrize("copies", [None, 1, 3])
+    def test_features_are_what_the_heads_read(self, copies: int | None) -> None:
+        """The hidden layer after its leaky ReLU, of each copy; the heads are linear in it, and nothing else enters."""
+        body = _start(_networks(8).discriminator({"source": None, "class": 4}, copies=copies))
+        assert isinstance(body, Discriminator)
+        lead = () if copies is None else (copies,)
+        for x in [self._x(7), self._x(*lead, 7)]:
+            features = body.features(x)
+            hidden = body.get_submodule("trunk")(x if copies is None else x.expand(*lead, 7, 2))
+            torch.testing.assert_close(features, torch.where(hidden > 0, hidden, 0.2 * hidden))
+            assert features.shape == (*lead, 7, 8)
+            logits, out = body.get_submodule("heads")(features), body(x)
+            torch.testing.assert_close(torch.cat([out["source"][..., None], out["class"]], -1), logits)
 
     def test_one_copy_keeps_its_dimension(self) -> None:
         """`copies = 1` is a batch of one."""
@@ -238,8 +305,45 @@ class TestInitialisation:
     def test_scale_reaches_the_model(self) -> None:
         """`init` and `init_scale` of the protocol are what a model starts with."""
         model = trainer(MGAN(), init_scale=0.01, latent_size=400).model
-        weight = model.get_parameter("generator.own.0.weight")
+        weight = model.get_parameter("generator.layers.0.weight")
         assert float(weight.detach().std()) == pytest.approx(0.01, rel=0.03)
+
+
+def test_a_discriminator_without_features_says_so() -> None:
+    """Features are optional in a network; a model that asks for what is not there learns whose it would be."""
+
+    class Plain(Discriminator):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"source": x.sum(-1)}
+
+    with pytest.raises(NotImplementedError, match=r"Plain offers no features\(\)"):
+        Plain().features(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("wrong", ["unflattened", "batch only"])
+def test_the_kit_looks_at_features(wrong: str) -> None:
+    """Features of another shape than a vector for each sample are told; without features there is nothing to tell."""
+
+    class Wrong(MLPDiscriminator):
+        def features(self, x: Tensor) -> Tensor:
+            h = super().features(x)
+            return h[..., None] if wrong == "unflattened" else h.mean(-1)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            parts = self.heads(super().features(x)).split(self.units, -1)
+            named = zip(self.names.items(), parts, strict=True)
+            return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+
+    class Strange(MLP):
+        """Features of a shape of their own (a test, 2026)."""
+
+        def discriminator(
+            self, shape: tuple[int, ...], heads: Mapping[str, int | None], copies: int | None
+        ) -> Discriminator:
+            return Wrong(shape[0], self.params.hidden, self.params.slope, heads, copies)
+
+    found = [finding.check for finding in examine(Strange) if "features()" in str(finding)]
+    assert found == ["discriminator"]
 
 
 def test_a_network_refuses_what_it_cannot_make() -> None:

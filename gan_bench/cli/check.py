@@ -35,10 +35,13 @@ def command(plugin: str, verbose: bool) -> int:
     shown = _Shown(verbose)
     things = list(_of_file(registry, path) if path else _of_name(registry, plugin))
     _show_broken(registry, path, plugin, shown)
-    if not things and not shown.failed:
+    figures = [file for file, origin in registry.published if path and origin.path == str(path)]
+    if not things and not figures and not shown.failed:
         _say_empty(registry, plugin, path, shown)
     for thing in things:
         shown.examine(thing, registry)
+    for file in figures:
+        shown.read(file)
     return shown.end()
 
 
@@ -104,13 +107,18 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
 def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
     """Nothing to check: a file that brings nothing, or a name that nobody has."""
     from gan_bench.errors import UsageError, allowed
+    from gan_bench.plugins import UNIMPLEMENTED
 
     if path is None and Path(plugin).is_dir():
         raise UsageError(f"{plugin} is a folder, and no plugin is called so. Name its .py files.")
+    if path is None and plugin in registry.unimplemented():
+        raise UsageError(registry.unimplemented()[plugin].refusal())
     if path is None:
         names = {name for kind in KINDS for name in registry.all(kind)}
         raise UsageError(f"No model, network, dataset or metric is called {plugin!r}; {allowed(plugin, names)}")
     others = [kind for kind in ("engines", "observers") if _brings(registry, kind, path)]
+    if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
+        others.append("systems that are not implemented")
     if others:
         click.echo(f"{plugin} loads; there is nothing to check of {' and '.join(others)}.")
     else:
@@ -157,6 +165,20 @@ class _Shown:
         for report in reports:
             self._report(str(thing), report)
         self._not_checked(reports)
+
+    def read(self, figures: Path) -> None:
+        """Read one file of published figures and print what is wrong with it."""
+        from gan_bench.errors import PluginError
+        from gan_bench.literature import read_figures
+
+        thing = f"published figures {figures.name}"
+        try:
+            rows = len(read_figures(figures))
+        except PluginError as error:
+            self.finding(thing, "reads", str(error), "a wrong file is left out of every table", "mend these lines")
+            return
+        self.things, self.passed = self.things + 1, self.passed + 1
+        click.echo(f"ok  {thing}: {rows} rows read")
 
     def _report(self, thing: str, report: Report) -> None:
         check, found = report.check, report.finding

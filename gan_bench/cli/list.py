@@ -19,7 +19,7 @@ def command(kind: str, plugins: Sequence[str]) -> None:
     """List what the loaded plugins provide, with origin and version; broken ones with their error."""
     from tabulate import tabulate
 
-    from gan_bench.plugins import load_plugins
+    from gan_bench.plugins import UNIMPLEMENTED, load_plugins
 
     registry = load_plugins(places_of(plugins))
     if kind == "plugins":
@@ -29,6 +29,10 @@ def command(kind: str, plugins: Sequence[str]) -> None:
         rows = [
             (name, str(registry.origin(kind, name)), _first_line(item)) for name, item in registry.all(kind).items()
         ]
+        click.echo(tabulate(rows, headers=("name", "origin", "what it is"), disable_numparse=True))
+    if kind == "models" and (others := registry.unimplemented()):
+        rows = [(name, str(registry.origin(UNIMPLEMENTED, name)), each.title) for name, each in others.items()]
+        click.echo("\nNamed, not implemented; `gan-bench show NAME` says why.\n")
         click.echo(tabulate(rows, headers=("name", "origin", "what it is"), disable_numparse=True))
     for broken in registry.broken:
         click.echo(f"BROKEN {broken.name} (from {broken.origin}): {broken.error}")

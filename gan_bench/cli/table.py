@@ -25,24 +25,37 @@ import click
     show_default=True,
     help="Final values, or those at the iteration of each run's lowest symmetric_kl.",
 )
+@click.option("--published", is_flag=True, help="Below it, what papers and others report of the same models and data.")
 def command(
     path: str,
     format_: Literal["markdown", "csv", "latex"],
     metrics: str | None,
     at: Literal["last", "best"],
+    published: bool,
 ) -> None:
     """Print the comparison table of PATH: a results folder, or a results.csv.
 
     A row per model: mean ± half-width of the 95 % t-interval over the finished training seeds.
+
+    With --published a second table: figures that papers claim of their own systems, and those of independent re-runs,
+    each with its source and what its protocol has otherwise, beside ours where the metric is the same quantity.
     """
+    from gan_bench.beside import beside, render
     from gan_bench.results import read_results
     from gan_bench.tables import build, render_table
 
-    built = build(read_results(path), names(metrics), at)
+    results = read_results(path)
+    built = build(results, names(metrics), at)
     click.echo(render_table(built, format_), nl=False)
     if format_ == "csv":  # a csv file has no place for them
         for warning in built.warnings:
             click.echo(warning, err=True)
+    if published:
+        found = beside(results, built)
+        click.echo("\n" + render(found, format_), nl=False)
+        if format_ == "csv":
+            for note in found.notes:
+                click.echo(note, err=True)
 
 
 def names(option: str | None) -> list[str] | None:

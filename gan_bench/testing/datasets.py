@@ -29,7 +29,9 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
     described = Check("description", "the docstring says what it is", subject.described)
     builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
-    samples = Check("samples", "draws are finite float32 (n, *shape), labels int64", subject.samples, (builds,))
+    samples = Check(
+        "samples", "draws are finite float32 (n, *shape), labels int64 below `classes`", subject.samples, (builds,)
+    )
     streams = Check("streams", "no global random stream is used", subject.streams, (samples,))
     seeds = Check("seeds", "a draw is a function of its generator's state alone", subject.seeds, (streams,))
     apart = Check("held-out", "held-out data is not the data of training", subject.held_out, (seeds,))
@@ -74,7 +76,9 @@ class _Subject:
         for setting, dataset in self.made():
             for way in WAYS:
                 for n in SIZES:
-                    _check_real(_drawn(dataset, way, n), n, dataset.shape, f"with {setting}, {way}({n})")
+                    real, what = _drawn(dataset, way, n), f"with {setting}, {way}({n})"
+                    _check_real(real, n, dataset.shape, what)
+                    _check_labels(real.label, dataset.classes, what)
 
     def streams(self) -> None:
         for _, dataset in self.made():
@@ -132,6 +136,22 @@ def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None
         if name != "x" and (value.dtype != torch.int64 or tuple(value.shape) != (n,)):
             found = f"{value.dtype} of shape {tuple(value.shape)}"
             refuse(f"{what} returns as {name} {found}", reason, f"return int64 of shape ({n},), or None")
+
+
+def _check_labels(label: Tensor | None, classes: object, what: str) -> None:
+    """Labels are where `classes` says that there are any, and name no other class."""
+    reason = "models that learn from labels have a generator for each class, and refuse data without"
+    if label is None:
+        if classes is not None:
+            refuse(f"{what} returns no labels, and classes is {classes!r}", reason, "return labels, or leave it out")
+        return
+    low, high = int(label.min()), int(label.max())
+    if not isinstance(classes, int) or low < 0 or high >= classes:
+        refuse(
+            f"{what} returns labels from {low} to {high}, and classes is {classes!r}",
+            reason,
+            "let the property `classes` return their number, M for labels 0…M-1; or return none",
+        )
 
 
 def _check_seeds(draw: Callable[..., Real], draw_anew: Callable[..., Real], way: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_bench.compilation import MOST_TURNS
 from gan_bench.departures import read_layer
 from gan_bench.iteration import Draws, Played, Player, play
-from gan_bench.model import Model, Noise, Turn
+from gan_bench.model import Model, Noise, Stage, Turn
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, first_line, place, refuse
@@ -129,10 +129,10 @@ class _Subject:
     def samples(self) -> None:
         for setting in self.settings():
             t = self.trainer(setting)
-            with torch.no_grad():
-                x = t.model.generate(_latents(t))
-            expected = (t.model.generators, 4, *t.dataset.shape)
-            _require_samples(x, expected, f"with {setting}, generate()")
+            for name, k in (("generate", t.model.playing), ("generate_all", t.model.generators)):
+                with torch.no_grad():
+                    x = getattr(t.model, name)(_latents(t, k))
+                _require_samples(x, (k, 4, *t.dataset.shape), f"with {setting}, {name}()")
 
     def index(self) -> None:
         for setting in self.settings():
@@ -267,7 +267,12 @@ def _check_answers(t: Trainer, where: str) -> None:
         ("players", isinstance(model.players, tuple), "a tuple of names", model.players),
         ("generating", set(model.generating) <= set(model.players), "a tuple of players", model.generating),
         ("generators", _is_count(model.generators), "a whole number >= 1", model.generators),
+        ("playing", _is_count(model.playing), "a whole number >= 1", model.playing),
+        ("stages()", _are_stages(t), "stages in order, none before iteration 0", model.stages(t.protocol.iterations)),
+        ("pool_size", model.pool_size is None or _is_count(model.pool_size), "None or a number >= 1", model.pool_size),
+        ("refuses_draws()", isinstance(_refusal(t), str | None), "None or a reason", _refusal(t)),
         ("sharing", isinstance(model.sharing, str), "a string", model.sharing),
+        ("footnotes", _are_phrases(model.footnotes), "a tuple of phrases", model.footnotes),
         ("shared_noise", isinstance(model.shared_noise, bool), "true or false", model.shared_noise),
         ("refuses()", isinstance(model.refuses(t.dataset), str | None), "None or a reason", model.refuses(t.dataset)),
         ("turns()", _are_turns(model), "turns, each of a tuple of players", model.turns(0)),
@@ -285,8 +290,22 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _are_phrases(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(phrase, str) and phrase for phrase in value)
+
+
 def _are_turns(model: Model) -> bool:
     return all(isinstance(turn, Turn) and isinstance(turn.players, tuple) for turn in model.turns(0))
+
+
+def _are_stages(t: Trainer) -> bool:
+    stages = tuple(t.model.stages(t.protocol.iterations))
+    firsts = [stage.first for stage in stages if isinstance(stage, Stage)]
+    return len(firsts) == len(stages) and firsts == sorted(firsts) and all(first >= 0 for first in firsts)
+
+
+def _refusal(t: Trainer) -> object:
+    return t.model.refuses_draws(t.protocol.batch, t.each * t.model.playing)
 
 
 def _all_are(values: object, kind: type[Any]) -> bool:
@@ -325,21 +344,22 @@ def _check_turns(model: Model) -> None:
         )
 
 
-def _latents(t: Trainer, each: int = 4) -> Tensor:
-    """(K, each, size) latents of a fixed seed."""
-    k = t.model.generators
-    return t.latents.draw(k * each, torch.Generator().manual_seed(0)).view(k, each, -1)
+def _latents(t: Trainer, k: int) -> Tensor:
+    """(k, 4, size) latents of a fixed seed."""
+    return t.latents.draw(k * 4, torch.Generator().manual_seed(0)).view(k, 4, -1)
 
 
 def _check_generators(t: Trainer) -> None:
-    """From the same latents, each of the K generators makes samples of its own."""
+    """From the same latents, each of the K generators makes samples of its own, once all have a share."""
     k = t.model.generators
-    z = _latents(t)[:1].expand(k, -1, -1).contiguous()
+    if t.model.stages(t.protocol.iterations):
+        trajectory(t, t.protocol.iterations)
+    z = _latents(t, k)[:1].expand(k, -1, -1).contiguous()
     ignored = "the row would compare another number of generators than it names"
     ask = "ask networks.generators(self.generators) for them, and let generate() use all of z (K, b, latent size)"
     try:
         with torch.no_grad():
-            x = t.model.generate(z)
+            x = t.model.generate_all(z)
     except Exception as error:
         refuse(f"with {k} generators, generate() fails: {first_line(error)}{place(error)}", ignored, ask)
     if not isinstance(x, Tensor) or x.dim() < 2 or x.shape[0] != k:
@@ -384,17 +404,18 @@ def _sample(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         t.model.train()
 
 
+def _recorded(made: list[Tensor], generate: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """What `generate` makes of latents, which is also added to `made`."""
+    made.append(generate(z))
+    return made[-1]
+
+
 def _check_index(t: Trainer, counts: list[int]) -> None:
     """As many samples of each generator as asked for, each from the generator that its index names."""
     made: list[Tensor] = []
     if t.model.generating:
-        generate = t.model.generate
-
-        def spy(z: Tensor) -> Tensor:
-            made.append(generate(z))
-            return made[-1]
-
-        t.model.__dict__["generate"] = spy
+        for name in ("generate", "generate_all"):
+            t.model.__dict__[name] = partial(_recorded, made, getattr(t.model, name))
     x, index = _sample(t, counts)
     _require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
     reason = "samples are told apart by this index: purity, dead generators and the figures would be of other ones"
@@ -428,6 +449,7 @@ def _watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Cal
         return play(rules, turns, draws, t.parameters, t.state, move)
 
     t.carry_out = carry_out
+    t.__dict__["play"] = carry_out  # for preludes
 
 
 def _step(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
@@ -510,7 +532,9 @@ class _Ledger:
 
 
 def _check_everybody_moves(t: Trainer) -> None:
-    movers = {player for i in range(LOOKED_AHEAD) for turn in t.model.turns(i) for player in turn.players}
+    turns = [turn for i in range(LOOKED_AHEAD) for turn in t.model.turns(i)]
+    turns += [turn for stage in t.model.stages(t.protocol.iterations) for turn in stage.prelude]
+    movers = {player for turn in turns for player in turn.players}
     for player in t.model.players:
         if player not in movers:
             refuse(
@@ -521,13 +545,14 @@ def _check_everybody_moves(t: Trainer) -> None:
 
 
 def _representative(t: Trainer) -> list[int]:
-    """Up to four iterations that between them have every sequence of turns there is."""
+    """Up to four iterations that between them have every sequence of turns there is, and one that begins a stage."""
     first: dict[tuple[Turn, ...], int] = {}
     for iteration in range(LOOKED_AHEAD):
         turns = tuple(t.model.turns(iteration))
         if len(turns) <= MOST_TURNS:
             first.setdefault(turns, iteration)
-    return list(first.values())[:4]
+    stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
+    return [*list(first.values())[:4], *stages[1:2]]
 
 
 def _requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
@@ -559,7 +584,7 @@ def _refuse_detached(t: Trainer, player: str) -> None:
             "compute the loss from what its network returns, or leave the player out of `players`",
         )
     with torch.enable_grad():
-        samples = t.model.generate(_latents(t))
+        samples = t.model.generate(_latents(t, t.model.playing))
     if not samples.requires_grad:
         refuse(
             "generate() returns samples that are detached from the generators",

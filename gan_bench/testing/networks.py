@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_bench.network import Initialisation, Network, initialise
+from gan_bench.network import SHARED, Discriminator, Initialisation, Network, initialise
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, Fault, first_line, place, refuse
@@ -29,7 +29,9 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     described = Check("description", "the docstring says what it is", subject.described)
     builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
     generators = Check("generators", "K generators make (K, b, *shape), each by itself", subject.generators, (builds,))
-    sharing = Check("sharing", 'shared = "nothing" shares nothing, "body" something', subject.sharing, (generators,))
+    sharing = Check(
+        "sharing", 'shared = "nothing" shares nothing, "body" and "trunk" something', subject.sharing, (generators,)
+    )
     discriminator = Check(
         "discriminator", "a discriminator has the heads asked for, copies apart", subject.discriminator, (builds,)
     )
@@ -79,19 +81,22 @@ class _Subject:
     def generators(self) -> None:
         _check_apart(_Build(self.cls(settings(self.cls)[0].params), self.shape).generators(3))
         for setting, network in self.made():
-            for shared in ("body", "nothing"):
+            for shared in SHARED:
                 for count in (1, 3):
                     module = _Build(network, self.shape).generators(count, shared)
                     _check_generators(module, count, self.shape, f"with {setting}, generators({count}, {shared!r})")
 
     def sharing(self) -> None:
         build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
-        one, apart, shared = (_size(build.generators(*asked)) for asked in ((1,), (3, "nothing"), (3, "body")))
-        if apart != 3 * one or not one <= shared < apart:
+        one = _size(build.generators(1))
+        sizes = {shared: _size(build.generators(3, shared)) for shared in SHARED}
+        apart = sizes.pop("nothing")
+        if apart != 3 * one or not all(one <= some < apart for some in sizes.values()):
+            told = ", ".join(f"3 that share {SHARED[shared]} {size:,}" for shared, size in sizes.items())
             refuse(
-                f"1 generator has {one:,} parameters, 3 that share nothing {apart:,}, 3 that share a body {shared:,}",
+                f"1 generator has {one:,} parameters, 3 that share nothing {apart:,}, {told}",
                 "tables say what generators share, and count it",
-                '"nothing" needs three times as many as one generator, "body" fewer than that',
+                '"nothing" needs three times as many as one generator, "body" and "trunk" fewer than that',
             )
 
     def discriminator(self) -> None:
@@ -200,7 +205,16 @@ def _check_discriminator(module: nn.Module, copies: int | None, shape: tuple[int
             refuse(f"{what} returns {found}", REASON, f"return a dict of logits by head: {list(HEADS)}")
         _require(logits["one"], (*lead, EACH), f"{what}, head of one logit,")
         _require(logits["three"], (*lead, EACH, 3), f"{what}, head of three logits,")
+        if isinstance(module, Discriminator) and type(module).features is not Discriminator.features:
+            _check_features(module, x, lead, what)
     if copies is not None:
         moved = module(torch.cat([x[:1] + 1, x[1:]]))
         if not torch.allclose(moved["one"][1:], logits["one"][1:], rtol=1e-4, atol=1e-6):
             refuse(f"{what}: a copy sees the samples of another", REASON, "give copy m the samples x[m]")
+
+
+def _check_features(module: Discriminator, x: Tensor, lead: tuple[int, ...], what: str) -> None:
+    """Features are optional; where there are any, they are a vector for each sample."""
+    features: object = module.features(x)
+    size = features.shape[-1:] if isinstance(features, Tensor) else ()
+    _require(features, (*lead, EACH, *size), f"{what}, features()")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -50,9 +52,18 @@ def trainer(
     if dataset is None or network is None:
         found = partners(model, installed())
         dataset, network = dataset or found[0], network or found[1]
-    asked = protocol(model.generators, **changes)
+    asked = _taken(model, protocol(model.playing, **changes))
     build(model, network, dataset, asked, seed, CPU)
     return Trainer(model, dataset, asked, seed, CPU)
+
+
+def _taken(model: Model, asked: Protocol) -> Protocol:
+    """The protocol, or the same with the next larger draws that the model does not refuse."""
+    for batch in range(asked.batch, 8 * asked.batch):
+        larger = dataclasses.replace(asked, batch=batch)
+        if model.refuses_draws(batch, larger.fakes_each(model.playing) * model.playing) is None:
+            return larger
+    return asked
 
 
 @functools.cache
@@ -67,7 +78,7 @@ def partners(model: Model, registry: Registry) -> tuple[Dataset, Network]:
     Raises:
         PluginError: there is none.
     """
-    for dataset in offered("datasets", registry):
+    for dataset in chain(offered("datasets", registry), _sized("datasets", registry, model.generators)):
         if model.refuses(dataset) is None:
             for network in offered("networks", registry):
                 if network.refuses(dataset) is None:
@@ -90,14 +101,28 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
 
 def offered(kind: str, registry: Registry) -> list[Any]:
     """Every dataset or network of the registry, tiny, the usual one first; what cannot be built is left out."""
+    return [made for cls in _in_order(kind, registry) for made in _tried(cls, **SMALL)]
+
+
+def _sized(kind: str, registry: Registry, count: int) -> Iterator[Any]:
+    """Each with one of its parameters at `count`: a model may want a class of data for each generator."""
+    for cls in _in_order(kind, registry):
+        for each in dataclasses.fields(cls.Params):
+            yield from _tried(cls, **{each.name: count})
+
+
+def _in_order(kind: str, registry: Registry) -> list[Any]:
+    """The usual one first, then by name."""
     classes = sorted(registry.all(kind).items(), key=lambda item: (item[0] != FIRST[kind], item[0]))
-    found = []
-    for _, cls in classes:
-        try:
-            found.append(cls(made(cls, **SMALL)))
-        except Exception:  # another plugin's fault is told where that one is checked
-            continue
-    return found
+    return [cls for _, cls in classes]
+
+
+def _tried(cls: type[Any], **wanted: Any) -> list[Any]:
+    """A plugin with those of the parameters that it takes; nothing where it cannot be built."""
+    try:
+        return [cls(made(cls, **wanted))]
+    except Exception:  # another plugin's fault is told where that one is checked
+        return []
 
 
 def same(first: Tensor, second: Tensor) -> bool:

@@ -8,17 +8,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from gan_bench.hookspecs import hookimpl
 from gan_bench.plugins import Unloaded
+from gan_bench.unimplemented import Unimplemented
 
 
 def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
-    """Every class with a `name` that a module of one kind defines itself."""
+    """Every class with a `name` that a module of one kind defines itself; what `_modules` hold, others build on."""
     package = importlib.import_module(f"{__name__}.{kind}")
     for info in pkgutil.iter_modules(package.__path__):
+        if info.name.startswith("_"):
+            continue
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
         except Exception as error:  # listed as broken, the rest goes on
@@ -54,8 +58,22 @@ def gan_bench_metrics() -> Iterator[Any]:
 
 
 @hookimpl
+def gan_bench_unimplemented() -> Iterable[Unimplemented]:
+    """What the papers name and is not here, in `unimplemented.py`."""
+    from gan_bench_zoo.unimplemented import SYSTEMS
+
+    return SYSTEMS
+
+
+@hookimpl
 def gan_bench_engines() -> Iterator[Any]:
     """This machine."""
     from gan_bench.engines import local
 
     yield local.LocalEngine
+
+
+@hookimpl
+def gan_bench_published() -> Iterator[Path]:
+    """What papers claim, and what others measured who trained the same systems, in `published.csv`."""
+    yield Path(__file__).with_name("published.csv")

@@ -50,6 +50,11 @@ class GaussianMixture(Dataset):
         """The exact density."""
         return self._mixture
 
+    @property
+    def classes(self) -> int:
+        """M, one class for each mode."""
+        return len(self._mixture.means)
+
     def draw(self, n: int, rng: torch.Generator) -> Real:
         """`n` points x (n, d) and their modes (n,), without a synchronisation on a GPU."""
         import torch

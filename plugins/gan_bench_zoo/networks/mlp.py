@@ -28,6 +28,9 @@ class MLP(Network):
         """Widths and the discriminator's slope."""
 
         hidden: int = param(128, "Units in each hidden layer.", low=1)
+        generator_hidden: int | None = param(
+            None, "Units in each hidden layer of a generator; as many as `hidden` where none.", low=1
+        )
         slope: float = param(0.2, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
 
     def refuses(self, dataset: Dataset) -> str | None:
@@ -38,8 +41,10 @@ class MLP(Network):
 
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
         """Latents (K, b, latent size) to points (K, b, d)."""
-        widths = (latent_size, self.params.hidden, self.params.hidden, shape[0])
-        return MLPGenerators(widths, count, own_layers=1 if shared == "body" else 3)
+        hidden = self.params.generator_hidden or self.params.hidden
+        widths = (latent_size, hidden, hidden, shape[0])
+        own = {"body": (True, False, False), "trunk": (False, False, True), "nothing": (True, True, True)}
+        return MLPGenerators(widths, count, own[shared])
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
         """Points (n, d) to logits; see `Discriminator`."""
@@ -47,23 +52,21 @@ class MLP(Network):
 
 
 class MLPGenerators(Generators):
-    """K generators whose first `own_layers` of three layers are their own, batched; the rest is shared."""
+    """K generators; `own` says of each layer whether it is K layers, batched, or one that all share."""
 
-    def __init__(self, widths: tuple[int, ...], count: int, own_layers: int) -> None:
+    def __init__(self, widths: tuple[int, ...], count: int, own: tuple[bool, ...]) -> None:
         super().__init__()
-        sizes = list(pairwise(widths))
-        self.own = nn.ModuleList(BatchedLinear(count, *size) for size in sizes[:own_layers])
-        self.shared = nn.ModuleList(nn.Linear(*size) for size in sizes[own_layers:])
+        self.own = own
+        sizes = zip(pairwise(widths), own, strict=True)
+        self.layers = nn.ModuleList(BatchedLinear(count, *size) if each else nn.Linear(*size) for size, each in sizes)
 
     def forward(self, z: Tensor) -> Tensor:
         """(K, b, latent size) to (K, b, d)."""
         k, b, _ = z.shape
-        layers = [*self.own, *self.shared]
-        for number, layer in enumerate(layers):
-            if number == len(self.own):
-                z = z.flatten(0, 1)  # from here on one product serves all generators
-            z = layer(z)
-            if number < len(layers) - 1:
+        for number, (layer, own) in enumerate(zip(self.layers, self.own, strict=True)):
+            # a shared layer is one product for all generators
+            z = layer(z.view(k, b, -1)) if own else layer(z.reshape(k * b, -1))
+            if number < len(self.layers) - 1:
                 z = F.relu(z)
         return z.view(k, b, -1)
 
@@ -80,12 +83,16 @@ class MLPDiscriminator(Discriminator):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(n, d), or (copies, n, d), to logits by head."""
-        if self.copies is not None and x.dim() == 2:
-            x = x.expand(self.copies, *x.shape)
-        logits = self.heads(F.leaky_relu(self.trunk(x), self.slope))
+        logits = self.heads(self.features(x))
         parts = logits.split(self.units, -1)
         named = zip(self.names.items(), parts, strict=True)
         return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+
+    def features(self, x: Tensor) -> Tensor:
+        """(n, d), or (copies, n, d), to the hidden layer (n, hidden), or (copies, n, hidden)."""
+        if self.copies is not None and x.dim() == 2:
+            x = x.expand(self.copies, *x.shape)
+        return F.leaky_relu(self.trunk(x), self.slope)
 
 
 def _linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:

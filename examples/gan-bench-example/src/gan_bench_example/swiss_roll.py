@@ -52,6 +52,11 @@ class SwissRoll(Dataset):
         """The exact density."""
         return self._mixture
 
+    @property
+    def classes(self) -> int:
+        """One for each mode."""
+        return len(self._mixture.means)
+
     def draw(self, n: int, rng: torch.Generator) -> Real:
         """`n` points x (n, 2) and their modes (n,)."""
         import torch

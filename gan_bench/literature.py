@@ -1,0 +1,190 @@
+"""Published figures: the files that plugins bring, read and checked.
+
+A file is a table with the columns of `COLUMNS`, a figure a row. A figure is what some source prints, so a row says
+where it stands, what its ± is, how it was measured, who trained the system, and whether anybody has looked.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+
+from gan_bench.errors import PluginError, UsageError, allowed
+from gan_bench.metric import Direction
+from gan_bench.plugins import PUBLISHED, Registry, load_plugins, plugin_files, plugin_folders
+
+COLUMNS: Mapping[str, str] = {
+    "system": "The model's plugin, or what it would be called.",
+    "name": "What the source calls it, with its variant.",
+    "dataset": "The dataset's plugin, with its defaults; a plain name where there is none.",
+    "metric": "The metric's plugin where it is the same quantity; else empty.",
+    "measure": "What the source calls the metric.",
+    "direction": "lower, higher or none: which is better.",
+    "value": "The value; in the metric's unit where there is one.",
+    "spread": "What stands behind ±, in the same unit; empty where nothing does.",
+    "spread_is": "What the spread is: one of `SPREADS`.",
+    "n": "Training runs; empty where the source does not say.",
+    "samples": "Generated samples of a run; empty where the source does not say.",
+    "printed": "The value as the source prints it.",
+    "protocol": "What differs, or matters.",
+    "source": "Paper and table, or repository and issue.",
+    "quoted_by": "Where the figure was read, if not in its source.",
+    "kind": "paper: its authors claim it; independent re-run: others trained it.",
+    "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
+}
+"""The columns of a file, and what stands in them."""
+
+SPREADS: Mapping[str, str] = {
+    "std over runs": "± standard deviation over runs",
+    "standard error over runs": "± standard error over runs",
+    "evaluation repeats": "± over repeats of the evaluation",
+    "unknown": "± of unknown meaning",
+}
+CLAIM, RERUN = "paper", "independent re-run"
+
+_REQUIRED = ("system", "name", "dataset", "measure", "value", "source")
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "direction": get_args(Direction),
+    "spread_is": ("", *SPREADS),
+    "kind": (CLAIM, RERUN),
+    "verified": ("yes", "no"),
+}
+_COUNTS = ("n", "samples")
+_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
+_TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
+_MOST = 10
+"""How many wrong lines of a file are told one by one."""
+
+
+def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
+    """The published figures that are known, one a row: what papers claim, and what others measured.
+
+    Columns: system, name, dataset, metric (empty where it is none of ours), measure, direction, value, spread
+    (missing where there is none), spread_is, n (training runs) and samples (both <NA> where unknown), printed,
+    protocol, source, quoted_by, kind ("paper" or "independent re-run"), verified.
+
+    Args:
+        plugins: plugin files, beside those that are installed or stand in plugins/ of the working folder.
+
+    Raises PluginError for a wrong file, UsageError for a plugin that is no file.
+    """
+
+    def complain(number: int, message: str) -> None:
+        raise UsageError(message)
+
+    registry = load_plugins([*plugin_folders(), *plugin_files([*map(Path, plugins)], complain)], kinds=(PUBLISHED,))
+    return _joined([read_figures(path) for path, _ in registry.published])
+
+
+def gather(registry: Registry) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The figures of all plugins of a registry, and why any of their files is left out."""
+    frames, problems = [], []
+    for path, origin in registry.published:
+        try:
+            frames.append(read_figures(path))
+        except PluginError as error:
+            problems.append(f"Published figures of {origin} are left out: {error}")
+    problems += [f"Plugin {each.name} is left out: {each.error} (from {each.origin})." for each in registry.broken]
+    return _joined(frames), tuple(problems)
+
+
+def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read one file of figures, a csv with `COLUMNS`; types as `published` has them.
+
+    Raises PluginError with the file and the line of everything that is wrong.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    wrong = [f"{path}:{line}: {message}" for line, row in rows.items() for message in _complaints(row)]
+    wrong = wrong or [f"{path}:{line}: {message}" for line, message in _repeated(rows)]
+    if wrong:
+        more = [f"… and {len(wrong) - _MOST} more."] if len(wrong) > _MOST else []
+        raise PluginError("\n".join([*wrong[:_MOST], *more]))
+    return _typed(rows.values())
+
+
+def _rows(path: Path) -> dict[int, dict[str, str]]:
+    """The rows of a file as text, by the line on which they end."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            head = next(reader, [])
+            _check_head(path, head)
+            found = {}
+            for cells in reader:
+                if len(cells) != len(head):
+                    message = f"{len(cells)} cells under {len(head)} columns. Put text with a comma in quotes."
+                    raise PluginError(f"{path}:{reader.line_num}: {message}")
+                found[reader.line_num] = dict(zip(head, (cell.strip() for cell in cells), strict=True))
+            return found
+    except OSError as error:
+        raise PluginError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise PluginError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}).") from error
+    except csv.Error as error:
+        raise PluginError(f"{path}:{reader.line_num}: no csv ({error}).") from error
+
+
+def _check_head(path: Path, head: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS if name not in head]
+    unknown = [name for name in head if name not in COLUMNS]
+    if unknown:
+        raise PluginError(f"{path}:1: there is no column {unknown[0]!r}; {allowed(unknown[0], COLUMNS, limit=20)}")
+    if missing or len(head) != len(COLUMNS):
+        what = f"is missing: {', '.join(missing)}" if missing else "stands twice"
+        raise PluginError(f"{path}:1: a column {what}.")
+
+
+def _complaints(row: Mapping[str, str]) -> Iterator[str]:
+    """Everything that is wrong with one row."""
+    for name in _REQUIRED:
+        if not row[name]:
+            yield f"{name} is empty."
+    for name, choices in _CHOICES.items():
+        if row[name] not in choices:
+            yield f"{name} is {row[name]!r}; {allowed(row[name], filter(None, choices))}"
+    for name in ("value", "spread"):
+        if row[name] and not math.isfinite(_number(row[name])):
+            yield f"{name} is {row[name]!r}; a number such as 8.33."
+    for name in _COUNTS:
+        if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
+            yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
+    if _number(row["spread"] or "0") < 0:
+        yield f"spread is {row['spread']}; it cannot be negative."
+    if bool(row["spread"]) != bool(row["spread_is"]):
+        yield "spread and spread_is belong together: give both, or neither."
+
+
+def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
+    """Rows that tell a figure again."""
+    first: dict[tuple[str, ...], int] = {}
+    for line, row in rows.items():
+        told = first.setdefault(tuple(row[name] for name in _FIGURE), line)
+        if told != line:
+            yield line, f"the same {', '.join(_FIGURE)} as in line {told}. Say in name what differs."
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text) if re.fullmatch(r"[-+.\deE]+", text) else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="str")
+    frame["verified"] = frame["verified"] == "yes"
+    for name in ("value", "spread", *_COUNTS):
+        frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
+    return frame.astype(_TYPES)
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else _typed(())

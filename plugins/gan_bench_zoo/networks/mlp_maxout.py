@@ -1,0 +1,125 @@
+"""The networks of ALI's and PacGAN's experiments on points (Dumoulin et al., ICLR 2017; Lin et al., NeurIPS 2018).
+
+Generator: latent → four layers of 400, each with batch normalisation and ReLU → point, linear. Discriminator: point →
+three maxout layers of 200 (the largest of 5 linear pieces; Goodfellow et al., ICML 2013) → heads. As the configurations
+of PacGAN's released code have them; with 2 latent dimensions that is 486,402 parameters for the generator and 405,201
+for a discriminator of one logit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.dataset import Dataset
+from gan_bench.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
+from gan_bench.parameters import param
+
+
+class MLPMaxout(Network):
+    """Deep generators with batch normalisation, maxout discriminators (PacGAN's experiments on points).
+
+    Batch normalisation takes the statistics of the batch at hand, in evaluation too (10,000 samples there): there are
+    no running averages. Each generator's samples are normalised by themselves, in layers that generators share as well.
+    """
+
+    name = "mlp-maxout"
+
+    @dataclass(frozen=True)
+    class Params:
+        """Widths and depths."""
+
+        generator_hidden: int = param(400, "Units in each hidden layer of a generator.", low=1)
+        generator_layers: int = param(4, "Hidden layers of a generator.", low=1)
+        hidden: int = param(200, "Units in each hidden layer of a discriminator.", low=1)
+        layers: int = param(3, "Hidden layers of a discriminator.", low=1)
+        pieces: int = param(5, "Linear pieces of which a maxout unit takes the largest.", low=1)
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Points only."""
+        if len(dataset.shape) == 1:
+            return None
+        return f"the mlp-maxout network makes points; {dataset.name} has samples of shape {dataset.shape}"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        """Latents (K, b, latent size) to points (K, b, d)."""
+        p = self.params
+        widths = (latent_size, *[p.generator_hidden] * p.generator_layers, shape[0])
+        last = p.generator_layers
+        own = [shared == "nothing" or number == {"body": 0, "trunk": last}[shared] for number in range(last + 1)]
+        return NormalisedGenerators(widths, count, own)
+
+    def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
+        """Points (n, d) to logits; see `Discriminator`."""
+        p = self.params
+        return MaxoutDiscriminator((shape[0], *[p.hidden] * p.layers), p.pieces, heads, copies)
+
+
+class NormalisedGenerators(Generators):
+    """K generators; `own` says of each layer whether it is K layers, batched, or one that all share."""
+
+    def __init__(self, widths: tuple[int, ...], count: int, own: list[bool]) -> None:
+        super().__init__()
+        self.own = own
+        sizes = list(zip(pairwise(widths), own, strict=True))
+        self.layers = nn.ModuleList(BatchedLinear(count, *size) if each else nn.Linear(*size) for size, each in sizes)
+        hidden = sizes[:-1]
+        self.norms = nn.ModuleList(BatchNorm(count if each else 1, outputs) for (_, outputs), each in hidden)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(K, b, latent size) to (K, b, d)."""
+        k, b, _ = z.shape
+        for number, (layer, own) in enumerate(zip(self.layers, self.own, strict=True)):
+            z = layer(z) if own else layer(z.flatten(0, 1)).view(k, b, -1)
+            if number < len(self.norms):
+                z = F.relu(self.norms[number](z))
+        return z
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of (K, b, units), each of the K batches by itself, with `copies` gains and shifts: K or 1."""
+
+    def __init__(self, copies: int, units: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(copies, 1, units))
+        self.shift = nn.Parameter(torch.zeros(copies, 1, units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape; epsilon 1e-5 in the variance."""
+        centred = x - x.mean(1, keepdim=True)
+        variance = centred.square().mean(1, keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-5) * self.gain + self.shift
+
+
+class MaxoutDiscriminator(Discriminator):
+    """Maxout layers; all heads are one linear layer whose outputs are split."""
+
+    def __init__(self, widths: tuple[int, ...], pieces: int, heads: Heads, copies: int | None) -> None:
+        super().__init__()
+        self.pieces, self.names, self.copies = pieces, dict(heads), copies
+        self.units = [units or 1 for units in heads.values()]
+        sizes = pairwise(widths)
+        self.layers = nn.ModuleList(_linear(copies, inputs, outputs * pieces) for inputs, outputs in sizes)
+        self.heads = _linear(copies, widths[-1], sum(self.units))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """(n, d), or (copies, n, d), to logits by head."""
+        parts = self.heads(self.features(x)).split(self.units, -1)
+        named = zip(self.names.items(), parts, strict=True)
+        return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+
+    def features(self, x: Tensor) -> Tensor:
+        """(n, d), or (copies, n, d), to the last hidden layer (n, hidden), or (copies, n, hidden)."""
+        if self.copies is not None and x.dim() == 2:
+            x = x.expand(self.copies, *x.shape)
+        for layer in self.layers:
+            x = layer(x).unflatten(-1, (-1, self.pieces)).amax(-1)
+        return x
+
+
+def _linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:
+    return nn.Linear(inputs, outputs) if copies is None else BatchedLinear(copies, inputs, outputs)

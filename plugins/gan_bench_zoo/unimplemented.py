@@ -1,0 +1,89 @@
+"""What the two papers name and the zoo does not implement: what each is, why not, and what would be needed.
+
+The papers are MGAN (Hoang et al., ICLR 2018) and multi-discriminator MGAN (Barsim et al., 2018, arXiv 1802.01568), read
+from the first line to the last; every other system that they name is in `models/`. MIX+WGAN is preset "wgan" of
+`mix-gan`. Tasks that they name without a system (super-resolution, video, driver models, and others) are left out.
+"""
+
+from __future__ import annotations
+
+from gan_bench.unimplemented import Unimplemented
+
+SYSTEMS = (
+    Unimplemented(
+        name="cogan",
+        title="Coupled GAN",
+        source="Coupled Generative Adversarial Networks (Liu, Tuzel; NeurIPS 2016, arXiv 1606.07536). Named by Barsim "
+        "et al. (2018), section 2.",
+        what="Two pairs of a generator and a discriminator, one for each of two domains, such as digits and their "
+        "edges. Both generators are given the same latent and share their first layers, the discriminators share "
+        "their last; each pair plays GAN's game on its own domain and all losses are added. For one latent the "
+        "generators make the same sample in either domain: the joint distribution of the domains is learned from "
+        "their marginals.",
+        why="It needs data that are split into domains beforehand; the ring, the grids and the 1-D mixture have none. "
+        "On a random split both pairs would learn one distribution, and nothing in its objective divides the modes "
+        "between its generators, so a table of mixtures would measure something that it was not made for.",
+        needs="a dataset that says the domain of each sample, real batches drawn domain by domain, discriminators "
+        "that share all but their input layers, and a metric of corresponding pairs.",
+    ),
+    Unimplemented(
+        name="dcgan",
+        title="DCGAN",
+        source="Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks "
+        "(Radford, Metz, Chintala; ICLR 2016, arXiv 1511.06434). Named by Hoang et al. (2018), tables 1 and 2.",
+        what="GAN's game in its non-saturating form, played by convolutional networks: transposed convolutions in the "
+        "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. What is new is the "
+        "architecture, not the objective.",
+        why="Its objective is here: it is model gan. Its networks are made for images; points in the plane have "
+        "nothing to convolve.",
+        needs="a dataset of images and a network for them, which a benchmark names once for all its models. On "
+        'points, write plugin = "gan".',
+    ),
+    Unimplemented(
+        name="ttur",
+        title="Two time-scale update rule",
+        source="GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel, Ramsauer, "
+        "Unterthiner, Nessler, Hochreiter; NeurIPS 2017, arXiv 1706.08500). Named by Hoang et al. (2018), table 2, "
+        "with DCGAN and WGAN-GP.",
+        what="Learning rates of their own for the discriminator and the generator, one step each. It is a way to "
+        "train any game, and no game of its own.",
+        why="There is no objective to implement: it is a setting that every model can be given.",
+        needs="a learning rate for each player, in the entry of any model: protocol = { learning_rate = { "
+        "discriminator = 3e-4, generator = 1e-4 } }. The table's footnotes then say so.",
+    ),
+    Unimplemented(
+        name="semi-supervised-gan",
+        title="Improved-GAN trained with labels",
+        source="Improved Techniques for Training GANs (Salimans et al., NeurIPS 2016, arXiv 1606.03498). Named by "
+        "Hoang et al. (2018), section 5.2, for its Inception score of 8.09 on CIFAR-10.",
+        what="The discriminator is a classifier of the data's classes: with lse the log of the sum of the "
+        "exponentials of its logits, a sample is real with probability sigmoid(lse), and on the few samples that have "
+        "labels it also minimises the cross-entropy of the right class.",
+        why="It is told classes that the other systems have to find. Hoang et al. leave it out of their table for "
+        "that reason, and so is it left out here.",
+        needs="a dataset with labels for a part of its samples, and a table of systems that use them. Without labels, "
+        'Improved-GAN is plugin = "improved-gan".',
+    ),
+    Unimplemented(
+        name="text-to-image",
+        title="Text-to-image GANs",
+        source="Named by their task in Barsim et al. (2018), sections 1 and 2, reference 2; which paper that is could "
+        "not be verified, because the copy that was read has no list of references.",
+        what="Conditional GANs whose generator and discriminator are given an embedding of a text, and whose samples "
+        "are images that fit it.",
+        why="Its samples answer a text, and points have none; it models a conditional distribution, not a mixture.",
+        needs="a dataset of images with texts, an embedding of texts, and networks that take it as a further input. "
+        "The general form, conditioned on a class, is model conditional-gan.",
+    ),
+    Unimplemented(
+        name="image-to-image",
+        title="Image-to-image translation and super-resolution GANs",
+        source="Named by their task in Barsim et al. (2018), sections 1 and 2, references 4 and 5; which papers these "
+        "are could not be verified, because the copy that was read has no list of references.",
+        what="Conditional GANs whose generator is given an image of another domain, or a smaller one, and makes the "
+        "image that corresponds to it.",
+        why="Its samples answer an image, and points have none; it models a conditional distribution, not a mixture.",
+        needs="a dataset of images in two domains and networks that take an image as input. The general form, "
+        "conditioned on a class, is model conditional-gan.",
+    ),
+)

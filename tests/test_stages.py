@@ -1,0 +1,185 @@
+"""Stages: what happens between iterations, proved by a small game of two stages that records what it sees."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import pytest
+import torch
+from gan_bench_zoo.models.gan import GAN
+from tiny import same, spy, trainer, values
+from torch import Tensor
+
+from gan_bench.compilation import Program
+from gan_bench.errors import PluginError
+from gan_bench.model import Real, Stage, Turn
+from gan_bench.training import Trainer
+
+SECOND = 3  # the first iteration of the second stage
+
+
+class TwoStages(GAN):
+    """A GAN whose discriminator has turns of its own before the second stage, which the generator begins anew."""
+
+    name = "two-stages"
+    pool_size = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered: list[tuple[int, dict[str, Tensor]]] = []
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        alone = (Turn(("discriminator",), weights="chosen"), Turn(("discriminator",), weights="chosen"))
+        return (Stage(0), Stage(SECOND, alone, renewed=("generator",)))
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        return (Turn(("discriminator",), weights="chosen"), Turn(("generator",)))
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"chosen": torch.ones(self.pool_size)}
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        self.entered.append((number, values(self)))
+        chosen = torch.zeros(self.pool_size)
+        chosen[number] = 1
+        return {"chosen": chosen}
+
+
+def _after(iterations: int) -> Trainer:
+    t = trainer(TwoStages())
+    for _ in range(iterations):
+        t.iterate()
+    return t
+
+
+def _model(t: Trainer) -> TwoStages:
+    assert isinstance(t.model, TwoStages)
+    return t.model
+
+
+class TestPrelude:
+    def test_belongs_to_no_iteration(self) -> None:
+        """Its turns are carried out before the stage's first iteration, on draws of their own, and counted."""
+        model = TwoStages()
+        calls = spy(model, "discriminator_loss")
+        t = trainer(model)
+        for _ in range(SECOND + 1):
+            t.iterate()
+        assert t.iteration == SECOND + 1
+        assert t.counts.updates == {"discriminator": SECOND + 1 + 2, "generator": SECOND + 1}
+        latents = [call["fake"].z for call in calls]
+        assert len(latents) == SECOND + 1 + 2
+        assert all(not torch.equal(a, b) for i, a in enumerate(latents) for b in latents[:i])
+
+    def test_sees_the_stage_before(self) -> None:
+        """It is played by the networks and the state of the stage that ends."""
+        model = TwoStages()
+        calls = spy(model, "discriminator_loss")
+        t = trainer(model)
+        for _ in range(SECOND + 1):
+            t.iterate()
+        assert [set(call["real"].index.tolist()) for call in calls] == [{0}] * (SECOND + 2) + [{1}]
+
+
+class TestEntering:
+    def test_comes_before_renewal(self) -> None:
+        """The model enters a stage with the generators as they were trained."""
+        t = _after(SECOND)
+        trained = values(t.model)
+        t.iterate()
+        numbers = [number for number, _ in _model(t).entered]
+        assert numbers == [0, 1]
+        seen = _model(t).entered[1][1]
+        generator = {name: value for name, value in trained.items() if name.startswith("generator")}
+        assert all(torch.equal(seen[name], value) for name, value in generator.items())
+
+    def test_renews_parameters_and_optimiser(self) -> None:
+        """A renewed player has other weights than at the start, and an optimiser that knows nothing."""
+        start = values(trainer(TwoStages()).model)
+        t = _after(SECOND)
+        before = t.parameters["generator"]["layers.1.weight"]
+        t.stages.enter()
+        fresh = values(t.model)
+        assert before is t.parameters["generator"]["layers.1.weight"]
+        for name in ("generator.layers.0.weight", "generator.layers.1.weight", "generator.layers.2.weight"):
+            assert not torch.equal(fresh[name], start[name])
+            assert float(fresh[name].std()) == pytest.approx(0.5, rel=0.5)
+        assert all(not value.any() for name, value in fresh.items() if name.startswith("generator") and "bias" in name)
+        for state in t.optimizers["generator"].state.values():
+            assert all(not value.any() for value in state.values())
+        assert all(state["step"] == SECOND + 2 for state in t.optimizers["discriminator"].state.values())
+
+    def test_first_step_of_a_renewed_player(self) -> None:
+        """Its first step is Adam's first: every weight with a gradient moves by the learning rate."""
+        t = _after(SECOND)
+        t.stages.enter()
+        fresh = values(t.model)
+        t.stages._stages = ()
+        t.iterate()
+        moved = values(t.model)["generator.layers.2.weight"] - fresh["generator.layers.2.weight"]
+        assert moved.abs().max().item() == pytest.approx(t.rate("generator"), rel=1e-3)
+
+    def test_compiled_counts_from_the_renewal(self) -> None:
+        """The traced graph's Adam starts again as well: traced and eager iterations agree across the stage."""
+        eager, traced = _after(SECOND + 2), trainer(TwoStages())
+        traced.iterate()
+        program = Program(traced, tuple(traced.model.turns(1)), lambda graph, _: graph)
+        traced.carry_out = lambda turns, draws: program(draws)
+        for _ in range(SECOND + 1):
+            traced.iterate()
+        for name, value in values(eager.model).items():
+            torch.testing.assert_close(values(traced.model)[name], value, rtol=1e-4, atol=1e-6)
+
+
+class TestPool:
+    def test_is_the_seeds(self) -> None:
+        """A pool is drawn once a run, the same for the same seed."""
+        pools = [trainer(TwoStages(), seed=seed).stages.pool for seed in (0, 0, 1)]
+        first, again, other = (pool.x for pool in pools if pool is not None)
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert first.shape == (12, 2)
+
+    def test_draws_by_weights(self) -> None:
+        """A draw takes points of the pool, with index and label, as often as their weights say."""
+        t = trainer(TwoStages(), batch=3000)
+        assert t.stages.pool is not None
+        weights = torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])
+        drawn = t.stages.draw(weights, torch.Generator().manual_seed(0))
+        assert drawn.index is not None
+        assert torch.equal(drawn.x, t.stages.pool.x[drawn.index])
+        shares = torch.bincount(drawn.index, minlength=12) / 3000
+        assert shares[9:].tolist() == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.03)
+        assert not shares[:9].any()
+
+    def test_without_one(self) -> None:
+        """A turn that draws by weights where there is no pool is an error that says so."""
+
+        class Poolless(TwoStages):
+            pool_size = None
+
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"chosen": torch.ones(1)}
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return state
+
+        with pytest.raises(PluginError, match="draws by weights, but pool_size is None"):
+            trainer(Poolless()).iterate()
+
+
+@pytest.mark.parametrize("stop", [SECOND - 1, SECOND, SECOND + 1])
+def test_resumed_equals_uninterrupted(stop: int) -> None:
+    """Stopped before, at and after the beginning of a stage, a run goes on as if it had not been."""
+    through, file = _after(stop), io.BytesIO()
+    torch.save(through.state_dict(), file)
+    file.seek(0)
+    resumed = trainer(TwoStages())
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for _ in range(SECOND + 3 - stop):
+        through.iterate()
+        resumed.iterate()
+    assert same(values(through.model), values(resumed.model))
+    assert through.counts == resumed.counts
+    assert through.stages.renewed == resumed.stages.renewed == {"discriminator": 0, "generator": SECOND}
