@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tiny import Echo, fake, number, put, real, spy, trainer, values
 from torch import Tensor, nn
 
-from gan_bench.errors import PluginError
 from gan_bench.network import Discriminator
 
 Array = NDArray[np.float64]
@@ -178,9 +177,14 @@ class TestData:
         assert torch.equal(split(x, 3), torch.arange(12).view(3, 2, 2))
 
     def test_too_few_samples(self) -> None:
-        """Fewer samples than discriminators are refused."""
-        with pytest.raises(PluginError, match="2 samples in a draw cannot be split over 3 discriminators"):
-            split(torch.zeros(2, 2), 3)
+        """Fewer samples than discriminators are refused before a run starts, unless all see everything."""
+        model, shared = (GMAN(GMAN.Params(discriminators=3, data=data)) for data in ("split", "shared"))
+        reason = "draws of 8 real and 2 generated samples cannot be split over 3 discriminators"
+        assert (model.refuses_draws(8, 2), model.refuses_draws(8, 3), shared.refuses_draws(8, 2)) == (
+            reason,
+            None,
+            None,
+        )
 
     def test_zero_cannot_be_learned_from(self) -> None:
         """A learned lambda has to start above 0."""

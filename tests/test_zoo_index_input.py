@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 import torch
 from gan_bench_zoo.models.index_input import IndexInput
@@ -52,9 +54,16 @@ def test_all_but_the_index_is_shared(k: int) -> None:
     assert _size(players["generator"]) == of_one + 8 * k
 
 
+@pytest.mark.parametrize("shared", ["trunk", "nothing"])
+def test_nothing_to_untie(shared: str) -> None:
+    """One generator cannot share less with itself: the parameter is refused instead of ignored."""
+    with pytest.raises(ValueError, match="is about several generators; here is one"):
+        IndexInput.Params(shared=shared)
+
+
 def test_the_game_is_mgans() -> None:
     """Discriminator and classifier are MGAN's networks, and on equal samples and logits both losses are MGAN's."""
-    assert IndexInput.Params is MGAN.Params
+    assert fields(IndexInput.Params) == fields(MGAN.Params)
     mine, theirs = IndexInput(), MGAN()
     assert _size(mine.build(networks())["discriminator"]) == _size(theirs.build(networks())["discriminator"])
     x = torch.randn(16, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

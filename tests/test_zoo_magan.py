@@ -124,11 +124,12 @@ class TestMargin:
 
 class TestBeforeTheGame:
     def test_turns(self) -> None:
-        """The autoencoder's own turns come in the first iteration, each on real data of its own."""
-        first = MAGAN(MAGAN.Params(epoch=3, pretraining=2)).turns(0)
-        assert [turn.players for turn in first] == [("discriminator",)] * 10 + [("generator",)]
-        assert [turn.real for turn in first] == [*range(1, 10), 0, 0]
-        assert MAGAN().turns(1) == (AUTOENCODER, GENERATOR)
+        """The autoencoder's own turns come before the first iteration, each on real data of its own."""
+        (stage,) = MAGAN(MAGAN.Params(epoch=3, pretraining=2)).stages(100)
+        assert stage.first == 0
+        assert [turn.players for turn in stage.prelude] == [("discriminator",)] * 9
+        assert [turn.real for turn in stage.prelude] == [*range(1, 10)]
+        assert MAGAN().turns(0) == MAGAN().turns(1) == (AUTOENCODER, GENERATOR)
 
     @pytest.mark.parametrize("pretraining", [0, 2])
     def test_margin_is_measured(self, pretraining: int) -> None:

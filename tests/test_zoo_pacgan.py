@@ -85,17 +85,15 @@ class TestPacks:
         Packed(Watch(), 2)(x)
         assert torch.equal(seen[0], torch.stack([torch.cat([x[0], x[1]]), torch.cat([x[2], x[3]])]))
 
-    def test_leftovers_are_dropped(self) -> None:
-        """Seven samples in packs of three are two packs; the seventh sample counts for nothing."""
-        x = torch.tensor(RNG.normal(size=(7, 1)))
-        packed = Packed(Product(), 3)
-        assert torch.equal(packed(x)["source"], packed(x[:6])["source"])
-        assert packed(x)["source"].shape == (2,)
-
-    def test_too_large_a_pack_is_refused(self) -> None:
-        """A pack of more samples than a draw has is an error that says so, not the mean of nothing."""
-        with pytest.raises(ValueError, match="pack = 20 asks for more samples than a draw of 16 has; lower pack"):
-            trainer(PacGAN(PacGAN.Params(pack=20))).iterate()
+    @pytest.mark.parametrize(
+        ("batch", "fakes", "refused"), [(16, 16, False), (16, 18, True), (17, 16, True), (2, 2, True)]
+    )
+    def test_draws_are_whole_packs(self, batch: int, fakes: int, refused: bool) -> None:
+        """A pack that does not divide a draw is refused, with both numbers, before a run starts."""
+        reason = PacGAN(PacGAN.Params(pack=4)).refuses_draws(batch, fakes)
+        assert reason == (
+            f"pack = 4 does not divide draws of {batch} real and {fakes} generated samples" if refused else None
+        )
 
 
 class TestModel:

@@ -11,19 +11,30 @@ from typing import Any
 
 import torch
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.ac_gan import ACGAN
+from gan_bench_zoo.models.ali import ALI
 from gan_bench_zoo.models.began import BEGAN
+from gan_bench_zoo.models.catgan import CatGAN
+from gan_bench_zoo.models.conditional_gan import ConditionalGAN
 from gan_bench_zoo.models.d2gan import D2GAN
+from gan_bench_zoo.models.deligan import DeLiGAN
+from gan_bench_zoo.models.dfm import DFM
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.gman import GMAN
+from gan_bench_zoo.models.improved_gan import FEATURES, ImprovedGAN
 from gan_bench_zoo.models.index_input import IndexInput
+from gan_bench_zoo.models.infogan import InfoGAN
 from gan_bench_zoo.models.mad_gan import MADGAN
+from gan_bench_zoo.models.mad_gan_sim import MADGANSim
 from gan_bench_zoo.models.magan import MAGAN
 from gan_bench_zoo.models.mgan import MGAN
 from gan_bench_zoo.models.mix_gan import MixGAN
 from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
 from gan_bench_zoo.models.pacgan import PacGAN
 from gan_bench_zoo.models.r3gan import R3GAN
+from gan_bench_zoo.models.sngan import SNGAN
 from gan_bench_zoo.models.unrolled_gan import UnrolledGAN
+from gan_bench_zoo.models.veegan import VEEGAN
 from gan_bench_zoo.models.wgan import WGAN
 from gan_bench_zoo.models.wgan_gp import WGANGP
 from gan_bench_zoo.networks.mlp import MLP
@@ -55,8 +66,15 @@ WIDER: Mapping[str, Callable[[], Model]] = {
     "gman": lambda: GMAN(GMAN.Params(discriminators=3)),
     "gman, learned": lambda: GMAN(GMAN.Params(discriminators=3, learned=True)),
     "gman, shared data": lambda: GMAN(GMAN.Params(discriminators=3, data="shared", saturating=False)),
+    "ali": ALI,
+    "ali, implicit": lambda: ALI(ALI.Params(encoder="implicit")),
     "began": BEGAN,
+    "mad-gan-sim": lambda: MADGANSim(MADGANSim.Params(generators=3, weight=1.0)),
+    "mad-gan-sim, gaussian": lambda: MADGANSim(
+        MADGANSim.Params(generators=3, weight=1.0, similarity="gaussian", through_similarity=False, shared="body")
+    ),
     "magan": lambda: MAGAN(MAGAN.Params(epoch=2)),
+    "veegan": lambda: VEEGAN(VEEGAN.Params(reconstruction=0.5)),
     "wgan": WGAN,
     "wgan, warm-up": lambda: WGAN(WGAN.Params(critic_steps=2, warm_up=2, long_steps=3)),
     "wgan-gp": WGANGP,
@@ -68,7 +86,19 @@ WIDER: Mapping[str, Callable[[], Model]] = {
     "mix-gan, wgan": lambda: MixGAN(
         MixGAN.Params(generators=3, discriminators=2, payoff="wgan", discriminator_steps=2)
     ),
+    "sngan": lambda: SNGAN(SNGAN.Params(discriminator_steps=2)),
+    "dfm": DFM,
+    "dfm, through the denoiser": lambda: DFM(DFM.Params(denoising=1.0, adversarial=0.03, detach_target=False)),
+    "deligan": lambda: DeLiGAN(DeLiGAN.Params(generators=3)),
+    "improved-gan": lambda: ImprovedGAN(ImprovedGAN.Params(group=5, kernels=3, kernel_size=2, real_label=0.9)),
+    "improved-gan, features": lambda: ImprovedGAN(ImprovedGAN.Params(technique=FEATURES)),
     "index-input": lambda: IndexInput(IndexInput.Params(generators=3)),
+    "infogan": lambda: InfoGAN(InfoGAN.Params(generators=3, lam=0.5)),
+    "catgan": lambda: CatGAN(CatGAN.Params(categories=3)),
+    "ac-gan": ACGAN,
+    "ac-gan, real": lambda: ACGAN(ACGAN.Params(classified="real")),
+    "conditional-gan": ConditionalGAN,
+    "conditional-gan, saturating": lambda: ConditionalGAN(ConditionalGAN.Params(saturating=True)),
 }
 """The zoo's other models, likewise. The contract kit goes through all of them."""
 

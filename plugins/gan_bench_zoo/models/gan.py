@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Real
+from gan_bench.model import Fake, Model, Preset, Real, Turn
 from gan_bench.network import Discriminator, Generators, Networks
 from gan_bench.parameters import param
 
@@ -17,24 +17,48 @@ class GAN(Model):
     """GAN: one generator, one discriminator (Goodfellow et al., 2014).
 
     min_G max_D  E_x log D(x) + E_z log(1 - D(G(z))); at the optimal D the generator minimises 2 JSD - log 4.
-    The generator's default is the non-saturating form that MGAN's paper compares with (its section 3.1).
+    The generator's default is the non-saturating form that MGAN's paper compares with (its section 3.1). DCGAN (Radford
+    et al., ICLR 2016) plays the same game with other networks: its settings are the preset `dcgan`.
     """
 
     name = "gan"
+    presets = {
+        "dcgan": Preset(
+            "DCGAN's released code: batches of 128, Adam at 2e-4 with a first beta of 0.5, uniform latents of size 100 "
+            "drawn afresh for each player, initialisation of 0.02. Its weight decay of 1e-5 and its convolutional "
+            "networks are left out.",
+            protocol={
+                "batch": 128,
+                "fakes": 128,
+                "learning_rate": 2e-4,
+                "betas": (0.5, 0.999),
+                "init": "normal",
+                "init_scale": 0.02,
+                "latent": "uniform",
+                "latent_size": 100,
+                "latents": "fresh",
+            },
+        )
+    }
     generator: Generators
     discriminator: Discriminator
 
     @dataclass(frozen=True)
     class Params:
-        """The form of the generator's loss."""
+        """The form of the generator's loss, and how the players move."""
 
         saturating: bool = param(False, "Minimise log(1 - D(G(z))) instead of -log D(G(z)).")
+        simultaneous: bool = param(False, "Both players move at once instead of in turn.")
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each."""
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        """In turn, or both at once."""
+        return (Turn(self.players),) if self.params.simultaneous else super().turns(iteration)
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log D(x) - E_z log(1 - D(G(z))): the sum of both halves, not their average."""

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.errors import PluginError
 from gan_bench.model import Fake, Model, Preset, Real, Turn
 from gan_bench.network import Discriminator, Generators, Networks
 from gan_bench.parameters import param
@@ -86,6 +85,13 @@ class GMAN(Model):
             "generator": generator,
         }
 
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        """A split draw needs a part for each discriminator."""
+        m = self.params.discriminators
+        if self.params.data == "shared" or min(batch, fakes) >= m:
+            return None
+        return f"draws of {batch} real and {fakes} generated samples cannot be split over {m} discriminators"
+
     def turns(self, iteration: int) -> tuple[Turn, ...]:
         """All at once."""
         return (Turn(self.players),)
@@ -140,6 +146,4 @@ def weighted(values: Tensor, lam: float | Tensor) -> Tensor:
 def split(x: Tensor, parts: int) -> Tensor:
     """(N, …) as (parts, floor(N / parts), …); what is left over goes to nobody."""
     each = len(x) // parts
-    if each == 0:
-        raise PluginError(f"gman: {len(x)} samples in a draw cannot be split over {parts} discriminators.")
     return x[: parts * each].view(parts, each, *x.shape[1:])

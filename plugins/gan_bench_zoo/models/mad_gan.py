@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.network import SHARED, Discriminator, Generators, Networks, Sharing
 from gan_bench.parameters import param
 
 REAL = 0  # the class of real data, as in the authors' code; generator k is class k + 1
@@ -22,7 +23,8 @@ class MADGAN(Model):
     D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources;
     each generator minimises -log D_real of its own samples. With p_avg the mean of p and all q_k, the generators
     minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant: nothing at the optimum rewards their separation.
-    Each generator has its own input layer and shares the rest (the authors' second variant, MGAN's scheme).
+    Each generator has its own input layer and shares the rest (madgan_ind.py of the authors' code, MGAN's scheme); in
+    madgan.py they have their own output layers and see the same latents (preset `release`).
     """
 
     name = "mad-gan"
@@ -30,8 +32,10 @@ class MADGAN(Model):
     discriminator: Discriminator
     presets = {
         "release": Preset(
-            "The authors' 1-D and 2-D code: batches of 128, learning rate 1e-4, Xavier initialisation (theirs normal, "
-            "here uniform, of the same variance), uniform latents of size 64, fresh for the generators' turn.",
+            "The authors' 1-D and 2-D code (madgan.py): generators with output layers of their own and the same "
+            "latents, batches of 128, learning rate 1e-4, Xavier initialisation (theirs normal, here uniform, of the "
+            "same variance), uniform latents of size 64, fresh for the generators' turn.",
+            params={"shared": "trunk", "shared_noise": True},
             protocol={
                 "batch": 128,
                 "fakes_per_generator": 128,
@@ -47,34 +51,53 @@ class MADGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture."""
+        """The size of the mixture, what its parts have in common, and what real data counts."""
 
         generators: int = param(8, "K, the number of generators.", low=1)
+        shared: str = param(
+            "body",
+            "What the generators share: all but their input layers, all but their output layers, or nothing.",
+            choices=tuple(SHARED),
+        )
+        shared_noise: bool = param(False, "Give every generator the same latents.")
+        real_weight: float | None = param(
+            None, "Share of real data in the discriminator's loss; 1/(K+1), as each generator's, where none.", above=0
+        )
+        saturating: bool = param(False, "Generators minimise log(1 - D_real) instead of -log D_real.")
+
+        def __post_init__(self) -> None:
+            if self.real_weight is not None and self.real_weight >= 1:
+                raise ValueError(f"real_weight = {self.real_weight} leaves nothing for generators; give less than 1")
 
     params: Params
 
     @property
     def sharing(self) -> str:
-        """The authors' variant with an input layer for each generator."""
-        return "generators: all but the input layer"
+        """Between generators."""
+        return f"generators: {SHARED[self.params.shared]}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """K input layers on one body; one discriminator of K + 1 logits."""
         return {
             "discriminator": networks.discriminator({"class": self.generators + 1}),
-            "generator": networks.generators(self.generators, shared="body"),
+            "generator": networks.generators(self.generators, shared=cast(Sharing, self.params.shared)),
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The mean over K + 1 sources of each one's mean cross-entropy: real data weighs 1/(K+1)."""
-        of_real = -self._log_real(real.x)
+        """The mean over K + 1 sources of each one's mean cross-entropy; real data may weigh otherwise."""
+        of_real = -self._log_real(real.x).mean()
         of_fakes = F.cross_entropy(self.discriminator(fake.x)["class"], fake.generator + 1)
-        return (of_real + self.generators * of_fakes) / (self.generators + 1)
+        share = self.params.real_weight or 1 / (self.generators + 1)
+        return share * of_real + (1 - share) * of_fakes
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-E log D_real over all generators, each weighing 1/K."""
-        return -self._log_real(fake.x)
+        """-E log D_real, or E log(1 - D_real), over all generators, each weighing 1/K."""
+        if not self.params.saturating:
+            return -self._log_real(fake.x).mean()
+        logits: Tensor = self.discriminator(fake.x)["class"]
+        return (torch.logsumexp(logits[:, REAL + 1 :], 1) - torch.logsumexp(logits, 1)).mean()
 
     def _log_real(self, x: Tensor) -> Tensor:
+        """(n,) log D_real."""
         logits: Tensor = self.discriminator(x)["class"]
-        return (logits[:, REAL] - torch.logsumexp(logits, 1)).mean()
+        return logits[:, REAL] - torch.logsumexp(logits, 1)

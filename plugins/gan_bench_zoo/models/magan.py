@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_bench.model import Fake, Preset, Real, Turn
+from gan_bench.model import Fake, Preset, Real, Stage, Turn
 from gan_bench.parameters import param
 from gan_bench_zoo.models._autoencoder import AutoencoderGAN
 
@@ -24,10 +24,9 @@ class MAGAN(AutoencoderGAN):
     n iterations: m becomes S_x / n where S_z has grown since the last epoch, S_x < S_z and S_x / n < m. So m never
     grows.
 
-    Data here is a stream, so an epoch is a number of iterations; what comes before the game are turns of the first
-    one. Where m is measured the gradient is 0, but a turn steps the optimiser all the same: at beta1 = 0.5 what is left
-    of Adam's momentum moves the autoencoder once more as far as its last step did. Adamax, which the authors use, is no
-    optimiser of the protocol.
+    Data here is a stream, so an epoch is a number of iterations. Where m is measured the gradient is 0, but a turn
+    steps the optimiser all the same: at beta1 = 0.5 what is left of Adam's momentum moves the autoencoder once more as
+    far as its last step did. Adamax, which the authors use, is no optimiser of the protocol.
 
     On points it fails: an autoencoder without a bottleneck copies what lies between the modes as well as the modes, and
     the generator stays where it began, a blob at the origin (ring8, 2,500 iterations, one seed: 0 modes).
@@ -52,12 +51,9 @@ class MAGAN(AutoencoderGAN):
 
     params: Params
 
-    def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """Autoencoder, generator; the first iteration begins with the turns before the game, on draws 1, 2, …"""
-        game = (Turn(("discriminator",)), Turn(("generator",)))
-        if iteration > 0:
-            return game
-        return (*(Turn(("discriminator",), real=number) for number in range(1, self._before + 1)), *game)
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        """One, that begins with the autoencoder alone, on draws 1, 2, …"""
+        return (Stage(0, tuple(Turn(("discriminator",), real=number) for number in range(1, self._before + 1))),)
 
     def initial_state(self) -> Mapping[str, Tensor]:
         """The margin; sums over this epoch and S_z of the last one; iterations of this epoch; whether AE learns."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gan_bench.losses import says_fake, says_real
 from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.network import SHARED, Generators, Networks, Sharing
 from gan_bench.parameters import param
 
 
@@ -25,7 +26,7 @@ class MGAN(Model):
 
     name = "mgan"
     generator: Generators
-    discriminator: Discriminator
+    discriminator: nn.Module  # a `Discriminator`, or two of them `Apart`
     presets = {
         "paper": Preset(
             "Algorithm 2: latents drawn afresh for the generators' turn, independent between generators.",
@@ -52,26 +53,33 @@ class MGAN(Model):
             choices=("samples", "generators"),
         )
         shared_noise: bool = param(False, "Give every generator the same latents, as the release does.")
+        shared: str = param(
+            "body",
+            "What the generators share: all but their input layers (the paper), all but their output layers, or "
+            "nothing.",
+            choices=tuple(SHARED),
+        )
+        tied_classifier: bool = param(
+            True, "Classifier and discriminator share all but their output layers; without it they share nothing."
+        )
 
     params: Params
 
     @property
-    def shared_noise(self) -> bool:
-        """The parameter of that name."""
-        return bool(self.params.shared_noise)
-
-    @property
     def sharing(self) -> str:
-        """As in section 5.1 and appendix A."""
-        return "generators: all but the input layer; discriminator and classifier: all but the output layer"
+        """In the paper (section 5.1, appendix A) all but input layers of the one, output layers of the other."""
+        of_judges = SHARED["trunk" if self.params.tied_classifier else "nothing"]
+        return f"generators: {SHARED[self.params.shared]}; discriminator and classifier: {of_judges}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """K input layers on one body; one trunk with a head for the source and one for the generator."""
-        k = self.generators
-        return {
-            "discriminator": networks.discriminator({"source": None, "generator": k}),
-            "generator": networks.generators(k, shared="body"),
-        }
+        source, generator = {"source": None}, {"generator": self.generators}
+        if self.params.tied_classifier:
+            judges: nn.Module = networks.discriminator({**source, **generator})
+        else:
+            judges = Apart(networks.discriminator(source), networks.discriminator(generator))
+        generators = networks.generators(self.generators, shared=cast(Sharing, self.params.shared))
+        return {"discriminator": judges, "generator": generators}
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """Discriminator and classifier in one step (algorithm 2, lines 4 to 6); real data never enters C's part."""
@@ -85,3 +93,15 @@ class MGAN(Model):
         apart = F.cross_entropy(judged["generator"], fake.generator)
         share = self.generators if self.params.classifier_mean == "generators" else 1
         return says_real(judged["source"]) + self.params.beta / share * apart
+
+
+class Apart(nn.Module):
+    """Several discriminators without a common parameter that answer as one with the heads of all."""
+
+    def __init__(self, *bodies: nn.Module) -> None:
+        super().__init__()
+        self.bodies = nn.ModuleList(bodies)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """What each says, by head."""
+        return {name: logits for body in self.bodies for name, logits in body(x).items()}

@@ -66,11 +66,6 @@ class MixGAN(Model):
     params: Params
 
     @property
-    def shared_noise(self) -> bool:
-        """The parameter of that name."""
-        return bool(self.params.shared_noise)
-
-    @property
     def sharing(self) -> str:
         """Two mixtures of whole networks."""
         return "generators and discriminators: nothing"

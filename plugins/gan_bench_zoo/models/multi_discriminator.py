@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from gan_bench.losses import says_fake, says_real
 from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.network import SHARED, Discriminator, Generators, Networks, Sharing
 from gan_bench.parameters import param
 
 
@@ -58,6 +59,13 @@ class MultiDiscriminator(Model):
             "Average the supplementary terms over generators and over the rest, or sum them as eq. 4 writes.",
             choices=("mean", "none"),
         )
+        shared: str = param(
+            "nothing",
+            "What the generators share: nothing (the paper), all but their input layers, or all but their output "
+            "layers.",
+            choices=tuple(SHARED),
+        )
+        shared_noise: bool = param(False, "Give every generator the same latents.")
 
         def __post_init__(self) -> None:
             if self.supplementary == "single" and self.generators != 2:
@@ -67,16 +75,17 @@ class MultiDiscriminator(Model):
 
     @property
     def sharing(self) -> str:
-        """Section 3: no sharing."""
-        return "nothing"
+        """Nothing in the paper (section 3)."""
+        of_generators = SHARED[self.params.shared]
+        return "nothing" if of_generators == "nothing" else f"generators: {of_generators}; discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K separate generators and K separate supplementary discriminators, each group batched."""
+        """K generators and K separate supplementary discriminators, each group batched."""
         single = self.params.supplementary == "single"
         return {
             "discriminator": networks.discriminator({"source": None}),
             "supplementary": networks.discriminator({"own": None}, copies=1 if single else self.generators),
-            "generator": networks.generators(self.generators, shared="nothing"),
+            "generator": networks.generators(self.generators, shared=cast(Sharing, self.params.shared)),
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:

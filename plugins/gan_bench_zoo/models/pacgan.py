@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.model import Preset, Turn
+from gan_bench.model import Preset
 from gan_bench.network import Networks
 from gan_bench.parameters import param
 from gan_bench_zoo.models.gan import GAN
@@ -21,8 +21,7 @@ class PacGAN(GAN):
     first axis. With m = 1 it is GAN.
 
     A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: model for model the same number of
-    samples, and fewer verdicts. What is left over where m does not divide n is dropped. The authors draw m batches
-    instead (preset `release`: 100 packs).
+    samples, and fewer verdicts; m has to divide n. The authors draw m batches instead (preset `release`: 100 packs).
     """
 
     name = "pacgan"
@@ -44,10 +43,9 @@ class PacGAN(GAN):
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """The size of a pack, and how the players move."""
+        """The size of a pack."""
 
         pack: int = param(2, "m, the number of samples that are judged together.", low=1)
-        simultaneous: bool = param(False, "Both players move at once, as in the authors' code, instead of in turn.")
 
     params: Params
 
@@ -57,11 +55,12 @@ class PacGAN(GAN):
         body = networks.discriminator({"source": None}, shape=(self.params.pack * first, *rest))
         return {"discriminator": Packed(body, self.params.pack), "generator": networks.generators()}
 
-    def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """In turn, or both at once."""
-        if self.params.simultaneous:
-            return (Turn(self.players),)
-        return tuple(Turn((player,)) for player in self.players)
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        """Whole packs, so that every sample of a draw counts."""
+        m = self.params.pack
+        if batch % m == 0 and fakes % m == 0:
+            return None
+        return f"pack = {m} does not divide draws of {batch} real and {fakes} generated samples"
 
 
 class Packed(nn.Module):
@@ -72,14 +71,6 @@ class Packed(nn.Module):
         self.body, self.pack = body, pack
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """What the body says of each whole pack.
-
-        Raises:
-            ValueError: there are fewer samples than one pack holds.
-        """
-        packs = len(x) // self.pack
-        if packs == 0:
-            raise ValueError(f"pack = {self.pack} asks for more samples than a draw of {len(x)} has; lower pack")
-        side_by_side = x[: packs * self.pack].reshape(packs, self.pack * x.shape[1], *x.shape[2:])
-        judged: dict[str, Tensor] = self.body(side_by_side)
+        """What the body says of each pack."""
+        judged: dict[str, Tensor] = self.body(x.reshape(-1, self.pack * x.shape[1], *x.shape[2:]))
         return judged

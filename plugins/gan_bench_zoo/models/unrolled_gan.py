@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad
 
 from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Real, Turn
+from gan_bench.model import Fake, Model, Preset, Real, Turn
 from gan_bench.network import Discriminator, Generators, Networks
 from gan_bench.parameters import param
 
@@ -30,6 +30,36 @@ class UnrolledGAN(Model):
     name = "unrolled-gan"
     generator: Generators
     discriminator: Discriminator
+    presets = {
+        "paper": Preset(
+            "The paper's ring, read in another project that says it has its values: Adam at 1e-4, batches of 512, "
+            "orthogonal initialisation of gain 0.8. Its discriminator sees points divided by 4, here as they are; its "
+            "number of steps for the figure (10, from memory) and their learning rate are unverified.",
+            params={"inner": "adam", "unroll_lr": 1e-4, "unroll_steps": 10},
+            protocol={
+                "learning_rate": 1e-4,
+                "batch": 512,
+                "fakes": 512,
+                "latent_size": 256,
+                "init": "orthogonal",
+                "init_scale": 0.8,
+                "network": {"plugin": "mlp", "slope": 0.0},
+            },
+        ),
+        "notebook": Preset(
+            "The authors' notebook: 5 inner steps of Adam at the discriminator's 1e-4, the generator's rate 1e-3, "
+            "batches of 512, orthogonal initialisation of gain 1.4. Its networks have two hidden layers of tanh each.",
+            params={"inner": "adam", "unroll_lr": 1e-4, "unroll_steps": 5},
+            protocol={
+                "learning_rate": {"discriminator": 1e-4, "generator": 1e-3},
+                "batch": 512,
+                "fakes": 512,
+                "latent_size": 256,
+                "init": "orthogonal",
+                "init_scale": 1.4,
+            },
+        ),
+    }
 
     @dataclass(frozen=True)
     class Params:

@@ -1,0 +1,118 @@
+"""AdaGAN: Boosting Generative Models (Tolstikhin et al.; NeurIPS 2017, arXiv 1701.02386)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.losses import says_real
+from gan_bench.model import Fake, Real, Stage, Turn
+from gan_bench.network import Discriminator, Networks
+from gan_bench.parameters import param
+from gan_bench_zoo.models._staged import StagedGAN
+from gan_bench_zoo.models.gan import GAN
+
+
+class AdaGAN(StagedGAN):
+    """AdaGAN: one GAN after the other, each on data weighted towards what the mixture misses (Tolstikhin et al., 2017).
+
+    P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier learns to tell data from P_{t-1}; from its
+    probability c of data, r = (1 - c) / c estimates dP_{t-1} / dP at each point, and the next GAN, a new one, sees the
+    points with weights w = (l - (1 - b_t) r)_+ / (b_t n), l such that they sum to 1 (eqs. 17 and 18 in the authors'
+    code, their rule "theory_star"). b_t = 1/t makes the mixture uniform, as in the authors' script for Gaussian
+    mixtures; or it is constant.
+
+    Each stage is trained by GAN's losses for 1/K of the iterations; the authors' script takes unrolled GANs of 16 units
+    there, as many epochs in each stage, and the classifier 5 epochs, here `classifier_steps` on draws of their own.
+    A batch is drawn by weights with replacement (theirs without). `reweight = false` is their control, bagging.
+    """
+
+    name = "adagan"
+    players = ("classifier", "discriminator", "generator")
+    classifier: Discriminator
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The length of the sequence, and how the data are weighed."""
+
+        generators: int = param(8, "K, the number of GANs, one after the other.", low=1)
+        share: float | None = param(
+            None,
+            "b_t, share of the newest GAN in the mixture, the same in each stage; 1/t where none.",
+            above=0,
+            high=1,
+        )
+        classifier_steps: int = param(200, "Steps of the classifier before each stage but the first.", low=1)
+        pool: int = param(20_000, "Real samples that are weighed, where the data are a stream.", low=1)
+        reweight: bool = param(True, "Weigh the data; without it every stage sees all of them alike (bagging).")
+
+    params: Params
+
+    @property
+    def pool_size(self) -> int:
+        """The parameter."""
+        return self.params.pool
+
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        """The classifier needs samples of every generator in a draw."""
+        if fakes >= self.generators:
+            return None
+        return (
+            f"{fakes} generated samples a draw are fewer than one of each of {self.generators} generators to classify"
+        )
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """A GAN, and a classifier of data and mixture with the discriminator's body."""
+        return {"classifier": networks.discriminator({"data": None}), **super().build(networks)}
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        """Each but the first begins with the classifier's steps, and with everybody new."""
+        first, *later = super().stages(iterations)
+        steps = tuple(Turn(("classifier",), weights="even") for _ in range(self.params.classifier_steps))
+        return (first, *(replace(stage, prelude=steps, renewed=self.players) for stage in later))
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """As GAN, on weighted data."""
+        return tuple(replace(turn, weights="data") for turn in super().turns(iteration))
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """The weights of the pool's points, and even ones; of length 1 until there is a pool."""
+        return {"data": torch.ones(1), "even": torch.ones(1)}
+
+    def classifier_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture."""
+        k, each = self.generators, len(fake.z) // self.generators
+        mixture = self.kept.generate(self.generator, fake.z[: k * each].view(k, each, -1)).detach()
+        on_mixture = F.softplus(self.classifier(mixture.flatten(0, 1))["data"]).view(k, each).mean(1)
+        return says_real(self.classifier(real.x)["data"]) + self.kept.weights @ on_mixture
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        """Weigh the data by the classifier, keep the generator, and make room for the next one's share."""
+        assert pool is not None
+        even = pool.x.new_full((len(pool.x),), 1 / len(pool.x))
+        if number == 0:
+            return {"data": even, "even": even}
+        share = self.params.share or 1 / (number + 1)
+        self.kept.keep(self.generator, share)
+        ratio = torch.exp(-self.classifier(pool.x)["data"])  # (1 - c) / c of c = sigmoid(logit)
+        return {"data": weights(ratio, share) if self.params.reweight else even, "even": even}
+
+
+def weights(ratio: Tensor, share: float) -> Tensor:
+    """(n,) weights of data points, summing to 1, from (n,) estimates of dP_{t-1} / dP and the newest GAN's share b.
+
+    w_i = (l - (1 - b) r_i)_+ / (b n); of l = (b n + (1 - b) sum_{j<=m} r_(j)) / m the one with the largest m for which
+    (1 - b) r_(m) <= l, r_(1) <= r_(2) <= …: it exists, since m = 1 always will do. Ratios end at 1e8, as in the
+    authors' code.
+    """
+    old = (1 - share) * ratio.double().clamp(max=1e8)
+    ordered = old.sort().values
+    m = torch.arange(1, len(old) + 1, dtype=torch.float64, device=old.device)
+    levels = (share * len(old) + ordered.cumsum(0)) / m
+    level = levels[(ordered <= levels).nonzero().max()]
+    found = (level - old).clamp(min=0)
+    return (found / found.sum()).to(ratio.dtype)

@@ -1,0 +1,68 @@
+"""Conditional Generative Adversarial Nets (Mirza, Osindero; 2014, arXiv 1411.1784)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gan_bench.dataset import Dataset
+from gan_bench.losses import says_fake, says_real
+from gan_bench.model import Fake, Real
+from gan_bench.network import Discriminator, Networks
+from gan_bench.parameters import param
+from gan_bench_zoo.models._indexed import Labelled, beside, labels
+
+
+class ConditionalGAN(Labelled):
+    """ConditionalGAN: generator and discriminator are both told the class (Mirza and Osindero, 2014).
+
+    min_G max_D  E_{x,y} log D(x, y) + E_{z,y} log(1 - D(G(z, y), y)), y a unit vector beside the latent and beside the
+    point: a GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The generator's default is the
+    non-saturating form, as in the zoo's other models; which one the paper trained with is not verified.
+
+    It uses the labels of the data, which the others do not see: generator k is G(z, e_k) and has to make class k. Here
+    every class has the same share of generated samples, whatever it has of the data. The paper's networks, with layers
+    of their own for z and y before they meet, are left out.
+    """
+
+    name = "conditional-gan"
+    discriminator: Discriminator
+
+    @dataclass(frozen=True)
+    class Params:
+        """The classes, and the form of the generator's loss."""
+
+        generators: int = param(8, "The number of classes of the data; each has a generator.", low=1)
+        saturating: bool = param(False, "Minimise log(1 - D(G(z, y), y)) instead of -log D(G(z, y), y).")
+
+    params: Params
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Points with labels only."""
+        if len(dataset.shape) != 1:
+            return f"its discriminator sees a point and its class side by side, not samples of shape {dataset.shape}"
+        return super().refuses(dataset)
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """Both networks see K numbers more."""
+        (size,) = networks.dataset.shape
+        return {
+            "discriminator": networks.discriminator({"source": None}, shape=(size + self.generators,)),
+            "generator": self.one_generator(networks),
+        }
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-E log D(x, y) - E log(1 - D(G(z, y), y))."""
+        return says_real(self._judge(real.x, labels(real))) + says_fake(self._judge(fake.x, fake.generator))
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """-E log D(G(z, y), y), or E log(1 - D(G(z, y), y)) where saturating."""
+        logits = self._judge(fake.x, fake.generator)
+        return -says_fake(logits) if self.params.saturating else says_real(logits)
+
+    def _judge(self, x: Tensor, y: Tensor) -> Tensor:
+        """(n,) logits of points (n, d) with their classes (n,)."""
+        logits: Tensor = self.discriminator(beside(x, y, self.generators))["source"]
+        return logits

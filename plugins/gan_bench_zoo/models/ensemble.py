@@ -1,0 +1,145 @@
+"""Ensembles of Generative Adversarial Networks (Wang, Zhang, van de Weijer; NeurIPS workshop, 2016, 1612.00991)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.model import Fake, Model, Real, Stage, Turn
+from gan_bench.network import SHARED, Discriminator, Generators, Networks
+from gan_bench.parameters import param
+from gan_bench_zoo.models._staged import StagedGAN
+from gan_bench_zoo.models.gan import GAN
+
+
+class Ensemble(Model):
+    """Ensemble: K GANs that know nothing of each other, sampled alike (Wang et al., 2016).
+
+    Pair k minimises GAN's losses, -E_x log D_k - E_z log(1 - D_k(G_k(z))) and -E_z log D_k(G_k(z)); the mixture is
+    uniform. All pairs see the same real data and start from different weights. Generated samples are a total, as for
+    every mixture: a pair has 1 / K of what a GAN has, unless `fakes_per_generator` says otherwise.
+    """
+
+    name = "ensemble"
+    generator: Generators
+    discriminator: Discriminator
+
+    @dataclass(frozen=True)
+    class Params:
+        """The number of pairs."""
+
+        generators: int = param(8, "K, the number of generators, each with a discriminator.", low=1)
+
+    params: Params
+
+    @property
+    def sharing(self) -> str:
+        """K runs side by side."""
+        return f"generators and discriminators: {SHARED['nothing']}"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """K of each, batched."""
+        return {
+            "discriminator": networks.discriminator({"source": None}, copies=self.generators),
+            "generator": networks.generators(self.generators, shared="nothing"),
+        }
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """The sum over pairs of GAN's loss; none sees another's samples."""
+        on_real = self.discriminator(real.x)["source"]
+        return (F.softplus(-on_real).mean(1) + F.softplus(self._judge(fake)).mean(1)).sum()
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """The sum over pairs of -E log D_k(G_k)."""
+        return F.softplus(-self._judge(fake)).mean(1).sum()
+
+    def _judge(self, fake: Fake) -> Tensor:
+        """(K, N/K) logits: what each discriminator says of its own generator's samples."""
+        logits: Tensor = self.discriminator(fake.by_generator(fake.x))["source"]
+        return logits
+
+
+class SelfEnsemble(StagedGAN):
+    """SelfEnsemble: one GAN at K moments of its run, sampled alike (Wang et al., 2016).
+
+    Nothing but GAN's losses: at K evenly spaced iterations, the last included, the generator is kept as it is. The
+    idea is that a generator goes on changing after it cannot get better. Which iterations the authors keep is not
+    verified.
+    """
+
+    name = "self-ensemble"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """How many moments."""
+
+        generators: int = param(8, "K, how often the generator is kept.", low=1)
+
+    params: Params
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        """Keep the generator; what was kept and what trains weigh the same."""
+        if number > 0:
+            self.kept.keep(self.generator, 1 / (number + 1))
+        return state
+
+
+class CascadeGAN(StagedGAN):
+    """CascadeGAN: each GAN learns the data that the discriminator before it still called real (Wang et al., 2016).
+
+    GAN j + 1 is trained on the part of GAN j's data where D_j(x) is largest: at the end of a game, data that are called
+    real with confidence are badly modelled (as told by MGAN's paper, section 4, which adds that Tolstikhin et al.,
+    2017, find that it does not cure missing modes). The threshold is such that a share of the data passes. The mixture
+    is uniform. From memory, not verified: the share of 0.8, and that the gate has no part in sampling.
+
+    Data that are a stream are drawn once, as a pool, for the whole run.
+    """
+
+    name = "cascade-gan"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The length of the cascade, and who passes on."""
+
+        generators: int = param(4, "K, the number of GANs, one after the other.", low=1)
+        passed_on: float = param(0.8, "Share of a GAN's data that the next one is trained on.", above=0, high=1)
+        pool: int = param(20_000, "Real samples in the pool, where the data are a stream.", low=1)
+
+    params: Params
+
+    @property
+    def pool_size(self) -> int:
+        """The parameter."""
+        return self.params.pool
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        """As GAN, on data of the pool."""
+        return tuple(replace(turn, weights="passed") for turn in super().turns(iteration))
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        """Each with a new GAN."""
+        return tuple(
+            replace(stage, renewed=self.players if number else ())
+            for number, stage in enumerate(super().stages(iterations))
+        )
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """Which points of the pool the GAN of this stage sees; all at first, once there is a pool."""
+        return {"passed": torch.ones(1)}
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        """Keep the generator, and pass on the points that its discriminator is most sure are real."""
+        assert pool is not None
+        if number == 0:
+            return {"passed": pool.x.new_ones(len(pool.x))}
+        self.kept.keep(self.generator, 1 / (number + 1))
+        passed = state["passed"]
+        sure = torch.where(passed > 0, self.discriminator(pool.x)["source"], -torch.inf)
+        count = max(1, round(self.params.passed_on * int(passed.sum())))
+        chosen = torch.zeros_like(passed)
+        chosen[sure.topk(count).indices] = 1
+        return {"passed": chosen}

@@ -1,0 +1,86 @@
+"""InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial Nets.
+
+Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel; NeurIPS 2016, arXiv 1606.03657.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gan_bench.losses import says_fake, says_real
+from gan_bench.model import Fake, Preset, Real
+from gan_bench.network import Discriminator, Networks
+from gan_bench.parameters import param
+from gan_bench_zoo.models._indexed import Indexed
+
+
+class InfoGAN(Indexed):
+    """InfoGAN: one generator whose categorical code can be read off its samples (Chen et al., NeurIPS 2016).
+
+    min_{G,Q} max_D  E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) - lambda L_I, where L_I = E log Q(c | G(z, c)) + H(c) is
+    at most the mutual information of code and sample, and H(c) = log K is constant. The code's K values are this
+    benchmark's generators, G_k(z) = G(z, e_k), each with the same share of a draw instead of a random one.
+
+    Who owns Q: it is a head on the discriminator's trunk, and in the authors' code (infogan_trainer.py) every variable
+    of that network, trunk, head of D and Q, is in the discriminator's list. Both lists' losses hold - lambda L_I: Q and
+    trunk learn in the discriminator's turn, for which Q is no adversary, and the generator heeds Q in its own. So it is
+    done here, against the letter of min_{G,Q}. With lambda = 1, the authors' value for a categorical code, what differs
+    from MGAN with the index as an input (`index-input`) is nothing but MGAN's smaller weight of that term in the
+    generators' turn.
+    """
+
+    name = "infogan"
+    discriminator: Discriminator
+    presets = {
+        "release": Preset(
+            "The authors' code for MNIST: ten values, latents from U(-1, 1) of size 62, drawn afresh in each turn, "
+            "learning rates 2e-4 and 1e-3, batches of 128. Left out: two continuous codes, batch normalisation, the "
+            "hidden layer of Q's own.",
+            params={"generators": 10},
+            protocol={
+                "learning_rate": {"discriminator": 2e-4, "generator": 1e-3},
+                "betas": (0.5, 0.999),
+                "batch": 128,
+                "fakes": 128,
+                "latent": "uniform",
+                "latent_size": 62,
+                "latents": "fresh",
+            },
+        ),
+    }
+
+    @dataclass(frozen=True)
+    class Params:
+        """The code, and how much it has to tell."""
+
+        generators: int = param(8, "K, the number of values of the code; each is a generator.", low=1)
+        lam: float = param(1.0, "lambda, weight of the code's cross-entropy in both players' losses.", low=0)
+
+    params: Params
+
+    @property
+    def sharing(self) -> str:
+        """As in the paper; the authors' code gives Q a hidden layer more."""
+        return f"{super().sharing}; discriminator and Q: all but the output layer"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """One trunk with a head for the source and one for the code; a generator that sees the code."""
+        return {
+            "discriminator": networks.discriminator({"source": None, "code": self.generators}),
+            "generator": self.one_generator(networks),
+        }
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        """-E log D(x) - E log(1 - D(G)) - lambda E log Q(c | G): discriminator and Q in one step."""
+        judged = self.discriminator(fake.x)
+        source = says_real(self.discriminator(real.x)["source"]) + says_fake(judged["source"])
+        return source + self.params.lam * F.cross_entropy(judged["code"], fake.generator)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        """-E log D(G) - lambda E log Q(c | G)."""
+        judged = self.discriminator(fake.x)
+        return says_real(judged["source"]) + self.params.lam * F.cross_entropy(judged["code"], fake.generator)
