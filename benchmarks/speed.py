@@ -37,7 +37,9 @@ from gan_bench.randomness import Randomness
 
 BATCH, FAKES, LATENT, HIDDEN, BETA = 512, 1024, 256, 128, 0.125
 STEP = {"lr": 2e-4, "betas": (0.5, 0.999)}
+WARM_UP = 5  # iterations of each loop before the first round
 Loop = Callable[[], None]
+Clock = Callable[[], float]
 
 
 def ring(n: int, rng: np.random.Generator) -> Tensor:
@@ -139,25 +141,33 @@ def mgan(k: int, registry: Registry, iterations: int = 25_000) -> Run:
     return plan(load_benchmark(source, registry), registry)[0]
 
 
-def interleaved(loops: dict[str, Loop], rounds: int, iterations: int) -> dict[str, list[float]]:
+def interleaved(
+    loops: dict[str, Loop], rounds: int, iterations: int, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Milliseconds an iteration of each loop in each round."""
     for loop in loops.values():
-        for _ in range(5):
+        for _ in range(WARM_UP):
             loop()
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(rounds):
         for name, loop in loops.items():
-            started = time.perf_counter()
+            started = clock()
             for _ in range(iterations):
                 loop()
-            times[name].append((time.perf_counter() - started) / iterations * 1e3)
+            times[name].append((clock() - started) / iterations * 1e3)
     return times
+
+
+def quartiles(times: dict[str, list[float]], above: str, below: str) -> tuple[float, float, float]:
+    """The lower quartile, median and upper quartile of the ratio within a round."""
+    ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return low, middle, high
 
 
 def ratio(times: dict[str, list[float]], above: str, below: str) -> str:
     """The median of the ratio within a round, and its quartiles."""
-    ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = quartiles(times, above, below)
     return f"{above} / {below}: {middle:.2f}  (quartiles {low:.2f} to {high:.2f})"
 
 

@@ -42,6 +42,7 @@ _STYLE: dict[Any, Any] = {
 _WIDTH, _LABELS, _GAP, _HEAD, _KEY = 7.2, 1.08, 0.05, 0.2, 0.19
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
 _CAPTION_LINE = 0.115
+_THUMBNAIL = 1.1
 
 
 def plot(
@@ -95,6 +96,24 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
         va="bottom",
         parse_math=False,
     )
+    return drawn
+
+
+def thumbnails(results: StoredResults, dataset: str) -> dict[str, bytes]:
+    """The last samples of each model that kept any, as a small PNG each, by label."""
+    from matplotlib.figure import Figure
+
+    grid = samplegrid.sample_grid(results, dataset)
+    if grid is None:
+        return {}
+    drawn = {}
+    for row in grid.rows:
+        if row.snapshots is not None:
+            with _style():
+                panel = Figure(figsize=(_THUMBNAIL, _THUMBNAIL))
+                ax = panel.add_axes((0.01, 0.01, 0.98, 0.98))
+                samplegrid.draw_panel(ax, grid, row, int(row.snapshots.iterations[-1]))
+                drawn[row.label] = _encoded(panel, ".png")
     return drawn
 
 

@@ -1,0 +1,180 @@
+"""What an iteration of every model costs: a multiple of GAN's at equal fakes, beside what its definition requires.
+
+    python benchmarks/cost.py [--models mgan,wgan] [--rounds 20] [--iterations 25] [--compiled] [--output FILE]
+
+Protocol and data are those of synthetic8.toml; every trainable model of the installed plugins is measured with its
+default parameters. Its iterations alternate with GAN's in one process with one thread, a few of each in turn; a figure
+is a median of ratios within the same round, in the process's CPU time, so that other work on the machine blurs the
+result but does not bend it. Rounds are spread evenly over the run, since a model's turns may change on its way.
+
+`--compiled` measures compiled iterations, as long runs have them, against GAN's compiled ones. Rows of models that
+are not measured stay as they are in the file. What a definition requires stands in systems.csv, counted in passes of
+networks of equal size; a model that costs more than 1.5 times as much needs a reason there, and is marked where it has
+none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import itertools
+import time
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from speed import WARM_UP, interleaved, quartiles
+
+from gan_bench.compilation import NotCompilableError, compile_iterations
+from gan_bench.config import load_benchmark
+from gan_bench.errors import ConfigError
+from gan_bench.execution import make_trainer
+from gan_bench.files import write_atomically
+from gan_bench.plan import plan
+from gan_bench.plugins import Registry, load_plugins
+from gan_bench.provenance import provenance
+from gan_bench.training import Trainer
+
+HERE = Path(__file__).resolve().parent
+OUTPUT = HERE.parent / "results" / "published" / "cost-cpu.csv"
+SYSTEMS = HERE / "systems.csv"
+BASE = "gan"
+LIMIT = 1.5  # times what the definition requires
+COLUMNS = ("model", "mode", "ratio", "low", "high", "milliseconds", "required", "measured_on")
+
+Row = Mapping[str, str]
+
+
+class Spread:
+    """Iterations of a trainer, as many in a row as a round has, from places spread evenly over its run."""
+
+    def __init__(self, trainer: Trainer, rounds: int, iterations: int) -> None:
+        self.trainer = trainer
+        last = trainer.protocol.iterations - iterations
+        starts = [round(last * i / max(rounds - 1, 1)) for i in range(rounds)]
+        self.numbers = [start + i for start in starts for i in range(iterations)]
+        self._next = itertools.chain(self.numbers[-WARM_UP:], self.numbers)
+
+    def meet_all(self) -> None:
+        """Carry out one iteration of each kind, so that none is compiled while the clock runs."""
+        kinds = {tuple(self.trainer.model.turns(number)): number for number in self.numbers}
+        for number in kinds.values():
+            self._at(number)
+
+    def __call__(self) -> None:
+        """One iteration."""
+        self._at(next(self._next))
+
+    def _at(self, number: int) -> None:
+        self.trainer.iteration = number
+        self.trainer.iterate()
+
+
+def loop(name: str, registry: Registry, options: argparse.Namespace) -> Spread:
+    """The iterations of a model under the protocol of synthetic8.
+
+    Raises:
+        ConfigError: it cannot be trained on the ring.
+        NotCompilableError: compiled iterations were asked for, and it has none.
+    """
+    source = tomllib.loads((HERE / "synthetic8.toml").read_text(encoding="utf-8"))
+    evaluation = {"metrics": ["symmetric_kl"], "anchors": False}
+    benchmark = source | {"name": "cost", "seeds": 1, "evaluation": evaluation, "model": [{"plugin": name}]}
+    trainer = make_trainer(plan(load_benchmark(benchmark, registry), registry)[0], registry, "cpu")
+    if options.compiled:
+        compile_iterations(trainer, print)
+    made = Spread(trainer, options.rounds, options.iterations)
+    made.meet_all()
+    return made
+
+
+def measure(name: str, registry: Registry, options: argparse.Namespace) -> dict[str, str]:
+    """One model's figures, and GAN's beside it in the same rounds."""
+    loops = {"GAN": loop(BASE, registry, options), name: loop(name, registry, options)}
+    times = interleaved(loops, options.rounds, options.iterations, time.process_time)
+    low, middle, high = quartiles(times, name, "GAN")
+    milliseconds = sorted(times[name])[options.rounds // 2]
+    figures = {"ratio": middle, "low": low, "high": high, "milliseconds": milliseconds}
+    return {"model": name, "mode": mode_of(options)} | {key: f"{value:.3g}" for key, value in figures.items()}
+
+
+def mode_of(options: argparse.Namespace) -> str:
+    """How iterations are carried out."""
+    return "compiled" if options.compiled else "eager"
+
+
+def measured_on() -> str:
+    """The machine and the versions."""
+    facts = provenance("cpu")
+    return f"{facts['cpu']}; Python {facts['python']}, torch {facts['packages']['torch']}; {facts['started'][:10]}"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; none where there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
+    """The rows by model and mode, newer ones in place of older."""
+    rows = {(row["model"], row["mode"]): row for row in [*old, *new]}
+    return [rows[key] for key in sorted(rows)]
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def verdict(row: Row, reason: str) -> str:
+    """How a model's cost compares with what its definition requires."""
+    if not row["required"]:
+        return "REQUIRED COST NOT STATED in systems.csv"
+    over = float(row["ratio"]) / float(row["required"])
+    text = f"{over:.2f} times the {row['required']} required"
+    if over <= LIMIT:
+        return text
+    return f"{text}: {reason}" if reason else f"{text}, WITHOUT A REASON in systems.csv"
+
+
+def main() -> None:
+    """Measure, print, and write after each model."""
+    parser = argparse.ArgumentParser(description="Cost of an iteration of every model relative to GAN's.")
+    parser.add_argument("--models", metavar="A,B", help="plugins  [default: every trainable one]")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=25)
+    parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    registry = load_plugins()
+    stated, where = {row["model"]: row for row in read(SYSTEMS)}, measured_on()
+    for name in options.models.split(",") if options.models else trainable(registry):
+        registry.get("models", name)
+        try:
+            found = measure(name, registry, options)
+        except (ConfigError, NotCompilableError) as error:
+            print(f"{name:24s} not measured: {error}")
+            continue
+        said = stated.get(name, {})
+        row = found | {"required": said.get("required", ""), "measured_on": where}
+        quarters = f"{row['ratio']:>5s} (quartiles {row['low']} to {row['high']})"
+        print(f"{name:24s} {row['mode']} {quarters}, {verdict(row, said.get('reason', ''))}", flush=True)
+        write(options.output, merged(read(options.output), [row]))
+
+
+def trainable(registry: Registry) -> Sequence[str]:
+    """The models that train, by name."""
+    return [name for name, cls in registry.all("models").items() if not cls.anchor]
+
+
+if __name__ == "__main__":
+    main()
