@@ -38,6 +38,13 @@ class TestEnsemble:
         of_g = sum(_sp(-on).mean() for on in logits)
         assert number(model.generator_loss(fake(f, 2))) == pytest.approx(of_g, rel=1e-9)
 
+    def test_finite_differences(self) -> None:
+        """Gradients by every logit are central differences in float64."""
+        model = self._model()
+        r, f = (torch.tensor(RNG.normal(0, 1, (n, 1)), requires_grad=True) for n in (5, 6))
+        assert torch.autograd.gradcheck(lambda r, f: model.discriminator_loss(real(r), fake(f, 2)), (r, f))
+        assert torch.autograd.gradcheck(lambda f: model.generator_loss(fake(f, 2)), (f,))
+
     def test_pairs_know_nothing_of_each_other(self) -> None:
         """Pair 0 trains the same whatever the generator of pair 1 makes."""
         t, other = (trainer(Ensemble(Ensemble.Params(generators=2))) for _ in range(2))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
 from gan_bench_zoo.models.ac_gan import ACGAN
+from gan_bench_zoo.models.adagan import AdaGAN
 from gan_bench_zoo.models.ali import ALI
 from gan_bench_zoo.models.began import BEGAN
 from gan_bench_zoo.models.catgan import CatGAN
@@ -19,6 +20,7 @@ from gan_bench_zoo.models.conditional_gan import ConditionalGAN
 from gan_bench_zoo.models.d2gan import D2GAN
 from gan_bench_zoo.models.deligan import DeLiGAN
 from gan_bench_zoo.models.dfm import DFM
+from gan_bench_zoo.models.ensemble import CascadeGAN, Ensemble, SelfEnsemble
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.gman import GMAN
 from gan_bench_zoo.models.improved_gan import FEATURES, ImprovedGAN
@@ -54,7 +56,9 @@ ZOO: Mapping[str, Callable[[], Model]] = {
     "d2gan": lambda: D2GAN(D2GAN.Params(alpha=0.7, beta=1.6)),
     "mgan": lambda: MGAN(MGAN.Params(generators=3, beta=0.5)),
     "mgan, shared noise": lambda: MGAN(MGAN.Params(generators=3, shared_noise=True)),
+    "mgan, un-tied": lambda: MGAN(MGAN.Params(generators=3, shared="nothing", tied_classifier=False)),
     "mad-gan": lambda: MADGAN(MADGAN.Params(generators=3)),
+    "mad-gan, trunk": lambda: MADGAN(MADGAN.Params(generators=3, shared="trunk", shared_noise=True)),
     "multi-discriminator": lambda: MultiDiscriminator(MultiDiscriminator.Params(generators=3)),
     "multi-discriminator, single": lambda: MultiDiscriminator(MultiDiscriminator.Params(supplementary="single")),
     "unrolled-gan": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2)),
@@ -63,6 +67,10 @@ ZOO: Mapping[str, Callable[[], Model]] = {
 """The models of synthetic8, in every variant that trains differently."""
 
 WIDER: Mapping[str, Callable[[], Model]] = {
+    "adagan": lambda: AdaGAN(AdaGAN.Params(generators=3, classifier_steps=2, pool=40)),
+    "ensemble": lambda: Ensemble(Ensemble.Params(generators=3)),
+    "self-ensemble": lambda: SelfEnsemble(SelfEnsemble.Params(generators=3)),
+    "cascade-gan": lambda: CascadeGAN(CascadeGAN.Params(generators=3, pool=40)),
     "gman": lambda: GMAN(GMAN.Params(discriminators=3)),
     "gman, learned": lambda: GMAN(GMAN.Params(discriminators=3, learned=True)),
     "gman, shared data": lambda: GMAN(GMAN.Params(discriminators=3, data="shared", saturating=False)),
