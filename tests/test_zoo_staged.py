@@ -13,6 +13,7 @@ from tiny import Echo, fake, number, put, real, same, spy, trainer, values
 from gan_bench.evaluation import draw
 from gan_bench.model import Fake
 from gan_bench.parameters import checked
+from gan_bench.training import Trainer
 
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(0)
@@ -184,7 +185,7 @@ class TestDataWeights:
 
 
 class TestAdaGAN:
-    def _after(self, iterations: int, **params: object) -> tuple[AdaGAN, object]:
+    def _after(self, iterations: int, **params: object) -> tuple[AdaGAN, Trainer]:
         model = AdaGAN(AdaGAN.Params(generators=3, pool=50, classifier_steps=2, **params))  # type: ignore[arg-type]
         t = trainer(model, iterations=9)
         for _ in range(iterations):
@@ -215,6 +216,12 @@ class TestAdaGAN:
         t.iterate()
         assert torch.equal(t.state["data"], weights(seen[0], 1 / 2))
         assert len(set(t.state["data"].tolist())) > 1
+
+    @pytest.mark.parametrize("simultaneous", [False, True])
+    def test_who_moves(self, simultaneous: bool) -> None:
+        """In an iteration discriminator and generator move, once each; the classifier before later stages only."""
+        _, t = self._after(9, simultaneous=simultaneous)
+        assert t.counts.updates == {"classifier": 2 * 2, "discriminator": 9, "generator": 9}
 
     def test_bagging(self) -> None:
         """Without weighing, every stage sees all data alike."""

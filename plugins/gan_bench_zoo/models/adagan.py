@@ -76,8 +76,9 @@ class AdaGAN(StagedGAN):
         return (first, *(replace(stage, prelude=steps, renewed=self.players) for stage in later))
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """As GAN, on weighted data."""
-        return tuple(replace(turn, weights="data") for turn in super().turns(iteration))
+        """As GAN, on weighted data; the classifier learns between stages only."""
+        movers = (GAN.players,) if self.params.simultaneous else tuple((player,) for player in GAN.players)
+        return tuple(Turn(players, weights="data") for players in movers)
 
     def initial_state(self) -> Mapping[str, Tensor]:
         """The weights of the pool's points, and even ones; of length 1 until there is a pool."""
