@@ -34,10 +34,10 @@ SYSTEMS = (
         what="GAN's game in its non-saturating form, played by convolutional networks: transposed convolutions in the "
         "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. What is new is the "
         "architecture, not the objective.",
-        why="Its objective is here: it is model gan. Its networks are made for images; points in the plane have "
-        "nothing to convolve.",
+        why="Its objective is here: it is model gan, and its settings are that model's preset dcgan. Its networks are "
+        "made for images; points in the plane have nothing to convolve.",
         needs="a dataset of images and a network for them, which a benchmark names once for all its models. On "
-        'points, write plugin = "gan".',
+        'points, write plugin = "gan", preset = "dcgan".',
     ),
     Unimplemented(
         name="ttur",
