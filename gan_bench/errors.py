@@ -75,6 +75,9 @@ def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
     """Say which names are allowed, the closest to `found` first: ``did you mean 'mgan'? Known: …``."""
     known = sorted(names)
     close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
+    if not close:  # a paper's own spelling: DCGAN
+        lower = {name.lower(): name for name in known}
+        close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
     listed = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known: {listed or 'none'}."

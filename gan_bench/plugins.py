@@ -112,7 +112,8 @@ class Registry:
             raise PluginError(self._unimplemented[name].refusal())
         files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
         hint = f" Not loaded: {files}." if files else ""
-        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, self._classes[kind])}{hint}")
+        known = [*self._classes[kind], *(self._unimplemented if kind == "models" else ())]
+        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, known)}{hint}")
 
     def origin(self, kind: str, name: str) -> Origin:
         """Where a registered class came from."""
@@ -125,7 +126,8 @@ class Registry:
             return
         complaint = _complaint(kind, item)
         if complaint:
-            name = str(getattr(item, "name", item))[:80]
+            of_no_class = kind in (UNIMPLEMENTED, PUBLISHED)  # it brings no class that somebody may ask for
+            name = f"gan_bench_{kind}" if of_no_class else str(getattr(item, "name", item))[:80]
             self.broken.append(Broken(name, origin, complaint))
             return
         if kind == PUBLISHED:

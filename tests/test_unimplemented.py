@@ -101,6 +101,21 @@ class TestRegistry:
         assert "far-gan" not in registry.unimplemented()
         assert not any(each.brings("far-gan") for each in registry.broken)
 
+    def test_a_bad_entry_hides_no_good_one(self, tmp_path: Path) -> None:
+        """A plugin that returns a name instead of an entry is broken; the reason of another one is still heard."""
+        rubbish = FILE.replace(repr(SYSTEM), repr("far-gan"))
+        registry = load_plugins([write(tmp_path, a_rubbish=rubbish, named=FILE)])
+        with pytest.raises(PluginError, match="It needs the moon"):
+            registry.get("models", "far-gan")
+        assert [broken.name for broken in registry.broken] == ["gan_bench_unimplemented"]
+
+    @pytest.mark.parametrize("asked", ["Far-GAN", "FAR-GAN", "fargan"])
+    def test_a_papers_own_spelling(self, tmp_path: Path, asked: str) -> None:
+        """Capitals, or a missing hyphen, lead to the system that is named."""
+        registry = load_plugins([write(tmp_path, named=FILE)])
+        with pytest.raises(PluginError, match="did you mean 'far-gan'"):
+            registry.get("models", asked)
+
     def test_a_model_that_is_broken_is_broken(self, tmp_path: Path) -> None:
         """The plugin that should bring it is to be mended, which the refusal would hide."""
         registry = load_plugins([write(tmp_path, named=FILE, far_gan="import no_such_module")])

@@ -24,7 +24,8 @@ class MADGAN(Model):
     each generator minimises -log D_real of its own samples. With p_avg the mean of p and all q_k, the generators
     minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant: nothing at the optimum rewards their separation.
     Each generator has its own input layer and shares the rest (madgan_ind.py of the authors' code, MGAN's scheme); in
-    madgan.py they have their own output layers and see the same latents (preset `release`).
+    madgan.py they have their own output layers (preset `release`). In both files all generators see the same latents,
+    and each makes a whole batch.
     """
 
     name = "mad-gan"
