@@ -29,6 +29,9 @@ from gan_bench.unimplemented import Unimplemented
 KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
 UNIMPLEMENTED = "unimplemented"  # what is asked for with the models: systems that are none
 PUBLISHED = "published"  # what is asked for beside the kinds of classes: files of published figures
+NO_CLASSES = (f"gan_bench_{UNIMPLEMENTED}", f"gan_bench_{PUBLISHED}")
+"""Hooks that bring nothing which somebody asks for by name: what is broken in one stands in nobody's way."""
+
 RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
 
 
@@ -55,6 +58,8 @@ class Broken:
 
     def brings(self, name: str) -> bool:
         """Whether this is what should bring `name`: it is called so, or is a file that names it."""
+        if self.name in NO_CLASSES:
+            return False
         if name in (self.name, self.name.replace("_", "-")):
             return True
         path = Path(self.origin.path)
@@ -126,8 +131,8 @@ class Registry:
             return
         complaint = _complaint(kind, item)
         if complaint:
-            of_no_class = kind in (UNIMPLEMENTED, PUBLISHED)  # it brings no class that somebody may ask for
-            name = f"gan_bench_{kind}" if of_no_class else str(getattr(item, "name", item))[:80]
+            hook = f"gan_bench_{kind}"
+            name = hook if hook in NO_CLASSES else str(getattr(item, "name", item))[:80]
             self.broken.append(Broken(name, origin, complaint))
             return
         if kind == PUBLISHED:
