@@ -131,6 +131,8 @@ class StoredModel:
             raise UsageError(f"seed is {seed}; it is from 0 to 2^63 - 1.")
         if generator is not None and not 0 <= generator < self.generators:
             raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
+        if generator is not None and float(self.model.weights()[generator]) == 0:
+            raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
         return draw(self._trainer, n, seed, generator=generator)
 
 

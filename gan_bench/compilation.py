@@ -103,6 +103,7 @@ class Program:
         for optimizer in trainer.optimizers.values():
             fill_state(optimizer)
         self._bind()
+        self._state = tuple(trainer.state)  # its order is the graph's
         draws = trainer.draw(turns)
         self.graph = self._trace(turns, draws)
         self._code = (compiler or _compile)(self.graph, self.arguments(draws))
@@ -120,7 +121,8 @@ class Program:
 
     def arguments(self, draws: Draws) -> list[Tensor]:
         """The graph's inputs: parameters, buffers, optimiser state, its numbers, the model's state, draws."""
-        return [*self._fixed, *self._numbers(), *self.trainer.state.values(), *_flat(draws)]
+        state = self.trainer.state
+        return [*self._fixed, *self._numbers(), *(state[name] for name in self._state), *_flat(draws)]
 
     def _bind(self) -> None:
         """Find the tensors that stay the same from iteration to iteration."""
@@ -174,7 +176,7 @@ class Program:
             for player, step in self.steps.items()
         }
         numbers = {player: list(next(given)) for player in self.moves}
-        state = {name: next(given) for name in self.trainer.state}
+        state = {name: next(given) for name in self._state}
         seen = _like(draws, given)
         model = self.trainer.model
 

@@ -77,7 +77,7 @@ class ModelReader:
         told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
         if model is not None:
             self._check(model, label, protocol, own, path)
-            told += self.reading.ask(path, found.name, getattr, model, "footnotes") or ()
+            told += self.reading.ask(path, found.name, _footnotes, model) or ()
         values = {} if params is None else values_of(params)
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
 
@@ -136,16 +136,17 @@ class ModelReader:
     def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
         """Whether a model can be trained at all: on these datasets, with so many fakes."""
         self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
-        generators = self.reading.ask(path, model.name, getattr, model, "generators")
-        if generators is None:
+        generators = self.reading.ask(path, model.name, _count, model, "generators")
+        playing = self.reading.ask(path, model.name, _count, model, "playing")
+        if generators is None or playing is None:
             return
         self.generators[label] = generators
         wrong = self.common.wrong | own.wrong
-        message = self._too_few(generators, model.playing, protocol, wrong)
+        message = self._too_few(min(generators, playing), playing, protocol, wrong)
         if message:
             self.reading.problems.add((*path, "generators"), message)
         elif not wrong & DRAWS:
-            fakes = protocol.fakes_each(model.playing) * model.playing
+            fakes = protocol.fakes_each(playing) * playing
             reason = self.reading.ask(path, model.name, model.refuses_draws, protocol.batch, fakes)
             if reason is not None:
                 self.reading.problems.add(path, f"model {model.name!r}: {reason}.")
@@ -160,3 +161,19 @@ class ModelReader:
             f"{playing} generators share {protocol.fakes} fakes a draw, fewer than one each; "
             f"lower generators, or give fakes = {generators} or more."
         )
+
+
+def _count(model: Any, name: str) -> int:
+    """A model's number of generators of some kind. Raises PluginError where it is no number."""
+    value = getattr(model, name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise PluginError(f"model {model.name!r}: {name} is {shown(value)}; it must be a whole number.")
+    return value
+
+
+def _footnotes(model: Any) -> tuple[str, ...]:
+    """What a model has to say below every table. Raises PluginError where it is no tuple of texts."""
+    found = model.footnotes
+    if not isinstance(found, tuple | list) or not all(isinstance(text, str) for text in found):
+        raise PluginError(f"model {model.name!r}: footnotes is {shown(found)}; it must be a tuple of texts.")
+    return tuple(found)

@@ -73,9 +73,9 @@ class Dataset(ABC):
         """`n` real samples for training, on the generator's device, a pure function of the generator's state."""
 
     def pool(self, n: int, rng: torch.Generator) -> Real:
-        """Training data that stay the same for a run, for models that weigh them one by one; `n` where it is a stream.
+        """`n` samples for training that stay the same for a run, for models that weigh them one by one.
 
-        A finite dataset returns what it has. Called once a run.
+        Different ones, where the dataset is finite. Called once a run.
         """
         return self.draw(n, rng)
 

@@ -15,7 +15,7 @@ from gan_bench.metric import Metric, Samples
 from gan_bench.model import Model
 from gan_bench.randomness import seed_of
 from gan_bench.scoring import Score, compute
-from gan_bench.training import Trainer
+from gan_bench.training import Trainer, check_parameters
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,10 @@ def draw(trainer: Trainer, n: int, seed: int, *, generator: int | None = None) -
 def _in_evaluation_mode(trainer: Trainer, model: Model, counts: list[int], rng: torch.Generator) -> Any:
     was_training = model.training
     model.eval()
-    if trainer.average:
-        trainer.average.swap()
     try:
-        return model.sample(counts, trainer.latents, rng)
+        with trainer.averaged():
+            return model.sample(counts, trainer.latents, rng)
     finally:
-        if trainer.average:
-            trainer.average.swap()
         model.train(was_training)
 
 
@@ -73,9 +70,7 @@ def _numpy(tensor: torch.Tensor) -> Any:
 
 def check_finite(trainer: Trainer, drawn: Drawn) -> None:
     """Raise Diverged where parameters or samples are no longer finite, naming which."""
-    for name, parameter in trainer.model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")
+    check_parameters(trainer)
     if not np.isfinite(drawn.x).all():
         raise Diverged(f"Samples are not finite at iteration {trainer.iteration}.")
 

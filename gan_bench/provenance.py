@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -131,10 +132,13 @@ def _source(module: ModuleType) -> bytes:
     return without_docstrings(Path(file).read_bytes()) if file and Path(file).is_file() else module.__name__.encode()
 
 
+@cache
 def without_docstrings(source: bytes) -> bytes:
-    """Python source without the docstrings of its module, classes and functions; unchanged where it is none."""
+    """Python source without the docstrings of its module, classes and functions; unchanged where it is no UTF-8."""
     try:
-        tree = ast.parse(source)
+        source.decode("utf-8")
+        with warnings.catch_warnings(action="ignore"):  # of what stands in it: it was told when it was imported
+            tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return source
     lines = source.splitlines(keepends=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.dataset import Dataset, Real
-from gan_bench.errors import PluginError
+from gan_bench.errors import Diverged, PluginError, allowed
 from gan_bench.iteration import Draws, Played, Player, Rules, play
 from gan_bench.model import Latents, Model, Stage, Turn
 from gan_bench.network import Initialisation, Network, Networks, initialise
@@ -114,6 +115,18 @@ class Trainer:
         """Carry out the turns of an iteration, one operation after the other."""
         return play(self.rules, turns, draws, self.parameters, self.state, self._move)
 
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the moving average in place of the generating players' parameters, where there is one."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
+
     def rate(self, player: str) -> float:
         """A player's learning rate in this iteration."""
         rate = float(self.protocol.of(player, "learning_rate"))
@@ -126,9 +139,12 @@ class Trainer:
             moment: counts the draws: of this iteration, unless it says otherwise.
         """
         draws, moment = Draws(), moment or (self.iteration,)
+        weighed: dict[int, str | None] = {}
         for position, turn in enumerate(turns):
             wants = frozenset[str]().union(*(self.rules.player(name).wants for name in turn.players))
             number = self.rules.latents_of(turn, position)
+            if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
+                raise PluginError(f"{self.model.name}: turns share draw {turn.real} of real data, not its weights.")
             if "real" in wants and turn.real not in draws.real:
                 draws.real[turn.real] = self._draw_real(turn, moment)
             if "fake" in wants and number not in draws.latents:
@@ -141,7 +157,7 @@ class Trainer:
         rng = self.randomness.at("data", *moment, turn.real)
         if turn.weights is None:
             return self.dataset.draw(self.protocol.batch, rng)
-        return self.stages.draw(self.state[turn.weights], rng)
+        return self.stages.draw(turn.weights, rng)
 
     def _draw_latents(self, number: int, moment: tuple[int, ...]) -> Tensor:
         """(K, each, size). The total is drawn whatever K is, so that every K that divides it sees the same."""
@@ -218,9 +234,14 @@ class _Stages:
             self.pool = trainer.dataset.pool(model.pool_size, trainer.randomness.at("pool"))
 
     def enter(self) -> None:
-        """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins."""
+        """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins.
+
+        Raises:
+            Diverged: a stage begins with parameters that are not finite.
+        """
         for number, stage in enumerate(self._stages):
             if stage.first == self.trainer.iteration:
+                check_parameters(self.trainer)
                 self._begin(number, stage)
 
     def _begin(self, number: int, stage: Stage) -> None:
@@ -231,28 +252,44 @@ class _Stages:
             trainer.losses |= played.losses
             trainer.state = played.state
             trainer.counts.add((turn,), draws)
-        with torch.no_grad():
-            trainer.state = dict(trainer.model.enter_stage(number, trainer.state, self.pool))
-            for name in stage.renewed:
-                self._renew(name, number)
+        with torch.no_grad(), trainer.averaged():  # what is kept of generators is what an evaluation sees
+            trainer.state = self._taken(trainer.model.enter_stage(number, trainer.state, self.pool))
+        for name in stage.renewed:
+            self.renew(name, number)
 
-    def draw(self, weights: Tensor, rng: torch.Generator) -> Real:
-        """A batch of the pool, with replacement, each sample as often as its weight says."""
-        if self.pool is None:
-            raise PluginError(f"{self.trainer.model.name}: a turn draws by weights, but pool_size is None.")
-        index = torch.multinomial(weights, self.trainer.protocol.batch, replacement=True, generator=rng)
-        label = self.pool.label
-        return Real(self.pool.x[index], None if label is None else label[index], index)
+    def _taken(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state that a stage begins with: every tensor of before, on the device."""
+        trainer = self.trainer
+        if state.keys() != trainer.state.keys():
+            found = f"{sorted(state)}, and the state is {sorted(trainer.state)}"
+            raise PluginError(f"{trainer.model.name}: enter_stage() returned {found}.")
+        return {name: value.to(trainer.device) for name, value in state.items()}
 
-    def _renew(self, player: str, number: int) -> None:
+    def draw(self, name: str, rng: torch.Generator) -> Real:
+        """A batch of the pool, with replacement, each sample as often as its weight in the state says."""
+        trainer, pool = self.trainer, self.pool
+        who, weights = trainer.model.name, trainer.state.get(name)
+        if pool is None:
+            raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
+        if weights is None:
+            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, trainer.state)}")
+        if weights.shape != (len(pool.x),):
+            raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
+        index = torch.multinomial(weights, trainer.protocol.batch, replacement=True, generator=rng)
+        return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
+
+    @torch.no_grad()
+    def renew(self, player: str, number: int) -> None:
         """Initialise a player's parameters, buffers and optimiser again, in place: programs know these tensors."""
         trainer, protocol = self.trainer, self.trainer.protocol
         fresh = copy.deepcopy(self._as_built[player])
         rng = Randomness(trainer.randomness.seed, torch.device("cpu")).at(f"init/{player}", number)
         initialise(fresh, Initialisation(protocol.init, protocol.init_scale), rng)
-        own = trainer.model.get_submodule(player).state_dict(keep_vars=True)
-        for name, value in fresh.state_dict().items():
-            own[name].copy_(value)
+        own = trainer.model.get_submodule(player)
+        for name, value in (*fresh.named_parameters(), *fresh.named_buffers()):
+            _at(own, name).copy_(value)
+        if trainer.average:
+            trainer.average.restart(f"{player}.")
         for state in trainer.optimizers[player].state.values():
             for value in state.values():
                 value.zero_()
@@ -269,6 +306,20 @@ def _player(model: Model, name: str) -> Player:
         unknown = ", ".join(sorted(wants - set(ARGUMENTS)))
         raise PluginError(f"{model.name}: {name}_loss() asks for {unknown}; it may have {ARGUMENTS}.")
     return Player(name, loss, wants, name in model.generating)
+
+
+def check_parameters(trainer: Trainer) -> None:
+    """Raise Diverged where a parameter is no longer finite, naming it."""
+    for name, parameter in trainer.model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")
+
+
+def _at(module: nn.Module, name: str) -> Tensor:
+    """The parameter or buffer of this name."""
+    path, _, last = name.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(path), last)
+    return value
 
 
 class _Average:
@@ -293,6 +344,13 @@ class _Average:
             kept = parameter.clone()
             parameter.copy_(self.values[name])
             self.values[name] = kept
+
+    @torch.no_grad()
+    def restart(self, prefix: str) -> None:
+        """Forget what the parameters of a player were: the average is what they are now."""
+        for name, parameter in self._live.items():
+            if name.startswith(prefix):
+                self.values[name].copy_(parameter)
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor]) -> None:

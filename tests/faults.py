@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gan_bench.dataset import Dataset, Mixture, Real
 from gan_bench.losses import says_real
 from gan_bench.metric import Metric, Samples
-from gan_bench.model import Fake, Latents, Model, Preset, Turn
+from gan_bench.model import Fake, Latents, Model, Preset, Stage, Turn
 from gan_bench.network import Discriminator, Generators, Heads, Networks, Sharing
 from gan_bench.parameters import NoParams, param
 
@@ -391,6 +391,34 @@ class Candid(Unstackable):
 
     name = "candid"
     stackable = False
+
+
+class Hiding(GAN):
+    """What a late stage brings is kept where no checkpoint looks (Nobody, 2026)."""
+
+    name = "hiding"
+    presets = {}
+    scale = 1.0
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        return (Stage(0), Stage(8))
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        self.scale = 1.0 + number
+        return state
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return self.scale * super().generator_loss(fake)
+
+
+class Restarting(GAN):
+    """Players that begin anew in the first and in the second iteration are no fault (Nobody, 2026)."""
+
+    name = "restarting"
+    presets = {}
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        return (Stage(0, renewed=("generator",)), Stage(1, renewed=self.players))
 
 
 class Untyped(GAN):

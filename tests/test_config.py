@@ -96,6 +96,22 @@ class Picky(FakeModel):
         return "it has no labels."
 
 
+class Vague(FakeModel):
+    name = "vague"
+    footnotes: Any = "uses the labels of the data"
+
+    @property
+    def playing(self) -> Any:
+        return None
+
+
+class Particular(FakeModel):
+    name = "particular"
+
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        return f"{batch} real and {fakes} generated samples are not to its taste"
+
+
 class Raising(FakeModel):
     name = "raising"
 
@@ -173,7 +189,7 @@ class FakeRegistry:
     """Serves the classes above."""
 
     classes: ClassVar[Mapping[str, list[Any]]] = {
-        "models": [Gan, Mgan, Noted, Picky, Raising, RealData, Untrained],
+        "models": [Gan, Mgan, Noted, Vague, Particular, Picky, Raising, RealData, Untrained],
         "networks": [Mlp, Dcgan],
         "datasets": [Ring, Grid],
         "metrics": [Kl, Modes],
@@ -585,6 +601,19 @@ beta = nan
         assert old in GOOD
         (found,) = problems(GOOD.replace(old, new, 1))
         assert found.startswith(expected)
+
+    def test_a_models_wrong_answers_name_it(self) -> None:
+        """What a plugin says of itself may be anything: it is told, with the place, and nothing else breaks."""
+        assert problems(with_model('plugin = "vague"')) == [
+            "b.toml:17: model 'vague': playing is none; it must be a whole number.",
+            "b.toml:17: model 'vague': footnotes is \"uses the labels of the data\"; it must be a tuple of texts.",
+        ]
+
+    def test_draws_that_a_model_refuses(self) -> None:
+        """Sizes of draws that do not suit a model are refused before anything runs, with both numbers."""
+        assert problems(with_model('plugin = "particular"')) == [
+            "b.toml:17: model 'particular': 512 real and 1024 generated samples are not to its taste."
+        ]
 
     def test_no_generator_is_refused_even_where_the_plugin_has_no_range(self) -> None:
         """0 generators is an error of the entry; a refusal is reported beside it."""

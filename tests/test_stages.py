@@ -12,7 +12,7 @@ from tiny import same, spy, trainer, values
 from torch import Tensor
 
 from gan_bench.compilation import Program
-from gan_bench.errors import PluginError
+from gan_bench.errors import Diverged, PluginError
 from gan_bench.model import Real, Stage, Turn
 from gan_bench.training import Trainer
 
@@ -145,13 +145,40 @@ class TestPool:
         """A draw takes points of the pool, with index and label, as often as their weights say."""
         t = trainer(TwoStages(), batch=3000)
         assert t.stages.pool is not None
-        weights = torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])
-        drawn = t.stages.draw(weights, torch.Generator().manual_seed(0))
+        t.state = {"chosen": torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])}
+        drawn = t.stages.draw("chosen", torch.Generator().manual_seed(0))
         assert drawn.index is not None
         assert torch.equal(drawn.x, t.stages.pool.x[drawn.index])
+        assert drawn.label is not None
+        assert t.stages.pool.label is not None
+        assert torch.equal(drawn.label, t.stages.pool.label[drawn.index])
         shares = torch.bincount(drawn.index, minlength=12) / 3000
         assert shares[9:].tolist() == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.03)
         assert not shares[:9].any()
+
+    @pytest.mark.parametrize(
+        ("state", "message"),
+        [
+            ({"others": torch.ones(12)}, "draws by 'chosen'"),
+            ({"chosen": torch.ones(11)}, "has shape \\(11,\\), for a pool of 12"),
+        ],
+    )
+    def test_wrong_weights(self, state: dict[str, Tensor], message: str) -> None:
+        """Weights of another name, or for another number of points, are errors that say so."""
+        t = trainer(TwoStages())
+        t.state = state
+        with pytest.raises(PluginError, match=message):
+            t.stages.draw("chosen", torch.Generator())
+
+    def test_one_draw_has_one_set_of_weights(self) -> None:
+        """Two turns that share a draw of real data and not its weights are refused."""
+
+        class Torn(TwoStages):
+            def turns(self, iteration: int) -> tuple[Turn, ...]:
+                return (Turn(("discriminator",), weights="chosen"), Turn(("discriminator",)), Turn(("generator",)))
+
+        with pytest.raises(PluginError, match="share draw 0 of real data, not its weights"):
+            trainer(Torn()).iterate()
 
     def test_without_one(self) -> None:
         """A turn that draws by weights where there is no pool is an error that says so."""
@@ -183,3 +210,75 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
     assert same(values(through.model), values(resumed.model))
     assert through.counts == resumed.counts
     assert through.stages.renewed == resumed.stages.renewed == {"discriminator": 0, "generator": SECOND}
+
+
+class TestState:
+    def test_order_is_no_matter(self) -> None:
+        """A stage that returns the state in another order means the same, compiled as well."""
+
+        class Reversing(TwoStages):
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"chosen": torch.ones(12), "scale": torch.tensor(2.0)}
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return {"scale": state["scale"] + 1, "chosen": state["chosen"]}
+
+            def after_turn(
+                self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
+            ) -> Mapping[str, Tensor]:
+                return {**state, "scale": state["scale"] * 1.5}
+
+        eager, traced = trainer(Reversing()), trainer(Reversing())
+        program = Program(traced, tuple(traced.model.turns(0)), lambda graph, _: graph)
+        traced.carry_out = lambda turns, draws: program(draws)
+        for _ in range(SECOND + 2):
+            eager.iterate()
+            traced.iterate()
+        assert float(traced.state["scale"]) == pytest.approx(float(eager.state["scale"]))
+        assert eager.state.keys() == {"chosen", "scale"}
+
+    def test_nothing_gets_lost(self) -> None:
+        """A stage that forgets a tensor of the state is refused."""
+
+        class Forgetting(TwoStages):
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return {}
+
+        with pytest.raises(PluginError, match=r"enter_stage\(\) returned \[\], and the state is \['chosen'\]"):
+            trainer(Forgetting()).iterate()
+
+    def test_divergence_is_told_as_such(self) -> None:
+        """A stage that would begin with parameters that are not finite ends the run as diverged."""
+        t = _after(SECOND)
+        with torch.no_grad():
+            t.parameters["generator"]["layers.1.weight"].fill_(float("nan"))
+        with pytest.raises(Diverged, match="is not finite at iteration 3"):
+            t.iterate()
+
+
+class TestAverage:
+    def _trainer(self) -> Trainer:
+        t = trainer(TwoStages(), ema=0.9)
+        for _ in range(SECOND):
+            t.iterate()
+        return t
+
+    def test_starts_again_with_its_player(self) -> None:
+        """The moving average of a renewed player is what it is now, not what it was."""
+        t = self._trainer()
+        assert t.average is not None
+        assert not torch.equal(
+            t.average.values["generator.layers.1.weight"], values(t.model)["generator.layers.1.weight"]
+        )
+        t.stages.enter()
+        for name, value in t.average.values.items():
+            assert torch.equal(value, values(t.model)[name]), name
+
+    def test_is_what_a_stage_sees(self) -> None:
+        """What a stage keeps of the generators is their average, as an evaluation would draw from."""
+        t = self._trainer()
+        assert t.average is not None
+        average = {name: value.clone() for name, value in t.average.values.items()}
+        t.stages.enter()
+        seen = _model(t).entered[1][1]
+        assert all(torch.equal(seen[name], value) for name, value in average.items())

@@ -62,6 +62,7 @@ PLANTED: list[tuple[type[Any], str, str]] = [
     (faults.Stranded, "devices", r"an iteration fails on another device \(faults\.py:\d+\)"),
     (faults.Hosting, "devices", r"an iteration fails on another device \(faults\.py:\d+\)"),
     (faults.Unstackable, "stacks", r"discriminator_loss\(\) cannot be stacked \(faults\.py:\d+\)"),
+    (faults.Hiding, "resumes", r"a run resumed after iteration 8 differs in"),
     (faults.Untyped, "parameters", r"Untyped\.Params\.beta has no type"),
     (faults.AnyTyped, "parameters", r"Params\.beta has the type typing\.Any; known are int, float"),
     (faults.Unexplained, "parameters", r"Params\.beta has no explanation"),
@@ -119,7 +120,7 @@ def test_games(cls: type[Any]) -> None:
     assert found <= {"citation", "parameters"}  # they are written for tests: no docstrings, no explanations
 
 
-@pytest.mark.parametrize("cls", [faults.Candid, faults.Plain, faults.Spread])
+@pytest.mark.parametrize("cls", [faults.Candid, faults.Plain, faults.Spread, faults.Restarting])
 def test_faultless(cls: type[Any]) -> None:
     """A model that says it cannot be stacked, data without a density and a metric without a direction are fine."""
     assert examine(cls) == []

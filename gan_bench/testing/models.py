@@ -226,7 +226,10 @@ class _Subject:
 
     def resumes(self) -> None:
         for setting in self.branches():
-            _check_resumes(self.trainer(setting), self.trainer(setting), setting)
+            t = self.trainer(setting)
+            stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
+            for stop in (3, *(first + 1 for first in stages[1:2])):
+                _check_resumes(self.trainer(setting), self.trainer(setting), stop, setting)
 
     def reads(self) -> None:
         for number, setting in enumerate(self.branches()):
@@ -492,6 +495,7 @@ class _Ledger:
         self.t = t
         self.kept = {player: self._now(player) for player in t.parameters}
         self.moved: set[str] = set()
+        t.stages.__dict__["renew"] = partial(self._renewed, t.stages.renew)
 
     def around(self, player: Player) -> Callable[..., Any]:
         """The player's loss, between two comparisons."""
@@ -516,6 +520,12 @@ class _Ledger:
         for player in self.moved:
             self.kept[player] = self._now(player)
         self.moved.clear()
+
+    def _renewed(self, renew: Callable[[str, int], None], player: str, number: int) -> None:
+        """A stage initialises a player again, which no player did."""
+        self.settle()
+        renew(player, number)
+        self.kept[player] = self._now(player)
 
     def _now(self, player: str) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.t.parameters[player].items()}
@@ -629,9 +639,9 @@ def _require_finite(t: Trainer, setting: Setting) -> None:
             )
 
 
-def _check_resumes(through: Trainer, resumed: Trainer, setting: Setting) -> None:
-    """Three iterations, a checkpoint as on disk, three more, against six."""
-    trajectory(through, 3)
+def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setting) -> None:
+    """Some iterations, a checkpoint as on disk, three more, against all of them in a row."""
+    trajectory(through, stop)
     _sample(through, [3] * through.model.generators)
     file = io.BytesIO()
     torch.save(through.state_dict(), file)
@@ -641,7 +651,8 @@ def _check_resumes(through: Trainer, resumed: Trainer, setting: Setting) -> None
         name = difference(one, other)
         if name:
             refuse(
-                f"with {setting}, a run resumed after iteration 2 differs in {name} after iteration {number + 3}",
+                f"with {setting}, a run resumed after iteration {stop - 1} differs in {name} after iteration "
+                f"{number + stop}",
                 "the model keeps something that no checkpoint holds: a run that is interrupted would end elsewhere",
                 "declare it in initial_state() and change it in after_turn(), or register it as a buffer",
             )

@@ -17,7 +17,8 @@ class StagedGAN(GAN):
     """A GAN whose run has K equal stages, each of which leaves a generator to the mixture.
 
     A subclass says what happens between stages in `enter_stage`, and which players start anew. Within a stage the
-    mixture holds the generators of earlier ones and the one that is training.
+    mixture holds the generators of earlier ones and the one that is training. Where the protocol's learning rate falls,
+    it falls over the whole run, not in each stage.
     """
 
     presets = {}
@@ -37,7 +38,7 @@ class StagedGAN(GAN):
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
         """K stages of equal length."""
-        return tuple(Stage(round(iterations * k / self.generators)) for k in range(self.generators))
+        return tuple(Stage(iterations * k // self.generators) for k in range(self.generators))
 
     def weights(self) -> Tensor:
         """(K,), 0 for generators that are still to come."""
@@ -62,15 +63,15 @@ class Kept(nn.Module):
     def __init__(self, generator: nn.Module, count: int) -> None:
         super().__init__()
         self.count = count
-        for name, value in generator.state_dict().items():
-            self.register_buffer(_flat(name), value.new_zeros((count, *value.shape)))
+        for number, value in enumerate(generator.state_dict().values()):
+            self.register_buffer(f"value_{number}", value.new_zeros((count, *value.shape)))
         self.register_buffer("weights", torch.eye(count)[0])
         self.register_buffer("live", torch.tensor(0))
 
     def keep(self, generator: nn.Module, weight: float) -> None:
         """Keep the generator that trained so far; the next one gets a share of `weight`, what is there the rest."""
-        for name, value in generator.state_dict().items():
-            self.get_buffer(_flat(name))[self.live] = value
+        for number, value in enumerate(generator.state_dict().values()):
+            self.get_buffer(f"value_{number}")[self.live] = value
         self.live += 1
         self.weights *= 1 - weight
         self.weights[self.live] = weight
@@ -81,12 +82,8 @@ class Kept(nn.Module):
         made = []
         for k in range(self.count):
             own = {
-                name: torch.where(self.live == k, value, self.get_buffer(_flat(name))[k]) for name, value in now.items()
+                name: torch.where(self.live == k, value, self.get_buffer(f"value_{number}")[k])
+                for number, (name, value) in enumerate(now.items())
             }
             made.append(functional_call(generator, own, (z[k : k + 1],)))
         return torch.cat(made)
-
-
-def _flat(name: str) -> str:
-    """The name of a parameter as that of a buffer, which has no dots."""
-    return "generator_" + name.replace(".", "_")

@@ -57,6 +57,11 @@ class AdaGAN(StagedGAN):
         """The parameter."""
         return self.params.pool
 
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """Others see a stream of ever new data."""
+        return (f"real data are a pool of {self.params.pool:,} samples, drawn once",)
+
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
         """The classifier needs samples of every generator in a draw."""
         if fakes >= self.generators:
@@ -81,8 +86,9 @@ class AdaGAN(StagedGAN):
         return tuple(Turn(players, weights="data") for players in movers)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """The weights of the pool's points, and even ones; of length 1 until there is a pool."""
-        return {"data": torch.ones(1), "even": torch.ones(1)}
+        """The weights of the pool's points, and even ones, which they are at first."""
+        even = torch.full((self.pool_size,), 1 / self.pool_size)
+        return {"data": even, "even": even.clone()}
 
     def classifier_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture."""
@@ -93,14 +99,14 @@ class AdaGAN(StagedGAN):
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
         """Weigh the data by the classifier, keep the generator, and make room for the next one's share."""
-        assert pool is not None
-        even = pool.x.new_full((len(pool.x),), 1 / len(pool.x))
         if number == 0:
-            return {"data": even, "even": even}
+            return state
         share = self.params.share or 1 / (number + 1)
         self.kept.keep(self.generator, share)
+        if pool is None or not self.params.reweight:
+            return state
         ratio = torch.exp(-self.classifier(pool.x)["data"])  # (1 - c) / c of c = sigmoid(logit)
-        return {"data": weights(ratio, share) if self.params.reweight else even, "even": even}
+        return {**state, "data": weights(ratio, share)}
 
 
 def weights(ratio: Tensor, share: float) -> Tensor:

@@ -116,6 +116,11 @@ class CascadeGAN(StagedGAN):
         """The parameter."""
         return self.params.pool
 
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """Others see a stream of ever new data."""
+        return (f"real data are a pool of {self.params.pool:,} samples, drawn once",)
+
     def turns(self, iteration: int) -> tuple[Turn, ...]:
         """As GAN, on data of the pool."""
         return tuple(replace(turn, weights="passed") for turn in super().turns(iteration))
@@ -128,14 +133,13 @@ class CascadeGAN(StagedGAN):
         )
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Which points of the pool the GAN of this stage sees; all at first, once there is a pool."""
-        return {"passed": torch.ones(1)}
+        """Which points of the pool the GAN of this stage sees; all at first."""
+        return {"passed": torch.ones(self.pool_size)}
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
         """Keep the generator, and pass on the points that its discriminator is most sure are real."""
-        assert pool is not None
-        if number == 0:
-            return {"passed": pool.x.new_ones(len(pool.x))}
+        if number == 0 or pool is None:
+            return state
         self.kept.keep(self.generator, 1 / (number + 1))
         passed = state["passed"]
         sure = torch.where(passed > 0, self.discriminator(pool.x)["source"], -torch.inf)
