@@ -19,7 +19,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from gan_bench.literature import CLAIM, RERUN, SPREADS, gather
+from gan_bench.literature import CLAIM, RERUN, SPREADS, gather, params_of
 from gan_bench.plugins import PUBLISHED, Registry, load_plugins, plugin_folders
 from gan_bench.rendering import ARROWS, MISSING, escape_latex, escape_markdown, number
 from gan_bench.results import StoredResults
@@ -30,10 +30,18 @@ TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
 NOTHING = "No published figure is known of these models on these datasets."
 _RECORD = ("kind", "dataset", "label", "system", "name", "metric", "ours", "half_width", "ours_n")
 _COPIED = (
-    "measure", "direction", "value", "spread", "spread_is", "n", "samples", "verified", "printed", "protocol",
+    "params", "measure", "direction", "value", "spread", "spread_is", "n", "samples", "verified", "printed", "protocol",
     "source", "quoted_by",
 )  # fmt: skip
-_HEADINGS = ("model", "metric", "ours", "n", "published", "n", "published of", "protocol", "source")
+_HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
+_PLAIN = (1e-6, 1e9)  # what is written out; the rest in powers of ten
+MARKS: Mapping[str, str] = {
+    "std over runs": "s.d.",
+    "standard error over runs": "s.e.",
+    "evaluation repeats": "eval.",
+    "unknown": "?",
+}
+"""What stands beside a ±, by what it is."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,18 @@ class Beside:
 
 def beside(results: StoredResults, table: Table) -> Beside:
     """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
-    registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets"))
+    registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
     frame, problems = gather(registry)
     rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
     known = [dict(zip(frame.columns, row, strict=True)) for row in rows]
+    wrong = list(_misnamed(known, table, registry))
     changed = _changed(results, registry)
-    matched = [(row, told) for row in table.rows if row.dataset not in changed for told in _of(results, row, known)]
+    matched = [
+        (row, told)
+        for row in table.rows
+        for told in known
+        if row.dataset not in changed and told not in wrong and row is _row_of(told, results, table)
+    ]
     columns = {column.name: column for column in table.columns}
     shown = [(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
     figures = [_figure(results, row, told) for row, told in shown]
@@ -77,8 +91,10 @@ def beside(results: StoredResults, table: Table) -> Beside:
     hidden = dict.fromkeys(
         str(told["metric"]) for _, told in matched if told["metric"] and told["metric"] not in columns
     )
-    notes = [*(_notes(figures) if figures else [NOTHING]), *_left_out(list(hidden), changed), *problems]
-    return Beside(table.title, tuple(figures), tuple(notes))
+    problems += tuple(f"A figure of {told['name']} is left out: no metric is called {told['metric']!r}, or another "
+                      f"direction is its better one ({told['source']})." for told in wrong)  # fmt: skip
+    notes = [*(_notes(figures) if figures else [NOTHING]), *_elsewhere(table, results, known)]
+    return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), changed), *problems))
 
 
 def render(found: Beside, format: Format) -> str:
@@ -92,30 +108,34 @@ def render(found: Beside, format: Format) -> str:
 
 
 def to_markdown(found: Beside) -> str:
-    """A heading and a pipe table for claims and for re-runs, then the notes."""
-    parts = []
+    """A heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
+    parts, sources = [], _sources(found)
     for title, figures in _parts(found):
-        lines = [[escape_markdown(text) for text in _cells(figure, several=_several(found))] for figure in figures]
-        align = ["left", "left", *["right"] * 4, *["left"] * 3]
+        several = _several(found)
+        lines = [[escape_markdown(text) for text in _cells(each, sources, several=several)] for each in figures]
+        align = ["left", "left", *["right"] * 4, "left", "right"]
         parts.append(f"### {escape_markdown(title)}")
         parts.append(str(tabulate(lines, _HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align)))
     parts = parts or [f"### {escape_markdown(f'{found.title}: published figures')}"]
+    if sources:
+        parts.append("\n".join(f"{i}. {escape_markdown(source)}." for i, source in enumerate(sources, 1)))
     parts.append("\n".join(f"- {escape_markdown(note)}" for note in found.notes))
     return "\n\n".join(parts)
 
 
 def to_latex(found: Beside) -> str:
-    """A booktabs tabular with a block for claims and for re-runs, then the notes in small print."""
-    columns = "llrrrrl" + r"p{.25\linewidth}" * 2
-    lines = [r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines.append(" & ".join(_HEADINGS) + r" \\")
+    """A longtable with a block for claims and for re-runs, then numbered sources and the notes in small print."""
+    sources, several = _sources(found), _several(found)
+    lines = [r"% needs \usepackage{booktabs,longtable}", r"{\small", r"\begin{longtable}{llrrrrlr}", r"\toprule"]
+    lines += [" & ".join(_HEADINGS) + r" \\", r"\endhead"]
     for title, figures in _parts(found):
         lines += [r"\midrule", rf"\multicolumn{{{len(_HEADINGS)}}}{{l}}{{\emph{{{escape_latex(title)}}}}} \\"]
         for figure in figures:
-            lines.append(" & ".join(map(escape_latex, _cells(figure, several=_several(found)))) + r" \\")
-    body = [*lines, r"\bottomrule", r"\end{tabular}"] if found.figures else []
-    notes = " \\\\\n".join(map(escape_latex, found.notes))
-    return "\n".join([*body, "", r"\par\smallskip\noindent{\footnotesize", notes, r"\par}"])
+            lines.append(" & ".join(map(escape_latex, _cells(figure, sources, several=several))) + r" \\")
+    body = [*lines, r"\bottomrule", r"\end{longtable}", "}"] if found.figures else []
+    notes = [rf"\textsuperscript{{{i}}} {escape_latex(source)}." for i, source in enumerate(sources, 1)]
+    notes += map(escape_latex, found.notes)
+    return "\n".join([*body, "", r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(notes), r"\par}"])
 
 
 def to_csv(found: Beside) -> str:
@@ -131,11 +151,61 @@ def to_csv(found: Beside) -> str:
     return file.getvalue()
 
 
-def _of(results: StoredResults, row: Row, known: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The figures of a row's model on its dataset."""
-    plugins = {each.label: each.plugin for each in results.benchmark.datasets} if results.benchmark else {}
-    dataset = plugins.get(row.dataset, row.dataset)
-    yield from (told for told in known if told["system"] == row.model and told["dataset"] == dataset)
+def _misnamed(known: Sequence[dict[str, Any]], table: Table, registry: Registry) -> Iterator[dict[str, Any]]:
+    """The figures whose metric there is none of, or is better in the other direction."""
+    metrics = registry.all("metrics")
+    directions = {name: metric.direction for name, metric in metrics.items()}
+    directions |= {column.name: column.info.direction for column in table.columns}
+    for told in known:
+        name = told["metric"]
+        judged = name and (name in directions or metrics)  # else nothing is known of any metric
+        if judged and directions.get(name) != told["direction"]:
+            yield told
+
+
+def _row_of(told: Mapping[str, Any], results: StoredResults, table: Table) -> Row | None:
+    """The row that a figure stands beside: the first of its model and data that has its parameters.
+
+    A figure of no parameters in particular is of the model as it usually is: it stands beside the first row that
+    departs in nothing from the protocol, or else the first.
+    """
+    plugins = _plugins(results)
+    rows = [
+        row
+        for row in table.rows
+        if row.model == told["system"] and plugins.get(row.dataset, row.dataset) == told["dataset"]
+    ]
+    if told["params"]:
+        wanted = params_of(str(told["params"]))
+        rows = [row for row in rows if _agrees(wanted, _params(row, results))]
+    return next((row for row in rows if not row.departures), next(iter(rows), None))
+
+
+def _plugins(results: StoredResults) -> dict[str, str]:
+    """The plugin of each dataset's label."""
+    return {each.label: each.plugin for each in results.benchmark.datasets} if results.benchmark else {}
+
+
+def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
+    """The parameters of a row's model; empty where nobody has written them down."""
+    entries = results.benchmark.models if results.benchmark else ()
+    said: Mapping[str, Any] = next((each.params for each in entries if each.label == row.label and each.params), {})
+    runs = (placed.run.model for placed in results.runs if placed.entry.label == row.label)
+    return said or next((model["params"] for model in runs if model.get("params")), {})
+
+
+def _agrees(wanted: Mapping[str, str], params: Mapping[str, Any]) -> bool:
+    """Whether parameters have these values, numbers however they are written."""
+    return all(name in params and _same(value, params[name]) for name, value in wanted.items())
+
+
+def _same(text: str, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text.lower() == str(value).lower()
+    try:
+        return math.isclose(float(text), value, rel_tol=1e-9)
+    except ValueError:
+        return False
 
 
 def _figure(results: StoredResults, row: Row, told: Mapping[str, Any]) -> Figure:
@@ -160,17 +230,27 @@ def _changed(results: StoredResults, registry: Registry) -> tuple[str, ...]:
 
 def _notes(figures: Sequence[Figure]) -> Iterator[str]:
     yield (
-        "Published figures are of other code, networks and budgets than ours, as far as protocol tells; n is training "
-        "runs, ± what stands beside it. Ours: mean ± half-width of the 95 % t-interval, as above."
+        "Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
+        "runs. Ours: mean ± half-width of the 95 % t-interval, as above. Claimed in papers: a system's own authors "
+        "say so; independent re-runs: others trained it, often the authors of another system."
     )
-    yield (
-        "Claimed in papers: a system's own authors say so. Independent re-runs: others trained it, often the authors "
-        "of another system."
-    )
+    marks = dict.fromkeys(figure.told["spread_is"] for figure in figures if figure.told["spread_is"])
+    if marks:
+        yield "; ".join(f"({MARKS[mark]}) {SPREADS[mark]}" for mark in marks) + "."
     if any(figure.ours is None for figure in figures):
         yield "Where ours is missing, the metric is of another definition than any of ours, or has no value yet."
     if not all(figure.told["verified"] for figure in figures):
         yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
+
+
+def _elsewhere(table: Table, results: StoredResults, known: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How many figures there are of these models on other data."""
+    models = {row.model for row in table.rows if not row.anchor}
+    here = {_plugins(results).get(row.dataset, row.dataset) for row in table.rows}
+    other = [str(told["dataset"]) for told in known if told["system"] in models and told["dataset"] not in here]
+    if other:
+        names = ", ".join(sorted(set(other)))
+        yield f"{len(other)} more figures of these models are of other data ({names}): gan_bench.published() has them."
 
 
 def _left_out(hidden: Sequence[str], changed: Sequence[str]) -> Iterator[str]:
@@ -192,7 +272,7 @@ def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
             yield f"{found.title}: {title}", figures
 
 
-def _cells(figure: Figure, *, several: bool) -> list[str]:
+def _cells(figure: Figure, sources: Sequence[str], *, several: bool) -> list[str]:
     """The texts of one line, not escaped; the dataset is named where there are `several`."""
     row, told, ours = figure.row, figure.told, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
@@ -204,9 +284,20 @@ def _cells(figure: Figure, *, several: bool) -> list[str]:
         _value(told),
         MISSING if told["n"] is None else f"{told['n']:,}",
         told["name"],
-        _protocol(figure),
-        f"{told['source']}, as quoted in {told['quoted_by']}" if told["quoted_by"] else told["source"],
+        str(sources.index(_source(figure)) + 1),
     ]
+
+
+def _sources(found: Beside) -> list[str]:
+    """Where the figures stand and how they were measured, each once, in the order of the tables."""
+    return list(dict.fromkeys(_source(figure) for figure in found.figures))
+
+
+def _source(figure: Figure) -> str:
+    told = figure.told
+    place = f"{told['source']}, as quoted in {told['quoted_by']}" if told["quoted_by"] else str(told["source"])
+    how = _protocol(figure)
+    return f"{place}: {how}" if how else place
 
 
 def _metric(told: Mapping[str, Any]) -> str:
@@ -217,18 +308,22 @@ def _metric(told: Mapping[str, Any]) -> str:
 
 
 def _value(told: Mapping[str, Any]) -> str:
-    """``8.33 ± 0.10 (± over repeats of the evaluation)``, both with as many decimals as the longer has."""
+    """``8.33 ± 0.10 (eval.)``, both with as many decimals as the longer has."""
     value, spread = told["value"], told["spread"]
-    decimals = max(_decimals(each) for each in (value, spread) if each is not None)
-    text = f"{value:,.{decimals}f}" + ("" if spread is None else f" ± {spread:,.{decimals}f}")
-    remarks = [SPREADS[told["spread_is"]]] if told["spread_is"] else []
+    given = [each for each in (value, spread) if each is not None]
+    if all(each == 0 or _PLAIN[0] <= abs(each) < _PLAIN[1] for each in given):
+        decimals = max(map(_decimals, given))
+        texts = [f"{each:,.{decimals}f}" for each in given]
+    else:
+        texts = [f"{each:.6g}" for each in given]
+    remarks = [MARKS[told["spread_is"]]] if told["spread_is"] else []
     remarks += [] if told["verified"] else ["unverified"]
-    return f"{text} ({'; '.join(remarks)})" if remarks else text
+    return " ± ".join(texts) + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def _decimals(x: float) -> int:
     exponent = Decimal(f"{x:.10g}").normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) and math.isfinite(x) else 0
+    return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
 def _protocol(figure: Figure) -> str:

@@ -23,6 +23,7 @@ from gan_bench.plugins import PUBLISHED, Registry, load_plugins, plugin_files, p
 COLUMNS: Mapping[str, str] = {
     "system": "The model's plugin, or what it would be called.",
     "name": "What the source calls it, with its variant.",
+    "params": "The model's parameters where the figure is of some: `generators=4; beta=0.25`; else empty.",
     "dataset": "The dataset's plugin, with its defaults; a plain name where there is none.",
     "metric": "The metric's plugin where it is the same quantity; else empty.",
     "measure": "What the source calls the metric.",
@@ -57,6 +58,7 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "verified": ("yes", "no"),
 }
 _COUNTS = ("n", "samples")
+_PARAMS = re.compile(r"[A-Za-z_]\w*=[^=;]+(; ?[A-Za-z_]\w*=[^=;]+)*", re.ASCII)
 _FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
 _TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
 _MOST = 10
@@ -66,7 +68,7 @@ _MOST = 10
 def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
     """The published figures that are known, one a row: what papers claim, and what others measured.
 
-    Columns: system, name, dataset, metric (empty where it is none of ours), measure, direction, value, spread
+    Columns: system, name, params, dataset, metric (empty where it is none of ours), measure, direction, value, spread
     (missing where there is none), spread_is, n (training runs) and samples (both <NA> where unknown), printed,
     protocol, source, quoted_by, kind ("paper" or "independent re-run"), verified.
 
@@ -113,7 +115,7 @@ def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
 def _rows(path: Path) -> dict[int, dict[str, str]]:
     """The rows of a file as text, by the line on which they end."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
             reader = csv.reader(file, strict=True)
             head = next(reader, [])
             _check_head(path, head)
@@ -156,6 +158,8 @@ def _complaints(row: Mapping[str, str]) -> Iterator[str]:
     for name in _COUNTS:
         if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
             yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
+    if row["params"] and not _PARAMS.fullmatch(row["params"]):
+        yield f"params is {row['params']!r}; write generators=4; beta=0.25, or nothing."
     if _number(row["spread"] or "0") < 0:
         yield f"spread is {row['spread']}; it cannot be negative."
     if bool(row["spread"]) != bool(row["spread_is"]):
@@ -173,7 +177,7 @@ def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]
 
 def _number(text: str) -> float:
     try:
-        return float(text) if re.fullmatch(r"[-+.\deE]+", text) else math.nan
+        return float(text) if re.fullmatch(r"[-+.0-9eE]+", text) else math.nan
     except ValueError:
         return math.nan
 
@@ -181,9 +185,17 @@ def _number(text: str) -> float:
 def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="str")
     frame["verified"] = frame["verified"] == "yes"
-    for name in ("value", "spread", *_COUNTS):
+    for name in ("value", "spread"):
         frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
+    for name in _COUNTS:  # by int, not float: no digit is lost
+        frame[name] = [int(text) if text else None for text in frame[name]]
     return frame.astype(_TYPES)
+
+
+def params_of(text: str) -> dict[str, str]:
+    """``generators=4; beta=0.25`` as a dict of texts."""
+    pairs = (pair.split("=") for pair in text.split(";") if pair)
+    return {name.strip(): value.strip() for name, value in pairs}
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

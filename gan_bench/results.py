@@ -66,13 +66,17 @@ class StoredDataset:
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of a stored benchmark; `configurations` maps a dataset's label to the hash of its runs."""
+    """One model of a stored benchmark; `configurations` maps a dataset's label to the hash of its runs.
+
+    `params` is None where an older file does not say them.
+    """
 
     label: str
     plugin: str
     anchor: bool
     departures: tuple[str, ...]
     configurations: Mapping[str, str]
+    params: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,8 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
 
 def _entry(item: Mapping[str, Any]) -> Entry:
     departures = tuple(map(str, item["departures"]))
-    return Entry(item["label"], item["plugin"], bool(item["anchor"]), departures, dict(item["configurations"]))
+    params = dict(item["params"]) if "params" in item else None
+    return Entry(item["label"], item["plugin"], bool(item["anchor"]), departures, dict(item["configurations"]), params)
 
 
 def _metric(info: Mapping[str, Any]) -> MetricInfo:

@@ -200,6 +200,7 @@ def _description(planned: Planned) -> dict[str, Any]:
                 "plugin": model.plugin,
                 "anchor": model.anchor,
                 "departures": list(model.departures),
+                "params": dict(model.params),
                 "configurations": {d.label: configuration(d, model, registry) for d in benchmark.datasets},
             }
             for model in benchmark.models

@@ -278,7 +278,7 @@ class TestTable:
         said = call("table", "results/tiny", "--published")
         assert said.code == 0 and said.out.startswith(first)
         assert "### tiny: independent re-runs" in said.out[len(first) :]
-        assert re.search(r"^\| d2gan +\| modes in the figure, by eye ↑ ", said.out, re.MULTILINE)
+        assert re.search(r"^\| d2gan +\| modes ↑, there modes by eye ", said.out, re.MULTILINE)
         assert r"\multicolumn" in call("table", "results/tiny", "--published", "--format", "latex").out
         numbers = call("table", "results/tiny", "--published", "--format", "csv")
         assert numbers.out.split("\n\n")[1].startswith("kind,dataset,label,system,")
@@ -303,7 +303,7 @@ class TestTable:
         (tmp_path / "plugins" / "figures.py").write_text(text, encoding="utf-8")
         said = call("table", "results/tiny", "--published")
         assert said.code == 0
-        assert "figures.csv:1: a column is missing: name, dataset" in said.out
+        assert "figures.csv:1: a column is missing: name, params, dataset" in said.out
         assert "figures.csv" not in call("table", "results/tiny").out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 import subprocess
@@ -29,8 +30,8 @@ from gan_bench.results import read_results
 
 ZOO = Path(gan_bench_zoo.__file__).with_name("published.csv")
 GOOD = {
-    "system": "mgan", "name": "MGAN", "dataset": "ring8", "metric": "modes", "measure": "modes", "direction": "higher",
-    "value": "8.0", "spread": "0.25", "spread_is": "std over runs", "n": "10", "samples": "2500",
+    "system": "mgan", "name": "MGAN", "params": "", "dataset": "ring8", "metric": "modes", "measure": "modes",
+    "direction": "higher", "value": "8.0", "spread": "0.25", "spread_is": "std over runs", "n": "10", "samples": "2500",
     "printed": "8.00±0.25", "protocol": "longer", "source": "Somebody, 2020", "quoted_by": "", "kind": CLAIM,
     "verified": "yes",
 }  # fmt: skip
@@ -155,7 +156,7 @@ class TestTheZoosFile:
         for row in zoo.itertuples():
             numbers = [float(each) for each in re.findall(r"\d+(?:\.\d+)?", row.printed)]
             factor = 100 if "%" in row.printed else 1
-            if row.measure == "modes in the figure, by eye" or row.printed == "377":
+            if row.measure == "modes by eye" or row.printed == "377":
                 continue
             shown = [row.value * factor] + ([] if math.isnan(row.spread) else [row.spread * factor])
             assert numbers == pytest.approx(shown), row
@@ -279,7 +280,7 @@ class TestWrongFiles:
             (b"", "f.csv:1: a column is missing: system, name"),
             (",".join(COLUMNS).replace("kind", "kinds").encode(), "f.csv:1: there is no column 'kinds'; did you mean"),
             (",".join([*COLUMNS, "kind"]).encode(), "f.csv:1: a column stands twice."),
-            (",".join(COLUMNS).encode() + b"\na,b\n", "f.csv:2: 2 cells under 17 columns"),
+            (",".join(COLUMNS).encode() + b"\na,b\n", "f.csv:2: 2 cells under 18 columns"),
             (",".join(COLUMNS).encode() + b'\n"a\n', "f.csv:2: no csv"),
             (b"\xff\xfe", "f.csv: is not UTF-8"),
         ],
@@ -354,7 +355,80 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
+def say(folder: Path, **params: Mapping[str, Any]) -> None:
+    """Write the parameters of models, by label, into a benchmark.json."""
+    path = folder / "benchmark.json"
+    described = json.loads(path.read_text())
+    for model in described["models"]:
+        model["params"] = dict(params.get(model["label"], {}))
+    path.write_text(json.dumps(described))
+
+
+class TestParameters:
+    """A figure of a variant stands beside that variant."""
+
+    def test_beside_the_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
+        """Numbers agree however they are written; a row of other parameters has nothing beside it."""
+        rows = [Model("two", "mgan"), Model("four", "mgan")]
+        folder = fabricate.benchmark(tmp_path / "r", rows, metrics=["modes"])
+        say(folder, two={"generators": 2, "beta": 0.5}, four={"generators": 4, "beta": 0.25, "shared": "body"})
+        write(own, {"params": "generators=4; beta=.250; shared=body"}, {"name": "x", "params": "generators=3"})
+        assert [(each.row.label, each.told["name"]) for each in rows_of(folder).figures] == [("four", "MGAN")]
+
+    def test_of_the_usual_model_once(self, own: Path, tmp_path: Path) -> None:
+        """A figure without parameters stands beside the first row that departs in nothing, and beside no other."""
+        rows = [
+            Model("departing", "mgan", departures=("latents: fresh",)),
+            Model("first", "mgan"),
+            Model("next", "mgan"),
+        ]
+        folder = fabricate.benchmark(tmp_path / "r", rows, metrics=["modes"])
+        write(own, {})
+        assert [each.row.label for each in rows_of(folder).figures] == ["first"]
+
+    def test_unknown_parameters_match_nothing(self, own: Path, results: Path) -> None:
+        """Where nobody wrote down what a row has, a figure of a variant stands beside none."""
+        write(own, {"params": "generators=4"})
+        assert rows_of(results).figures == ()
+
+    @pytest.mark.parametrize("text", ["generators", "generators=", "=4", "generators=4;", "a b=1", "generators==4"])
+    def test_wrong_form(self, own: Path, text: str) -> None:
+        """What is no list of parameters is refused with an example."""
+        with pytest.raises(PluginError, match=r"write generators=4; beta=0\.25, or nothing"):
+            read_figures(write(own, {"params": text}))
+
+
 class TestBeside:
+    def test_a_wrong_metric_is_told(self, own: Path, results: Path) -> None:
+        """A name that no metric has, or one that is better the other way, leaves the figure out with its source."""
+        brings = (
+            "from gan_bench_zoo.metrics.modes import Modes\n@hookimpl\ndef gan_bench_metrics():\n    return [Modes]\n"
+        )
+        with own.with_suffix(".py").open("a", encoding="utf-8") as file:
+            file.write(brings)
+        write(own, {"metric": "mods"}, {"name": "x", "direction": "lower"})
+        found = rows_of(results)
+        assert found.figures == ()
+        assert sum("is left out: no metric is called" in note for note in found.notes) == 2
+
+    def test_figures_of_other_data_are_counted(self, own: Path, results: Path) -> None:
+        """What is known of the same models on other data is named, for whoever looks for it."""
+        write(
+            own,
+            {},
+            {"dataset": "cifar10"},
+            {"dataset": "stl10", "name": "x"},
+            {"system": "d2gan", "dataset": "cifar10"},
+        )
+        said = "2 more figures of these models are of other data (cifar10, stl10): gan_bench.published() has them."
+        assert said in rows_of(results).notes
+
+    @pytest.mark.parametrize(("value", "spread"), [("1e300", "1e-300"), ("1e-200", ""), ("-3e12", "1")])
+    def test_huge_and_tiny_values_stay_short(self, own: Path, results: Path, value: str, spread: str) -> None:
+        """They are written in powers of ten."""
+        write(own, {"value": value, "spread": spread, "spread_is": "unknown" if spread else ""})
+        assert max(map(len, render(rows_of(results), "markdown").splitlines()[2:4])) < 160
+
     def test_ours_stands_beside_the_same_quantity(self, own: Path, results: Path) -> None:
         """Our mean, half-width and n; the value with its ± and what that is; runs; samples where they differ."""
         write(own, {})
@@ -362,9 +436,10 @@ class TestBeside:
         (line,) = [line for line in text.splitlines() if line.startswith("| MGAN")]
         cells = [each.strip() for each in line.split("|")[1:-1]]
         assert cells == [
-            "MGAN", "modes ↑", "7.67 ± 1.43", "3", "8.00 ± 0.25 (± standard deviation over runs)", "10", "MGAN",
-            "2,500 samples (ours 10,000); longer", "Somebody, 2020",
+            "MGAN", "modes ↑", "7.67 ± 1.43", "3", "8.00 ± 0.25 (s.d.)", "10", "MGAN", "1",
         ]  # fmt: skip
+        assert "1. Somebody, 2020: 2,500 samples (ours 10,000); longer." in text
+        assert "- (s.d.) ± standard deviation over runs." in text
         assert "### synthetic8: claimed in papers" in text
         assert "independent re-runs\n" not in text
 
@@ -393,7 +468,7 @@ class TestBeside:
         write(own, {"verified": "no", "spread": "", "spread_is": "", "quoted_by": "Else, 2021"})
         text = render(rows_of(results), "markdown")
         assert "| 8 (unverified) |" in text
-        assert "| Somebody, 2020, as quoted in Else, 2021 |" in text
+        assert "1. Somebody, 2020, as quoted in Else, 2021: " in text
         assert "- unverified: from memory" in text
         write(own, {})
         assert "unverified" not in render(rows_of(results), "markdown")
@@ -449,10 +524,10 @@ class TestBeside:
         write(own, {"metric": "", **{name: f"{text}\nand, so on" for name in columns}})
         found = rows_of(results)
         markdown = [line for line in render(found, "markdown").splitlines() if line.startswith("| MGAN")]
-        assert len(markdown) == 1 and len(re.findall(r"(?<!\\)\|", markdown[0])) == 10
+        assert len(markdown) == 1 and len(re.findall(r"(?<!\\)\|", markdown[0])) == 9
         assert "<b>" not in markdown[0].replace(r"\<b>", "")
         latex = [line for line in render(found, "latex").splitlines() if line.startswith("MGAN &")]
-        assert len(latex) == 1 and len(re.findall(r"(?<!\\)&", latex[0])) == 8
+        assert len(latex) == 1 and len(re.findall(r"(?<!\\)&", latex[0])) == 7
         assert re.findall(r"(?<!\\)[%$#_]", latex[0].replace(r"$\pm$", "").replace(r"$\uparrow$", "")) == []
         (record,) = csv.DictReader(io.StringIO(render(found, "csv")))
         assert record["name"] == f"{text}\nand, so on"
@@ -470,11 +545,10 @@ class TestBeside:
         model = Model("PacGAN", "pacgan")
         folder = fabricate.benchmark(tmp_path / "r", [model], datasets=["ring8-veegan"], metrics=["modes"])
         fill(folder, model, "modes", 8.0, 8.0, dataset="ring8-veegan")
+        say(folder, PacGAN={"pack": 2})
         found = rows_of(folder)
-        assert [(figure.told["name"], figure.told["value"]) for figure in found.figures] == [
-            ("PacGAN2", 7.9), ("PacGAN3", 7.8), ("PacGAN4", 7.8),
-        ]  # fmt: skip
-        assert "| 7.9 ± 0.1 (± standard error over runs) |" in render(found, "markdown")
+        assert [(figure.told["name"], figure.told["value"]) for figure in found.figures] == [("PacGAN2", 7.9)]
+        assert "| 7.9 ± 0.1 (s.e.) |" in render(found, "markdown")
 
     def test_needs_no_torch(self, results: Path) -> None:
         """Neither the table nor what it loads of plugins."""
@@ -483,7 +557,7 @@ class TestBeside:
             "from click.testing import CliRunner; from gan_bench.cli.table import command\n"
             f"done = CliRunner().invoke(command, [{str(results)!r}, '--published'])\n"
             "assert done.exit_code == 0, done.output\n"
-            "assert 'modes in the figure' in done.output and 'left out' not in done.output, done.output\n"
+            "assert 'modes by eye' in done.output and 'left out' not in done.output, done.output\n"
             "assert 'torch' not in sys.modules\n"
         )
         done = subprocess.run([sys.executable, "-c", script], cwd=results, capture_output=True, text=True, check=False)
