@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from gan_bench import cli, estimate
+from gan_bench.cli.options import names
 from gan_bench.engines import local
 from gan_bench.store import locked
 
@@ -268,6 +269,22 @@ class TestList:
         said = call("list", "model")
         assert said.code == 2
         assert "'models'" in said.err
+
+
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        (None, None),
+        ("", []),
+        (" , ", []),
+        ("MGAN, GAN", ["MGAN", "GAN"]),
+        ('"MGAN, as released",GAN', ["MGAN, as released", "GAN"]),
+        ('GAN, "a|b, c"', ["GAN", "a|b, c"]),
+    ],
+)
+def test_lists_of_names(option: str | None, found: list[str] | None) -> None:
+    """Commas separate names, double quotes keep a label with a comma together."""
+    assert names(option) == found
 
 
 class TestTable:

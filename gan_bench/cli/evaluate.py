@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gan_bench.cli.options import places_of, plugin_option
-from gan_bench.cli.table import names
+from gan_bench.cli.options import names, places_of, plugin_option
 
 
 @click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gan_bench.cli.table import names
+from gan_bench.cli.options import names
 
 
 @click.command("plot", short_help="Draw samples and metrics over iterations, as PNG and PDF.")

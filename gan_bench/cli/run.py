@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gan_bench.cli.options import plugin_option
+from gan_bench.cli.options import names, plugin_option
 
 if TYPE_CHECKING:
     from gan_bench.progress import LiveProgress, PlainProgress
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("benchmark")
 @click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="E.g. protocol.iterations=2000.")
-@click.option("--models", metavar="A,B", help="Only these labels or plugins (and the anchors).")
+@click.option(
+    "--models", metavar="A,B", help='Only these labels or plugins (and the anchors); one with a comma as "A, B".'
+)
 @click.option("--seeds", metavar="N|A,B", help="A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
@@ -58,7 +60,7 @@ def command(
 
     options = Options(
         overrides=overrides,
-        models=[name.strip() for name in (models or "").split(",") if name.strip()],
+        models=names(models) or [],
         seeds=seeds,
         device=device,
         results=results,

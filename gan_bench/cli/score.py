@@ -12,7 +12,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from gan_bench.cli.options import places_of, plugin_option
+from gan_bench.cli.options import names, places_of, plugin_option
 from gan_bench.dataset import Dataset
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.metric import Metric
@@ -70,9 +70,9 @@ def _parsed(settings: Sequence[str]) -> Mapping[str, Any]:
     return values
 
 
-def _metrics(registry: Registry, dataset: Dataset, names: str | None) -> list[Metric]:
-    if names is not None:
-        wanted = dict.fromkeys(name.strip() for name in names.split(",") if name.strip())
+def _metrics(registry: Registry, dataset: Dataset, option: str | None) -> list[Metric]:
+    if option is not None:
+        wanted = dict.fromkeys(names(option) or [])
         if not wanted:
             raise UsageError("--metrics names no metric; write, for example, --metrics modes,high_quality.")
         return [registry.get("metrics", name)() for name in wanted]

@@ -6,6 +6,8 @@ from typing import Literal
 
 import click
 
+from gan_bench.cli.options import names
+
 
 @click.command("table", short_help="Print the comparison table of a results folder or results.csv.")
 @click.argument("path", metavar="PATH")
@@ -56,10 +58,3 @@ def command(
         if format_ == "csv":
             for note in found.notes:
                 click.echo(note, err=True)
-
-
-def names(option: str | None) -> list[str] | None:
-    """``"a, b"`` as a list; None where the option was not given."""
-    if option is None:
-        return None
-    return [name.strip() for name in option.split(",") if name.strip()]
