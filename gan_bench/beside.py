@@ -1,8 +1,9 @@
 """Published figures beside ours: the second table of `gan-bench table --published`.
 
-A figure stands beside a row where model and dataset are the same plugins. Ours stands beside it where the metric is
-the same quantity, too; a metric of another definition has its own name and nothing of ours next to it. What papers
-claim of their own systems is apart from what others measured.
+A figure stands beside a row where model and dataset are the same plugins and the model has the figure's parameters; one
+that says no parameters stands once. Ours stands beside it where the metric is the same quantity, too; a metric of
+another definition has its own name and nothing of ours next to it. What papers claim of their own systems is apart from
+what others measured.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import dataclasses
 import io
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 from tabulate import tabulate
 
 from gan_bench.literature import CLAIM, RERUN, SPREADS, gather, params_of
@@ -24,7 +28,7 @@ from gan_bench.plugins import PUBLISHED, Registry, load_plugins, plugin_folders
 from gan_bench.rendering import ARROWS, MISSING, escape_latex, escape_markdown, number
 from gan_bench.results import StoredResults
 from gan_bench.statistics import Estimate
-from gan_bench.tables import Format, Row, Table
+from gan_bench.tables import Format, Row, Table, known_metrics
 
 TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
 NOTHING = "No published figure is known of these models on these datasets."
@@ -34,6 +38,7 @@ _COPIED = (
     "source", "quoted_by",
 )  # fmt: skip
 _HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
+_WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these, in LaTeX; their sum leaves room for the gaps
 _PLAIN = (1e-6, 1e9)  # what is written out; the rest in powers of ten
 MARKS: Mapping[str, str] = {
     "std over runs": "s.d.",
@@ -51,13 +56,11 @@ class Figure:
     Attributes:
         row: of the comparison table.
         ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
-        samples: how many samples ours is computed from, where that is known and there is one.
         told: the figure, by the columns of `gan_bench.literature`; None where it has no value.
     """
 
     row: Row
     ours: Estimate | None
-    samples: int | None
     told: Mapping[str, Any]
 
 
@@ -73,27 +76,16 @@ class Beside:
 def beside(results: StoredResults, table: Table) -> Beside:
     """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
-    frame, problems = gather(registry)
-    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    known = [dict(zip(frame.columns, row, strict=True)) for row in rows]
-    wrong = list(_misnamed(known, table, registry))
+    frame, problems = gather(registry, _directions(results, registry))
+    known = [dict(zip(frame.columns, row, strict=True)) for row in _plain_rows(frame)]
     changed = _changed(results, registry)
-    matched = [
-        (row, told)
-        for row in table.rows
-        for told in known
-        if row.dataset not in changed and told not in wrong and row is _row_of(told, results, table)
-    ]
-    columns = {column.name: column for column in table.columns}
-    shown = [(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
-    figures = [_figure(results, row, told) for row, told in shown]
-    figures.sort(key=lambda figure: figure.told["kind"] != CLAIM)
-    hidden = dict.fromkeys(
-        str(told["metric"]) for _, told in matched if told["metric"] and told["metric"] not in columns
-    )
-    problems += tuple(f"A figure of {told['name']} is left out: no metric is called {told['metric']!r}, or another "
-                      f"direction is its better one ({told['source']})." for told in wrong)  # fmt: skip
-    notes = [*(_notes(figures) if figures else [NOTHING]), *_elsewhere(table, results, known)]
+    rows = [row for row in table.rows if row.dataset not in changed]
+    matched = [(row, told) for told in known for row in _rows_of(told, results, rows)]
+    columns = {column.name for column in table.columns}
+    figures = [_figure(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
+    figures.sort(key=lambda figure: (figure.told["kind"] != CLAIM, rows.index(figure.row)))
+    hidden = dict.fromkeys(str(told["metric"]) for _, told in matched if told["metric"] not in ("", *columns))
+    notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows)]
     return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), changed), *problems))
 
 
@@ -109,33 +101,49 @@ def render(found: Beside, format: Format) -> str:
 
 def to_markdown(found: Beside) -> str:
     """A heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
-    parts, sources = [], _sources(found)
+    parts, places = [], _places(found)
     for title, figures in _parts(found):
-        several = _several(found)
-        lines = [[escape_markdown(text) for text in _cells(each, sources, several=several)] for each in figures]
+        lines = [[escape_markdown(text) for text in _cells(found, each)] for each in figures]
+        lines = [[*line, str(places.index(_place(each)) + 1)] for line, each in zip(lines, figures, strict=True)]
         align = ["left", "left", *["right"] * 4, "left", "right"]
         parts.append(f"### {escape_markdown(title)}")
         parts.append(str(tabulate(lines, _HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align)))
     parts = parts or [f"### {escape_markdown(f'{found.title}: published figures')}"]
-    if sources:
-        parts.append("\n".join(f"{i}. {escape_markdown(source)}." for i, source in enumerate(sources, 1)))
+    if places:
+        parts.append("Where they stand, by note:")
+        parts.append("\n".join(f"{i}. {escape_markdown(text)}." for i, text in enumerate(_footnotes(found), 1)))
     parts.append("\n".join(f"- {escape_markdown(note)}" for note in found.notes))
     return "\n\n".join(parts)
 
 
 def to_latex(found: Beside) -> str:
-    """A longtable with a block for claims and for re-runs, then numbered sources and the notes in small print."""
-    sources, several = _sources(found), _several(found)
-    lines = [r"% needs \usepackage{booktabs,longtable}", r"{\small", r"\begin{longtable}{llrrrrlr}", r"\toprule"]
-    lines += [" & ".join(_HEADINGS) + r" \\", r"\endhead"]
-    for title, figures in _parts(found):
-        lines += [r"\midrule", rf"\multicolumn{{{len(_HEADINGS)}}}{{l}}{{\emph{{{escape_latex(title)}}}}} \\"]
-        for figure in figures:
-            lines.append(" & ".join(map(escape_latex, _cells(figure, sources, several=several))) + r" \\")
-    body = [*lines, r"\bottomrule", r"\end{longtable}", "}"] if found.figures else []
-    notes = [rf"\textsuperscript{{{i}}} {escape_latex(source)}." for i, source in enumerate(sources, 1)]
+    """A longtable as wide as the text, a block for claims and for re-runs, then numbered sources and the notes."""
+    head = [r"% needs \usepackage{array,booktabs,longtable}", r"{\footnotesize\setlength{\tabcolsep}{3pt}"]
+    head += [rf"\begin{{longtable}}{{@{{}}{_latex_columns()}@{{}}}}", r"\toprule"]
+    head += [" & ".join(_HEADINGS) + r" \\", r"\endhead", r"\bottomrule", r"\endfoot"]
+    lines = [line for title, figures in _parts(found) for line in _latex_block(found, title, figures)]
+    body = [*head, *lines, r"\end{longtable}", "}"] if found.figures else []
+    notes = [f"{_superscript(i)} {escape_latex(text)}." for i, text in enumerate(_footnotes(found), 1)]
     notes += map(escape_latex, found.notes)
     return "\n".join([*body, "", r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(notes), r"\par}"])
+
+
+def _latex_columns() -> str:
+    sides = zip(_WIDTHS, ["ragged" + ("right" if i in (0, 1, 6) else "left") for i in range(8)], strict=True)
+    return "".join(rf">{{\{side}\arraybackslash}}p{{{width}\linewidth}}" for width, side in sides)
+
+
+def _latex_block(found: Beside, title: str, figures: Sequence[Figure]) -> Iterator[str]:
+    yield r"\midrule"
+    yield rf"\multicolumn{{{len(_HEADINGS)}}}{{@{{}}l}}{{\emph{{{escape_latex(title)}}}}} \\"
+    places = _places(found)
+    for figure in figures:
+        cells = [escape_latex(text).replace(r"\_", r"\_\allowbreak{}") for text in _cells(found, figure)]
+        yield " & ".join([*cells, _superscript(places.index(_place(figure)) + 1)]) + r" \\"
+
+
+def _superscript(number: int) -> str:
+    return rf"\textsuperscript{{{number}}}"
 
 
 def to_csv(found: Beside) -> str:
@@ -151,34 +159,34 @@ def to_csv(found: Beside) -> str:
     return file.getvalue()
 
 
-def _misnamed(known: Sequence[dict[str, Any]], table: Table, registry: Registry) -> Iterator[dict[str, Any]]:
-    """The figures whose metric there is none of, or is better in the other direction."""
-    metrics = registry.all("metrics")
-    directions = {name: metric.direction for name, metric in metrics.items()}
-    directions |= {column.name: column.info.direction for column in table.columns}
-    for told in known:
-        name = told["metric"]
-        judged = name and (name in directions or metrics)  # else nothing is known of any metric
-        if judged and directions.get(name) != told["direction"]:
-            yield told
+def _plain_rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """The cells by row, None where there is none."""
+    rows: list[list[Any]] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    return rows
 
 
-def _row_of(told: Mapping[str, Any], results: StoredResults, table: Table) -> Row | None:
-    """The row that a figure stands beside: the first of its model and data that has its parameters.
+def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
+    """Which way every metric is better: of those that are installed, and of those that the results hold."""
+    installed = {name: str(metric.direction) for name, metric in registry.all("metrics").items()}
+    return {name: info.direction for name, info in known_metrics(results).items()} | installed
 
-    A figure of no parameters in particular is of the model as it usually is: it stands beside the first row that
-    departs in nothing from the protocol, or else the first.
+
+def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row]) -> list[Row]:
+    """The rows that a figure stands beside: those of its system and data that have its parameters.
+
+    A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
+    that departs in nothing from the protocol, or else the first.
     """
     plugins = _plugins(results)
-    rows = [
-        row
-        for row in table.rows
-        if row.model == told["system"] and plugins.get(row.dataset, row.dataset) == told["dataset"]
-    ]
-    if told["params"]:
-        wanted = params_of(str(told["params"]))
-        rows = [row for row in rows if _agrees(wanted, _params(row, results))]
-    return next((row for row in rows if not row.departures), next(iter(rows), None))
+    mine = [row for row in rows if (row.model, plugins.get(row.dataset, row.dataset)) == _subject(told)]
+    if not told["params"]:
+        return sorted(mine, key=lambda row: bool(row.departures))[:1]
+    wanted = params_of(told["params"])
+    return [row for row in mine if _agrees(wanted, _params(row, results))]
+
+
+def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
+    return told["system"], told["dataset"]
 
 
 def _plugins(results: StoredResults) -> dict[str, str]:
@@ -187,31 +195,28 @@ def _plugins(results: StoredResults) -> dict[str, str]:
 
 
 def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
-    """The parameters of a row's model; empty where nobody has written them down."""
+    """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
+    of_runs = [each.run.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)]
     entries = results.benchmark.models if results.benchmark else ()
-    said: Mapping[str, Any] = next((each.params for each in entries if each.label == row.label and each.params), {})
-    runs = (placed.run.model for placed in results.runs if placed.entry.label == row.label)
-    return said or next((model["params"] for model in runs if model.get("params")), {})
+    said = [model.get("params") for model in of_runs] + [each.params for each in entries if each.label == row.label]
+    return next((params for params in said if params), {})
 
 
-def _agrees(wanted: Mapping[str, str], params: Mapping[str, Any]) -> bool:
+def _agrees(wanted: Mapping[str, object], params: Mapping[str, object]) -> bool:
     """Whether parameters have these values, numbers however they are written."""
     return all(name in params and _same(value, params[name]) for name, value in wanted.items())
 
 
-def _same(text: str, value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return text.lower() == str(value).lower()
-    try:
-        return math.isclose(float(text), value, rel_tol=1e-9)
-    except ValueError:
-        return False
+def _same(wanted: object, found: object) -> bool:
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    if isinstance(wanted, float) and isinstance(found, int | float):
+        return math.isclose(wanted, found, rel_tol=1e-9)
+    return wanted == found
 
 
-def _figure(results: StoredResults, row: Row, told: Mapping[str, Any]) -> Figure:
-    ours = row.cells[told["metric"]] if told["metric"] else None
-    samples = results.benchmark.evaluation.get("samples") if results.benchmark else None
-    return Figure(row, ours, samples if ours is not None else None, told)
+def _figure(row: Row, told: Mapping[str, Any]) -> Figure:
+    return Figure(row, row.cells[told["metric"]] if told["metric"] else None, told)
 
 
 def _changed(results: StoredResults, registry: Registry) -> tuple[str, ...]:
@@ -228,11 +233,13 @@ def _changed(results: StoredResults, registry: Registry) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _notes(figures: Sequence[Figure]) -> Iterator[str]:
+def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
+    samples = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    drawn = f", of {samples:,} samples each" if isinstance(samples, int) else ""
     yield (
-        "Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
-        "runs. Ours: mean ± half-width of the 95 % t-interval, as above. Claimed in papers: a system's own authors "
-        "say so; independent re-runs: others trained it, often the authors of another system."
+        f"Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
+        f"runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in papers: a system's own "
+        f"authors say so; independent re-runs: others trained it, often the authors of another system."
     )
     marks = dict.fromkeys(figure.told["spread_is"] for figure in figures if figure.told["spread_is"])
     if marks:
@@ -243,14 +250,26 @@ def _notes(figures: Sequence[Figure]) -> Iterator[str]:
         yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
 
 
-def _elsewhere(table: Table, results: StoredResults, known: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """How many figures there are of these models on other data."""
-    models = {row.model for row in table.rows if not row.anchor}
-    here = {_plugins(results).get(row.dataset, row.dataset) for row in table.rows}
-    other = [str(told["dataset"]) for told in known if told["system"] in models and told["dataset"] not in here]
-    if other:
-        names = ", ".join(sorted(set(other)))
-        yield f"{len(other)} more figures of these models are of other data ({names}): gan_bench.published() has them."
+def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row]) -> Iterator[str]:
+    """How many figures there are of the same systems on other data, and of variants that no row is."""
+    plugins = _plugins(results)
+    subjects = {(row.model, plugins.get(row.dataset, row.dataset)) for row in rows if not row.anchor}
+    systems, data = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
+    far = [told for told in known if told["system"] in systems and told["dataset"] not in data]
+    if far:
+        counts = _most(far, "system", "{count} of {name}")
+        yield f"More figures are of other data ({_most(far, 'dataset')}): {counts}; gan_bench.published() has them."
+    others = [told for told in known if _subject(told) in subjects and not _rows_of(told, results, rows)]
+    if others:
+        counts = _most(others, "system", "{count} of {name}")
+        yield f"More figures are of parameters that no row is known to have: {counts}."
+
+
+def _most(known: Sequence[Mapping[str, Any]], column: str, write: str = "{name}") -> str:
+    """``mnist, celeba, …``: the three most frequent of a column, with their counts where `write` says so."""
+    counted = Counter(str(told[column]) for told in known).most_common()
+    names = [write.format(name=name, count=count) for name, count in counted[:3]]
+    return ", ".join([*names, "…"] if len(counted) > 3 else names)
 
 
 def _left_out(hidden: Sequence[str], changed: Sequence[str]) -> Iterator[str]:
@@ -272,64 +291,70 @@ def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
             yield f"{found.title}: {title}", figures
 
 
-def _cells(figure: Figure, sources: Sequence[str], *, several: bool) -> list[str]:
-    """The texts of one line, not escaped; the dataset is named where there are `several`."""
+def _cells(found: Beside, figure: Figure) -> list[str]:
+    """The texts of one line but the last, not escaped; the dataset is named where there are several."""
     row, told, ours = figure.row, figure.told, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [
-        f"{row.label} ({row.dataset})" if several else row.label,
+        f"{row.label} ({row.dataset})" if _several(found) else row.label,
         _metric(told),
         number(ours, ours.n if ours else 0),
         count,
         _value(told),
         MISSING if told["n"] is None else f"{told['n']:,}",
         told["name"],
-        str(sources.index(_source(figure)) + 1),
     ]
 
 
-def _sources(found: Beside) -> list[str]:
-    """Where the figures stand and how they were measured, each once, in the order of the tables."""
-    return list(dict.fromkeys(_source(figure) for figure in found.figures))
+def _place(figure: Figure) -> tuple[Any, ...]:
+    """What a numbered note is of: where a figure stands, and how it was measured."""
+    return tuple(figure.told[name] for name in ("source", "quoted_by", "samples", "protocol"))
 
 
-def _source(figure: Figure) -> str:
-    told = figure.told
+def _places(found: Beside) -> list[tuple[Any, ...]]:
+    """Each once, in the order of the tables."""
+    return list(dict.fromkeys(map(_place, found.figures)))
+
+
+def _footnotes(found: Beside) -> list[str]:
+    """The text of each place: source, samples, protocol, and what our metrics are called there."""
+    return [_footnote([each.told for each in found.figures if _place(each) == place]) for place in _places(found)]
+
+
+def _footnote(figures: Sequence[Mapping[str, Any]]) -> str:
+    told = figures[0]
     place = f"{told['source']}, as quoted in {told['quoted_by']}" if told["quoted_by"] else str(told["source"])
-    how = _protocol(figure)
+    drawn = "" if told["samples"] is None else f"{told['samples']:,} samples"
+    named = [each for each in figures if each["metric"] not in ("", each["measure"])]
+    words = dict.fromkeys(f"{each['metric']} there: {each['measure']}" for each in named)
+    how = "; ".join(part for part in (drawn, told["protocol"], *words) if part)
     return f"{place}: {how}" if how else place
 
 
 def _metric(told: Mapping[str, Any]) -> str:
-    """``mode_kl ↓, there reverse KL``; a metric of another definition by its own name alone."""
-    name = told["metric"] or told["measure"]
-    there = f", there {told['measure']}" if told["metric"] not in ("", told["measure"]) else ""
-    return " ".join(part for part in (name, ARROWS[told["direction"]]) if part) + there
+    """``mode_kl ↓``; a metric of another definition by the source's name for it."""
+    return f"{told['metric'] or told['measure']} {ARROWS[told['direction']]}".strip()
 
 
 def _value(told: Mapping[str, Any]) -> str:
-    """``8.33 ± 0.10 (eval.)``, both with as many decimals as the longer has."""
-    value, spread = told["value"], told["spread"]
-    given = [each for each in (value, spread) if each is not None]
-    if all(each == 0 or _PLAIN[0] <= abs(each) < _PLAIN[1] for each in given):
-        decimals = max(map(_decimals, given))
-        texts = [f"{each:,.{decimals}f}" for each in given]
-    else:
-        texts = [f"{each:.6g}" for each in given]
+    """``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
+    given = [each for each in (told["value"], told["spread"]) if each is not None]
     remarks = [MARKS[told["spread_is"]]] if told["spread_is"] else []
     remarks += [] if told["verified"] else ["unverified"]
-    return " ± ".join(texts) + (f" ({'; '.join(remarks)})" if remarks else "")
+    return " ± ".join(_written(given, told["printed"])) + (f" ({'; '.join(remarks)})" if remarks else "")
+
+
+def _written(numbers: Sequence[float], printed: str) -> list[str]:
+    """As printed, where that is said; else with as many decimals as the longest has, or in powers of ten."""
+    if not all(x == 0 or _PLAIN[0] <= abs(x) < _PLAIN[1] for x in numbers):
+        return [f"{x:.6g}" for x in numbers]
+    shown = {float(text): len(text.partition(".")[2]) for text in re.findall(r"[0-9]+(?:\.[0-9]+)?", printed)}
+    decimals = [shown.get(abs(x)) for x in numbers]
+    longest = max(map(_decimals, numbers))
+    known = None not in decimals
+    return [f"{x:,.{own if known else longest}f}" for x, own in zip(numbers, decimals, strict=True)]
 
 
 def _decimals(x: float) -> int:
     exponent = Decimal(f"{x:.10g}").normalize().as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _protocol(figure: Figure) -> str:
-    """What differs, first of all the number of samples."""
-    told, ours = figure.told, figure.samples
-    drawn = "" if told["samples"] is None else f"{told['samples']:,} samples"
-    if drawn and ours is not None and ours != told["samples"]:
-        drawn += f" (ours {ours:,})"
-    return "; ".join(part for part in (drawn, told["protocol"]) if part)

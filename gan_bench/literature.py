@@ -58,7 +58,8 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "verified": ("yes", "no"),
 }
 _COUNTS = ("n", "samples")
-_PARAMS = re.compile(r"[A-Za-z_]\w*=[^=;]+(; ?[A-Za-z_]\w*=[^=;]+)*", re.ASCII)
+_PARAM = r'[A-Za-z_]\w* *= *(?:[-+.\w]+|"[^";=]*")'
+_PARAMS = re.compile(rf"{_PARAM}(?: *; *{_PARAM})*", re.ASCII)
 _FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
 _TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
 _MOST = 10
@@ -85,16 +86,41 @@ def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
     return _joined([read_figures(path) for path, _ in registry.published])
 
 
-def gather(registry: Registry) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The figures of all plugins of a registry, and why any of their files is left out."""
+def gather(registry: Registry, directions: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The figures of all plugins of a registry, and why any of them are left out.
+
+    Args:
+        registry: with the published figures loaded.
+        directions: of every metric there is; a figure of another metric or direction is left out. None: all stay.
+    """
     frames, problems = [], []
     for path, origin in registry.published:
         try:
-            frames.append(read_figures(path))
+            frame = read_figures(path)
         except PluginError as error:
             problems.append(f"Published figures of {origin} are left out: {error}")
+            continue
+        wrong = _misjudged(frame, directions)
+        frames.append(frame[~wrong])
+        problems += [f"{path}: {message}" for message in _wrong_metrics(frame[wrong], directions or {})]
     problems += [f"Plugin {each.name} is left out: {each.error} (from {each.origin})." for each in registry.broken]
     return _joined(frames), tuple(problems)
+
+
+def _misjudged(frame: pd.DataFrame, directions: Mapping[str, str] | None) -> pd.Series[bool]:
+    """Which figures are of a metric that there is not, or that is better in another direction."""
+    named = (frame["metric"] != "") & (directions is not None)
+    wrong: pd.Series[bool] = named & (frame["metric"].map(directions or {}) != frame["direction"])
+    return wrong
+
+
+def _wrong_metrics(wrong: pd.DataFrame, directions: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for each metric that is wrong, and the systems it is told of."""
+    for (metric, direction), rows in wrong.groupby(["metric", "direction"], sort=False):
+        better = directions.get(str(metric))
+        reason = f"there is no metric {metric!r}; {allowed(str(metric), directions)}"
+        reason = f"the direction of {metric} is {better}, not {direction}." if better else reason
+        yield f"{len(rows)} of the figures of {', '.join(rows['system'].unique())} left out: {reason}"
 
 
 def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -158,12 +184,16 @@ def _complaints(row: Mapping[str, str]) -> Iterator[str]:
     for name in _COUNTS:
         if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
             yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
-    if row["params"] and not _PARAMS.fullmatch(row["params"]):
-        yield f"params is {row['params']!r}; write generators=4; beta=0.25, or nothing."
+    if row["params"] and not (_PARAMS.fullmatch(row["params"]) and _names_once(row["params"])):
+        yield f"params is {row['params']!r}; names with plain values, each once, as in generators=4; beta=0.25."
     if _number(row["spread"] or "0") < 0:
         yield f"spread is {row['spread']}; it cannot be negative."
     if bool(row["spread"]) != bool(row["spread_is"]):
         yield "spread and spread_is belong together: give both, or neither."
+
+
+def _names_once(text: str) -> bool:
+    return len(params_of(text)) == text.count("=")
 
 
 def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
@@ -188,14 +218,21 @@ def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     for name in ("value", "spread"):
         frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
     for name in _COUNTS:  # by int, not float: no digit is lost
-        frame[name] = [int(text) if text else None for text in frame[name]]
+        frame[name] = pd.array([int(text) if text else None for text in frame[name]], dtype="Int64")
     return frame.astype(_TYPES)
 
 
-def params_of(text: str) -> dict[str, str]:
-    """``generators=4; beta=0.25`` as a dict of texts."""
-    pairs = (pair.split("=") for pair in text.split(";") if pair)
-    return {name.strip(): value.strip() for name, value in pairs}
+def params_of(text: str) -> dict[str, bool | float | str]:
+    """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
+    pairs = (pair.split("=") for pair in text.split(";"))
+    return {name.strip(): _plain(value.strip()) for name, value in pairs}
+
+
+def _plain(text: str) -> bool | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    number = _number(text)
+    return text.strip('"') if math.isnan(number) else number
 
 
 def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

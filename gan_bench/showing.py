@@ -145,7 +145,7 @@ def _listed(facts: Sequence[Fact], width: int) -> str:
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     """A table whose last column takes the room that is left."""
     share = width // 5  # of a column that is wrapped
-    first = [[_filled(text, share) for text in row[:-1]] for row in rows]
+    first = [[_filled(text, share, hyphens=True) for text in row[:-1]] for row in rows]
     columns = zip((f"{header}  " for header in headers[:-1]), *first, strict=True)  # tabulate pads headers by two
     taken = sum(max(len(line) for text in column for line in text.split("\n")) + 2 for column in columns)
     last = [_filled(row[-1], max(share, width - taken)) for row in rows]
@@ -153,8 +153,8 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     return str(tabulate(together, headers=headers, disable_numparse=True))
 
 
-def _filled(text: str, width: int) -> str:
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+def _filled(text: str, width: int, *, hyphens: bool = False) -> str:
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=hyphens)
 
 
 def _origin(cls: type[Any], kind: str, registry: Registry) -> list[Fact]:

@@ -227,7 +227,9 @@ def difference(first: Any, second: Any, where: str = "") -> str | None:
     return None if first == second else f"{where}: {first!r} against {second!r}"
 
 
-COMMAND = (sys.executable, "-c", "from gan_bench.cli import main; main()")
+# a shell's job in the background ignores Ctrl-C, and so would what the tests start from there
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+COMMAND = (sys.executable, "-c", HEED + "from gan_bench.cli import main; main()")
 
 
 def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:

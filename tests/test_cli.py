@@ -295,8 +295,8 @@ class TestTable:
         said = call("table", "results/tiny", "--published")
         assert said.code == 0 and said.out.startswith(first)
         assert "### tiny: independent re-runs" in said.out[len(first) :]
-        assert re.search(r"^\| d2gan +\| modes ↑, there modes by eye ", said.out, re.MULTILINE)
-        assert r"\multicolumn" in call("table", "results/tiny", "--published", "--format", "latex").out
+        assert re.search(r"^\| d2gan +\| modes ↑ ", said.out, re.MULTILINE)
+        assert r"\begin{longtable}" in call("table", "results/tiny", "--published", "--format", "latex").out
         numbers = call("table", "results/tiny", "--published", "--format", "csv")
         assert numbers.out.split("\n\n")[1].startswith("kind,dataset,label,system,")
         assert "Published figures are of other code" in numbers.err

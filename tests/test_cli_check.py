@@ -254,7 +254,7 @@ class TestOfAFile:
         Path("figures.csv").write_text(",".join(COLUMNS) + "\nmgan\n", encoding="utf-8")
         said = call("mine.py")
         assert said.code == 1
-        assert re.search(r"^  reads: .*figures\.csv:2: 1 cells under 17 columns", said.out, re.M)
+        assert re.search(r"^  reads: .*figures\.csv:2: 1 cells under 18 columns", said.out, re.M)
 
 
 def test_help_needs_no_torch(call: project.Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ INDENTED = re.compile(r"(?<=\n\n)(?: {4}[^\n]+\n)+")
 FILE = re.compile(r"# ([\w/-]+\.(?:py|toml))\n")
 
 SMALL = (
-    "--set", "protocol.iterations=2", "--set", "protocol.batch=16", "--set", "protocol.fakes=16",
+    "--set", "protocol.iterations=2", "--set", "protocol.batch=32", "--set", "protocol.fakes=32",
     "--set", "evaluation.samples=100", "--set", "evaluation.every=2", "--set", "evaluation.points=1",
     "--seeds", "1", "--device", "cpu",
 )  # fmt: skip

@@ -55,13 +55,15 @@ def zoo() -> pd.DataFrame:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a plugin that brings figures.csv, and no installed plugins; the path of the file."""
+    """A working folder with a plugin of figures.csv and two metrics, and none installed; the path of the file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plugins, "_installed", lambda registry: [])
     (tmp_path / "plugins").mkdir()
     path = tmp_path / "plugins" / "figures.csv"
     text = "from pathlib import Path\nfrom gan_bench import hookimpl\n@hookimpl\ndef gan_bench_published():\n"
-    path.with_suffix(".py").write_text(text + f"    return [Path({str(path)!r})]\n", encoding="utf-8")
+    metrics = "@hookimpl\ndef gan_bench_metrics():\n    from gan_bench_zoo.metrics.modes import HighQuality, Modes\n"
+    text += f"    return [Path({str(path)!r})]\n{metrics}    return [HighQuality, Modes]\n"
+    path.with_suffix(".py").write_text(text, encoding="utf-8")
     return path
 
 
@@ -148,7 +150,7 @@ class TestTheZoosFile:
         """Every name is a model's, or a system's that the zoo names, or one of these that it does not know."""
         registry = load_plugins(kinds=("models",))
         known = {*registry.all("models"), *registry.unimplemented()}
-        others = {"stackelberg-gan", "ssgan", "infomax-gan", "lsgan", "dragan"}
+        others = {"stackelberg-gan", "ssgan", "infomax-gan", "lsgan", "dragan", "megan"}
         assert set(zoo["system"]) - known <= others
 
     def test_values_are_what_is_printed(self, zoo: pd.DataFrame) -> None:
@@ -156,7 +158,7 @@ class TestTheZoosFile:
         for row in zoo.itertuples():
             numbers = [float(each) for each in re.findall(r"\d+(?:\.\d+)?", row.printed)]
             factor = 100 if "%" in row.printed else 1
-            if row.measure == "modes by eye" or row.printed == "377":
+            if row.measure == "modes in the figure, by eye" or row.printed == "377":
                 continue
             shown = [row.value * factor] + ([] if math.isnan(row.spread) else [row.spread * factor])
             assert numbers == pytest.approx(shown), row
@@ -246,6 +248,7 @@ class TestWrongFiles:
             ({"value": ""}, "value is empty."),
             ({"value": "8,33"}, "value is '8,33'; a number such as 8.33."),
             ({"value": "nan"}, "value is 'nan'"),
+            ({"value": "١٢"}, "value is '١٢'"),
             ({"value": "1e999"}, "value is '1e999'"),
             ({"spread": "-1"}, "spread is -1; it cannot be negative."),
             ({"spread": ""}, "spread and spread_is belong together"),
@@ -292,6 +295,17 @@ class TestWrongFiles:
         with pytest.raises(PluginError, match=message):
             read_figures(path)
 
+    def test_a_mark_of_utf_8_is_no_part_of_the_head(self, tmp_path: Path) -> None:
+        """Spreadsheets write one."""
+        path = write(tmp_path / "f.csv", {})
+        path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+        assert len(read_figures(path)) == 1
+
+    def test_counts_keep_every_digit(self, tmp_path: Path) -> None:
+        """Also beyond what a float holds, and beside rows without a count."""
+        found = read_figures(write(tmp_path / "f.csv", {"n": "9007199254740993"}, {"name": "x", "n": ""}))
+        assert found["n"][0] == 9007199254740993 and found["n"].isna().tolist() == [False, True]
+
     def test_a_missing_file_and_a_folder_are_refused(self, tmp_path: Path) -> None:
         """The reason is the operating system's."""
         for path in (tmp_path, tmp_path / "no.csv"):
@@ -318,7 +332,7 @@ class TestWrongFiles:
     def test_a_hook_that_returns_no_path_is_broken(self, own: Path, returned: str, reason: str) -> None:
         """It is listed once, with its reason, and costs nobody else anything."""
         text = own.with_suffix(".py").read_text(encoding="utf-8")
-        own.with_suffix(".py").write_text(re.sub("return .*", f"return {returned}", text), encoding="utf-8")
+        own.with_suffix(".py").write_text(re.sub("return .*", f"return {returned}", text, count=1), encoding="utf-8")
         registry = load_plugins([own.parent])
         (broken,) = registry.broken
         assert reason in broken.error
@@ -391,25 +405,79 @@ class TestParameters:
         write(own, {"params": "generators=4"})
         assert rows_of(results).figures == ()
 
-    @pytest.mark.parametrize("text", ["generators", "generators=", "=4", "generators=4;", "a b=1", "generators==4"])
+    def test_beside_every_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
+        """Where two rows differ in what the figure does not say, it is of either."""
+        folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
+        say(folder, a={"beta": 0, "shared": "body"}, b={"beta": 0, "shared": "nothing"})
+        write(own, {"params": "beta=0"}, {"name": "x", "params": "beta=0; shared=nothing"})
+        assert [(each.row.label, each.told["name"]) for each in rows_of(folder).figures] == [
+            ("a", "MGAN"), ("b", "MGAN"), ("b", "x"),
+        ]  # fmt: skip
+
+    def test_truth_values_are_no_numbers(self, own: Path, tmp_path: Path) -> None:
+        """``true`` is a row's true, and not its 1."""
+        folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
+        say(folder, a={"tied": 1}, b={"tied": True})
+        write(own, {"params": "tied=true"})
+        assert [each.row.label for each in rows_of(folder).figures] == ["b"]
+
+    def test_of_a_run_before_those_of_the_benchmark(self, own: Path, results: Path) -> None:
+        """What was trained says what a row is; benchmark.json where there are no runs."""
+        write(own, {"params": "generators=2"})
+        say(results, MGAN={"generators": 3})
+        for path in (results / "runs").glob("*/run.json"):
+            record = json.loads(path.read_text())
+            record["model"]["params"] = {"generators": 2}
+            path.write_text(json.dumps(record))
+        assert len(rows_of(results).figures) == 1
+
+    def test_no_figure_is_lost_to_a_dataset_of_other_parameters(self, own: Path, tmp_path: Path) -> None:
+        """It stands beside the row whose data are the usual ones, though another is listed before."""
+        folder = fabricate.benchmark(tmp_path / "r", [MGAN], datasets=["wide", "ring8"], metrics=["modes"])
+        described = folder / "benchmark.json"
+        described.write_text(described.read_text().replace('"plugin": "wide"', '"plugin": "ring8"'))
+        fill(folder, MGAN, "modes", 8.0, dataset="wide")
+        for path in (folder / "runs").glob("*/run.json"):
+            record = json.loads(path.read_text())
+            record["dataset"] |= {"plugin": "ring8", "params": {"radius": 3.0}}
+            path.write_text(json.dumps(record))
+        with own.with_suffix(".py").open("a", encoding="utf-8") as file:
+            file.write(
+                "@hookimpl\ndef gan_bench_datasets():\n    from gan_bench_zoo.datasets.gaussian_mixtures import Ring8\n"
+            )
+            file.write("    return [Ring8]\n")
+        write(own, {})
+        assert [each.row.dataset for each in rows_of(folder).figures] == ["ring8"]
+
+    def test_those_of_no_row_are_counted(self, own: Path, results: Path) -> None:
+        """Whoever looks for them learns that they are there."""
+        write(own, {"params": "generators=4"}, {"name": "x", "params": "generators=5"})
+        assert "More figures are of parameters that no row is known to have: 2 of mgan." in rows_of(results).notes
+
+    @pytest.mark.parametrize(
+        "text",
+        ["generators", "generators=", "=4", "generators=4;", "a b=1", "generators==4", "k=1; k=2", "k=[1]", "k=ä"],
+    )
     def test_wrong_form(self, own: Path, text: str) -> None:
         """What is no list of parameters is refused with an example."""
-        with pytest.raises(PluginError, match=r"write generators=4; beta=0\.25, or nothing"):
+        with pytest.raises(PluginError, match=r"names with plain values, each once, as in generators=4; beta=0\.25"):
             read_figures(write(own, {"params": text}))
+
+    def test_right_form(self) -> None:
+        """Numbers, truth values and texts, with or without quotation marks."""
+        told = {"k": 4.0, "beta": 2e-4, "tied": True, "shared": "body", "of": "a b"}
+        assert literature.params_of('k=4; beta = 2e-4;tied=true; shared=body; of="a b"') == told
 
 
 class TestBeside:
     def test_a_wrong_metric_is_told(self, own: Path, results: Path) -> None:
-        """A name that no metric has, or one that is better the other way, leaves the figure out with its source."""
-        brings = (
-            "from gan_bench_zoo.metrics.modes import Modes\n@hookimpl\ndef gan_bench_metrics():\n    return [Modes]\n"
-        )
-        with own.with_suffix(".py").open("a", encoding="utf-8") as file:
-            file.write(brings)
-        write(own, {"metric": "mods"}, {"name": "x", "direction": "lower"})
+        """A name that no metric has, or the other direction, leaves the figure out: file, system and what is right."""
+        write(own, {"metric": "mods"}, {"name": "x", "direction": "lower"}, {"name": "right"})
         found = rows_of(results)
-        assert found.figures == ()
-        assert sum("is left out: no metric is called" in note for note in found.notes) == 2
+        assert [each.told["name"] for each in found.figures] == ["right"]
+        said = "\n".join(found.notes)
+        assert f"{own}: 1 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
+        assert f"{own}: 1 of the figures of mgan left out: the direction of modes is higher, not lower." in said
 
     def test_figures_of_other_data_are_counted(self, own: Path, results: Path) -> None:
         """What is known of the same models on other data is named, for whoever looks for it."""
@@ -420,7 +488,7 @@ class TestBeside:
             {"dataset": "stl10", "name": "x"},
             {"system": "d2gan", "dataset": "cifar10"},
         )
-        said = "2 more figures of these models are of other data (cifar10, stl10): gan_bench.published() has them."
+        said = "More figures are of other data (cifar10, stl10): 2 of mgan; gan_bench.published() has them."
         assert said in rows_of(results).notes
 
     @pytest.mark.parametrize(("value", "spread"), [("1e300", "1e-300"), ("1e-200", ""), ("-3e12", "1")])
@@ -438,7 +506,8 @@ class TestBeside:
         assert cells == [
             "MGAN", "modes ↑", "7.67 ± 1.43", "3", "8.00 ± 0.25 (s.d.)", "10", "MGAN", "1",
         ]  # fmt: skip
-        assert "1. Somebody, 2020: 2,500 samples (ours 10,000); longer." in text
+        assert "\n1. Somebody, 2020: 2,500 samples; longer.\n" in text
+        assert "as above, of 10,000 samples each." in text
         assert "- (s.d.) ± standard deviation over runs." in text
         assert "### synthetic8: claimed in papers" in text
         assert "independent re-runs\n" not in text
@@ -452,9 +521,47 @@ class TestBeside:
         assert re.search(rf"\| MGAN +\| modes ↑ +\| +{MISSING} \| +{MISSING} \|", render(rows_of(results), "markdown"))
 
     def test_another_name_of_the_same_metric_is_told(self, own: Path, results: Path) -> None:
-        """``modes, there modes captured``."""
-        write(own, {"measure": "modes captured"})
-        assert "| modes ↑, there modes captured |" in render(rows_of(results), "markdown")
+        """In the numbered note, where two figures of one source and protocol have one number."""
+        write(own, {"measure": "modes captured"}, {"name": "x"}, {"name": "y", "protocol": "shorter"})
+        text = render(rows_of(results), "markdown")
+        assert [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| MGAN")] == [
+            "modes ↑"
+        ] * 3
+        assert [line.split("|")[-2].strip() for line in text.splitlines() if line.startswith("| MGAN")] == [
+            "1",
+            "1",
+            "2",
+        ]
+        assert "1. Somebody, 2020: 2,500 samples; longer; modes there: modes captured." in text
+
+    @pytest.mark.parametrize(
+        ("cells", "shown"),
+        [
+            ({"value": "34.1", "printed": "34.10", "spread": "", "spread_is": ""}, "34.10"),
+            ({"value": "78.9", "spread": "6.46", "printed": "78.9±6.46"}, "78.9 ± 6.46 (s.d.)"),
+            ({"value": "0.956", "spread": "0.02", "printed": "95.6±2.0 %"}, "0.956 ± 0.020 (s.d.)"),
+            (
+                {"value": "8.33", "spread": "0.1", "printed": "?", "spread_is": "evaluation repeats"},
+                "8.33 ± 0.10 (eval.)",
+            ),
+            ({"value": "1e300", "spread": "1e-300", "spread_is": "unknown"}, "1e+300 ± 1e-300 (?)"),
+        ],
+    )
+    def test_decimals_are_the_sources(self, own: Path, results: Path, cells: dict[str, str], shown: str) -> None:
+        """As printed; where that is otherwise, both with as many as the longer has."""
+        write(own, cells)
+        assert f"| {shown} |" in re.sub(" +", " ", render(rows_of(results), "markdown"))
+
+    def test_latex_is_no_wider_than_the_text(self, own: Path, results: Path) -> None:
+        """A longtable of columns that are shares of its width, with raised numbers that lead to the notes."""
+        write(own, {"name": "a name that is longer than " * 9})
+        text = render(rows_of(results), "latex")
+        assert text.startswith("% needs \\usepackage{array,booktabs,longtable}\n")
+        widths = [float(width) for width in re.findall(r"p\{([.\d]+)\\linewidth\}", text)]
+        assert len(widths) == 8 and sum(widths) < 0.9
+        (line,) = [line for line in text.splitlines() if line.startswith("MGAN &")]
+        assert line.endswith(r"& \textsuperscript{1} \\")
+        assert "\n\\textsuperscript{1} Somebody, 2020: 2,500 samples; longer. \\\\\n" in text
 
     def test_claims_and_re_runs_are_apart(self, own: Path, results: Path) -> None:
         """In two tables, whatever the order in the file."""
@@ -467,7 +574,7 @@ class TestBeside:
         """In its cell, with a note below; a quotation names both places."""
         write(own, {"verified": "no", "spread": "", "spread_is": "", "quoted_by": "Else, 2021"})
         text = render(rows_of(results), "markdown")
-        assert "| 8 (unverified) |" in text
+        assert "| 8.00 (unverified) |" in text
         assert "1. Somebody, 2020, as quoted in Else, 2021: " in text
         assert "- unverified: from memory" in text
         write(own, {})
@@ -557,7 +664,7 @@ class TestBeside:
             "from click.testing import CliRunner; from gan_bench.cli.table import command\n"
             f"done = CliRunner().invoke(command, [{str(results)!r}, '--published'])\n"
             "assert done.exit_code == 0, done.output\n"
-            "assert 'modes by eye' in done.output and 'left out' not in done.output, done.output\n"
+            "assert 'modes in the figure' in done.output and 'left out' not in done.output, done.output\n"
             "assert 'torch' not in sys.modules\n"
         )
         done = subprocess.run([sys.executable, "-c", script], cwd=results, capture_output=True, text=True, check=False)

@@ -36,6 +36,9 @@ class ALI(JointGAN):
 
     The encoder is Gaussian, Q(x) = mu(x) + exp(s(x)) eps (the paper's example, and the release on images), or implicit,
     Q(x) = f(x, eps) with as many eps as x has coordinates (the release on points). The generator is deterministic.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 4 modes in every seed, with 8 to 19 % of
+    samples near one: more modes than GAN, as the paper says of its grid, and fewer good samples.
     """
 
     name = "ali"

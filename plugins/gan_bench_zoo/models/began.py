@@ -22,7 +22,10 @@ class BEGAN(AutoencoderGAN):
     re-implementation for points that squares the error, draws latents anew for k and does not clip it is not followed.
 
     The paper lets the learning rate fall (by which rule is not verified); here it is the protocol's. On points the
-    autoencoder has no bottleneck (ring8, 2,500 iterations, one seed: 1 mode, on which all samples lie).
+    autoencoder has no bottleneck.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) all samples lie on 1 mode in every seed; k moves, to
+    0.038, 0.016 and 0.013.
     """
 
     name = "began"

@@ -21,10 +21,12 @@ class CatGAN(Model):
     categories in use. G minimises  E_z H[p(G(z))] - H[E_z p(G(z))]. This is the unsupervised form, without labels.
 
     Whatever D is certain of satisfies G, be it far from the data: nothing asks for their density. CatGAN is for
-    clustering, and stands here because MGAN's rivals are measured by their samples; in a trial on the ring (10,000
-    iterations, one seed) they were at all eight modes, but only half of them near any. Its one generator cannot be told
+    clustering, and stands here because MGAN's rivals are measured by their samples. Its one generator cannot be told
     which category to make. No code of the author's was found; three re-implementations have these losses (xinario,
     rkube and guyueshui), one (smayru) has the sign of G's last term turned round.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, with 84 to 86 % of
+    samples near one.
     """
 
     name = "catgan"

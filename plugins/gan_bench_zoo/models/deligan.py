@@ -29,6 +29,9 @@ class DeLiGAN(Model):
     has one of each, a row of the batch. It trains, step by step, whichever player a threshold on the loss picks; here
     they take turns. The objective is that of the code for toy data and MNIST; that for CIFAR-10 reports the term on
     sigma and leaves it out of the loss. The paper itself was not at hand: that it says the same is not verified.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) 8 components cover 8, 8 and 5 modes, with 94 to 99 % of
+    samples near one.
     """
 
     name = "deligan"

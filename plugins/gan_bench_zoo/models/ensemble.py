@@ -22,6 +22,9 @@ class Ensemble(Model):
     Pair k minimises GAN's losses, -E_x log D_k - E_z log(1 - D_k(G_k(z))) and -E_z log D_k(G_k(z)); the mixture is
     uniform. All pairs see the same real data and start from different weights. Generated samples are a total, as for
     every mixture: a pair has 1 / K of what a GAN has, unless `fakes_per_generator` says otherwise.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) eight pairs are together on 6, 7 and 8 modes, with 22
+    to 28 % of samples near one.
     """
 
     name = "ensemble"
@@ -69,6 +72,9 @@ class SelfEnsemble(StagedGAN):
     Nothing but GAN's losses: at K evenly spaced iterations, the last included, the generator is kept as it is. The
     idea is that a generator goes on changing after it cannot get better. Which iterations the authors keep is not
     verified.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) eight moments are together on 7, 7 and 8 modes, with 17
+    to 27 % of samples near one.
     """
 
     name = "self-ensemble"
@@ -97,6 +103,9 @@ class CascadeGAN(StagedGAN):
     is uniform. From memory, not verified: the share of 0.8, and that the gate has no part in sampling.
 
     Data that are a stream are drawn once, as a pool, for the whole run.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) four GANs are together on 5, 3 and 4 modes: it does not
+    cure missing ones here either.
     """
 
     name = "cascade-gan"

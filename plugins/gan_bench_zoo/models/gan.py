@@ -19,6 +19,9 @@ class GAN(Model):
     min_G max_D  E_x log D(x) + E_z log(1 - D(G(z))); at the optimal D the generator minimises 2 JSD - log 4.
     The generator's default is the non-saturating form that MGAN's paper compares with (its section 3.1). DCGAN (Radford
     et al., ICLR 2016) plays the same game with other networks: its settings are the preset `dcgan`.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 1, 1 and 3 of 8 modes, as it is expected to;
+    with as many parameters as MGAN's eight generators on 1, 2 and 2.
     """
 
     name = "gan"

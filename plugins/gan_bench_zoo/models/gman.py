@@ -29,6 +29,9 @@ class GMAN(Model):
     moves, and has no reward; the term -c lambda and c = 0.001 are from memory of the paper, not verified. Their
     discriminators differ by dropout as well as by their data, and D is kept in [0.01, 0.99]; here the networks are the
     benchmark's and logits keep everything finite. Geometric and harmonic means and boosting are left out.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 4, 1 and 2 modes, with the mean on 2, 2 and
+    1, with a learned lambda on 2, 2 and 2; lambda goes from 0.127 to 0.29, 0.34 and 0.31.
     """
 
     name = "gman"

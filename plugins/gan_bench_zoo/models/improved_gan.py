@@ -34,12 +34,15 @@ class ImprovedGAN(Model):
     column has length exp(s), s learned), and s and bias_b start by data: half the distance to the nearest neighbour
     is 1 on average, and o is 0, over five groups of real samples. Without that all pairs start alike (std 0.02).
     Groups of 32 and 16 kernels keep an iteration at about five times GAN's (100 of both are twenty times the work);
-    each of ring8's modes has four samples in a group. On ring8, one seed: 1 mode and 4 % of samples near one after
-    2,000 iterations, spread out; feature matching, 8 modes and 15 % after 4,000.
+    each of ring8's modes has four samples in a group.
 
     The release trains a classifier of labelled data with K + 1 classes; here is the unsupervised game. One-sided label
     smoothing is an option. Left out: historical averaging (it needs the past of all parameters, which no loss sees)
     and virtual batch normalisation (it is a network's, and the mlp normalises nothing).
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) both techniques are at all 8 modes in every seed; 11 to
+    46 % of samples are near one with minibatch discrimination, 13 % with feature matching, whose generator covers
+    the ring and what lies between.
     """
 
     name = "improved-gan"

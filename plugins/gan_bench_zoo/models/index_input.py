@@ -19,6 +19,9 @@ class IndexInput(Indexed, MGAN):
     losses, discriminator and classifier are MGAN's, so that what MGAN does better is owed to its separate input
     layers, and what this does as well is not. Not a published system; with beta = 1 it plays the game of `infogan`,
     InfoGAN with a categorical code (Chen et al., NeurIPS 2016).
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it covers all 8 modes in every seed, an index each,
+    with narrower modes than MGAN: symmetric KL 2.9, 2.4 and 1.2, MGAN's 0.30, 1.35 and 0.33.
     """
 
     name = "index-input"

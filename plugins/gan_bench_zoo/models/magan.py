@@ -29,7 +29,10 @@ class MAGAN(AutoencoderGAN):
     far as its last step did. Adamax, which the authors use, is no optimiser of the protocol.
 
     On points it fails: an autoencoder without a bottleneck copies what lies between the modes as well as the modes, and
-    the generator stays where it began, a blob at the origin (ring8, 2,500 iterations, one seed: 0 modes).
+    the generator stays wherever it is (from an initialisation of 0.02 a blob at the origin).
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) all samples lie on 1 mode in every seed; the margin
+    falls to 1e-5.
     """
 
     name = "magan"

@@ -22,6 +22,10 @@ class MGAN(Model):
     optimum the generators minimise 2 JSD(p, q) - beta JSD(q_1, …, q_K) (theorem 2). Classifier and
     generators cooperate; only the discriminator is an adversary. The classifier shares the discriminator's trunk
     and its loss weighs 1 there, not beta (algorithm 2 and the release; eq. 2 read literally would say beta).
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
+    with symmetric KL 0.30, 1.35 and 0.33; un-tied generators have narrower modes (4.1, 3.1, 3.6), an un-tied
+    classifier changes little (0.48, 1.38, 0.41). docs/reproduction.md has the paper's own settings.
     """
 
     name = "mgan"

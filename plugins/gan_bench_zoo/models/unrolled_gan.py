@@ -25,6 +25,10 @@ class UnrolledGAN(Model):
     through theta_D^m. Both players move simultaneously, so that the unrolling starts from the discriminator before
     its own step, on the same real data and latents. The inner steps are plain gradient descent; the authors'
     notebook unrolls Adam (`inner = "adam"`, moments from zero).
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, as the paper says,
+    but only 13 to 21 % of its samples are near one; after 25,000 iterations with twice the samples (synthetic8) 96
+    % are.
     """
 
     name = "unrolled-gan"

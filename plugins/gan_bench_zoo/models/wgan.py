@@ -24,6 +24,9 @@ class WGAN(Wasserstein):
     The algorithm has no warm-up; the release takes 100 critic steps in each of the first 25 iterations and in every
     500th. Such iterations are too long to be compiled. The paper reports that momentum on the critic (Adam with
     beta_1 > 0, as the common protocol may have it) and high learning rates make training unstable at times.
+
+    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, as one broad blob:
+    15 to 16 % of samples are near a mode.
     """
 
     name = "wgan"
