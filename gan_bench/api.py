@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 
 from gan_bench.errors import UsageError
 from gan_bench.evaluation import Drawn, draw
@@ -122,8 +124,8 @@ class StoredModel:
         """Draw n samples of the mixture, or of one generator.
 
         Returns:
-            `x` (n, *shape) float32 and `generator` (n,) int64, the index of the one that made each (None for real
-            data). The same seed gives the same samples.
+            `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
+            (None for real data). The same seed gives the same samples.
         """
         if n < 1:
             raise UsageError(f"n is {n}; it is at least 1.")
@@ -133,7 +135,8 @@ class StoredModel:
             raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
         if generator is not None and float(self.model.weights()[generator]) == 0:
             raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
-        return draw(self._trainer, n, seed, generator=generator)
+        drawn = draw(self._trainer, n, seed, generator=generator)
+        return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
 
 def load_run(path: str | Path, *, registry: Registry | None = None) -> StoredModel:

@@ -186,10 +186,10 @@ class _Reader:
             known = allowed("", self.reading.registry.all("metrics"), limit=50)
             self.problems.add(("evaluation", "metrics"), f"evaluation.metrics names no metric. {known}")
         for i, name in enumerate(evaluation.metrics):
-            self._check_metric(name, i, evaluation.metrics, datasets)
+            self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
         return evaluation
 
-    def _check_metric(self, name: str, i: int, names: Sequence[str], datasets: Mapping[str, Any]) -> None:
+    def _check_metric(self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Any]) -> None:
         path = ("evaluation", "metrics", i)
         if name in names[:i]:
             self.problems.add(path, f"metric {name!r} stands twice.")
@@ -198,6 +198,9 @@ class _Reader:
         metric = None if found is None else self.reading.ask(path, name, found)
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
+            if metric.needs > samples:
+                told = f"needs {metric.needs:,} samples, and samples = {samples:,}"
+                self.problems.add(path, f"metric {name!r} {told}; raise samples, or choose a metric of fewer.")
 
     def _models(
         self, datasets: Mapping[str, Any], evaluation: Evaluation

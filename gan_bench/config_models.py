@@ -17,6 +17,7 @@ from gan_bench.departures import (
     values_of,
 )
 from gan_bench.errors import BrokenPluginError, PluginError, allowed
+from gan_bench.images import is_images
 from gan_bench.parameters import shown
 from gan_bench.protocol import Protocol
 from gan_bench.reading import Reading
@@ -136,6 +137,9 @@ class ModelReader:
     def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
         """Whether a model can be trained at all: on these datasets, with so many fakes."""
         self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
+        if protocol.flip and not all(map(is_images, self.datasets.values())):
+            points = next(label for label, dataset in self.datasets.items() if not is_images(dataset))
+            self.reading.problems.add(path, f"flip = true mirrors images, and dataset {points!r} has none.")
         generators = self.reading.ask(path, model.name, _count, model, "generators")
         playing = self.reading.ask(path, model.name, _count, model, "playing")
         if generators is None or playing is None:

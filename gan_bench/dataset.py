@@ -6,6 +6,7 @@ torch is imported only by the code that draws, so that scoring a file needs none
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,6 +69,33 @@ class Dataset(ABC):
         """How many classes `Real.label` names, as 0…classes-1; None where draws carry no labels."""
         return None
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest value that a sample can have, (-1, 1) or (0, 1) for images; None for no bounds.
+
+        Generators are kept in them by tanh or a sigmoid.
+        """
+        return None
+
+    @property
+    def held_out_size(self) -> int | None:
+        """How many samples `held_out` has; None where it never runs out."""
+        return None
+
+    def missing(self) -> str | None:
+        """What has to be fetched before anything can be drawn, and how; None where it is there, or nothing is needed.
+
+        It looks, and reads and writes nothing.
+        """
+        return None
+
+    def prepare(self, say: Callable[[str], None]) -> None:  # noqa: B027 - most need nothing
+        """Make ready what draws need, once, before any run; `say` is told of what takes long.
+
+        Raises:
+            DataError: files are missing, damaged or of another kind.
+        """
+
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:
         """`n` real samples for training, on the generator's device, a pure function of the generator's state."""
@@ -81,4 +109,4 @@ class Dataset(ABC):
 
     @abstractmethod
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` real samples that training never sees: what the anchor row `real-data` is scored on."""
+        """`n` real samples that training never sees, at most `held_out_size`: what the row `real-data` is scored on."""

@@ -5,6 +5,7 @@
     │   └── ConfigError    the benchmark file; holds every problem found, not only the first
     ├── PluginError        a plugin is unknown or clashes with another
     │   └── BrokenPluginError   it is there, and cannot be loaded
+    ├── DataError          files of a dataset or weights are missing, damaged or not what they claim to be
     ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
     └── RunError           one run cannot go on; recorded in its folder, the others continue
         └── Diverged       parameters or samples stopped being finite; final, never retried
@@ -55,6 +56,10 @@ class PluginError(GanBenchError):
 
 class BrokenPluginError(PluginError):
     """A plugin is there, and cannot be loaded."""
+
+
+class DataError(GanBenchError):
+    """Files of a dataset, or weights of a network, are missing, damaged or not what they claim to be."""
 
 
 class StoreError(GanBenchError):

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gan_bench.errors import Diverged
+from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Metric, Samples
 from gan_bench.model import Model
 from gan_bench.randomness import seed_of
 from gan_bench.scoring import Score, compute
 from gan_bench.training import Trainer, check_parameters
 
+LARGEST_PART = 2**24
+"""Numbers that samples are made of, at most, when they are drawn; more are drawn in parts. Points never are."""
+
+FIXED = 16
+"""Images that are kept of each generator, from the same latents whenever they are; of few generators more."""
+
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of the mixture in random order: x (n, *shape) float32, generator (n,) int64 or None."""
+    """Samples of the mixture in random order.
 
-    x: NDArray[np.float32]
+    x: (n, *shape) float32 on the host, or of images (n, C, H, W) uint8 on the model's device; generator: (n,) int64 or
+    None; finite: whether all of them were.
+    """
+
+    x: NDArray[np.float32] | Tensor
     generator: NDArray[np.int64] | None
+    finite: bool = True
 
 
 def allocate(weights: Sequence[float], n: int) -> list[int]:
@@ -47,11 +61,49 @@ def draw(trainer: Trainer, n: int, seed: int, *, generator: int | None = None) -
     counts = allocate(model.weights().tolist(), n)
     if generator is not None:
         counts = [n if k == generator else 0 for k in range(model.generators)]
+    x, index, finite = _samples(trainer, counts, seed)
+    order = np.random.default_rng(seed).permutation(len(x))  # no metric may depend on the order of the generators
+    if is_images(trainer.dataset):
+        shuffled: NDArray[np.float32] | Tensor = x[torch.from_numpy(order).to(x.device)]
+    else:
+        shuffled = _numpy(x)[order]
+    return Drawn(shuffled, None if index is None else _numpy(index)[order], finite)
+
+
+@torch.no_grad()
+def fixed(trainer: Trainer, seed: int) -> Drawn:
+    """Images of every generator from latents that depend on the seed alone: what pictures over iterations show.
+
+    Generator by generator, `FIXED` of each, or more of few.
+    """
+    count = trainer.model.generators
+    each = max(FIXED, 4 * FIXED // count)
+    x, index, finite = _samples(trainer, [each] * count, seed_of(seed, "pictures"))
+    return Drawn(x, None if index is None else _numpy(index), finite)
+
+
+def _samples(trainer: Trainer, counts: Sequence[int], seed: int) -> tuple[Tensor, Tensor | None, bool]:
+    """Samples generator by generator; of images as pixels, made in parts."""
     rng = torch.Generator(trainer.device)
     rng.manual_seed(seed)
-    x, index = _in_evaluation_mode(trainer, model, counts, rng)
-    order = np.random.default_rng(seed).permutation(n)  # no metric may depend on the order of the generators
-    return Drawn(_numpy(x)[order], None if index is None else _numpy(index)[order])
+    images = is_images(trainer.dataset)
+    parts = []
+    for part in _parts(counts, math.prod(trainer.dataset.shape)) if trainer.model.in_parts else [list(counts)]:
+        x, index = _in_evaluation_mode(trainer, trainer.model, part, rng)
+        finite = bool(torch.isfinite(x).all())
+        bounds = trainer.dataset.bounds
+        parts.append((to_pixels(x, bounds) if images and bounds else x, index, finite))
+    whole = torch.cat([x for x, _, _ in parts])
+    if any(index is None for _, index, _ in parts):
+        return whole, None, all(finite for _, _, finite in parts)
+    return whole, torch.cat([index for _, index, _ in parts]), all(finite for _, _, finite in parts)
+
+
+def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Counts that add up to `counts`, each of no more than `LARGEST_PART` numbers in all."""
+    step = max(1, LARGEST_PART // (size * len(counts)))
+    for done in range(0, max(counts), step):
+        yield [min(step, max(0, count - done)) for count in counts]
 
 
 def _in_evaluation_mode(trainer: Trainer, model: Model, counts: list[int], rng: torch.Generator) -> Any:
@@ -71,7 +123,7 @@ def _numpy(tensor: torch.Tensor) -> Any:
 def check_finite(trainer: Trainer, drawn: Drawn) -> None:
     """Raise Diverged where parameters or samples are no longer finite, naming which."""
     check_parameters(trainer)
-    if not np.isfinite(drawn.x).all():
+    if not drawn.finite:
         raise Diverged(f"Samples are not finite at iteration {trainer.iteration}.")
 
 
@@ -86,8 +138,9 @@ def evaluate(
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration))
     check_finite(trainer, drawn)
     samples = Samples(
-        drawn.x,
+        None if isinstance(drawn.x, Tensor) else drawn.x,
         trainer.dataset,
+        pixels=drawn.x if isinstance(drawn.x, Tensor) else None,
         generator=drawn.generator,
         generators=trainer.model.generators,
         seed=seed_of(seed, "metrics"),

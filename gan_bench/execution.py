@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gan_bench.compilation import NotCompilableError, compile_iterations
 from gan_bench.dataset import Dataset
 from gan_bench.errors import Diverged, StoreError
-from gan_bench.evaluation import Drawn, evaluate
+from gan_bench.evaluation import Drawn, evaluate, fixed
 from gan_bench.metric import Metric
 from gan_bench.model import Model
 from gan_bench.plan import Run
@@ -152,6 +153,18 @@ def has_score(rows: Sequence[Mapping[str, str]], metric: Metric, iteration: int,
     """Whether rows of a curve hold a score of this version of a metric, at an iteration, from n samples."""
     wanted = (str(iteration), metric.name, str(n), str(metric.version))
     return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in rows)
+
+
+def snapshot(trainer: Trainer, drawn: Drawn, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """What a run keeps of an evaluation's samples: the first of them; of images those of fixed latents instead.
+
+    Returns:
+        x (n, *shape), uint8 for images, and the generator of each (n,), -1 where there is none.
+    """
+    kept = fixed(trainer, seed) if isinstance(drawn.x, torch.Tensor) else drawn
+    x = kept.x.cpu().numpy() if isinstance(kept.x, torch.Tensor) else kept.x[:SNAPSHOT]
+    index = np.full(len(x), -1) if kept.generator is None else kept.generator[: len(x)]
+    return x, index
 
 
 def metric_facts(metric: Metric, samples: int) -> dict[str, Any]:
@@ -311,7 +324,7 @@ class _Execution:
         metrics = [metric for metric in self._metrics() if (full or not metric.expensive) and not self._has(metric, t)]
         if metrics or (full and t not in self.progress.snapshots):
             drawn, scores, errors = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
-            self._keep(drawn, t, full)
+            self._keep(trainer, drawn, t, full)
             self.progress.metric_errors |= errors
             self.progress.curve += curve_rows(t, scores)
             here = {row["metric"] for row in self.progress.curve if row["iteration"] == str(t)}
@@ -323,10 +336,9 @@ class _Execution:
         self._checkpoint(trainer)
         self.report({"event": "evaluated", "iteration": t, "iterations": last, "scores": self._latest(t)})
 
-    def _keep(self, drawn: Drawn, t: int, full: bool) -> None:
+    def _keep(self, trainer: Trainer, drawn: Drawn, t: int, full: bool) -> None:
         if full and t not in self.progress.snapshots:
-            index = np.full(len(drawn.x), -1) if drawn.generator is None else drawn.generator
-            self.progress.snapshots[t] = (drawn.x[:SNAPSHOT], index[:SNAPSHOT])
+            self.progress.snapshots[t] = snapshot(trainer, drawn, self.job.run.seed)
 
     def _has(self, metric: Metric, t: int) -> bool:
         return has_score(self.progress.curve, metric, t, self.job.schedule.samples)
@@ -416,7 +428,8 @@ class _Execution:
         return torch.cuda.get_device_name() if self.job.device == "cuda" else "cpu"
 
     def _metrics(self) -> Sequence[Metric]:
-        return [self.registry.get("metrics", name)() for name in self.job.schedule.metrics]
+        made = (self.registry.get("metrics", name)() for name in self.job.schedule.metrics)
+        return [metric for metric in made if metric.needs <= self.job.schedule.samples]
 
     def _metric_facts(self) -> dict[str, Any]:
         return {metric.name: metric_facts(metric, self.job.schedule.samples) for metric in self._metrics()}

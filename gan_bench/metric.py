@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gan_bench.dataset import Dataset
 
 Direction = Literal["lower", "higher", "none"]
@@ -24,6 +26,8 @@ class Samples:
 
     Attributes:
         x: (n, *shape) float64, finite.
+        pixels: of images, (n, C, H, W) uint8 on the device where they were drawn, a `torch.Tensor`; else None. Of
+            images `x` is made from it when it is asked for.
         generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None where
             there is no such index (real data, a file without one).
         generators: K, the number of generators (1 where there is no index).
@@ -33,22 +37,35 @@ class Samples:
 
     def __init__(
         self,
-        x: NDArray[np.floating[Any]],
+        x: NDArray[np.floating[Any]] | None,
         dataset: Dataset,
         *,
+        pixels: Tensor | None = None,
         generator: NDArray[np.integer[Any]] | None = None,
         generators: int = 1,
         seed: int = 0,
     ) -> None:
-        self.x = np.asarray(x, dtype=np.float64)
+        if (x is None) == (pixels is None):
+            raise ValueError("samples are given as x or, of images, as pixels")
+        self._x = None if x is None else np.asarray(x, dtype=np.float64)
+        self.pixels = pixels
         self.generator = None if generator is None else np.asarray(generator, dtype=np.int64)
         self.generators = generators
         self.dataset = dataset
         self.seed = seed
         self._kept: dict[str, Any] = {}
 
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """(n, *shape) float64."""
+        if self._x is None:
+            assert self.pixels is not None and self.dataset.bounds is not None
+            low, high = self.dataset.bounds
+            self._x = self.pixels.cpu().numpy() * ((high - low) / 255) + low
+        return self._x
+
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.x if self.pixels is None else self.pixels)
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
         """Return ``compute()``, computed at most once for these samples (a histogram, an assignment)."""
@@ -67,10 +84,26 @@ class Metric(ABC):
     version: ClassVar[int] = 1  # raised when the definition changes: old values are then not shown as new
     per_generator: ClassVar[bool] = False  # compute() returns one value a generator
     expensive: ClassVar[bool] = False  # computed at the end and a few points only
+    needs: ClassVar[int] = 1  # samples, at least; a metric that takes the first of them says so in its name
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Why this metric means nothing for `dataset`, or None where it is valid."""
         return None
+
+    def prepare(  # noqa: B027 - most need nothing
+        self, dataset: Dataset, device: str, say: Callable[[str], None]
+    ) -> None:
+        """Make ready, once and before any run, what scoring samples of `dataset` needs, and keep it on the disk.
+
+        A classifier, features of the training set, weights. `say` is told of what takes long.
+
+        Raises:
+            DataError: files are missing, damaged or of another kind.
+        """
+
+    def note(self, dataset: Dataset) -> str:
+        """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""
+        return ""
 
     @abstractmethod
     def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:

@@ -131,6 +131,7 @@ class Model(nn.Module):
     generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
     presets: ClassVar[Mapping[str, Preset]] = {}
     anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    in_parts: ClassVar[bool] = True  # whether many samples may be drawn by several calls of `sample`
     stackable: ClassVar[bool] = True  # whether several seeds can train as one, by `torch.func.vmap` over the losses
     Params: ClassVar[type[Any]] = NoParams
 
@@ -175,6 +176,10 @@ class Model(nn.Module):
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
         """Why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
+        return None
+
+    def most_samples(self, dataset: Dataset) -> int | None:
+        """How many samples there are to draw at an evaluation; None for any number."""
         return None
 
     def turns(self, iteration: int) -> Sequence[Turn]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from gan_bench.errors import PluginError
 from gan_bench.parameters import NoParams
 
 if TYPE_CHECKING:
@@ -35,7 +36,25 @@ Heads = Mapping[str, int | None]
 
 
 class Generators(nn.Module):
-    """K generators as one module: latents (K, b, latent size) to samples (K, b, *shape)."""
+    """K generators as one module: latents (K, b, latent size) to samples (K, b, *shape).
+
+    Where data has bounds, what a network builds ends linear, and `Networks.generators` puts it within them.
+    """
+
+
+class Bounded(Generators):
+    """Generators whose output is put between two bounds, by tanh for (-1, 1), else by a sigmoid."""
+
+    def __init__(self, body: Generators, bounds: tuple[float, float]) -> None:
+        super().__init__()
+        self.body, self.bounds = body, bounds
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(K, b, latent size) to (K, b, *shape)."""
+        low, high = self.bounds
+        if (low, high) == (-1, 1):
+            return torch.tanh(self.body(z))
+        return low + (high - low) * torch.sigmoid(self.body(z))
 
 
 class Discriminator(nn.Module):
@@ -48,6 +67,40 @@ class Discriminator(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """What the heads read of samples: the last hidden layer, flat, (n, f) or (M, n, f); few models need it."""
         raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
+
+
+class JointDiscriminator(nn.Module):
+    """Judges samples (n, *shape) each together with a vector (n, v): logits by head, as a `Discriminator`."""
+
+
+class Beside(JointDiscriminator):
+    """Points and vectors side by side, as the input of one discriminator."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
+        """(n, d) points and (n, v) vectors to logits by head."""
+        logits: dict[str, Tensor] = self.body(torch.cat((x, v), 1))
+        return logits
+
+
+class Autoencoder(nn.Module):
+    """Copies of samples, through whatever narrows them: (n, *shape) to (n, *shape), not bounded."""
+
+
+class Copying(Autoencoder):
+    """A discriminator's body with a head as large as a point: nothing narrows it where the body is wider."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, d) to (n, d)."""
+        copy: Tensor = self.body(x)["copy"]
+        return copy
 
 
 class Network(ABC):
@@ -71,6 +124,25 @@ class Network(ABC):
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
         """One discriminator, or `copies` of it as one batched module."""
 
+    def without_batch_statistics(self) -> Network:
+        """The same network with discriminators that judge each sample by itself: without batch normalisation.
+
+        Itself, unless its discriminators normalise over the batch. Penalties on the gradient at single samples need it.
+        """
+        return self
+
+    def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
+        """A discriminator of samples, each with a vector of `size` beside it; of points, unless overridden."""
+        if len(shape) != 1:
+            raise PluginError(f"the network {self.name} offers no discriminator of pairs for samples of shape {shape}.")
+        return Beside(self.discriminator((shape[0] + size,), heads, None))
+
+    def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
+        """An autoencoder of samples of `shape`; of points, unless overridden."""
+        if len(shape) != 1:
+            raise PluginError(f"the network {self.name} offers no autoencoder for samples of shape {shape}.")
+        return Copying(self.discriminator(shape, {"copy": shape[0]}, None))
+
 
 @dataclass(frozen=True)
 class Networks:
@@ -81,17 +153,32 @@ class Networks:
     latent_size: int
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
-        """`count` generators; `shared` says what they have in common."""
-        return self.network.generators(self.latent_size, self.dataset.shape, count, shared)
+        """`count` generators within the data's bounds; `shared` says what they have in common."""
+        made = self.network.generators(self.latent_size, self.dataset.shape, count, shared)
+        return made if self.dataset.bounds is None else Bounded(made, self.dataset.bounds)
 
     def discriminator(
-        self, heads: Heads, *, copies: int | None = None, shape: tuple[int, ...] | None = None
+        self,
+        heads: Heads,
+        *,
+        copies: int | None = None,
+        shape: tuple[int, ...] | None = None,
+        batch_statistics: bool = True,
     ) -> Discriminator:
         """A discriminator with named heads; `copies` of it, batched, where an int is given.
 
-        It judges samples of the dataset, or whatever has `shape`.
+        It judges samples of the dataset, or whatever has `shape`; without `batch_statistics` each by itself.
         """
-        return self.network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
+        network = self.network if batch_statistics else self.network.without_batch_statistics()
+        return network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
+
+    def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
+        """A discriminator of samples of the dataset, each together with a vector of `size`."""
+        return self.network.joint_discriminator(self.dataset.shape, size, heads)
+
+    def autoencoder(self) -> Autoencoder:
+        """An autoencoder of samples of the dataset."""
+        return self.network.autoencoder(self.dataset.shape)
 
 
 @dataclass(frozen=True)

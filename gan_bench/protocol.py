@@ -28,6 +28,7 @@ class Protocol:
     fakes_per_generator: int | None = param(
         None, "Generated samples in each draw from each generator, instead of `fakes`.", low=1
     )
+    flip: bool = param(False, "Whether half of the real images, at random, are mirrored left to right.")
     latents: str = param(
         "shared", "Whether the turns of an iteration see the same latents.", choices=("shared", "fresh")
     )

@@ -62,10 +62,13 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Snapshots:
-    """What a run drew on its way: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index."""
+    """What a run drew on its way: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index.
+
+    x is float32, or uint8 of images; those are from the same latents at every iteration, generator by generator.
+    """
 
     iterations: NDArray[np.int64]
-    x: NDArray[np.float32]
+    x: NDArray[np.float32] | NDArray[np.uint8]
     generator: NDArray[np.int16]
 
 
@@ -110,7 +113,7 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             found = Snapshots(
                 file["iterations"].astype(np.int64),
-                file["x"].astype(np.float32),
+                file["x"] if file["x"].dtype == np.uint8 else file["x"].astype(np.float32),
                 file["generator"].astype(np.int16),
             )
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gan_bench.config import Benchmark, load_benchmark, models_named, quick
+from gan_bench.config import Benchmark, DatasetEntry, load_benchmark, models_named, quick
 from gan_bench.config_source import find_benchmark, named_plugins
+from gan_bench.dataset import Dataset
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import UsageError
-from gan_bench.execution import Job, Schedule
+from gan_bench.errors import DataError, UsageError
+from gan_bench.execution import Job, Schedule, from_plain, instantiate
 from gan_bench.files import write_atomically
 from gan_bench.observers import Observer, Observers
 from gan_bench.plan import Run, configuration, plan, protocol_values
@@ -72,7 +73,8 @@ class Planned:
             return True
         last = max(int(row["iteration"]) for row in rows)
         have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}
-        wanted = (self.registry.get("metrics", name) for name in job.schedule.metrics)
+        made = (self.registry.get("metrics", name) for name in job.schedule.metrics)
+        wanted = (metric for metric in made if metric.needs <= job.schedule.samples)
         return any((m.name, str(m.version), str(job.schedule.samples)) not in have for m in wanted)
 
 
@@ -102,6 +104,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     )
     if options.quick:
         benchmark = quick(benchmark)
+    require_data({entry.label: dataset_of(entry, registry) for entry in benchmark.datasets})
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
     jobs = _jobs(benchmark, registry, folder, device, options)
@@ -123,6 +126,8 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         observer = Observers(observer, list(planned.registry.all("observers").values()))
         for model in planned.benchmark.left_out:
             observer.note(f"{model.label} is left out: {model.error}")
+        if todo:
+            prepare_data(planned.benchmark, planned.registry, planned.device, observer.note)
         observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
         engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observer)
         completed = engine.carry_out(todo) if todo else True
@@ -176,7 +181,50 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
     models = tuple(model for model in benchmark.models if not named or model in named or model.anchor)
     runs = plan(replace(benchmark, models=models), registry)
     paths = [str((folder / "runs" / r.folder).resolve()) for r in runs]
-    return [Job(r, p, schedule, device, compile=options.compile) for r, p in zip(runs, paths, strict=True)]
+    return [
+        Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile)
+        for r, p in zip(runs, paths, strict=True)
+    ]
+
+
+def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
+    """The schedule of one run: an anchor may have fewer samples than the benchmark asks for."""
+    if not run.model["anchor"]:
+        return schedule
+    model, dataset, _ = instantiate(run, registry)
+    most = None if dataset.missing() else model.most_samples(dataset)
+    return schedule if most is None else replace(schedule, samples=min(most, schedule.samples))
+
+
+def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
+    """Make ready what datasets and metrics need, once, before any run.
+
+    Raises:
+        DataError: what is missing or wrong, of all datasets.
+    """
+    datasets = {entry.label: dataset_of(entry, registry) for entry in benchmark.datasets}
+    require_data(datasets)
+    for dataset in datasets.values():
+        dataset.prepare(say)
+    for name in benchmark.evaluation.metrics:
+        metric = registry.get("metrics", name)()
+        if metric.needs <= benchmark.evaluation.samples:
+            for dataset in datasets.values():
+                metric.prepare(dataset, device, say)
+
+
+def dataset_of(entry: DatasetEntry, registry: Registry) -> Dataset:
+    """The dataset that an entry of a benchmark describes."""
+    cls = registry.get("datasets", entry.plugin)
+    made: Dataset = cls(from_plain(cls.Params, entry.params))
+    return made
+
+
+def require_data(datasets: Mapping[str, Dataset]) -> None:
+    """Raise DataError where files are missing, with all that are."""
+    told = [f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())]
+    if told:
+        raise DataError("\n".join(told))
 
 
 def _count(jobs: Sequence[Job]) -> Counter[str]:

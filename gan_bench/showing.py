@@ -275,13 +275,27 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
             return made
 
         def discriminator(
-            self, heads: Mapping[str, int | None], *, copies: int | None = None, shape: tuple[int, ...] | None = None
+            self,
+            heads: Mapping[str, int | None],
+            *,
+            copies: int | None = None,
+            shape: tuple[int, ...] | None = None,
+            batch_statistics: bool = True,
         ) -> Any:
-            made = super().discriminator(heads, copies=copies, shape=shape)
-            each = ", ".join(f"{name} ({1 if units is None else units})" for name, units in heads.items())
+            made = super().discriminator(heads, copies=copies, shape=shape, batch_statistics=batch_statistics)
             what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
             given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
-            asked.append((made, f"{what} with {'head' if len(heads) == 1 else 'heads'} {each}{given}"))
+            asked.append((made, f"{what} with {_named(heads)}{given}"))
+            return made
+
+        def joint_discriminator(self, size: int, heads: Mapping[str, int | None]) -> Any:
+            made = super().joint_discriminator(size, heads)
+            asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
+            return made
+
+        def autoencoder(self) -> Any:
+            made = super().autoencoder()
+            asked.append((made, "an autoencoder"))
             return made
 
     asked: list[tuple[Any, str]] = []
@@ -299,6 +313,11 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
         count = sum(parameter.numel() for parameter in player.parameters())
         rows.append((name, f"{count:,}", "; ".join(inside) or "a module of its own"))
     return rows
+
+
+def _named(heads: Mapping[str, int | None]) -> str:
+    each = ", ".join(f"{name} ({1 if units is None else units})" for name, units in heads.items())
+    return f"{'head' if len(heads) == 1 else 'heads'} {each}"
 
 
 def _told_of(error: Exception) -> str:

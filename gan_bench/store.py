@@ -125,7 +125,7 @@ class RunFolder:
         np.savez_compressed(
             buffer,
             iterations=np.array(times, dtype=np.int64),
-            x=np.stack([snapshots[t][0][:n] for t in times]).astype(np.float32),
+            x=np.stack([_compact(snapshots[t][0][:n]) for t in times]),
             generator=np.stack([snapshots[t][1][:n] for t in times]).astype(np.int16),
         )
         write_atomically(self.path / "samples.npz", buffer.getvalue())
@@ -163,6 +163,11 @@ class RunFolder:
         """Remove what a write that was killed left under a temporary name."""
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
+
+
+def _compact(x: Any) -> Any:
+    """Images as they are, all else as float32."""
+    return x if x.dtype == np.uint8 else x.astype(np.float32)
 
 
 def _iteration_of(checkpoint: Path) -> int:

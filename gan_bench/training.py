@@ -7,6 +7,7 @@ evaluation is due.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,8 +157,10 @@ class Trainer:
     def _draw_real(self, turn: Turn, moment: tuple[int, ...]) -> Real:
         rng = self.randomness.at("data", *moment, turn.real)
         if turn.weights is None:
-            return self.dataset.draw(self.protocol.batch, rng)
-        return self.stages.draw(turn.weights, rng)
+            real = self.dataset.draw(self.protocol.batch, rng)
+        else:
+            real = self.stages.draw(turn.weights, rng)
+        return _flipped(real, self.randomness.at("flip", *moment, turn.real)) if self.protocol.flip else real
 
     def _draw_latents(self, number: int, moment: tuple[int, ...]) -> Tensor:
         """(K, each, size). The total is drawn whatever K is, so that every K that divides it sees the same."""
@@ -294,6 +297,12 @@ class _Stages:
             for value in state.values():
                 value.zero_()
         self.renewed[player] = trainer.counts.updates[player]
+
+
+def _flipped(real: Real, rng: torch.Generator) -> Real:
+    """The same images, each mirrored with probability one half."""
+    chosen = torch.rand(len(real.x), 1, 1, 1, generator=rng, device=rng.device) < 0.5
+    return dataclasses.replace(real, x=torch.where(chosen, real.x.flip(-1), real.x))
 
 
 def _player(model: Model, name: str) -> Player:

@@ -173,6 +173,7 @@ class Grid(Ring):
 
 class Kl:
     name = "symmetric_kl"
+    needs = 1
 
     def refuses(self, dataset: Any) -> str | None:
         return None
@@ -424,7 +425,7 @@ beta = nan
             "b.toml:2: seed 5 stands twice; seeds must be distinct.",
             "b.toml:5: No dataset is called 'ring9'; did you mean 'ring8'? Known: grid25, ring8.",
             "b.toml:8: unknown key 'lerning_rate'; did you mean 'learning_rate'? Known: batch, betas, decay, "
-            "ema, fakes, fakes_per_generator, init, init_scale, iterations, latent, latent_size, latents, "
+            "ema, fakes, fakes_per_generator, flip, init, init_scale, iterations, latent, latent_size, latents, "
             "learning_rate, network, optimizer.",
             "b.toml:13: No metric is called 'mode'; did you mean 'modes'? Known: modes, symmetric_kl.",
             "b.toml:18: generators must be a whole number >= 1, found 0.",

@@ -101,7 +101,8 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
 
 def offered(kind: str, registry: Registry) -> list[Any]:
     """Every dataset or network of the registry, tiny, the usual one first; what cannot be built is left out."""
-    return [made for cls in _in_order(kind, registry) for made in _tried(cls, **SMALL)]
+    made = [found for cls in _in_order(kind, registry) for found in _tried(cls, **SMALL)]
+    return [found for found in made if kind != "datasets" or not found.missing()]
 
 
 def _sized(kind: str, registry: Registry, count: int) -> Iterator[Any]:

@@ -29,7 +29,12 @@ class RealData(_Anchor):
 
     name = "real-data"
     generating = ()
+    in_parts = False  # two draws of a finite dataset would hold the same samples
     dataset: Dataset
+
+    def most_samples(self, dataset: Dataset) -> int | None:
+        """What the dataset holds out."""
+        return dataset.held_out_size
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """Nothing to build."""

@@ -1,0 +1,257 @@
+"""Image benchmarks from file to results: what is evaluated, kept and refused. Real processes are in test_engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import project
+import pytest
+import torch
+from gan_bench_zoo.models.anchors import RealData
+from gan_bench_zoo.models.mgan import MGAN
+from tiny_images import LEVELS, SIZE, Greys, image_trainer
+
+from gan_bench import evaluation, runner
+from gan_bench.api import load_run
+from gan_bench.engines import local
+from gan_bench.errors import ConfigError, DataError, Diverged
+from gan_bench.evaluation import check_finite, draw, evaluate, fixed
+from gan_bench.metric import Metric, Samples
+from gan_bench.observers import Observer
+from gan_bench.plugins import load_plugins
+from gan_bench.rescoring import rescore
+from gan_bench.runner import Outcome, Planned
+from gan_bench.store import RunFolder
+
+PLUGIN = """
+from tiny_images import Absent, Flat, Greys
+from test_image_runs import Brightness, Many, Prepared
+from gan_bench import hookimpl
+
+@hookimpl
+def gan_bench_datasets():
+    return [Greys, Absent]
+
+@hookimpl
+def gan_bench_networks():
+    return [Flat]
+
+@hookimpl
+def gan_bench_metrics():
+    return [Brightness, Many, Prepared]
+"""
+
+
+class Brightness(Metric):
+    """The mean level of all pixels."""
+
+    name, direction, unit = "brightness", "none", "levels"
+
+    def compute(self, samples: Samples) -> float:
+        assert samples.pixels is not None
+        return float(samples.pixels.double().mean())
+
+
+class Many(Brightness):
+    """The same, of 100 samples at least."""
+
+    name, needs = "brightness_100", 100
+
+
+class Prepared(Brightness):
+    """Says when it is prepared."""
+
+    name = "prepared"
+
+    def prepare(self, dataset: Any, device: str, say: Any) -> None:
+        say(f"preparing for {dataset.name} on {device}")
+
+
+@pytest.fixture(autouse=True)
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are carried out in this process."""
+    monkeypatch.setattr(local, "LocalEngine", project.InProcess)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the plugin, as the working folder."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "grey.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def describe(**changes: Any) -> dict[str, Any]:
+    """A benchmark on grey squares."""
+    models = [{"plugin": "mgan", "generators": 3}]
+    base = project.describe(
+        models,
+        dataset=[{"plugin": "greys"}],
+        protocol={"network": {"plugin": "flat", "hidden": 8}},
+        evaluation={"metrics": ["brightness"], "samples": 90},
+    )
+    for key, value in changes.items():
+        base[key] = base[key] | value if isinstance(value, dict) else value
+    return base
+
+
+def run(planned: Planned, observer: Observer | None = None) -> Outcome:
+    """Carry out what is missing."""
+    return runner.run(planned, observer or Observer())
+
+
+class TestSamples:
+    def test_are_levels_of_every_generator(self) -> None:
+        """Drawn as uint8, in random order, each generator its share."""
+        drawn = draw(image_trainer(MGAN(MGAN.Params(generators=3))), 90, 5)
+        assert isinstance(drawn.x, torch.Tensor)
+        assert drawn.x.dtype == torch.uint8 and drawn.x.shape == (90, 1, SIZE, SIZE)
+        assert drawn.generator is not None and np.bincount(drawn.generator).tolist() == [30, 30, 30]
+        assert not (np.diff(drawn.generator) >= 0).all()
+
+    def test_made_in_parts_are_as_many_from_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Memory is bounded by parts: here of at most two images of each of three generators."""
+        trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
+        most: list[int] = []
+        sample = trainer.model.sample
+        monkeypatch.setattr(trainer.model, "sample", lambda c, *rest: (most.append(sum(c)), sample(c, *rest))[1])
+        monkeypatch.setattr(evaluation, "LARGEST_PART", 2 * 3 * SIZE * SIZE)
+        drawn = draw(trainer, 20, 5)
+        assert drawn.generator is not None and sorted(np.bincount(drawn.generator)) == [6, 7, 7]
+        assert max(most) == 6 and sum(most) == 20
+        assert isinstance(drawn.x, torch.Tensor) and len(drawn.x.unique(dim=0)) == 20
+
+    def test_that_are_not_finite_are_found_before_they_become_levels(self) -> None:
+        """NaN has no level: the run has diverged."""
+        trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
+        with torch.no_grad():
+            next(trainer.model.get_submodule("generator").parameters()).fill_(float("nan"))
+        trainer.model.get_submodule("generator").requires_grad_(False)
+        with pytest.raises(Diverged, match="not finite"):
+            check_finite(trainer, draw(trainer, 12, 0))
+
+    def test_of_real_data_are_what_is_held_out_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No image twice, however small the parts are; all where more are asked for."""
+        monkeypatch.setattr(evaluation, "LARGEST_PART", SIZE * SIZE)
+        trainer = image_trainer(RealData())
+        drawn = draw(trainer, 1000, 0)
+        assert isinstance(drawn.x, torch.Tensor) and len(drawn.x.unique(dim=0)) == len(drawn.x) == 30
+        assert drawn.generator is None
+
+    def test_as_numbers_lie_between_the_bounds(self) -> None:
+        """A metric that knows nothing of images sees the numbers that the generator made, to a level."""
+        trainer = image_trainer(MGAN(MGAN.Params(generators=3)), Greys(Greys.Params(values="unit")))
+        seen: list[Samples] = []
+
+        class Keeping(Brightness):
+            def compute(self, samples: Samples) -> float:
+                seen.append(samples)
+                return super().compute(samples)
+
+        evaluate(trainer, [Keeping()], 30, 0)
+        (samples,) = seen
+        assert samples.pixels is not None and len(samples) == 30
+        assert samples.x.shape == (30, 1, SIZE, SIZE) and samples.x.dtype == np.float64
+        assert np.allclose(samples.x * 255, samples.pixels.numpy(), atol=1e-9)
+
+    def test_for_pictures_are_of_the_same_latents_at_every_iteration(self) -> None:
+        """Generator by generator, at least 16 of each; what the generators make of them changes."""
+        trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
+        first, again = fixed(trainer, 0), fixed(trainer, 0)
+        for _ in range(20):
+            trainer.iterate()
+        later = fixed(trainer, 0)
+        assert isinstance(first.x, torch.Tensor) and isinstance(again.x, torch.Tensor)
+        assert isinstance(later.x, torch.Tensor)
+        assert torch.equal(first.x, again.x) and not torch.equal(first.x, later.x)
+        assert first.generator is not None and np.bincount(first.generator).min() >= 16
+        assert (np.diff(first.generator) >= 0).all()
+
+
+class TestRun:
+    def test_of_images_is_scored_and_kept(self, place: Path) -> None:
+        """Finished, with its scores, pictures as levels, and samples from its checkpoint."""
+        planned = project.plan(describe(), place / "results")
+        assert run(planned).counts == {"finished": 1}
+        (path,) = project.run_folders(place / "results")
+        rows = [row for row in RunFolder(path).read_curve() if row["metric"] == "brightness"]
+        assert {row["n"] for row in rows} == {"90"} and all(0 <= float(row["value"]) <= 255 for row in rows)
+        kept = RunFolder(path).read_samples()
+        assert sorted(kept) == [0, 15, 30]
+        assert all(x.dtype == np.uint8 and x.shape[1:] == (1, SIZE, SIZE) for x, _ in kept.values())
+        drawn = load_run(path, registry=planned.registry).sample(7, generator=2)
+        assert isinstance(drawn.x, np.ndarray) and drawn.x.dtype == np.uint8
+        assert drawn.generator is not None and drawn.generator.tolist() == [2] * 7
+
+    def test_stored_is_scored_by_another_metric(self, place: Path) -> None:
+        """From its generators, whose pictures are held against those that it kept."""
+        planned = project.plan(describe(), place / "results")
+        run(planned)
+        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry)
+        assert (outcome.scored, outcome.unusable) == (1, 0)
+
+    def test_of_changed_generators_is_not_scored(self, place: Path) -> None:
+        """Pictures that the generators do not make today are no pictures of theirs."""
+        planned = project.plan(describe(), place / "results")
+        run(planned)
+        (path,) = project.run_folders(place / "results")
+        folder = RunFolder(path)
+        folder.write_samples({t: (255 - x, index) for t, (x, index) in folder.read_samples().items()})
+        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry)
+        assert (outcome.scored, outcome.unusable) == (0, 1)
+
+    def test_of_real_data_is_of_as_many_as_there_are(self, place: Path) -> None:
+        """The anchor is scored on the whole test set, by metrics that need no more, and is then done."""
+        evaluation = {"metrics": ["brightness", "brightness_100"], "samples": 120, "anchors": True}
+        benchmark = describe(evaluation=evaluation)
+        run(project.plan(benchmark, place / "results"))
+        anchor = next(p for p in project.run_folders(place / "results") if "real-data" in p.name)
+        rows = RunFolder(anchor).read_curve()
+        assert {(row["metric"], row["n"]) for row in rows} == {("brightness", "30")}
+        assert float(rows[-1]["value"]) == pytest.approx(np.mean(LEVELS), abs=1)
+        assert project.plan(benchmark, place / "results").todo == []
+
+
+class TestPreparation:
+    def test_happens_once_before_any_run(self, place: Path) -> None:
+        """Metrics are told of each dataset and of the device; where nothing is to do, of nothing."""
+        said: list[str] = []
+
+        class Listening(Observer):
+            def note(self, message: str) -> None:
+                said.append(message)
+
+            def started(self, run: Any) -> None:
+                said.append("started")
+
+        for expected in (["preparing for greys on cpu", "started"], []):
+            said.clear()
+            benchmark = describe(evaluation={"metrics": ["prepared"]})
+            run(project.plan(benchmark, place / "results"), Listening())
+            assert said == expected
+
+    def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
+        """Before anything is written, for every dataset that is missing."""
+        benchmark = describe(dataset=[{"plugin": "absent", "label": "A"}, {"plugin": "absent", "label": "B"}])
+        with pytest.raises(DataError, match=r"dataset 'A': fetch it\ndataset 'B': fetch it"):
+            project.plan(benchmark, place / "results")
+        assert not (place / "results").exists()
+
+
+class TestMistakes:
+    def test_a_metric_of_more_samples_than_are_drawn(self, place: Path) -> None:
+        """Is refused with both numbers."""
+        with pytest.raises(ConfigError, match=r"'brightness_100' needs 100 samples, and samples = 90"):
+            project.plan(describe(evaluation={"metrics": ["brightness_100"]}), place / "results")
+
+    def test_flipped_points(self, place: Path) -> None:
+        """Only images have a left and a right."""
+        with pytest.raises(ConfigError, match="flip = true mirrors images, and dataset 'ring8' has none"):
+            project.plan(project.describe(protocol={"flip": True}), place / "results")
+
+    def test_are_none_of_a_broken_registry(self, place: Path) -> None:
+        """The plugin of these tests loads."""
+        assert load_plugins([place / "plugins"]).broken == []
