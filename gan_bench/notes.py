@@ -23,7 +23,8 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
 
     `shown` holds the rows of the results that its cells were computed from.
     """
-    found = [_protocol(results), _evaluation(results, at), *_shared(table), _devices(results)]
+    found = [_protocol(results), _evaluation(results, at), *_prepared(results, table)]
+    found += [*_shared(table), _devices(results)]
     found += [
         *_gaps(table, at),
         *_not_finite(table),
@@ -68,6 +69,7 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
         f", betas {_plain(protocol.get('betas'))}",
         f"{protocol.get('init')} initialisation ({protocol.get('init_scale')})",
     ]
+    parts += ["half of the images mirrored"] if protocol.get("flip") else []
     parts += [f"moving average {protocol['ema']}"] if protocol.get("ema") else []
     parts += [f"{protocol['decay']} decay"] if protocol.get("decay") not in (None, "none") else []
     return "; ".join(parts)
@@ -93,6 +95,18 @@ def _evaluation(results: StoredResults, at: At) -> str:
     }[at]
     spread = f"mean ± half-width of the 95 % t-interval over {seeds} training seeds"
     return f"Evaluation: {samples}{spread if seeds > 1 else 'one training seed, so no interval'}, {when}."
+
+
+def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
+    """What metrics were computed with: a classifier, weights, features; each once, with the metrics that use it."""
+    users: dict[str, list[str]] = defaultdict(list)
+    described = results.benchmark.metrics if results.benchmark else {}
+    for column in table.columns:
+        found = described[column.name].notes.values() if column.name in described else ()
+        for note in dict.fromkeys(found):
+            users[note].append(column.name)
+    for note, names in users.items():
+        yield f"{', '.join(names)}: {note}."
 
 
 def _shared(table: Table) -> Iterator[str]:

@@ -200,6 +200,8 @@ class _Rescoring:
             trainer = self._trainer(folder, record, device)
             if _same_kind(record, device):
                 _require_same_samples(trainer, folder, rows, int(record["seed"]))
+            for metric in lacking:
+                metric.prepare(trainer.dataset, device, self.say)
             try:
                 _, scores, errors = evaluate(trainer, lacking, self.samples, int(record["seed"]))
             except Diverged as error:

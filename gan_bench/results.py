@@ -11,7 +11,7 @@ import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -46,7 +46,7 @@ class IgnoredRunWarning(UserWarning):
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a stored benchmark says of one metric."""
+    """What a stored benchmark says of one metric; `notes` on what was prepared for it, by dataset."""
 
     direction: Direction = "none"
     unit: str = ""
@@ -54,6 +54,7 @@ class MetricInfo:
     per_generator: bool = False
     expensive: bool = False
     doc: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,7 @@ def _metric(info: Mapping[str, Any]) -> MetricInfo:
         int(info["version"]),
         *flags,
         doc=str(info.get("doc", "")),
+        notes={str(label): str(note) for label, note in info.get("notes", {}).items()},
     )
 
 

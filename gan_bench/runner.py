@@ -122,14 +122,14 @@ def run(planned: Planned, observer: Observer) -> Outcome:
     """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
-        write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
-        observer = Observers(observer, list(planned.registry.all("observers").values()))
-        for model in planned.benchmark.left_out:
-            observer.note(f"{model.label} is left out: {model.error}")
+        observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
-            prepare_data(planned.benchmark, planned.registry, planned.device, observer.note)
-        observer.planned([job.run for job in todo], len(planned.jobs) - len(todo))
-        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observer)
+            prepare_data(planned.benchmark, planned.registry, planned.device, observers.note)
+        write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
+        for model in planned.benchmark.left_out:
+            observers.note(f"{model.label} is left out: {model.error}")
+        observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
+        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observers)
         completed = engine.carry_out(todo) if todo else True
         write_results_csv(planned.folder)
         write_tables(planned.folder)
@@ -254,8 +254,15 @@ def _description(planned: Planned) -> dict[str, Any]:
             for model in benchmark.models
         ],
         "left_out": [vars(model) for model in benchmark.left_out],
-        "metrics": {name: metric_facts(registry.get("metrics", name)) for name in benchmark.evaluation.metrics},
+        "metrics": {name: _metric_facts(name, benchmark, registry) for name in benchmark.evaluation.metrics},
     }
+
+
+def _metric_facts(name: str, benchmark: Benchmark, registry: Registry) -> dict[str, Any]:
+    """What benchmark.json says of a metric, and what was prepared for it, by dataset."""
+    cls = registry.get("metrics", name)
+    told = {entry.label: cls().note(dataset_of(entry, registry)) for entry in benchmark.datasets}
+    return metric_facts(cls) | {"notes": {label: note for label, note in told.items() if note}}
 
 
 def metric_facts(metric: Any) -> dict[str, Any]:

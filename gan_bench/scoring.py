@@ -5,17 +5,21 @@ Nothing here imports torch: a file of samples is scored on a machine without it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
 from gan_bench.errors import StoreError, UsageError
+from gan_bench.images import ImageDataset, is_images, to_pixels
 from gan_bench.metric import Metric, Samples
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LARGEST = float(np.finfo(np.float32).max)
 MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
@@ -63,15 +67,17 @@ def score(
     generator: NDArray[Any] | None = None,
     seed: int = 0,
     where: str = "samples",
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Score]:
     """Score samples of any origin against a dataset; ``pandas.DataFrame(score(...))`` is a table of them.
 
     Args:
-        x: (n, *dataset.shape) real numbers; (n,) does for points on a line.
+        x: (n, *dataset.shape) real numbers; (n,) does for points on a line. Images may be uint8.
         metrics: each must be valid for the dataset.
         generator: (n,) whole numbers 0…K-1, the generator that made each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
         where: what a message calls the samples.
+        say: told of what takes long before the first score: a classifier, features of the real images.
 
     Raises:
         UsageError: samples, indices or metrics do not fit the dataset.
@@ -81,9 +87,29 @@ def score(
         if reason is not None:
             raise UsageError(f"metric {metric.name!r}: {reason}.")
     checked = _checked_samples(x, dataset, where)
+    for metric in metrics:
+        if metric.needs > len(checked):
+            raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(checked):,}.")
+        metric.prepare(dataset, "cpu", say)
     index = None if generator is None else _checked_generator(generator, len(checked), where)
     generators = 1 if index is None else int(index.max()) + 1
-    return compute(Samples(checked, dataset, generator=index, generators=generators, seed=seed), metrics)
+    points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (checked, None)
+    samples = Samples(points, dataset, pixels=pixels, generator=index, generators=generators, seed=seed)
+    return compute(samples, metrics)
+
+
+def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
+    """Images as levels: uint8 as they are, other numbers by the dataset's bounds."""
+    import torch
+
+    if x.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(x))
+    low, high = dataset.bounds
+    found = float(np.min(x)), float(np.max(x))
+    if not low <= found[0] <= found[1] <= high:
+        told = f"values from {found[0]:.4g} to {found[1]:.4g}"
+        raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")
+    return to_pixels(torch.from_numpy(np.asarray(x, dtype=np.float32)), dataset.bounds)
 
 
 def read_samples(path: str | Path) -> SampleFile:

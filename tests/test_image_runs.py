@@ -13,10 +13,10 @@ from gan_bench_zoo.models.anchors import RealData
 from gan_bench_zoo.models.mgan import MGAN
 from tiny_images import LEVELS, SIZE, Greys, image_trainer
 
-from gan_bench import evaluation, runner
+from gan_bench import evaluation, runner, scoring
 from gan_bench.api import load_run
 from gan_bench.engines import local
-from gan_bench.errors import ConfigError, DataError, Diverged
+from gan_bench.errors import ConfigError, DataError, Diverged, UsageError
 from gan_bench.evaluation import check_finite, draw, evaluate, fixed
 from gan_bench.metric import Metric, Samples
 from gan_bench.observers import Observer
@@ -67,6 +67,9 @@ class Prepared(Brightness):
 
     def prepare(self, dataset: Any, device: str, say: Any) -> None:
         say(f"preparing for {dataset.name} on {device}")
+
+    def note(self, dataset: Any) -> str:
+        return f"by a classifier of {dataset.name}"
 
 
 @pytest.fixture(autouse=True)
@@ -233,6 +236,12 @@ class TestPreparation:
             run(project.plan(benchmark, place / "results"), Listening())
             assert said == expected
 
+    def test_is_told_of_below_the_table(self, place: Path) -> None:
+        """A score depends on what was prepared for it."""
+        run(project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results"))
+        table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "prepared: by a classifier of greys." in table
+
     def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
         """Before anything is written, for every dataset that is missing."""
         benchmark = describe(dataset=[{"plugin": "absent", "label": "A"}, {"plugin": "absent", "label": "B"}])
@@ -255,3 +264,26 @@ class TestMistakes:
     def test_are_none_of_a_broken_registry(self, place: Path) -> None:
         """The plugin of these tests loads."""
         assert load_plugins([place / "plugins"]).broken == []
+
+
+class TestScore:
+    """Images that any program made."""
+
+    def test_takes_levels_and_numbers(self) -> None:
+        """uint8 as it is, other numbers by the dataset's bounds: the same score."""
+        levels = Greys().training().x
+        for x in (levels, levels / 127.5 - 1):
+            (score,) = scoring.score(x, Greys(), [Brightness()])
+            assert score.value == pytest.approx(levels.mean()) and score.n == len(levels)
+
+    def test_refuses_numbers_beyond_the_bounds(self) -> None:
+        """Levels that lost their type would be taken for something else."""
+        with pytest.raises(
+            UsageError, match=r"values from .* to .*; images of greys lie between -1 and 1, or are uint8"
+        ):
+            scoring.score(Greys().training().x.astype(float), Greys(), [Brightness()])
+
+    def test_refuses_too_few(self) -> None:
+        """With both numbers."""
+        with pytest.raises(UsageError, match=r"'brightness_100' needs 100 samples; samples: 60"):
+            scoring.score(Greys().training().x, Greys(), [Many()])

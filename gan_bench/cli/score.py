@@ -6,6 +6,7 @@ import csv
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,11 @@ def command(
     """Score SAMPLES, a .npy array or a .npz with `samples` and, if known, `generator` (0…K-1 for each)."""
     registry = load_plugins(places_of(plugins), kinds=("datasets", "metrics"))
     target = _dataset(registry, dataset, settings)
-    chosen = _metrics(registry, target, metrics)
     file = read_samples(samples)
-    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples))
+    chosen = _metrics(registry, target, metrics, len(file.x) if file.x.ndim else 0)
+    say = partial(click.echo, err=True)
+    target.prepare(say)
+    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), say=say)
     if style == "csv":
         _print_csv(scores)
     else:
@@ -70,14 +73,15 @@ def _parsed(settings: Sequence[str]) -> Mapping[str, Any]:
     return values
 
 
-def _metrics(registry: Registry, dataset: Dataset, option: str | None) -> list[Metric]:
+def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -> list[Metric]:
+    """Those that are named, else all that fit the dataset and need no more than `n` samples."""
     if option is not None:
         wanted = dict.fromkeys(names(option) or [])
         if not wanted:
             raise UsageError("--metrics names no metric; write, for example, --metrics modes,high_quality.")
         return [registry.get("metrics", name)() for name in wanted]
     fitting = [kind() for kind in registry.all("metrics").values()]
-    fitting = [metric for metric in fitting if metric.refuses(dataset) is None]
+    fitting = [metric for metric in fitting if metric.refuses(dataset) is None and metric.needs <= max(n, 1)]
     if not fitting:
         raise UsageError(f"No metric fits the dataset {dataset.name!r}.")
     return fitting
