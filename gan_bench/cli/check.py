@@ -159,7 +159,7 @@ class _Shown:
                 reports.append(check.report())
         progress.clear()
         wrong = sum(report.finding is not None for report in reports)
-        passed = sum(report.finding is None and not report.explained_by for report in reports)
+        passed = sum(report.finding is None and not report.skipped for report in reports)
         self.passed += passed
         click.echo(f"{'FAILED' if wrong else 'ok'}  {thing}: {passed} of {len(made)} checks passed")
         for report in reports:
@@ -184,15 +184,15 @@ class _Shown:
         check, found = report.check, report.finding
         if found is not None:
             self.finding(thing, found.check, found.found, found.reason, found.remedy, heading=False)
-        elif self.verbose and not report.explained_by:
+        elif self.verbose and not report.skipped:
             click.echo(f"  passed: {check.name}: {check.promise}")
 
     def _not_checked(self, reports: Sequence[Report]) -> None:
-        """A line for each failure that others build upon."""
-        for failed in dict.fromkeys(report.explained_by for report in reports if report.explained_by):
-            names = [report.check.name for report in reports if report.explained_by == failed]
+        """A line for each failure that others build upon, and for files that are not here."""
+        for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
+            names = [report.check.name for report in reports if report.skipped == reason]
             self.skipped += len(names)
-            click.echo(f"  not checked, since {failed} failed: {', '.join(names)}")
+            click.echo(f"  not checked, since {reason}: {', '.join(names)}")
 
     def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
         """Print one finding, below a line for its plugin where that has none yet."""

@@ -33,6 +33,10 @@ class Fault(AssertionError):
         super().__init__(f"{found}\n  reason: {reason}\n  remedy: {remedy}")
 
 
+class Absent(unittest.SkipTest):
+    """Why nothing can be said here: files that have to be fetched are not on this machine."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A fault as `gan-bench check` shows it.
@@ -54,11 +58,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """How a check ended: a finding, or the name of a failed one that it builds upon, or neither."""
+    """How a check ended: a finding, or why it was not carried out (a failed one that it builds upon), or neither."""
 
     check: Check
     finding: Finding | None = None
-    explained_by: str = ""
+    skipped: str = ""
 
 
 class Check:
@@ -79,7 +83,7 @@ class Check:
         """Pass silently, or raise `Fault`, the plugin's own exception, or SkipTest where a needed check failed."""
         blocking = self._blocking()
         if blocking:
-            raise unittest.SkipTest(f"not checked: {blocking} has failed")
+            raise unittest.SkipTest(f"not checked, since {blocking}")
         error = self._error()
         if error is not None:
             raise error
@@ -88,8 +92,8 @@ class Check:
         """Carry it out, and say how it ended."""
         blocking = self._blocking()
         error = None if blocking else self._error()
-        if error is None:
-            return Report(self, explained_by=blocking)
+        if error is None or isinstance(error, Absent):
+            return Report(self, skipped=blocking or str(error or ""))
         fault = error if isinstance(error, Fault) else _own_exception(error)
         return Report(self, Finding(self.name, self.promise, fault.found, fault.reason, fault.remedy))
 
@@ -104,11 +108,12 @@ class Check:
         return self._ended[0]
 
     def _blocking(self) -> str:
-        """The name of the first failed check beneath this one; empty where none has."""
+        """Why the first failed check beneath this one keeps it from being carried out; empty where none has failed."""
         for check in self.needs:
-            name = check._blocking() or (check.name if check._error() else "")
-            if name:
-                return name
+            error = None if check._blocking() else check._error()
+            reason = check._blocking() or (str(error) if isinstance(error, Absent) else f"{check.name} failed")
+            if check._blocking() or error is not None:
+                return reason
         return ""
 
     def __str__(self) -> str:

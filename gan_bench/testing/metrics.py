@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import re
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gan_bench.errors import DataError
+from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Direction, Metric, Samples
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
-from gan_bench.testing.checks import Check, refuse
+from gan_bench.testing.checks import Absent, Check, refuse
 from gan_bench.testing.tiny import dataset_for, installed
 
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 DIRECTIONS = typing.get_args(Direction)
 SIZE = 600  # divisible by GENERATORS
 GENERATORS = 3
-FAR = 3  # times the data's extent
+FAR = 3  # times the extent of points
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
@@ -29,11 +32,12 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     subject = _Subject(cls, registry or installed())
     declared = Check("declared", "name, direction, unit and version are stated", subject.declared)
     described = Check("description", "the docstring says what it is", subject.described)
-    value = Check("value", "it is a number, or one for each generator", subject.value)
+    prepared = Check("prepared", "what it needs is here, and is made ready", subject.prepared)
+    value = Check("value", "it is a number, or one for each generator", subject.value, (prepared,))
     streams = Check("streams", "no global random stream is used", subject.streams, (value,))
     seeds = Check("seeds", "the same samples and seed give the same value", subject.seeds, (streams,))
     untouched = Check("untouched", "samples stay as they were", subject.untouched, (value,))
-    made = [declared, described, value, streams, seeds, untouched]
+    made = [declared, described, prepared, value, streams, seeds, untouched]
     if getattr(cls, "direction", "none") != "none":
         promise = "perfect samples score at least as well as samples far off"
         made.append(Check("direction", promise, subject.direction, (declared, value)))
@@ -51,14 +55,26 @@ class _Subject:
         metric: Metric = self.cls()
         return metric
 
-    def samples(self, shift: float = 0.0, *, indexed: bool = True) -> Samples:
-        """Held-out data moved by so many times its extent, with the index of three generators or without."""
-        dataset = dataset_for(self.metric(), self.registry)
-        x = dataset.held_out(SIZE, torch.Generator().manual_seed(0)).x.numpy()
-        x = x + shift * np.ptp(x)
-        if not indexed:
-            return Samples(x, dataset, seed=7)
-        return Samples(x, dataset, generator=np.arange(SIZE) % GENERATORS, generators=GENERATORS, seed=7)
+    def prepared(self) -> None:
+        metric = self.metric()
+        try:
+            metric.prepare(dataset_for(metric, self.registry), "cpu", lambda line: None)
+        except DataError as error:
+            raise Absent(str(error)) from error
+
+    def samples(self, *, far: bool = False, indexed: bool = True) -> Samples:
+        """Held-out data or samples far off it, with the index of three generators or without."""
+        metric = self.metric()
+        dataset = dataset_for(metric, self.registry)
+        size = -(-max(SIZE, metric.needs) // GENERATORS) * GENERATORS
+        x = dataset.held_out(size, torch.Generator().manual_seed(0)).x
+        index = np.arange(len(x)) % GENERATORS
+        given: dict[str, Any] = {"generator": index, "generators": GENERATORS} if indexed else {}
+        if is_images(dataset):
+            pixels = _noise(x.shape) if far else to_pixels(x, dataset.bounds)
+            return Samples(None, dataset, pixels=pixels, seed=7, **given)
+        moved = x.numpy() + (FAR * np.ptp(x.numpy()) if far else 0)
+        return Samples(moved, dataset, seed=7, **given)
 
     def described(self) -> None:
         common.check_described(self.cls)
@@ -125,17 +141,22 @@ class _Subject:
             )
 
     def direction(self) -> None:
-        perfect, far = self.score(self.samples()), self.score(self.samples(FAR))
+        perfect, far = self.score(self.samples()), self.score(self.samples(far=True))
         if math.isnan(far):  # it says that it means nothing there
             return
         better = perfect <= far if self.cls.direction == "lower" else perfect >= far
         if not better:
             refuse(
-                f"real data scores {perfect:.4g} and samples {FAR} times the data's extent away {far:.4g}, though "
+                f"real data scores {perfect:.4g} and samples far from it (noise, of images) {far:.4g}, though "
                 f"{self.cls.direction} is declared to be better",
                 "the table's arrow would point the wrong way",
                 'mend compute(), or declare the other direction, or "none"',
             )
+
+
+def _noise(shape: Sequence[int]) -> torch.Tensor:
+    """Images of pure noise."""
+    return torch.randint(256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
 def _shown(value: NDArray[Any]) -> str:
