@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from gan_bench_zoo.models._staged import StagedGAN
 from gan_bench_zoo.models.adagan import AdaGAN, weights
 from gan_bench_zoo.models.ensemble import CascadeGAN, Ensemble, SelfEnsemble
 from numpy.typing import NDArray
@@ -262,6 +263,23 @@ class _First(Echo):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"data": x[:, 0]}
+
+
+@pytest.mark.parametrize(
+    ("model", "pool"),
+    [
+        (SelfEnsemble(SelfEnsemble.Params(generators=5)), None),
+        (CascadeGAN(CascadeGAN.Params(generators=5, pool=4_000)), 4_000),
+        (AdaGAN(AdaGAN.Params(generators=5, pool=4_000)), 4_000),
+    ],
+)
+def test_what_the_table_says(model: StagedGAN, pool: int | None) -> None:
+    """How many generators there are beside the one that is counted, that they share nothing, and the pool's size."""
+    told = ["parameters are of one generator; the mixture holds 5"]
+    told += ["real data are a pool of 4,000 samples, drawn once"] if pool else []
+    assert list(model.footnotes) == told
+    assert model.pool_size == pool
+    assert model.sharing == "generators: nothing"
 
 
 @pytest.mark.parametrize(

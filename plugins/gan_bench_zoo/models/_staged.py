@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from gan_bench.model import Stage
-from gan_bench.network import Networks
+from gan_bench.network import SHARED, Networks
+from gan_bench.parameters import param
 from gan_bench_zoo.models.gan import GAN
+
+JUDGED_AT_ONCE = 1_024
+"""Images of a pool, at most, that a network is given at once; points are given all together."""
 
 
 class StagedGAN(GAN):
@@ -29,6 +35,16 @@ class StagedGAN(GAN):
     def playing(self) -> int:
         """One at a time."""
         return 1
+
+    @property
+    def sharing(self) -> str:
+        """Each kept generator has all of its layers to itself."""
+        return f"generators: {SHARED['nothing']}"
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """Kept generators are no player's, so that the ledger does not count them."""
+        return (f"parameters are of one generator; the mixture holds {self.generators}",)
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each, as GAN, and room for the generators of before, which are no player's."""
@@ -49,8 +65,56 @@ class StagedGAN(GAN):
         return self.kept.generate(self.generator, z)
 
 
+class PooledGAN(StagedGAN):
+    """One whose stages draw real data from a pool by weights, and start with everybody new.
+
+    The pool lies on the device as float32: 20,000 images of 3 x 32 x 32 take 246 MB.
+    """
+
+    _most: int | None = None  # samples that the dataset has
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The size of the pool."""
+
+        pool: int = param(20_000, "Real samples in the pool; all that a finite dataset has, where those are fewer.", low=1)
+
+    params: Params
+
+    @property
+    def pool_size(self) -> int:
+        """The parameter, or what the dataset has."""
+        return self.params.pool if self._most is None else min(self.params.pool, self._most)
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """As every staged GAN, for a pool of the dataset."""
+        self._most = networks.dataset.training_size
+        return super().build(networks)
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """Others see a stream of ever new data."""
+        return (*super().footnotes, f"real data are a pool of {self.params.pool:,} samples, drawn once")
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        """Each but the first renews every player."""
+        first, *later = super().stages(iterations)
+        return (first, *(replace(stage, renewed=self.players) for stage in later))
+
+
+def judged(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """(n,) verdicts on the n samples of a pool, images in equal parts of no more than `JUDGED_AT_ONCE`.
+
+    Where a network normalises over the batch, the batch is the part.
+    """
+    parts = -(-len(x) // JUDGED_AT_ONCE) if x.dim() > 2 else 1
+    return torch.cat([judge(part) for part in x.tensor_split(parts)])
+
+
 class Kept(nn.Module):
     """Generators as they were when their stages ended, as buffers: nothing trains them, checkpoints hold them.
+
+    With their parameters, what their layers had remembered of batches (running averages of normalisation) is kept.
 
     Attributes:
         weights: (K,) shares of the mixture.
@@ -77,13 +141,28 @@ class Kept(nn.Module):
         self.weights[self.live] = weight
 
     def generate(self, generator: nn.Module, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, *shape), `generator` taking the place of the one that is training."""
+        """(K, b, latent size) to (K, b, *shape), `generator` taking the place of the one that is training.
+
+        All are as in an evaluation: batches normalised by running averages, which stay as they are.
+        """
         now = generator.state_dict(keep_vars=True)
         made = []
-        for k in range(self.count):
-            own = {
-                name: torch.where(self.live == k, value, self.get_buffer(f"value_{number}")[k])
-                for number, (name, value) in enumerate(now.items())
-            }
-            made.append(functional_call(generator, own, (z[k : k + 1],)))
+        with _evaluating(generator):
+            for k in range(self.count):
+                own = {
+                    name: torch.where(self.live == k, value, self.get_buffer(f"value_{number}")[k])
+                    for number, (name, value) in enumerate(now.items())
+                }
+                made.append(functional_call(generator, own, (z[k : k + 1],)))
         return torch.cat(made)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """With a module in evaluation mode, and as it was afterwards."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

@@ -13,11 +13,11 @@ from gan_bench.losses import says_real
 from gan_bench.model import Fake, Real, Stage, Turn
 from gan_bench.network import Discriminator, Networks
 from gan_bench.parameters import param
-from gan_bench_zoo.models._staged import StagedGAN
+from gan_bench_zoo.models._staged import PooledGAN, judged
 from gan_bench_zoo.models.gan import GAN
 
 
-class AdaGAN(StagedGAN):
+class AdaGAN(PooledGAN):
     """AdaGAN: one GAN after the other, each on data weighted towards what the mixture misses (Tolstikhin et al., 2017).
 
     P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier learns to tell data from P_{t-1}; from its
@@ -41,7 +41,7 @@ class AdaGAN(StagedGAN):
     classifier: Discriminator
 
     @dataclass(frozen=True)
-    class Params(GAN.Params):
+    class Params(PooledGAN.Params):
         """The length of the sequence, and how the data are weighed."""
 
         generators: int = param(8, "K, the number of GANs, one after the other.", low=1)
@@ -52,20 +52,9 @@ class AdaGAN(StagedGAN):
             high=1,
         )
         classifier_steps: int = param(200, "Steps of the classifier before each stage but the first.", low=1)
-        pool: int = param(20_000, "Real samples that are weighed, where the data are a stream.", low=1)
         reweight: bool = param(True, "Weigh the data; without it every stage sees all of them alike (bagging).")
 
     params: Params
-
-    @property
-    def pool_size(self) -> int:
-        """The parameter."""
-        return self.params.pool
-
-    @property
-    def footnotes(self) -> tuple[str, ...]:
-        """Others see a stream of ever new data."""
-        return (f"real data are a pool of {self.params.pool:,} samples, drawn once",)
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
         """The classifier needs samples of every generator in a draw."""
@@ -80,10 +69,10 @@ class AdaGAN(StagedGAN):
         return {"classifier": networks.discriminator({"data": None}), **super().build(networks)}
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """Each but the first begins with the classifier's steps, and with everybody new."""
+        """Each but the first begins with the classifier's steps."""
         first, *later = super().stages(iterations)
         steps = tuple(Turn(("classifier",), weights="even") for _ in range(self.params.classifier_steps))
-        return (first, *(replace(stage, prelude=steps, renewed=self.players) for stage in later))
+        return (first, *(replace(stage, prelude=steps) for stage in later))
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
         """As GAN, on weighted data; the classifier learns between stages only."""
@@ -110,7 +99,8 @@ class AdaGAN(StagedGAN):
         self.kept.keep(self.generator, share)
         if pool is None or not self.params.reweight:
             return state
-        ratio = torch.exp(-self.classifier(pool.x)["data"])  # (1 - c) / c of c = sigmoid(logit)
+        logits = judged(lambda x: self.classifier(x)["data"], pool.x)
+        ratio = torch.exp(-logits)  # (1 - c) / c of c = sigmoid(logit)
         return {**state, "data": weights(ratio, share)}
 
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Real, Stage, Turn
+from gan_bench.model import Fake, Model, Real, Turn
 from gan_bench.network import SHARED, Discriminator, Generators, Networks
 from gan_bench.parameters import param
-from gan_bench_zoo.models._staged import StagedGAN
+from gan_bench_zoo.models._staged import PooledGAN, StagedGAN, judged
 from gan_bench_zoo.models.gan import GAN
 
 
@@ -94,7 +94,7 @@ class SelfEnsemble(StagedGAN):
         return state
 
 
-class CascadeGAN(StagedGAN):
+class CascadeGAN(PooledGAN):
     """CascadeGAN: each GAN learns the data that the discriminator before it still called real (Wang et al., 2016).
 
     GAN j + 1 is trained on the part of GAN j's data where D_j(x) is largest: at the end of a game, data that are called
@@ -111,35 +111,17 @@ class CascadeGAN(StagedGAN):
     name = "cascade-gan"
 
     @dataclass(frozen=True)
-    class Params(GAN.Params):
+    class Params(PooledGAN.Params):
         """The length of the cascade, and who passes on."""
 
         generators: int = param(4, "K, the number of GANs, one after the other.", low=1)
         passed_on: float = param(0.8, "Share of a GAN's data that the next one is trained on.", above=0, high=1)
-        pool: int = param(20_000, "Real samples in the pool, where the data are a stream.", low=1)
 
     params: Params
-
-    @property
-    def pool_size(self) -> int:
-        """The parameter."""
-        return self.params.pool
-
-    @property
-    def footnotes(self) -> tuple[str, ...]:
-        """Others see a stream of ever new data."""
-        return (f"real data are a pool of {self.params.pool:,} samples, drawn once",)
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
         """As GAN, on data of the pool."""
         return tuple(replace(turn, weights="passed") for turn in super().turns(iteration))
-
-    def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """Each with a new GAN."""
-        return tuple(
-            replace(stage, renewed=self.players if number else ())
-            for number, stage in enumerate(super().stages(iterations))
-        )
 
     def initial_state(self) -> Mapping[str, Tensor]:
         """Which points of the pool the GAN of this stage sees; all at first."""
@@ -151,7 +133,8 @@ class CascadeGAN(StagedGAN):
             return state
         self.kept.keep(self.generator, 1 / (number + 1))
         passed = state["passed"]
-        sure = torch.where(passed > 0, self.discriminator(pool.x)["source"], -torch.inf)
+        logits = judged(lambda x: self.discriminator(x)["source"], pool.x)
+        sure = torch.where(passed > 0, logits, -torch.inf)
         count = max(1, round(self.params.passed_on * int(passed.sum())))
         chosen = torch.zeros_like(passed)
         chosen[sure.topk(count).indices] = 1

@@ -21,8 +21,9 @@ class MADGAN(Model):
     """MAD-GAN: a discriminator that names the generator of each fake (Ghosh et al., 2018).
 
     D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources;
-    each generator minimises -log D_real of its own samples. With p_avg the mean of p and all q_k, the generators
-    minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant: nothing at the optimum rewards their separation.
+    each generator minimises -log D_real of its own samples. In the minimax form (`saturating`, no `real_weight`), with
+    p_avg the mean of p and all q_k and q the mixture, the generators minimise KL(p||p_avg) + K KL(q||p_avg) up to a
+    constant: nothing at the optimum rewards their separation.
     Each generator has its own input layer and shares the rest (madgan_ind.py of the authors' code, MGAN's scheme); in
     madgan.py they have their own output layers (preset `release`). In both files all generators see the same latents,
     and each makes a whole batch.

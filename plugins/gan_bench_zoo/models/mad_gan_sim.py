@@ -30,12 +30,15 @@ class MADGANSim(GAN):
     The formula is that of the first author's code (arnabgho/dcgan.torch, luatorch/compete_avg_gen_n_alter.lua); the
     paper's appendix could not be read, so that its lambda is unverified; 1e-4 is the code's, at which the term hardly
     counts. The code writes the term's gradient by hand: with Delta fixed (`through_similarity = false`), scores from
-    before D's step, and, as far as can be read, the sign reversed; here it is what the formula says. Its D sees a real
-    batch for each generator, here one. Its variant with the maximum over the others is left out. A trial on the ring
-    (one seed, 4,000 iterations) ended on 8 modes for lambda = 1e-4, 4 for 1, 6 for 10, and 8 for 1 with Delta fixed.
+    before D's step, and the sign reversed; here it is what the formula says. D sums one real batch and K generated ones
+    there, real to generated 1 : K, here 1 : 1; K real batches are in n_compete_avg_gen_n_alter.lua. Its variant with
+    the maximum over the others is left out. A trial on the ring (one seed, 4,000 iterations) ended on 8 modes for
+    lambda = 1e-4, 4 for 1, 6 for 10, and 8 for 1 with Delta fixed.
 
     On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
-    with symmetric KL 2.1, 2.4 and 2.9.
+    with symmetric KL 2.1, 2.4 and 2.9. That is not the term's doing: with lambda = 0 and latents of their own they
+    have one each in every seed, too, with symmetric KL 3.1, 2.0 and 2.8 (eight un-tied generators, a control there).
+    Where all but the input layer is shared, lambda = 0 ends on 2, 1 and 1 modes.
     """
 
     name = "mad-gan-sim"
