@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_bench.errors import DataError
 from gan_bench.parameters import NoParams
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Dataset(ABC):
         return None
 
     @property
+    def training_size(self) -> int | None:
+        """How many samples `draw` draws from; None where they never run out. Known once the dataset is prepared."""
+        return None
+
+    @property
     def held_out_size(self) -> int | None:
         """How many samples `held_out` has; None where it never runs out."""
         return None
@@ -95,6 +101,14 @@ class Dataset(ABC):
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
+
+    def fetch(self, say: Callable[[str], None]) -> None:
+        """Download what `missing` misses: `gan-bench data fetch NAME`; `say` is told of the progress.
+
+        Raises:
+            DataError: there is nothing to download, no connection, or what came is damaged.
+        """
+        raise DataError(f"{self.name}: there is nothing to fetch. {self.missing() or ''}".rstrip())
 
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:

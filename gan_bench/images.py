@@ -5,8 +5,10 @@ On a GPU the whole set lies on the device; on a CPU it may be a memory-mapped fi
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -35,6 +37,14 @@ class Pictures:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the images and their shape, labels left out: what is computed of them once is kept under it."""
+        digest = hashlib.sha256(repr(self.x.shape).encode())
+        for start in range(0, len(self), 1_000):  # in pieces: the array may be larger than the memory
+            digest.update(np.ascontiguousarray(self.x[start : start + 1_000]).data)
+        return digest.hexdigest()
 
     def on(self, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Images and labels on a device, copied there once."""
@@ -107,6 +117,11 @@ class ImageDataset(Dataset):
     def pool(self, n: int, rng: torch.Generator) -> Real:
         """`n` different images of the training set; all where it has fewer."""
         return self._some(self.training(), n, rng)
+
+    @property
+    def training_size(self) -> int:
+        """Size of the training set."""
+        return len(self.training())
 
     @property
     def held_out_size(self) -> int:

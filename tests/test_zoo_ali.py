@@ -10,13 +10,12 @@ import torch
 from gan_bench_zoo.models._joint import Encoder
 from gan_bench_zoo.models.ali import ALI, GaussianEncoder, ImplicitEncoder, Pair
 from numpy.typing import NDArray
-from tiny import Ring, cells, networks, number, put, real, same, spy, trainer, values
+from tiny import cells, networks, number, put, real, same, spy, trainer, values
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_bench.dataset import Dataset, Real
 from gan_bench.model import Fake, Turn
-from gan_bench.network import Discriminator, Generators
+from gan_bench.network import Generators, JointDiscriminator
 from gan_bench.parameters import checked
 
 Array = NDArray[np.float64]
@@ -25,48 +24,35 @@ SIZES = [(7, 7), (7, 12), (12, 7)]
 """Real and generated samples in a draw."""
 
 
-class Product(Discriminator):
+class Product(JointDiscriminator):
     """d(x, z) = a x z for numbers x and z: neither alone says anything."""
 
-    def forward(self, pair: Tensor) -> dict[str, Tensor]:
-        return {"source": 0.7 * pair[:, 0] * pair[:, 1]}
+    def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor]:
+        return {"source": 0.7 * x[:, 0] * z[:, 0]}
 
 
-class Cells(Discriminator):
+class Cells(JointDiscriminator):
     """A discriminator on a finite space: every pair of a cell of x and a cell of z has its logit, a parameter."""
 
     def __init__(self, logits: Array) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.tensor(logits))
 
-    def forward(self, pair: Tensor) -> dict[str, Tensor]:
-        x, z = pair.long().unbind(1)
-        return {"source": self.logits[x, z]}
+    def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor]:
+        return {"source": self.logits[x.long()[:, 0], z.long()[:, 0]]}
 
 
 class Told(Encoder):
     """An encoder that answers with its noise: the test says which latents belong to the samples."""
 
     def __init__(self) -> None:
-        super().__init__(nn.Identity(), 1)
+        super().__init__(nn.Identity(), (1,))
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         return noise
 
 
-class Images(Dataset):
-    """Something that is no points."""
-
-    name = "images"
-    shape = (1, 8, 8)
-
-    def draw(self, n: int, rng: torch.Generator) -> Real:
-        return Real(torch.zeros(n, *self.shape))
-
-    held_out = draw
-
-
-def _ali(discriminator: Discriminator) -> ALI:
+def _ali(discriminator: JointDiscriminator) -> ALI:
     model = ALI()
     put(model, discriminator=discriminator, generator=Pair(Generators(), Told()))
     return model
@@ -227,7 +213,7 @@ class TestEncoders:
             nn.init.normal_(parameter, 0, 0.5)
         x = torch.randn(5, 2)
         said = encoder.body(x)
-        assert encoder.noise_size == 3
+        assert encoder.noise_shape == (3,)
         torch.testing.assert_close(encoder(x, torch.zeros(5, 3)), said["mean"])
         noise = torch.randn(5, 3)
         torch.testing.assert_close((encoder(x, noise) - said["mean"]) / noise, said["log_std"].exp(), rtol=1e-3, atol=0)
@@ -238,7 +224,7 @@ class TestEncoders:
         for parameter in encoder.parameters():
             nn.init.normal_(parameter, 0, 0.5)
         x, noise = torch.randn(5, 2), torch.randn(5, 2)
-        assert encoder.noise_size == 2
+        assert encoder.noise_shape == (2,)
         torch.testing.assert_close(encoder(x, noise), encoder.body(torch.cat([x, noise], 1))["latent"])
         there, back, middle = (encoder(x, factor * noise) for factor in (1, -1, 0))
         assert not torch.allclose((there + back) / 2, middle, atol=1e-3)
@@ -281,12 +267,6 @@ class TestTurns:
                 parameter.fill_(7.0)
         assert torch.equal(model.generate(z), before)
         assert torch.equal(before, model.generator.decoder(z))
-
-
-def test_points_only() -> None:
-    """Points are served, images refused with a reason."""
-    assert ALI().refuses(Ring()) is None
-    assert "for shape (1, 8, 8) no network offers that" in str(ALI().refuses(Images(Images.Params())))
 
 
 def test_unknown_encoder() -> None:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 from gan_bench_zoo.models.began import BEGAN
-from tiny import Ring, fake, number, put, real, trainer
+from tiny import fake, number, put, real, trainer
 from torch import Tensor
 
-from gan_bench.dataset import Dataset, Real
 from gan_bench.model import Turn
-from gan_bench.network import Discriminator
+from gan_bench.network import Autoencoder
 
 EXACT = 1e-12
 RNG = np.random.default_rng(0)
@@ -21,23 +20,11 @@ REAL, FAKE = RNG.normal(0, 3, (7, 2)), RNG.normal(0, 3, (12, 2))
 BOTH = Turn(("discriminator", "generator"))
 
 
-class Halves(Discriminator):
+class Halves(Autoencoder):
     """An autoencoder that returns half of a point: its energy is that of the other half."""
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"copy": x / 2}
-
-
-class Images(Dataset):
-    """Something that is no points."""
-
-    name = "images"
-    shape = (1, 8, 8)
-
-    def draw(self, n: int, rng: torch.Generator) -> Real:
-        return Real(torch.zeros(n, *self.shape))
-
-    held_out = draw
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 2
 
 
 def _began(**params: Any) -> BEGAN:
@@ -99,11 +86,6 @@ class TestBalance:
 
 
 class TestData:
-    def test_points_only(self) -> None:
-        """Points are served, images refused with a reason."""
-        assert BEGAN().refuses(Ring()) is None
-        assert "needs an autoencoder for samples of shape (1, 8, 8)" in str(BEGAN().refuses(Images(Images.Params())))
-
     def test_the_copy_is_a_point(self) -> None:
         """The discriminator returns a copy of the samples' shape."""
         model = BEGAN()

@@ -15,7 +15,7 @@ from tiny import fake, networks, number, put, same, trainer, values
 from torch import Tensor, nn
 
 from gan_bench.model import Real
-from gan_bench.network import Discriminator
+from gan_bench.network import JointDiscriminator
 from gan_bench.parameters import NoParams, checked
 
 Array = NDArray[np.float64]
@@ -28,15 +28,15 @@ WEIGHTS, OF_CLASS = np.array([0.8, -0.5]), np.array([0.3, -1.1, 2.0])
 EXACT = 1e-12
 
 
-class _Linear(Discriminator):
+class _Linear(JointDiscriminator):
     """One linear layer on the point and its class."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.as_tensor(np.concatenate([WEIGHTS, OF_CLASS])))
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"source": x @ self.weights}
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"source": torch.cat((x, y), 1) @ self.weights}
 
 
 def _model(**params: Any) -> ConditionalGAN:
@@ -91,7 +91,7 @@ class TestLosses:
         assert number(loss) == pytest.approx(np.log(4) - 2 * np.mean(jsd), rel=1e-10)
 
 
-class _Optimal(Discriminator):
+class _Optimal(JointDiscriminator):
     """log p(cell | class) - log q(cell | class), of a cell with the unit vector of its class."""
 
     def __init__(self, p: Array, q: Array) -> None:
@@ -100,8 +100,8 @@ class _Optimal(Discriminator):
             logits = np.nan_to_num(np.log(p) - np.log(q), nan=0.0, neginf=-60.0)
         self.logits = torch.as_tensor(logits)
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"source": self.logits[x[:, 1:].argmax(1), x[:, 0].long()]}
+    def forward(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        return {"source": self.logits[y.argmax(1), x[:, 0].long()]}
 
 
 def _cells(counts: Array) -> Tensor:
@@ -115,7 +115,7 @@ def _kl(p: Array, q: Array) -> float:
 def test_both_networks_see_k_numbers_more() -> None:
     """The discriminator's first layer has K inputs beside the point's two, the generator's K beside the latent's."""
     players = ConditionalGAN(ConditionalGAN.Params(generators=K)).build(networks(latent_size=6))
-    assert players["discriminator"].get_parameter("trunk.weight").shape == (8, 2 + K)
+    assert players["discriminator"].get_parameter("body.trunk.weight").shape == (8, 2 + K)
     assert {p.shape[1] for p in players["generator"].parameters() if p.dim() == 3 and p.shape[1] > 1} >= {6 + K}
 
 
@@ -132,24 +132,15 @@ def test_each_turn_moves_its_player() -> None:
 
 class TestData:
     def test_refused(self) -> None:
-        """Data without labels, with other classes, and what is no point are refused, each with its reason."""
+        """Data without labels, and with another number of classes, are refused, each with its reason."""
         model = ConditionalGAN()
         assert model.refuses(Ring8(Ring8.Params())) is None
         assert model.refuses(Plain(NoParams())) == "it learns from labels, and plain has none"
         assert "generators = 5, found 8" in str(model.refuses(MADGAN1D(MADGAN1D.Params())))
-        assert "samples of shape (1, 2, 2)" in str(model.refuses(_Images(Ring8.Params())))
 
     def test_the_table_says_so(self) -> None:
         """It knows more than the others: a footnote."""
         assert any("uses the labels of the data" in text for text in ConditionalGAN().footnotes)
-
-
-class _Images(Ring8):
-    """Labelled samples that are no points."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, 2, 2)
 
 
 def test_no_class() -> None:

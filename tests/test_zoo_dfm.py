@@ -9,11 +9,10 @@ import pytest
 import torch
 from gan_bench_zoo.models.dfm import DFM
 from numpy.typing import NDArray
-from tiny import Ring, fake, networks, number, put, real, spy, trainer
+from tiny import fake, networks, number, put, real, spy, trainer
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_bench.dataset import Dataset, Real
 from gan_bench.network import Discriminator
 from gan_bench.parameters import checked
 
@@ -221,18 +220,3 @@ class TestRefusals:
         """A generator without either term is refused."""
         with pytest.raises(ValueError, match="nothing to learn from"):
             DFM.Params(denoising=0.0, adversarial=0.0)
-
-    def test_images(self) -> None:
-        """Points can be served, images not yet."""
-
-        class Images(Dataset):
-            name = "images"
-            shape = (3, 8, 8)
-
-            def draw(self, n: int, rng: torch.Generator) -> Real:
-                raise NotImplementedError
-
-            held_out = draw
-
-        assert DFM().refuses(Ring()) is None
-        assert "(3, 8, 8)" in str(DFM().refuses(Images(None)))

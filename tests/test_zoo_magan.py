@@ -13,7 +13,7 @@ from tiny import fake, number, put, real, spy, trainer, values
 from torch import Tensor
 
 from gan_bench.model import Turn
-from gan_bench.network import Discriminator
+from gan_bench.network import Autoencoder
 
 EXACT = 1e-12
 RNG = np.random.default_rng(0)
@@ -21,11 +21,11 @@ REAL, FAKE = RNG.normal(0, 3, (7, 2)), RNG.normal(0, 3, (12, 2))
 AUTOENCODER, GENERATOR = Turn(("discriminator",)), Turn(("generator",))
 
 
-class Halves(Discriminator):
+class Halves(Autoencoder):
     """An autoencoder that returns half of a point: its energy is that of the other half."""
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"copy": x / 2}
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 2
 
 
 def _magan(**params: Any) -> MAGAN:
@@ -152,7 +152,8 @@ class TestBeforeTheGame:
         assert number(t.state["margin"]) == pytest.approx(np.mean(measured), rel=1e-6)
         assert [number(call["state"]["learns"]) for call in calls] == [1.0] * before + [0.0] * 3 + [1.0]
         assert all(number(call["state"]["margin"]) == 0 for call in calls[:-1])
-        assert not torch.equal(values(model)["discriminator.trunk.weight"], untrained["discriminator.trunk.weight"])
+        name = "discriminator.body.trunk.weight"
+        assert not torch.equal(values(model)[name], untrained[name])
 
     def test_measuring_moves_nothing(self) -> None:
         """Where the margin is measured, the loss has no gradient."""
@@ -171,7 +172,7 @@ class TestBeforeTheGame:
         step = model.after_turn
 
         def place(turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-            places.append(model.discriminator.get_parameter("trunk.weight").detach().clone())
+            places.append(model.discriminator.get_parameter("body.trunk.weight").detach().clone())
             return step(turn, state, values)
 
         model.after_turn = place  # type: ignore[method-assign]

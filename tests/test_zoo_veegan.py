@@ -9,13 +9,12 @@ import pytest
 import torch
 from gan_bench_zoo.models.veegan import VEEGAN, Reconstructor
 from numpy.typing import NDArray
-from tiny import Ring, cells, networks, number, put, real, spy, trainer, values
+from tiny import cells, networks, number, put, real, spy, trainer, values
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_bench.dataset import Dataset, Real
 from gan_bench.model import Fake, Turn
-from gan_bench.network import Discriminator
+from gan_bench.network import JointDiscriminator
 from gan_bench.parameters import checked
 
 Array = NDArray[np.float64]
@@ -26,11 +25,10 @@ SIZES = [(7, 7), (7, 12), (12, 7)]
 SIGNS = np.array([1.0, -0.5, 2.0])
 
 
-class Bilinear(Discriminator):
+class Bilinear(JointDiscriminator):
     """d(x, z) = x_1 (z_1 - z_2 / 2 + 2 z_3), of points in the plane and three latents."""
 
-    def forward(self, pair: Tensor) -> dict[str, Tensor]:
-        x, z = pair.split([2, 3], 1)
+    def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor]:
         return {"source": x[:, 0] * (z @ torch.tensor(SIGNS))}
 
 
@@ -41,16 +39,15 @@ class Twice(nn.Module):
         return {"latent": torch.cat([2 * x, torch.zeros_like(x[:, :1])], 1)}
 
 
-class Cells(Discriminator):
+class Cells(JointDiscriminator):
     """A discriminator on a finite space: every pair of a cell of x and a cell of z has its logit, a parameter."""
 
     def __init__(self, logits: Array) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.tensor(logits))
 
-    def forward(self, pair: Tensor) -> dict[str, Tensor]:
-        x, z = pair.long().unbind(1)
-        return {"source": self.logits[x, z]}
+    def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor]:
+        return {"source": self.logits[x.long()[:, 0], z.long()[:, 0]]}
 
 
 class Nowhere(nn.Module):
@@ -60,24 +57,12 @@ class Nowhere(nn.Module):
         return {"latent": torch.zeros_like(x)}
 
 
-class Images(Dataset):
-    """Something that is no points."""
-
-    name = "images"
-    shape = (1, 8, 8)
-
-    def draw(self, n: int, rng: torch.Generator) -> Real:
-        return Real(torch.zeros(n, *self.shape))
-
-    held_out = draw
-
-
 def _veegan(**params: Any) -> VEEGAN:
     model = VEEGAN(VEEGAN.Params(**params))
     return _with(model, Bilinear(), Twice())
 
 
-def _with(model: VEEGAN, discriminator: Discriminator, body: nn.Module) -> VEEGAN:
+def _with(model: VEEGAN, discriminator: JointDiscriminator, body: nn.Module) -> VEEGAN:
     reconstructor = Reconstructor(networks(latent_size=3), model.params.std)
     reconstructor.body = body
     put(model, discriminator=discriminator, reconstructor=reconstructor)
@@ -288,12 +273,6 @@ class TestTurns:
         silent = Reconstructor(networks(), 0.0)
         x = torch.randn(16, 2)
         assert torch.equal(silent(x, first), silent(x, second))
-
-
-def test_points_only() -> None:
-    """Points are served, images refused with a reason."""
-    assert VEEGAN().refuses(Ring()) is None
-    assert "for shape (1, 8, 8) no network offers that" in str(VEEGAN().refuses(Images(Images.Params())))
 
 
 @pytest.mark.parametrize("wrong", [{"reconstruction": 0.0}, {"reconstruction": -1.0}, {"std": -0.1}])

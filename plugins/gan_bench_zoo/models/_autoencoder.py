@@ -6,33 +6,25 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from gan_bench.dataset import Dataset
 from gan_bench.model import Model
-from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.network import Autoencoder, Generators, Networks
 
 
 class AutoencoderGAN(Model):
     """A discriminator that returns a copy of the sample; how far it is off is the sample's energy.
 
-    The copy is a head of the benchmark's discriminator. For points its body is wider than the sample: nothing forces
-    it to forget, unlike the bottleneck of the papers' networks for images.
+    What narrows the copy is the network's. For points nothing does: it is a head of the benchmark's discriminator,
+    whose body is wider than the sample, unlike the bottleneck of the papers' networks for images.
     """
 
     generator: Generators
-    discriminator: Discriminator
-
-    def refuses(self, dataset: Dataset) -> str | None:
-        """Points only."""
-        if len(dataset.shape) == 1:
-            return None
-        return f"{self.name} needs an autoencoder for samples of shape {dataset.shape}, which no network offers yet"
+    discriminator: Autoencoder
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One generator, and a head as large as a point."""
-        (size,) = networks.dataset.shape
-        return {"discriminator": networks.discriminator({"copy": size}), "generator": networks.generators()}
+        """One generator and one autoencoder."""
+        return {"discriminator": networks.autoencoder(), "generator": networks.generators()}
 
     def off(self, x: Tensor) -> Tensor:
-        """(N, d) difference of samples and their copies."""
-        difference: Tensor = x - self.discriminator(x)["copy"]
+        """(N, *shape) difference of samples and their copies."""
+        difference: Tensor = x - self.discriminator(x)
         return difference

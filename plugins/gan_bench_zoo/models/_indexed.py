@@ -59,7 +59,6 @@ def labels(real: Real) -> Tensor:
     return real.label
 
 
-def beside(x: Tensor, index: Tensor, count: int) -> Tensor:
-    """(n, d) points and (n,) indices below `count` to (n, d + count), the unit vector of its index beside each."""
-    units = index[:, None] == torch.arange(count, device=index.device)
-    return torch.cat((x, units.to(x.dtype)), 1)
+def units(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
+    """(n,) indices below `count` to their unit vectors (n, count)."""
+    return (index[:, None] == torch.arange(count, device=index.device)).to(dtype)

@@ -61,7 +61,7 @@ class StagedGAN(GAN):
         return self.kept.weights
 
     def generate_all(self, z: Tensor) -> Tensor:
-        """Samples of the generators of before and of the one that is training; of those to come, zeros."""
+        """Samples of the generators of before and of the one that is training; of those to come, of weights of 0."""
         return self.kept.generate(self.generator, z)
 
 
@@ -77,7 +77,7 @@ class PooledGAN(StagedGAN):
     class Params(GAN.Params):
         """The size of the pool."""
 
-        pool: int = param(20_000, "Real samples in the pool; all that a finite dataset has, where those are fewer.", low=1)
+        pool: int = param(20_000, "Real samples in the pool; all of a dataset that has fewer.", low=1)
 
     params: Params
 

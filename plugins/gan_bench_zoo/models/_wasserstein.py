@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ class Wasserstein(Model):
     """
 
     players = ("critic", "generator")
+    batch_statistics: ClassVar[bool] = True  # whether a critic's layers may normalise over the batch
     critic: Discriminator
     generator: Generators
 
@@ -29,7 +31,8 @@ class Wasserstein(Model):
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each; the critic's output is a number without bounds."""
-        return {"critic": networks.discriminator({"score": None}), "generator": networks.generators()}
+        critic = networks.discriminator({"score": None}, batch_statistics=self.batch_statistics)
+        return {"critic": critic, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         """The critic's steps, then the generator's."""

@@ -85,7 +85,10 @@ class AdaGAN(PooledGAN):
         return {"data": even, "even": even.clone()}
 
     def classifier_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture."""
+        """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture.
+
+        What is drawn of the live generator beside it moves its running averages on, of weights that stay.
+        """
         k, each = self.generators, len(fake.z) // self.generators
         mixture = self.kept.generate(self.generator, fake.z[: k * each].view(k, each, -1)).detach()
         on_mixture = F.softplus(self.classifier(mixture.flatten(0, 1))["data"]).view(k, each).mean(1)

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.dataset import Dataset
 from gan_bench.losses import says_fake, says_real
 from gan_bench.model import Fake, Real
-from gan_bench.network import Discriminator, Networks
+from gan_bench.network import JointDiscriminator, Networks
 from gan_bench.parameters import param
-from gan_bench_zoo.models._indexed import Labelled, beside, labels
+from gan_bench_zoo.models._indexed import Labelled, labels, units
 
 
 class ConditionalGAN(Labelled):
     """ConditionalGAN: generator and discriminator are both told the class (Mirza and Osindero, 2014).
 
     min_G max_D  E_{x,y} log D(x, y) + E_{z,y} log(1 - D(G(z, y), y)), y a unit vector beside the latent and beside the
-    point: a GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The generator's default is the
+    sample: a GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The generator's default is the
     non-saturating form, as in the zoo's other models; which one the paper trained with is not verified.
 
     It uses the labels of the data, which the others do not see: generator k is G(z, e_k) and has to make class k. Here
@@ -28,7 +27,7 @@ class ConditionalGAN(Labelled):
     """
 
     name = "conditional-gan"
-    discriminator: Discriminator
+    discriminator: JointDiscriminator
 
     @dataclass(frozen=True)
     class Params:
@@ -39,17 +38,10 @@ class ConditionalGAN(Labelled):
 
     params: Params
 
-    def refuses(self, dataset: Dataset) -> str | None:
-        """Points with labels only."""
-        if len(dataset.shape) != 1:
-            return f"its discriminator sees a point and its class side by side, not samples of shape {dataset.shape}"
-        return super().refuses(dataset)
-
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """Both networks see K numbers more."""
-        (size,) = networks.dataset.shape
         return {
-            "discriminator": networks.discriminator({"source": None}, shape=(size + self.generators,)),
+            "discriminator": networks.joint_discriminator(self.generators, {"source": None}),
             "generator": self.one_generator(networks),
         }
 
@@ -63,6 +55,6 @@ class ConditionalGAN(Labelled):
         return -says_fake(logits) if self.params.saturating else says_real(logits)
 
     def _judge(self, x: Tensor, y: Tensor) -> Tensor:
-        """(n,) logits of points (n, d) with their classes (n,)."""
-        logits: Tensor = self.discriminator(beside(x, y, self.generators))["source"]
+        """(n,) logits of samples (n, *shape) with their classes (n,)."""
+        logits: Tensor = self.discriminator(x, units(y, self.generators, x.dtype))["source"]
         return logits

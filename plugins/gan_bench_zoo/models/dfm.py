@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from gan_bench.dataset import Dataset
 from gan_bench.losses import says_fake, says_real
 from gan_bench.model import Fake, Model, Noise, Preset, Real
 from gan_bench.network import Discriminator, Generators, Networks
 from gan_bench.parameters import param
+from gan_bench_zoo.models._features import count_features
 
 
 class DFM(Model):
@@ -33,11 +31,11 @@ class DFM(Model):
     features there too, which is not offered. All three have s = 1, constant; the port notes that the paper lets it
     fall.
 
-    Their denoisers have 3 to 10 layers with batch normalisation, this one is the benchmark's discriminator body,
-    reading features. Nor is there batch normalisation below the features, as in theirs: on ring8 they have a root mean
-    square of 0.08 after 4,000 iterations (batches of 128, one seed), so that under noise of s = 1 the denoiser knows
-    their mean at best and its term is 1/10,000 of the generator's loss. The game is GAN's then: one mode at a time, as
-    it also was with s = 0.1 and lambda_den = 1.
+    Their denoisers have 3 to 10 layers with batch normalisation, this one is what the benchmark's network offers for
+    vectors: for points the discriminator's body. On points there is no batch normalisation below the features either,
+    as in theirs: on ring8 they have a root mean square of 0.08 after 4,000 iterations (batches of 128, one seed), so
+    that under noise of s = 1 the denoiser knows their mean at best and its term is 1/10,000 of the generator's loss.
+    The game is GAN's then: one mode at a time, as it also was with s = 0.1 and lambda_den = 1.
 
     On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 1, 3 and 5 modes.
     """
@@ -73,18 +71,10 @@ class DFM(Model):
 
     params: Params
 
-    def refuses(self, dataset: Dataset) -> str | None:
-        """Points only."""
-        if len(dataset.shape) == 1:
-            return None
-        return (
-            f"dfm needs a denoiser of a network's features, which none for samples of shape {dataset.shape} offers yet"
-        )
-
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each; the denoiser is a discriminator's body from features to features."""
         discriminator = networks.discriminator({"source": None})
-        self.feature_count = _features(discriminator, networks.dataset.shape)
+        self.feature_count = count_features(discriminator, networks.dataset.shape)
         return {
             "discriminator": discriminator,
             "denoiser": networks.discriminator({"clean": self.feature_count}, shape=(self.feature_count,)),
@@ -116,9 +106,3 @@ class DFM(Model):
         """R(h): (n, f) to (n, f)."""
         clean: Tensor = self.denoiser(h)["clean"]
         return clean
-
-
-def _features(discriminator: Discriminator, shape: tuple[int, ...]) -> int:
-    """f, asked of a copy without values."""
-    without_values = copy.deepcopy(discriminator).to("meta")
-    return without_values.features(torch.empty(2, *shape, device="meta")).shape[-1]

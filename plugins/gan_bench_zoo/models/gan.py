@@ -28,8 +28,9 @@ class GAN(Model):
     presets = {
         "dcgan": Preset(
             "DCGAN's released code: batches of 128, Adam at 2e-4 with a first beta of 0.5, uniform latents of size 100 "
-            "drawn afresh for each player, initialisation of 0.02. Its weight decay of 1e-5 and its convolutional "
-            "networks are left out.",
+            "drawn afresh for each player, initialisation of 0.02, convolutional networks. Left out: weight decay of "
+            "1e-5, real data drawn afresh for the generator's turn; that its networks are of images of 64 x 64, and do "
+            "not normalise the discriminator's first layer.",
             protocol={
                 "batch": 128,
                 "fakes": 128,
@@ -40,6 +41,7 @@ class GAN(Model):
                 "latent": "uniform",
                 "latent_size": 100,
                 "latents": "fresh",
+                "network": {"plugin": "dcgan"},
             },
         )
     }

@@ -14,6 +14,7 @@ from gan_bench.losses import says_fake, says_real
 from gan_bench.model import Fake, Model, Preset, Real
 from gan_bench.network import Discriminator, Initialisation, Networks, initialise
 from gan_bench.parameters import param
+from gan_bench_zoo.models._features import count_features
 
 MINIBATCH, FEATURES = "minibatch-discrimination", "feature-matching"
 GROUPS = 5  # of real samples by which the closenesses start; in the release 500 images, compared all with all
@@ -187,12 +188,10 @@ class InGroups(nn.Module):
         draw: Callable[[int, torch.Generator], Real],
     ) -> None:
         super().__init__()
-        with torch.no_grad():
-            features = body.features(torch.zeros(1, *shape)).shape[1]
         self.kernels, self.size = sizes
         self.group, self._draw = group, draw  # what the start is measured on
         self.body = body
-        self.t = nn.Linear(features, self.size * self.kernels, bias=False)
+        self.t = nn.Linear(count_features(body, shape), self.size * self.kernels, bias=False)
         self.log_scale = nn.Parameter(torch.zeros(self.size, self.kernels))
         self.bias = nn.Parameter(torch.full((self.kernels,), -1.0))
         self.head = nn.Linear(self.kernels, 1, bias=False)

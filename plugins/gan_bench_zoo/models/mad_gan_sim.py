@@ -25,7 +25,9 @@ class MADGANSim(GAN):
     D plays GAN's game against all generators, which are given the same z; G_i minimises
     E_z [-log D(G_i) + lambda max(0, mean_{j != i} (D(G_j) - D(G_i) + Delta(G_i, G_j)))]: to be scored above the others
     by as much as it resembles them. Delta is the user's choice: the cosine of D's last hidden layer (the code), or a
-    Gaussian kernel of the samples. G_i moves itself alone; G_j is held fixed in its loss.
+    Gaussian kernel of the samples. G_i moves itself alone; G_j is held fixed in its loss. The kernel's squared distance
+    is a sum over coordinates: with pixels from -1 to 1, two images of MNIST are 21 apart and two of CIFAR-10 37
+    (medians), so that for them `width` = 1 is a kernel of zeros.
 
     The formula is that of the first author's code (arnabgho/dcgan.torch, luatorch/compete_avg_gen_n_alter.lua); the
     paper's appendix could not be read, so that its lambda is unverified; 1e-4 is the code's, at which the term hardly
@@ -62,7 +64,9 @@ class MADGANSim(GAN):
             "Delta: the cosine of the discriminator's last hidden layer, or a Gaussian kernel of the samples.",
             choices=(COSINE, GAUSSIAN),
         )
-        width: float = param(1.0, "Standard deviation of the Gaussian kernel, in data units.", above=0)
+        width: float = param(
+            1.0, "Standard deviation of the Gaussian kernel of whole samples, in data units; for images tens.", above=0
+        )
         through_similarity: bool = param(
             True, "Let generators lower the similarity; where false, it only says by how much they are to be ahead."
         )

@@ -24,7 +24,8 @@ class MAGAN(AutoencoderGAN):
     n iterations: m becomes S_x / n where S_z has grown since the last epoch, S_x < S_z and S_x / n < m. So m never
     grows.
 
-    Data here is a stream, so an epoch is a number of iterations. Where m is measured the gradient is 0, but a turn
+    Data here are drawn at random, so an epoch is a number of iterations. Energies and margin are sums, which grow with
+    the number of pixels; Adam does not mind. Where m is measured the gradient is 0, but a turn
     steps the optimiser all the same: at beta1 = 0.5 what is left of Adam's momentum moves the autoencoder once more as
     far as its last step did. Adamax, which the authors use, is no optimiser of the protocol.
 
@@ -86,7 +87,7 @@ class MAGAN(AutoencoderGAN):
 
     def energy(self, x: Tensor) -> Tensor:
         """(N,) squared distance of samples from their copies."""
-        return self.off(x).square().sum(1)
+        return self.off(x).flatten(1).square().sum(1)
 
     @property
     def _learning(self) -> int:

@@ -18,7 +18,7 @@ class PacGAN(GAN):
 
     min_G max_D  E log D(x_1, …, x_m) + E log(1 - D(G(z_1), …, G(z_m))), all x_i and all z_i independent. Losses,
     generator and optimiser are GAN's; the discriminator's input alone grows, m samples side by side along their
-    first axis. With m = 1 it is GAN.
+    first axis: coordinates of points, channels of images. With m = 1 it is GAN.
 
     A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: model for model the same number of
     samples, and fewer verdicts; m has to divide n. The authors draw m batches instead (preset `release`: 100 packs).
@@ -41,7 +41,23 @@ class PacGAN(GAN):
                 "betas": [0.8, 0.999],
                 "latent_size": 2,
             },
-        )
+        ),
+        "stacked-mnist": Preset(
+            "The authors' code for stacked MNIST: 64 packs of two, Adam at 2e-4 with a first beta of 0.5, uniform "
+            "latents of size 100 that both turns see, 50 epochs of 128,000 images there. Left out: a second generator "
+            "step on the same latents, and that its networks have one layer more.",
+            params={"pack": 2},
+            protocol={
+                "batch": 128,
+                "fakes": 128,
+                "learning_rate": 2e-4,
+                "betas": [0.5, 0.999],
+                "latent": "uniform",
+                "latent_size": 100,
+                "latents": "shared",
+                "network": {"plugin": "dcgan", "width": 64},
+            },
+        ),
     }
 
     @dataclass(frozen=True)

@@ -18,8 +18,10 @@ class R3GAN(Model):
     """R3GAN: logits compared in pairs, and penalties R1 and R2 on their slope (Huang et al., NeurIPS 2024).
 
     D minimises E sp(-(d(x) - d(G(z)))) + (gamma / 2) (E_x ||grad d(x)||^2 + E_z ||grad d(G(z))||^2), the generator
-    E sp(-(d(G(z)) - d(x))), sp(a) = log(1 + exp(a)); both penalties in every step (the release's Trainer.py). Only
-    differences of logits matter: D's bias gets no gradient.
+    E sp(-(d(G(z)) - d(x))), sp(a) = log(1 + exp(a)); both penalties in every step (the release's Trainer.py), a sum
+    over the coordinates of a sample. Only differences of logits matter: D's bias gets no gradient. A slope at a sample
+    needs a D that judges it by itself: its network is asked for without batch normalisation, which the release's
+    networks do not have either. They have none in the generator; here that is the benchmark's.
 
     Pairs carry the whole loss. Where a draw has B real and N generated samples, sample i of the larger batch meets
     sample i mod min(B, N) of the other: all samples count, and the mean over pairs of independent draws has the
@@ -62,7 +64,8 @@ class R3GAN(Model):
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each."""
-        return {"discriminator": networks.discriminator({"score": None}), "generator": networks.generators()}
+        discriminator = networks.discriminator({"score": None}, batch_statistics=False)
+        return {"discriminator": discriminator, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         """The discriminator, then the generator, which sees real data too."""

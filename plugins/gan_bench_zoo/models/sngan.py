@@ -22,7 +22,9 @@ class SNGAN(Model):
 
     D minimises E_x max(0, 1 - d(x)) + E_z max(0, 1 + d(G(z))) (eq. 16), the generator -E_z d(G(z)) (eq. 17), d being
     the network with W / sigma(W) for each weight W (biases are left alone): its slope is at most 1 where activations'
-    are. Gradients go through sigma(W) = u^T W v, u and v being constants (eq. 22).
+    are. Gradients go through sigma(W) = u^T W v, u and v being constants (eq. 22). A convolution's W is its kernel as a
+    matrix (out, in * height * width). Its network is asked for without batch normalisation, which would divide by
+    deviations after all; the paper's discriminators have none.
 
     The state holds a u for each weight; one power iteration follows each turn (algorithm 1: one an update), on the
     weights that the turn left, so that the next turn's v and sigma are of one more half of an iteration. The release
@@ -66,7 +68,8 @@ class SNGAN(Model):
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """One network each."""
-        return {"discriminator": networks.discriminator({"score": None}), "generator": networks.generators()}
+        discriminator = networks.discriminator({"score": None}, batch_statistics=False)
+        return {"discriminator": discriminator, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         """The discriminator's steps, each on draws of its own, then the generator's."""

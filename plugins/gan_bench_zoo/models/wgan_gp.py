@@ -18,8 +18,9 @@ class WGANGP(Wasserstein):
     """WGAN-GP: a critic whose slope is drawn to 1 between real and generated samples (Gulrajani et al., 2017).
 
     The critic minimises E_z f(G(z)) - E_x f(x) + lambda E (||grad f(y)||_2 - 1)^2 (eq. 3), y = e x + (1 - e) G(z) with
-    an e ~ U(0, 1) of its own for each pair: two-sided, the norm over a whole sample. A critic that couples the
-    samples of a batch (batch normalisation) has no such slope.
+    an e ~ U(0, 1) of its own for each pair: two-sided, the norm over a whole sample, all pixels of an image. A critic
+    that couples the samples of a batch has no such slope, so its network is asked for without batch normalisation, as
+    the paper does (section 4).
 
     Pairs only say where the slope is looked at. Where a draw has B real and N generated samples, the i-th real one
     meets the i-th generated one for i < min(B, N); both are independent draws, so that the penalty's expectation
@@ -32,6 +33,7 @@ class WGANGP(Wasserstein):
     """
 
     name = "wgan-gp"
+    batch_statistics = False
     presets = {
         "paper": Preset(
             "Algorithm 1: Adam at 1e-4 with betas 0 and 0.9, latents drawn afresh for the generator's turn.",
@@ -48,6 +50,21 @@ class WGANGP(Wasserstein):
                 "fakes": 256,
                 "latent_size": 2,
                 "latents": "fresh",
+            },
+        ),
+        "cifar10": Preset(
+            "The authors' CIFAR-10 code with DCGAN's networks (gan_cifar.py): lambda 10, Adam at 1e-4 with betas 0.5 "
+            "and 0.9, batches of 64, latents of size 128, 200,000 iterations there. Left out: its initialisation.",
+            params={"penalty": 10.0},
+            protocol={
+                "learning_rate": 1e-4,
+                "betas": (0.5, 0.9),
+                "batch": 64,
+                "fakes": 64,
+                "latent": "normal",
+                "latent_size": 128,
+                "latents": "fresh",
+                "network": {"plugin": "dcgan"},
             },
         ),
     }
