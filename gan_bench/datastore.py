@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
+from typing import IO, Any
+
+from gan_bench.errors import DataError
 
 ROOT_VARIABLE = "GAN_BENCH_DATA"
+ELSEWHERE = f"Choose another folder with --data-root or the environment variable {ROOT_VARIABLE}."
+PIECE = 1 << 20  # bytes
+EVERY = 10.0  # seconds between two words of a download
+PATIENCE = 60.0  # seconds without an answer
+REFUSED_RANGE = 416  # HTTP: what is there is as long as the file, or longer
 
 
 def data_root() -> Path:
@@ -31,3 +48,130 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def has_checksum(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum: MD5 where it has 32 digits, else a SHA-256 or at least its first eight."""
+    with path.open("rb") as file:
+        if len(checksum) == 32:  # what older data sets publish
+            return hashlib.file_digest(file, _md5).hexdigest() == checksum
+        return len(checksum) >= 8 and hashlib.file_digest(file, "sha256").hexdigest().startswith(checksum)
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait until no other process makes `path`, and keep others waiting; ends with the process that holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that becomes `path` when all is written; nothing is left of one that was not.
+
+    To be held `exclusive`: what a killed process left under the temporary name is written over.
+
+    Raises:
+        DataError: the disk is full, or nothing can be written there.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """What to say of a file that cannot be written."""
+    if error.errno == errno.ENOSPC:
+        return DataError(f"{path} cannot be written: the disk is full. Make room for it. {ELSEWHERE}")
+    return DataError(f"{path} cannot be written ({error.strerror or error}). {ELSEWHERE}")
+
+
+def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) -> None:
+    """Fetch a file, unless it is there already; what was interrupted goes on where it was.
+
+    Args:
+        url: where it is.
+        path: where it goes, whole or not at all.
+        checksum: hexadecimal: a SHA-256, at least its first eight digits, or an MD5 where nothing else is published.
+        say: told of the progress.
+
+    Raises:
+        DataError: there is no connection, the disk is full, or what came has another checksum; that is removed.
+    """
+    with exclusive(path):
+        if path.is_file():
+            if has_checksum(path, checksum):
+                return
+            raise DataError(f"{path} has another checksum than {checksum}: it is damaged or another file. Remove it.")
+        part = path.with_name(f".{path.name}.part")
+        _fetch(url, part, path, say)
+        if not has_checksum(part, checksum):
+            part.unlink()
+            raise DataError(f"{url} has another checksum than {checksum}: it was damaged on the way, or is changed.")
+        os.replace(part, path)
+
+
+def _fetch(url: str, part: Path, path: Path, say: Callable[[str], None]) -> None:
+    """All of a file into `part`, after what of it is there."""
+    have = part.stat().st_size if part.is_file() else 0
+    try:
+        with _opened(url, have) as answer:
+            resumed = answer.status == 206
+            say(f"fetching {url}" + (f", from {have / 1e6:.0f} MB on" if resumed else ""))
+            with part.open("ab" if resumed else "wb") as file:
+                _copy(answer, file, have if resumed else 0, path.name, say)
+    except (OSError, HTTPException, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError) and error.code == REFUSED_RANGE:
+            return  # all of it is there, as its checksum will tell
+        raise _interrupted(url, path, error) from error
+
+
+def _interrupted(url: str, path: Path, error: Exception) -> DataError:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS):
+        return unwritable(path, error)
+    reason = getattr(error, "reason", None) or error
+    return DataError(
+        f"{url} cannot be fetched ({reason}). The same command goes on where it was; without a connection, "
+        f"put the file at {path}, or name a folder that has it with --data-root or {ROOT_VARIABLE}."
+    )
+
+
+def _opened(url: str, have: int) -> Any:
+    """The answer of a server, asked for what follows the first `have` bytes."""
+    headers = {"User-Agent": "gan-bench"} | ({"Range": f"bytes={have}-"} if have else {})
+    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
+
+
+def _copy(answer: Any, file: IO[bytes], have: int, name: str, say: Callable[[str], None]) -> None:
+    """Append what a server sends, and say how far it is every few seconds."""
+    size = re.fullmatch(r"\d+", answer.headers.get("Content-Length") or "")
+    total = have + int(size[0]) if size else None
+    told = time.monotonic()
+    while piece := answer.read(PIECE):
+        file.write(piece)
+        have += len(piece)
+        if time.monotonic() - told > EVERY:
+            told = time.monotonic()
+            say(f"{name}: {have / 1e6:.0f} MB" + (f" of {total / 1e6:.0f} MB" if total else ""))
+    if total is not None and have < total:
+        raise ConnectionError(f"the connection ended after {have} of {total} bytes")

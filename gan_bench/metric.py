@@ -6,7 +6,7 @@ Nothing here imports torch, so that scores and tables can be read on a machine w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -85,6 +85,8 @@ class Metric(ABC):
     per_generator: ClassVar[bool] = False  # compute() returns one value a generator
     expensive: ClassVar[bool] = False  # computed at the end and a few points only
     needs: ClassVar[int] = 1  # samples, at least; a metric that takes the first of them says so in its name
+    fetchable: ClassVar[Mapping[str, Callable[[Callable[[str], None]], None]]] = {}
+    """What `gan-bench data fetch NAME` downloads for it, by name; each is told where to say how far it is."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Why this metric means nothing for `dataset`, or None where it is valid."""

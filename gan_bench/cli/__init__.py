@@ -17,8 +17,10 @@ VERBS = {
     "plot": "Draw samples and metrics over iterations, as PNG and PDF.",
     "list": "List models, datasets, networks, metrics or plugins.",
     "score": "Score samples that any program made.",
+    "data": "List, fetch or check the files of data sets, and weights.",
     "show": "Show a model, dataset, network or metric: what it is, its source, its parameters.",
     "evaluate": "Compute a metric for runs that are stored, from their generators.",
+    "sample": "Draw samples of one generator, or of the mixture, from a stored run.",
     "new": "Write a model or dataset of one's own, with its test and a benchmark.",
     "check": "Check a plugin the way the built-in ones are checked.",
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gan_bench.cli.options import names, places_of, plugin_option
+from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
 
 
 @click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")
@@ -14,20 +14,31 @@ from gan_bench.cli.options import names, places_of, plugin_option
 @click.option("--metrics", required=True, metavar="A,B", help="What to compute.")
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Samples to draw.  [default: the benchmark's]")
 @click.option("--models", metavar="A,B", help="Only these labels or plugins.")
+@click.option(
+    "--repeats", type=click.IntRange(min=2), metavar="R", help="Draw R times, and tell evaluation from training noise."
+)
+@data_root_option
 @plugin_option
-def command(results: str, metrics: str, samples: int | None, models: str | None, plugins: Sequence[str]) -> int:
+def command(
+    results: str, metrics: str, samples: int | None, models: str | None, repeats: int | None, plugins: Sequence[str]
+) -> int:
     """Score the final generators of every finished run in RESULTS, a results folder, and print its table.
 
     Nothing is trained, and what is scored already is kept. The scores are those that the runs would hold had the
     benchmark asked for the metrics from the start. A metric whose definition changes raises its version, and is
     then computed anew.
+
+    With --repeats the table is another: each final generator is drawn until there are R draws of it, the stored one
+    included, and the spread between draws of one generator (evaluation noise) stands beside that between seeds
+    (training noise). It is evaluation-noise.csv in RESULTS as well; stored scores stay as they are.
     """
     import contextlib
     import sys
 
+    from gan_bench import noise, tables
     from gan_bench.plugins import load_plugins
+    from gan_bench.repeats import repeat
     from gan_bench.rescoring import rescore
-    from gan_bench.tables import render
 
     registry = load_plugins(places_of(plugins))
     for broken in registry.broken:
@@ -37,8 +48,14 @@ def command(results: str, metrics: str, samples: int | None, models: str | None,
         click.echo(line, err=True)
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the table
-        outcome = rescore(results, names(metrics) or [], registry, samples=samples, models=names(models) or [], say=say)
-    click.echo(render(results), nl=False)
+        wanted, chosen = names(metrics) or [], names(models) or []
+        if repeats is None:
+            outcome = rescore(results, wanted, registry, samples=samples, models=chosen, say=say)
+            table = tables.render(results)
+        else:
+            outcome, frame = repeat(results, wanted, registry, draws=repeats, samples=samples, models=chosen, say=say)
+            table = noise.render(frame)
+    click.echo(table, nl=False)
     if outcome.added:
         say(
             f"\nThe table now shows {', '.join(outcome.added)} as well. `gan-bench run` writes the table that its "

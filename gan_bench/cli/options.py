@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,24 @@ import click
 
 plugin_option = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE", help="A plugin file beside those of plugins/; repeatable."
+)
+
+
+def _set_data_root(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    """For this process and those that it starts."""
+    from gan_bench.datastore import ROOT_VARIABLE
+
+    if value is not None:
+        os.environ[ROOT_VARIABLE] = str(value.expanduser().resolve())
+
+
+data_root_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    expose_value=False,
+    callback=_set_data_root,
+    help="Where data sets, weights and what is computed from them are kept.  [default: GAN_BENCH_DATA, else a cache]",
 )
 
 

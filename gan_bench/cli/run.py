@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gan_bench.cli.options import names, plugin_option
+from gan_bench.cli.options import data_root_option, names, plugin_option
 
 if TYPE_CHECKING:
     from gan_bench.progress import LiveProgress, PlainProgress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--models", metavar="A,B", help='Only these labels or plugins (and the anchors); one with a comma as "A, B".'
 )
+@click.option("--datasets", metavar="A,B", help="Only these labels or plugins of datasets.")
 @click.option("--seeds", metavar="N|A,B", help="A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     help="Compile iterations; auto: long runs on a CPU.",
 )
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="What carries out the runs.")
+@data_root_option
 @plugin_option
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
 @click.option("--quick", is_flag=True, help="20 iterations of one seed into NAME-quick: does everything work?")
@@ -41,6 +43,7 @@ def command(
     benchmark: str,
     overrides: Sequence[str],
     models: str | None,
+    datasets: str | None,
     seeds: str | None,
     device: str,
     results: str,
@@ -61,6 +64,7 @@ def command(
     options = Options(
         overrides=overrides,
         models=names(models) or [],
+        datasets=names(datasets) or [],
         seeds=seeds,
         device=device,
         results=results,

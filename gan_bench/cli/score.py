@@ -13,7 +13,7 @@ from typing import Any
 import click
 from tabulate import tabulate
 
-from gan_bench.cli.options import names, places_of, plugin_option
+from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
 from gan_bench.dataset import Dataset
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.metric import Metric
@@ -30,6 +30,7 @@ BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the dataset.")
 @click.option("--metrics", metavar="A,B", help="Only these metrics; all that fit the dataset otherwise.")
 @click.option("--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True)
+@data_root_option
 @plugin_option
 def command(
     samples: Path, dataset: str, settings: Sequence[str], metrics: str | None, style: str, plugins: Sequence[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 from gan_bench.dataset import Dataset, Mixture, Real
+from gan_bench.images import ImageDataset, Pictures, to_floats, to_pixels
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
-from gan_bench.testing.checks import Check, first_line, place, refuse
+from gan_bench.testing.checks import Absent, Check, first_line, place, refuse
 from gan_bench.testing.settings import Setting, settings
 from gan_bench.testing.tiny import difference
 
 SIZES = (1, 1000)
 ERRORS = 6  # standard errors that a mean of samples may be off: never by chance
+COMPARED = 20_000  # images of a set that are compared with others, at most
+TWICE = 0.1  # the share of a test set that may be in the training set, or look like it
 WAYS = ("draw", "held_out")
 
 
@@ -29,14 +32,20 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
     described = Check("description", "the docstring says what it is", subject.described)
     builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
+    files = Check("files", "what it is made of is here", subject.files, (builds,))
     samples = Check(
-        "samples", "draws are finite float32 (n, *shape), labels int64 below `classes`", subject.samples, (builds,)
+        "samples", "draws are finite float32 (n, *shape), labels int64 below `classes`", subject.samples, (files,)
     )
     streams = Check("streams", "no global random stream is used", subject.streams, (samples,))
     seeds = Check("seeds", "a draw is a function of its generator's state alone", subject.seeds, (streams,))
     apart = Check("held-out", "held-out data is not the data of training", subject.held_out, (seeds,))
     mixture = Check("mixture", "the density is that of the draws", subject.mixture, (samples,))
-    return [parameters, described, builds, samples, streams, seeds, apart, mixture]
+    found = [parameters, described, builds, files, samples, streams, seeds, apart, mixture]
+    if isinstance(cls, type) and issubclass(cls, ImageDataset):
+        images = Check("images", "both sets are uint8 images that stay the same", subject.images, (files,))
+        levels = Check("levels", "draws are levels of uint8 between the bounds", subject.levels, (samples,))
+        found += [images, levels]
+    return found
 
 
 class _Subject:
@@ -44,10 +53,18 @@ class _Subject:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
+        self._made: list[tuple[Setting, Dataset]] | None = None  # once: some draw their images first
 
     def made(self) -> list[tuple[Setting, Dataset]]:
-        """The dataset in every setting that it is tried with."""
-        return [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
+        """The dataset in every setting that it is tried with, as far as its files are here."""
+        if self._made is None:
+            made = [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
+            self._made = [(setting, dataset) for setting, dataset in made if not dataset.missing()]
+        return self._made
+
+    def files(self) -> None:
+        if not self.made():
+            raise Absent(str(self.cls(settings(self.cls)[0].params).missing()))
 
     def params(self) -> None:
         common.check_parameters(self.cls)
@@ -77,7 +94,8 @@ class _Subject:
             for way in WAYS:
                 for n in SIZES:
                     real, what = _drawn(dataset, way, n), f"with {setting}, {way}({n})"
-                    _check_real(real, n, dataset.shape, what)
+                    most = dataset.held_out_size if way == "held_out" else None
+                    _check_real(real, n if most is None else min(n, most), dataset.shape, what)
                     _check_labels(real.label, dataset.classes, what)
 
     def streams(self) -> None:
@@ -90,8 +108,25 @@ class _Subject:
             for way in WAYS:
                 _check_seeds(partial(_drawn, dataset, way), partial(_drawn, self.cls(setting.params), way), way)
 
+    def images(self) -> None:
+        for setting, dataset in self.made():
+            anew = self.cls(setting.params)
+            assert isinstance(dataset, ImageDataset)
+            for way in ("training", "testing"):
+                _check_pictures(getattr(dataset, way)(), dataset, f"with {setting}, {way}()")
+                _check_same(getattr(dataset, way)(), [getattr(each, way)() for each in (dataset, anew)], f"{way}()")
+            _check_labelled(dataset, f"with {setting}, ")
+
+    def levels(self) -> None:
+        for setting, dataset in self.made():
+            for way in WAYS:
+                _check_levels(_drawn(dataset, way).x, dataset.bounds, f"with {setting}, {way}()")
+
     def held_out(self) -> None:
         for _, dataset in self.made()[:1]:
+            if isinstance(dataset, ImageDataset):
+                _check_apart(dataset)
+                continue
             seen, kept = _drawn(dataset, "draw", seed=0), _drawn(dataset, "held_out", seed=1)
             rows = set(map(_bytes, seen.x))
             common_rows = sum(_bytes(row) in rows for row in kept.x)
@@ -106,6 +141,80 @@ class _Subject:
         for setting, dataset in self.made():
             if dataset.mixture is not None:
                 _check_mixture(dataset.mixture, dataset, f"with {setting}, ")
+
+
+def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> None:
+    """Types and shapes of one set of images."""
+    x, label = pictures.x, pictures.label
+    reason = "a set lies on a GPU as bytes, and metrics compare levels"
+    if x.dtype != np.uint8 or x.shape[1:] != dataset.shape or not len(x):
+        refuse(f"{what} has {x.dtype} {x.shape}", reason, f"let x be uint8 of shape (N, {str(dataset.shape)[1:]}")
+    if label is None and dataset.classes is None:
+        return
+    if label is None or dataset.classes is None or label.dtype != np.int64 or label.shape != x.shape[:1]:
+        found = "none" if label is None else f"{label.dtype} {label.shape}"
+        refuse(
+            f"{what} has as labels {found}, and classes is {dataset.classes!r}",
+            "models that learn from labels have a generator for each class",
+            f"let label be int64 of shape ({len(x)},), and class_names name every class; or neither",
+        )
+
+
+def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
+    """The same images whenever they are asked for, of the same object and of another."""
+    rows = _spread(len(first), COMPARED)
+    for other in others:
+        if len(other) != len(first) or not np.array_equal(first.x[rows], other.x[rows]):
+            refuse(
+                f"{what} gives other images when it is asked again",
+                "Fréchet distances would compare with other statistics, and a resumed run would see other data",
+                "make the set once, of parameters and files alone",
+            )
+
+
+def _check_labelled(dataset: ImageDataset, where: str) -> None:
+    """Images that train a classifier have classes, and the shape of a sample or of each of its channels."""
+    labelled = dataset.labelled()
+    if labelled is None:
+        return
+    shape = (1, *dataset.shape[1:]) if dataset.by_channel else dataset.shape
+    if labelled.classes is None or labelled.shape != shape or labelled.bounds != dataset.bounds:
+        refuse(
+            f"{where}labelled() has {labelled.classes} classes, shape {labelled.shape} and bounds {labelled.bounds}",
+            "a classifier is trained on it and then asked about samples",
+            f"return a dataset with classes, shape {shape} and bounds {dataset.bounds}, or None",
+        )
+
+
+def _check_apart(dataset: ImageDataset) -> None:
+    """Hardly a test image is among those of training: published sets hold a few twice."""
+    training, testing = dataset.training().x, dataset.testing().x
+    seen = {row.tobytes() for row in training[_spread(len(training), COMPARED)]}
+    kept = [row.tobytes() for row in testing[_spread(len(testing), 1000)]]
+    common_rows = sum(row in seen for row in kept)
+    if common_rows > TWICE * len(kept):
+        refuse(
+            f"{common_rows} of {len(kept)} images of testing() are among {len(seen)} of training()",
+            "the row `real-data` would not be what a perfect model scores",
+            "keep a part of the data that training() never holds",
+        )
+
+
+def _check_levels(x: Tensor, bounds: tuple[float, float] | None, what: str) -> None:
+    """Draws hold nothing but the 256 levels between the bounds."""
+    low, high = bounds or (math.nan, math.nan)
+    off = (x - to_floats(to_pixels(x, (low, high)), (low, high))).abs().max()
+    if not float(off) < 1e-5 * (high - low):
+        refuse(
+            f"{what} gives values from {float(x.min()):.4g} to {float(x.max()):.4g}, and bounds is {bounds!r}",
+            "generators are kept in the bounds, and metrics round samples to the levels between them",
+            "draw with to_floats(pixels, self.bounds)",
+        )
+
+
+def _spread(count: int, most: int) -> Any:
+    """At most so many positions, evenly over all."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def _is_shape(shape: object) -> bool:
@@ -163,7 +272,7 @@ def _check_seeds(draw: Callable[..., Real], draw_anew: Callable[..., Real], way:
             "models would not see the same data, and a resumed run would differ from an uninterrupted one",
             "draw from the generator given, and keep nothing that a draw changes",
         )
-    if not difference(_tensors(first), _tensors(other)):
+    if len(first.x) > 1 and not difference(_tensors(first), _tensors(other)):
         refuse(
             f"{way}() gives the same samples for every state of its generator",
             "every iteration would see the same data",

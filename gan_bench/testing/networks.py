@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_bench.errors import PluginError
 from gan_bench.network import SHARED, Discriminator, Initialisation, Network, initialise
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, Fault, first_line, place, refuse
-from gan_bench.testing.settings import Setting, settings
-from gan_bench.testing.tiny import dataset_for, difference, installed, same
+from gan_bench.testing.settings import Setting, made, settings
+from gan_bench.testing.tiny import SMALL, dataset_for, difference, installed, same
 
 LATENT = 6
 EACH = 4
@@ -35,11 +36,20 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     discriminator = Check(
         "discriminator", "a discriminator has the heads asked for, copies apart", subject.discriminator, (builds,)
     )
+    alone = Check(
+        "alone",
+        "without batch statistics a discriminator judges each sample by itself",
+        subject.alone,
+        (discriminator,),
+    )
+    pairs = Check("pairs", "a joint discriminator judges samples beside vectors", subject.pairs, (discriminator,))
+    copying = Check("autoencoder", "an autoencoder makes copies of samples' shape", subject.autoencoder, (builds,))
     both = (generators, discriminator)
     initialised = Check("seeds", "the same seed gives the same weights, another seed others", subject.seeds, both)
     streams = Check("streams", "no global random stream is used in a pass", subject.streams, both)
     devices = Check("devices", "it runs on whatever device it is on", subject.devices, both)
-    return [parameters, described, builds, generators, sharing, discriminator, initialised, streams, devices]
+    bodies = [builds, generators, sharing, discriminator, alone, pairs, copying]
+    return [parameters, described, *bodies, initialised, streams, devices]
 
 
 class _Subject:
@@ -59,15 +69,20 @@ class _Subject:
     def shape(self) -> tuple[int, ...]:
         """Of the samples of a dataset that the network serves."""
         if self._shape is None:
-            self._shape = dataset_for(self.cls(settings(self.cls)[0].params), self.registry).shape
+            self._shape = dataset_for(self.cls(made(self.cls)), self.registry).shape
         return self._shape
+
+    @property
+    def build(self) -> _Build:
+        """Of the network with its defaults, but narrow."""
+        return _Build(self.cls(made(self.cls, **SMALL)), self.shape)
 
     def made(self) -> list[tuple[Setting, Network]]:
         """The network in every setting that it is tried with."""
-        return [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
+        return [(setting, self.cls(setting.params)) for setting in settings(self.cls, **SMALL)]
 
     def builds(self) -> None:
-        for setting, network in self.made():
+        for setting, network in [(Setting("defaults", None), self.cls(made(self.cls))), *self.made()]:
             for build in (_Build(network, self.shape).generators, _Build(network, self.shape).discriminator):
                 try:
                     build()
@@ -79,7 +94,7 @@ class _Subject:
                     )
 
     def generators(self) -> None:
-        _check_apart(_Build(self.cls(settings(self.cls)[0].params), self.shape).generators(3))
+        _check_apart(self.build.generators(3))
         for setting, network in self.made():
             for shared in SHARED:
                 for count in (1, 3):
@@ -87,7 +102,7 @@ class _Subject:
                     _check_generators(module, count, self.shape, f"with {setting}, generators({count}, {shared!r})")
 
     def sharing(self) -> None:
-        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        build = self.build
         one = _size(build.generators(1))
         sizes = {shared: _size(build.generators(3, shared)) for shared in SHARED}
         apart = sizes.pop("nothing")
@@ -105,8 +120,26 @@ class _Subject:
                 module = _Build(network, self.shape).discriminator(copies)
                 _check_discriminator(module, copies, self.shape, f"with {setting}, discriminator(copies={copies})")
 
+    def alone(self) -> None:
+        for setting, network in self.made():
+            module = _Build(network.without_batch_statistics(), self.shape).discriminator()
+            _check_alone(module, self.shape, f"with {setting}, without_batch_statistics()")
+
+    def pairs(self) -> None:
+        for setting, network in self.made():
+            if module := _offered(partial(network.joint_discriminator, self.shape, LATENT, HEADS)):
+                with torch.no_grad():
+                    logits = module(_points(self.shape), _latents(1)[0])
+                _require_logits(logits, (), f"with {setting}, joint_discriminator()")
+
+    def autoencoder(self) -> None:
+        for setting, network in self.made():
+            if module := _offered(partial(network.autoencoder, self.shape)):
+                with torch.no_grad():
+                    _require(module(_points(self.shape)), (EACH, *self.shape), f"with {setting}, autoencoder()")
+
     def seeds(self) -> None:
-        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        build = self.build
         for make in (partial(build.generators, 3, "body"), partial(build.discriminator, 2)):
             first, again, other = (dict(make(seed=seed).state_dict()) for seed in (0, 0, 1))
             name = difference(first, again)
@@ -115,7 +148,7 @@ class _Subject:
                 refuse(found, "a run could not be repeated", "let `gan_bench.network.initialise` start the weights")
 
     def streams(self) -> None:
-        build = _Build(self.cls(settings(self.cls)[0].params), self.shape)
+        build = self.build
         generators, discriminator = build.generators(3), build.discriminator()
         common.check_streams("a pass through the generators", lambda: generators(_latents(3)))
         common.check_streams("a pass through the discriminator", lambda: discriminator(_points(self.shape)))
@@ -157,6 +190,14 @@ def _initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
     return module
 
 
+def _offered(make: Callable[[], nn.Module]) -> nn.Module | None:
+    """An initialised module of a kind that a network need not offer for every shape."""
+    try:
+        return _initialised(make, 0)
+    except PluginError:
+        return None
+
+
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -188,6 +229,8 @@ def _check_apart(module: nn.Module) -> None:
 @torch.no_grad()
 def _check_generators(module: nn.Module, count: int, shape: tuple[int, ...], what: str) -> None:
     z = _latents(count)
+    _require(module(z), (count, EACH, *shape), f"{what}, in training,")
+    module.eval()  # in training, layers that are shared may normalise the samples of all generators together
     _require(x := module(z), (count, EACH, *shape), what)
     moved = module(torch.cat([z[:1] + 1, z[1:]]))
     for k in range(1, count):
@@ -200,17 +243,34 @@ def _check_discriminator(module: nn.Module, copies: int | None, shape: tuple[int
     lead = () if copies is None else (copies,)
     for x in [_points(shape)] if copies is None else [_points(shape), _points(shape, lead)]:
         logits = module(x)
-        if not isinstance(logits, dict) or list(logits) != list(HEADS):
-            found = list(logits) if isinstance(logits, dict) else type(logits).__name__
-            refuse(f"{what} returns {found}", REASON, f"return a dict of logits by head: {list(HEADS)}")
-        _require(logits["one"], (*lead, EACH), f"{what}, head of one logit,")
-        _require(logits["three"], (*lead, EACH, 3), f"{what}, head of three logits,")
+        _require_logits(logits, lead, what)
         if isinstance(module, Discriminator) and type(module).features is not Discriminator.features:
             _check_features(module, x, lead, what)
     if copies is not None:
         moved = module(torch.cat([x[:1] + 1, x[1:]]))
         if not torch.allclose(moved["one"][1:], logits["one"][1:], rtol=1e-4, atol=1e-6):
             refuse(f"{what}: a copy sees the samples of another", REASON, "give copy m the samples x[m]")
+
+
+def _require_logits(logits: object, lead: tuple[int, ...], what: str) -> None:
+    if not isinstance(logits, dict) or list(logits) != list(HEADS):
+        found = list(logits) if isinstance(logits, dict) else type(logits).__name__
+        refuse(f"{what} returns {found}", REASON, f"return a dict of logits by head: {list(HEADS)}")
+    _require(logits["one"], (*lead, EACH), f"{what}, head of one logit,")
+    _require(logits["three"], (*lead, EACH, 3), f"{what}, head of three logits,")
+
+
+@torch.no_grad()
+def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
+    """The first sample's logits stay as they are whatever the others are."""
+    x = _points(shape)
+    moved = module(torch.cat([x[:1], x[1:] + 1]))
+    if not torch.allclose(module(x)["three"][0], moved["three"][0], rtol=1e-4, atol=1e-6):
+        refuse(
+            f"{what}: a discriminator's logits of a sample depend on the rest of its batch",
+            "penalties take derivatives at single samples",
+            "return a network without batch normalisation in discriminators",
+        )
 
 
 def _check_features(module: Discriminator, x: Tensor, lead: tuple[int, ...], what: str) -> None:

@@ -32,11 +32,18 @@ class Setting:
         return self.label
 
 
-def settings(cls: type[Any]) -> list[Setting]:
-    """The defaults, each parameter varied alone, and a model's presets, as far as `Params` takes them."""
-    found = [Setting("defaults", made(cls))]
-    for name, value, branches in _variations(cls):
-        params = allowed(cls, {name: value})
+def settings(cls: type[Any], **small: Any) -> list[Setting]:
+    """The defaults, each parameter varied alone, and a model's presets, as far as `Params` takes them.
+
+    Args:
+        small: what takes the place of defaults, where the class has such parameters, so that trials are fast.
+    """
+    names = {each.name for each in dataclasses.fields(cls.Params)}
+    taken = {name: value for name, value in small.items() if name in names}
+    small = {name: value for name, value in taken.items() if allowed(cls, {name: value}) is not None}
+    found = [Setting("defaults", made(cls, **small))]
+    for name, value, branches in _variations(cls, small):
+        params = allowed(cls, {**small, name: value})
         if params is not None:
             found.append(Setting(f"{name} = {value!r}", params, branches))
     for name, preset in getattr(cls, "presets", {}).items():
@@ -75,7 +82,7 @@ def _required(cls: type[Any]) -> dict[str, Any]:
     return values
 
 
-def _variations(cls: type[Any]) -> Iterator[tuple[str, Any, bool]]:
+def _variations(cls: type[Any], small: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
     """Name, value and whether it may switch code, for each parameter alone."""
     try:
         names = {each.name for each in describe(cls.Params)}
@@ -85,12 +92,12 @@ def _variations(cls: type[Any]) -> Iterator[tuple[str, Any, bool]]:
     for each in dataclasses.fields(cls.Params):
         if each.name in names and each.default is not dataclasses.MISSING:
             options = _options(hints[each.name])
-            yield from ((each.name, value, branches) for value, branches in _others(each, options))
+            others = _others(each, options, small.get(each.name, each.default))
+            yield from ((each.name, value, branches) for value, branches in others)
 
 
-def _others(each: dataclasses.Field[Any], options: tuple[Any, ...]) -> Iterator[tuple[Any, bool]]:
+def _others(each: dataclasses.Field[Any], options: tuple[Any, ...], default: Any) -> Iterator[tuple[Any, bool]]:
     """Other values than the default of one parameter, and whether they may switch code."""
-    default = each.default
     if NoneType in options and default is not None:
         yield None, True
     choices = each.metadata.get("choices")

@@ -1,0 +1,205 @@
+"""`gan-bench data`: the files of data sets, and weights: what is there, what can be fetched, whether it is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from gan_bench.cli.options import data_root_option, places_of, plugin_option
+
+if TYPE_CHECKING:
+    from gan_bench.images import ImageDataset
+    from gan_bench.plugins import Registry
+
+    Fetch = Callable[[Callable[[str], None]], None]
+
+WRONG = 2  # the exit code where a file is not what it should be
+
+
+@click.command("data", short_help="List, fetch or check the files of data sets, and weights.")
+@click.argument("action", type=click.Choice(("list", "fetch", "check")))
+@click.argument("wanted", nargs=-1, metavar="[NAME]...")
+@data_root_option
+@plugin_option
+def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
+    """List image data sets and weights; fetch those of these names; or check all files of them, or of all.
+
+    Files are kept in one folder for all benchmarks: that of --data-root, else of the environment variable
+    GAN_BENCH_DATA, else a cache; data sets lie in it as torchvision lays them out. `fetch` downloads from the homes
+    that torchvision names and compares published checksums. `check` reads every byte; exit code 2 where one is wrong.
+    """
+    from gan_bench.errors import UsageError
+    from gan_bench.plugins import load_plugins
+
+    registry = load_plugins(places_of(plugins), kinds=("datasets", "metrics"))
+    if action == "fetch":
+        return _fetch(registry, wanted)
+    if action == "check":
+        return _check(registry, wanted)
+    if wanted:
+        raise UsageError("`gan-bench data list` takes no name; it lists all.")
+    return _list(registry)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
+    """Every image dataset with its defaults; None for one whose parameters have to be given."""
+    from gan_bench.images import ImageDataset
+
+    found: dict[str, ImageDataset | None] = {}
+    for name, cls in registry.all("datasets").items():
+        if issubclass(cls, ImageDataset):
+            try:
+                found[name] = cls(cls.Params())
+            except TypeError:  # a required parameter
+                found[name] = None
+    return found
+
+
+def _weights(registry: Registry) -> dict[str, tuple[Fetch, list[str]]]:
+    """What metrics can fetch, by name, and the metrics that need it."""
+    found: dict[str, tuple[Fetch, list[str]]] = {}
+    for metric, cls in registry.all("metrics").items():
+        for name, fetch in cls.fetchable.items():
+            found.setdefault(name, (fetch, []))[1].append(metric)
+    return found
+
+
+# --- list ---------------------------------------------------------------------------------------------------
+
+
+def _list(registry: Registry) -> int:
+    from tabulate import tabulate
+
+    from gan_bench.datastore import data_root
+
+    rows = [_row(name, dataset) for name, dataset in _image_datasets(registry).items()]
+    click.echo(f"Data folder: {data_root()}\n")
+    click.echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
+    for name, (_, metrics) in _weights(registry).items():
+        click.echo(f"\n{name}: weights for {', '.join(metrics)}; `gan-bench data fetch {name}` downloads them.")
+    return 0
+
+
+def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
+    """What the table says of one dataset, with its default parameters."""
+    if dataset is None:
+        return name, "", "", "", _size(_on_disk(name, None)), "its parameters have to be given"
+    counts = (_count(dataset, split) for split in ("train", "test"))
+    shape = " x ".join(map(str, dataset.shape))
+    return name, *counts, shape, _size(_on_disk(name, dataset)), _state(dataset)
+
+
+def _count(dataset: ImageDataset, split: str) -> str:
+    from gan_bench.prepared import PreparedImages
+
+    count = dataset.count(split) if isinstance(dataset, PreparedImages) else None
+    return "" if count is None else f"{count:,}"
+
+
+def _state(dataset: ImageDataset) -> str:
+    """ "prepared", "ready" where all files are there or none is needed, or what has to be done."""
+    from gan_bench.dataset import Dataset
+    from gan_bench.prepared import PreparedImages, PublishedImages
+
+    if dataset.missing():
+        if type(dataset).fetch is Dataset.fetch:
+            return "to be put there by hand"
+        return f"to be fetched, {dataset.megabytes:,} MB" if isinstance(dataset, PublishedImages) else "to be fetched"
+    if isinstance(dataset, PreparedImages) and all(dataset.recipe(split).stored() for split in ("train", "test")):
+        return "prepared"
+    return "ready"
+
+
+def _on_disk(name: str, dataset: ImageDataset | None) -> int:
+    """Bytes of its own files and of what was prepared of them."""
+    from gan_bench.prepared import PublishedImages, below, prepared_sets
+
+    prepared = sum(below(folder) for folder, _ in prepared_sets(name))
+    sources = dataset.sources() if isinstance(dataset, PublishedImages) else []
+    return prepared + sum(source.there.stat().st_size for source in sources if source.there.is_file())
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.0f} MB" if count else ""
+
+
+# --- fetch --------------------------------------------------------------------------------------------------
+
+
+def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
+    """Download each, one after the other; the first that fails ends it."""
+    from gan_bench.errors import UsageError
+
+    datasets, weights = _image_datasets(registry), _weights(registry)
+    if not wanted:
+        raise UsageError("`gan-bench data fetch` needs a name; `gan-bench data list` shows all.")
+    for name in wanted:
+        if name not in datasets and name not in weights:
+            raise UsageError(f"No image data set and no weights are called {name!r}; {_known(name, datasets, weights)}")
+    for name in wanted:
+        if name in weights:
+            weights[name][0](_say)
+        else:
+            _fetch_dataset(name, datasets[name])
+        click.echo(f"{name}: there")
+    return 0
+
+
+def _known(name: str, *tables: Mapping[str, object]) -> str:
+    from gan_bench.errors import allowed
+
+    return allowed(name, [each for table in tables for each in table], limit=20)
+
+
+def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
+    from gan_bench.errors import DataError
+
+    if dataset is None:
+        raise DataError(f"{name}: there is nothing to fetch; its parameters say where its files are.")
+    if dataset.missing():
+        dataset.fetch(_say)
+        left = dataset.missing()
+        if left:
+            raise DataError(f"{name}: fetched, and yet: {left}")
+
+
+# --- check --------------------------------------------------------------------------------------------------
+
+
+def _check(registry: Registry, wanted: Sequence[str]) -> int:
+    """Compare every checksum, and say what is wrong."""
+    from gan_bench.datastore import data_root
+    from gan_bench.errors import UsageError
+
+    datasets = _image_datasets(registry)
+    unknown = next((name for name in wanted if name not in datasets), None)
+    if unknown is not None:
+        raise UsageError(f"No image data set is called {unknown!r}; {_known(unknown, datasets)}")
+    found = list(_checked(datasets, wanted))
+    for what, problems in found:
+        click.echo("\n".join(f"WRONG  {problem}" for problem in problems) or f"ok     {what}")
+    if not found:
+        click.echo(f"There is nothing to check in {data_root()}.")
+    return WRONG if any(problems for _, problems in found) else 0
+
+
+def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """What was checked, and what is wrong with it."""
+    from gan_bench.prepared import PublishedImages, check_prepared, prepared_sets
+
+    for name in wanted or datasets:
+        dataset = datasets[name]
+        missing = dataset.missing() if dataset and wanted else None
+        if missing:
+            yield name, [missing]
+        if isinstance(dataset, PublishedImages):
+            yield from ((str(source.there), problem) for source, problem in dataset.checked())
+    for folder, record in prepared_sets():
+        if not wanted or (record and record["dataset"] in wanted):
+            yield f"{folder}, prepared", check_prepared(folder)

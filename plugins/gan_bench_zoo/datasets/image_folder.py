@@ -1,0 +1,156 @@
+"""Any folder of images."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from gan_bench.errors import DataError
+from gan_bench.parameters import param
+from gan_bench.prepared import Part, PreparedImages, Recipe
+from gan_bench_zoo.datasets._pixels import pixels
+
+ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # of 8 bits, all that RGB can hold
+CHUNK = 256  # images at a time
+TOLD = 10  # broken files named
+
+
+class ImageFolder(PreparedImages):
+    """The images of a folder and of those in it, cut to squares and resized (any images of yours, 2026).
+
+    Each is turned as its EXIF data say, converted to RGB (grey, palette and CMYK images; of transparent ones, the
+    alpha channel is dropped), cut to the largest square at its centre, and resized with an antialiased bilinear
+    filter. How many were converted, cut and enlarged is said when they are prepared. There are no labels.
+
+    Held out is a share of the images, chosen by a hash of each one's name within the folder: adding files moves no
+    other. A folder whose files change is prepared anew.
+    """
+
+    name = "image-folder"
+
+    @dataclass(frozen=True)
+    class Params:
+        """Where they are, their size, the share held out, and the bounds of the pixels."""
+
+        path: str = param(MISSING, "The folder; one that is not absolute is looked for in the working folder.")
+        size: int = param(64, "Height and width.", low=8, high=1024)
+        held_out: float = param(0.1, "Share of the images that training never sees.", above=0, high=0.5)
+        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(3, size, size)."""
+        return (3, self.params.size, self.params.size)
+
+    @property
+    def place(self) -> Path:
+        """The folder."""
+        return Path(self.params.path).expanduser().resolve()
+
+    def absent(self) -> str | None:
+        """What is wrong where there is no such folder, or no image in it."""
+        if not self.place.is_dir():
+            return f"{self.place} is no folder. Let the parameter `path` name the folder of the images."
+        if not self._files:
+            return f"{self.place} holds no image: no file in it or below ends with {', '.join(sorted(ENDINGS))}."
+        return None
+
+    def missing(self) -> str | None:
+        """As `absent`: whether the prepared images are still those of the folder is seen in the folder."""
+        return self.absent()
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        """Every image below the folder, hidden ones left out, by name; looked for once."""
+        inside = (path.relative_to(self.place) for path in self.place.rglob("*") if path.suffix.lower() in ENDINGS)
+        return sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
+
+    def recipe(self, split: str) -> Recipe:
+        """The images of one split."""
+        chosen = [path for path in self._files if self._is_held_out(path) == (split == "test")]
+        size, share, done = self.params.size, self.params.held_out, Counter[str]()
+        place = hashlib.sha256(f"{self.place} {share}".encode()).hexdigest()[:8]
+        settings = {"path": str(self.place), "files": self._fingerprint(chosen), "held_out": share}
+
+        def parts() -> Iterator[Part]:
+            if not chosen:
+                of = "for training" if split == "train" else "to hold out"
+                raise DataError(f"{self.place}: with held_out = {share} no image is left {of}; more are needed.")
+            return self._parts(chosen, done)
+
+        return Recipe(
+            name=f"{self.name}-{place}-{size}-{split}",
+            dataset=self.name,
+            shape=(3, size, size),
+            settings=settings,
+            sources={str(self.place): f"{len(chosen)} files"},
+            parts=parts,
+            note=lambda: ", ".join(f"{count} {what}" for what, count in sorted(done.items()) if count),
+        )
+
+    def _is_held_out(self, path: Path) -> bool:
+        digest = hashlib.sha256(path.as_posix().encode()).digest()
+        return bool(int.from_bytes(digest[:8], "big") < self.params.held_out * 2**64)
+
+    def _fingerprint(self, chosen: Sequence[Path]) -> str:
+        """Changes where a file is added, removed or written anew."""
+        digest = hashlib.sha256()
+        for path in chosen:
+            stat = (self.place / path).stat()
+            digest.update(f"{path.as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _parts(self, chosen: Sequence[Path], done: Counter[str]) -> Iterator[Part]:
+        """All images, then an error that names the broken ones: they are told at once, and none is dropped."""
+        broken: list[str] = []
+        for start in range(0, len(chosen), CHUNK):
+            made = list(self._made(chosen[start : start + CHUNK], done, broken))
+            if made:
+                yield np.stack(made), None
+        if broken:
+            more = f" and {len(broken) - TOLD} more" if len(broken) > TOLD else ""
+            raise DataError(
+                f"{self.place}: {len(broken)} of {len(chosen)} files cannot be read: {'; '.join(broken[:TOLD])}{more}. "
+                "Remove or mend them."
+            )
+
+    def _made(self, paths: Sequence[Path], done: Counter[str], broken: list[str]) -> Iterator[NDArray[np.uint8]]:
+        for path in paths:
+            try:
+                yield squared(self.place / path, self.params.size, done)
+            except Exception as error:  # a damaged image makes Pillow raise anything
+                broken.append(f"{path} ({' '.join(str(error).split()) or type(error).__name__})")
+
+
+def squared(path: Path, size: int, done: Counter[str]) -> NDArray[np.uint8]:
+    """(3, size, size) of one image; what was done to it is counted in `done`.
+
+    Raises:
+        ValueError: its pixels have more than 8 bits.
+        Exception: whatever Pillow raises for a damaged file.
+    """
+    with warnings.catch_warnings(), Image.open(path) as stored:
+        warnings.simplefilter("ignore")  # of metadata; what matters is an error
+        if stored.mode not in {"RGB", *CONVERTED}:
+            raise ValueError(f"its pixels are of mode {stored.mode}; 8 bits a channel are needed")
+        image = ImageOps.exif_transpose(stored)
+        if image.mode != "RGB":
+            done[f"converted from {image.mode} to RGB"] += 1
+            image = (image.convert("RGBA") if image.mode in ("P", "PA") else image).convert("RGB")
+    width, height = image.size
+    side = min(width, height)
+    done["cut to squares"] += width != height
+    done["enlarged"] += side < size
+    left, top = (width - side) // 2, (height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return pixels(square.resize((size, size), Image.Resampling.BILINEAR))

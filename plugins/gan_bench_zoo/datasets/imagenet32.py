@@ -1,0 +1,95 @@
+"""ImageNet, downsampled to 32 × 32: Chrabaszcz, Loshchilov and Hutter, arXiv:1707.08819."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gan_bench.datastore import data_root
+from gan_bench.errors import DataError
+from gan_bench.parameters import param
+from gan_bench.prepared import Part, PreparedImages, Recipe
+from gan_bench_zoo.datasets._archives import read_batch, rows_of
+
+FILES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}
+ENDINGS = ("", ".npz")
+FOLDERS = {  # what the archives unpack to, where they are given a folder each
+    "train": ("", "Imagenet32_train", "Imagenet32_train_npz"),
+    "test": ("", "Imagenet32_val", "Imagenet32_val_npz"),
+}
+LABELS = range(1, 1001)  # as they are stored
+
+
+class ImageNet32(PreparedImages):
+    """ImageNet at 32 × 32: 1,281,167 images of 1000 classes, the 50,000 of the validation set are held out (2017).
+
+    Of Chrabaszcz, Loshchilov and Hutter; not the older one of the same size, of van den Oord et al., which has no
+    labels. The archives need a login at image-net.org, so they are read and never fetched; no checksum is published.
+    Classes are named by the numbers in the archives, 1…1000, whose order is not that of ImageNet's 2012 challenge.
+    """
+
+    name = "imagenet32"
+    counts: ClassVar[Mapping[str, int]] = {"train": 1_281_167, "test": 50_000}
+    shape = (3, 32, 32)
+    class_names = tuple(map(str, LABELS))
+
+    @dataclass(frozen=True)
+    class Params:
+        """Where the archives are, and the bounds of the pixels."""
+
+        path: str = param("", "The folder of the unpacked archives; empty: `imagenet32` in the data folder.")
+        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+
+    @property
+    def place(self) -> Path:
+        """Where the batches are looked for."""
+        return Path(self.params.path).expanduser().resolve() if self.params.path else data_root() / "imagenet32"
+
+    def absent(self) -> str | None:
+        """Which batches are not there, and where to get them."""
+        gone = [name for split in FILES for name in FILES[split] if self._found(split, name) is None]
+        if not gone:
+            return None
+        return (
+            f"{self.place / gone[0]} is missing ({len(gone)} of 11 files). Log in at https://image-net.org, download "
+            "the downsampled images of size 32x32 (Imagenet32_train.zip and Imagenet32_val.zip, or their npz form) "
+            f"and unpack both into {self.place}; or name another folder with the parameter `path`."
+        )
+
+    def _found(self, split: str, name: str) -> Path | None:
+        """A batch as a pickle or .npz, in the folder itself or in its archive's."""
+        paths = (self.place / folder / f"{name}{ending}" for folder in FOLDERS[split] for ending in ENDINGS)
+        return next((path for path in paths if path.is_file()), None)
+
+    def recipe(self, split: str) -> Recipe:
+        """The batches of one split, in their order."""
+        names = FILES[split]
+
+        def parts() -> Iterator[Part]:
+            for name in names:
+                path = self._found(split, name)
+                if path is None:
+                    raise DataError(f"{self.place / name} is missing.")
+                x, label = rows_of(_read(path), path, 3 * 32 * 32, LABELS)
+                yield x.reshape(-1, 3, 32, 32), label
+
+        settings = {"path": self.params.path}
+        sources = {str(self._found(split, name) or self.place / name): "not published" for name in names}
+        return Recipe(f"{self.name}-{split}", self.name, (3, 32, 32), settings, sources, parts)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A batch, pickled or as .npz. Raises DataError where it is damaged."""
+    if path.suffix != ".npz":
+        return read_batch(path)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in ("data", "labels")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read ({error}): it is damaged or another file.") from error

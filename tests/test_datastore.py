@@ -1,0 +1,195 @@
+"""Where data are kept, and how files come there: whole, verified, one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from gan_bench.datastore import (
+    ROOT_VARIABLE,
+    cache_folder,
+    data_root,
+    download,
+    exclusive,
+    has_checksum,
+    sha256_of,
+    whole,
+)
+from gan_bench.errors import DataError
+
+CONTENT = bytes(range(256)) * 40
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class _Home(BaseHTTPRequestHandler):
+    """Serves one file, from where it is asked to; `/cut` ends too early, `/plain` knows no ranges."""
+
+    asked: list[str | None] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        self.asked.append(wanted)
+        start = int(wanted[6:-1]) if wanted and self.path != "/plain" else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        self.wfile.write(CONTENT[start : 5000 if self.path == "/cut" else None])
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def home() -> Iterator[str]:
+    """The address of a server on this machine."""
+    _Home.asked = []
+    server = HTTPServer(("127.0.0.1", 0), _Home)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder, locks left out."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
+class TestRoot:
+    def test_is_what_the_environment_names(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """`~` is the user's home."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv(ROOT_VARIABLE, "~/data")
+        assert data_root() == tmp_path / "data"
+
+    def test_is_a_cache_otherwise(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Of the user; folders in it are made when they are asked for."""
+        monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert data_root() == tmp_path / "gan-bench"
+        assert cache_folder("features").is_dir()
+
+
+class TestChecksum:
+    def test_is_md5_sha256_or_its_beginning(self, tmp_path: Path) -> None:
+        """Told apart by their length; fewer than eight digits prove nothing."""
+        file = tmp_path / "file"
+        file.write_bytes(CONTENT)
+        assert sha256_of(file) == SHA256
+        for good in (SHA256, SHA256[:8], hashlib.md5(CONTENT).hexdigest()):
+            assert has_checksum(file, good)
+        for bad in (SHA256[:7], "", "0" * 32, "0" * 64):
+            assert not has_checksum(file, bad)
+
+
+class TestDownload:
+    def test_brings_a_file_and_nothing_else(self, home: str, tmp_path: Path) -> None:
+        """Into a folder that is made; a second call asks nobody."""
+        path, said = tmp_path / "new" / "file", list[str]()
+        for _ in range(2):
+            download(home, path, SHA256, said.append)
+        assert path.read_bytes() == CONTENT
+        assert names(path.parent) == ["file"]
+        assert len(_Home.asked) == len(said) == 1
+
+    def test_goes_on_where_it_was(self, home: str, tmp_path: Path) -> None:
+        """What a connection that broke had brought is not fetched again."""
+        path = tmp_path / "file"
+        with pytest.raises(DataError, match=r"cannot be fetched.*goes on where it was"):
+            download(f"{home}/cut", path, SHA256, lambda _: None)
+        assert not path.exists()
+        download(home, path, SHA256, lambda _: None)
+        assert path.read_bytes() == CONTENT
+        assert _Home.asked == [None, "bytes=5000-"]
+
+    @pytest.mark.parametrize(("have", "page"), [(100, "/plain"), (len(CONTENT), "/")])
+    def test_copes_with_any_server(self, home: str, tmp_path: Path, have: int, page: str) -> None:
+        """One that sends everything again, and one that has nothing left to send."""
+        (tmp_path / ".file.part").write_bytes(CONTENT[:have])
+        download(home + page, tmp_path / "file", SHA256, lambda _: None)
+        assert (tmp_path / "file").read_bytes() == CONTENT
+
+    def test_refuses_another_file(self, home: str, tmp_path: Path) -> None:
+        """What came is removed, what lies there is named and left alone."""
+        path = tmp_path / "file"
+        with pytest.raises(DataError, match="another checksum than 0000"):
+            download(home, path, "0" * 64, lambda _: None)
+        assert names(tmp_path) == []
+        path.write_bytes(b"mine")
+        with pytest.raises(DataError, match="Remove it"):
+            download(home, path, SHA256, lambda _: None)
+        assert path.read_bytes() == b"mine"
+
+    def test_without_a_connection(self, tmp_path: Path) -> None:
+        """The error says where to put the file."""
+        with pytest.raises(DataError, match=r"127\.0\.0\.1:9/file cannot be fetched .*put the file at .*--data-root"):
+            download("http://127.0.0.1:9/file", tmp_path / "file", SHA256, lambda _: None)
+        assert names(tmp_path) == []
+
+
+class TestWhole:
+    def test_leaves_all_or_nothing(self, tmp_path: Path) -> None:
+        """What stood there stays where writing fails."""
+        path = tmp_path / "file"
+        with whole(path) as file:
+            file.write(b"old")
+        with pytest.raises(RuntimeError), whole(path) as file:
+            file.write(b"new")
+            raise RuntimeError
+        assert path.read_bytes() == b"old"
+        assert names(tmp_path) == ["file"]
+
+    def test_says_that_the_disk_is_full(self, tmp_path: Path) -> None:
+        """And how to choose another."""
+        told = r"file cannot be written: the disk is full.*--data-root"
+        with pytest.raises(DataError, match=told), whole(tmp_path / "file"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert names(tmp_path) == []
+
+
+def _hold(path: Path, held: object, release: object) -> None:
+    with exclusive(path):
+        held.set()  # type: ignore[attr-defined]
+        release.wait()  # type: ignore[attr-defined]
+
+
+class TestExclusive:
+    def test_waits_for_another_process(self, tmp_path: Path) -> None:
+        """And gets its turn when that one is killed."""
+        context = multiprocessing.get_context("spawn")
+        held, release, entered = context.Event(), context.Event(), threading.Event()
+        process = context.Process(target=_hold, args=(tmp_path / "set", held, release))
+        process.start()
+        assert held.wait(60)
+
+        def enter() -> None:
+            with exclusive(tmp_path / "set"):
+                entered.set()
+
+        thread = threading.Thread(target=enter)
+        thread.start()
+        time.sleep(0.1)
+        assert not entered.is_set()
+        process.kill()
+        assert entered.wait(60)
+        thread.join()
+        process.join()
+
+    def test_needs_a_folder_to_write_in(self, tmp_path: Path) -> None:
+        """A file in its place is an error that says so."""
+        (tmp_path / "file").touch()
+        with pytest.raises(DataError, match="cannot be written"), exclusive(tmp_path / "file" / "set"):
+            pass
