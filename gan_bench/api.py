@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from gan_bench.errors import UsageError
+from gan_bench.errors import DataError, UsageError
 from gan_bench.evaluation import Drawn, draw
 from gan_bench.execution import load_trainer
+from gan_bench.images import is_images
 from gan_bench.observers import Observer
 from gan_bench.plugins import Registry, load_plugins, plugin_folders
 from gan_bench.progress import PlainProgress
+from gan_bench.repeats import repeat
 from gan_bench.rescoring import rescore
 from gan_bench.results import load_results
 from gan_bench.runner import Options, prepare
@@ -30,6 +32,7 @@ def run(
     *,
     overrides: Sequence[str] = (),
     models: Sequence[str] = (),
+    datasets: Sequence[str] = (),
     seeds: str | int | Sequence[int] | None = None,
     device: str = "auto",
     results: str | Path = "results",
@@ -46,6 +49,7 @@ def run(
         benchmark: a TOML file, the name of a shipped benchmark, or a mapping of the same form.
         overrides: ``"protocol.iterations=2000"`` and the like, as ``--set`` takes them.
         models: only these labels or plugins; empty for all.
+        datasets: the same of datasets.
         seeds: instead of the benchmark's: a count, or exact seeds.
         device: "auto", "cpu" or "cuda".
         results: the folder that holds a folder for each benchmark.
@@ -61,7 +65,7 @@ def run(
         StoreError: the results folder cannot be written, or is in use.
         KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
     """
-    options = Options(overrides, models, seeds, device, results, workers, quick, compile, engine, plugins)
+    options = Options(overrides, models, datasets, seeds, device, results, workers, quick, compile, engine, plugins)
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
     outcome = run_planned(planned, observer)
@@ -76,22 +80,27 @@ def evaluate(
     *,
     samples: int | None = None,
     models: Sequence[str] = (),
+    repeats: int | None = None,
     registry: Registry | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Score stored runs by metrics that are new, from their generators, and return all results, tidy.
+
+    With `repeats` it returns how much of these scores is noise of the evaluation, and how much of training (see
+    `gan_bench.noise.noise`), and writes it as evaluation-noise.csv into the results folder.
 
     Args:
         results: a results folder with its run folders.
         metrics: names of metrics; what is scored already is kept.
         samples: how many samples to draw; as many as the benchmark's where it is None.
         models: only these labels or plugins; empty for all.
+        repeats: draws of each final generator, the stored one included; at least 2.
         registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
         progress: whether a line for each run goes to standard error.
 
     Raises:
         PluginError: a metric is unknown or broken.
-        UsageError: no such model, or no metric fits any dataset.
+        UsageError: no such model, no metric fits any dataset, or `repeats` is less than 2.
         StoreError: there are no runs, or the folder cannot be written or is in use.
         KeyboardInterrupt: after what was computed is in the tables; the same call goes on from there.
     """
@@ -101,6 +110,8 @@ def evaluate(
             print(line, file=sys.stderr)
 
     found = registry or load_plugins(plugin_folders())
+    if repeats is not None:
+        return repeat(results, metrics, found, draws=repeats, samples=samples, models=models, say=say)[1]
     outcome = rescore(results, metrics, found, samples=samples, models=models, say=say)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -116,12 +127,24 @@ class StoredModel:
         self.iteration = trainer.iteration
 
     @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """(C, H, W) where samples are images, which are uint8; None where they are numbers."""
+        return self._trainer.dataset.shape if is_images(self._trainer.dataset) else None
+
+    @property
     def generators(self) -> int:
         """K, the number of generators."""
         return self.model.generators
 
-    def sample(self, n: int, *, generator: int | None = None, seed: int = 0) -> Drawn:
-        """Draw n samples of the mixture, or of one generator.
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: int | None = None,
+        seed: int = 0,
+        told: Callable[[int], None] = lambda done: None,
+    ) -> Drawn:
+        """Draw n samples of the mixture, or of one generator; `told` hears how many there are on the way.
 
         Returns:
             `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
@@ -135,18 +158,31 @@ class StoredModel:
             raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
         if generator is not None and float(self.model.weights()[generator]) == 0:
             raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
-        drawn = draw(self._trainer, n, seed, generator=generator)
+        self._require_data(n)
+        drawn = draw(self._trainer, n, seed, generator=generator, told=told)
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
+    def _require_data(self, n: int) -> None:
+        """What stands for real data draws from its files, as many samples as they hold out."""
+        dataset = self._trainer.dataset
+        if self.model.generating:
+            return
+        if (missing := dataset.missing()) is not None:
+            raise DataError(missing)
+        most = self.model.most_samples(dataset)
+        if most is not None and n > most:
+            raise UsageError(f"n is {n}; there are {most} held-out samples.")
 
-def load_run(path: str | Path, *, registry: Registry | None = None) -> StoredModel:
-    """Load the model of a run folder from its newest checkpoint, on the CPU.
+
+def load_run(path: str | Path, *, registry: Registry | None = None, device: str = "cpu") -> StoredModel:
+    """Load the model of a run folder from its newest checkpoint.
 
     Args:
         path: a folder in ``results/NAME/runs/``.
         registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
+        device: "cpu" or "cuda".
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.
     """
-    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), "cpu"))
+    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), device))

@@ -88,6 +88,14 @@ class Dataset(ABC):
         """How many samples `held_out` has; None where it never runs out."""
         return None
 
+    @property
+    def contents(self) -> str:
+        """What draws depend on beside name and parameters: a hash of files that a user chose; empty for nothing.
+
+        It is part of a run's key, so that other files are another run. Published files need none: they are verified.
+        """
+        return ""
+
     def missing(self) -> str | None:
         """What has to be fetched before anything can be drawn, and how; None where it is there, or nothing is needed.
 

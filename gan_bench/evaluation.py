@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ from gan_bench.randomness import seed_of
 from gan_bench.scoring import Score, compute
 from gan_bench.training import Trainer, check_parameters
 
-LARGEST_PART = 2**24
-"""Numbers that samples are made of, at most, when they are drawn; more are drawn in parts. Points never are."""
+LARGEST_PART = 2**21
+"""Numbers that samples are made of, at most, when they are drawn: 682 colour images of 32 x 32; more come in parts."""
 
 FIXED = 16
 """Images that are kept of each generator, from the same latents whenever they are; of few generators more."""
@@ -50,18 +50,26 @@ def allocate(weights: Sequence[float], n: int) -> list[int]:
 
 
 @torch.no_grad()
-def draw(trainer: Trainer, n: int, seed: int, *, generator: int | None = None) -> Drawn:
+def draw(
+    trainer: Trainer,
+    n: int,
+    seed: int,
+    *,
+    generator: int | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> Drawn:
     """Draw n samples of the mixture (of its moving average where there is one), or of one generator.
 
     Args:
         seed: names the draw; the same seed gives the same samples of the same model on one kind of device.
         generator: index in 0…K-1; None draws from the mixture, each generator its share.
+        told: how many there are, after each part.
     """
     model = trainer.model
     counts = allocate(model.weights().tolist(), n)
     if generator is not None:
         counts = [n if k == generator else 0 for k in range(model.generators)]
-    x, index, finite = _samples(trainer, counts, seed)
+    x, index, finite = _samples(trainer, counts, seed, told)
     order = np.random.default_rng(seed).permutation(len(x))  # no metric may depend on the order of the generators
     if is_images(trainer.dataset):
         shuffled: NDArray[np.float32] | Tensor = x[torch.from_numpy(order).to(x.device)]
@@ -82,7 +90,9 @@ def fixed(trainer: Trainer, seed: int) -> Drawn:
     return Drawn(x, None if index is None else _numpy(index), finite)
 
 
-def _samples(trainer: Trainer, counts: Sequence[int], seed: int) -> tuple[Tensor, Tensor | None, bool]:
+def _samples(
+    trainer: Trainer, counts: Sequence[int], seed: int, told: Callable[[int], None] = lambda done: None
+) -> tuple[Tensor, Tensor | None, bool]:
     """Samples generator by generator; of images as pixels, made in parts."""
     rng = torch.Generator(trainer.device)
     rng.manual_seed(seed)
@@ -93,6 +103,7 @@ def _samples(trainer: Trainer, counts: Sequence[int], seed: int) -> tuple[Tensor
         finite = bool(torch.isfinite(x).all())
         bounds = trainer.dataset.bounds
         parts.append((to_pixels(x, bounds) if images and bounds else x, index, finite))
+        told(sum(len(x) for x, _, _ in parts))
     whole = torch.cat([x for x, _, _ in parts])
     if any(index is None for _, index, _ in parts):
         return whole, None, all(finite for _, _, finite in parts)
@@ -128,14 +139,18 @@ def check_finite(trainer: Trainer, drawn: Drawn) -> None:
 
 
 def evaluate(
-    trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int
+    trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, repeat: int = 0
 ) -> tuple[Drawn, list[Score], dict[str, str]]:
     """Draw n samples at this point of training and score them.
+
+    Args:
+        repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
 
     Returns:
         the samples, their scores, and for each metric that failed its name and the error (its value is NaN).
     """
-    drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration))
+    again = (repeat,) if repeat else ()
+    drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
     check_finite(trainer, drawn)
     samples = Samples(
         None if isinstance(drawn.x, Tensor) else drawn.x,
@@ -143,7 +158,7 @@ def evaluate(
         pixels=drawn.x if isinstance(drawn.x, Tensor) else None,
         generator=drawn.generator,
         generators=trainer.model.generators,
-        seed=seed_of(seed, "metrics"),
+        seed=seed_of(seed, "metrics", *again),
     )
     scores: list[Score] = []
     errors: dict[str, str] = {}

@@ -26,7 +26,7 @@ from gan_bench.errors import Diverged, StoreError
 from gan_bench.evaluation import Drawn, evaluate, fixed
 from gan_bench.metric import Metric
 from gan_bench.model import Model
-from gan_bench.plan import Run
+from gan_bench.plan import Run, from_plain
 from gan_bench.plugins import Registry
 from gan_bench.protocol import Protocol
 from gan_bench.provenance import plugin_facts, provenance
@@ -108,11 +108,6 @@ def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]
     model = model_class(from_plain(model_class.Params, run.model["params"]))
     dataset = dataset_class(from_plain(dataset_class.Params, run.dataset["params"]))
     return model, dataset, from_plain(Protocol, run.protocol)
-
-
-def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
-    """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
-    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:

@@ -1,7 +1,7 @@
 """The figure of a benchmark, after Figure 2 of the MGAN paper (Hoang et al., ICLR 2018).
 
-Above, samples over iterations; below, metrics over iterations with their spread over seeds. It is drawn from
-the run folders; from a results.csv alone only the metrics can be.
+Above, samples over iterations, points or mosaics of images; below, metrics over iterations with their spread over
+seeds. It is drawn from the run folders; from a results.csv alone only the metrics can be.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_bench import curves, palette, samplegrid
+from gan_bench import curves, palette
 from gan_bench.errors import StoreError, UsageError, allowed
 from gan_bench.files import write_atomically
+from gan_bench.imagegrid import image_grid
+from gan_bench.pointgrid import point_grid
 from gan_bench.results import ANCHORS, StoredResults, read_results
+from gan_bench.samplegrid import DPI, GAP, WIDTH, SampleGrid, SampleRow
 from gan_bench.tables import known_metrics
 
 if TYPE_CHECKING:
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".pdf", ".svg")
-_DPI = 200
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib brings along
@@ -39,10 +41,10 @@ _STYLE: dict[Any, Any] = {
 }
 
 # Inches. The width is a full page's in most journals.
-_WIDTH, _LABELS, _GAP, _HEAD, _KEY = 7.2, 1.08, 0.05, 0.2, 0.19
+_WIDTH, _LABELS, _HEAD, _KEY = 7.2, 1.08, 0.2, 0.19
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
 _CAPTION_LINE = 0.115
-_THUMBNAIL = 1.1
+_EDGE = 0.01  # of a thumbnail
 
 
 def plot(
@@ -78,7 +80,7 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
     """One dataset's figure, which belongs to nobody: no pyplot, nothing to close."""
     from matplotlib.figure import Figure
 
-    grid = samplegrid.sample_grid(results, dataset)
+    grid = sample_grid(results, dataset)
     labels = _labels(results, dataset)
     panels = [_panel(results, dataset, name, labels) for name in _metrics(results, metrics)]
     layout = _Layout.of(grid, len(panels), len(labels), _caption(results, dataset, grid))
@@ -99,64 +101,77 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
     return drawn
 
 
+def sample_grid(results: StoredResults, dataset: str) -> SampleGrid | None:
+    """A dataset's samples as panels, points or images; None where none were kept that can be drawn."""
+    return point_grid(results, dataset) or image_grid(results, dataset)
+
+
 def thumbnails(results: StoredResults, dataset: str) -> dict[str, bytes]:
     """The last samples of each model that kept any, as a small PNG each, by label."""
-    from matplotlib.figure import Figure
-
-    grid = samplegrid.sample_grid(results, dataset)
+    grid = sample_grid(results, dataset)
     if grid is None:
         return {}
-    drawn = {}
-    for row in grid.rows:
-        if row.snapshots is not None:
-            with _style():
-                panel = Figure(figsize=(_THUMBNAIL, _THUMBNAIL))
-                ax = panel.add_axes((0.01, 0.01, 0.98, 0.98))
-                samplegrid.draw_panel(ax, grid, row, int(row.snapshots.iterations[-1]))
-                drawn[row.label] = _encoded(panel, ".png")
-    return drawn
+    return {row.label: _thumbnail(grid, row, last) for row in grid.rows if (last := row.last) is not None}
+
+
+def _thumbnail(grid: SampleGrid, row: SampleRow, iteration: int) -> bytes:
+    from matplotlib.figure import Figure
+
+    width, height = grid.thumbnail_size(row)
+    whole = width + 2 * _EDGE, height + 2 * _EDGE
+    with _style():
+        panel = Figure(figsize=whole)
+        ax = panel.add_axes((_EDGE / whole[0], _EDGE / whole[1], width / whole[0], height / whole[1]))
+        grid.draw_panel(ax, row, iteration)
+        return _encoded(panel, ".png")
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything stands, in inches from the top: every axes is placed, so nothing can overlap."""
+    """Where everything stands, in inches from the top: every axes is placed, so nothing can overlap.
 
-    side: float  # of a panel of samples
-    rows: int
+    All is on whole pixels, so that a panel of so many pixels has them.
+    """
+
+    panels: tuple[tuple[float, float], ...]  # width and height of the panels of samples in each row
     curve_rows: int
     curve_height: float
     keys: tuple[int, ...]  # numbers of generators, a line of colours for each
     caption: str
 
     @classmethod
-    def of(cls, grid: samplegrid.SampleGrid | None, panels: int, models: int, caption: str) -> _Layout:
+    def of(cls, grid: SampleGrid | None, panels: int, models: int, caption: str) -> _Layout:
         return cls(
-            side=(_WIDTH - _LABELS - 0.08) / samplegrid.COLUMNS - _GAP,
-            rows=len(grid.rows) if grid else 0,
+            panels=tuple(grid.size(row) for row in grid.drawn_rows) if grid else (),
             curve_rows=-(-panels // 2),
             curve_height=max(1.75, 0.125 * (models + 1)),
-            keys=_keys(grid),
+            keys=grid.keys if grid else (),
             caption=caption,
         )
 
     @property
     def grid_height(self) -> float:
         below = _KEY * len(self.keys) or 0.05
-        return _HEAD + self.rows * (self.side + _GAP) + below if self.rows else 0.0
+        return self._top(len(self.panels)) + below if self.panels else 0.0
 
     @property
     def height(self) -> float:
         curve = _CURVE_ABOVE + self.curve_height + _CURVE_BELOW
         caption = 0.1 + _CAPTION_LINE * (self.caption.count("\n") + 1)
-        return self.grid_height + self.curve_rows * curve + caption
+        return _whole(self.grid_height + self.curve_rows * curve + caption)
+
+    def _top(self, row: int) -> float:
+        return _HEAD + sum(height + GAP for _, height in self.panels[:row])
 
     def axes(self, figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-        bottom = self.height - top - height
-        return figure.add_axes((left / _WIDTH, bottom / self.height, width / _WIDTH, height / self.height))
+        bottom = self.height - _whole(top) - _whole(height)
+        return figure.add_axes(
+            (_whole(left) / _WIDTH, bottom / self.height, _whole(width) / _WIDTH, _whole(height) / self.height)
+        )
 
     def sample_axes(self, figure: Figure, row: int, column: int) -> Axes:
-        step = self.side + _GAP
-        return self.axes(figure, _LABELS + column * step, _HEAD + row * step, self.side, self.side)
+        width, height = self.panels[row]
+        return self.axes(figure, _LABELS + column * (width + GAP), self._top(row), width, height)
 
     def curve_axes(self, figure: Figure, index: int) -> Axes:
         row, column = divmod(index, 2)
@@ -166,49 +181,46 @@ class _Layout:
         return self.axes(figure, left, top, width, self.curve_height)
 
 
-def _draw_grid(figure: Figure, layout: _Layout, grid: samplegrid.SampleGrid) -> None:
-    for r, row in enumerate(grid.rows):
+def _draw_grid(figure: Figure, layout: _Layout, grid: SampleGrid) -> None:
+    for r, row in enumerate(grid.drawn_rows):
         for c, iteration in enumerate(grid.iterations):
             ax = layout.sample_axes(figure, r, c)
-            samplegrid.draw_panel(ax, grid, row, iteration)
+            grid.draw_panel(ax, row, iteration)
             if r == 0:
                 title = f"iteration {curves.short(iteration)}" if c == 0 else curves.short(iteration)
                 ax.set_title(title, fontsize=6.5, pad=2.5)
             if c == 0:
-                name = "\n".join(textwrap.wrap(row.label, 19)[:4])
-                ax.text(
-                    -0.06,
-                    0.5,
-                    name,
-                    transform=ax.transAxes,
-                    ha="right",
-                    va="center",
-                    fontsize=6.5,
-                    parse_math=False,
-                )
+                grid.mark(ax, row)
+                _name_row(ax, row, grid.indent)
     for index, generators in enumerate(layout.keys):
         top = layout.grid_height - _KEY * (len(layout.keys) - index)
-        _draw_key(layout.axes(figure, _LABELS, top, _WIDTH - _LABELS - 0.08, _KEY), generators)
+        _draw_key(layout.axes(figure, _LABELS, top, WIDTH, _KEY), generators)
+
+
+def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
+    """The model's label, left of its first panel and of what is written in the indent."""
+    name = "\n".join(textwrap.wrap(row.label, round(19 * (1 - indent)))[:4])
+    where: dict[str, Any] = {"xytext": (-72 * (0.057 + indent), 0), "textcoords": "offset points"}
+    ax.annotate(
+        name, (0, 0.5), xycoords="axes fraction", ha="right", va="center", fontsize=6.5, parse_math=False, **where
+    )
+
+
+def _whole(inches: float) -> float:
+    """To whole pixels."""
+    return round(inches * DPI) / DPI
 
 
 def _draw_key(ax: Axes, generators: int) -> None:
     """Which colour is which generator, below the samples; the axes' units are inches."""
-    width = _WIDTH - _LABELS - 0.08
-    step = min(0.28, (width - 0.8) / generators)
-    ax.set(xlim=(0, width), ylim=(0, 1))
+    step = min(0.28, (WIDTH - 0.8) / generators)
+    ax.set(xlim=(0, WIDTH), ylim=(0, 1))
     ax.axis("off")
     ax.text(0, 0.5, "generator", fontsize=6, va="center")
     for k, colour in enumerate(palette.generator_colours(generators)):
         ax.plot(0.62 + k * step, 0.53, "o", color=colour, markersize=3.5)
         if step == 0.28 or k == generators - 1:
             ax.text(0.67 + k * step, 0.5, str(k), fontsize=6, va="center")
-
-
-def _keys(grid: samplegrid.SampleGrid | None) -> tuple[int, ...]:
-    """The numbers of generators to explain: the largest with colours of its own, and the largest of all."""
-    found = sorted({row.generators for row in grid.rows if row.generators > 1} if grid else ())
-    few = [generators for generators in found if generators <= palette.FEW][-1:]
-    return tuple(dict.fromkeys([*few, *found[-1:]]))
 
 
 def _labels(results: StoredResults, dataset: str) -> list[str]:
@@ -245,7 +257,7 @@ def _datasets(results: StoredResults) -> list[str]:
     return found
 
 
-def _caption(results: StoredResults, dataset: str, grid: samplegrid.SampleGrid | None) -> str:
+def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None) -> str:
     """What the marks mean, in words that a paper can keep."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
@@ -255,8 +267,7 @@ def _caption(results: StoredResults, dataset: str, grid: samplegrid.SampleGrid |
     if grid is not None:
         shown = sorted({row.run.seed for row in grid.rows if row.snapshots is not None})
         which = f"seed{'s' if len(shown) > 1 else ''} {', '.join(map(str, shown))}"
-        grey = "; grey: held-out real data" if grid.real is not None else ""
-        lines.insert(0, f"Points: samples of {which}, coloured by generator{grey}.")
+        lines.insert(0, grid.caption(which))
     return "\n".join([f"{_name(results)}, {dataset}. {lines[0]}", *lines[1:]])
 
 
@@ -296,5 +307,5 @@ def _encoded(figure: Figure, suffix: str) -> bytes:
     """The file's bytes, the same for the same figure: no dates, no versions."""
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:], dpi=_DPI, metadata=metadata)
+    figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=metadata)
     return buffer.getvalue()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_bench.config import Benchmark, DatasetEntry, ModelEntry
+from gan_bench.dataset import Dataset
 from gan_bench.plugins import Registry
 from gan_bench.protocol import Protocol
 from gan_bench.provenance import code_hash
@@ -55,15 +56,29 @@ def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
 
 def configuration(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
     """Hash of what is trained, without the seed."""
+    contents = dataset_of(dataset, registry).contents
     return _digest(
         {
             "version": TRAINING_VERSION,
-            "dataset": {"plugin": dataset.plugin, "params": dict(dataset.params)},
+            "dataset": {"plugin": dataset.plugin, "params": dict(dataset.params)}
+            | ({"contents": contents} if contents else {}),
             "model": {"plugin": model.plugin, "params": dict(model.params)},
             "protocol": protocol_values(model.protocol),
             "code": _code(dataset, model, registry),
         }
     )
+
+
+def dataset_of(entry: DatasetEntry, registry: Registry) -> Dataset:
+    """The dataset that an entry of a benchmark describes."""
+    cls = registry.get("datasets", entry.plugin)
+    made: Dataset = cls(from_plain(cls.Params, entry.params))
+    return made
+
+
+def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
+    """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def protocol_values(protocol: Protocol) -> dict[str, Any]:

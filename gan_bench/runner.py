@@ -12,17 +12,17 @@ from typing import Any
 
 import torch
 
-from gan_bench.config import Benchmark, DatasetEntry, load_benchmark, models_named, quick
+from gan_bench.config import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, quick
 from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import DataError, UsageError
-from gan_bench.execution import Job, Schedule, from_plain, instantiate
+from gan_bench.errors import DataError, StoreError, UsageError
+from gan_bench.execution import Job, Schedule, instantiate
 from gan_bench.files import write_atomically
 from gan_bench.observers import Observer, Observers
-from gan_bench.plan import Run, configuration, plan, protocol_values
+from gan_bench.plan import Run, configuration, dataset_of, plan, protocol_values
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
-from gan_bench.results import write_results_csv
+from gan_bench.results import read_benchmark, write_results_csv
 from gan_bench.store import FORMAT, RunFolder, locked
 from gan_bench.tables import write_tables
 
@@ -33,6 +33,7 @@ class Options:
 
     overrides: Sequence[str] = ()
     models: Sequence[str] = ()
+    datasets: Sequence[str] = ()
     seeds: str | int | Sequence[int] | None = None
     device: str = "auto"
     results: str | Path = "results"
@@ -48,6 +49,7 @@ class Planned:
     """A benchmark made ready to run on this machine."""
 
     benchmark: Benchmark
+    datasets: Sequence[DatasetEntry]  # those that are selected
     registry: Registry
     plugin_places: Sequence[Path]
     folder: Path
@@ -100,14 +102,20 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     places = _plugin_places(source, options)
     registry = load_plugins(places)
     benchmark = load_benchmark(
-        source, registry, overrides=options.overrides, seeds=options.seeds, models=options.models
+        source,
+        registry,
+        overrides=options.overrides,
+        seeds=options.seeds,
+        models=options.models,
+        datasets=options.datasets,
     )
     if options.quick:
         benchmark = quick(benchmark)
-    require_data({entry.label: dataset_of(entry, registry) for entry in benchmark.datasets})
+    datasets = _selected(benchmark, options)
+    require_data({entry.label: dataset_of(entry, registry) for entry in datasets})
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
-    jobs = _jobs(benchmark, registry, folder, device, options)
+    jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     status = {}
     for job in jobs:
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
@@ -115,7 +123,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
             status[job.run.key] = record["status"]
     workers = choose_workers(options.workers, device)
     engine = registry.get("engines", options.engine)
-    return Planned(benchmark, registry, places, folder, device, workers, engine, jobs, status)
+    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status)
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
@@ -124,7 +132,12 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
-            prepare_data(planned.benchmark, planned.registry, planned.device, observers.note)
+            prepare_data(
+                replace(planned.benchmark, datasets=tuple(planned.datasets)),
+                planned.registry,
+                planned.device,
+                observers.note,
+            )
         write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
@@ -145,6 +158,12 @@ def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> 
 
     path = None if isinstance(source, Mapping) else find_benchmark(source)
     return [*plugin_folders(path), *named_plugins(source), *plugin_files(options.plugins, complain)]
+
+
+def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...]:
+    """The datasets that are to be run, in the order of the file; all where none is named."""
+    named = [entry for name in options.datasets for entry in datasets_named(benchmark.datasets, name)]
+    return tuple(entry for entry in benchmark.datasets if not named or entry in named)
 
 
 def choose_device(wanted: str) -> str:
@@ -213,13 +232,6 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
                 metric.prepare(dataset, device, say)
 
 
-def dataset_of(entry: DatasetEntry, registry: Registry) -> Dataset:
-    """The dataset that an entry of a benchmark describes."""
-    cls = registry.get("datasets", entry.plugin)
-    made: Dataset = cls(from_plain(cls.Params, entry.params))
-    return made
-
-
 def require_data(datasets: Mapping[str, Dataset]) -> None:
     """Raise DataError where files are missing, with all that are."""
     told = [f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())]
@@ -241,7 +253,7 @@ def _description(planned: Planned) -> dict[str, Any]:
         "seeds": list(benchmark.seeds),
         "evaluation": vars(benchmark.evaluation) | {"metrics": list(benchmark.evaluation.metrics)},
         "protocol": protocol_values(benchmark.protocol),
-        "datasets": [{"label": dataset.label, "plugin": dataset.plugin} for dataset in benchmark.datasets],
+        "datasets": [vars(dataset) | {"params": dict(dataset.params)} for dataset in benchmark.datasets],
         "models": [
             {
                 "label": model.label,
@@ -254,15 +266,32 @@ def _description(planned: Planned) -> dict[str, Any]:
             for model in benchmark.models
         ],
         "left_out": [vars(model) for model in benchmark.left_out],
-        "metrics": {name: _metric_facts(name, benchmark, registry) for name in benchmark.evaluation.metrics},
+        "metrics": _metrics(planned),
     }
 
 
-def _metric_facts(name: str, benchmark: Benchmark, registry: Registry) -> dict[str, Any]:
-    """What benchmark.json says of a metric, and what was prepared for it, by dataset."""
-    cls = registry.get("metrics", name)
-    told = {entry.label: cls().note(dataset_of(entry, registry)) for entry in benchmark.datasets}
-    return metric_facts(cls) | {"notes": {label: note for label, note in told.items() if note}}
+def _metrics(planned: Planned) -> dict[str, Any]:
+    """What benchmark.json says of each metric, and what was prepared for it, by dataset.
+
+    Of datasets that are not selected it says what it said before: nothing is prepared for them now.
+    """
+    datasets = {entry.label: dataset_of(entry, planned.registry) for entry in planned.datasets}
+    others = {entry.label for entry in planned.benchmark.datasets} - set(datasets)
+    before, described = _notes(planned.folder), {}
+    for name in planned.benchmark.evaluation.metrics:
+        cls = planned.registry.get("metrics", name)
+        told = {label: note for label, note in before.get(name, {}).items() if label in others}
+        told |= {label: cls().note(dataset) for label, dataset in datasets.items()}
+        described[name] = metric_facts(cls) | {"notes": {label: note for label, note in told.items() if note}}
+    return described
+
+
+def _notes(folder: Path) -> Mapping[str, Mapping[str, str]]:
+    """What benchmark.json of a results folder says was prepared for its metrics; nothing where there is none."""
+    try:
+        return {name: info.notes for name, info in read_benchmark(folder).metrics.items()}
+    except StoreError:
+        return {}
 
 
 def metric_facts(metric: Any) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from gan_bench import figures, palette
 from gan_bench.cli.plot import command
 from gan_bench.curves import short, spread
 from gan_bench.errors import StoreError, UsageError
+from gan_bench.figures import sample_grid
 from gan_bench.results import read_results, write_results_csv
-from gan_bench.samplegrid import sample_grid
 
 GAN = Model("GAN")
 REAL = Model("real-data", "real-data", anchor=True)

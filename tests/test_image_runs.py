@@ -217,6 +217,32 @@ class TestRun:
         assert float(rows[-1]["value"]) == pytest.approx(np.mean(LEVELS), abs=1)
         assert project.plan(benchmark, place / "results").todo == []
 
+    def test_of_real_data_is_scored_again_on_as_many_as_there_are(self, place: Path) -> None:
+        """Stored real data keep their number; a metric of more samples is left out for them, and for nobody else."""
+        evaluation = {"samples": 150, "anchors": True, "metrics": ["brightness"]}
+        planned = project.plan(describe(evaluation=evaluation), place / "results")
+        run(planned)
+        outcome = rescore(place / "results" / "tiny", ["prepared", "brightness_100"], planned.registry)
+        assert outcome.exit_code == 0
+        anchor = next(p for p in project.run_folders(place / "results") if "real-data" in p.name)
+        rows = [row for row in RunFolder(anchor).read_curve() if row["metric"] != "brightness"]
+        assert [(row["metric"], row["n"]) for row in rows] == [("prepared", "30")]
+        assert project.record(anchor)["metrics"]["prepared"]["samples"] == 30
+        trained = next(p for p in project.run_folders(place / "results") if "mgan" in p.name)
+        assert {row["n"] for row in RunFolder(trained).read_curve() if row["metric"] == "brightness_100"} == {"150"}
+
+
+class TestContents:
+    def test_of_data_that_a_user_chose_are_part_of_the_key(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Other files are another run; the same files are the same, and data without such files keep their keys."""
+
+        def key(contents: str) -> str:
+            monkeypatch.setattr(Greys, "contents", property(lambda self: contents))
+            return project.plan(describe(), place / "results").jobs[0].run.key
+
+        assert len({key("one"), key("other"), key("")}) == 3
+        assert key("one") == key("one")
+
 
 class TestPreparation:
     def test_happens_once_before_any_run(self, place: Path) -> None:

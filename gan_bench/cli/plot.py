@@ -18,8 +18,9 @@ from gan_bench.cli.options import names
 def command(path: str, output: str | None, metrics: str | None) -> None:
     """Draw the stored results in PATH: samples over iterations, and metrics over iterations.
 
-    A row of samples per model, coloured by generator, with real data beneath in grey; then the median over
-    the seeds with the range from lowest to highest. One figure per dataset.
+    A row of samples per model: points coloured by generator, with real data beneath in grey; of images a row for
+    each generator, from the same latents at every iteration. Then the median over the seeds with the range from
+    lowest to highest. One figure per dataset.
     """
     from gan_bench.figures import plot
     from gan_bench.results import read_results

@@ -69,6 +69,14 @@ class ImageFolder(PreparedImages):
         """As `absent`: whether the prepared images are still those of the folder is seen in the folder."""
         return self.absent()
 
+    @property
+    def contents(self) -> str:
+        """A hash of every file's name and size: a copy of the folder is the same data, changed files are others."""
+        digest = hashlib.sha256()
+        for path in self._files if self.place.is_dir() else ():
+            digest.update(f"{path.as_posix()}\0{(self.place / path).stat().st_size}\n".encode())
+        return digest.hexdigest()
+
     @cached_property
     def _files(self) -> list[Path]:
         """Every image below the folder, hidden ones left out, by name; looked for once."""

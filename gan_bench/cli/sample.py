@@ -1,0 +1,121 @@
+"""`gan-bench sample`: samples of one generator, or of the mixture, from a stored run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from gan_bench.cli.options import places_of, plugin_option
+
+if TYPE_CHECKING:
+    from gan_bench.api import StoredModel
+    from gan_bench.choosing import Chosen
+    from gan_bench.samplefiles import Target
+
+OFTEN = 2.0  # seconds between two words of progress
+
+
+@click.command("sample", short_help="Draw samples of one generator, or of the mixture, from a stored run.")
+@click.argument("results", metavar="RESULTS")
+@click.option("--model", metavar="NAME", help="Label or plugin; not needed where only one was trained.")
+@click.option("--dataset", metavar="NAME", help="Label or plugin; not needed where there is only one.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of training.  [default: the lowest finished]")
+@click.option("--generator", type=int, metavar="K", help="Only of this one, counted from 0.  [default: the mixture]")
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--out",
+    metavar="FILE|FOLDER/",
+    help="FILE.png: one picture; FOLDER/: a PNG each; FILE.npz or .npy: an array.  "
+    "[default: a .png of images, a .npz of points, named after the run]",
+)
+@click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Another one, other samples.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to draw.")
+@plugin_option
+def command(
+    results: str,
+    model: str | None,
+    dataset: str | None,
+    seed: int | None,
+    generator: int | None,
+    count: int,
+    out: str | None,
+    draw_seed: int,
+    device: str,
+    plugins: Sequence[str],
+) -> None:
+    """Draw from the newest checkpoint of a run in RESULTS, a results folder or a run's own.
+
+    A picture is near square, and has rows for each generator where several made its images. An array of a .npz is what
+    `gan-bench score` reads: `samples`, and the `generator` of each. A file that is there is replaced; a folder has to
+    be new or empty. The same draw seed gives the same samples on one kind of device.
+    """
+    import contextlib
+    import sys
+
+    from gan_bench.choosing import choose_run
+    from gan_bench.samplefiles import target
+
+    chosen = choose_run(results, model=model, dataset=dataset, seed=seed)
+    to = None if out is None else target(out)  # what is wrong with it is said before anything is loaded
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        stored = _loaded(chosen, device, plugins)
+        to = to or target(_name(chosen, stored, generator, draw_seed))
+        _draw(chosen, stored, to, generator, count, draw_seed)
+    click.echo(to.path)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _loaded(chosen: Chosen, device: str, plugins: Sequence[str]) -> StoredModel:
+    from gan_bench.api import load_run
+    from gan_bench.plugins import load_plugins
+    from gan_bench.runner import choose_device
+
+    registry = load_plugins(places_of(plugins))
+    for broken in registry.broken:
+        _say(f"Broken plugin {broken.name}: {broken.error}")
+    return load_run(chosen.folder, registry=registry, device=choose_device(device))
+
+
+def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed: int) -> str:
+    """A file in the working folder that says what was drawn."""
+    import re
+
+    parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", chosen.label), f"seed{chosen.seed}"]
+    parts += [] if generator is None else [f"generator{generator}"]
+    parts += [f"draw{draw_seed}"] if draw_seed else []
+    return "-".join(parts) + (".npz" if stored.image_shape is None else ".png")
+
+
+def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None, count: int, draw_seed: int) -> None:
+    import numpy as np
+
+    from gan_bench.errors import StoreError
+    from gan_bench.samplefiles import require_kind, write_samples
+
+    require_kind(to, stored.image_shape)
+    made_by = "" if generator is None else f" of generator {generator}"
+    _say(f"{chosen.label}, seed {chosen.seed}, iteration {stored.iteration:,}: drawing {count:,} samples{made_by}")
+    drawn = stored.sample(count, generator=generator, seed=draw_seed, told=_progress(count))
+    if not drawn.finite:
+        raise StoreError(f"{chosen.folder}: its samples are not finite, and nothing was written.")
+    write_samples(to, np.asarray(drawn.x), drawn.generator)
+
+
+def _progress(count: int) -> Callable[[int], None]:
+    """Says how many there are, every few seconds."""
+    import time
+
+    said = time.monotonic()
+
+    def told(done: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > OFTEN and done < count:
+            said = time.monotonic()
+            _say(f"{done:,} of {count:,}")
+
+    return told
