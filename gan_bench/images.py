@@ -107,6 +107,11 @@ class ImageDataset(Dataset):
         """
         return None
 
+    @property
+    def knows_classes(self) -> bool:
+        """Whether `exact_classes` says them, so that no classifier is asked."""
+        return type(self).exact_classes is not ImageDataset.exact_classes
+
     def draw(self, n: int, rng: torch.Generator) -> Real:
         """`n` images of the training set, with replacement."""
         import torch

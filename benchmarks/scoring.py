@@ -1,0 +1,165 @@
+"""How long FID, KID, precision and recall of images take here, against torch-fidelity's command on the same images.
+
+    python benchmarks/scoring.py [--images 10000] [--device cpu]
+
+Both score N generated images against N real ones, noise in either case, with the weights of Inception that lie in the
+folder GAN_BENCH_DATA. Ours are tensors, as a model draws them; the command reads PNG files, which are written first
+and not timed. The real images' side is timed apart: ours is kept for the next time, and the command's (`cache`) is too,
+so that the figure that matters is `samples`, with everything about the real images known.
+
+    samples   features of the generated images, and the four scores
+    both      the same, and features of the real images
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gan_bench_zoo.metrics._inception import features, inception
+from gan_bench_zoo.metrics._inception_reference import Reference, reference
+from gan_bench_zoo.metrics.fid import fitted, frechet
+from gan_bench_zoo.metrics.kid import kernel_distance
+from gan_bench_zoo.metrics.precision_recall import precision_recall
+from numpy.typing import NDArray
+from PIL import Image
+
+from gan_bench.datastore import data_root
+from gan_bench.images import ImageDataset, Pictures
+from gan_bench.metric import Samples
+
+SHAPE = (3, 32, 32)
+Images = NDArray[np.uint8]
+
+
+@dataclass
+class Values:
+    """Parameters of a dataset."""
+
+    values: str = "signed"
+
+
+class Noise(ImageDataset):
+    """The real images."""
+
+    name = "noise"
+    shape = SHAPE
+
+    def __init__(self, x: Images) -> None:
+        super().__init__(Values())
+        self.pictures = Pictures(x)
+
+    def training(self) -> Pictures:
+        """All."""
+        return self.pictures
+
+    def testing(self) -> Pictures:
+        """All."""
+        return self.pictures
+
+
+def noise(n: int, seed: int) -> Images:
+    """Images (n, 3, 32, 32)."""
+    return np.random.default_rng(seed).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
+
+
+def ours(samples: Samples, real: Reference) -> dict[str, float]:
+    """Scores of samples, from their pixels."""
+    found, theirs = features(samples), torch.from_numpy(real.features)
+    shares = precision_recall(found, theirs)
+    return {
+        "fid": frechet(fitted(found), real.moments),
+        "kid": kernel_distance(found, theirs),
+        "precision": shares.precision,
+        "recall": shares.recall,
+    }
+
+
+def of_command(model: str, real: str, cache: str, weights: Path, count: int, *, cuda: bool) -> dict[str, float]:
+    """What torch-fidelity makes of two folders; the real images' features stay in `cache`."""
+    from torch_fidelity import calculate_metrics
+
+    found = calculate_metrics(
+        input1=model,
+        input2=real,
+        input2_cache_name="real",
+        cache_root=cache,
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path=str(weights),
+        kid_subset_size=min(1_000, count),
+        cuda=cuda,
+        fid=True,
+        kid=True,
+        prc=True,
+        verbose=False,
+    )
+    names = ("frechet_inception_distance", "kernel_inception_distance_mean", "precision", "recall")
+    return dict(zip(("fid", "kid", "precision", "recall"), (found[name] for name in names), strict=True))
+
+
+def write_pngs(folder: Path, x: Images) -> str:
+    """One file an image."""
+    folder.mkdir()
+    for i, image in enumerate(x.transpose(0, 2, 3, 1)):
+        Image.fromarray(image).save(folder / f"{i:06d}.png")
+    return str(folder)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds, and what came of it."""
+    began = time.perf_counter()
+    made = work()
+    return time.perf_counter() - began, made
+
+
+def measure(count: int, device: str, folder: Path) -> dict[str, Any]:
+    """Both, one after the other; warm before that, so that neither loads a library in its time."""
+    weights = data_root() / inception().file
+    model, real = noise(count, 0), noise(count, 1) // 2
+    pngs = write_pngs(folder / "model", model), write_pngs(folder / "real", real)
+    os.environ["GAN_BENCH_DATA"] = str(folder)  # our cache is of this run alone
+    (folder / weights.name).symlink_to(weights)
+    data = Noise(real)
+    pixels = torch.from_numpy(model).to(device)
+    inception().features(pixels[:4])
+    cuda = device != "cpu"
+    real_seconds, known = timed(lambda: reference(data, device))
+    seconds, scores = timed(lambda: ours(Samples(None, data, pixels=pixels), known))
+    command = (*pngs, str(folder / "cache"), weights, count)
+    both, expected = timed(lambda: of_command(*command, cuda=cuda))
+    again, _ = timed(lambda: of_command(*command, cuda=cuda))
+    return {
+        "images": count,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "samples": {"ours": round(seconds, 2), "command": round(again, 2), "ratio": round(seconds / again, 3)},
+        "both": {
+            "ours": round(real_seconds + seconds, 2),
+            "command": round(both, 2),
+            "ratio": round((real_seconds + seconds) / both, 3),
+        },
+        "scores": {name: [scores[name], expected[name]] for name in scores},
+    }
+
+
+def main() -> None:
+    """Measure, and print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(given.images, given.device, Path(folder)), indent=2))
+
+
+if __name__ == "__main__":
+    main()

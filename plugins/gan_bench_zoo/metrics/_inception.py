@@ -1,0 +1,235 @@
+"""The Inception network that image metrics are defined on, and its features of samples.
+
+The network of 2015-12-05, as torch-fidelity converted it from the graph that Inception Score and Fréchet distance were
+published with: images resized to 299 × 299 as TensorFlow 1 does, 2048 features after the last pooling (pool3), 1008
+logits without bias. Its weights are fetched once, never unpickled, and known by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gan_bench.dataset import Dataset
+from gan_bench.datastore import data_root, download, sha256_of
+from gan_bench.errors import DataError
+from gan_bench.images import is_images
+from gan_bench.metric import Metric, Samples
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+FEATURES = 2048
+WHOLE = "weights-inception-2015-12-05-6726825d.pth"
+TRUNK = "inception-2015-12-05-trunk.pth"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of `WHOLE`; torch-fidelity's name for the file has its first eight digits."""
+
+GET_IT = "`gan-bench data fetch inception` downloads them (96 MB)."
+CPU_BATCH, GPU_BATCH = 32, 256
+
+
+@dataclass(frozen=True)
+class Inception:
+    """The network with the weights of one file.
+
+    Attributes:
+        file: the name of the file.
+        sha256: of the file.
+        trunk: SHA-256 of the layers that features go through: equal for all files that agree in these.
+        classifies: whether the last layer, which only the logits need, is there.
+    """
+
+    network: nn.Module
+    file: str
+    sha256: str
+    trunk: str
+    classifies: bool
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """(n, 1 or 3, H, W) uint8 on any device to pool3 features (n, 2048) float32 on the host, in batches."""
+        import torch
+
+        network = self.network.to(pixels.device)
+        step = batch_size(pixels.device)
+        found = torch.empty(len(pixels), FEATURES)
+        with torch.inference_mode(), _full_precision(pixels.device):
+            for start in range(0, len(pixels), step):
+                batch = pixels[start : start + step].expand(-1, 3, -1, -1)
+                found[start : start + step] = network(batch)[0].cpu()
+        return found
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features (n, 2048) to logits without bias (n, 1008), both float32 on the host."""
+        layer: Any = self.network.fc
+        weight: Tensor = layer.weight.detach().cpu()
+        return features @ weight.T
+
+
+def batch_size(device: torch.device) -> int:
+    """Images that go through the network together."""
+    return CPU_BATCH if device.type == "cpu" else GPU_BATCH
+
+
+@contextmanager
+def _full_precision(device: torch.device) -> Iterator[None]:
+    """float32 throughout, and the same result each time: a distance of 3 is no place for ten bits of mantissa."""
+    import torch
+
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with flags, torch.autocast(device.type, enabled=False):
+        yield
+
+
+def inception() -> Inception:
+    """The network, loaded once a process from `data_root()`.
+
+    Raises:
+        DataError: there are no weights, or the file is damaged or holds others.
+    """
+    path = _weights_file()
+    if path is None:
+        raise DataError(
+            f"{data_root() / WHOLE}: there is no such file. These are the weights of the network that Inception Score, "
+            f"FID, KID, precision and recall are defined on. {GET_IT}"
+        )
+    stat = path.stat()
+    return _loaded(path, stat.st_size, stat.st_mtime_ns)
+
+
+def has_weights() -> bool:
+    """Whether a file of weights is there; it is not read."""
+    return _weights_file() is not None
+
+
+def _weights_file() -> Path | None:
+    return next((path for name in (WHOLE, TRUNK) if (path := data_root() / name).is_file()), None)
+
+
+def fetch(say: Callable[[str], None]) -> None:
+    """Download the weights into `data_root()`. Raises DataError."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    download(URL_INCEPTION_V3, data_root() / WHOLE, SHA256, say)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, size: int, mtime_ns: int) -> Inception:
+    """What a file holds; a file of another size or time is read anew."""
+    sha256 = sha256_of(path)
+    if path.name == WHOLE and sha256 != SHA256:
+        raise DataError(
+            f"{path} is damaged, or another file: its SHA-256 is {sha256}, not {SHA256}. Remove it. {GET_IT}"
+        )
+    state = _read(path)
+    network = _built(path, state)
+    last = state["fc.weight"]
+    return Inception(network, path.name, sha256, _digest(state), bool((last != last.flatten()[0]).any()))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, nothing unpickled."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises over a damaged file has many names
+        reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
+        raise DataError(f"{path} cannot be read as weights ({reason}); nothing in it was executed. {GET_IT}") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise _not_these(path, "it holds no tensors by name")
+    wrong = [name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if wrong:
+        raise _not_these(path, f"{wrong[0]} is not finite")
+    return dict(state)
+
+
+def _built(path: Path, state: dict[str, Tensor]) -> nn.Module:
+    """torch-fidelity's network with these weights; names and shapes have to be its own.
+
+    It unpickles whatever file it is given, so it is given a buffer that was written here.
+    """
+    import torch
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    try:
+        with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global stream
+            network: nn.Module = FeatureExtractorInceptionV3(
+                "inception-v3-compat", [str(FEATURES)], feature_extractor_weights_path=buffer
+            )
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).split("\n")]
+        raise _not_these(path, (lines[1] if len(lines) > 1 else lines[0])[:200].rstrip(". ")) from error
+    return network
+
+
+def _not_these(path: Path, reason: str) -> DataError:
+    return DataError(f"{path} does not hold the weights of the Inception network of 2015-12-05: {reason}. {GET_IT}")
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the layers up to pool3, by name."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        if not name.startswith("fc.") and not name.endswith("num_batches_tracked"):
+            digest.update(name.encode())
+            digest.update(state[name].float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def features(samples: Samples, first: int | None = None) -> Tensor:
+    """Pool3 features (n, 2048) float32 on the host of the first samples, or of all; no image is looked at twice.
+
+    Raises:
+        DataError: there are no weights; see `inception`.
+    """
+    import torch
+
+    pixels = samples.pixels
+    assert pixels is not None  # of points these metrics are refused
+    wanted = len(samples) if first is None else min(first, len(samples))
+    parts: list[Tensor] = samples.once("zoo.inception", lambda: [torch.empty(0, FEATURES)])
+    have = len(parts[0])
+    if have < wanted:
+        # whole batches only: a feature's last bits must not depend on which metrics are asked for
+        batch = batch_size(pixels.device)
+        until = -(-wanted // batch) * batch
+        parts[0] = torch.cat((parts[0], inception().features(pixels[have:until])))
+    return parts[0][:wanted]
+
+
+class InceptionMetric(Metric):
+    """A score of images by what the Inception network makes of them. Grey images are shown to it as colour."""
+
+    expensive = True
+    fetchable: ClassVar[Mapping[str, Callable[[Callable[[str], None]], None]]] = {"inception": fetch}
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Points, and images of other than 1 or 3 channels."""
+        if not is_images(dataset):
+            return f"{dataset.name} has no images"
+        channels = dataset.shape[0]
+        return (
+            None if channels in (1, 3) else f"it looks at grey or colour images; {dataset.name} has {channels} channels"
+        )
+
+    def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
+        """Read the weights once, so that a run does not end without a score."""
+        inception()
+
+    def note(self, dataset: Dataset) -> str:
+        """Which weights; empty where there are none."""
+        if not has_weights():
+            return ""
+        network = inception()
+        return f"Inception weights {network.file}, SHA-256 {network.sha256[:12]}…"

@@ -1,0 +1,97 @@
+"""Fréchet Inception Distance: between Gaussians fitted to features of samples and of training images.
+
+|μ1 - μ2|² + Tr(Σ1 + Σ2 - 2 (Σ1 Σ2)^½), with unbiased covariances of 2048 pool3 features (Heusel et al., NeurIPS 2017),
+always against all training images. torch-fidelity computes the distance; where fewer samples than features leave Σ1
+singular, it is finite all the same.
+
+It falls with the number of samples: values of different names are not comparable (an SNGAN: 16.8 at 50,000, 23.9 at
+5,000). The row `real-data` shows what real images that were held out read at the same number: never 0.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.metric import Samples
+from gan_bench_zoo.metrics._inception import features
+from gan_bench_zoo.metrics._inception_reference import PART, Moments, ReferenceMetric, moments, reference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EACH = 5_000
+
+
+def frechet(a: Moments, b: Moments) -> float:
+    """The squared Fréchet distance of two Gaussians."""
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+    one, other = ({"mu": m.mean, "sigma": m.covariance} for m in (a, b))
+    return float(fid_statistics_to_metric(one, other, verbose=False)[KEY_METRIC_FID])
+
+
+def fitted(found: Tensor) -> Moments:
+    """The moments of features (n, d), n > 1."""
+    return moments(found[start : start + PART].numpy() for start in range(0, len(found), PART))
+
+
+def _reference(samples: Samples) -> Moments:
+    assert samples.pixels is not None  # points are refused
+    return reference(samples.dataset, str(samples.pixels.device)).moments
+
+
+class FID(ReferenceMetric):
+    """Fréchet Inception Distance of 50,000 samples from all training images, as it is published."""
+
+    name = "fid"
+    direction = "lower"
+    unit = ""
+    needs = 50_000
+
+    def compute(self, samples: Samples) -> float:
+        """A float, of the first samples; what is less than 0 is rounding."""
+        return frechet(fitted(features(samples, self.needs)), _reference(samples))
+
+
+class FID10k(FID):
+    """Fréchet Inception Distance of the first 10,000 samples. Higher than that of 50,000; never compare them."""
+
+    name = "fid_10k"
+    needs = 10_000
+
+
+class FID5k(FID):
+    """Fréchet Inception Distance of the first 5,000 samples. Higher than that of 50,000; never compare them."""
+
+    name = "fid_5k"
+    needs = 5_000
+
+
+class GeneratorFID5k(ReferenceMetric):
+    """Fréchet Inception Distance of each generator's first 5,000 samples from all training images.
+
+    NaN for a generator that made fewer: distances of different numbers of samples are not comparable, and below 2,048
+    the covariance is singular. `fid_5k` of the row `real-data` is its floor. A generator that keeps to a part of the
+    data reads high, and may be right.
+    """
+
+    name = "generator_fid_5k"
+    direction = "lower"
+    unit = ""
+    needs = EACH
+    per_generator = True
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """Floats (K,)."""
+        value = np.full(samples.generators, np.nan)
+        if samples.generator is None:
+            return value
+        found = features(samples)
+        for k in range(samples.generators):
+            own = np.flatnonzero(samples.generator == k)[:EACH]
+            if len(own) == EACH:
+                value[k] = frechet(fitted(found[own]), _reference(samples))
+        return value
