@@ -38,9 +38,18 @@ def data_root() -> Path:
 
 
 def cache_folder(kind: str) -> Path:
-    """A folder below `cache/`, made if need be, for what is computed once: features, classifiers, weights."""
+    """A folder below `cache/`, made if need be, for what is computed once: features, classifiers, weights.
+
+    Raises:
+        DataError: it cannot be made.
+    """
     folder = data_root() / "cache" / kind
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}). Choose another folder with --data-root or {ROOT_VARIABLE}."
+        ) from error
     return folder
 
 

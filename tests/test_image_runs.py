@@ -313,3 +313,14 @@ class TestScore:
         """With both numbers."""
         with pytest.raises(UsageError, match=r"'brightness_100' needs 100 samples; samples: 60"):
             scoring.score(Greys().training().x, Greys(), [Many()])
+
+    def test_by_the_command_leaves_slow_metrics_to_who_asks(
+        self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Features of Inception take hours on a CPU: nobody gets them unasked, and everybody is told."""
+        np.save(place / "x.npy", Greys().training().x)
+        monkeypatch.setattr(Prepared, "expensive", True)
+        code, out, err = project.caller(monkeypatch, capfd, "score")("x.npy", "--dataset", "greys")
+        assert code == 0
+        assert "brightness" in out and "prepared" not in out
+        assert "--metrics" in err and "prepared" in err

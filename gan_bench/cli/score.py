@@ -16,6 +16,7 @@ from tabulate import tabulate
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
 from gan_bench.dataset import Dataset
 from gan_bench.errors import ConfigError, Problem, UsageError
+from gan_bench.images import is_images
 from gan_bench.metric import Metric
 from gan_bench.parameters import resolve
 from gan_bench.plugins import Registry, load_plugins
@@ -75,7 +76,7 @@ def _parsed(settings: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -> list[Metric]:
-    """Those that are named, else all that fit the dataset and need no more than `n` samples."""
+    """Those that are named, else all that fit the dataset and need no more than `n` samples; of images, quick ones."""
     if option is not None:
         wanted = dict.fromkeys(names(option) or [])
         if not wanted:
@@ -83,6 +84,10 @@ def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -
         return [registry.get("metrics", name)() for name in wanted]
     fitting = [kind() for kind in registry.all("metrics").values()]
     fitting = [metric for metric in fitting if metric.refuses(dataset) is None and metric.needs <= max(n, 1)]
+    slow = [metric for metric in fitting if metric.expensive and is_images(dataset)]
+    if slow:
+        click.echo(f"Left out, since they take long: --metrics {','.join(metric.name for metric in slow)}", err=True)
+        fitting = [metric for metric in fitting if metric not in slow]
     if not fitting:
         raise UsageError(f"No metric fits the dataset {dataset.name!r}.")
     return fitting
