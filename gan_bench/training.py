@@ -181,7 +181,7 @@ class Trainer:
     def _move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         optimizer = self.optimizers[player]
         for parameter, gradient in zip(self.parameters[player].values(), gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _laid_out(gradient, parameter)
         for group in optimizer.param_groups:
             group["lr"] = self.rate(player)
         optimizer.step()
@@ -299,6 +299,17 @@ class _Stages:
         self.renewed[player] = trainer.counts.updates[player]
 
 
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """A gradient with the strides of its parameter: fused optimisers go through both as they lie in memory.
+
+    torch sees to it where gradients are accumulated, not where they are asked for; second derivatives of convolutions
+    have others.
+    """
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
 def _flipped(real: Real, rng: torch.Generator) -> Real:
     """The same images, each mirrored with probability one half."""
     chosen = torch.rand(len(real.x), 1, 1, 1, generator=rng, device=rng.device) < 0.5
@@ -332,12 +343,13 @@ def _at(module: nn.Module, name: str) -> Tensor:
 
 
 class _Average:
-    """An exponential moving average of the generating players' parameters."""
+    """An exponential moving average of the generating players' parameters, and of what layers remember of batches."""
 
     def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         prefixes = tuple(f"{name}." for name in model.generating)
-        self._live = {name: p for name, p in model.named_parameters() if name.startswith(prefixes)}
+        changing = (*model.named_parameters(), *model.named_buffers())
+        self._live = {name: p for name, p in changing if name.startswith(prefixes) and p.is_floating_point()}
         self.values = {name: p.detach().clone() for name, p in self._live.items()}
 
     @torch.no_grad()

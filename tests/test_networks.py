@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import MADGAN1D, Ring8
 from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.networks._layers import by_head
 from gan_bench_zoo.networks.mlp import MLP, MLPDiscriminator
 from gan_bench_zoo.networks.mlp_maxout import MLPMaxout
 from tiny import Ring, put, same, trainer, values
@@ -330,9 +331,7 @@ def test_the_kit_looks_at_features(wrong: str) -> None:
             return h[..., None] if wrong == "unflattened" else h.mean(-1)
 
         def forward(self, x: Tensor) -> dict[str, Tensor]:
-            parts = self.heads(super().features(x)).split(self.units, -1)
-            named = zip(self.names.items(), parts, strict=True)
-            return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+            return by_head(self.heads(super().features(x)), self.names)
 
     class Strange(MLP):
         """Features of a shape of their own (a test, 2026)."""
@@ -359,4 +358,5 @@ def test_a_network_refuses_what_it_cannot_make() -> None:
         held_out = draw
 
     assert MLP().refuses(Ring8(Ring8.Params())) is None
-    assert "shape (3, 8, 8)" in str(MLP().refuses(Images(None)))
+    refusal = str(MLP().refuses(Images(None)))
+    assert "shape (3, 8, 8)" in refusal and 'network = "dcgan" or "mlp-image"' in refusal

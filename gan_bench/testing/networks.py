@@ -43,7 +43,9 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
         (discriminator,),
     )
     pairs = Check("pairs", "a joint discriminator judges samples beside vectors", subject.pairs, (discriminator,))
-    copying = Check("autoencoder", "an autoencoder makes copies of samples' shape", subject.autoencoder, (builds,))
+    copying = Check(
+        "autoencoder", "an autoencoder makes copies of samples' shape", subject.autoencoder, (discriminator,)
+    )
     both = (generators, discriminator)
     initialised = Check("seeds", "the same seed gives the same weights, another seed others", subject.seeds, both)
     streams = Check("streams", "no global random stream is used in a pass", subject.streams, both)

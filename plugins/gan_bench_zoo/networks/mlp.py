@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_bench.dataset import Dataset
 from gan_bench.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
 from gan_bench.parameters import param
+from gan_bench_zoo.networks._layers import by_head, count_units, linear
 
 
 class MLP(Network):
@@ -37,7 +38,8 @@ class MLP(Network):
         """Points only."""
         if len(dataset.shape) == 1:
             return None
-        return f"the mlp network makes points; {dataset.name} has samples of shape {dataset.shape}"
+        found = f"the mlp network makes points; {dataset.name} has samples of shape {dataset.shape}"
+        return f'{found}; for images write network = "dcgan" or "mlp-image"' if len(dataset.shape) == 3 else found
 
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
         """Latents (K, b, latent size) to points (K, b, d)."""
@@ -77,23 +79,15 @@ class MLPDiscriminator(Discriminator):
     def __init__(self, inputs: int, hidden: int, slope: float, heads: Heads, copies: int | None) -> None:
         super().__init__()
         self.slope, self.names, self.copies = slope, dict(heads), copies
-        self.units = [units or 1 for units in heads.values()]
-        self.trunk = _linear(copies, inputs, hidden)
-        self.heads = _linear(copies, hidden, sum(self.units))
+        self.trunk = linear(copies, inputs, hidden)
+        self.heads = linear(copies, hidden, count_units(heads))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(n, d), or (copies, n, d), to logits by head."""
-        logits = self.heads(self.features(x))
-        parts = logits.split(self.units, -1)
-        named = zip(self.names.items(), parts, strict=True)
-        return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+        return by_head(self.heads(self.features(x)), self.names)
 
     def features(self, x: Tensor) -> Tensor:
         """(n, d), or (copies, n, d), to the hidden layer (n, hidden), or (copies, n, hidden)."""
         if self.copies is not None and x.dim() == 2:
             x = x.expand(self.copies, *x.shape)
         return F.leaky_relu(self.trunk(x), self.slope)
-
-
-def _linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:
-    return nn.Linear(inputs, outputs) if copies is None else BatchedLinear(copies, inputs, outputs)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gan_bench.dataset import Dataset
 from gan_bench.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
 from gan_bench.parameters import param
+from gan_bench_zoo.networks._layers import by_head, count_units, linear
 
 
 class MLPMaxout(Network):
@@ -101,16 +102,13 @@ class MaxoutDiscriminator(Discriminator):
     def __init__(self, widths: tuple[int, ...], pieces: int, heads: Heads, copies: int | None) -> None:
         super().__init__()
         self.pieces, self.names, self.copies = pieces, dict(heads), copies
-        self.units = [units or 1 for units in heads.values()]
         sizes = pairwise(widths)
-        self.layers = nn.ModuleList(_linear(copies, inputs, outputs * pieces) for inputs, outputs in sizes)
-        self.heads = _linear(copies, widths[-1], sum(self.units))
+        self.layers = nn.ModuleList(linear(copies, inputs, outputs * pieces) for inputs, outputs in sizes)
+        self.heads = linear(copies, widths[-1], count_units(heads))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(n, d), or (copies, n, d), to logits by head."""
-        parts = self.heads(self.features(x)).split(self.units, -1)
-        named = zip(self.names.items(), parts, strict=True)
-        return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}
+        return by_head(self.heads(self.features(x)), self.names)
 
     def features(self, x: Tensor) -> Tensor:
         """(n, d), or (copies, n, d), to the last hidden layer (n, hidden), or (copies, n, hidden)."""
@@ -119,7 +117,3 @@ class MaxoutDiscriminator(Discriminator):
         for layer in self.layers:
             x = layer(x).unflatten(-1, (-1, self.pieces)).amax(-1)
         return x
-
-
-def _linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:
-    return nn.Linear(inputs, outputs) if copies is None else BatchedLinear(copies, inputs, outputs)
