@@ -685,8 +685,9 @@ class Centring(Spread):
     name = "centring"
 
     def compute(self, samples: Samples) -> float:
-        samples.x -= samples.x.mean(axis=0)
-        return float(samples.x.std())
+        x = samples.x
+        x -= x.mean(axis=0)
+        return float(x.std())
 
 
 class Tossing(Spread):
