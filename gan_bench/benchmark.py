@@ -100,6 +100,11 @@ def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, .
     return tuple(models[i] for i in indices)
 
 
+def datasets_named(datasets: Sequence[DatasetEntry], name: str) -> tuple[DatasetEntry, ...]:
+    """The datasets that `name` means, by label or plugin as with models; or none."""
+    return tuple(datasets[i] for i in matching(name, [(dataset.label, dataset.plugin) for dataset in datasets]))
+
+
 def quick(benchmark: Benchmark) -> Benchmark:
     """A look of a few seconds: 20 iterations, one seed, one small evaluation at the end, its own name."""
 

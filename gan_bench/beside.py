@@ -1,9 +1,9 @@
 """Published figures beside ours: the second table of `gan-bench table --published`.
 
-A figure stands beside a row where model and dataset are the same plugins and the model has the figure's parameters; one
-that says no parameters stands once. Ours stands beside it where the metric is the same quantity, too; a metric of
-another definition has its own name and nothing of ours next to it. What papers claim of their own systems is apart from
-what others measured.
+A figure stands beside a row where model and dataset are the same plugins, the dataset has the parameters that the
+figure says and otherwise its defaults, and the model has the figure's parameters; one that says none of a model stands
+once. Ours stands beside it where the metric is the same quantity, too; a metric of another definition has its own name
+and nothing of ours next to it. What papers claim of their own systems is apart from what others measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from gan_bench.literature import CLAIM, RERUN, SPREADS, gather, params_of
+from gan_bench.literature import CLAIM, RERUN, SPREADS, data_of, gather, params_of
 from gan_bench.plugins import PUBLISHED, Registry, load_plugins, plugin_folders
 from gan_bench.rendering import ARROWS, MISSING, escape_latex, escape_markdown, number
 from gan_bench.results import StoredResults
@@ -39,6 +39,12 @@ _COPIED = (
 )  # fmt: skip
 _HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
 _WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these, in LaTeX; their sum leaves room for the gaps
+BOUNDS = "values"
+"""The parameter of an image dataset that scales its pixels."""
+
+Data = Mapping[str, str]
+"""Label of a dataset → what it is, as in the column `dataset` of published figures."""
+
 _PLAIN = (1e-6, 1e9)  # what is written out; the rest in powers of ten
 MARKS: Mapping[str, str] = {
     "std over runs": "s.d.",
@@ -78,15 +84,15 @@ def beside(results: StoredResults, table: Table) -> Beside:
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
     frame, problems = gather(registry, _directions(results, registry))
     known = [dict(zip(frame.columns, row, strict=True)) for row in _plain_rows(frame)]
-    changed = _changed(results, registry)
-    rows = [row for row in table.rows if row.dataset not in changed]
-    matched = [(row, told) for told in known for row in _rows_of(told, results, rows)]
+    known = [told | {"dataset": _described(*data_of(told["dataset"]), registry)} for told in known]
+    data, rows = _data(results, registry), table.rows
+    matched = [(row, told) for told in known for row in _rows_of(told, results, rows, data)]
     columns = {column.name for column in table.columns}
     figures = [_figure(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
     figures.sort(key=lambda figure: (figure.told["kind"] != CLAIM, rows.index(figure.row)))
     hidden = dict.fromkeys(str(told["metric"]) for _, told in matched if told["metric"] not in ("", *columns))
-    notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows)]
-    return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), changed), *problems))
+    notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows, data)]
+    return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), known, data), *problems))
 
 
 def render(found: Beside, format: Format) -> str:
@@ -171,14 +177,13 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
     return {name: info.direction for name, info in known_metrics(results).items()} | installed
 
 
-def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row]) -> list[Row]:
+def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
     """The rows that a figure stands beside: those of its system and data that have its parameters.
 
     A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
     that departs in nothing from the protocol, or else the first.
     """
-    plugins = _plugins(results)
-    mine = [row for row in rows if (row.model, plugins.get(row.dataset, row.dataset)) == _subject(told)]
+    mine = [row for row in rows if _shown(row, data) == _subject(told)]
     if not told["params"]:
         return sorted(mine, key=lambda row: bool(row.departures))[:1]
     wanted = params_of(told["params"])
@@ -189,9 +194,39 @@ def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
     return told["system"], told["dataset"]
 
 
-def _plugins(results: StoredResults) -> dict[str, str]:
-    """The plugin of each dataset's label."""
-    return {each.label: each.plugin for each in results.benchmark.datasets} if results.benchmark else {}
+def _shown(row: Row, data: Data) -> tuple[str, str]:
+    """The subject of a row."""
+    return row.model, data.get(row.dataset, row.dataset)
+
+
+def _data(results: StoredResults, registry: Registry) -> Data:
+    """What each dataset is, by label."""
+    entries = results.benchmark.datasets if results.benchmark else ()
+    said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
+    for placed in results.runs:
+        dataset = placed.run.dataset
+        said[placed.dataset] = str(dataset.get("plugin", placed.dataset)), dataset.get("params") or {}
+    return {label: _described(plugin, params, registry) for label, (plugin, params) in said.items()}
+
+
+def _described(plugin: str, params: Mapping[str, Any], registry: Registry) -> str:
+    """``stl10; size=96``: a dataset with what it has otherwise than by default, the same text for the same data."""
+    unusual = sorted(_unusual(plugin, params, registry).items())
+    pairs = (f"{key}={float(value):g}" if _is_number(value) else f"{key}={value}".lower() for key, value in unusual)
+    return "; ".join([plugin, *pairs])
+
+
+def _unusual(plugin: str, params: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """The parameters that are not the plugin's defaults; the bounds of images are no other data. None without it."""
+    cls = registry.all("datasets").get(plugin)
+    if cls is None:
+        return {}
+    usual = json.loads(json.dumps({each.name: each.default for each in dataclasses.fields(cls.Params)}, default=str))
+    return {name: value for name, value in params.items() if name != BOUNDS and value != usual.get(name)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
@@ -219,20 +254,6 @@ def _figure(row: Row, told: Mapping[str, Any]) -> Figure:
     return Figure(row, row.cells[told["metric"]] if told["metric"] else None, told)
 
 
-def _changed(results: StoredResults, registry: Registry) -> tuple[str, ...]:
-    """The datasets whose parameters are not their plugins' defaults: no figure is of the same data."""
-    found = {}
-    for placed in results.runs:
-        cls = registry.all("datasets").get(str(placed.run.dataset.get("plugin")))
-        if cls is None:
-            continue
-        usual = {each.name: each.default for each in dataclasses.fields(cls.Params)}
-        params = placed.run.dataset.get("params") or {}
-        if any(value != json.loads(json.dumps(usual.get(name), default=str)) for name, value in params.items()):
-            found[placed.dataset] = True
-    return tuple(found)
-
-
 def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
     samples = results.benchmark.evaluation.get("samples") if results.benchmark else None
     drawn = f", of {samples:,} samples each" if isinstance(samples, int) else ""
@@ -250,16 +271,15 @@ def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
         yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
 
 
-def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row]) -> Iterator[str]:
+def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
     """How many figures there are of the same systems on other data, and of variants that no row is."""
-    plugins = _plugins(results)
-    subjects = {(row.model, plugins.get(row.dataset, row.dataset)) for row in rows if not row.anchor}
-    systems, data = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
-    far = [told for told in known if told["system"] in systems and told["dataset"] not in data]
+    subjects = {_shown(row, data) for row in rows if not row.anchor}
+    systems, here = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
+    far = [told for told in known if told["system"] in systems and _subject(told)[1] not in here]
     if far:
         counts = _most(far, "system", "{count} of {name}")
         yield f"More figures are of other data ({_most(far, 'dataset')}): {counts}; gan_bench.published() has them."
-    others = [told for told in known if _subject(told) in subjects and not _rows_of(told, results, rows)]
+    others = [told for told in known if _subject(told) in subjects and not _rows_of(told, results, rows, data)]
     if others:
         counts = _most(others, "system", "{count} of {name}")
         yield f"More figures are of parameters that no row is known to have: {counts}."
@@ -272,10 +292,11 @@ def _most(known: Sequence[Mapping[str, Any]], column: str, write: str = "{name}"
     return ", ".join([*names, "…"] if len(counted) > 3 else names)
 
 
-def _left_out(hidden: Sequence[str], changed: Sequence[str]) -> Iterator[str]:
+def _left_out(hidden: Sequence[str], known: Sequence[Mapping[str, Any]], data: Data) -> Iterator[str]:
     if hidden:
         yield f"More figures are known of metrics that the table does not show: {', '.join(hidden)}."
-    for label in changed:
+    told_of = {_subject(told)[1] for told in known}
+    for label in (label for label, text in data.items() if ";" in text and text not in told_of):
         yield f"{label}: its parameters are not the defaults of its plugin, so no published figure is of the same data."
 
 

@@ -27,11 +27,12 @@ from gan_bench.benchmark import (
     Evaluation,
     LeftOut,
     ModelEntry,
+    datasets_named,
     models_named,
     quick,
 )
 from gan_bench.config_models import ModelReader
-from gan_bench.config_source import Problems, Source, open_source, plugins_of, shipped_benchmarks
+from gan_bench.config_source import Problems, open_source, plugins_of, shipped_benchmarks
 from gan_bench.departures import Layer, layered, read_layer, report_unknown_players, values_of
 from gan_bench.errors import allowed
 from gan_bench.overrides import apply_overrides, apply_seeds, entry_names, matching
@@ -45,6 +46,7 @@ __all__ = [
     "DatasetEntry",
     "Evaluation",
     "ModelEntry",
+    "datasets_named",
     "load_benchmark",
     "models_named",
     "quick",
@@ -63,6 +65,7 @@ def load_benchmark(
     overrides: Sequence[str] = (),
     seeds: str | int | Sequence[int] | None = None,
     models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
 ) -> Benchmark:
     """Read and validate a benchmark.
 
@@ -72,6 +75,7 @@ def load_benchmark(
         overrides: ``PATH=VALUE`` each, as ``--set`` takes them: ``protocol.batch=64``, ``model.MGAN.beta=1``.
         seeds: instead of the file's: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
         models: labels or plugins that somebody wants to select (see `models_named`); only validated here.
+        datasets: the same of datasets (see `datasets_named`).
 
     Raises:
         ConfigError: with every problem, in the order of the file.
@@ -82,18 +86,18 @@ def load_benchmark(
     if seeds is not None:
         apply_seeds(opened, seeds, problems)
     benchmark = _Reader(Reading(opened, registry, problems)).read()
-    _check_selection(models or (), opened, benchmark, problems)
+    anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
+    _check_selection("model", models or (), [*entry_names(opened.data.get("model")), *anchors], problems)
+    _check_selection("dataset", datasets or (), entry_names(opened.data.get("dataset")), problems)
     problems.raise_if_any()
     return benchmark
 
 
-def _check_selection(names: Sequence[str], source: Source, benchmark: Benchmark, problems: Problems) -> None:
-    anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
-    entries = [*entry_names(source.data.get("model")), *anchors]
+def _check_selection(what: str, names: Sequence[str], entries: Sequence[tuple[str, str]], problems: Problems) -> None:
     for name in names:
         if not matching(name, entries):
             hint = allowed(name, {each for entry in entries for each in entry})
-            problems.add_flag("--models", f"no model is called {name!r}; {hint}")
+            problems.add_flag(f"--{what}s", f"no {what} is called {name!r}; {hint}")
 
 
 class _Reader:

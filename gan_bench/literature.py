@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, str] = {
     "system": "The model's plugin, or what it would be called.",
     "name": "What the source calls it, with its variant.",
     "params": "The model's parameters where the figure is of some: `generators=4; beta=0.25`; else empty.",
-    "dataset": "The dataset's plugin, with its defaults; a plain name where there is none.",
+    "dataset": "The dataset's plugin, and what it has otherwise than by default: `stl10; size=96`; else a plain name.",
     "metric": "The metric's plugin where it is the same quantity; else empty.",
     "measure": "What the source calls the metric.",
     "direction": "lower, higher or none: which is better.",
@@ -181,6 +181,9 @@ def _complaints(row: Mapping[str, str]) -> Iterator[str]:
     for name in ("value", "spread"):
         if row[name] and not math.isfinite(_number(row[name])):
             yield f"{name} is {row[name]!r}; a number such as 8.33."
+    _, several, data = row["dataset"].partition(";")
+    if several and not (_PARAMS.fullmatch(data.strip()) and _names_once(data)):
+        yield f"dataset is {row['dataset']!r}; a name, and plain values, each once, as in stl10; size=96."
     for name in _COUNTS:
         if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
             yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
@@ -226,6 +229,12 @@ def params_of(text: str) -> dict[str, bool | float | str]:
     """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
     pairs = (pair.split("=") for pair in text.split(";"))
     return {name.strip(): _plain(value.strip()) for name, value in pairs}
+
+
+def data_of(text: str) -> tuple[str, dict[str, bool | float | str]]:
+    """``stl10; size=96`` as a name and its parameters."""
+    name, several, params = text.partition(";")
+    return name.strip(), params_of(params) if several else {}
 
 
 def _plain(text: str) -> bool | float | str:

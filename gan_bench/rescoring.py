@@ -8,11 +8,12 @@ or dataset whose code draws something else today gets no score under an old name
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -30,17 +31,16 @@ from gan_bench.store import RunFolder, curve_rows, locked
 from gan_bench.tables import write_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from gan_bench.dataset import Dataset
     from gan_bench.metric import Metric
     from gan_bench.plugins import Registry
     from gan_bench.training import Trainer
 
+V = TypeVar("V", bound="Visit")
 TOLERANCE = 1e-3  # between samples drawn twice, on machines that round differently; in units of their spread
 
 
-class _Unusable(Exception):
+class Unusable(Exception):
     """Why a finished run cannot be scored."""
 
 
@@ -89,6 +89,30 @@ def rescore(
         UsageError: no such model, or no metric fits any dataset.
         StoreError: there are no runs, or the folder cannot be written or is in use.
     """
+    with visited(_Rescoring, path, metrics, registry, samples=samples, models=models, say=say) as work:
+        work.require_use()
+        folder = work.outcome.folder
+        work.outcome.added = _show(folder, [metric for metric in work.metrics if metric.name in work.held])
+        write_results_csv(folder)
+        write_tables(folder)
+    return work.outcome
+
+
+@contextmanager
+def visited(
+    kind: Callable[..., V],
+    path: str | Path,
+    metrics: Sequence[str],
+    registry: Registry,
+    *,
+    samples: int | None,
+    models: Sequence[str],
+    say: Callable[[str], None],
+) -> Iterator[V]:
+    """Let a visit of this kind attend to the runs that are chosen, and keep their folder locked while it is looked at.
+
+    Arguments and errors are those of `rescore`.
+    """
     wanted = _metrics(registry, metrics)
     if samples is not None and samples < 1:
         raise UsageError(f"{samples} samples: it is at least 1.")
@@ -99,16 +123,12 @@ def rescore(
         placed = _chosen(results, models)
         assert results.benchmark is not None  # _require_runs
         count = int(results.benchmark.evaluation["samples"]) if samples is None else samples
-        work = _Rescoring(wanted, count, registry, Outcome(folder), say)
+        visit = kind(wanted, count, registry, Outcome(folder), say)
         try:
-            work.attend(placed)
+            visit.attend(placed)
         except KeyboardInterrupt:
-            work.outcome.interrupted = True
-        work.require_use()
-        work.outcome.added = _show(folder, [metric for metric in wanted if metric.name in work.held])
-        write_results_csv(folder)
-        write_tables(folder)
-    return work.outcome
+            visit.outcome.interrupted = True
+        yield visit
 
 
 def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
@@ -151,8 +171,8 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
 
 
 @dataclass
-class _Rescoring:
-    """One call of `rescore`."""
+class Visit(ABC):
+    """Going to finished runs one by one, to score samples of their final generators."""
 
     metrics: Sequence[Metric]
     samples: int
@@ -162,8 +182,12 @@ class _Rescoring:
     held: set[str] = field(default_factory=set)  # metrics of which some run holds a score
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
 
+    @abstractmethod
+    def score(self, placed: PlacedRun, folder: RunFolder) -> str:
+        """Do with one finished run what the visit is for; what came of it, in words. Raises Unusable."""
+
     def attend(self, runs: Sequence[PlacedRun]) -> None:
-        """Score the runs one by one, and tell of each."""
+        """Go to the runs one by one, and tell of each."""
         for number, placed in enumerate(runs, 1):
             name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
             self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
@@ -180,33 +204,79 @@ class _Rescoring:
             went_on = "" if run.status == "diverged" else "; `gan-bench run` goes on with it"
             return f"skipped: {run.status} at iteration {run.iteration}{went_on}"
         try:
-            return self._score(placed)
-        except _Unusable as error:
+            return self.score(placed, RunFolder(run.folder))
+        except Unusable as error:
             self.outcome.unusable += 1
             return f"skipped: {error}"
 
-    def _score(self, placed: PlacedRun) -> str:
-        """Score one finished run by what it lacks; what came of it, in words."""
-        folder = RunFolder(placed.run.folder)
-        record, rows = _read(folder)
-        fitting = self._fitting(record, placed.dataset)
+    def fitting(self, record: Mapping[str, Any], label: str) -> tuple[list[Metric], int]:
+        """The metrics that mean something for a run, and how many samples it has; other metrics are told of once."""
+        try:
+            model, dataset, _ = instantiate(run_of(record), self.registry)
+            missing = dataset.missing()
+            most = None if missing or not model.anchor else model.most_samples(dataset)
+        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
+            raise Unusable(_told_of(error)) from error
+        if missing:
+            raise Unusable(missing)
+        count = self.samples if most is None else min(most, self.samples)
+        fitting = []
+        for metric in self.metrics:
+            reason = _refusal(metric, dataset, self.samples)
+            if reason is None and metric.needs <= count:
+                fitting.append(metric)
+            elif reason is not None and (label, metric.name) not in self.refusals:
+                self.refusals[label, metric.name] = reason
+                self.say(f"{metric.name} is not computed on {label}: {reason}")
+        return fitting, count
+
+    @contextmanager
+    def opened(
+        self, folder: RunFolder, record: Mapping[str, Any], rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
+    ) -> Iterator[tuple[Trainer, bool]]:
+        """A run's final generators, held against its snapshot, with metrics made ready; and whether they draw as then.
+
+        They draw other samples where the run was on another kind of device. Raises Unusable.
+        """
+        with _plan_of(record) as device:
+            trainer, same_kind = self._trainer(folder, record, device), _same_kind(record, device)
+            if same_kind:
+                _require_same_samples(trainer, folder, rows, int(record["seed"]))
+            for metric in metrics:
+                metric.prepare(trainer.dataset, device, self.say)
+            try:
+                yield trainer, same_kind
+            except Diverged as error:
+                raise Unusable(str(error)) from error
+
+    def _trainer(self, folder: RunFolder, record: Mapping[str, Any], device: str) -> Trainer:
+        try:
+            trainer = load_trainer(folder, self.registry, device)
+        except Exception as error:  # the code of plugins may raise anything
+            raise Unusable(_told_of(error)) from error
+        if trainer.iteration != record["iteration"]:
+            reached = f"iteration {trainer.iteration}, and the run ended at {record['iteration']}"
+            anew = f"Move runs/{folder.path.name} away to run it anew"
+            raise Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
+        return trainer
+
+
+class _Rescoring(Visit):
+    """One call of `rescore`."""
+
+    def score(self, placed: PlacedRun, folder: RunFolder) -> str:
+        """Score one finished run by what it lacks."""
+        record, rows = read(folder)
+        fitting, samples = self.fitting(record, placed.dataset)
         last = int(record["iteration"])
         failed_before = record.get("metric_errors", {})
-        lacking = [m for m in fitting if m.name in failed_before or not has_score(rows, m, last, self.samples)]
+        lacking = [m for m in fitting if m.name in failed_before or not has_score(rows, m, last, samples)]
         if not lacking:
             self._count(fitting)
             return "nothing to do" if fitting else "no metric fits its dataset"
-        with _plan_of(record) as device:
-            trainer = self._trainer(folder, record, device)
-            if _same_kind(record, device):
-                _require_same_samples(trainer, folder, rows, int(record["seed"]))
-            for metric in lacking:
-                metric.prepare(trainer.dataset, device, self.say)
-            try:
-                _, scores, errors = evaluate(trainer, lacking, self.samples, int(record["seed"]))
-            except Diverged as error:
-                raise _Unusable(str(error)) from error
-        self._write(folder, record, rows, lacking, curve_rows(last, scores), errors)
+        with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
+            _, scores, errors = evaluate(trainer, lacking, samples, int(record["seed"]))
+        self._write(folder, record, rows, lacking, samples, curve_rows(last, scores), errors)
         self._count(fitting)
         self.outcome.unusable += bool(errors)
         values = {score.metric: score.value for score in scores if score.generator is None}
@@ -214,38 +284,11 @@ class _Rescoring:
             f"{name} failed ({errors[name]})" if name in errors else f"{name} {value:.4g}"
             for name, value in values.items()
         )
-        return told if _same_kind(record, device) else f"{told} (of other samples: the run was on another device)"
+        return told if same_kind else f"{told} (of other samples: the run was on another device)"
 
     def _count(self, fitting: Sequence[Metric]) -> None:
         self.outcome.scored += bool(fitting)
         self.held |= {metric.name for metric in fitting}
-
-    def _fitting(self, record: Mapping[str, Any], label: str) -> list[Metric]:
-        """The metrics that mean something for a run's dataset; the others are told of once."""
-        try:
-            _, dataset, _ = instantiate(run_of(record), self.registry)
-        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
-            raise _Unusable(_told_of(error)) from error
-        fitting = []
-        for metric in self.metrics:
-            reason = _refusal(metric, dataset)
-            if reason is None:
-                fitting.append(metric)
-            elif (label, metric.name) not in self.refusals:
-                self.refusals[label, metric.name] = reason
-                self.say(f"{metric.name} is not computed on {label}: {reason}")
-        return fitting
-
-    def _trainer(self, folder: RunFolder, record: Mapping[str, Any], device: str) -> Trainer:
-        try:
-            trainer = load_trainer(folder, self.registry, device)
-        except Exception as error:  # the code of plugins may raise anything
-            raise _Unusable(_told_of(error)) from error
-        if trainer.iteration != record["iteration"]:
-            reached = f"iteration {trainer.iteration}, and the run ended at {record['iteration']}"
-            anew = f"Move runs/{folder.path.name} away to run it anew"
-            raise _Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
-        return trainer
 
     def _write(
         self,
@@ -253,6 +296,7 @@ class _Rescoring:
         record: Mapping[str, Any],
         rows: Sequence[Mapping[str, str]],
         scored: Sequence[Metric],
+        samples: int,
         new: Sequence[Mapping[str, str]],
         errors: Mapping[str, str],
     ) -> None:
@@ -261,41 +305,44 @@ class _Rescoring:
         curve = [*(row for row in rows if _identity(row) not in replaced), *new]
         names = {metric.name for metric in scored}
         others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in names}
-        facts = record.get("metrics", {}) | {metric.name: metric_facts(metric, self.samples) for metric in scored}
+        facts = record.get("metrics", {}) | {metric.name: metric_facts(metric, samples) for metric in scored}
         after = {**record, "metrics": facts, "metric_errors": others | dict(errors)}
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
             return  # it failed again, in the same way
-        folder.write({**after, "rescored": [*record.get("rescored", []), self._history(scored)]})
+        folder.write({**after, "rescored": [*record.get("rescored", []), self._history(scored, samples)]})
         folder.write_curve(curve)
 
-    def _history(self, scored: Sequence[Metric]) -> dict[str, Any]:
+    def _history(self, scored: Sequence[Metric], samples: int) -> dict[str, Any]:
         """When, where and by which code metrics were computed."""
         code = {
             metric.name: {"from": str(self.registry.origin("metrics", metric.name)), "code": code_hash(type(metric))}
             for metric in scored
         }
-        return {"metrics": code, "samples": self.samples, **provenance("cpu")}
+        return {"metrics": code, "samples": samples, **provenance("cpu")}
 
 
 def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
     return row["iteration"], row["metric"], row["n"], row["version"]
 
 
-def _read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The record and the curve of a run. Raises Unusable."""
     try:
         record, rows = folder.read(), folder.read_curve()
     except StoreError as error:
-        raise _Unusable(str(error)) from error
+        raise Unusable(str(error)) from error
     if record is None:
-        raise _Unusable("its run.json is gone")
+        raise Unusable("its run.json is gone")
     return record, rows
 
 
-def _refusal(metric: Metric, dataset: Dataset) -> str | None:
+def _refusal(metric: Metric, dataset: Dataset, samples: int) -> str | None:
     try:
-        return metric.refuses(dataset)
+        reason = metric.refuses(dataset)
     except Exception as error:  # a plugin may raise anything
         return f"its refuses() failed, {_told_of(error)}"
+    few = f"it needs {metric.needs:,} samples, and {samples:,} are drawn; --samples draws more"
+    return few if reason is None and metric.needs > samples else reason
 
 
 def _told_of(error: Exception) -> str:
@@ -324,7 +371,7 @@ def _same_kind(record: Mapping[str, Any], device: str) -> bool:
 
 
 def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Mapping[str, str]], seed: int) -> None:
-    """Raise _Unusable where the run's last evaluation drew other samples than this model does now."""
+    """Raise Unusable where the run's last evaluation drew other samples than this model does now."""
     last = trainer.iteration
     kept = _snapshots(folder).get(last)
     counts = dict.fromkeys(int(row["n"]) for row in rows if row["iteration"] == str(last) and row["n"])
@@ -337,14 +384,14 @@ def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Ma
         tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # a level of 256
         if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):
             return
-    raise _Unusable("its model, network or dataset has changed since: it draws other samples now")
+    raise Unusable("its model, network or dataset has changed since: it draws other samples now")
 
 
 def _snapshots(folder: RunFolder) -> Mapping[int, tuple[Any, Any]]:
     try:
         return folder.read_samples()
     except StoreError as error:
-        raise _Unusable(str(error)) from error
+        raise Unusable(str(error)) from error
 
 
 def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:

@@ -59,10 +59,11 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """One dataset of a stored benchmark."""
+    """One dataset of a stored benchmark; `params` is None where an older file does not say them."""
 
     label: str
     plugin: str
+    params: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
         seeds=tuple(map(int, content["seeds"])),
         evaluation=dict(content["evaluation"]),
         protocol=dict(content["protocol"]),
-        datasets=tuple(StoredDataset(item["label"], item["plugin"]) for item in content["datasets"]),
+        datasets=tuple(
+            StoredDataset(item["label"], item["plugin"], item.get("params")) for item in content["datasets"]
+        ),
         models=tuple(map(_entry, content["models"])),
         metrics={name: _metric(info) for name, info in content["metrics"].items()},
         left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),

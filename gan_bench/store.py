@@ -3,6 +3,7 @@
     run.json             what the run is, how far it got, what it used, where it ran
     curve.csv            every score at every evaluation
     samples.npz          a few snapshots of samples, for figures
+    repeats.csv          scores of more draws of the final generators (`gan_bench.repeats`); only where asked for
     checkpoint-N.pt      the last two; the last of a finished run holds its generators
     error.txt            the traceback of a run that failed
 
@@ -32,6 +33,7 @@ from gan_bench.scoring import Score
 
 FORMAT = 1
 CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
+REPEAT_COLUMNS = ("draw", *CURVE_COLUMNS)
 CHECKPOINTS_KEPT = 2
 ANEW = "Move the folder away to run it anew."
 RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
@@ -73,11 +75,26 @@ class RunFolder:
         """Replace the record."""
         write_atomically(self.path / "run.json", json.dumps(record, indent=1) + "\n")
 
-    # --- curve.csv ----------------------------------------------------------------------------------------
+    # --- curve.csv, repeats.csv -----------------------------------------------------------------------------
 
     def read_curve(self) -> list[dict[str, str]]:
         """All rows, as text. Raises StoreError where the file is damaged: scores are never dropped in silence."""
-        file = self.path / "curve.csv"
+        return self._read_rows("curve.csv", CURVE_COLUMNS, "a curve")
+
+    def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows."""
+        self._write_rows("curve.csv", CURVE_COLUMNS, rows)
+
+    def read_repeats(self) -> list[dict[str, str]]:
+        """Scores of draws 1, 2, … of the final generators, as text; draw 0 is the curve's. Raises StoreError."""
+        return self._read_rows("repeats.csv", REPEAT_COLUMNS, "repeated scores")
+
+    def write_repeats(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows."""
+        self._write_rows("repeats.csv", REPEAT_COLUMNS, rows)
+
+    def _read_rows(self, name: str, columns: Sequence[str], what: str) -> list[dict[str, str]]:
+        file = self.path / name
         try:
             with file.open(newline="", encoding="utf-8") as lines:
                 rows = list(csv.DictReader(lines, strict=True))
@@ -86,17 +103,16 @@ class RunFolder:
         except (OSError, ValueError, csv.Error) as error:
             raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
         for number, row in enumerate(rows, 2):
-            if tuple(row) != CURVE_COLUMNS or None in row.values() or not row["iteration"].isdecimal():
-                raise StoreError(f"{file}:{number} is no row of a curve. {ANEW}")
+            if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
+                raise StoreError(f"{file}:{number} is no row of {what}. {ANEW}")
         return rows
 
-    def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Replace all rows."""
+    def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
         text = io.StringIO()
-        writer = csv.DictWriter(text, CURVE_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(self.path / "curve.csv", text.getvalue())
+        write_atomically(self.path / name, text.getvalue())
 
     # --- samples.npz --------------------------------------------------------------------------------------
 

@@ -154,6 +154,7 @@ class TestWrongUse:
             (["tiny.toml", "--workers", "0"], "--workers 0: it is at least 1."),
             (["tiny.toml", "--device", "tpu"], "--device tpu: it is auto, cpu or cuda."),
             (["tiny.toml", "--models", "d2gna"], "--models: no model is called 'd2gna'; did you mean 'd2gan'?"),
+            (["tiny.toml", "--datasets", "rnig8"], "--datasets: no dataset is called 'rnig8'; did you mean 'ring8'?"),
             (["tiny.toml", "--set", "protocol.bacth=3"], "did you mean 'batch'?"),
             (["tiny.toml", "--set", "nonsense"], "--set nonsense"),
             (["tiny.toml", "--seeds", "x"], "--seeds"),

@@ -71,6 +71,18 @@ def test_names_broken_plugins_and_goes_on(call: project.Call, tmp_path: Path) ->
     assert "Broken plugin broken: ModuleNotFoundError: No module named 'no_such_module'" in said.err
 
 
+def test_repeats_tell_evaluation_from_training_noise(call: project.Call, tmp_path: Path) -> None:
+    """Another table on standard output, which stands in the results folder as well; the table of scores is the same."""
+    before = call("table", "results/tiny").out
+    said = call("evaluate", "results/tiny", "--metrics", "modes", "--repeats", "3", "--models", "mgan")
+    assert said.code == 0
+    assert said.out.startswith("### ring8: evaluation noise and training noise")
+    assert "mgan on ring8, seed 0: drawn 2 times more" in said.err
+    (row,) = project.rows(tmp_path / "results/tiny/evaluation-noise.csv")
+    assert (row["label"], row["metric"], row["draws"], row["training_sd"]) == ("mgan", "modes", "3", "nan")
+    assert call("table", "results/tiny").out == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -78,6 +90,7 @@ def test_names_broken_plugins_and_goes_on(call: project.Call, tmp_path: Path) ->
         (["results/tiny", "--metrics", ","], "No metric is named"),
         (["results/tiny"], "Missing option '--metrics'"),
         (["results/tiny", "--metrics", "spread", "--samples", "0"], "0 is not in the range x>=1"),
+        (["results/tiny", "--metrics", "spread", "--repeats", "1"], "1 is not in the range x>=2"),
         (["results/tiny", "--metrics", "spread", "--models", "gna"], "no model is called 'gna'; did you mean 'gan'?"),
         (["results/tyni", "--metrics", "spread"], "no such results folder or file. Results stand in: results/tiny."),
         (["tiny.toml", "--metrics", "spread"], "tiny.toml: is a file. Give a results folder"),

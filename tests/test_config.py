@@ -782,6 +782,13 @@ class TestOverrides:
         ]
         assert len(problems(GOOD.replace("beta = 1", "beta = -1"), models=["MGAN"])) == 1
 
+    def test_selected_datasets_must_exist(self) -> None:
+        """By label or plugin."""
+        load(datasets=["ring8"])
+        assert problems(datasets=["rnig8"]) == [
+            "--datasets: no dataset is called 'rnig8'; did you mean 'ring8'? Known: ring8."
+        ]
+
     def test_a_name_means_a_label_before_a_plugin(self) -> None:
         """Where a label is spelled like a plugin, the label wins."""
         models = load(GOOD.replace('"GAN"', '"mgan"')).models

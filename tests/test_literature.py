@@ -22,8 +22,9 @@ from fabricate import Model, Run
 import gan_bench
 from gan_bench import literature, plugins, tables
 from gan_bench.beside import NOTHING, Beside, beside, render
+from gan_bench.config import load_benchmark
 from gan_bench.errors import PluginError, UsageError
-from gan_bench.literature import CLAIM, COLUMNS, RERUN, read_figures
+from gan_bench.literature import CLAIM, COLUMNS, RERUN, data_of, read_figures
 from gan_bench.plugins import load_plugins
 from gan_bench.rendering import MISSING
 from gan_bench.results import read_results
@@ -35,6 +36,12 @@ GOOD = {
     "printed": "8.00±0.25", "protocol": "longer", "source": "Somebody, 2020", "quoted_by": "", "kind": CLAIM,
     "verified": "yes",
 }  # fmt: skip
+RING8 = """
+@hookimpl
+def gan_bench_datasets():
+    from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+    return [Ring8]
+"""
 GAN, MGAN = Model("GAN"), Model("MGAN", "mgan")
 
 
@@ -110,6 +117,10 @@ PACGAN_TABLE_1 = """
 """Modes, high-quality percentage and reverse KL of ring and grid, with standard errors over ten runs."""
 
 
+VEEGANS = "stacked-mnist; variant=veegan"
+"""The fixed images of stacked MNIST."""
+
+
 def typed(table: str) -> dict[str, list[str]]:
     """The cells of a table that was typed in, by its first column."""
     lines = (line.strip().split(": ") for line in table.strip().splitlines())
@@ -136,14 +147,16 @@ class TestTheZoosFile:
         pd.testing.assert_frame_equal(found, zoo)
 
     def test_metrics_and_datasets_are_ours_or_none(self, zoo: pd.DataFrame) -> None:
-        """A metric or a 2D dataset that is named exists; directions agree, and so do the sizes of the values."""
+        """A metric or dataset that is named exists; directions agree, and so do parameters and the sizes of values."""
         registry = load_plugins(kinds=("metrics", "datasets"))
         metrics, datasets = registry.all("metrics"), registry.all("datasets")
         same = zoo[zoo["metric"] != ""]
-        assert {"modes", "high_quality", "mode_kl"} == set(same["metric"])
+        assert {"modes", "high_quality", "mode_kl", "inception_score", "fid", "kid"} == set(same["metric"])
         assert all(metrics[row.metric].direction == row.direction for row in same.itertuples())
-        assert set(same["dataset"]) <= set(datasets)
         assert {name for name in zoo["dataset"] if re.match("ring|grid", name)} <= set(datasets)
+        for name, params in map(data_of, same["dataset"].unique()):
+            defaults = datasets[name].Params()
+            assert all(type(value)(getattr(defaults, key)) != value for key, value in params.items()), name
         assert same.loc[same["metric"] == "high_quality", "value"].between(0, 1).all()
 
     def test_systems_are_called_as_in_the_zoo(self, zoo: pd.DataFrame) -> None:
@@ -167,16 +180,18 @@ class TestTheZoosFile:
         """Inception scores, and the two systems that were trained at 32×32 where the others are at 48×48."""
         scores = zoo[(zoo["measure"] == "Inception score")]
         for name, cells in typed(MGAN_TABLE_1).items():
-            stl = "stl10-32" if name in ("DCGAN", "D2GAN") else "stl10-48"
+            stl = "stl10-32" if name in ("DCGAN", "D2GAN") else "stl10"
             mine = scores[(scores["name"] == name) & (scores[["source", "quoted_by"]] == T1).any(axis=1)]
             expected = {each: cell(text) for each, text in zip(("cifar10", stl, "imagenet32"), cells, strict=True)
                         if text != "-"}  # fmt: skip
             assert {row.dataset: told(row.value, row.spread) for row in mine.itertuples()} == expected
+            assert set(mine.loc[mine["dataset"] != "stl10-32", "metric"]) == {"inception_score"}
 
     def test_every_row_of_mgans_second_table(self, zoo: pd.DataFrame) -> None:
         """FID; 377 is told as what it must be, with the reason."""
         table = zoo[(zoo[["source", "quoted_by"]] == T2).any(axis=1)]
         assert dict(zip(table["name"], table["value"], strict=True)) == MGAN_TABLE_2
+        assert set(table["metric"]) == {"fid"}
         assert figure(table, name="DCGAN").printed == "377"
         assert "decimal point" in figure(table, name="DCGAN").protocol
 
@@ -206,14 +221,14 @@ class TestTheZoosFile:
     @pytest.mark.parametrize(
         ("where", "value", "spread"),
         [
-            ({"name": "PacDCGAN2", "measure": "modes by a classifier", "dataset": "stacked-mnist"}, 1000, 0),
-            ({"name": "PacDCGAN4", "measure": "KL of modes by a classifier", "dataset": "stacked-mnist"}, 0.07, 0.005),
+            ({"name": "PacDCGAN2", "measure": "modes by a classifier", "dataset": VEEGANS}, 1000, 0),
+            ({"name": "PacDCGAN4", "measure": "KL of modes by a classifier", "dataset": VEEGANS}, 0.07, 0.005),
             ({"name": "VEEGAN", "measure": "modes by a classifier"}, 150, None),
             ({"name": "Unrolled GAN, 10 steps; D of 1/2 the size of G", "direction": "higher"}, 817.4, 37.91),
             ({"name": "PacDCGAN3; D of 1/4 the size of G", "measure": "KL of modes by a classifier"}, 2.0, 0.17),
             ({"name": "MGAN, released code"}, 7.0, None),
             ({"name": "MGAN, official code", "measure": "Inception score"}, 7.52, 0.1),
-            ({"name": "MGAN", "dataset": "stl10-96"}, 9.79, 0.08),
+            ({"name": "MGAN", "dataset": "stl10; size=96"}, 9.79, 0.08),
             ({"name": "SNGAN", "dataset": "cifar10", "measure": "KID"}, 0.0125, 0.0001),
         ],
     )  # fmt: skip
@@ -222,6 +237,17 @@ class TestTheZoosFile:
         found = figure(zoo, **where)
         assert found.value == value
         assert math.isnan(found.spread) if spread is None else found.spread == spread
+
+    def test_an_inception_metric_is_ours_for_as_many_samples_only(self, zoo: pd.DataFrame) -> None:
+        """50,000, or not said; against training images, by the score's own network."""
+        ours = zoo[zoo["metric"].isin(["inception_score", "fid", "kid"])]
+        assert set(ours["samples"].dropna()) == {50_000}
+        assert not ours["protocol"].str.contains("10,000 test images|another implementation").any()
+        assert set(ours["dataset"]) == {"cifar10", "stl10", "stl10; size=96", "imagenet32"}
+
+    def test_dcgan_is_our_gan_on_its_networks(self, zoo: pd.DataFrame) -> None:
+        """Its figures stand beside the rows of that model."""
+        assert set(zoo.loc[zoo["name"].str.startswith("DCGAN"), "system"]) == {"gan", "ttur"}
 
     def test_what_nobody_has_read_is_not_verified(self, zoo: pd.DataFrame) -> None:
         """From memory, or from a quotation that is not named: marked; the rest names where it was read."""
@@ -254,6 +280,8 @@ class TestWrongFiles:
             ({"spread": ""}, "spread and spread_is belong together"),
             ({"spread_is": ""}, "spread and spread_is belong together"),
             ({"spread_is": "std"}, "spread_is is 'std'; .*std over runs"),
+            ({"dataset": "stl10; size"}, "dataset is 'stl10; size'; a name, and plain values"),
+            ({"dataset": "stl10; size=9; size=6"}, "dataset is 'stl10; size=9; size=6'; a name, and plain values"),
             ({"n": "0"}, "n is '0'; a whole number from 1, or nothing."),
             ({"samples": "2.5"}, "samples is '2.5'"),
             ({"samples": "²"}, "samples is '²'"),
@@ -442,10 +470,7 @@ class TestParameters:
             record["dataset"] |= {"plugin": "ring8", "params": {"radius": 3.0}}
             path.write_text(json.dumps(record))
         with own.with_suffix(".py").open("a", encoding="utf-8") as file:
-            file.write(
-                "@hookimpl\ndef gan_bench_datasets():\n    from gan_bench_zoo.datasets.gaussian_mixtures import Ring8\n"
-            )
-            file.write("    return [Ring8]\n")
+            file.write(RING8)
         write(own, {})
         assert [each.row.dataset for each in rows_of(folder).figures] == ["ring8"]
 
@@ -600,12 +625,58 @@ class TestBeside:
         assert found.figures == ()
         assert any(note.startswith("ring8: its parameters are not the defaults") for note in found.notes)
 
+    @pytest.mark.parametrize("data", ["ring8; modes=8; radius=3", "ring8;radius=3.0", "ring8; radius=3e0"])
+    def test_a_figure_may_say_what_its_data_have_otherwise(self, own: Path, results: Path, data: str) -> None:
+        """It stands beside those data, however they are written, and beside no other."""
+        write(own, {"dataset": data}, {"name": "of the defaults"})
+        with own.with_suffix(".py").open("a", encoding="utf-8") as file:
+            file.write(RING8)
+        described = results / "benchmark.json"
+        content = json.loads(described.read_text(encoding="utf-8"))
+        for radius, name in ((2.0, "of the defaults"), (3.0, "MGAN")):
+            content["datasets"][0]["params"] = {"radius": radius}
+            described.write_text(json.dumps(content), encoding="utf-8")
+            for path in (results / "runs").glob("*/run.json"):
+                record = json.loads(path.read_text(encoding="utf-8"))
+                path.write_text(json.dumps(record | {"dataset": {"plugin": "ring8", "params": {"radius": radius}}}))
+            found = rows_of(results)
+            assert [figure.told["name"] for figure in found.figures] == [name]
+
     def test_metrics_that_are_not_shown_are_counted(self, own: Path, results: Path) -> None:
         """--metrics chooses; what is known of others is named below."""
         write(own, {"metric": "high_quality", "measure": "hq"}, {})
         found = rows_of(results)
         assert [figure.told["metric"] for figure in found.figures] == ["modes"]
         assert any("metrics that the table does not show: high_quality." in note for note in found.notes)
+
+    @pytest.mark.parametrize(
+        ("name", "claims"),
+        [("cifar10", {8.33, 26.7}), ("stl10-48", {9.22}), ("stl10-96", {9.79}), ("imagenet32", {9.32})],
+    )
+    def test_mgans_claims_stand_beside_the_benchmarks_of_its_tables(
+        self, tmp_path: Path, name: str, claims: set[float]
+    ) -> None:
+        """Models, datasets and metrics have the same names in both; without data and without runs."""
+        registry = load_plugins()
+        asked = load_benchmark(name, registry)
+        models = [Model(model.label, model.plugin, model.anchor) for model in asked.models]
+        (dataset,) = asked.datasets
+        folder = fabricate.benchmark(tmp_path / name, models, datasets=[dataset.label], metrics=[])
+        described = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+        described["datasets"] = [{"label": dataset.label, "plugin": dataset.plugin, "params": dict(dataset.params)}]
+        kinds = {metric: registry.get("metrics", metric) for metric in asked.evaluation.metrics}
+        described["metrics"] = {
+            metric: {"direction": kind.direction, "unit": kind.unit, "version": 1} for metric, kind in kinds.items()
+        }
+        described["evaluation"]["metrics"] = [*kinds]
+        (folder / "benchmark.json").write_text(json.dumps(described), encoding="utf-8")
+        for model in models:
+            fabricate.run(folder, Run(model, dataset=dataset.label))
+        for record in (folder / "runs").glob("*/run.json"):
+            told = json.loads(record.read_text(encoding="utf-8")) | {"dataset": described["datasets"][0]}
+            record.write_text(json.dumps(told), encoding="utf-8")
+        own = [each for each in rows_of(folder).figures if each.row.model == "mgan" and each.told["kind"] == CLAIM]
+        assert {each.told["value"] for each in own} == claims
 
     def test_several_datasets_are_told_apart(self, own: Path, tmp_path: Path) -> None:
         """A row names its dataset where there is more than one; a label is not a plugin."""

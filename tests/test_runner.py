@@ -9,12 +9,14 @@ from typing import Any
 import project
 import pytest
 import torch
+from gan_bench_zoo.metrics.modes import Modes
 
 from gan_bench import runner
 from gan_bench.engines import local
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
 from gan_bench.observers import Observer
 from gan_bench.plan import Run
+from gan_bench.results import read_benchmark
 from gan_bench.runner import Options, Outcome, Planned, choose_device, choose_workers, prepare
 from gan_bench.store import RunFolder
 
@@ -106,6 +108,33 @@ class TestSelection:
         """The selection is checked like the file."""
         with pytest.raises(ConfigError, match=r"--models: no model is called 'd2gna'; did you mean 'd2gan'"):
             project.plan(project.describe(TWO), tmp_path, models=["d2gna"])
+
+    def test_of_datasets(self, tmp_path: Path) -> None:
+        """By label or plugin, in the order of the file; the others stay in the table, and what was said of them too."""
+        rings = [{"plugin": "ring8", "label": name, "radius": r} for r, name in enumerate(("one", "two", "three"), 1)]
+        benchmark = project.describe(dataset=rings)
+
+        def wanted(*names: str) -> list[str]:
+            return [job.run.dataset["label"] for job in project.plan(benchmark, tmp_path, datasets=names).todo]
+
+        assert wanted("three", "one") == ["one", "three"]
+        assert wanted("ring8") == wanted() == ["one", "two", "three"]
+        with pytest.raises(ConfigError, match=r"--datasets: no dataset is called 'tow'; did you mean 'two'"):
+            wanted("tow")
+
+    def test_of_datasets_keeps_what_was_prepared_for_the_others(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Metrics are made ready for those that run, and benchmark.json goes on to say what they were for the rest."""
+        prepared: list[float] = []
+        monkeypatch.setattr(Modes, "prepare", lambda self, dataset, *_: prepared.append(dataset.params.radius))
+        monkeypatch.setattr(Modes, "note", lambda self, dataset: f"made for {dataset.params.radius}")
+        rings = [{"plugin": "ring8", "label": f"r{radius}", "radius": radius} for radius in (1.0, 2.0)]
+        for label in ("r1.0", "r2.0"):
+            run(project.plan(project.describe(dataset=rings), tmp_path, datasets=[label]))
+        assert prepared == [1.0, 2.0]
+        notes = read_benchmark(tmp_path / "tiny").metrics["modes"].notes
+        assert notes == {"r1.0": "made for 1.0", "r2.0": "made for 2.0"}
 
     def test_leaves_other_runs_and_their_rows(self, tmp_path: Path) -> None:
         """Running a part leaves the whole in the table."""
