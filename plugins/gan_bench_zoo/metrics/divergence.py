@@ -1,4 +1,7 @@
-"""Kullback-Leibler divergences between the histograms of samples (Q) and true mixture (P), in nats.
+"""Kullback-Leibler divergences between the histograms of samples (Q) and true distribution (P), in nats.
+
+The histogram of points is that of `histogram`. That of labelled images has a cell for each class and one, "outside",
+for samples that are of none (see `_modes`).
 
 Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n over all n cells, the cell
 "outside" included, so that every value is finite, at most log(n/ε). ε = 1e-4. `symmetric_kl` is the average
@@ -10,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_bench.images import is_images
 from gan_bench.metric import Samples
+from gan_bench_zoo.metrics._modes import ByClass, cells_of, weights_of
 from gan_bench_zoo.metrics.histogram import HistogramMetric, histogram
 
 EPSILON = 1e-4
@@ -24,15 +29,27 @@ def _divergences(samples: Samples) -> tuple[float, float]:
     """KL(P'‖Q') and KL(Q'‖P'), computed once."""
 
     def compute() -> tuple[float, float]:
-        h = histogram(samples)
-        p, q = _smooth(h.true), _smooth(h.model)
+        p, q = map(_smooth, _histograms(samples))
         log_ratio = np.log(p / q)
         return float(p @ log_ratio), float(-(q @ log_ratio))
 
     return samples.once("zoo.divergences", compute)
 
 
-class ForwardKL(HistogramMetric):
+def _histograms(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """P and Q, the cell "outside" last."""
+    if not is_images(samples.dataset):
+        h = histogram(samples)
+        return h.true, h.model
+    true = np.append(weights_of(samples), 0.0)
+    return true, np.bincount(cells_of(samples), minlength=len(true)) / len(samples)
+
+
+class DivergenceMetric(ByClass, HistogramMetric):
+    """A metric on the histogram of points in one or two dimensions, or on that of the classes of images."""
+
+
+class ForwardKL(DivergenceMetric):
     """KL(true ‖ model) of the histograms: what missing modes cost."""
 
     name = "forward_kl"
@@ -44,7 +61,7 @@ class ForwardKL(HistogramMetric):
         return _divergences(samples)[0]
 
 
-class ReverseKL(HistogramMetric):
+class ReverseKL(DivergenceMetric):
     """KL(model ‖ true) of the histograms: what stray mass costs; log(M/m) where m of M modes are perfect."""
 
     name = "reverse_kl"
@@ -56,7 +73,7 @@ class ReverseKL(HistogramMetric):
         return _divergences(samples)[1]
 
 
-class SymmetricKL(HistogramMetric):
+class SymmetricKL(DivergenceMetric):
     """Mean of forward and reverse KL of the histograms, as in MGAN's Figure 2."""
 
     name = "symmetric_kl"

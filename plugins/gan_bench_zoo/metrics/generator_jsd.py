@@ -5,6 +5,8 @@ box (and the cell "outside"). Entropies of sparse histograms are biased: identic
 0.036 with K = 8 and 10,000 samples, 0.136 on the fine grid. So the mean value for five shuffles of the
 generator labels is taken off. Identical generators then read 0, or slightly below; generators apart have
 less bias than that, so 8 on a mode each read 2.04 rather than log 8 = 2.08.
+
+Of labelled images q_k is the histogram of the classes (see `_modes`).
 """
 
 from __future__ import annotations
@@ -15,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from gan_bench.images import is_images
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics.histogram import HistogramMetric, box_of, mixture_of
+from gan_bench_zoo.metrics._modes import cells_of
+from gan_bench_zoo.metrics.divergence import DivergenceMetric
+from gan_bench_zoo.metrics.histogram import box_of, mixture_of
 
 BINS = 20
 SHUFFLES = 5
 
 
-class GeneratorJSD(HistogramMetric):
+class GeneratorJSD(DivergenceMetric):
     """Jensen-Shannon divergence between the generators, corrected for its bias; at most log K."""
 
     name = "generator_jsd"
@@ -33,11 +38,16 @@ class GeneratorJSD(HistogramMetric):
         """A float, about 0 to log K; NaN without a generator index. Shuffles depend on `samples.seed`."""
         if samples.generator is None:
             return float("nan")
-        cells = replace(box_of(mixture_of(samples)), bins=BINS).cells(samples.x)
-        _, cells = np.unique(cells, return_inverse=True)  # empty cells add nothing
+        _, cells = np.unique(_cells(samples), return_inverse=True)  # empty cells add nothing
         rng = np.random.default_rng(samples.seed)
         shuffled = [divergence(cells, rng.permutation(samples.generator)) for _ in range(SHUFFLES)]
         return divergence(cells, samples.generator) - float(np.mean(shuffled))
+
+
+def _cells(samples: Samples) -> NDArray[np.int64]:
+    if is_images(samples.dataset):
+        return cells_of(samples)
+    return replace(box_of(mixture_of(samples)), bins=BINS).cells(samples.x)
 
 
 def divergence(cells: NDArray[np.int64], generator: NDArray[np.int64]) -> float:

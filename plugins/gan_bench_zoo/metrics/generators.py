@@ -1,8 +1,8 @@
 """What each generator of a mixture does: which modes it covers, how well, and whether it is of any use.
 
-n[k, m] is the number of high-quality samples (see `modes`) of generator k in mode m. Every value is NaN
-where samples carry no generator index, or where a generator made none of them. These describe how the work
-is divided; only quality and dead generators are better one way than the other.
+n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m, a class of images. Every value is
+NaN where samples carry no generator index, or where a generator made none of them. These describe how the work is
+divided; only quality and dead generators are better one way than the other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
-from gan_bench_zoo.metrics.modes import assignment
+from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment, weights_of
 
 COVERED = 0.01  # of a generator's samples
 DEAD = 0.05
@@ -40,7 +39,7 @@ def division(samples: Samples) -> Division:
 
 
 def _division(samples: Samples) -> Division:
-    k, m = samples.generators, len(mixture_of(samples).means)
+    k, m = samples.generators, len(weights_of(samples))
     if samples.generator is None:
         return Division(np.zeros((k, m)), np.full(k, np.nan))
     a = assignment(samples)
@@ -50,7 +49,7 @@ def _division(samples: Samples) -> Division:
     return Division(counts, np.where(made > 0, made, np.nan))
 
 
-class GeneratorModes(MixtureMetric):
+class GeneratorModes(ModeMetric):
     """Modes that each generator gives at least 1 % of its samples, of high quality."""
 
     name = "generator_modes"
@@ -65,7 +64,7 @@ class GeneratorModes(MixtureMetric):
         return np.where(np.isnan(d.made), np.nan, covered)
 
 
-class Purity(MixtureMetric):
+class Purity(ModeMetric):
     """Share of each generator's high-quality samples that lies in its largest mode; 1 is one mode only."""
 
     name = "purity"
@@ -81,8 +80,8 @@ class Purity(MixtureMetric):
         return purity
 
 
-class GeneratorHighQuality(MixtureMetric):
-    """Share of each generator's samples within three standard deviations of a mode."""
+class GeneratorHighQuality(QualityMetric):
+    """Share of each generator's samples within three standard deviations of a mode; of images see `high_quality`."""
 
     name = "generator_high_quality"
     direction = "higher"
@@ -94,7 +93,7 @@ class GeneratorHighQuality(MixtureMetric):
         return division(samples).quality
 
 
-class DeadGenerators(MixtureMetric):
+class DeadGenerators(ModeMetric):
     """Generators without a use: under 5 % high quality, or largest in a mode where another one is better.
 
     Better is a larger share of high quality; of equal ones the first counts as alive. With more generators
@@ -121,7 +120,7 @@ class DeadGenerators(MixtureMetric):
         return float(np.nansum(values)) if np.isfinite(values).any() else float("nan")
 
 
-class MutualInformation(MixtureMetric):
+class MutualInformation(ModeMetric):
     """Mutual information of generator and mode among high-quality samples; log 8 for 8 on 8.
 
     Independent ones read about (K-1)(M-1)/(2n). NaN without an index or a high-quality sample.

@@ -1,0 +1,177 @@
+"""What a classifier makes of images: probabilities of classes and features, of samples and of the training set.
+
+The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. Where each channel is an image by itself, as in
+stacked MNIST, each is classified by itself and their features stand side by side.
+
+    cache_folder("classifiers")/features-KEY.npz    of the training set: count, mean and covariance of all features,
+                                                    and the features of up to 10,000 images
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.dataset import Dataset
+from gan_bench.datastore import cache_folder, exclusive, whole
+from gan_bench.images import ImageDataset, is_images
+from gan_bench.metric import Metric, Samples
+from gan_bench_zoo.metrics._inception_reference import Moments, Reference, chosen, moments
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from gan_bench_zoo.classifiers import Classifier
+
+PART = 1000  # training images at a time
+_references: dict[Path, Reference] = {}
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Of n images, each of P parts that are classified by themselves: its channels, or itself.
+
+    log_probability: (n, P, classes) float32; features: (n, P · 128) float32.
+    """
+
+    log_probability: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def unlabelled(name: str, dataset: ImageDataset) -> str | None:
+    """Why a metric cannot classify a dataset's images; None where it can."""
+    labelled = dataset.labelled()
+    if labelled is None:
+        return f"{name} tells images apart by their classes, and {dataset.name} has no labels"
+    parts = _parts(dataset)
+    if labelled.shape != (dataset.shape[0] // parts, *dataset.shape[1:]):
+        return f"{name} shows images of {dataset.name} to a classifier of {labelled.name}, which are of another shape"
+    return None
+
+
+def labelled_of(dataset: ImageDataset) -> ImageDataset:
+    """The images that train the classifier; `unlabelled` has made sure that there are any."""
+    labelled = dataset.labelled()
+    assert labelled is not None
+    return labelled
+
+
+def _parts(dataset: ImageDataset) -> int:
+    return dataset.shape[0] if dataset.by_channel else 1
+
+
+def classifier_for(
+    dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None] = lambda line: None
+) -> Classifier:
+    """The classifier of a dataset's images; see `gan_bench_zoo.classifiers.classifier_of`."""
+    from gan_bench_zoo.classifiers import classifier_of
+
+    return classifier_of(labelled_of(dataset), device, say)
+
+
+def note_of(dataset: ImageDataset) -> str:
+    """Which classifier it is, and how good; empty where it is not trained yet."""
+    from gan_bench_zoo.classifiers import record_of
+
+    if dataset.missing():
+        return ""
+    record = record_of(labelled_of(dataset))
+    return str(record) if record else ""
+
+
+def classified(samples: Samples) -> Classified:
+    """What the classifier makes of samples, computed once."""
+
+    def compute() -> Classified:
+        assert samples.pixels is not None and is_images(samples.dataset)  # of points these metrics are refused
+        return _seen(classifier_for(samples.dataset, samples.pixels.device), samples.dataset, samples.pixels)
+
+    return samples.once("zoo.classified", compute)
+
+
+def _seen(classifier: Classifier, dataset: ImageDataset, pixels: Tensor) -> Classified:
+    n, parts = len(pixels), _parts(dataset)
+    logs, features = classifier(pixels.reshape(n * parts, -1, *pixels.shape[2:]))
+    return Classified(logs.reshape(n, parts, -1), features.reshape(n, -1))
+
+
+def reference_of(
+    dataset: ImageDataset, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
+) -> Reference:
+    """Features of the training set: as kept, else computed on `device` and kept.
+
+    Raises:
+        DataError: images are missing or damaged, or files cannot be written.
+    """
+    classifier = classifier_for(dataset, device, say)
+    key = "\n".join((classifier.record.sha256, dataset.training().fingerprint, str(_parts(dataset))))
+    path = cache_folder("classifiers") / f"features-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
+    if path not in _references:
+        _references[path] = _stored(path) or _made(path, classifier, dataset, device)
+    return _references[path]
+
+
+def _stored(path: Path) -> Reference | None:
+    """What a file holds; None where there is none, or it is damaged."""
+    with suppress(Exception):  # over a damaged file numpy raises many things, and each means the same
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = Moments(int(file["count"]), file["mean"], file["covariance"])
+            features = file["features"]
+        d = features.shape[1]
+        if len(features) == len(chosen(found.count)) and found.mean.shape == (d,) and found.covariance.shape == (d, d):
+            return Reference(found, features)
+    return None
+
+
+def _made(path: Path, classifier: Classifier, dataset: ImageDataset, device: torch.device | str) -> Reference:
+    with exclusive(path):
+        found = _stored(path)
+        if found is None:
+            found = _computed(classifier, dataset, device)
+            m = found.moments
+            with whole(path) as file:
+                np.savez(file, count=m.count, mean=m.mean, covariance=m.covariance, features=found.features)
+        return found
+
+
+def _computed(classifier: Classifier, dataset: ImageDataset, device: torch.device | str) -> Reference:
+    import torch
+
+    pictures = dataset.training()
+    kept, keep = [], chosen(len(pictures))
+
+    def parts() -> Iterator[NDArray[np.float32]]:
+        for start in range(0, len(pictures), PART):
+            pixels = torch.from_numpy(np.array(pictures.x[start : start + PART])).to(device)
+            found = _seen(classifier, dataset, pixels).features
+            kept.append(found[keep[(start <= keep) & (keep < start + PART)] - start])
+            yield found
+
+    return Reference(moments(parts()), np.concatenate(kept))
+
+
+class ClassifiedMetric(Metric):
+    """A score of images by what a classifier makes of them."""
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Refuse points, and images that nothing can be trained to classify."""
+        if not is_images(dataset):
+            return f"{self.name} is of images, which {dataset.name} has not"
+        return unlabelled(self.name, dataset)
+
+    def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
+        """Train the classifier, once a machine."""
+        assert is_images(dataset)
+        classifier_for(dataset, device, say)
+
+    def note(self, dataset: Dataset) -> str:
+        """Which classifier, and how good."""
+        return note_of(dataset) if is_images(dataset) else ""

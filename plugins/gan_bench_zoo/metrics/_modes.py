@@ -1,0 +1,167 @@
+"""What the mode of a sample is, and whether the sample is of high quality: for mixtures, and for labelled images.
+
+**Points.** The mode of a Gaussian mixture that is the fewest standard deviations away (the nearest, where all modes are
+equally wide); of high quality if that is less than three. The rules of VEEGAN (Srivastava et al., NeurIPS 2017). Valid
+in any dimension.
+
+**Images.** Modes are the classes of the dataset. Where it knows the class of an image, and whether the image is as good
+as a real one, its word counts (`ImageDataset.exact_classes`). Elsewhere a classifier tells; the mode is the likeliest
+of the dataset's classes, and an image is of high quality if no other class is likelier: on two of MNIST's digits, if it
+is neither of the other eight. Where the classifier knows no other class, every image is of high quality, noise
+included. Where each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked MNIST
+(PacGAN, Lin et al., NeurIPS 2018).
+
+Weights of the modes are those of the mixture, or the shares of the classes in the training set; of tuples all are
+equal, which is what the papers compare with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from gan_bench.dataset import Dataset
+from gan_bench.images import ImageDataset, is_images
+from gan_bench.metric import Metric, Samples
+from gan_bench_zoo.metrics._classified import classified, classifier_for, labelled_of, note_of, unlabelled
+from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
+
+HIGH_QUALITY = 3  # standard deviations
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The mode (n,) of each sample, and whether the sample is of high quality (n,)."""
+
+    mode: NDArray[np.int64]
+    high_quality: NDArray[np.bool_]
+
+
+def assignment(samples: Samples) -> Assignment:
+    """Assign samples to modes, once."""
+    by = _by_class if is_images(samples.dataset) else _by_distance
+    return samples.once("zoo.assignment", lambda: by(samples))
+
+
+def weights_of(samples: Samples) -> NDArray[np.float64]:
+    """The share (M,) of each mode in the true distribution."""
+    dataset = samples.dataset
+    if not is_images(dataset):
+        return mixture_of(samples).weights
+    return samples.once("zoo.class_weights", lambda: _class_weights(dataset))
+
+
+def cells_of(samples: Samples) -> NDArray[np.int64]:
+    """The mode (n,) of each sample of high quality, and M of each other one."""
+    a = assignment(samples)
+    return np.where(a.high_quality, a.mode, len(weights_of(samples)))
+
+
+def _by_distance(samples: Samples) -> Assignment:
+    mixture = mixture_of(samples)
+    distance = cdist(samples.x, mixture.means) / mixture.stds
+    mode = distance.argmin(axis=1)
+    return Assignment(mode, distance[np.arange(len(mode)), mode] < HIGH_QUALITY)
+
+
+def _by_class(samples: Samples) -> Assignment:
+    dataset, pixels = samples.dataset, samples.pixels
+    assert is_images(dataset) and pixels is not None
+    exact = dataset.exact_classes(pixels)
+    if exact is not None:
+        label, good = exact
+        return Assignment(label.cpu().numpy(), good.cpu().numpy())
+    found = classified(samples).log_probability
+    return _of_channels(found) if dataset.by_channel else _among(found[:, 0], _columns(dataset))
+
+
+def _of_channels(logs: NDArray[np.float32]) -> Assignment:
+    """Tuples of classes, counted as digits of a number: 100 a + 10 b + c."""
+    n, channels, classes = logs.shape
+    places = classes ** np.arange(channels)[::-1]
+    return Assignment(logs.argmax(axis=2) @ places, np.ones(n, dtype=np.bool_))
+
+
+def _among(logs: NDArray[np.float32], columns: NDArray[np.int64]) -> Assignment:
+    """The likeliest of some of the classes, and whether it is the likeliest of all."""
+    mode = logs[:, columns].argmax(axis=1)
+    return Assignment(mode, columns[mode] == logs.argmax(axis=1))
+
+
+def _columns(dataset: ImageDataset) -> NDArray[np.int64]:
+    """Where the classifier has the dataset's classes: they are the same where their names are."""
+    known = labelled_of(dataset).class_names
+    return np.array([known.index(name) for name in dataset.class_names])
+
+
+def _class_weights(dataset: ImageDataset) -> NDArray[np.float64]:
+    from gan_bench_zoo.classifiers import labels_of
+
+    classes = len(dataset.class_names)
+    if dataset.by_channel:
+        return np.full(classes, 1 / classes)
+    counts = np.bincount(labels_of(dataset, dataset.training()), minlength=classes)
+    weights: NDArray[np.float64] = counts / counts.sum()
+    return weights
+
+
+def _always_good(dataset: ImageDataset) -> bool:
+    """Whether every image is of high quality by definition."""
+    if dataset.knows_classes:
+        return False
+    return dataset.by_channel or set(labelled_of(dataset).class_names) <= set(dataset.class_names)
+
+
+def without_classes(name: str, dataset: ImageDataset) -> str | None:
+    """Why a metric cannot tell the modes of images; None where it can."""
+    if dataset.knows_classes:
+        return None
+    reason = unlabelled(name, dataset)
+    if reason:
+        return reason
+    known, wanted = labelled_of(dataset).class_names, dataset.class_names
+    fits = len(wanted) == len(known) ** dataset.shape[0] if dataset.by_channel else set(wanted) <= set(known)
+    if wanted and fits:
+        return None
+    return f"{name} needs the classes of {dataset.name} to be those that {labelled_of(dataset).name} is labelled with"
+
+
+def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
+    """Why a metric cannot tell good images from others; None where it can."""
+    reason = without_classes(name, dataset)
+    if reason is None and _always_good(dataset):
+        return f"{name} asks which samples are of none of {dataset.name}'s classes, and its classifier knows no other"
+    return reason
+
+
+class ByClass(Metric):
+    """A mixin: what a metric does for the modes of points, it does for the classes of images."""
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Refuse images without labels; of points, what the metric refuses."""
+        return without_classes(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+
+    def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
+        """Train the classifier of images that do not know their classes, once a machine."""
+        if is_images(dataset) and not dataset.knows_classes:
+            classifier_for(dataset, device, say)
+
+    def note(self, dataset: Dataset) -> str:
+        """Which classifier, and how good."""
+        return note_of(dataset) if is_images(dataset) and not dataset.knows_classes else ""
+
+
+class ModeMetric(ByClass, MixtureMetric):
+    """A metric on modes: those of a Gaussian mixture in any dimension, or the classes of images."""
+
+
+class QualityMetric(ModeMetric):
+    """A metric on samples of high quality, for data that have others."""
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Refuse also images that all count as good."""
+        return without_bad_ones(self.name, dataset) if is_images(dataset) else super().refuses(dataset)

@@ -1,0 +1,60 @@
+"""Which classes the generators of images took for themselves, and how much of what they make is of none.
+
+After the second paper's pairs of digits (Barsim, Yang and Yang, arXiv:1802.01568): its two generators succeed where
+their majority digits are distinct, and each makes little else (`purity` above 0.9) and little that is neither digit.
+See `_modes` for the class of an image.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.dataset import Dataset
+from gan_bench.images import is_images
+from gan_bench.metric import Samples
+from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment
+from gan_bench_zoo.metrics.generators import division
+
+
+class OutsideClasses(QualityMetric):
+    """Share of samples that are of none of the dataset's classes: neither of a pair's digits, no shape at all."""
+
+    name = "outside_classes"
+    direction = "lower"
+    unit = "share"
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Refuse points, and images that are always of some class."""
+        return super().refuses(dataset) if is_images(dataset) else _no_images(self.name, dataset)
+
+    def compute(self, samples: Samples) -> float:
+        """A share, 0 to 1; that of each generator is 1 - `generator_high_quality`."""
+        return float(1 - assignment(samples).high_quality.mean())
+
+
+class MajorityClasses(ModeMetric):
+    """Different majority classes over the generators; of each generator its majority class, counted from 0."""
+
+    name = "majority_classes"
+    direction = "higher"
+    unit = "classes"
+    per_generator = True
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Refuse points, and images without labels."""
+        return super().refuses(dataset) if is_images(dataset) else _no_images(self.name, dataset)
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:
+        """Classes (K,), the first of equal ones; NaN for a generator without a sample of any class, or no index."""
+        counts = division(samples).counts
+        return np.where(counts.any(axis=1), counts.argmax(axis=1), np.nan)
+
+    def combine(self, values: NDArray[np.floating]) -> float:
+        """How many different ones there are; K where each generator has one of its own."""
+        finite = values[np.isfinite(values)]
+        return float(len(np.unique(finite))) if len(finite) else float("nan")
+
+
+def _no_images(name: str, dataset: Dataset) -> str:
+    return f"{name} is of classes of images, which {dataset.name} has not"
