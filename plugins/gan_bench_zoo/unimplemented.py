@@ -34,10 +34,9 @@ SYSTEMS = (
         what="GAN's game in its non-saturating form, played by convolutional networks: transposed convolutions in the "
         "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. What is new is the "
         "architecture, not the objective.",
-        why="Its objective is here: it is model gan, and its settings are that model's preset dcgan. Its networks are "
-        "made for images; points in the plane have nothing to convolve.",
-        needs="a dataset of images and a network for them, which a benchmark names once for all its models. On "
-        'points, write plugin = "gan", preset = "dcgan".',
+        why="There is no model to write: its objective is that of model gan, its networks are the network dcgan, which "
+        "a benchmark names once for all its models, and both with its settings are gan's preset dcgan.",
+        needs='images: write plugin = "gan", preset = "dcgan". Points in the plane have nothing to convolve.',
     ),
     Unimplemented(
         name="ttur",
