@@ -131,7 +131,7 @@ class TestModel:
         assert line_of(text, "file").endswith("multi_discriminator.py")
         assert 'Preset "paper"\n    The paper\'s MNIST setting' in text
         assert 'parameters: generators = 2, supplementary = "single"' in text
-        assert "protocol: learning_rate = 0.001, betas = [0.9, 0.999]" in text
+        assert "protocol: batch = 128, fakes_per_generator = 128, learning_rate = 0.001, betas = [0.9, 0.999]" in text
         assert re.search(r"^weight +float +1\.0 +>= 0 +w, weight of the supplementary", text, re.MULTILINE)
         assert re.search(r'^balance +str +"mean" +one of mean, none +Average', text, re.MULTILINE)
 
