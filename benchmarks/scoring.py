@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 from gan_bench_zoo.metrics._inception import features, inception
-from gan_bench_zoo.metrics._inception_reference import Reference, reference
+from gan_bench_zoo.metrics._inception_reference import reference
+from gan_bench_zoo.metrics._reference import Reference
 from gan_bench_zoo.metrics.fid import fitted, frechet
 from gan_bench_zoo.metrics.kid import kernel_distance
 from gan_bench_zoo.metrics.precision_recall import precision_recall

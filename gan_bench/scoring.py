@@ -86,14 +86,14 @@ def score(
         reason = metric.refuses(dataset)
         if reason is not None:
             raise UsageError(f"metric {metric.name!r}: {reason}.")
-    checked = _checked_samples(x, dataset, where)
+    x = _checked_shape(x, dataset, where)
+    points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (_finite(x, where), None)
     for metric in metrics:
-        if metric.needs > len(checked):
-            raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(checked):,}.")
+        if metric.needs > len(x):
+            raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(x):,}.")
         metric.prepare(dataset, "cpu", say)
-    index = None if generator is None else _checked_generator(generator, len(checked), where)
+    index = None if generator is None else _checked_generator(generator, len(x), where)
     generators = 1 if index is None else int(index.max()) + 1
-    points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (checked, None)
     samples = Samples(points, dataset, pixels=pixels, generator=index, generators=generators, seed=seed)
     return compute(samples, metrics)
 
@@ -105,7 +105,7 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
     if x.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x))
     low, high = dataset.bounds
-    found = float(np.min(x)), float(np.max(x))
+    found = float(np.min(x)), float(np.max(x))  # NaN where there is any
     if not low <= found[0] <= found[1] <= high:
         told = f"values from {found[0]:.4g} to {found[1]:.4g}"
         raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")
@@ -157,8 +157,8 @@ def _require_samples(path: Path, names: Sequence[str]) -> None:
         raise StoreError(f"{path}: there is no array 'samples' in the file; {found}.")
 
 
-def _checked_samples(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[np.float64]:
-    """Samples as (n, *shape) float64, at least one, all finite in float32."""
+def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any]:
+    """Samples as (n, *shape) real numbers, at least one."""
     x = np.asarray(x)
     if x.dtype.kind not in "fiu":
         raise UsageError(f"{where}: samples must be real numbers, found {x.dtype}.")
@@ -169,6 +169,11 @@ def _checked_samples(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[n
         raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({wanted}).")
     if len(x) == 0:
         raise UsageError(f"{where}: there are no samples (shape {x.shape}).")
+    return x
+
+
+def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """Samples as float64, all finite in float32."""
     with np.errstate(over="ignore"):  # from long double
         values = x.astype(np.float64)
     finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)

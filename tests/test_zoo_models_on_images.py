@@ -35,6 +35,7 @@ from torch import Tensor
 from gan_bench.evaluation import FIXED, draw, fixed
 from gan_bench.model import Model, Turn
 from gan_bench.network import Autoencoder, Network, Networks
+from gan_bench.plugins import load_plugins
 from gan_bench.protocol import Protocol
 from gan_bench.training import Trainer, build
 
@@ -200,6 +201,12 @@ class TestBatchStatistics:
         """Clipping does without; the release has it."""
         assert self._depends(WGAN, "critic")
 
+    def test_never_in_adagans_classifier(self) -> None:
+        """It weighs single samples, beside those of generators that are still to come."""
+        judge = made(lambda: AdaGAN(AdaGAN.Params(generators=3, pool=40))).model.get_submodule("classifier")
+        x = torch.rand(6, *SHAPE)
+        assert torch.allclose(judge(x[:2])["data"], judge(x)["data"][:2], rtol=1e-4)
+
 
 class TestPools:
     @pytest.mark.parametrize("cls", [AdaGAN, CascadeGAN])
@@ -272,6 +279,12 @@ class Digits(Squares):
 
 
 class TestPresets:
+    @pytest.mark.parametrize("name", [name for name, cls in load_plugins().all("models").items() if cls.presets])
+    def test_that_size_latents_say_their_distribution(self, name: str) -> None:
+        """Otherwise that of the benchmark would stand in for the paper's, without a footnote."""
+        for preset in load_plugins().get("models", name).presets.values():
+            assert "latent" in preset.protocol or "latent_size" not in preset.protocol
+
     @pytest.mark.parametrize(
         ("name", "beta"), [("cifar10", 0.01), ("release-cifar10", 0.01), ("stl10", 1.0), ("imagenet32", 0.1)]
     )

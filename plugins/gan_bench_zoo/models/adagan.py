@@ -65,8 +65,11 @@ class AdaGAN(PooledGAN):
         )
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A GAN, and a classifier of data and mixture with the discriminator's body."""
-        return {"classifier": networks.discriminator({"data": None}), **super().build(networks)}
+        """A GAN, and a classifier of data and mixture with the discriminator's body.
+
+        It weighs single samples, and a draw also holds those of generators that are still to come: no batch statistics.
+        """
+        return {"classifier": networks.discriminator({"data": None}, batch_statistics=False), **super().build(networks)}
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
         """Each but the first begins with the classifier's steps."""

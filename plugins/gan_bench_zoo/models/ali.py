@@ -19,6 +19,7 @@ ON_POINTS: dict[str, Any] = {
     "learning_rate": 1e-4,
     "batch": 100,
     "fakes": 100,
+    "latent": "normal",
     "latent_size": 2,
     "init": "normal",
     "init_scale": 0.02,

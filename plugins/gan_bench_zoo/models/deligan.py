@@ -59,6 +59,7 @@ class DeLiGAN(Model):
                 "batch": 50,
                 "fakes_per_generator": 1,
                 "latents": "fresh",
+                "latent": "normal",
                 "latent_size": 30,
                 "learning_rate": 5e-4,
                 "betas": (0.5, 0.999),

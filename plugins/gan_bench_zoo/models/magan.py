@@ -42,7 +42,14 @@ class MAGAN(AutoencoderGAN):
             "The authors' code: batches of 64, learning rate 5e-4, latents drawn afresh for the generator; an epoch of "
             "CIFAR-10 and its latents of size 320. There Adamax, here the protocol's optimiser.",
             params={"epoch": 782},
-            protocol={"batch": 64, "fakes": 64, "learning_rate": 5e-4, "latents": "fresh", "latent_size": 320},
+            protocol={
+                "batch": 64,
+                "fakes": 64,
+                "learning_rate": 5e-4,
+                "latents": "fresh",
+                "latent": "normal",
+                "latent_size": 320,
+            },
         )
     }
 

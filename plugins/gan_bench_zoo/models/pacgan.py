@@ -39,6 +39,7 @@ class PacGAN(GAN):
                 "fakes": 200,
                 "learning_rate": 1e-4,
                 "betas": [0.8, 0.999],
+                "latent": "normal",
                 "latent_size": 2,
             },
         ),

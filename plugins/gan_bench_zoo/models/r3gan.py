@@ -45,6 +45,7 @@ class R3GAN(Model):
                 "betas": (0.0, 0.9),
                 "batch": 512,
                 "fakes": 512,
+                "latent": "normal",
                 "latent_size": 64,
                 "latents": "fresh",
             },

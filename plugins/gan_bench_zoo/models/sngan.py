@@ -51,6 +51,7 @@ class SNGAN(Model):
                 "betas": (0.0, 0.9),
                 "batch": 64,
                 "fakes": 64,
+                "latent": "normal",
                 "latent_size": 128,
                 "latents": "fresh",
                 "decay": "linear",

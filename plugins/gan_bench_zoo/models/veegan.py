@@ -49,6 +49,7 @@ class VEEGAN(JointGAN):
                 "betas": [0.5, 0.999],
                 "batch": 500,
                 "fakes": 500,
+                "latent": "normal",
                 "latent_size": 254,
                 "init": "xavier",
                 "init_scale": 1.0,

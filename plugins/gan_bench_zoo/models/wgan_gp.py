@@ -48,6 +48,7 @@ class WGANGP(Wasserstein):
                 "betas": (0.5, 0.9),
                 "batch": 256,
                 "fakes": 256,
+                "latent": "normal",
                 "latent_size": 2,
                 "latents": "fresh",
             },
