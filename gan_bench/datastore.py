@@ -10,8 +10,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
@@ -57,6 +57,23 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents_of(files: Mapping[str, Path]) -> str:
+    """A hash of files by name and bytes; it is kept, so that files whose size and time did not change are read once."""
+    seen = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        stat = path.stat()
+        seen.update(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    kept = data_root() / "cache" / "contents" / seen.hexdigest()
+    with suppress(OSError):
+        return kept.read_text(encoding="ascii")
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name}\0{sha256_of(path)}\n".encode())
+    with suppress(DataError), exclusive(kept), whole(kept) as file:  # where nothing can be written, it is read again
+        file.write(digest.hexdigest().encode())
+    return digest.hexdigest()
 
 
 def has_checksum(path: Path, checksum: str) -> bool:

@@ -94,10 +94,12 @@ def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
 
 def _run(benchmark: Benchmark, dataset: DatasetEntry, model: ModelEntry, seed: int, registry: Registry) -> Run:
     of_all_seeds = configuration(dataset, model, registry)
+    contents = dataset_of(dataset, registry).contents
     return Run(
         benchmark=benchmark.name,
         label=model.label,
-        dataset={"plugin": dataset.plugin, "label": dataset.label, "params": _plain(dataset.params)},
+        dataset={"plugin": dataset.plugin, "label": dataset.label, "params": _plain(dataset.params)}
+        | ({"contents": contents} if contents else {}),
         model={"plugin": model.plugin, "params": _plain(model.params), "anchor": model.anchor},
         protocol=protocol_values(model.protocol),
         seed=seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from gan_bench import datastore
 from gan_bench.datastore import (
     ROOT_VARIABLE,
     cache_folder,
+    contents_of,
     data_root,
     download,
     exclusive,
@@ -193,3 +196,31 @@ class TestExclusive:
         (tmp_path / "file").touch()
         with pytest.raises(DataError, match="cannot be written"), exclusive(tmp_path / "file" / "set"):
             pass
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+class TestContents:
+    def test_are_those_of_names_and_bytes(self, tmp_path: Path, root: Path) -> None:
+        """Other bytes of the same length, and another name, are other contents; a copy elsewhere is the same."""
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "x").write_bytes(b"123")
+        first, copy = (contents_of({"x": tmp_path / name / "x"}) for name in ("a", "b"))
+        named = contents_of({"y": tmp_path / "a" / "x"})
+        (tmp_path / "a" / "x").write_bytes(b"124")
+        os.utime(tmp_path / "a" / "x", ns=(1, 1))
+        changed = contents_of({"x": tmp_path / "a" / "x"})
+        assert first == copy and len({first, named, changed}) == 3
+
+    def test_are_read_once(self, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Gigabytes that nobody touched are not read at each command."""
+        (tmp_path / "x").write_bytes(b"123")
+        first = contents_of({"x": tmp_path / "x"})
+        monkeypatch.setattr(datastore, "sha256_of", lambda path: pytest.fail("read again"))
+        assert contents_of({"x": tmp_path / "x"}) == first

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import pickle
+import shutil
 import struct
 import tarfile
 from collections import Counter
@@ -484,7 +485,32 @@ class TestImageNet32:
         (root / "imagenet32" / name).write_bytes(b"PK\x03\x04 no archive")
         with pytest.raises(DataError, match=name):
             make(ImageNet32).training()
-        assert not (root / "prepared" / "imagenet32-train").exists()
+        assert not [path for path in (root / "prepared").glob("imagenet32-*") if path.is_dir()]
+
+    def test_of_other_archives_is_other_data(self, root: Path) -> None:
+        """No checksum is published: other bytes in their place are another run, and are prepared anew."""
+        found = []
+        for seed in (0, 1):
+            x = np.random.default_rng(seed).integers(0, 256, (33, 3072), dtype=np.uint8)
+            _write_imagenet(root / "imagenet32", x, "npz", "")
+            data = make(ImageNet32)
+            assert np.array_equal(data.training().x.reshape(30, -1), x[:30])
+            found.append(data.contents)
+        assert found[0] != found[1]
+        shutil.rmtree(root / "imagenet32")
+        assert make(ImageNet32).contents == found[1]  # what they were prepared from
+
+    def test_of_two_places_lies_beside_each_other(self, root: Path, tmp_path: Path) -> None:
+        """Neither pushes the other out."""
+        for number, name in enumerate(("one", "two")):
+            _write_imagenet(tmp_path / name, np.full((33, 3072), number, np.uint8), "npz", "")
+        for _ in range(2):
+            for number, name in enumerate(("one", "two")):
+                said: list[str] = []
+                data = make(ImageNet32, path=str(tmp_path / name))
+                data.prepare(said.append)
+                assert int(data.training().x.max()) == number
+        assert said == []
 
 
 def _write_imagenet(place: Path, x: Any, form: str, folder: str) -> None:
@@ -533,6 +559,17 @@ class TestImageFolder:
         after = {int(x[0, 0, 0]) for x in data.testing().x}
         assert after - {200} == before
         assert len(data.training()) + len(data.testing()) == 41
+
+    def test_of_other_bytes_is_other_data(self, folder: Path) -> None:
+        """Even of the same names and sizes: another run, and prepared anew."""
+        Image.new("RGB", (12, 12), (9, 9, 9)).save(folder / "one.bmp")
+        before = make(ImageFolder, path=str(folder), size=12)
+        first, number = before.contents, len(before.training()) + len(before.testing())
+        Image.new("RGB", (12, 12), (200, 200, 200)).save(folder / "one.bmp")
+        after = make(ImageFolder, path=str(folder), size=12)
+        assert after.contents != first
+        brightest = max(int(pictures.x[:, 2].max()) for pictures in (after.training(), after.testing()))
+        assert brightest == 200 and len(after.training()) + len(after.testing()) == number
 
     def test_is_converted_and_says_so(self, folder: Path) -> None:
         """Grey, palette, transparent and CMYK images become RGB."""

@@ -77,7 +77,8 @@ class IdxImages(PublishedImages):
             yield from self._parts(images, labels, split)
 
         sources = {file.path: file.md5 or "unpacked, not published" for file in files}
-        return Recipe(f"{self.name}-{size}-{split}", self.name, (1, size, size), {"size": size}, sources, parts)
+        settings = {"size": size, "verified": all(file.md5 for file in files)}
+        return Recipe(f"{self.name}-{size}-{split}", self.name, (1, size, size), settings, sources, parts)
 
     def _parts(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], split: str) -> Iterator[Part]:
         expected = self.counts[split]

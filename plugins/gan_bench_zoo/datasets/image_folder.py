@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from gan_bench.datastore import contents_of
 from gan_bench.errors import DataError
 from gan_bench.parameters import param
 from gan_bench.prepared import Part, PreparedImages, Recipe
@@ -71,11 +72,9 @@ class ImageFolder(PreparedImages):
 
     @property
     def contents(self) -> str:
-        """A hash of every file's name and size: a copy of the folder is the same data, changed files are others."""
-        digest = hashlib.sha256()
-        for path in self._files if self.place.is_dir() else ():
-            digest.update(f"{path.as_posix()}\0{(self.place / path).stat().st_size}\n".encode())
-        return digest.hexdigest()
+        """A hash of every file's name and bytes."""
+        files = self._files if self.place.is_dir() else []
+        return contents_of({path.as_posix(): self.place / path for path in files})
 
     @cached_property
     def _files(self) -> list[Path]:
@@ -88,7 +87,7 @@ class ImageFolder(PreparedImages):
         chosen = [path for path in self._files if self._is_held_out(path) == (split == "test")]
         size, share, done = self.params.size, self.params.held_out, Counter[str]()
         place = hashlib.sha256(f"{self.place} {share}".encode()).hexdigest()[:8]
-        settings = {"path": str(self.place), "files": self._fingerprint(chosen), "held_out": share}
+        settings = {"path": str(self.place), "contents": self.contents, "held_out": share}
 
         def parts() -> Iterator[Part]:
             if not chosen:
@@ -109,14 +108,6 @@ class ImageFolder(PreparedImages):
     def _is_held_out(self, path: Path) -> bool:
         digest = hashlib.sha256(path.as_posix().encode()).digest()
         return bool(int.from_bytes(digest[:8], "big") < self.params.held_out * 2**64)
-
-    def _fingerprint(self, chosen: Sequence[Path]) -> str:
-        """Changes where a file is added, removed or written anew."""
-        digest = hashlib.sha256()
-        for path in chosen:
-            stat = (self.place / path).stat()
-            digest.update(f"{path.as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
 
     def _parts(self, chosen: Sequence[Path], done: Counter[str]) -> Iterator[Part]:
         """All images, then an error that names the broken ones: they are told at once, and none is dropped."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -11,10 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gan_bench.datastore import data_root
+from gan_bench.datastore import contents_of, data_root
 from gan_bench.errors import DataError
 from gan_bench.parameters import param
-from gan_bench.prepared import Part, PreparedImages, Recipe
+from gan_bench.prepared import Part, PreparedImages, Recipe, read_record
 from gan_bench_zoo.datasets._archives import read_batch, rows_of
 
 FILES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}
@@ -67,6 +68,20 @@ class ImageNet32(PreparedImages):
         paths = (self.place / folder / f"{name}{ending}" for folder in FOLDERS[split] for ending in ENDINGS)
         return next((path for path in paths if path.is_file()), None)
 
+    @property
+    def contents(self) -> str:
+        """A hash of the eleven files, of which no checksum is published; where they are gone, of what they were."""
+        found = {name: self._found(split, name) for split in FILES for name in FILES[split]}
+        there = {name: path for name, path in found.items() if path is not None}
+        if len(there) == len(found):
+            return contents_of(there)
+        record = read_record(data_root() / "prepared" / self._named("train"))
+        return str(record["settings"].get("contents", "")) if record else ""
+
+    def _named(self, split: str) -> str:
+        """Of a prepared set: archives in another place are another one."""
+        return f"{self.name}-{hashlib.sha256(str(self.place).encode()).hexdigest()[:8]}-{split}"
+
     def recipe(self, split: str) -> Recipe:
         """The batches of one split, in their order."""
         names = FILES[split]
@@ -79,9 +94,9 @@ class ImageNet32(PreparedImages):
                 x, label = rows_of(_read(path), path, 3 * 32 * 32, LABELS)
                 yield x.reshape(-1, 3, 32, 32), label
 
-        settings = {"path": self.params.path}
+        settings = {"contents": self.contents}
         sources = {str(self._found(split, name) or self.place / name): "not published" for name in names}
-        return Recipe(f"{self.name}-{split}", self.name, (3, 32, 32), settings, sources, parts)
+        return Recipe(self._named(split), self.name, (3, 32, 32), settings, sources, parts)
 
 
 def _read(path: Path) -> dict[str, Any]:

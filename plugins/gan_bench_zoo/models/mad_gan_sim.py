@@ -49,7 +49,13 @@ class MADGANSim(GAN):
             "The first author's image code as far as it applies: Delta fixed, batches of 64, latents of size 100 that "
             "both turns see.",
             params={"through_similarity": False},
-            protocol={"batch": 64, "fakes_per_generator": 64, "latent": "normal", "latent_size": 100, "latents": "shared"},
+            protocol={
+                "batch": 64,
+                "fakes_per_generator": 64,
+                "latent": "normal",
+                "latent_size": 100,
+                "latents": "shared",
+            },
         )
     }
 
