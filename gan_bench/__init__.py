@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
     from gan_bench.network import Networks as Networks
     from gan_bench.parameters import param as param
     from gan_bench.results import load_results as load_results
+    from gan_bench.shares import load_classes as load_classes
     from gan_bench.tables import table as table
 
 _HOMES = {
@@ -36,6 +37,7 @@ _HOMES = {
     "load_run": "gan_bench.api",
     "StoredModel": "gan_bench.api",
     "load_results": "gan_bench.results",
+    "load_classes": "gan_bench.shares",
     "published": "gan_bench.literature",
     "table": "gan_bench.tables",
     "Dataset": "gan_bench.dataset",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan_bench.classes import Share, class_shares
 from gan_bench.errors import Diverged
 from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Metric, Samples
@@ -138,16 +139,24 @@ def check_finite(trainer: Trainer, drawn: Drawn) -> None:
         raise Diverged(f"Samples are not finite at iteration {trainer.iteration}.")
 
 
-def evaluate(
-    trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, repeat: int = 0
-) -> tuple[Drawn, list[Score], dict[str, str]]:
+class Evaluation(NamedTuple):
+    """What came of one evaluation.
+
+    drawn: the samples; scores: of them; errors: for each metric that failed its name and the error (its value is NaN,
+    unless only its classes failed); classes: shares in each generator, empty where no metric tells them.
+    """
+
+    drawn: Drawn
+    scores: list[Score]
+    errors: dict[str, str]
+    classes: list[Share]
+
+
+def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, repeat: int = 0) -> Evaluation:
     """Draw n samples at this point of training and score them.
 
     Args:
         repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
-
-    Returns:
-        the samples, their scores, and for each metric that failed its name and the error (its value is NaN).
     """
     again = (repeat,) if repeat else ()
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
@@ -168,4 +177,17 @@ def evaluate(
         except Exception as error:  # one metric that fails must not cost a run
             errors[metric.name] = f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
-    return drawn, scores, errors
+    classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)
+    return Evaluation(drawn, scores, errors, classes)
+
+
+def _class_shares(metrics: Sequence[Metric], samples: Samples, errors: dict[str, str]) -> list[Share]:
+    """Shares of classes by the first metric that tells them; what fails is noted in `errors`."""
+    for metric in metrics:
+        try:
+            found = metric.classes(samples)
+            if found is not None:
+                return class_shares(found, samples)
+        except Exception as error:  # its score stands
+            errors[metric.name] = f"classes: {type(error).__name__}: {error}"
+    return []

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from gan_bench.compilation import NotCompilableError, compile_iterations
 from gan_bench.dataset import Dataset
 from gan_bench.errors import Diverged, StoreError
-from gan_bench.evaluation import Drawn, evaluate, fixed
+from gan_bench.evaluation import Drawn, Evaluation, evaluate, fixed
 from gan_bench.metric import Metric
 from gan_bench.model import Model
-from gan_bench.plan import Run, from_plain
+from gan_bench.plan import Run, dataset_of, from_plain
 from gan_bench.plugins import Registry
 from gan_bench.protocol import Protocol
 from gan_bench.provenance import plugin_facts, provenance
-from gan_bench.store import FORMAT, RunFolder, curve_rows
+from gan_bench.store import FORMAT, RunFolder, curve_rows, with_classes
 from gan_bench.training import Trainer, build
 
 COMPILE_FROM = 5_000
@@ -93,6 +93,7 @@ class _Progress:
     """What a run has written or will write with its next evaluation."""
 
     curve: list[dict[str, str]] = field(default_factory=list)
+    classes: Sequence[Mapping[str, str]] = ()
     snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
@@ -104,9 +105,8 @@ class _Progress:
 def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:
     """The model (not yet built), dataset and protocol of a run."""
     model_class = registry.get("models", run.model["plugin"])
-    dataset_class = registry.get("datasets", run.dataset["plugin"])
     model = model_class(from_plain(model_class.Params, run.model["params"]))
-    dataset = dataset_class(from_plain(dataset_class.Params, run.dataset["params"]))
+    dataset = dataset_of(run.dataset["plugin"], run.dataset["params"], registry)
     return model, dataset, from_plain(Protocol, run.protocol)
 
 
@@ -162,10 +162,11 @@ def snapshot(trainer: Trainer, drawn: Drawn, seed: int) -> tuple[NDArray[Any], N
     return x, index
 
 
-def metric_facts(metric: Metric, samples: int) -> dict[str, Any]:
-    """What the record of a run says of a metric that it was scored with."""
+def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> dict[str, Any]:
+    """What the record of a run says of a metric that it was scored with; `note` where something was prepared for it."""
     keys = ("direction", "unit", "version", "per_generator")
-    return {key: getattr(metric, key) for key in keys} | {"samples": samples}
+    note = metric.note(dataset)
+    return {key: getattr(metric, key) for key in keys} | {"samples": samples} | ({"note": note} if note else {})
 
 
 def execute(job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> str:
@@ -316,24 +317,28 @@ class _Execution:
         started = time.perf_counter()
         t, schedule = trainer.iteration, self.job.schedule
         full = t in schedule.expensive_at(last)
-        metrics = [metric for metric in self._metrics() if (full or not metric.expensive) and not self._has(metric, t)]
+        asked = [metric for metric in self._metrics() if full or not metric.is_expensive(trainer.dataset)]
+        metrics = [metric for metric in asked if not self._has(metric, t)]
         if metrics or (full and t not in self.progress.snapshots):
-            drawn, scores, errors = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
-            self._keep(trainer, drawn, t, full)
-            self.progress.metric_errors |= errors
-            self.progress.curve += curve_rows(t, scores)
+            found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
+            if full:
+                self._keep(trainer, found, t)
+            self.progress.metric_errors |= found.errors
+            self.progress.curve += curve_rows(t, found.scores)
             here = {row["metric"] for row in self.progress.curve if row["iteration"] == str(t)}
             losses = [_loss_row(t, *item) for item in trainer.losses.items()]
             self.progress.curve += [row for row in losses if row["metric"] not in here]
         self.progress.evaluation_seconds += time.perf_counter() - started
+        self.folder.write_classes(self.progress.classes)  # before the scores, which say that they were told
         self.folder.write_curve(self.progress.curve)
         self.folder.write_samples(self.progress.snapshots)
         self._checkpoint(trainer)
         self.report({"event": "evaluated", "iteration": t, "iterations": last, "scores": self._latest(t)})
 
-    def _keep(self, trainer: Trainer, drawn: Drawn, t: int, full: bool) -> None:
-        if full and t not in self.progress.snapshots:
-            self.progress.snapshots[t] = snapshot(trainer, drawn, self.job.run.seed)
+    def _keep(self, trainer: Trainer, found: Evaluation, t: int) -> None:
+        self.progress.classes = with_classes(self.progress.classes, t, found.classes)
+        if t not in self.progress.snapshots:
+            self.progress.snapshots[t] = snapshot(trainer, found.drawn, self.job.run.seed)
 
     def _has(self, metric: Metric, t: int) -> bool:
         return has_score(self.progress.curve, metric, t, self.job.schedule.samples)
@@ -357,6 +362,7 @@ class _Execution:
         self.progress.evaluation_seconds = float(state["evaluation_seconds"])
         reached = trainer.iteration
         self.progress.curve = [row for row in self.folder.read_curve() if int(row["iteration"]) <= reached]
+        self.progress.classes = [row for row in self.folder.read_classes() if int(row["iteration"]) <= reached]
         self.progress.snapshots = {t: s for t, s in self.folder.read_samples().items() if t <= reached}
 
     def _checkpoint(self, trainer: Trainer) -> None:
@@ -427,7 +433,8 @@ class _Execution:
         return [metric for metric in made if metric.needs <= self.job.schedule.samples]
 
     def _metric_facts(self) -> dict[str, Any]:
-        return {metric.name: metric_facts(metric, self.job.schedule.samples) for metric in self._metrics()}
+        dataset = dataset_of(self.job.run.dataset["plugin"], self.job.run.dataset["params"], self.registry)
+        return {metric.name: metric_facts(metric, self.job.schedule.samples, dataset) for metric in self._metrics()}
 
     def _warn(self, message: str) -> None:
         self.report({"event": "warning", "message": message})

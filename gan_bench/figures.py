@@ -1,7 +1,8 @@
 """The figure of a benchmark, after Figure 2 of the MGAN paper (Hoang et al., ICLR 2018).
 
-Above, samples over iterations, points or mosaics of images; below, metrics over iterations with their spread over
-seeds. It is drawn from the run folders; from a results.csv alone only the metrics can be.
+Above, samples over iterations, points or mosaics of images; then which classes each generator makes, where a metric
+told; below, metrics over iterations with their spread over seeds. It is drawn from the run folders; from a results.csv
+alone only the metrics can be.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_bench import curves, palette
+from gan_bench import curves, heatmap, palette
 from gan_bench.errors import StoreError, UsageError, allowed
 from gan_bench.files import write_atomically
+from gan_bench.heatmap import HeatMap, heat_maps
 from gan_bench.imagegrid import image_grid
 from gan_bench.pointgrid import point_grid
 from gan_bench.results import ANCHORS, StoredResults, read_results
@@ -83,10 +85,13 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
     grid = sample_grid(results, dataset)
     labels = _labels(results, dataset)
     panels = [_panel(results, dataset, name, labels) for name in _metrics(results, metrics)]
-    layout = _Layout.of(grid, len(panels), len(labels), _caption(results, dataset, grid))
+    maps = heat_maps(results, dataset, {row.label: row.run for row in grid.rows} if grid else {})
+    layout = _Layout.of(grid, maps, len(panels), len(labels), _caption(results, dataset, grid, maps))
     drawn = Figure(figsize=(_WIDTH, layout.height))
     if grid is not None:
         _draw_grid(drawn, layout, grid)
+    for each in layout.maps:
+        heatmap.draw(layout.map_axes(drawn, each), each, max(other.iteration for other in maps))
     for index, panel in enumerate(panels):
         curves.draw(layout.curve_axes(drawn, index), panel)
     drawn.text(
@@ -137,15 +142,20 @@ class _Layout:
     curve_rows: int
     curve_height: float
     keys: tuple[int, ...]  # numbers of generators, a line of colours for each
+    maps: tuple[heatmap.Placed, ...]
+    maps_height: float
     caption: str
 
     @classmethod
-    def of(cls, grid: SampleGrid | None, panels: int, models: int, caption: str) -> _Layout:
+    def of(cls, grid: SampleGrid | None, maps: Sequence[HeatMap], panels: int, models: int, caption: str) -> _Layout:
+        placed, height = heatmap.place(maps, _WIDTH - 2 * _EDGE)
         return cls(
             panels=tuple(grid.size(row) for row in grid.drawn_rows) if grid else (),
             curve_rows=-(-panels // 2),
             curve_height=max(1.75, 0.125 * (models + 1)),
             keys=grid.keys if grid else (),
+            maps=tuple(placed),
+            maps_height=height,
             caption=caption,
         )
 
@@ -158,7 +168,7 @@ class _Layout:
     def height(self) -> float:
         curve = _CURVE_ABOVE + self.curve_height + _CURVE_BELOW
         caption = 0.1 + _CAPTION_LINE * (self.caption.count("\n") + 1)
-        return _whole(self.grid_height + self.curve_rows * curve + caption)
+        return _whole(self.grid_height + self.maps_height + self.curve_rows * curve + caption)
 
     def _top(self, row: int) -> float:
         return _HEAD + sum(height + GAP for _, height in self.panels[:row])
@@ -173,11 +183,15 @@ class _Layout:
         width, height = self.panels[row]
         return self.axes(figure, _LABELS + column * (width + GAP), self._top(row), width, height)
 
+    def map_axes(self, figure: Figure, placed: heatmap.Placed) -> Axes:
+        width = placed.map.width if placed.map.columns else placed.width
+        return self.axes(figure, placed.left, self.grid_height + placed.top, width, placed.map.height)
+
     def curve_axes(self, figure: Figure, index: int) -> Axes:
         row, column = divmod(index, 2)
         step = _CURVE_ABOVE + self.curve_height + _CURVE_BELOW
         left, width = column * _WIDTH / 2 + _CURVE_LEFT, _WIDTH / 2 - _CURVE_LEFT - _CURVE_RIGHT
-        top = self.grid_height + row * step + _CURVE_ABOVE
+        top = self.grid_height + self.maps_height + row * step + _CURVE_ABOVE
         return self.axes(figure, left, top, width, self.curve_height)
 
 
@@ -257,7 +271,7 @@ def _datasets(results: StoredResults) -> list[str]:
     return found
 
 
-def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None) -> str:
+def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None, maps: Sequence[HeatMap]) -> str:
     """What the marks mean, in words that a paper can keep."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
@@ -268,6 +282,8 @@ def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None) -> s
         shown = sorted({row.run.seed for row in grid.rows if row.snapshots is not None})
         which = f"seed{'s' if len(shown) > 1 else ''} {', '.join(map(str, shown))}"
         lines.insert(0, grid.caption(which))
+    if maps:
+        lines.insert(len(lines) - 1, heatmap.caption(maps))
     return "\n".join([f"{_name(results)}, {dataset}. {lines[0]}", *lines[1:]])
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gan_bench.classes import Classes
     from gan_bench.dataset import Dataset
 
 Direction = Literal["lower", "higher", "none"]
@@ -92,6 +93,10 @@ class Metric(ABC):
         """Why this metric means nothing for `dataset`, or None where it is valid."""
         return None
 
+    def is_expensive(self, dataset: Dataset) -> bool:
+        """Whether scoring samples of `dataset` takes so long that only a few points of a run get it."""
+        return self.expensive
+
     def prepare(  # noqa: B027 - most need nothing
         self, dataset: Dataset, device: str, say: Callable[[str], None]
     ) -> None:
@@ -110,6 +115,13 @@ class Metric(ABC):
     @abstractmethod
     def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:
         """The score: a float, or (K,) floats where `per_generator` (NaN where a generator has none)."""
+
+    def classes(self, samples: Samples) -> Classes | None:
+        """The class of each sample, where the metric tells classes (or modes) apart; None where it does not.
+
+        A run keeps the shares of the classes in each generator, as its first metric that tells them has it.
+        """
+        return None
 
     def combine(self, values: NDArray[np.floating[Any]]) -> float:
         """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""

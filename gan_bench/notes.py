@@ -100,13 +100,29 @@ def _evaluation(results: StoredResults, at: At) -> str:
 def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
     """What metrics were computed with: a classifier, weights, features; each once, with the metrics that use it."""
     users: dict[str, list[str]] = defaultdict(list)
-    described = results.benchmark.metrics if results.benchmark else {}
+    mixed: list[str] = []
     for column in table.columns:
-        found = described[column.name].notes.values() if column.name in described else ()
-        for note in dict.fromkeys(found):
+        by_dataset = _notes_of(results, column.name)
+        mixed += [f"{column.name} on {dataset}" for dataset, found in by_dataset.items() if len(found) > 1]
+        for note in dict.fromkeys(note for found in by_dataset.values() for note in found):
             users[note].append(column.name)
     for note, names in users.items():
         yield f"{', '.join(names)}: {note}."
+    if mixed:
+        yield f"Not comparable between runs, which were scored with different ones of these: {', '.join(mixed)}."
+
+
+def _notes_of(results: StoredResults, metric: str) -> Mapping[str, list[str]]:
+    """What a metric was computed with, by dataset: as its runs say; of a results.csv alone, as benchmark.json does."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for placed in results.runs:
+        note = placed.run.notes.get(metric)
+        if note and note not in found[placed.dataset]:
+            found[placed.dataset].append(note)
+    described = results.benchmark.metrics if results.benchmark else {}
+    if not results.runs and metric in described:
+        return {dataset: [note] for dataset, note in described[metric].notes.items()}
+    return found
 
 
 def _shared(table: Table) -> Iterator[str]:

@@ -56,7 +56,7 @@ def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
 
 def configuration(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
     """Hash of what is trained, without the seed."""
-    contents = dataset_of(dataset, registry).contents
+    contents = dataset_of(dataset.plugin, dataset.params, registry).contents
     return _digest(
         {
             "version": TRAINING_VERSION,
@@ -69,10 +69,10 @@ def configuration(dataset: DatasetEntry, model: ModelEntry, registry: Registry) 
     )
 
 
-def dataset_of(entry: DatasetEntry, registry: Registry) -> Dataset:
-    """The dataset that an entry of a benchmark describes."""
-    cls = registry.get("datasets", entry.plugin)
-    made: Dataset = cls(from_plain(cls.Params, entry.params))
+def dataset_of(plugin: str, params: Mapping[str, Any], registry: Registry) -> Dataset:
+    """A dataset from its name and its parameters as plain values."""
+    cls = registry.get("datasets", plugin)
+    made: Dataset = cls(from_plain(cls.Params, params))
     return made
 
 
@@ -94,7 +94,7 @@ def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
 
 def _run(benchmark: Benchmark, dataset: DatasetEntry, model: ModelEntry, seed: int, registry: Registry) -> Run:
     of_all_seeds = configuration(dataset, model, registry)
-    contents = dataset_of(dataset, registry).contents
+    contents = dataset_of(dataset.plugin, dataset.params, registry).contents
     return Run(
         benchmark=benchmark.name,
         label=model.label,

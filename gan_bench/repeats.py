@@ -93,9 +93,9 @@ class _Repeating(Visit):
         failed: dict[str, str] = {}
         with self.opened(folder, record, rows, fitting) as (trainer, _):
             for number, wanted in lacking.items():
-                _, scores, errors = evaluate(trainer, wanted, samples, seed, repeat=number)
-                failed |= errors
-                kept = [score for score in scores if score.metric not in errors]
+                found = evaluate(trainer, wanted, samples, seed, repeat=number)
+                failed |= found.errors
+                kept = [score for score in found.scores if score.metric not in found.errors]
                 done = [*done, *({"draw": str(number), **row} for row in curve_rows(last, kept))]
                 folder.write_repeats(done)
         self.outcome.scored += 1

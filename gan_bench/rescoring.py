@@ -19,20 +19,21 @@ import numpy as np
 import torch
 
 from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
-from gan_bench.evaluation import draw, evaluate
+from gan_bench.evaluation import Evaluation, draw, evaluate
 from gan_bench.execution import has_score, instantiate, load_trainer, metric_facts, run_of, snapshot
 from gan_bench.files import write_atomically
+from gan_bench.metric import Metric
 from gan_bench.overrides import matching
 from gan_bench.provenance import code_hash, provenance
 from gan_bench.randomness import seed_of
 from gan_bench.results import FINISHED, PlacedRun, StoredResults, read_results, write_results_csv
 from gan_bench.runner import metric_facts as description_of
-from gan_bench.store import RunFolder, curve_rows, locked
+from gan_bench.shares import write_classes_csv
+from gan_bench.store import RunFolder, curve_rows, locked, with_classes
 from gan_bench.tables import write_tables
 
 if TYPE_CHECKING:
     from gan_bench.dataset import Dataset
-    from gan_bench.metric import Metric
     from gan_bench.plugins import Registry
     from gan_bench.training import Trainer
 
@@ -94,6 +95,7 @@ def rescore(
         folder = work.outcome.folder
         work.outcome.added = _show(folder, [metric for metric in work.metrics if metric.name in work.held])
         write_results_csv(folder)
+        write_classes_csv(folder)
         write_tables(folder)
     return work.outcome
 
@@ -219,6 +221,8 @@ class Visit(ABC):
             raise Unusable(_told_of(error)) from error
         if missing:
             raise Unusable(missing)
+        if dataset.contents != record["dataset"].get("contents", ""):
+            raise Unusable("its data have changed since: the files are others now")
         count = self.samples if most is None else min(most, self.samples)
         fitting = []
         for metric in self.metrics:
@@ -267,23 +271,30 @@ class _Rescoring(Visit):
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
         """Score one finished run by what it lacks."""
         record, rows = read(folder)
+        classes = _classes(folder)
         fitting, samples = self.fitting(record, placed.dataset)
         last = int(record["iteration"])
         failed_before = record.get("metric_errors", {})
-        lacking = [m for m in fitting if m.name in failed_before or not has_score(rows, m, last, samples)]
+        untold = not _tells_classes(classes, last, samples)
+        lacking = [
+            metric
+            for metric in fitting
+            if metric.name in failed_before
+            or not has_score(rows, metric, last, samples)
+            or (untold and _tells_of(metric))
+        ]
         if not lacking:
             self._count(fitting)
             return "nothing to do" if fitting else "no metric fits its dataset"
         with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
-            _, scores, errors = evaluate(trainer, lacking, samples, int(record["seed"]))
-        self._write(folder, record, rows, lacking, samples, curve_rows(last, scores), errors)
+            found = evaluate(trainer, lacking, samples, int(record["seed"]))
+            facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
+        folder.write_classes(with_classes(classes, last, found.classes))
+        history = self._history(lacking, samples)
+        self._write(folder, record, rows, facts, history, curve_rows(last, found.scores), found.errors)
         self._count(fitting)
-        self.outcome.unusable += bool(errors)
-        values = {score.metric: score.value for score in scores if score.generator is None}
-        told = ", ".join(
-            f"{name} failed ({errors[name]})" if name in errors else f"{name} {value:.4g}"
-            for name, value in values.items()
-        )
+        self.outcome.unusable += bool(found.errors)
+        told = _told_scores(found)
         return told if same_kind else f"{told} (of other samples: the run was on another device)"
 
     def _count(self, fitting: Sequence[Metric]) -> None:
@@ -295,21 +306,20 @@ class _Rescoring(Visit):
         folder: RunFolder,
         record: Mapping[str, Any],
         rows: Sequence[Mapping[str, str]],
-        scored: Sequence[Metric],
-        samples: int,
+        facts: Mapping[str, Any],
+        history: Mapping[str, Any],
         new: Sequence[Mapping[str, str]],
         errors: Mapping[str, str],
     ) -> None:
         """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
         replaced = {_identity(row) for row in new}
         curve = [*(row for row in rows if _identity(row) not in replaced), *new]
-        names = {metric.name for metric in scored}
-        others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in names}
-        facts = record.get("metrics", {}) | {metric.name: metric_facts(metric, samples) for metric in scored}
-        after = {**record, "metrics": facts, "metric_errors": others | dict(errors)}
+        others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in facts}
+        metrics = record.get("metrics", {}) | facts
+        after = {**record, "metrics": metrics, "metric_errors": others | dict(errors)}
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
             return  # it failed again, in the same way
-        folder.write({**after, "rescored": [*record.get("rescored", []), self._history(scored, samples)]})
+        folder.write({**after, "rescored": [*record.get("rescored", []), history]})
         folder.write_curve(curve)
 
     def _history(self, scored: Sequence[Metric], samples: int) -> dict[str, Any]:
@@ -334,6 +344,32 @@ def read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
     if record is None:
         raise Unusable("its run.json is gone")
     return record, rows
+
+
+def _classes(folder: RunFolder) -> list[dict[str, str]]:
+    try:
+        return folder.read_classes()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+
+
+def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
+    """Whether rows of classes.csv hold the mixture's shares at an iteration, from n samples."""
+    return any((row["iteration"], row["generator"], row["n"]) == (str(iteration), "", str(n)) for row in rows)
+
+
+def _tells_of(metric: Metric) -> bool:
+    """Whether a metric tells classes."""
+    return type(metric).classes is not Metric.classes
+
+
+def _told_scores(found: Evaluation) -> str:
+    """The mixture's scores, and what failed."""
+    values = {score.metric: score.value for score in found.scores if score.generator is None}
+    return ", ".join(
+        f"{name} failed ({found.errors[name]})" if name in found.errors else f"{name} {value:.4g}"
+        for name, value in values.items()
+    )
 
 
 def _refusal(metric: Metric, dataset: Dataset, samples: int) -> str | None:

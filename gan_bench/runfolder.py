@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 STATUSES = ("running", "interrupted", "finished", "failed", "diverged")
 CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
+CLASS_COLUMNS = ("iteration", "generator", "class", "share", "n")
 ANOTHER = "the same run as runs/{}"
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -43,7 +44,8 @@ class StoredRun:
 
     `curve` has the columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and
     version (Int64), in the order of the file; it is empty where the run ended before its first evaluation.
-    `ledger` is empty where it failed before its networks were built.
+    `ledger` is empty where it failed before its networks were built. `notes` tell of metrics, by name, what they were
+    computed with.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class StoredRun:
     model: Mapping[str, Any]
     ledger: Mapping[str, Any]
     curve: pd.DataFrame
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,14 @@ def read_run(folder: Path) -> StoredRun:
     if curve is None and record["status"] == "finished":
         raise Unreadable("finished, but curve.csv is missing")
     fields = {name: record[name] for name in _FIELDS}
-    return StoredRun(folder, curve=_empty_curve() if curve is None else curve, **fields)
+    notes = _notes(record.get("metrics"))
+    return StoredRun(folder, curve=_empty_curve() if curve is None else curve, notes=notes, **fields)
+
+
+def _notes(metrics: object) -> dict[str, str]:
+    """What run.json tells of its metrics; a damaged entry tells nothing."""
+    known = metrics.items() if isinstance(metrics, dict) else ()
+    return {name: str(facts["note"]) for name, facts in known if isinstance(facts, dict) and "note" in facts}
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
@@ -121,6 +131,16 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     if found.x.ndim < 3 or found.generator.shape != found.x.shape[:2] or len(found.x) != len(found.iterations):
         raise Unreadable(f"samples.npz: x {found.x.shape} and generator {found.generator.shape} do not agree")
     return found
+
+
+def read_classes(run: StoredRun) -> pd.DataFrame | None:
+    """The shares of classes that a run kept, None where it kept none. Raises Unreadable where the file is damaged.
+
+    Columns: iteration (int64), generator (Int64, <NA> for the mixture), class, share (float64) and n (Int64).
+    """
+    path = run.folder / "classes.csv"
+    text = _text(path)
+    return None if text is None else _parsed(text, path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -154,33 +174,46 @@ def _check_fields(record: Mapping[str, Any]) -> None:
 
 def _curve(path: Path) -> pd.DataFrame | None:
     """curve.csv, or None where there is none yet."""
+    text = _text(path)
+    return None if text is None else _parsed_curve(text)
+
+
+def _text(path: Path) -> str | None:
+    """A csv file, or None where there is none."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise Unreadable(f"curve.csv: {error}") from error
+        raise Unreadable(f"{path.name}: {error}") from error
     # A line that was cut inside its last number would still parse, as another number.
     if not text.endswith("\n"):
-        raise Unreadable("curve.csv: its last line is cut off")
-    return _parsed(text)
+        raise Unreadable(f"{path.name}: its last line is cut off")
+    return text
 
 
-def _parsed(text: str) -> pd.DataFrame:
+def _parsed(
+    text: str, name: str, columns: tuple[str, ...], optional: tuple[str, ...], what: str, value: str
+) -> pd.DataFrame:
+    """A csv file's rows of one number each: `value`, of `what`; whole numbers in `optional` columns may be missing."""
     try:
         raw = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
-        if tuple(raw.columns) != CURVE_COLUMNS:
-            raise Unreadable(f"curve.csv: columns {', '.join(map(str, raw.columns))!r:.80}")
-        empty = {name: raw[name].mask(raw[name] == "") for name in ("generator", "n", "version")}
-        numbers = {name: pd.to_numeric(column).astype("Int64") for name, column in empty.items()}
+        if tuple(raw.columns) != columns:
+            raise Unreadable(f"{name}: columns {', '.join(map(str, raw.columns))!r:.80}")
+        empty = {column: raw[column].mask(raw[column] == "") for column in optional}
+        numbers = {column: pd.to_numeric(values).astype("Int64") for column, values in empty.items()}
         iteration = pd.to_numeric(raw["iteration"]).astype("int64")
-        curve = raw.assign(iteration=iteration, value=raw["value"].map(float).astype("float64"), **numbers)
+        rows = raw.assign(iteration=iteration, **{value: raw[value].map(float).astype("float64")}, **numbers)
     except (ValueError, TypeError) as error:  # pandas' parser errors are ValueErrors
-        raise Unreadable(f"curve.csv: {error}") from error
-    if (curve["metric"] == "").any():
-        raise Unreadable("curve.csv: a row without a metric")
-    return curve
+        raise Unreadable(f"{name}: {error}") from error
+    if (rows[what] == "").any():
+        raise Unreadable(f"{name}: a row without a {what}")
+    return rows
+
+
+def _parsed_curve(text: str) -> pd.DataFrame:
+    return _parsed(text, "curve.csv", CURVE_COLUMNS, ("generator", "n", "version"), "metric", "value")
 
 
 def _empty_curve() -> pd.DataFrame:
-    return _parsed(",".join(CURVE_COLUMNS) + "\n")
+    return _parsed_curve(",".join(CURVE_COLUMNS) + "\n")

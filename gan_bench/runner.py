@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from gan_bench.engine import Engine, Setup
 from gan_bench.errors import DataError, StoreError, UsageError
 from gan_bench.execution import Job, Schedule, instantiate
 from gan_bench.files import write_atomically
+from gan_bench.metric import Metric
 from gan_bench.observers import Observer, Observers
 from gan_bench.plan import Run, configuration, dataset_of, plan, protocol_values
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
 from gan_bench.results import read_benchmark, write_results_csv
+from gan_bench.shares import write_classes_csv
 from gan_bench.store import FORMAT, RunFolder, locked
 from gan_bench.tables import write_tables
+
+SAID_EVERY = 10.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     if options.quick:
         benchmark = quick(benchmark)
     datasets = _selected(benchmark, options)
-    require_data({entry.label: dataset_of(entry, registry) for entry in datasets})
+    require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
@@ -145,6 +150,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observers)
         completed = engine.carry_out(todo) if todo else True
         write_results_csv(planned.folder)
+        write_classes_csv(planned.folder)
         write_tables(planned.folder)
     left_out = len(planned.benchmark.left_out)
     return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed, left_out=left_out)
@@ -221,15 +227,24 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
     Raises:
         DataError: what is missing or wrong, of all datasets.
     """
-    datasets = {entry.label: dataset_of(entry, registry) for entry in benchmark.datasets}
+    datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in benchmark.datasets}
     require_data(datasets)
     for dataset in datasets.values():
         dataset.prepare(say)
     for name in benchmark.evaluation.metrics:
         metric = registry.get("metrics", name)()
         if metric.needs <= benchmark.evaluation.samples:
-            for dataset in datasets.values():
-                metric.prepare(dataset, device, say)
+            _make_ready(metric, datasets.values(), device, say)
+
+
+def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:
+    """Prepare a metric, and say every few seconds how far it is: each of many datasets may be too quick to say so."""
+    told = time.monotonic()
+    for done, dataset in enumerate(datasets):
+        if time.monotonic() - told > SAID_EVERY:
+            told = time.monotonic()
+            say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
+        metric.prepare(dataset, device, say)
 
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:
@@ -275,7 +290,7 @@ def _metrics(planned: Planned) -> dict[str, Any]:
 
     Of datasets that are not selected it says what it said before: nothing is prepared for them now.
     """
-    datasets = {entry.label: dataset_of(entry, planned.registry) for entry in planned.datasets}
+    datasets = {entry.label: dataset_of(entry.plugin, entry.params, planned.registry) for entry in planned.datasets}
     others = {entry.label for entry in planned.benchmark.datasets} - set(datasets)
     before, described = _notes(planned.folder), {}
     for name in planned.benchmark.evaluation.metrics:

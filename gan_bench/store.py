@@ -2,6 +2,7 @@
 
     run.json             what the run is, how far it got, what it used, where it ran
     curve.csv            every score at every evaluation
+    classes.csv          shares of classes in each generator, at a few iterations; only where a metric tells classes
     samples.npz          a few snapshots of samples, for figures
     repeats.csv          scores of more draws of the final generators (`gan_bench.repeats`); only where asked for
     checkpoint-N.pt      the last two; the last of a finished run holds its generators
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_bench.classes import Share
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
 from gan_bench.scoring import Score
@@ -34,6 +36,7 @@ from gan_bench.scoring import Score
 FORMAT = 1
 CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
 REPEAT_COLUMNS = ("draw", *CURVE_COLUMNS)
+CLASS_COLUMNS = ("iteration", "generator", "class", "share", "n")
 CHECKPOINTS_KEPT = 2
 ANEW = "Move the folder away to run it anew."
 RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
@@ -75,7 +78,7 @@ class RunFolder:
         """Replace the record."""
         write_atomically(self.path / "run.json", json.dumps(record, indent=1) + "\n")
 
-    # --- curve.csv, repeats.csv -----------------------------------------------------------------------------
+    # --- curve.csv, classes.csv, repeats.csv ----------------------------------------------------------------
 
     def read_curve(self) -> list[dict[str, str]]:
         """All rows, as text. Raises StoreError where the file is damaged: scores are never dropped in silence."""
@@ -85,6 +88,16 @@ class RunFolder:
         """Replace all rows."""
         self._write_rows("curve.csv", CURVE_COLUMNS, rows)
 
+    def read_classes(self) -> list[dict[str, str]]:
+        """Shares of classes, as text. Raises StoreError where the file is damaged."""
+        advice = "Remove it to go on without earlier shares."
+        return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
+
+    def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows; where there are none there need be no file."""
+        if rows:
+            self._write_rows("classes.csv", CLASS_COLUMNS, rows)
+
     def read_repeats(self) -> list[dict[str, str]]:
         """Scores of draws 1, 2, … of the final generators, as text; draw 0 is the curve's. Raises StoreError."""
         return self._read_rows("repeats.csv", REPEAT_COLUMNS, "repeated scores")
@@ -93,7 +106,7 @@ class RunFolder:
         """Replace all rows."""
         self._write_rows("repeats.csv", REPEAT_COLUMNS, rows)
 
-    def _read_rows(self, name: str, columns: Sequence[str], what: str) -> list[dict[str, str]]:
+    def _read_rows(self, name: str, columns: Sequence[str], what: str, advice: str = ANEW) -> list[dict[str, str]]:
         file = self.path / name
         try:
             with file.open(newline="", encoding="utf-8") as lines:
@@ -101,10 +114,10 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, csv.Error) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
+            raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
         for number, row in enumerate(rows, 2):
             if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
-                raise StoreError(f"{file}:{number} is no row of {what}. {ANEW}")
+                raise StoreError(f"{file}:{number} is no row of {what}. {advice}")
         return rows
 
     def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -220,6 +233,26 @@ def curve_rows(iteration: int, scores: Sequence[Score]) -> list[dict[str, str]]:
         }
         for score in scores
     ]
+
+
+def class_rows(iteration: int, shares: Sequence[Share]) -> list[dict[str, str]]:
+    """Shares of classes as rows of classes.csv."""
+    return [
+        {
+            "iteration": str(iteration),
+            "generator": "" if share.generator is None else str(share.generator),
+            "class": share.name,
+            "share": repr(share.share),
+            "n": str(share.n),
+        }
+        for share in shares
+    ]
+
+
+def with_classes(rows: Sequence[Mapping[str, str]], iteration: int, shares: Sequence[Share]) -> list[Mapping[str, str]]:
+    """Rows of classes.csv with these shares instead of what stood there of their iteration, if there are any."""
+    kept = [row for row in rows if not shares or row["iteration"] != str(iteration)]
+    return [*kept, *class_rows(iteration, shares)]
 
 
 @contextmanager

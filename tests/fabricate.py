@@ -157,6 +157,24 @@ def run(folder: Path, made: Run, *, name: str | None = None) -> Path:
     return path
 
 
+def classes(
+    path: Path,
+    iteration: int,
+    shares: Mapping[int | None, Mapping[str, float]],
+    *,
+    n: int = 100,
+    after: bool = False,
+) -> None:
+    """Write shares by generator and class into a run folder, or after those that are there."""
+    file = path / "classes.csv"
+    text = file.read_text(encoding="utf-8") if after else "iteration,generator,class,share,n\n"
+    for generator, by_class in shares.items():
+        index = "" if generator is None else str(generator)
+        for name, share in by_class.items():
+            text += f'{iteration},{index},"{name}",{share!r},{n}\n'
+    file.write_text(text, encoding="utf-8")
+
+
 def record(made: Run) -> dict[str, Any]:
     """The content of a run's run.json."""
     model = made.model

@@ -208,6 +208,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         "trainer": state["trainer"],
         "curve": (folder / "curve.csv").read_text(encoding="utf-8"),
+        "classes": (folder / "classes.csv").read_text(encoding="utf-8"),
         "samples": arrays,
         "record": {name: run[name] for name in ("key", "status", "iteration", "iterations", "error", "metrics")},
         "counts": {name: run["ledger"][name] for name in ("updates", "real_samples", "fake_samples")},

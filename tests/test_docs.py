@@ -24,7 +24,7 @@ import numpy as np
 import project
 import pytest
 
-from gan_bench import cli, hookspecs
+from gan_bench import cli, hookspecs, shares
 from gan_bench.benchmark import Evaluation
 from gan_bench.cli import reference
 from gan_bench.config import TOP_LEVEL, load_benchmark
@@ -413,8 +413,8 @@ class TestCompleteness:
         assert {*TOP_LEVEL, *KEYS, *fields} <= explained
 
     def test_results_have_every_column_and_status(self) -> None:
-        """Every column of results.csv and every status of a run is explained."""
-        assert {*COLUMNS, *STATUSES} <= first_cells("results.md")
+        """Every column of results.csv and of classes.csv, and every status of a run, is explained."""
+        assert {*COLUMNS, *shares.COLUMNS, *STATUSES} <= first_cells("results.md")
 
     def test_the_generated_parts_are_up_to_date(self) -> None:
         """`python -m gan_bench.cli.reference docs` would change nothing."""
@@ -442,6 +442,7 @@ class TestCompleteness:
 def _members() -> Iterator[tuple[type[Any], str]]:
     """Every public attribute and method of the contracts that is their own."""
     from gan_bench import model, network
+    from gan_bench.classes import Classes
     from gan_bench.dataset import Dataset, Mixture, Real
     from gan_bench.engine import Engine
     from gan_bench.metric import Metric, Samples
@@ -449,7 +450,7 @@ def _members() -> Iterator[tuple[type[Any], str]]:
 
     contracts = (
         model.Model, model.Fake, model.Turn, model.Noise, model.Preset, Real, Dataset, Mixture, Metric, Samples,
-        network.Network, network.Networks, Engine, Observer,
+        Classes, network.Network, network.Networks, Engine, Observer,
     )  # fmt: skip
     for cls in contracts:
         own: Mapping[str, Any] = vars(cls) | vars(cls).get("__annotations__", {})

@@ -14,6 +14,7 @@ from gan_bench_zoo.models.mgan import MGAN
 from tiny import Ring, same, trainer, values
 from torch import Tensor
 
+from gan_bench.classes import Classes
 from gan_bench.errors import Diverged
 from gan_bench.evaluation import allocate, check_finite, draw, evaluate
 from gan_bench.metric import Metric, Samples
@@ -50,6 +51,30 @@ class _Broken(Metric):
     name, direction, unit, version = "broken", "lower", "nats", 3
 
     def compute(self, samples: Samples) -> float:
+        raise ZeroDivisionError("nothing to divide by")
+
+
+class _Halves(_Mean):
+    """Tells points near 0 from others."""
+
+    name, kinds = "halves", ("low", "high")
+
+    def classes(self, samples: Samples) -> Classes:
+        return Classes((samples.x[:, 0] > 0.5).astype(np.int64), self.kinds, exhaustive=True)
+
+
+class _Thirds(_Halves):
+    """The same by other names."""
+
+    name, kinds = "thirds", ("near", "far")
+
+
+class _Mute(_Mean):
+    """Does not find its classes."""
+
+    name = "mute"
+
+    def classes(self, samples: Samples) -> Classes:
         raise ZeroDivisionError("nothing to divide by")
 
 
@@ -215,10 +240,10 @@ class TestEvaluate:
 
         t = _labelled()
         t.iteration = 7
-        drawn, scores, errors = evaluate(t, [Keeping()], 9, 2)
+        drawn, scores, errors, classes = evaluate(t, [Keeping()], 9, 2)
         expected = draw(t, 9, seed_of(2, "evaluation", 7))
         assert (drawn.x == expected.x).all()
-        assert errors == {}
+        assert (errors, classes) == ({}, [])
         assert [(s.metric, s.generator, s.value, s.n, s.version) for s in scores] == [("mean", None, 1.0, 9, 1)]
         assert seen[0].generators == 3
         assert seen[0].dataset is t.dataset
@@ -234,11 +259,22 @@ class TestEvaluate:
 
     def test_a_metric_that_fails(self) -> None:
         """It becomes NaN with its error; the metrics before and after it are computed."""
-        _, scores, errors = evaluate(_labelled(), [_Mean(), _Broken(), _Mean()], 9, 0)
+        _, scores, errors, _ = evaluate(_labelled(), [_Mean(), _Broken(), _Mean()], 9, 0)
         assert [s.metric for s in scores] == ["mean", "broken", "mean"]
         assert [math.isnan(s.value) for s in scores] == [False, True, False]
         assert (scores[1].generator, scores[1].n, scores[1].version) == (None, 9, 3)
         assert errors == {"broken": "ZeroDivisionError: nothing to divide by"}
+
+    def test_the_first_metric_that_tells_classes_is_heard(self) -> None:
+        """One that fails to, or does not know, is passed over; its score stands, and what failed is told."""
+        metrics = [_Mean(), _Mute(), _Halves(), _Thirds()]
+        _, scores, errors, classes = evaluate(_labelled(), metrics, 9, 0)
+        assert errors == {"mute": "classes: ZeroDivisionError: nothing to divide by"}
+        assert [s.value for s in scores] == [1.0] * 4
+        assert [(c.generator, c.name, c.share) for c in classes if c.name == "low"] == [
+            (None, "low", 1 / 3), (0, "low", 1.0), (1, "low", 0.0), (2, "low", 0.0),
+        ]  # fmt: skip
+        assert {c.name for c in classes} == {"low", "high"}
 
     def test_evaluating_changes_nothing_in_training(self) -> None:
         """A run that is evaluated at every iteration ends as one that never is."""

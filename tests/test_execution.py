@@ -125,6 +125,8 @@ class TestKilled:
         _, folder = cut
         rows = folder.read_curve()
         folder.write_curve([*rows, *({**row, "iteration": "30", "value": "99.0"} for row in rows[:4])])
+        shares = folder.read_classes()
+        folder.write_classes([*shares, *({**row, "iteration": "30", "share": "9.0"} for row in shares[:4])])
         x, index = folder.read_samples()[0]
         folder.write_samples(folder.read_samples() | {30: (x + 9, index)})
         assert self.finish(cut, whole) == []
@@ -189,6 +191,18 @@ class TestDamaged:
         samples.unlink()
         assert project.carry_out(planned) == "finished"
         assert sorted(folder.read_samples()) == [30]
+
+    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
+        """Damaged shares are not overwritten: the run says what to do, and goes on once it is done."""
+        planned, folder = cut
+        file = folder.path / "classes.csv"
+        file.write_text("iteration\nx\n")
+        assert project.carry_out(planned) == "failed"
+        assert file.read_text() == "iteration\nx\n"
+        assert "Remove it to go on without earlier shares" in project.record(folder.path)["error"]["message"]
+        file.unlink()
+        assert project.carry_out(planned) == "finished"
+        assert {row["iteration"] for row in folder.read_classes()} == {"30"}
 
     def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
         """Scores that cannot be read are not thrown away."""
@@ -284,6 +298,33 @@ class TestEvaluation:
         assert at["wasserstein"] == [0, 15, 30]
         assert at["loss_generator"] == [10, 15, 20, 30]
         assert sorted(whole.read_samples()) == [0, 15, 30]
+        assert {int(row["iteration"]) for row in whole.read_classes()} == {0, 15, 30}
+
+    def test_keeps_the_shares_of_the_modes(self, whole: RunFolder) -> None:
+        """Of the mixture and of each generator: a class for each mode of the ring, and none of them."""
+        last = [row for row in whole.read_classes() if row["iteration"] == "30"]
+        assert [(row["generator"], row["class"], row["n"]) for row in last] == [
+            (generator, name, "200") for generator in ("", "0") for name in [*"01234567", "(none)"]
+        ]
+        assert sum(float(row["share"]) for row in last) == pytest.approx(2)
+
+    def test_tells_no_classes_where_no_metric_does(self, tmp_path: Path) -> None:
+        planned, folder = run_of(tmp_path, project.ZOO["gan"], evaluation={"metrics": ["symmetric_kl"]})
+        assert project.carry_out(planned) == "finished"
+        assert not (folder.path / "classes.csv").exists()
+
+    @pytest.mark.parametrize(("samples", "n"), [(200, "200"), (100, "100")])
+    def test_again_replaces_the_shares_of_its_iteration(self, tmp_path: Path, samples: int, n: str) -> None:
+        """A metric added later, or other samples, leave one table of an iteration."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        project.carry_out(planned)
+        before = folder.read_classes()
+        again = {"metrics": [*project.METRICS, "high_quality"], "samples": samples}
+        planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation=again)
+        project.carry_out(planned)
+        after = folder.read_classes()
+        assert len(after) == len(before) and (after == before) == (samples == 200)
+        assert {row["n"] for row in after if row["iteration"] == "30"} == {n}
 
     @pytest.mark.parametrize(
         ("iterations", "every", "points", "due"),

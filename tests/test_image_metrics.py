@@ -13,10 +13,10 @@ import pytest
 import torch
 from gan_bench_zoo import classifiers
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
-from gan_bench_zoo.metrics import _classified
+from gan_bench_zoo.metrics import _classified, _reference
 from gan_bench_zoo.metrics._classified import classified, reference_of
-from gan_bench_zoo.metrics._inception_reference import Moments
 from gan_bench_zoo.metrics._modes import ModeMetric, assignment, weights_of
+from gan_bench_zoo.metrics._reference import Moments
 from gan_bench_zoo.metrics.classifier import ClassifierScore, FrechetClassifier, frechet, score_of
 from gan_bench_zoo.metrics.divergence import EPSILON, ForwardKL, ReverseKL, SymmetricKL
 from gan_bench_zoo.metrics.generator_jsd import GeneratorJSD, divergence
@@ -157,7 +157,7 @@ class ByBrightness:
 def classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ByBrightness]:
     """The classifier of all greys, in an empty data root."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(_classified, "_references", {})
+    monkeypatch.setattr(_reference, "_recent", {})
     made = ByBrightness()
     monkeypatch.setattr(classifiers, "classifier_of", lambda *given: made)
     yield made
@@ -223,6 +223,23 @@ class TestAssignment:
         for kind in BY_CLASS + BY_FEATURES:
             kind().compute(given)
         assert classifier.seen == 1000
+
+
+class TestClasses:
+    """What metrics of modes tell of images, by the names of the dataset's classes."""
+
+    def test_are_those_of_the_images(self) -> None:
+        """-1 for what is of none."""
+        found = Modes().classes(samples(flat([200, 40, 125, 115]), Pair()))
+        assert (found.label.tolist(), found.names, found.exhaustive) == ([0, 1, -1, -1], ("bright", "dark"), False)
+
+    def test_are_exhaustive_where_every_image_is_of_some_class(self) -> None:
+        """By a classifier that knows no other, and of tuples; not where the dataset knows better."""
+        greys, exact = (Modes().classes(samples(flat([40, 70]), data())) for data in (Greys, Exact))
+        assert (greys.label.tolist(), greys.exhaustive) == ([0, 0], True)
+        assert (exact.label.tolist(), exact.exhaustive) == ([0, -1], False)
+        stacked = Modes().classes(samples(flat([[40, 40, 200]]), Stacked()))
+        assert (stacked.names[stacked.label[0]], stacked.exhaustive) == ("002", True)
 
 
 class TestDivergences:
@@ -397,8 +414,8 @@ class TestReference:
 
     def test_is_the_same_in_parts(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         whole = reference_of(Greys())
-        monkeypatch.setattr(_classified, "PART", 7)
-        monkeypatch.setattr(_classified, "_references", {})
+        monkeypatch.setattr(_reference, "PART", 7)
+        monkeypatch.setattr(_reference, "_recent", {})
         monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path / "other"))
         parts = reference_of(Greys())
         np.testing.assert_allclose(parts.moments.covariance, whole.moments.covariance)
@@ -412,16 +429,16 @@ class TestReference:
         (path,) = (tmp_path / "cache" / "classifiers").glob("features-*.npz")
         if damaged:
             path.write_bytes(path.read_bytes()[:200])
-        monkeypatch.setattr(_classified, "_references", {})
+        monkeypatch.setattr(_reference, "_recent", {})
         classifier.seen = 0
         np.testing.assert_array_equal(reference_of(Greys()).features, first.features)
         assert classifier.seen == (60 if damaged else 0)
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
+    @pytest.mark.parametrize("kind", [ClassifierScore, FrechetClassifier], ids=lambda kind: kind.name)
     def test_images_without_labels(self, kind: type[Metric]) -> None:
-        """The reason names the metric and the dataset."""
+        """The reason names the metric and the dataset; others score clusters instead of classes."""
         assert kind().refuses(Unlabelled()) == (
             f"{kind.name} tells images apart by their classes, and unlabelled has no labels"
         )

@@ -243,6 +243,15 @@ class TestContents:
         assert len({key("one"), key("other"), key("")}) == 3
         assert key("one") == key("one")
 
+    def test_that_have_changed_are_not_scored(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A score against other files would stand beside those against the files of the run."""
+        planned = project.plan(describe(), place / "results")
+        run(planned)
+        monkeypatch.setattr(Greys, "contents", "other")
+        told: list[str] = []
+        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry, say=told.append)
+        assert outcome.unusable == 1 and "its data have changed since" in told[0]
+
 
 class TestPreparation:
     def test_happens_once_before_any_run(self, place: Path) -> None:
@@ -267,6 +276,17 @@ class TestPreparation:
         run(project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
         assert "prepared: by a classifier of greys." in table
+
+    def test_by_two_classifiers_is_said_not_to_compare(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each run keeps what it was scored with: a column of two is no column of one."""
+        for seed, note in enumerate(("by one", "by another")):
+            monkeypatch.setattr(Prepared, "note", lambda self, dataset, note=note: note)
+            run(project.plan(describe(evaluation={"metrics": ["prepared"]}, seeds=seed + 1), place / "results"))
+        table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "prepared: by one." in table and "prepared: by another." in table
+        assert (
+            "Not comparable between runs, which were scored with different ones of these: prepared on greys." in table
+        )
 
     def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
         """Before anything is written, for every dataset that is missing."""
@@ -313,6 +333,18 @@ class TestScore:
         """With both numbers."""
         with pytest.raises(UsageError, match=r"'brightness_100' needs 100 samples; samples: 60"):
             scoring.score(Greys().training().x, Greys(), [Many()])
+
+    def test_of_many_datasets_are_spoken_of_while_they_are_made_ready(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each is too quick to say so itself; nothing is said before the time has come."""
+        monkeypatch.setattr(runner, "SAID_EVERY", -1.0)
+        told: list[str] = []
+        runner._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        assert told == [f"brightness is made ready: {done} of 3 datasets" for done in range(3)]
+        monkeypatch.setattr(runner, "SAID_EVERY", 60.0)
+        runner._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        assert len(told) == 3
 
     def test_by_the_command_leaves_slow_metrics_to_who_asks(
         self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

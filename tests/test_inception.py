@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import project
 import pytest
+import standin
 import torch
-from gan_bench_zoo.metrics import _inception, _inception_reference, inception_score, precision_recall
+from gan_bench_zoo.metrics import _inception, _reference, inception_score, precision_recall
 from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, WHOLE, Inception, InceptionMetric
-from gan_bench_zoo.metrics._inception_reference import PART, Reference, moments, reference, reference_features
+from gan_bench_zoo.metrics._inception_reference import reference, reference_features
+from gan_bench_zoo.metrics._reference import PART, Reference, moments
 from gan_bench_zoo.metrics.fid import FID, FID5k, FID10k, GeneratorFID5k, fitted, frechet
 from gan_bench_zoo.metrics.inception_score import InceptionScore, InceptionScore5k, InceptionScore10k, InceptionScoreSD
 from gan_bench_zoo.metrics.kid import KID, kernel_distance
@@ -26,9 +28,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
+from standin import StandIn
 from tiny import Ring
 from tiny_images import Greys
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_bench import runner
 from gan_bench.engines import local
@@ -37,9 +40,6 @@ from gan_bench.images import ImageDataset, Pictures
 from gan_bench.metric import Samples
 from gan_bench.observers import Observer
 from gan_bench.store import RunFolder
-
-SMALL = 32
-"""Features of the network that stands in: a distance of 2048 takes seconds."""
 
 COMPARING: list[type[InceptionMetric]] = [
     FID,
@@ -54,40 +54,17 @@ COMPARING: list[type[InceptionMetric]] = [
 SCORING: list[type[InceptionMetric]] = [InceptionScore, InceptionScore10k, InceptionScore5k, InceptionScoreSD]
 
 
-class StandIn(nn.Module):
-    """Features that depend on all pixels; it counts what it is shown, and accepts colour only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        rng = torch.Generator().manual_seed(0)
-        self.weight = torch.randn(3, SMALL, generator=rng)
-        self.fc = nn.Linear(SMALL, 1008)
-        self.shown = 0
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        assert x.dtype == torch.uint8 and x.shape[1] == 3
-        self.shown += len(x)
-        means = x.float().mean((2, 3)) / 255 + x.float().var((2, 3)) / 255**2
-        return (torch.relu(means @ self.weight),)
-
-
 @pytest.fixture
 def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder for data and caches."""
-    monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(_inception_reference, "_recent", {})
+    standin.empty(tmp_path, monkeypatch)
     return tmp_path
 
 
 @pytest.fixture
 def stand_in(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """Weights that are there, and turn out to be of the small network."""
-    network = StandIn()
-    (data_root / WHOLE).write_bytes(b"stand-in")
-    for module in (_inception, _inception_reference):
-        monkeypatch.setattr(module, "FEATURES", SMALL)
-    monkeypatch.setattr(_inception, "_loaded", lambda *_: Inception(network, WHOLE, "0" * 64, "trunk", True))
-    return network
+    return standin.install(data_root, monkeypatch)
 
 
 def greys(count: int = 60, channels: int = 1) -> Greys:
@@ -448,7 +425,7 @@ class TestReference:
 
     def forget(self) -> None:
         """As another process would begin."""
-        _inception_reference._recent.clear()
+        _reference._recent.clear()
 
     def same(self, a: Reference, b: Reference) -> bool:
         pairs = (
@@ -470,10 +447,10 @@ class TestReference:
 
     def test_keeps_the_features_of_some_of_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Different images, always the same, from everywhere."""
-        monkeypatch.setattr(_inception_reference, "CHOSEN", 100)
+        monkeypatch.setattr(_reference, "CHOSEN", 100)
         data = greys(700)
         features = _inception.features(samples_of(data.training().x, data)).numpy()
-        chosen = _inception_reference.chosen(700)
+        chosen = _reference.chosen(700)
         assert len(set(chosen)) == 100 and chosen.min() < 50 and chosen.max() > 650
         assert np.array_equal(reference(data, "cpu").features, features[chosen])
 
@@ -515,7 +492,7 @@ class TestReference:
     def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """After the first images, if it is long, and then each tenth."""
         clock = iter(np.arange(0.0, 1e6, 100.0))
-        monkeypatch.setattr(_inception_reference, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        monkeypatch.setattr(_reference, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         told: list[str] = []
         reference(greys(4 * PART), "cpu", told.append)
         what = "Inception features of 1,024 training images of greys: "
@@ -541,8 +518,7 @@ def real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip("the weights of Inception are not here: set GAN_BENCH_DATA to the folder that has them")
     for name in names:
         (tmp_path / name).symlink_to(found / name)
-    monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(_inception_reference, "_recent", {})
+    standin.empty(tmp_path, monkeypatch)
     return found
 
 

@@ -512,6 +512,16 @@ def test_high_quality_is_strictly_within_three_standard_deviations() -> None:
     assert value(ModeKL, x[2:], Fixed(m)) == pytest.approx(math.log(2))  # all of them in the wide mode
 
 
+@pytest.mark.parametrize("dataset", [RING, GRID, LINE])
+def test_classes_of_points_are_modes_by_number(dataset: Dataset) -> None:
+    """In the order of the means; three standard deviations from any mode a point is of none."""
+    m = mixture_of(dataset)
+    far = np.abs(m.means).max() + 10 * m.stds.max() + np.zeros_like(m.means[:1])
+    found = Purity().classes(Samples(np.concatenate([m.means, far]), dataset))
+    assert found.label.tolist() == [*range(len(m.means)), -1]
+    assert found.names == tuple(map(str, range(len(m.means)))) and not found.exhaustive
+
+
 def test_mode_kl_measures_against_the_weights() -> None:
     """Unequal weights that are met exactly cost nothing; m of M modes evenly cost log(M/m)."""
     m = Mixture(np.array([[0.0], [10.0]]), np.ones(2), np.array([0.25, 0.75]))

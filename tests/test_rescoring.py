@@ -135,6 +135,32 @@ def content(results: Path) -> dict[str, bytes]:
     return {str(path.relative_to(results)): path.read_bytes() for path in results.rglob("*") if path.is_file()}
 
 
+class TestClasses:
+    def test_are_told_of_runs_that_never_were_asked(self, old: Path, registry: Registry) -> None:
+        """By a metric that they have: the shares are those of the last evaluation, and the scores stay as they are."""
+        before, curve = folder_of(old, "mgan").read_classes(), final(old, "mgan")
+        for plugin in ("gan", "mgan"):
+            (folder_of(old, plugin).path / "classes.csv").unlink()
+        assert rescore(old, ["symmetric_kl"], registry).scored == 2
+        assert folder_of(old, "mgan").read_classes() == []
+        assert rescore(old, ["modes"], registry).scored == 2
+        last = str(project.ITERATIONS)
+        assert folder_of(old, "mgan").read_classes() == [row for row in before if row["iteration"] == last]
+        assert final(old, "mgan") == curve
+        assert sorted(gan_bench.load_classes(old)["model"].unique()) == ["gan", "mgan"]
+        assert (old / "classes.csv").is_file()
+
+    def test_that_are_damaged_cost_a_run_nothing(self, old: Path, registry: Registry) -> None:
+        """It is skipped, with what to do."""
+        file = folder_of(old, "gan").path / "classes.csv"
+        file.write_text("iteration\nx\n", encoding="utf-8")
+        lines: list[str] = []
+        outcome = rescore(old, ["high_quality"], registry, say=lines.append)
+        assert (outcome.scored, outcome.unusable) == (1, 1)
+        assert any("classes.csv:2 is no row of shares of classes. Remove it" in line for line in lines)
+        assert file.read_text(encoding="utf-8") == "iteration\nx\n"
+
+
 class TestScores:
     def test_equal_those_of_a_run_that_had_the_metric_from_the_start(
         self, old: Path, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch

@@ -263,8 +263,9 @@ def test_reading_results_needs_no_torch(folder: Path) -> None:
     """Tables and figures come from run folders on a machine without torch: nothing imports it."""
     code = """
 import sys
-from gan_bench import figures, tables
+from gan_bench import figures, shares, tables
 from gan_bench.cli import plot, table
+shares.load_classes(sys.argv[1])
 tables.render(sys.argv[1], "latex"); tables.write_tables(sys.argv[1]); figures.plot(sys.argv[1])
 assert "torch" not in sys.modules
 assert "matplotlib.pyplot" not in sys.modules

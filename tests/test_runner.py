@@ -217,7 +217,7 @@ class TestWritten:
         hashes = {hash_ for model in stored["models"] for hash_ in model["configurations"].values()}
         assert {project.record(path)["configuration"] for path in project.run_folders(tmp_path)} == hashes
         assert {path.name for path in folder.iterdir() if path.is_file()} == {
-            "benchmark.json", "results.csv", "table.md", "table.csv", ".lock",
+            "benchmark.json", "results.csv", "classes.csv", "table.md", "table.csv", ".lock",
         }  # fmt: skip
 
     def test_departures_of_a_model(self, tmp_path: Path) -> None:

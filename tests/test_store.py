@@ -19,9 +19,10 @@ import pytest
 import torch
 
 from gan_bench import store
+from gan_bench.classes import Share
 from gan_bench.errors import StoreError
 from gan_bench.scoring import Score
-from gan_bench.store import RunFolder, curve_rows, load_tensors, locked
+from gan_bench.store import RunFolder, curve_rows, load_tensors, locked, with_classes
 
 KEY = "a" * 64
 RECORD = {"format": 1, "key": KEY, "status": "finished", "iteration": 3, "dataset": {}, "model": {}, "protocol": {}}
@@ -120,6 +121,33 @@ class TestCurve:
         RunFolder(tmp_path).write_curve(curve_rows(0, [Score("modes", None, 2.0, 5, 1)]))
         text = (tmp_path / "curve.csv").read_text(encoding="utf-8")
         assert list(csv.reader(io.StringIO(text))) == [list(store.CURVE_COLUMNS), ["0", "", "modes", "2.0", "5", "1"]]
+
+
+class TestClasses:
+    def test_come_back_as_written(self, tmp_path: Path) -> None:
+        """Any name of a class, every digit of a share, and no number where a generator made nothing."""
+        shares = [Share(None, 'a, "b"', 1 / 3, 9), Share(1, "日本", float("nan"), 0)]
+        RunFolder(tmp_path).write_classes(with_classes([], 40, shares))
+        assert RunFolder(tmp_path).read_classes() == [
+            {"iteration": "40", "generator": "", "class": 'a, "b"', "share": repr(1 / 3), "n": "9"},
+            {"iteration": "40", "generator": "1", "class": "日本", "share": "nan", "n": "0"},
+        ]
+
+    def test_replace_those_of_their_iteration_alone(self) -> None:
+        """Scores of more samples bring other shares; an evaluation that tells none takes none away."""
+        before = with_classes(with_classes([], 0, [Share(None, "a", 1.0, 9)]), 40, [Share(None, "a", 0.5, 9)])
+        after = with_classes(before, 40, [Share(None, "a", 0.25, 99)])
+        assert [(row["iteration"], row["share"]) for row in after] == [("0", "1.0"), ("40", "0.25")]
+        assert with_classes(before, 40, []) == before
+
+    def test_that_nobody_told_are_no_file(self, tmp_path: Path) -> None:
+        RunFolder(tmp_path).write_classes([])
+        assert os.listdir(tmp_path) == [] == RunFolder(tmp_path).read_classes()
+
+    def test_that_are_damaged_are_an_error_that_says_what_to_do(self, tmp_path: Path) -> None:
+        (tmp_path / "classes.csv").write_text(",".join(store.CLASS_COLUMNS) + "\n10,,a\n", encoding="utf-8")
+        with pytest.raises(StoreError, match=r"classes\.csv:2 is no row of shares of classes\. Remove it to go on"):
+            RunFolder(tmp_path).read_classes()
 
 
 class TestSamples:

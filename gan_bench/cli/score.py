@@ -84,12 +84,12 @@ def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -
         return [registry.get("metrics", name)() for name in wanted]
     fitting = [kind() for kind in registry.all("metrics").values()]
     fitting = [metric for metric in fitting if metric.refuses(dataset) is None and metric.needs <= max(n, 1)]
-    slow = [metric for metric in fitting if metric.expensive and is_images(dataset)]
+    slow = [metric for metric in fitting if metric.is_expensive(dataset) and is_images(dataset)]
     if slow:
         click.echo(f"Left out, since they take long: --metrics {','.join(metric.name for metric in slow)}", err=True)
         fitting = [metric for metric in fitting if metric not in slow]
     if not fitting:
-        raise UsageError(f"No metric fits the dataset {dataset.name!r}.")
+        raise UsageError(f"No {'quick ' if slow else ''}metric fits the dataset {dataset.name!r}.")
     return fitting
 
 

@@ -102,7 +102,7 @@ class Classifier:
         found = [self._part(part.to(device)) for part in torch.split(pixels, AT_ONCE)]
         return np.concatenate([logs for logs, _ in found]), np.concatenate([features for _, features in found])
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _part(self, pixels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         logits, features = self.network(pixels)
         return logits.log_softmax(dim=1).cpu().numpy(), features.cpu().numpy()

@@ -3,36 +3,29 @@
 The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. Where each channel is an image by itself, as in
 stacked MNIST, each is classified by itself and their features stand side by side.
 
-    cache_folder("classifiers")/features-KEY.npz    of the training set: count, mean and covariance of all features,
-                                                    and the features of up to 10,000 images
+    cache_folder("classifiers")/features-KEY.npz    of the training set; see `_reference`
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
-from gan_bench.datastore import cache_folder, exclusive, whole
+from gan_bench.datastore import cache_folder
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Metric, Samples
-from gan_bench_zoo.metrics._inception_reference import Moments, Reference, chosen, moments
+from gan_bench_zoo.metrics._reference import Progress, Reference, key_of, reference_at
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from gan_bench_zoo.classifiers import Classifier
-
-PART = 1000  # training images at a time
-_references: dict[Path, Reference] = {}
 
 
 @dataclass(frozen=True)
@@ -111,51 +104,17 @@ def reference_of(
     Raises:
         DataError: images are missing or damaged, or files cannot be written.
     """
-    classifier = classifier_for(dataset, device, say)
-    key = "\n".join((classifier.record.sha256, dataset.training().fingerprint, str(_parts(dataset))))
-    path = cache_folder("classifiers") / f"features-{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
-    if path not in _references:
-        _references[path] = _stored(path) or _made(path, classifier, dataset, device)
-    return _references[path]
-
-
-def _stored(path: Path) -> Reference | None:
-    """What a file holds; None where there is none, or it is damaged."""
-    with suppress(Exception):  # over a damaged file numpy raises many things, and each means the same
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = Moments(int(file["count"]), file["mean"], file["covariance"])
-            features = file["features"]
-        d = features.shape[1]
-        if len(features) == len(chosen(found.count)) and found.mean.shape == (d,) and found.covariance.shape == (d, d):
-            return Reference(found, features)
-    return None
-
-
-def _made(path: Path, classifier: Classifier, dataset: ImageDataset, device: torch.device | str) -> Reference:
-    with exclusive(path):
-        found = _stored(path)
-        if found is None:
-            found = _computed(classifier, dataset, device)
-            m = found.moments
-            with whole(path) as file:
-                np.savez(file, count=m.count, mean=m.mean, covariance=m.covariance, features=found.features)
-        return found
-
-
-def _computed(classifier: Classifier, dataset: ImageDataset, device: torch.device | str) -> Reference:
     import torch
 
-    pictures = dataset.training()
-    kept, keep = [], chosen(len(pictures))
+    classifier, pictures = classifier_for(dataset, device, say), dataset.training()
+    key = key_of(classifier.record.sha256, pictures.fingerprint, str(_parts(dataset)))
+    path = cache_folder("classifiers") / f"features-{key}.npz"
 
-    def parts() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(pictures), PART):
-            pixels = torch.from_numpy(np.array(pictures.x[start : start + PART])).to(device)
-            found = _seen(classifier, dataset, pixels).features
-            kept.append(found[keep[(start <= keep) & (keep < start + PART)] - start])
-            yield found
+    def features(x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _seen(classifier, dataset, torch.from_numpy(x).to(device)).features
 
-    return Reference(moments(parts()), np.concatenate(kept))
+    progress = Progress(f"features of {len(pictures):,} training images of {dataset.name}", len(pictures), say)
+    return reference_at(path, pictures, features, progress)
 
 
 class ClassifiedMetric(Metric):

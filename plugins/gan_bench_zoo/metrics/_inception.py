@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from gan_bench.dataset import Dataset
 from gan_bench.datastore import data_root, download, sha256_of
 from gan_bench.errors import DataError
-from gan_bench.images import is_images
+from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Metric, Samples
 
 if TYPE_CHECKING:
@@ -208,6 +208,20 @@ def features(samples: Samples, first: int | None = None) -> Tensor:
     return parts[0][:wanted]
 
 
+def unseen(dataset: ImageDataset) -> str | None:
+    """Why the network cannot look at a dataset's images; None where it can."""
+    channels = dataset.shape[0]
+    return None if channels in (1, 3) else f"it looks at grey or colour images; {dataset.name} has {channels} channels"
+
+
+def note_of_weights() -> str:
+    """Which weights; empty where there are none."""
+    if not has_weights():
+        return ""
+    network = inception()
+    return f"Inception weights {network.file}, SHA-256 {network.sha256[:12]}…"
+
+
 class InceptionMetric(Metric):
     """A score of images by what the Inception network makes of them. Grey images are shown to it as colour."""
 
@@ -216,12 +230,7 @@ class InceptionMetric(Metric):
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Points, and images of other than 1 or 3 channels."""
-        if not is_images(dataset):
-            return f"{dataset.name} has no images"
-        channels = dataset.shape[0]
-        return (
-            None if channels in (1, 3) else f"it looks at grey or colour images; {dataset.name} has {channels} channels"
-        )
+        return unseen(dataset) if is_images(dataset) else f"{dataset.name} has no images"
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
         """Read the weights once, so that a run does not end without a score."""
@@ -229,7 +238,4 @@ class InceptionMetric(Metric):
 
     def note(self, dataset: Dataset) -> str:
         """Which weights; empty where there are none."""
-        if not has_weights():
-            return ""
-        network = inception()
-        return f"Inception weights {network.file}, SHA-256 {network.sha256[:12]}…"
+        return note_of_weights()

@@ -1,18 +1,21 @@
-"""What the mode of a sample is, and whether the sample is of high quality: for mixtures, and for labelled images.
+"""What the mode of a sample is, and whether the sample is of high quality: for mixtures, and for images.
 
 **Points.** The mode of a Gaussian mixture that is the fewest standard deviations away (the nearest, where all modes are
 equally wide); of high quality if that is less than three. The rules of VEEGAN (Srivastava et al., NeurIPS 2017). Valid
 in any dimension.
 
-**Images.** Modes are the classes of the dataset. Where it knows the class of an image, and whether the image is as good
-as a real one, its word counts (`ImageDataset.exact_classes`). Elsewhere a classifier tells; the mode is the likeliest
-of the dataset's classes, and an image is of high quality if no other class is likelier: on two of MNIST's digits, if it
-is neither of the other eight. Where the classifier knows no other class, every image is of high quality, noise
-included. Where each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked MNIST
-(PacGAN, Lin et al., NeurIPS 2018).
+**Labelled images.** Modes are the classes of the dataset. Where it knows the class of an image, and whether the image
+is as good as a real one, its word counts (`ImageDataset.exact_classes`). Elsewhere a classifier tells; the mode is the
+likeliest of the dataset's classes, and an image is of high quality if no other class is likelier: on two of MNIST's
+digits, if it is neither of the other eight. Where the classifier knows no other class, every image is of high quality,
+noise included. Where each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked
+MNIST (PacGAN, Lin et al., NeurIPS 2018).
 
-Weights of the modes are those of the mixture, or the shares of the classes in the training set; of tuples all are
-equal, which is what the papers compare with.
+**Other images.** Modes are clusters of the training images' Inception features (`_clusters`), a hundred as a rule; that
+of an image is the nearest, and every image is of high quality. These scores take as long as Inception's do.
+
+Weights of the modes are those of the mixture, or the shares of the classes or clusters in the training set; of tuples
+all are equal, which is what the papers compare with.
 """
 
 from __future__ import annotations
@@ -24,10 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from gan_bench.classes import Classes
 from gan_bench.dataset import Dataset
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Metric, Samples
-from gan_bench_zoo.metrics._classified import classified, classifier_for, labelled_of, note_of, unlabelled
+from gan_bench_zoo.metrics import _clusters
+from gan_bench_zoo.metrics._classified import classified, classifier_for, labelled_of, note_of
+from gan_bench_zoo.metrics._features import by_inception, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 HIGH_QUALITY = 3  # standard deviations
@@ -52,6 +58,9 @@ def weights_of(samples: Samples) -> NDArray[np.float64]:
     dataset = samples.dataset
     if not is_images(dataset):
         return mixture_of(samples).weights
+    if in_clusters(dataset):
+        assert samples.pixels is not None
+        return _clusters.clusters_of(dataset, str(samples.pixels.device)).weights
     return samples.once("zoo.class_weights", lambda: _class_weights(dataset))
 
 
@@ -75,6 +84,8 @@ def _by_class(samples: Samples) -> Assignment:
     if exact is not None:
         label, good = exact
         return Assignment(label.cpu().numpy(), good.cpu().numpy())
+    if in_clusters(dataset):
+        return Assignment(_clusters.nearest(samples), np.ones(len(samples), dtype=np.bool_))
     found = classified(samples).log_probability
     return _of_channels(found) if dataset.by_channel else _among(found[:, 0], _columns(dataset))
 
@@ -109,19 +120,26 @@ def _class_weights(dataset: ImageDataset) -> NDArray[np.float64]:
     return weights
 
 
+def in_clusters(dataset: ImageDataset) -> bool:
+    """Whether the modes of images are clusters, for want of classes."""
+    return by_inception(dataset) and not dataset.knows_classes
+
+
 def _always_good(dataset: ImageDataset) -> bool:
     """Whether every image is of high quality by definition."""
     if dataset.knows_classes:
         return False
+    if in_clusters(dataset):
+        return True
     return dataset.by_channel or set(labelled_of(dataset).class_names) <= set(dataset.class_names)
 
 
-def without_classes(name: str, dataset: ImageDataset) -> str | None:
+def without_modes(name: str, dataset: ImageDataset) -> str | None:
     """Why a metric cannot tell the modes of images; None where it can."""
     if dataset.knows_classes:
         return None
-    reason = unlabelled(name, dataset)
-    if reason:
+    reason = unseen(name, dataset)
+    if reason or in_clusters(dataset):
         return reason
     known, wanted = labelled_of(dataset).class_names, dataset.class_names
     fits = len(wanted) == len(known) ** dataset.shape[0] if dataset.by_channel else set(wanted) <= set(known)
@@ -132,31 +150,51 @@ def without_classes(name: str, dataset: ImageDataset) -> str | None:
 
 def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
     """Why a metric cannot tell good images from others; None where it can."""
-    reason = without_classes(name, dataset)
+    if in_clusters(dataset):
+        return f"{name} asks which samples are of none of a dataset's classes, and {dataset.name} has no labels"
+    reason = without_modes(name, dataset)
     if reason is None and _always_good(dataset):
         return f"{name} asks which samples are of none of {dataset.name}'s classes, and its classifier knows no other"
     return reason
 
 
-class ByClass(Metric):
-    """A mixin: what a metric does for the modes of points, it does for the classes of images."""
+class ByMode(Metric):
+    """A mixin: what a metric does for the modes of points, it does for the classes of images, or for clusters."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse images without labels; of points, what the metric refuses."""
-        return without_classes(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+        """Refuse images whose modes nothing can tell; of points, what the metric refuses."""
+        return without_modes(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+
+    def is_expensive(self, dataset: Dataset) -> bool:
+        """Where modes are clusters: Inception looks at the samples."""
+        return is_images(dataset) and in_clusters(dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Train the classifier of images that do not know their classes, once a machine."""
-        if is_images(dataset) and not dataset.knows_classes:
+        """Of images that do not know their classes, once a machine: train the classifier, or find the clusters."""
+        if not is_images(dataset) or dataset.knows_classes:
+            return
+        if in_clusters(dataset):
+            _clusters.clusters_of(dataset, device, say)
+        else:
             classifier_for(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Which classifier, and how good."""
-        return note_of(dataset) if is_images(dataset) and not dataset.knows_classes else ""
+        """Which classifier, and how good; or which clusters."""
+        if not is_images(dataset) or dataset.knows_classes:
+            return ""
+        return _clusters.note_of(dataset) if in_clusters(dataset) else note_of(dataset)
 
 
-class ModeMetric(ByClass, MixtureMetric):
-    """A metric on modes: those of a Gaussian mixture in any dimension, or the classes of images."""
+class ModeMetric(ByMode, MixtureMetric):
+    """A metric on modes: those of a Gaussian mixture in any dimension, or the classes or clusters of images."""
+
+    def classes(self, samples: Samples) -> Classes:
+        """The mode of each sample of high quality: of images by the name of the class, else by number."""
+        a, dataset = assignment(samples), samples.dataset
+        label, exhaustive = np.where(a.high_quality, a.mode, -1), is_images(dataset) and _always_good(dataset)
+        if is_images(dataset) and not in_clusters(dataset):
+            return Classes(label, dataset.class_names, exhaustive)
+        return Classes(label, tuple(map(str, range(len(weights_of(samples))))), exhaustive)
 
 
 class QualityMetric(ModeMetric):

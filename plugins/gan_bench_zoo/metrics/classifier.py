@@ -17,7 +17,7 @@ from gan_bench.dataset import Dataset
 from gan_bench.images import is_images
 from gan_bench.metric import Samples
 from gan_bench_zoo.metrics._classified import ClassifiedMetric, classified, reference_of
-from gan_bench_zoo.metrics._inception_reference import Moments, moments
+from gan_bench_zoo.metrics._reference import Moments, moments
 
 SPLITS = 10
 Array = NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Kullback-Leibler divergences between the histograms of samples (Q) and true distribution (P), in nats.
 
-The histogram of points is that of `histogram`. That of labelled images has a cell for each class and one, "outside",
-for samples that are of none (see `_modes`).
+The histogram of points is that of `histogram`. That of images has a cell for each mode, a class or where there are no
+labels a cluster, and one, "outside", for samples that are of none (see `_modes`).
 
 Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n over all n cells, the cell
 "outside" included, so that every value is finite, at most log(n/ε). ε = 1e-4. `symmetric_kl` is the average
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gan_bench.images import is_images
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._modes import ByClass, cells_of, weights_of
+from gan_bench_zoo.metrics._modes import ByMode, cells_of, weights_of
 from gan_bench_zoo.metrics.histogram import HistogramMetric, histogram
 
 EPSILON = 1e-4
@@ -45,8 +45,8 @@ def _histograms(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float
     return true, np.bincount(cells_of(samples), minlength=len(true)) / len(samples)
 
 
-class DivergenceMetric(ByClass, HistogramMetric):
-    """A metric on the histogram of points in one or two dimensions, or on that of the classes of images."""
+class DivergenceMetric(ByMode, HistogramMetric):
+    """A metric on the histogram of points in one or two dimensions, or on that of the modes of images."""
 
 
 class ForwardKL(DivergenceMetric):

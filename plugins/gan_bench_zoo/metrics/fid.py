@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gan_bench.metric import Samples
 from gan_bench_zoo.metrics._inception import features
-from gan_bench_zoo.metrics._inception_reference import PART, Moments, ReferenceMetric, moments, reference
+from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference
+from gan_bench_zoo.metrics._reference import PART, Moments, moments
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ box (and the cell "outside"). Entropies of sparse histograms are biased: identic
 generator labels is taken off. Identical generators then read 0, or slightly below; generators apart have
 less bias than that, so 8 on a mode each read 2.04 rather than log 8 = 2.08.
 
-Of labelled images q_k is the histogram of the classes (see `_modes`).
+Of images q_k is the histogram of the modes: classes, or clusters where there are no labels (see `_modes`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What each generator of a mixture does: which modes it covers, how well, and whether it is of any use.
 
-n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m, a class of images. Every value is
-NaN where samples carry no generator index, or where a generator made none of them. These describe how the work is
-divided; only quality and dead generators are better one way than the other.
+n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m; of images a class, or a cluster
+where there are no labels. Every value is NaN where samples carry no generator index, or where a generator made none of
+them. These describe how the work is divided; only quality and dead generators are better one way than the other.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 After the second paper's pairs of digits (Barsim, Yang and Yang, arXiv:1802.01568): its two generators succeed where
 their majority digits are distinct, and each makes little else (`purity` above 0.9) and little that is neither digit.
-See `_modes` for the class of an image.
+See `_modes` for the class of an image; a majority class of images without labels is a cluster.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MajorityClasses(ModeMetric):
     per_generator = True
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points, and images without labels."""
+        """Refuse points, and images whose modes nothing can tell."""
         return super().refuses(dataset) if is_images(dataset) else _no_images(self.name, dataset)
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:

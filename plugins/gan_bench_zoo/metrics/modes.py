@@ -1,7 +1,7 @@
 """How many modes the samples cover, how well, and how evenly.
 
 `_modes` says which mode a sample belongs to, and whether it is of high quality: by the rules of VEEGAN (Srivastava et
-al., NeurIPS 2017) for points, by classes for images. Of images, a mode is a class.
+al., NeurIPS 2017) for points. Of images a mode is a class, or where there are no labels a cluster of features.
 """
 
 from __future__ import annotations

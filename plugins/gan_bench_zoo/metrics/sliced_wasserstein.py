@@ -7,14 +7,16 @@ distance of two equally large sets on a line is the mean distance of their sorte
 reads 0.009 to 0.027 on `ring8` with 10,000 samples, a little less than two samples compared with each
 other. No part of it depends on a histogram: it is not comparable with `wasserstein`.
 
-Of labelled images the points are the features that their classifier makes of them (`_classified`), 128 for an image,
-and the true side are up to 10,000 images of the training set, at the midpoint quantiles of their projection. The unit
-is that of the features: values are comparable where the classifier is the same, which stands below the table.
+Of images the points are features (`_features`): of labelled ones those that their classifier makes of them, 128 for an
+image, of others Inception's, 2048, and then it is not cheap. The true side are up to 10,000 images of the training set,
+at the midpoint quantiles of their projection. The unit is that of the features: values are comparable where these are
+of the same network, which stands below the table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,11 @@ from scipy.special import ndtri
 from gan_bench.dataset import Dataset, Mixture
 from gan_bench.images import is_images
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._classified import classified, note_of, reference_of, unlabelled
+from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, reference_of, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 PROJECTIONS = 200
+AT_ONCE = 5_000  # features that are projected together: doubles of all would take a gigabyte
 
 
 class SlicedWasserstein(MixtureMetric):
@@ -37,26 +40,30 @@ class SlicedWasserstein(MixtureMetric):
     unit = "data units"
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points without an exact density, and images that nothing can be trained to classify."""
-        return unlabelled(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+        """Refuse points without an exact density, and images that no network can look at."""
+        return unseen(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+
+    def is_expensive(self, dataset: Dataset) -> bool:
+        """Where Inception looks at the samples."""
+        return is_images(dataset) and by_inception(dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Of images: train the classifier and compute the features of the training set, once a machine."""
+        """Of images: compute the features of the training set, once a machine, and train what they are of."""
         if is_images(dataset):
             reference_of(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Which classifier, and how good."""
+        """Of images: which network."""
         return note_of(dataset) if is_images(dataset) else ""
 
     def compute(self, samples: Samples) -> float:
         """A float >= 0; the directions depend on `samples.seed` alone."""
-        x = classified(samples).features if is_images(samples.dataset) else samples.x
+        x = features_of(samples) if is_images(samples.dataset) else samples.x
         directions = _directions(x.shape[1], samples.seed)
         true = _projected_truth(samples, directions)
         with np.errstate(over="ignore"):  # points at the end of float32's range are infinitely far
             # float32 halves the time of sorting, and is what a model draws
-            model = (directions @ x.T).astype(np.float32)
+            model = _projected(directions, x)
             model.sort(axis=1)
             return float(np.abs(model - true).mean(dtype=np.float64))
 
@@ -70,12 +77,18 @@ def _directions(d: int, seed: int) -> NDArray[np.float64]:
     return unit
 
 
+def _projected(directions: NDArray[np.float64], x: NDArray[Any]) -> NDArray[np.float32]:
+    """Where points (n, d) lie along each direction: (projections, n)."""
+    parts = np.split(x, range(AT_ONCE, len(x), AT_ONCE))
+    return np.concatenate([(directions @ part.T).astype(np.float32) for part in parts], axis=1)
+
+
 def _projected_truth(samples: Samples, directions: NDArray[np.float64]) -> NDArray[np.float32]:
     """Sorted points (projections, n) of equal mass that stand for the true distribution along each direction."""
     if not is_images(samples.dataset):
         return _projected_mixture(mixture_of(samples), directions, len(samples))
     assert samples.pixels is not None
-    points = (directions @ reference_of(samples.dataset, samples.pixels.device).features.T).astype(np.float32)
+    points = _projected(directions, reference_of(samples.dataset, str(samples.pixels.device)).features)
     points.sort(axis=1)
     quantiles = (np.arange(len(samples)) + 0.5) / len(samples)
     return points[:, (quantiles * points.shape[1]).astype(np.int64)]
