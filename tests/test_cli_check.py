@@ -105,7 +105,7 @@ class TestOfAName:
         said = call("ring8")
         assert said.code == 0
         assert re.fullmatch(
-            r"ok  dataset ring8 \(gan-bench .*\): 8 of 8 checks passed\n1 checked: 8 checks passed, 0 failed\.\n",
+            r"ok  dataset ring8 \(gan-bench .*\): 9 of 9 checks passed\n1 checked: 9 checks passed, 0 failed\.\n",
             said.out,
         )
         assert "Checking dataset ring8" in said.err
@@ -123,7 +123,7 @@ class TestOfAName:
         """Each passed check is shown with its promise."""
         said = call("ring8", "--verbose")
         assert "  passed: seeds: a draw is a function of its generator's state alone" in said.out
-        assert said.out.count("  passed: ") == 8
+        assert said.out.count("  passed: ") == 9
 
     def test_of_several_kinds(self, call: project.Call) -> None:
         """A name that a model and a metric have is both; files of plugins/ count."""

@@ -84,7 +84,7 @@ class _Subject:
         expectations = [
             ("name", bool(SNAKE.fullmatch(str(cls.name))), "snake_case"),
             ("direction", cls.direction in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
-            ("unit", isinstance(cls.unit, str) and bool(cls.unit.strip()), 'a unit: "nats", "share", "data units"'),
+            ("unit", isinstance(cls.unit, str), 'a unit: "nats", "share", "data units"; "" for none'),
             ("version", isinstance(cls.version, int) and cls.version >= 1, "a whole number >= 1"),
         ]
         for name, holds, expected in expectations:
