@@ -162,6 +162,14 @@ def snapshot(trainer: Trainer, drawn: Drawn, seed: int) -> tuple[NDArray[Any], N
     return x, index
 
 
+def compute_exactly() -> None:
+    """What the plan says on a GPU too: float32 in full, and convolutions that add up in the same order each time."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
 def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> dict[str, Any]:
     """What the record of a run says of a metric that it was scored with; `note` where something was prepared for it."""
     keys = ("direction", "unit", "version", "per_generator")
@@ -211,6 +219,7 @@ class _Execution:
         self.folder.sweep()
         (self.folder.path / "error.txt").unlink(missing_ok=True)
         torch.set_num_threads(self.job.threads)
+        compute_exactly()
         self.record = {
             "format": FORMAT,
             "key": run.key,

@@ -20,7 +20,7 @@ import torch
 
 from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
 from gan_bench.evaluation import Evaluation, draw, evaluate
-from gan_bench.execution import has_score, instantiate, load_trainer, metric_facts, run_of, snapshot
+from gan_bench.execution import compute_exactly, has_score, instantiate, load_trainer, metric_facts, run_of, snapshot
 from gan_bench.files import write_atomically
 from gan_bench.metric import Metric
 from gan_bench.overrides import matching
@@ -391,6 +391,7 @@ def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
     plans = record.get("plans") or [{}]
     before = torch.get_num_threads()
     torch.set_num_threads(int(plans[-1].get("threads", 1)))
+    compute_exactly()
     try:
         yield "cuda" if not _on_cpu(record) and torch.cuda.is_available() else "cpu"
     finally:

@@ -382,6 +382,17 @@ class TestEvaluation:
             assert {row["metric"] for row in curve} == set(project.METRICS)
 
 
+class TestExactness:
+    def test_is_what_the_plan_says_on_a_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plan of float32 is carried out in float32, not in the 19 bits that torch lets convolutions have."""
+        cudnn = torch.backends.cudnn
+        for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
+            monkeypatch.setattr(cudnn, name, value)
+        planned = project.plan(project.describe(), tmp_path)
+        assert project.carry_out(planned) == "finished"
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+
+
 class TestJob:
     def test_survives_a_trip_through_json(self, tmp_path: Path) -> None:
         """What a worker reads is what the command meant."""
