@@ -18,7 +18,7 @@ import standin
 import torch
 from gan_bench_zoo.metrics import _inception, _reference, inception_score, precision_recall
 from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, WHOLE, Inception, InceptionMetric
-from gan_bench_zoo.metrics._inception_reference import reference, reference_features
+from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference, reference_features
 from gan_bench_zoo.metrics._reference import PART, Reference, moments
 from gan_bench_zoo.metrics.fid import FID, FID5k, FID10k, GeneratorFID5k, fitted, frechet
 from gan_bench_zoo.metrics.inception_score import InceptionScore, InceptionScore5k, InceptionScore10k, InceptionScoreSD
@@ -52,6 +52,13 @@ COMPARING: list[type[InceptionMetric]] = [
     GeneratorPrecision,
 ]
 SCORING: list[type[InceptionMetric]] = [InceptionScore, InceptionScore10k, InceptionScore5k, InceptionScoreSD]
+
+
+@pytest.fixture(autouse=True)
+def few_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sets of a few dozen images do for these tests; how many there have to be is one of its own."""
+    for metric in (ReferenceMetric, FID, GeneratorFID5k):
+        monkeypatch.setattr(metric, "least_real", 1)
 
 
 @pytest.fixture
@@ -166,6 +173,13 @@ class TestWeights:
         """Names and shapes are those of Inception, and all numbers finite."""
         torch.save(held, data_root / TRUNK)
         with pytest.raises(DataError, match=f"does not hold the weights of the Inception.*{told}"):
+            FID().prepare(greys(), "cpu", print)
+
+    def test_of_the_right_shapes_are_not_enough(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Any network of these shapes gives some distance: the layers are known by their hash under either name."""
+        monkeypatch.setattr(_inception, "_built", lambda path, state: torch.nn.Identity())
+        torch.save({"fc.weight": torch.zeros(3), "conv.weight": torch.ones(3)}, data_root / TRUNK)
+        with pytest.raises(DataError, match=r"does not hold the weights of the Inception.*its layers have SHA-256"):
             FID().prepare(greys(), "cpu", print)
 
     def test_are_fetched_from_where_torch_fidelity_has_them(
@@ -422,6 +436,16 @@ class TestReference:
     @pytest.fixture(autouse=True)
     def _with_stand_in(self, stand_in: StandIn) -> None:
         self.network = stand_in
+
+    @pytest.mark.parametrize("metric", [FID, KID, Precision])
+    def test_of_too_few_images_is_refused(
+        self, metric: type[ReferenceMetric], monkeypatch: pytest.MonkeyPatch, data_root: Path
+    ) -> None:
+        """With both numbers: a distance from a handful of images is no FID."""
+        monkeypatch.setattr(metric, "least_real", 61)
+        monkeypatch.setattr(InceptionMetric, "prepare", lambda *_: None)
+        with pytest.raises(DataError, match=r"compares with at least 61 training images, and greys has 60"):
+            metric().prepare(greys(), "cpu", print)
 
     def forget(self) -> None:
         """As another process would begin."""

@@ -48,6 +48,10 @@ class ImageFolder(PreparedImages):
         held_out: float = param(0.1, "Share of the images that training never sees.", above=0, high=0.5)
         values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
 
+        def __post_init__(self) -> None:
+            if not self.path:
+                raise ValueError("path is empty; name the folder of the images")
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(3, size, size)."""
@@ -74,12 +78,15 @@ class ImageFolder(PreparedImages):
     def contents(self) -> str:
         """A hash of every file's name and bytes."""
         files = self._files if self.place.is_dir() else []
-        return contents_of({path.as_posix(): self.place / path for path in files})
+        try:
+            return contents_of({path.as_posix(): self.place / path for path in files})
+        except OSError as error:  # a link to nothing, a file that may not be read
+            raise DataError(f"{error.filename} cannot be read ({error.strerror}). Remove or mend it.") from error
 
     @cached_property
     def _files(self) -> list[Path]:
         """Every image below the folder, hidden ones left out, by name; looked for once."""
-        inside = (path.relative_to(self.place) for path in self.place.rglob("*") if path.suffix.lower() in ENDINGS)
+        inside = (path.relative_to(self.place) for path in self.place.rglob("*") if _is_image(path))
         return sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
 
     def recipe(self, split: str) -> Recipe:
@@ -129,6 +136,10 @@ class ImageFolder(PreparedImages):
                 yield squared(self.place / path, self.params.size, done)
             except Exception as error:  # a damaged image makes Pillow raise anything
                 broken.append(f"{path} ({' '.join(str(error).split()) or type(error).__name__})")
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and not path.is_dir()
 
 
 def squared(path: Path, size: int, done: Counter[str]) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ WHOLE = "weights-inception-2015-12-05-6726825d.pth"
 TRUNK = "inception-2015-12-05-trunk.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Of `WHOLE`; torch-fidelity's name for the file has its first eight digits."""
+
+TRUNK_SHA256 = "c9ce7f36d5ee9536ecde7e5b5b679a59d152a85abff7981e0d6c0e5d706e3557"
+"""Of the layers in a file called `TRUNK`, see `_digest`: any network of these shapes would give some distance."""
 
 GET_IT = "`gan-bench data fetch inception` downloads them (96 MB)."
 CPU_BATCH, GPU_BATCH = 32, 256
@@ -130,8 +134,10 @@ def _loaded(path: Path, size: int, mtime_ns: int) -> Inception:
         )
     state = _read(path)
     network = _built(path, state)
-    last = state["fc.weight"]
-    return Inception(network, path.name, sha256, _digest(state), bool((last != last.flatten()[0]).any()))
+    last, trunk = state["fc.weight"], _digest(state)
+    if path.name == TRUNK and trunk != TRUNK_SHA256:
+        raise _not_these(path, f"its layers have SHA-256 {trunk[:12]}…, not {TRUNK_SHA256[:12]}…")
+    return Inception(network, path.name, sha256, trunk, bool((last != last.flatten()[0]).any()))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -139,10 +145,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises over a damaged file has many names
-        reason = str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
-        raise DataError(f"{path} cannot be read as weights ({reason}); nothing in it was executed. {GET_IT}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about the kind of pickle that this is not to be
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises over a damaged file has many names, and unsafe advice
+        raise DataError(
+            f"{path} cannot be read as weights: it is damaged, or holds something else than tensors; nothing in it was "
+            f"executed. {GET_IT}"
+        ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise _not_these(path, "it holds no tensors by name")
     wrong = [name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
@@ -169,7 +179,8 @@ def _built(path: Path, state: dict[str, Tensor]) -> nn.Module:
             )
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).split("\n")]
-        raise _not_these(path, (lines[1] if len(lines) > 1 else lines[0])[:200].rstrip(". ")) from error
+        what = lines[1] if len(lines) > 1 else lines[0]
+        raise _not_these(path, what if len(what) <= 200 else f"{what[:199]}…") from error
     return network
 
 

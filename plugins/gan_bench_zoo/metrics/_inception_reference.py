@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
 from gan_bench.datastore import cache_folder
+from gan_bench.errors import DataError
 from gan_bench.images import ImageDataset, is_images
 from gan_bench_zoo.metrics._inception import InceptionMetric, inception
 from gan_bench_zoo.metrics._reference import CHOSEN, VERSION, Progress, Reference, key_of, reference_at
@@ -55,9 +57,15 @@ def path_of(dataset: ImageDataset) -> Path:
 class ReferenceMetric(InceptionMetric):
     """A score that compares with the training images."""
 
+    least_real: ClassVar[int] = 1_000  # training images; of fewer there is no such score
+
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
         """Weights, and the reference."""
         super().prepare(dataset, device, say)
+        found = dataset.training_size
+        if found is not None and found < self.least_real:
+            needed = f"{self.name} compares with at least {self.least_real:,} training images"
+            raise DataError(f"{needed}, and {dataset.name} has {found:,}. Leave this metric out, or add images.")
         reference(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._inception import features
+from gan_bench_zoo.metrics._inception import FEATURES, features
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference
 from gan_bench_zoo.metrics._reference import PART, Moments, moments
 
@@ -51,6 +51,7 @@ class FID(ReferenceMetric):
     direction = "lower"
     unit = ""
     needs = 50_000
+    least_real = FEATURES + 1  # else their covariance is singular
 
     def compute(self, samples: Samples) -> float:
         """A float, of the first samples; what is less than 0 is rounding."""
@@ -83,6 +84,7 @@ class GeneratorFID5k(ReferenceMetric):
     direction = "lower"
     unit = ""
     needs = EACH
+    least_real = FEATURES + 1
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
