@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,7 @@ class _Execution:
             "generators": self.trainer.model.generators,
             "sharing": self.trainer.model.sharing,
         }
+        self._take_what_there_is(self.trainer)
         self._resume(self.trainer)
         last = self.record["iterations"] if self.trainer.trains else 0
         self.record["iterations"] = last
@@ -269,6 +270,12 @@ class _Execution:
             if not self._train_until_due(self.trainer, last):
                 self._checkpoint(self.trainer)
                 return "interrupted"
+
+    def _take_what_there_is(self, trainer: Trainer) -> None:
+        """No more samples than the model has: how many a data set holds out may be known only now."""
+        most, schedule = trainer.model.most_samples(trainer.dataset), self.job.schedule
+        if most is not None and most < schedule.samples:
+            self.job = replace(self.job, schedule=replace(schedule, samples=most))
 
     def _compile(self, trainer: Trainer) -> bool | None:
         """Compile the iterations that are left, if they are to be; whether they are, None where asked to stop."""

@@ -124,13 +124,13 @@ class ImageDataset(Dataset):
         return self._some(self.training(), n, rng)
 
     @property
-    def training_size(self) -> int:
-        """Size of the training set."""
+    def training_size(self) -> int | None:
+        """Size of the training set; None as long as it is not known, before it is prepared."""
         return len(self.training())
 
     @property
-    def held_out_size(self) -> int:
-        """Size of the test set."""
+    def held_out_size(self) -> int | None:
+        """Size of the test set; None as long as it is not known, before it is prepared."""
         return len(self.testing())
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:

@@ -291,6 +291,16 @@ class PreparedImages(ImageDataset):
         stored = self.recipe(split).stored()
         return stored["count"] if stored else self.counts.get(split)
 
+    @property
+    def training_size(self) -> int | None:
+        """As `count`: a look at a benchmark prepares nothing."""
+        return self.count("train")
+
+    @property
+    def held_out_size(self) -> int | None:
+        """As `count`."""
+        return self.count("test")
+
     def _pictures(self, split: str, say: Callable[[str], None] = lambda _: None) -> Pictures:
         kept: dict[str, Pictures] = self.__dict__.setdefault("_kept", {})
         if split not in kept:

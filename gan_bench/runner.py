@@ -227,14 +227,22 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
     Raises:
         DataError: what is missing or wrong, of all datasets.
     """
-    datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in benchmark.datasets}
-    require_data(datasets)
-    for dataset in datasets.values():
-        dataset.prepare(say)
+    datasets = prepare_datasets(benchmark.datasets, registry, say)
     for name in benchmark.evaluation.metrics:
         metric = registry.get("metrics", name)()
         if metric.needs <= benchmark.evaluation.samples:
-            _make_ready(metric, datasets.values(), device, say)
+            _make_ready(metric, datasets, device, say)
+
+
+def prepare_datasets(
+    entries: Sequence[DatasetEntry], registry: Registry, say: Callable[[str], None]
+) -> Sequence[Dataset]:
+    """Datasets whose images are ready. Raises DataError, as `prepare_data`."""
+    datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in entries}
+    require_data(datasets)
+    for dataset in datasets.values():
+        dataset.prepare(say)
+    return list(datasets.values())
 
 
 def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:

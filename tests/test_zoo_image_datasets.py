@@ -560,6 +560,22 @@ class TestImageFolder:
         assert after - {200} == before
         assert len(data.training()) + len(data.testing()) == 41
 
+    def test_is_not_prepared_by_a_look(self, folder: Path, root: Path) -> None:
+        """Planning asks how many there are: not known yet, and nothing is written for it."""
+        data = make(ImageFolder, path=str(folder), size=12)
+        assert (data.training_size, data.held_out_size, data.missing()) == (None, None, None)
+        assert not (root / "prepared").exists()
+        data.prepare(lambda line: None)
+        assert (data.training_size, data.held_out_size) == (len(data.training()), len(data.testing()))
+
+    def test_with_a_link_to_nothing_says_so(self, folder: Path) -> None:
+        """Which file, and what to do; a folder that is called like an image is none."""
+        (folder / "folder.png").mkdir()
+        assert make(ImageFolder, path=str(folder), size=12).contents
+        (folder / "gone.png").symlink_to("nowhere.png")
+        with pytest.raises(DataError, match=r"gone\.png cannot be read .*Remove or mend it"):
+            assert make(ImageFolder, path=str(folder), size=12).contents
+
     def test_of_other_bytes_is_other_data(self, folder: Path) -> None:
         """Even of the same names and sizes: another run, and prepared anew."""
         Image.new("RGB", (12, 12), (9, 9, 9)).save(folder / "one.bmp")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -111,7 +112,9 @@ def _report(planned: Planned, outcome: Outcome) -> int:
 def _print_plan(planned: Planned) -> None:
     """The runs, what is done already, and the estimated time."""
     from gan_bench.estimate import seconds_of
+    from gan_bench.runner import prepare_datasets
 
+    prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
     todo = planned.todo
     seconds = seconds_of(planned.jobs, todo, planned.registry)
     waiting = {job.run.key for job in todo}

@@ -46,4 +46,5 @@ def note_of(dataset: ImageDataset) -> str:
     if not by_inception(dataset):
         return _classified.note_of(dataset)
     told = _inception.note_of_weights()
-    return f"{told}; against {len(chosen(dataset.training_size)):,} training images" if told else ""
+    size = dataset.training_size
+    return f"{told}; against {len(chosen(size)):,} training images" if told and size is not None else ""

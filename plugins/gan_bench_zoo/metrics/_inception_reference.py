@@ -71,6 +71,5 @@ class ReferenceMetric(InceptionMetric):
     def note(self, dataset: Dataset) -> str:
         """Which weights, and how many images they are compared with."""
         told = super().note(dataset)
-        if not told or not is_images(dataset):
-            return ""
-        return f"{told}; against {dataset.training_size:,} training images"
+        size = dataset.training_size
+        return f"{told}; against {size:,} training images" if told and size is not None else ""
