@@ -213,7 +213,7 @@ class _Reader:
         classes = self.reading.registry.all("models") if evaluation.anchors else {}
         anchors = {name: found for name, found in classes.items() if found.anchor}
         reader = ModelReader(self.reading, self._common(), datasets, anchors)
-        reader.check_network(reader.common, ("protocol",))
+        reader.check_layer(reader.common, ("protocol",))
         tables = self.reading.tables("model")
         models = [entry for path, table in tables if (entry := reader.read(path, table)) is not None]
         if tables and len(reader.left_out) == len(tables):

@@ -104,8 +104,12 @@ class ModelReader:
             for name, found in sorted(missing.items())  # which puts real-data before untrained
         ]
 
-    def check_network(self, layer: Layer, path: KeyPath) -> None:
-        """Ask the network that a layer names, if it names one, whether it can serve the datasets."""
+    def check_layer(self, layer: Layer, path: KeyPath) -> None:
+        """Ask the network that a layer names, if it names one, whether it can serve the datasets; flips need images."""
+        points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
+        if layer.values.get("flip") and points:
+            told = f"flip = true mirrors images, and dataset {points[0]!r} has none."
+            self.reading.problems.add((*path, "flip"), told)
         name = layer.values.get("network")
         if name is None:
             return
@@ -118,7 +122,7 @@ class ModelReader:
     def _layer(self, table: object, path: KeyPath) -> Layer:
         network_of = partial(self.reading.registry.get, "networks")
         layer = read_layer(table, network_of, self.reading.problems.under(*path))
-        self.check_network(layer, path)
+        self.check_layer(layer, path)
         return layer
 
     def _preset(self, found: type[Any], table: Mapping[str, Any], path: KeyPath) -> _Preset:
@@ -137,9 +141,6 @@ class ModelReader:
     def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
         """Whether a model can be trained at all: on these datasets, with so many fakes."""
         self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
-        if protocol.flip and not all(map(is_images, self.datasets.values())):
-            points = next(label for label, dataset in self.datasets.items() if not is_images(dataset))
-            self.reading.problems.add(path, f"flip = true mirrors images, and dataset {points!r} has none.")
         generators = self.reading.ask(path, model.name, _count, model, "generators")
         playing = self.reading.ask(path, model.name, _count, model, "playing")
         if generators is None or playing is None:

@@ -24,6 +24,7 @@ from gan_bench.compilation import NotCompilableError, compile_iterations
 from gan_bench.dataset import Dataset
 from gan_bench.errors import Diverged, StoreError
 from gan_bench.evaluation import Drawn, Evaluation, evaluate, fixed
+from gan_bench.images import is_images
 from gan_bench.metric import Metric
 from gan_bench.model import Model
 from gan_bench.plan import Run, dataset_of, from_plain
@@ -150,13 +151,13 @@ def has_score(rows: Sequence[Mapping[str, str]], metric: Metric, iteration: int,
     return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in rows)
 
 
-def snapshot(trainer: Trainer, drawn: Drawn, seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """What a run keeps of an evaluation's samples: the first of them; of images those of fixed latents instead.
+def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """What a run keeps of an evaluation's samples: the first of a draw; of images those of fixed latents instead.
 
     Returns:
         x (n, *shape), uint8 for images, and the generator of each (n,), -1 where there is none.
     """
-    kept = fixed(trainer, seed) if isinstance(drawn.x, torch.Tensor) else drawn
+    kept = fixed(trainer, seed) if is_images(trainer.dataset) else draw()
     x = kept.x.cpu().numpy() if isinstance(kept.x, torch.Tensor) else kept.x[:SNAPSHOT]
     index = np.full(len(x), -1) if kept.generator is None else kept.generator[: len(x)]
     return x, index
@@ -354,7 +355,7 @@ class _Execution:
     def _keep(self, trainer: Trainer, found: Evaluation, t: int) -> None:
         self.progress.classes = with_classes(self.progress.classes, t, found.classes)
         if t not in self.progress.snapshots:
-            self.progress.snapshots[t] = snapshot(trainer, found.drawn, self.job.run.seed)
+            self.progress.snapshots[t] = snapshot(trainer, lambda: found.drawn, self.job.run.seed)
 
     def _has(self, metric: Metric, t: int) -> bool:
         return has_score(self.progress.curve, metric, t, self.job.schedule.samples)

@@ -46,25 +46,31 @@ class Run:
 
 def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
     """Every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
+    data = {dataset.label: described(dataset, registry) for dataset in benchmark.datasets}
     runs: dict[str, Run] = {}
     for seed in benchmark.seeds:
         for dataset, model in _pairs(benchmark):
-            run = _run(benchmark, dataset, model, seed, registry)
+            run = _run(benchmark.name, data[dataset.label], dataset.label, model, seed, registry)
             runs.setdefault(run.key, run)
     return list(runs.values())
 
 
-def configuration(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
-    """Hash of what is trained, without the seed."""
+def described(dataset: DatasetEntry, registry: Registry) -> dict[str, Any]:
+    """All that identifies a dataset, as plain values; asked once, since the contents of files may have to be read."""
     contents = dataset_of(dataset.plugin, dataset.params, registry).contents
+    plain = {"plugin": dataset.plugin, "params": _plain(dataset.params)}
+    return plain | ({"contents": contents} if contents else {})
+
+
+def configuration(data: Mapping[str, Any], model: ModelEntry, registry: Registry) -> str:
+    """Hash of what is trained, without the seed; `data` is a dataset as `described`."""
     return _digest(
         {
             "version": TRAINING_VERSION,
-            "dataset": {"plugin": dataset.plugin, "params": dict(dataset.params)}
-            | ({"contents": contents} if contents else {}),
+            "dataset": data,
             "model": {"plugin": model.plugin, "params": dict(model.params)},
             "protocol": protocol_values(model.protocol),
-            "code": _code(dataset, model, registry),
+            "code": _code(data["plugin"], model, registry),
         }
     )
 
@@ -92,14 +98,12 @@ def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
             yield dataset, model
 
 
-def _run(benchmark: Benchmark, dataset: DatasetEntry, model: ModelEntry, seed: int, registry: Registry) -> Run:
-    of_all_seeds = configuration(dataset, model, registry)
-    contents = dataset_of(dataset.plugin, dataset.params, registry).contents
+def _run(benchmark: str, data: Mapping[str, Any], label: str, model: ModelEntry, seed: int, registry: Registry) -> Run:
+    of_all_seeds = configuration(data, model, registry)
     return Run(
-        benchmark=benchmark.name,
+        benchmark=benchmark,
         label=model.label,
-        dataset={"plugin": dataset.plugin, "label": dataset.label, "params": _plain(dataset.params)}
-        | ({"contents": contents} if contents else {}),
+        dataset={**data, "label": label},
         model={"plugin": model.plugin, "params": _plain(model.params), "anchor": model.anchor},
         protocol=protocol_values(model.protocol),
         seed=seed,
@@ -108,9 +112,9 @@ def _run(benchmark: Benchmark, dataset: DatasetEntry, model: ModelEntry, seed: i
     )
 
 
-def _code(dataset: DatasetEntry, model: ModelEntry, registry: Registry) -> str:
+def _code(dataset: str, model: ModelEntry, registry: Registry) -> str:
     return code_hash(
-        registry.get("datasets", dataset.plugin),
+        registry.get("datasets", dataset),
         registry.get("models", model.plugin),
         registry.get("networks", model.protocol.network),
     )

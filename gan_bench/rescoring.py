@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -416,7 +417,7 @@ def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Ma
         return
     before = np.asarray(kept[0], dtype=np.float64)
     for n in counts:  # the snapshot is of the run's own number of samples, the first unless it was scored again
-        now, _ = snapshot(trainer, draw(trainer, n, seed_of(seed, "evaluation", last)), seed)
+        now, _ = snapshot(trainer, partial(draw, trainer, n, seed_of(seed, "evaluation", last)), seed)
         now = now[: len(before)]
         tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # a level of 256
         if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):

@@ -22,7 +22,7 @@ from gan_bench.execution import Job, Schedule, instantiate
 from gan_bench.files import write_atomically
 from gan_bench.metric import Metric
 from gan_bench.observers import Observer, Observers
-from gan_bench.plan import Run, configuration, dataset_of, plan, protocol_values
+from gan_bench.plan import Run, configuration, dataset_of, described, plan, protocol_values
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
 from gan_bench.results import read_benchmark, write_results_csv
 from gan_bench.shares import write_classes_csv
@@ -270,6 +270,7 @@ def _count(jobs: Sequence[Job]) -> Counter[str]:
 def _description(planned: Planned) -> dict[str, Any]:
     """benchmark.json: what tables and figures need to know beside the runs."""
     benchmark, registry = planned.benchmark, planned.registry
+    data = {dataset.label: described(dataset, registry) for dataset in benchmark.datasets}
     return {
         "format": FORMAT,
         "name": benchmark.name,
@@ -284,7 +285,7 @@ def _description(planned: Planned) -> dict[str, Any]:
                 "anchor": model.anchor,
                 "departures": list(model.departures),
                 "params": dict(model.params),
-                "configurations": {d.label: configuration(d, model, registry) for d in benchmark.datasets},
+                "configurations": {label: configuration(each, model, registry) for label, each in data.items()},
             }
             for model in benchmark.models
         ],

@@ -263,42 +263,8 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     """Player, number of parameters and networks. Raises whatever the plugins raise."""
     import torch
 
-    from gan_bench.network import SHARED, Networks
+    from gan_bench.recording import Recording
 
-    class Recording(Networks):
-        """Networks that remembers what was asked of it."""
-
-        def generators(self, count: int = 1, *, shared: Any = "body") -> Any:
-            made = super().generators(count, shared=shared)
-            several = f"{count} generators, sharing {SHARED.get(shared, shared)}"
-            asked.append((made, several if count > 1 else "a generator"))
-            return made
-
-        def discriminator(
-            self,
-            heads: Mapping[str, int | None],
-            *,
-            copies: int | None = None,
-            shape: tuple[int, ...] | None = None,
-            batch_statistics: bool = True,
-        ) -> Any:
-            made = super().discriminator(heads, copies=copies, shape=shape, batch_statistics=batch_statistics)
-            what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
-            given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
-            asked.append((made, f"{what} with {_named(heads)}{given}"))
-            return made
-
-        def joint_discriminator(self, size: int, heads: Mapping[str, int | None]) -> Any:
-            made = super().joint_discriminator(size, heads)
-            asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
-            return made
-
-        def autoencoder(self) -> Any:
-            made = super().autoencoder()
-            asked.append((made, "an autoencoder"))
-            return made
-
-    asked: list[tuple[Any, str]] = []
     dataset_class = registry.get("datasets", DATASET)
     dataset, model = dataset_class(dataset_class.Params()), cls(cls.Params())
     reason = model.refuses(dataset)
@@ -306,18 +272,14 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
         raise PluginError(f"it refuses {DATASET}: {reason}")
     network = registry.get("networks", protocol.network)
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not a model's to draw
-        players = model.build(Recording(network(network.Params()), dataset, protocol.latent_size))
+        networks = Recording(network(network.Params()), dataset, protocol.latent_size)
+        players = model.build(networks)
     rows = []
     for name, player in players.items():
-        inside = [text for made, text in asked if any(module is made for module in player.modules())]
+        inside = [text for made, text in networks.asked if any(module is made for module in player.modules())]
         count = sum(parameter.numel() for parameter in player.parameters())
         rows.append((name, f"{count:,}", "; ".join(inside) or "a module of its own"))
     return rows
-
-
-def _named(heads: Mapping[str, int | None]) -> str:
-    each = ", ".join(f"{name} ({1 if units is None else units})" for name, units in heads.items())
-    return f"{'head' if len(heads) == 1 else 'heads'} {each}"
 
 
 def _told_of(error: Exception) -> str:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
 from gan_bench.errors import DataError
-from gan_bench.metric import Samples
+from gan_bench.metric import Direction, Samples
 from gan_bench_zoo.metrics._inception import WHOLE, Inception, InceptionMetric, features, inception
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class InceptionScore(InceptionMetric):
     """Inception Score of 50,000 samples: mean of ten parts of 5,000; higher is more certain and more diverse."""
 
     name = "inception_score"
-    direction = "higher"
+    direction: ClassVar[Direction] = "higher"
     unit = ""
     needs = 50_000
 
@@ -94,7 +94,7 @@ class InceptionScore5k(InceptionScore):
     needs = 5_000
 
 
-class InceptionScoreSD(InceptionMetric):
+class InceptionScoreSD(InceptionScore):
     """Standard deviation of `inception_score` over its ten parts of 5,000: what papers print behind ±.
 
     The population's, as torch-fidelity's. It says how much 5,000 samples of one model vary, nothing of other seeds.
@@ -102,12 +102,6 @@ class InceptionScoreSD(InceptionMetric):
 
     name = "inception_score_sd"
     direction = "none"
-    unit = ""
-    needs = 50_000
-
-    def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Weights, with the last layer. Raises DataError where there is none."""
-        _classifying(inception())
 
     def compute(self, samples: Samples) -> float:
         """A float, at least 0."""
