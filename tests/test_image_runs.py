@@ -288,6 +288,20 @@ class TestPreparation:
             "Not comparable between runs, which were scored with different ones of these: prepared on greys." in table
         )
 
+    def test_that_is_interrupted_says_so(
+        self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Ctrl-C while a classifier learns: no run has begun, and nothing is lost."""
+
+        def interrupted(self: Prepared, dataset: Any, device: str, say: Any) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Prepared, "prepare", interrupted)
+        path = project.write(place, describe(evaluation={"metrics": ["prepared"]}))
+        said = project.caller(monkeypatch, capfd, "run")(str(path), "--device", "cpu")
+        assert said.code == 130 and "Interrupted before any run; the same command goes on from here." in said.err
+        assert not list((place / "results" / "tiny").glob("*.json"))
+
     def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
         """Before anything is written, for every dataset that is missing."""
         benchmark = describe(dataset=[{"plugin": "absent", "label": "A"}, {"plugin": "absent", "label": "B"}])

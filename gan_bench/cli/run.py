@@ -80,8 +80,12 @@ def command(
     if dry_run:
         _print_plan(planned)
         return 0
-    with _display(planned) as display:
-        outcome = run(planned, display)
+    try:
+        with _display(planned) as display:
+            outcome = run(planned, display)
+    except KeyboardInterrupt:  # while data or metrics were made ready; runs end with their checkpoints
+        click.echo("Interrupted before any run; the same command goes on from here.", err=True)
+        raise
     return _report(planned, outcome)
 
 
