@@ -62,8 +62,9 @@ class ALI(JointGAN):
         ),
         "cifar10": Preset(
             "The authors' CIFAR-10 code: Gaussian encoder, Adam at 1e-4 with a first beta of 0.5 (the same in either "
-            "Blocks), batches of 100, latents of size 64, initialisation of 0.01; 1,000 epochs there. Its networks, "
-            "deeper than dcgan's, with dropout in the discriminator, are left out: they are the benchmark's.",
+            "Blocks), batches of 100, latents of size 64, initialisation of 0.01; 1,000 epochs there, or 6,475 in its "
+            "last revision. Its networks, deeper than dcgan's, with dropout in the discriminator, are left out: they "
+            "are the benchmark's.",
             params={"encoder": "gaussian"},
             protocol={
                 "learning_rate": 1e-4,
