@@ -53,6 +53,7 @@ class DCGAN(Network):
     """
 
     name = "dcgan"
+    heavy = True
 
     @dataclass(frozen=True)
     class Params:
