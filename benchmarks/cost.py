@@ -27,14 +27,15 @@ from pathlib import Path
 import torch
 from speed import WARM_UP, interleaved, quartiles
 
-from gan_bench.compilation import NotCompilableError, compile_iterations
+from gan_bench.assembly import make_trainer
+from gan_bench.compilation import compile_iterations
 from gan_bench.config import load_benchmark
 from gan_bench.errors import ConfigError
-from gan_bench.execution import make_trainer
 from gan_bench.files import write_atomically
 from gan_bench.plan import plan
 from gan_bench.plugins import Registry, load_plugins
 from gan_bench.provenance import provenance
+from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
 HERE = Path(__file__).resolve().parent

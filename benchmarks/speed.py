@@ -28,9 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_bench.assembly import make_trainer
 from gan_bench.compilation import compile_iterations
 from gan_bench.config import load_benchmark
-from gan_bench.execution import Job, Schedule, execute, make_trainer
+from gan_bench.execution import execute
+from gan_bench.job import Job, Schedule
 from gan_bench.plan import Run, plan
 from gan_bench.plugins import Registry, load_plugins
 from gan_bench.randomness import Randomness

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
+from gan_bench.assembly import load_trainer
 from gan_bench.errors import DataError, UsageError
 from gan_bench.evaluation import Drawn, draw
-from gan_bench.execution import load_trainer
 from gan_bench.images import is_images
 from gan_bench.observers import Observer
 from gan_bench.plugins import Registry, load_plugins, plugin_folders
@@ -39,6 +39,7 @@ def run(
     workers: int | None = None,
     quick: bool = False,
     compile: str = "auto",
+    stack: str | int = "auto",
     engine: str = "local",
     plugins: Sequence[str | Path] = (),
     progress: bool = True,
@@ -56,6 +57,7 @@ def run(
         workers: runs at the same time; one for each core, or one on a GPU, where it is None.
         quick: 20 iterations of one seed, into a folder of its own.
         compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
+        stack: how many seeds of a model train as one program, or "never"; "auto" stacks them on a GPU.
         engine: what carries out the runs.
         plugins: plugin files beside those of ``plugins/``.
         progress: whether lines about it go to standard error.
@@ -65,7 +67,9 @@ def run(
         StoreError: the results folder cannot be written, or is in use.
         KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
     """
-    options = Options(overrides, models, datasets, seeds, device, results, workers, quick, compile, engine, plugins)
+    options = Options(
+        overrides, models, datasets, seeds, device, results, workers, quick, compile, stack, engine, plugins
+    )
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
     outcome = run_planned(planned, observer)

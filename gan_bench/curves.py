@@ -65,9 +65,12 @@ def panel(results: StoredResults, dataset: str, metric: str, info: MetricInfo, l
 
 
 def draw(ax: Axes, panel: Panel) -> None:
-    """Draw a panel; the labels need about an inch to the right of `ax`."""
+    """Draw a panel, or say in it that there is nothing to draw; labels need about an inch to the right of `ax`."""
     for curve in panel.curves:
         _draw_curve(ax, curve)
+    if not _is_measured(panel):
+        told = "undefined in all runs" if panel.curves else "not measured in any run"
+        ax.text(0.5, 0.5, told, transform=ax.transAxes, ha="center", fontsize=6.5, color="0.35")
     if panel.floor is not None:
         ax.axhline(panel.floor, color="0.45", linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
     _set_axes(ax, panel)
@@ -135,6 +138,12 @@ def _set_limits(ax: Axes, panel: Panel) -> None:
     else:
         margin = 0.06 * (high - low) or max(0.05 * abs(high), 1e-9)
         ax.set_ylim(low - margin, high + margin)
+
+
+def _is_measured(panel: Panel) -> bool:
+    """Whether any run has a value that can be drawn."""
+    values = [part for curve in panel.curves for part in (curve.median, *(broken for _, broken in curve.broken))]
+    return any(np.isfinite(part).any() for part in values)
 
 
 def _visible(panel: Panel) -> Floats:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from gan_bench.observers import Observer
 
 if TYPE_CHECKING:
-    from gan_bench.execution import Job
+    from gan_bench.job import Job
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from gan_bench.execution import Job, make_trainer
+from gan_bench.assembly import make_trainer
+from gan_bench.job import Job
 from gan_bench.plugins import Registry
 from gan_bench.store import RunFolder
 from gan_bench.training import Trainer

@@ -132,6 +132,25 @@ def _numpy(tensor: torch.Tensor) -> Any:
     return tensor.detach().cpu().numpy()
 
 
+@torch.no_grad()
+def evaluated_by_initial_averages(trainer: Trainer) -> bool:
+    """Whether a model that never trains is evaluated with running averages of batches that no batch ever moved.
+
+    Found by a draw as in training, whatever layers a network has: it moves what they remember, which is put back.
+    """
+    model = trainer.model
+    if trainer.trains or not any(True for _ in model.buffers()):
+        return False
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    rng = torch.Generator(trainer.device).manual_seed(0)
+    model.sample([2] * model.generators, trainer.latents, rng)
+    moved = False
+    for name, buffer in model.named_buffers():
+        moved = moved or not torch.equal(buffer, before[name])
+        buffer.copy_(before[name])
+    return moved
+
+
 def check_finite(trainer: Trainer, drawn: Drawn) -> None:
     """Raise Diverged where parameters or samples are no longer finite, naming which."""
     check_parameters(trainer)

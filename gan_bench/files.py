@@ -30,6 +30,21 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     return path
 
 
+def link_atomically(source: Path, path: Path) -> None:
+    """Give a file a second name, in place of what stood there; a copy where the file system has no links.
+
+    Raises StoreError where it cannot be done.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        os.link(source, temporary)
+        os.replace(temporary, path)  # which does nothing where both are names of one file already
+    except OSError:
+        write_atomically(path, source.read_bytes())
+    finally:
+        _remove(temporary)
+
+
 def _write_to_disk(path: Path, data: bytes) -> None:
     """Write `data` to a file that must not exist yet, and wait until the disk has it."""
     with open(path, "xb") as file:

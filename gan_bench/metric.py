@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["lower", "higher", "none"]
 T = TypeVar("T")
+UNINDEXED = "the samples carry no generator index"
 
 
 class Samples:
@@ -127,3 +128,12 @@ class Metric(ABC):
         """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A metric that knows why it means nothing for some samples; none has to."""
+
+    def why_undefined(self, samples: Samples) -> str:
+        """Why the mixture's value is NaN, asked where it is: a phrase, or empty where it does not know."""
+        ...

@@ -104,10 +104,16 @@ class Copying(Autoencoder):
 
 
 class Network(ABC):
-    """A family of bodies for one kind of data."""
+    """A family of bodies for one kind of data.
+
+    Attributes:
+        heavy: whether an iteration's time goes into the arithmetic of a few large operations, convolutions above all,
+            rather than into many small ones; compiling or stacking it would gain nothing.
+    """
 
     name: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
+    heavy: ClassVar[bool] = False
 
     def __init__(self, params: Any = None) -> None:
         self.params = self.Params() if params is None else params

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gan_bench.results import FINISHED, StoredResults
+from gan_bench.results import ANCHORS, FINISHED, StoredResults
 
 if TYPE_CHECKING:
     from gan_bench.tables import At, Table
 
+REAL = ANCHORS[0]
 _MOST = 12
 """How many runs that did not finish are told one by one."""
 
@@ -26,8 +27,11 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
     found = [_protocol(results), _evaluation(results, at), *_prepared(results, table)]
     found += [*_shared(table), _devices(results)]
     found += [
-        *_gaps(table, at),
+        *_held_out(results, table),
+        *_gaps(results, table, at),
         *_not_finite(table),
+        *_same_images(results, shown),
+        *_initial_averages(results),
         *_sample_sizes(results, shown, table),
         *_endings(results, table),
         *_left_out(results),
@@ -100,16 +104,22 @@ def _evaluation(results: StoredResults, at: At) -> str:
 def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
     """What metrics were computed with: a classifier, weights, features; each once, with the metrics that use it."""
     users: dict[str, list[str]] = defaultdict(list)
-    mixed: list[str] = []
+    mixed: list[tuple[str, str]] = []
     for column in table.columns:
         by_dataset = _notes_of(results, column.name)
-        mixed += [f"{column.name} on {dataset}" for dataset, found in by_dataset.items() if len(found) > 1]
+        mixed += [(column.name, dataset) for dataset, found in by_dataset.items() if len(found) > 1]
         for note in dict.fromkeys(note for found in by_dataset.values() for note in found):
             users[note].append(column.name)
     for note, names in users.items():
         yield f"{', '.join(names)}: {note}."
     if mixed:
-        yield f"Not comparable between runs, which were scored with different ones of these: {', '.join(mixed)}."
+        where = ", ".join(f"{metric} on {dataset}" for metric, dataset in mixed)
+        names = list(dict.fromkeys(metric for metric, _ in mixed))
+        yield (
+            f"Not comparable between runs, which were scored with different ones of these: {where}. "
+            f"gan-bench evaluate RESULTS --metrics {','.join(names)} scores the final generators anew, of runs that "
+            "were scored with another one than is on the machine now."
+        )
 
 
 def _notes_of(results: StoredResults, metric: str) -> Mapping[str, list[str]]:
@@ -145,11 +155,66 @@ def _devices(results: StoredResults) -> str:
     return f"Seconds: mean training time of a run, without evaluation{how}{where}{unequal}."
 
 
-def _gaps(table: Table, at: At) -> Iterator[str]:
-    """Finished runs without a value: an expensive metric stands at a few iterations only."""
-    when = "best" if at == "best" else "final"
+def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
+    """Metrics that real data have no value of, since they need more samples than a dataset holds out."""
+    by_need: dict[int, list[str]] = defaultdict(list)
     for column in table.columns:
-        found = ((row, row.cells[column.name]) for row in table.rows)
+        by_need[column.info.needs].append(column.name)
+    for needs, names in sorted(by_need.items()):
+        sizes = {label: size for label, size in _sizes(results).items() if size < needs}
+        if sizes:
+            yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_told_sizes(sizes)}."
+
+
+def _sizes(results: StoredResults) -> dict[str, int]:
+    """How many samples each dataset holds out, of those that run out, where the table has real data."""
+    benchmark = results.benchmark
+    if benchmark is None or not any(entry.plugin == REAL for entry in benchmark.models):
+        return {}
+    return {dataset.label: dataset.held_out for dataset in benchmark.datasets if dataset.held_out is not None}
+
+
+def _told_sizes(sizes: Mapping[str, int]) -> str:
+    if len(sizes) <= 3:
+        return ", ".join(f"{label} holds out {size:,}" for label, size in sizes.items())
+    return f"{len(sizes)} datasets hold out {min(sizes.values()):,} to {max(sizes.values()):,}"
+
+
+def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
+    """Real data whose seeds are all scored on the same samples, of which there are no more."""
+    sizes = _sizes(results)
+    rows = shown[shown["model"] == REAL]
+    rows = rows[(rows["n"] >= rows["dataset"].map(sizes).astype("Int64")).fillna(False).astype(bool)]
+    seeds = rows.groupby("dataset")["seed"].nunique()
+    exhausted = [str(label) for label in seeds[seeds > 1].index]
+    if exhausted:
+        told = _told_sizes({label: size for label, size in sizes.items() if label in exhausted})
+        yield (
+            f"{REAL}: every seed scores the same samples, all that there are ({told}): its intervals are 0, or of the "
+            "samples' order and a metric's own draws only, and say nothing of other data."
+        )
+
+
+def _initial_averages(results: StoredResults) -> Iterator[str]:
+    finished = (placed for placed in results.runs if placed.run.status == FINISHED)
+    found = (placed.entry.label for placed in finished if placed.run.model.get("initial_averages"))
+    labels = list(dict.fromkeys(found))
+    if labels:
+        yield (
+            f"{', '.join(labels)}: normalised by running averages that no batch has moved yet (mean 0 and variance 1, "
+            "as a rule), not by a batch's own; so is iteration 0 of models with this network."
+        )
+
+
+def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
+    """Finished runs without a value: an expensive metric stands at a few iterations only.
+
+    Left out where `_held_out` says why.
+    """
+    when, sizes = "best" if at == "best" else "final", _sizes(results)
+    for column in table.columns:
+        rows = (row for row in table.rows if row.model != REAL or sizes.get(row.dataset, math.inf) >= column.info.needs)
+        found = ((row, row.cells[column.name]) for row in rows)
         short = [row.label for row, cell in found if row.finished > (cell.n if cell else 0)]
         if short:
             models = ", ".join(dict.fromkeys(short))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.evaluation import evaluate
-from gan_bench.execution import has_score
+from gan_bench.member import has_score
 from gan_bench.noise import write_noise
 from gan_bench.rescoring import Outcome, Unusable, Visit, read, rescore, visited
 from gan_bench.store import RunFolder, curve_rows

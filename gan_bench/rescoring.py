@@ -19,16 +19,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from gan_bench.assembly import instantiate, load_trainer, run_of
+from gan_bench.describing import metric_facts as description_of
 from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
 from gan_bench.evaluation import Evaluation, draw, evaluate
-from gan_bench.execution import compute_exactly, has_score, instantiate, load_trainer, metric_facts, run_of, snapshot
+from gan_bench.execution import compute_exactly
 from gan_bench.files import write_atomically
+from gan_bench.member import has_score, metric_facts, snapshot
 from gan_bench.metric import Metric
 from gan_bench.overrides import matching
+from gan_bench.plan import dataset_of
 from gan_bench.provenance import code_hash, provenance
 from gan_bench.randomness import seed_of
 from gan_bench.results import FINISHED, PlacedRun, StoredResults, read_results, write_results_csv
-from gan_bench.runner import metric_facts as description_of
 from gan_bench.shares import write_classes_csv
 from gan_bench.store import RunFolder, curve_rows, locked, with_classes
 from gan_bench.tables import write_tables
@@ -78,6 +81,9 @@ def rescore(
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
+
+    A run that was scored by a metric with something else than is prepared now (another classifier, other clusters) is
+    scored by it anew, and loses that metric's scores of earlier iterations, whose generators are gone.
 
     Args:
         path: a results folder with its run folders.
@@ -276,12 +282,16 @@ class _Rescoring(Visit):
         fitting, samples = self.fitting(record, placed.dataset)
         last = int(record["iteration"])
         failed_before = record.get("metric_errors", {})
+        foreign = self._foreign(record, fitting)
+        kept = [row for row in rows if row["metric"] not in foreign]
+        if any(_tells_of(metric) for metric in fitting if metric.name in foreign):
+            classes = []
         untold = not _tells_classes(classes, last, samples)
         lacking = [
             metric
             for metric in fitting
             if metric.name in failed_before
-            or not has_score(rows, metric, last, samples)
+            or not has_score(kept, metric, last, samples)
             or (untold and _tells_of(metric))
         ]
         if not lacking:
@@ -290,13 +300,27 @@ class _Rescoring(Visit):
         with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
             found = evaluate(trainer, lacking, samples, int(record["seed"]))
             facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
+        if foreign:
+            _require_scores(found, foreign)
+            _forget(folder, kept, foreign, all_classes=not classes)
         folder.write_classes(with_classes(classes, last, found.classes))
         history = self._history(lacking, samples)
-        self._write(folder, record, rows, facts, history, curve_rows(last, found.scores), found.errors)
+        self._write(folder, record, kept, facts, history, curve_rows(last, found.scores), found.errors)
         self._count(fitting)
         self.outcome.unusable += bool(found.errors)
         told = _told_scores(found)
-        return told if same_kind else f"{told} (of other samples: the run was on another device)"
+        told += "" if same_kind else " (of other samples: the run was on another device)"
+        return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
+
+    def _foreign(self, record: Mapping[str, Any], metrics: Sequence[Metric]) -> list[str]:
+        """The metrics that a run was scored by with something else (a classifier, clusters) than is prepared now."""
+        before = {name: facts.get("note") for name, facts in record.get("metrics", {}).items()}
+        noted = [metric for metric in metrics if before.get(metric.name)]
+        if not noted:
+            return []
+        dataset = dataset_of(record["dataset"]["plugin"], record["dataset"]["params"], self.registry)
+        now = {metric.name: metric.note(dataset) for metric in noted}
+        return [name for name, note in now.items() if note and note != before[name]]
 
     def _count(self, fitting: Sequence[Metric]) -> None:
         self.outcome.scored += bool(fitting)
@@ -345,6 +369,29 @@ def read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
     if record is None:
         raise Unusable("its run.json is gone")
     return record, rows
+
+
+def _require_scores(found: Evaluation, foreign: Sequence[str]) -> None:
+    """Raise Unusable where there is nothing to take the place of scores by another classifier."""
+    failed = [f"{name} failed ({found.errors[name]})" for name in foreign if name in found.errors]
+    if failed:
+        raise Unusable(f"{'; '.join(failed)}, and its scores by another classifier are kept")
+
+
+def _forget(folder: RunFolder, kept: Sequence[Mapping[str, str]], foreign: Sequence[str], *, all_classes: bool) -> None:
+    """Drop what a run was scored with another classifier: it has nothing to be compared with any more.
+
+    Before its record says otherwise, so that a run that is killed meanwhile lacks these scores, and mixes none.
+    """
+    try:
+        repeats = folder.read_repeats()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+    if any(row["metric"] in foreign for row in repeats):
+        folder.write_repeats([row for row in repeats if row["metric"] not in foreign])
+    if all_classes:
+        (folder.path / "classes.csv").unlink(missing_ok=True)
+    folder.write_curve(kept)
 
 
 def _classes(folder: RunFolder) -> list[dict[str, str]]:
@@ -438,8 +485,21 @@ def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
     content = json.loads(path.read_text(encoding="utf-8"))
     shown = content["evaluation"].get("metrics", [])
     added = tuple(metric.name for metric in metrics if metric.name not in shown)
-    facts = content["metrics"] | {metric.name: description_of(metric) for metric in metrics}
-    if added or facts != content["metrics"]:
-        more = {"evaluation": content["evaluation"] | {"metrics": [*shown, *added]}, "metrics": facts}
+    notes = _notes(read_results(folder).runs)
+    before = content["metrics"]
+    facts = {metric.name: description_of(metric) for metric in metrics}
+    for name in facts:
+        facts[name]["notes"] = before.get(name, {}).get("notes", {}) | notes.get(name, {})
+    if added or before | facts != before:
+        more = {"evaluation": content["evaluation"] | {"metrics": [*shown, *added]}, "metrics": before | facts}
         write_atomically(path, json.dumps(content | more, indent=1) + "\n")
     return added
+
+
+def _notes(runs: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
+    """What each metric was computed with, by dataset, as its runs say."""
+    found: dict[str, dict[str, str]] = {}
+    for placed in runs:
+        for metric, note in placed.run.notes.items():
+            found.setdefault(metric, {})[placed.dataset] = note
+    return found

@@ -46,7 +46,10 @@ class IgnoredRunWarning(UserWarning):
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a stored benchmark says of one metric; `notes` on what was prepared for it, by dataset."""
+    """What a stored benchmark says of one metric; `notes` on what was prepared for it, by dataset.
+
+    `needs` is how many samples it is of, at least.
+    """
 
     direction: Direction = "none"
     unit: str = ""
@@ -55,22 +58,28 @@ class MetricInfo:
     expensive: bool = False
     doc: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    needs: int = 1
 
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """One dataset of a stored benchmark; `params` is None where an older file does not say them."""
+    """One dataset of a stored benchmark; `params` is None where an older file does not say them.
+
+    `held_out` is how many samples it holds out; None where these never run out, or an older file does not say it.
+    """
 
     label: str
     plugin: str
     params: Mapping[str, Any] | None = None
+    held_out: int | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
     """One model of a stored benchmark; `configurations` maps a dataset's label to the hash of its runs.
 
-    `params` is None where an older file does not say them.
+    `footnotes` are what a table says of its row beside `departures`, by dataset. `params` is None where an older file
+    does not say them.
     """
 
     label: str
@@ -79,6 +88,7 @@ class Entry:
     departures: tuple[str, ...]
     configurations: Mapping[str, str]
     params: Mapping[str, Any] | None = None
+    footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -198,19 +208,28 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
         seeds=tuple(map(int, content["seeds"])),
         evaluation=dict(content["evaluation"]),
         protocol=dict(content["protocol"]),
-        datasets=tuple(
-            StoredDataset(item["label"], item["plugin"], item.get("params")) for item in content["datasets"]
-        ),
+        datasets=tuple(map(_dataset, content["datasets"])),
         models=tuple(map(_entry, content["models"])),
         metrics={name: _metric(info) for name, info in content["metrics"].items()},
         left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
     )
 
 
+def _dataset(item: Mapping[str, Any]) -> StoredDataset:
+    held_out = item.get("held_out")
+    return StoredDataset(item["label"], item["plugin"], item.get("params"), None if held_out is None else int(held_out))
+
+
 def _entry(item: Mapping[str, Any]) -> Entry:
-    departures = tuple(map(str, item["departures"]))
-    params = dict(item["params"]) if "params" in item else None
-    return Entry(item["label"], item["plugin"], bool(item["anchor"]), departures, dict(item["configurations"]), params)
+    return Entry(
+        item["label"],
+        item["plugin"],
+        bool(item["anchor"]),
+        tuple(map(str, item["departures"])),
+        dict(item["configurations"]),
+        dict(item["params"]) if "params" in item else None,
+        {str(label): tuple(map(str, texts)) for label, texts in item.get("footnotes", {}).items()},
+    )
 
 
 def _metric(info: Mapping[str, Any]) -> MetricInfo:
@@ -224,6 +243,7 @@ def _metric(info: Mapping[str, Any]) -> MetricInfo:
         *flags,
         doc=str(info.get("doc", "")),
         notes={str(label): str(note) for label, note in info.get("notes", {}).items()},
+        needs=int(info.get("needs", 1)),
     )
 
 

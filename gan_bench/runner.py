@@ -13,23 +13,28 @@ from typing import Any
 
 import torch
 
+from gan_bench.assembly import instantiate
 from gan_bench.config import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, quick
 from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
+from gan_bench.describing import description
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import DataError, StoreError, UsageError
-from gan_bench.execution import Job, Schedule, instantiate
+from gan_bench.errors import DataError, UsageError
 from gan_bench.files import write_atomically
+from gan_bench.job import Job, Schedule
 from gan_bench.metric import Metric
 from gan_bench.observers import Observer, Observers
-from gan_bench.plan import Run, configuration, dataset_of, described, plan, protocol_values
+from gan_bench.plan import Run, dataset_of, plan
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
-from gan_bench.results import read_benchmark, write_results_csv
+from gan_bench.results import write_results_csv
 from gan_bench.shares import write_classes_csv
-from gan_bench.store import FORMAT, RunFolder, locked
+from gan_bench.store import RunFolder, locked
 from gan_bench.tables import write_tables
 
 SAID_EVERY = 10.0  # seconds
+
+MOST_STACKED = 32
+"""Seeds that are stacked on a GPU, at most; where they need more memory than there is, fewer are."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Options:
     workers: int | None = None
     quick: bool = False
     compile: str = "auto"
+    stack: str | int = "auto"
     engine: str = "local"
     plugins: Sequence[str | Path] = ()
 
@@ -143,7 +149,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
                 planned.device,
                 observers.note,
             )
-        write_atomically(planned.folder / "benchmark.json", json.dumps(_description(planned), indent=1) + "\n")
+        write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
@@ -195,6 +201,17 @@ def choose_workers(wanted: int | None, device: str) -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
+    """How many seeds of a configuration are carried out together, at most; with "auto" many on a GPU, one on a CPU."""
+    if wanted == "auto":
+        return MOST_STACKED if device == "cuda" and not heavy else 1
+    if wanted == "never":
+        return 1
+    if not str(wanted).isdecimal() or int(wanted) < 1:
+        raise UsageError(f"--stack {wanted}: it is auto, never, or a number of seeds.")
+    return int(wanted)
+
+
 def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
     if options.compile not in ("auto", "always", "never"):
         raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
@@ -207,9 +224,16 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
     runs = plan(replace(benchmark, models=models), registry)
     paths = [str((folder / "runs" / r.folder).resolve()) for r in runs]
     return [
-        Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile)
+        _job(Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile), options.stack, registry)
         for r, p in zip(runs, paths, strict=True)
     ]
+
+
+def _job(job: Job, stack: str | int, registry: Registry) -> Job:
+    """A job with what its network says about how it is carried out best."""
+    heavy: bool = registry.get("networks", job.run.protocol["network"]).heavy
+    most = choose_stack(stack, job.device, heavy=heavy)
+    return replace(job, heavy=heavy, stack=1 if job.run.model["anchor"] else most)
 
 
 def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
@@ -265,64 +289,6 @@ def require_data(datasets: Mapping[str, Dataset]) -> None:
 def _count(jobs: Sequence[Job]) -> Counter[str]:
     records = (RunFolder(Path(job.folder)).read() for job in jobs)
     return Counter(str(record["status"]) if record else "not started" for record in records)
-
-
-def _description(planned: Planned) -> dict[str, Any]:
-    """benchmark.json: what tables and figures need to know beside the runs."""
-    benchmark, registry = planned.benchmark, planned.registry
-    data = {dataset.label: described(dataset, registry) for dataset in benchmark.datasets}
-    return {
-        "format": FORMAT,
-        "name": benchmark.name,
-        "seeds": list(benchmark.seeds),
-        "evaluation": vars(benchmark.evaluation) | {"metrics": list(benchmark.evaluation.metrics)},
-        "protocol": protocol_values(benchmark.protocol),
-        "datasets": [vars(dataset) | {"params": dict(dataset.params)} for dataset in benchmark.datasets],
-        "models": [
-            {
-                "label": model.label,
-                "plugin": model.plugin,
-                "anchor": model.anchor,
-                "departures": list(model.departures),
-                "params": dict(model.params),
-                "configurations": {label: configuration(each, model, registry) for label, each in data.items()},
-            }
-            for model in benchmark.models
-        ],
-        "left_out": [vars(model) for model in benchmark.left_out],
-        "metrics": _metrics(planned),
-    }
-
-
-def _metrics(planned: Planned) -> dict[str, Any]:
-    """What benchmark.json says of each metric, and what was prepared for it, by dataset.
-
-    Of datasets that are not selected it says what it said before: nothing is prepared for them now.
-    """
-    datasets = {entry.label: dataset_of(entry.plugin, entry.params, planned.registry) for entry in planned.datasets}
-    others = {entry.label for entry in planned.benchmark.datasets} - set(datasets)
-    before, described = _notes(planned.folder), {}
-    for name in planned.benchmark.evaluation.metrics:
-        cls = planned.registry.get("metrics", name)
-        told = {label: note for label, note in before.get(name, {}).items() if label in others}
-        told |= {label: cls().note(dataset) for label, dataset in datasets.items()}
-        described[name] = metric_facts(cls) | {"notes": {label: note for label, note in told.items() if note}}
-    return described
-
-
-def _notes(folder: Path) -> Mapping[str, Mapping[str, str]]:
-    """What benchmark.json of a results folder says was prepared for its metrics; nothing where there is none."""
-    try:
-        return {name: info.notes for name, info in read_benchmark(folder).metrics.items()}
-    except StoreError:
-        return {}
-
-
-def metric_facts(metric: Any) -> dict[str, Any]:
-    """What benchmark.json says of a metric."""
-    keys = ("direction", "unit", "version", "per_generator", "expensive")
-    doc = (metric.__doc__ or "").strip().split("\n")[0]
-    return {key: getattr(metric, key) for key in keys} | {"doc": doc}
 
 
 __all__ = ["Options", "Outcome", "Planned", "Run", "prepare", "run"]

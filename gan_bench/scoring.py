@@ -5,6 +5,7 @@ Nothing here imports torch: a file of samples is scored on a machine without it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from gan_bench.dataset import Dataset
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.images import ImageDataset, is_images, to_pixels
-from gan_bench.metric import Metric, Samples
+from gan_bench.metric import UNINDEXED, Explaining, Metric, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,13 +28,17 @@ MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
 
 @dataclass(frozen=True)
 class Score:
-    """One value of one metric; `generator` is None for the mixture as a whole."""
+    """One value of one metric; `generator` is None for the mixture as a whole.
+
+    `undefined` says why the mixture's value is NaN, as far as the metric knows; else it is empty.
+    """
 
     metric: str
     generator: int | None
     value: float
     n: int  # samples that the metric was given
     version: int  # of the metric
+    undefined: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,16 @@ def compute(samples: Samples, metrics: Sequence[Metric]) -> list[Score]:
         value = metric.compute(samples)
         each = [float(v) for v in np.asarray(value)] if metric.per_generator else []
         whole = metric.combine(np.asarray(value)) if metric.per_generator else float(value)
-        for generator, v in [(None, whole), *enumerate(each)]:
-            scores.append(Score(metric.name, generator, float(v), len(samples), metric.version))
+        why = _why_undefined(metric, samples) if math.isnan(whole) else ""
+        scores.append(Score(metric.name, None, float(whole), len(samples), metric.version, why))
+        scores += [Score(metric.name, k, v, len(samples), metric.version) for k, v in enumerate(each)]
     return scores
+
+
+def _why_undefined(metric: Metric, samples: Samples) -> str:
+    if isinstance(metric, Explaining):
+        return metric.why_undefined(samples)
+    return UNINDEXED if metric.per_generator and samples.generator is None else ""
 
 
 def score(

@@ -30,7 +30,7 @@ import numpy as np
 
 from gan_bench.classes import Share
 from gan_bench.errors import StoreError
-from gan_bench.files import write_atomically
+from gan_bench.files import link_atomically, write_atomically
 from gan_bench.scoring import Score
 
 FORMAT = 1
@@ -166,24 +166,31 @@ class RunFolder:
         found = [(_iteration_of(path), path) for path in self.path.glob("checkpoint-*.pt")]
         return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
 
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint of `state["trainer"]["iteration"]` and remove all but the last two."""
-        import torch
+    def iterations(self) -> list[int]:
+        """The iterations of stored checkpoints, the newest first."""
+        return [_iteration_of(path) for path in self.checkpoints()]
 
-        buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
-        write_atomically(self.path / f"checkpoint-{state['trainer']['iteration']}.pt", buffer.getvalue())
-        # one of a later iteration was passed over when the run resumed: it must not push out this one
-        own = [old for old in self.checkpoints() if _iteration_of(old) <= state["trainer"]["iteration"]]
+    def drop_older(self, than: int) -> None:
+        """Remove checkpoints of earlier iterations but for the last of them.
+
+        One of a later iteration was passed over when the run resumed: it must not push out the one of now.
+        """
+        own = [old for old in self.checkpoints() if _iteration_of(old) <= than]
         for old in own[CHECKPOINTS_KEPT:]:
             old.unlink(missing_ok=True)
 
-    def load_checkpoint(self, key: str) -> tuple[dict[str, Any] | None, list[Path]]:
-        """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it."""
+    def load_checkpoint(self, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
+        """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
+
+        Args:
+            at: only the one of this iteration will do.
+        """
         passed_over: list[Path] = []
         for path in self.checkpoints():
-            state = load_tensors(path)
-            if state is not None and state.get("key") == key and state.keys() >= set(STATE):
+            if at not in (None, _iteration_of(path)):
+                continue
+            state = _of_run(load_tensors(path), key)
+            if state is not None:
                 return state, passed_over
             passed_over.append(path)
         return None, passed_over
@@ -192,6 +199,38 @@ class RunFolder:
         """Remove what a write that was killed left under a temporary name."""
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
+
+
+def save_checkpoints(states: Mapping[RunFolder, Mapping[str, Any]]) -> None:
+    """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
+
+    A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
+
+    Args:
+        states: of each run what its checkpoint holds, `STATE`.
+    """
+    import torch
+
+    own = [dict(state) for state in states.values()]
+    buffer = io.BytesIO()
+    torch.save(own[0] if len(own) == 1 else {"runs": {state["key"]: state for state in own}}, buffer)
+    [iteration] = {int(state["trainer"]["iteration"]) for state in states.values()}
+    name = f"checkpoint-{iteration}.pt"
+    first, *others = states
+    write_atomically(first.path / name, buffer.getvalue())
+    for folder in others:
+        link_atomically(first.path / name, folder.path / name)
+    for folder in states:
+        folder.drop_older(iteration)
+
+
+def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
+    """A run's part of a checkpoint; None where it holds none."""
+    if stored is None:
+        return None
+    runs = stored.get("runs", {stored.get("key"): stored})
+    state = runs.get(key) if isinstance(runs, dict) else None
+    return state if isinstance(state, dict) and state.keys() >= set(STATE) else None
 
 
 def _compact(x: Any) -> Any:

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -229,7 +230,7 @@ def _listed(results: StoredResults) -> list[_Group]:
             entry.plugin,
             entry.anchor,
             sharing.get((dataset.label, entry.label), ""),
-            entry.departures,
+            (*entry.departures, *entry.footnotes.get(dataset.label, ())),
         )
         for dataset in results.benchmark.datasets
         for entry in results.benchmark.models
@@ -242,9 +243,10 @@ def _found(frame: pd.DataFrame) -> list[_Group]:
 
 
 def _footnotes(results: StoredResults) -> list[str]:
-    """Every departure once, in the order in which the table meets them."""
+    """Every departure once, in the order of the models."""
     entries = results.benchmark.models if results.benchmark else ()
-    return list(dict.fromkeys(text for entry in entries for text in entry.departures))
+    told = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
+    return list(dict.fromkeys(chain.from_iterable(told)))
 
 
 def _values(results: StoredResults) -> pd.DataFrame:

@@ -104,7 +104,10 @@ class Trainer:
         self.stages.enter()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
-        played = self.carry_out(turns, draws)
+        self.took(turns, draws, self.carry_out(turns, draws))
+
+    def took(self, turns: tuple[Turn, ...], draws: Draws, played: Played) -> None:
+        """An iteration was carried out: count it, and keep what it left behind."""
         self.losses |= played.losses
         self.state = played.state
         self.counts.add(turns, draws)

@@ -18,7 +18,8 @@ import torch
 
 from gan_bench import cli
 from gan_bench.engine import Engine
-from gan_bench.execution import Job, execute
+from gan_bench.execution import execute
+from gan_bench.job import Job
 from gan_bench.plugins import load_plugins
 from gan_bench.runner import Options, Planned, prepare
 from gan_bench.store import RunFolder, load_tensors

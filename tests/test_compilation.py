@@ -20,13 +20,16 @@ from tiny import WIDER, ZOO, same, trainer, values
 from torch import Tensor, nn
 
 from gan_bench import compilation
-from gan_bench.compilation import NotCompilableError, Program, compile_iterations
+from gan_bench.compilation import Program, compile_iterations
 from gan_bench.dataset import Real
-from gan_bench.execution import Job, _Execution, execute
+from gan_bench.execution import execute
+from gan_bench.job import Job
 from gan_bench.losses import says_real
+from gan_bench.member import Member
 from gan_bench.model import Fake, Model, Turn
 from gan_bench.network import Networks
 from gan_bench.store import RunFolder
+from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
 GAMES: Mapping[str, Callable[[], Model]] = {cls.__name__: cls for cls in (WGANGP, WGAN, BEGAN, Team, OneByOne, Learned)}
@@ -49,7 +52,7 @@ def compiler() -> None:
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are carried out as traced."""
-    monkeypatch.setattr(compilation, "_compile", lambda graph, _: graph)
+    monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
 
 
 def _silent(message: str) -> None:
@@ -334,9 +337,9 @@ class TestRun:
         planned = project.plan(project.describe([project.ZOO["gan"]]), tmp_path)
         for device in ("cpu", "cuda"):
             job = Job(**vars(planned.jobs[0]) | {"device": device})
-            execution = _Execution(job, planned.registry, lambda _: None, project.never)
-            execution.record = {"plans": [{"compiled": True}]}
-            assert execution._wants_compiled() == (device == "cpu")
+            member = Member(job, planned.registry, lambda _: None)
+            member.record = {"plans": [{"compiled": True}]}
+            assert member.wants_compiled() == (device == "cpu")
 
     @pytest.mark.usefixtures("uncompiled")
     def test_another_plan_is_marked(self, tmp_path: Path) -> None:
@@ -361,7 +364,7 @@ class TestRun:
             patch.setattr("torch._inductor.compile", cut_off)
             assert execute(job, planned.registry, lambda _: None, lambda: bool(stopped)) == "interrupted"
         assert project.record(Path(job.folder))["plans"] == []
-        monkeypatch.setattr(compilation, "_compile", lambda graph, _: graph)
+        monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
         assert execute(job, planned.registry, lambda _: None, project.never) == "finished"
         assert [plan["compiled"] for plan in project.record(Path(job.folder))["plans"]] == [True]
 

@@ -806,6 +806,12 @@ class TestFiles:
             included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
         assert included[f"benchmarks/{name}.toml"] == f"gan_bench/benchmarks/{name}.toml"
 
+    @pytest.mark.parametrize("name", ["stl10-48", "stl10-96"])
+    def test_photographs_without_labels_have_the_scores_of_those_with_labels(self, name: str) -> None:
+        """By clusters where there are no classes: which generator makes what is the question of these benchmarks."""
+        ours, theirs = (load_benchmark(each, load_plugins()).evaluation.metrics for each in (name, "cifar10"))
+        assert ours == theirs
+
     def test_a_bare_name_is_a_shipped_benchmark(self, folder: Path) -> None:
         """Unless a file of that name stands in the working folder."""
         assert find_benchmark("synthetic8") == shipped_benchmarks()["synthetic8"]

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from gan_bench.errors import StoreError
-from gan_bench.execution import Job, Schedule, execute
+from gan_bench.execution import execute
+from gan_bench.job import Job, Schedule
 from gan_bench.runner import Planned
 from gan_bench.store import RunFolder
 

@@ -168,6 +168,19 @@ def test_wasserstein_comes_before_its_sliced_stand_in(tmp_path: Path) -> None:
         assert [ax.get_title(loc="left").split()[0] for ax in drawn.axes] == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [([np.nan, np.nan], ["undefined in all runs"]), ([np.nan, 1.0], []), ([], ["not measured in any run"])],
+)
+def test_a_panel_without_a_value_says_why(tmp_path: Path, values: list[float], told: list[str]) -> None:
+    """An empty one would look like a mistake, of real data alone as well."""
+    fabricate.benchmark(tmp_path, [GAN, REAL], metrics=["purity"])
+    fabricate.run(tmp_path, Run(GAN, rows=[(t, None, "purity", value) for t, value in enumerate(values)]))
+    fabricate.run(tmp_path, Run(REAL, iteration=0, rows=[(0, None, "purity", 0.5)]))
+    (ax,) = figures.figure(read_results(tmp_path), "ring8").axes
+    assert [text.get_text() for text in ax.texts if text.get_text() not in ("GAN", "real data")] == told
+
+
 def test_hostile_and_many_models_are_drawn(tmp_path: Path, ring: NDArray[np.float64]) -> None:
     """Labels with TeX, HTML or characters the font lacks, and 32 generators, draw without a warning."""
     labels = [*HOSTILE, "$x^{", "日本", "W" * 60, *map(str, range(8))]

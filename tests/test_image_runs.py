@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +10,32 @@ import numpy as np
 import project
 import pytest
 import torch
-from gan_bench_zoo.models.anchors import RealData
+from gan_bench_zoo.models.anchors import RealData, Untrained
 from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.networks.dcgan import DCGAN
+from tiny import CPU, protocol
 from tiny_images import LEVELS, SIZE, Greys, image_trainer
 
+import gan_bench
 from gan_bench import evaluation, runner, scoring
 from gan_bench.api import load_run
 from gan_bench.engines import local
 from gan_bench.errors import ConfigError, DataError, Diverged, UsageError
-from gan_bench.evaluation import check_finite, draw, evaluate, fixed
+from gan_bench.evaluation import check_finite, draw, evaluate, evaluated_by_initial_averages, fixed
 from gan_bench.metric import Metric, Samples
 from gan_bench.observers import Observer
 from gan_bench.plugins import load_plugins
+from gan_bench.repeats import repeat
 from gan_bench.rescoring import rescore
+from gan_bench.results import read_benchmark
 from gan_bench.runner import Outcome, Planned
 from gan_bench.store import RunFolder
+from gan_bench.tables import render
+from gan_bench.training import Trainer, build
 
 PLUGIN = """
 from tiny_images import Absent, Flat, Greys
-from test_image_runs import Brightness, Many, Prepared
+from test_image_runs import AlsoPrepared, Brightness, Many, Prepared
 from gan_bench import hookimpl
 
 @hookimpl
@@ -40,7 +48,7 @@ def gan_bench_networks():
 
 @hookimpl
 def gan_bench_metrics():
-    return [Brightness, Many, Prepared]
+    return [Brightness, Many, Prepared, AlsoPrepared]
 """
 
 
@@ -70,6 +78,17 @@ class Prepared(Brightness):
 
     def note(self, dataset: Any) -> str:
         return f"by a classifier of {dataset.name}"
+
+
+class AlsoPrepared(Prepared):
+    """The same under another name."""
+
+    name = "also_prepared"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a run."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture(autouse=True)
@@ -232,6 +251,70 @@ class TestRun:
         assert {row["n"] for row in RunFolder(trained).read_curve() if row["metric"] == "brightness_100"} == {"150"}
 
 
+class TestFootnotes:
+    """What stands below the table of a benchmark on images."""
+
+    def test_of_real_data_that_run_out(self, place: Path) -> None:
+        """Which metric lacks a value and why, and that all seeds score the same images."""
+        evaluation = {"metrics": ["brightness", "brightness_100"], "samples": 120, "anchors": True}
+        run(project.plan(describe(evaluation=evaluation, seeds=2), place / "results"))
+        table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "real-data has no brightness_100, for which 100 samples are needed: greys holds out 30." in table
+        assert table.count("every seed scores the same samples, all that there are (greys holds out 30)") == 1
+        assert "does not stand at" not in table
+
+    def test_of_a_pool_tell_how_large_it_is(self, place: Path) -> None:
+        """As large as was asked for, or as the data set is, whichever is less; of others nothing."""
+        models = [{"plugin": "adagan", "generators": 2, "classifier_steps": 1}, {"plugin": "gan"}]
+        models.append({**models[0], "label": "small", "pool": 50})
+        run(project.plan(describe(model=models, evaluation={"samples": 20}), place / "results"))
+        rows = gan_bench.table(place / "results" / "tiny").set_index("label")["departures"]
+        assert "real data are a pool of 60 samples, drawn once" in rows["adagan"]
+        assert "real data are a pool of 50 samples, drawn once" in rows["small"]
+        assert "pool" not in rows["gan"]
+
+    def test_of_datasets_that_are_not_run_now_are_kept(self, place: Path) -> None:
+        """Nothing is prepared for them, so that their sizes may not be known."""
+        data = [{"plugin": "greys", "label": "A"}, {"plugin": "greys", "label": "B", "count": 30}]
+        model = [{"plugin": "cascade-gan", "generators": 2}]
+        benchmark = describe(dataset=data, model=model, evaluation={"metrics": ["prepared"]})
+
+        def told() -> tuple[Any, ...]:
+            stored = read_benchmark(place / "results" / "tiny")
+            sizes = {dataset.label: dataset.held_out for dataset in stored.datasets}
+            return sizes, stored.models[0].footnotes, stored.metrics["prepared"].notes
+
+        run(project.plan(benchmark, place / "results", datasets=["A"]))
+        sizes, footnotes, notes = told()
+        assert sizes == {"A": 30, "B": None} and footnotes.keys() == notes.keys() == {"A"}
+        run(project.plan(benchmark, place / "results", datasets=["B"]))
+        sizes, footnotes, notes = told()
+        assert sizes == {"A": 30, "B": 15} and notes.keys() == {"A", "B"}
+        pool = "real data are a pool of {} samples, drawn once"
+        assert footnotes == {"A": (pool.format(60),), "B": (pool.format(30),)}
+
+    @pytest.mark.parametrize(
+        ("network", "expected"), [({"plugin": "dcgan", "width": 2}, True), ({"plugin": "flat", "hidden": 8}, False)]
+    )
+    def test_of_an_untrained_generator_that_averages(
+        self, place: Path, network: dict[str, Any], expected: bool
+    ) -> None:
+        """It is normalised by what no batch has moved; a network without running averages is not spoken of."""
+        protocol, evaluation = {"network": network, "iterations": 2}, {"anchors": True, "every": 2, "samples": 20}
+        run(project.plan(describe(protocol=protocol, evaluation=evaluation), place / "results"))
+        table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert ("untrained: normalised by running averages that no batch has moved yet" in table) is expected
+        assert "untrained: normalised" in table or "normalised" not in table
+
+    def test_of_an_untrained_generator_leave_it_as_it_is(self) -> None:
+        """What is tried to find out is put back."""
+        settings, network = protocol(), DCGAN(DCGAN.Params(width=2))
+        model = build(Untrained(), network, Greys(), settings, 0, CPU)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        assert evaluated_by_initial_averages(Trainer(model, Greys(), settings, 0, CPU))
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 class TestContents:
     def test_of_data_that_a_user_chose_are_part_of_the_key(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Other files are another run; the same files are the same, and data without such files keep their keys."""
@@ -287,6 +370,64 @@ class TestPreparation:
         assert (
             "Not comparable between runs, which were scored with different ones of these: prepared on greys." in table
         )
+
+    def test_is_told_of_below_the_table_after_another_score(self, place: Path) -> None:
+        """`gan-bench evaluate` keeps what was told, and tells of what it adds; results.csv alone does as well."""
+        planned = project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results")
+        run(planned)
+        results = place / "results" / "tiny"
+        rescore(results, ["prepared", "brightness", "also_prepared"], planned.registry)
+        told = "prepared, also_prepared: by a classifier of greys."
+        assert told in render(results)
+        shutil.rmtree(results / "runs")
+        assert told in render(results)
+
+    def test_by_another_classifier_is_done_again(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The flag says how; then every score is of one classifier, and none of the other is left."""
+        planned = project.plan(describe(evaluation={"metrics": ["prepared", "brightness"]}, seeds=2), place / "results")
+        run(planned)
+        results = place / "results" / "tiny"
+        repeat(results, ["prepared", "brightness"], planned.registry, draws=2)
+        first, second = (RunFolder(path) for path in project.run_folders(place / "results"))
+        record = project.record(first.path)
+        record["metrics"]["prepared"]["note"] = "by another one"
+        first.write(record)
+        assert "gan-bench evaluate RESULTS --metrics prepared scores the final generators anew" in render(results)
+        untouched = content(second.path)
+        monkeypatch.setattr(Prepared, "compute", lambda self, samples: 7.0)
+        told: list[str] = []
+        outcome = rescore(results, ["prepared", "brightness"], planned.registry, say=told.append)
+        assert outcome.scored == 2 and content(second.path) == untouched
+        assert "all that was scored with another one is dropped: prepared" in told[-2] and "nothing to do" in told[-1]
+        scores = [(row["iteration"], row["value"]) for row in first.read_curve() if row["metric"] == "prepared"]
+        assert scores == [("30", "7.0")]
+        assert {row["metric"] for row in first.read_repeats()} == {"brightness"}
+        assert len([row for row in first.read_curve() if row["metric"] == "brightness"]) > 1
+        assert "Not comparable" not in render(results) and "by another one" not in render(results)
+        rescore(results, ["prepared"], planned.registry, say=told.append)
+        assert "nothing to do" in told[-1] and "nothing to do" in told[-2]
+
+    def test_by_another_classifier_is_kept_where_it_cannot_be_done_again(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Scores go only when others take their place; nor do they where no classifier is here to compare with."""
+        planned = project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results")
+        run(planned)
+        (path,) = project.run_folders(place / "results")
+        monkeypatch.setattr(Prepared, "note", lambda self, dataset: "")
+        before = content(path)
+        assert rescore(place / "results" / "tiny", ["prepared"], planned.registry).scored == 1
+        assert content(path) == before
+        monkeypatch.setattr(Prepared, "note", lambda self, dataset: "by another one")
+        with monkeypatch.context() as patch:
+            patch.setattr(Prepared, "compute", lambda self, samples: 1 / 0)
+            assert rescore(place / "results" / "tiny", ["prepared"], planned.registry).unusable == 1
+        assert content(path) == before
+        for checkpoint in path.glob("checkpoint*"):
+            checkpoint.unlink()
+        before = content(path)
+        assert rescore(place / "results" / "tiny", ["prepared"], planned.registry).unusable == 1
+        assert content(path) == before
 
     def test_that_is_interrupted_says_so(
         self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

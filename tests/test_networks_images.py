@@ -45,6 +45,7 @@ from gan_bench.network import (
     initialise,
 )
 from gan_bench.testing import examine
+from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer, build
 
 HEADS: Mapping[str, int | None] = {"source": None, "generator": 10}
@@ -525,7 +526,7 @@ class TestGames:
     @pytest.mark.parametrize(("name", "latents"), [*((name, "shared") for name in GAMES), ("MGAN", "fresh")])
     def test_a_traced_iteration_is_an_eager_one(self, name: str, latents: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Parameters, losses, and running averages, which it moves in place: the run's own."""
-        monkeypatch.setattr(compilation, "_compile", lambda graph, _: graph)
+        monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
         settings = {"latents": latents, "optimizer": "sgd", "learning_rate": 0.002}
         eager, traced = _trainer(GAMES[name](), **settings), _trainer(GAMES[name](), **settings)
         held = dict(traced.model.named_buffers())
@@ -548,7 +549,7 @@ class TestGames:
         eager, compiled = (_trainer(_mgan(), optimizer="sgd", learning_rate=0.002) for _ in range(2))
         try:
             compile_iterations(compiled, _refuse)
-        except compilation.NotCompilableError as error:
+        except NotCompilableError as error:
             pytest.skip(f"torch cannot compile here: {error}")
         for _ in range(3):
             eager.iterate()

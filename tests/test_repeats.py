@@ -12,10 +12,10 @@ import pytest
 
 import gan_bench
 from gan_bench import runner
+from gan_bench.assembly import load_trainer
 from gan_bench.engines import local
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.evaluation import draw
-from gan_bench.execution import load_trainer
 from gan_bench.metric import Samples
 from gan_bench.noise import FILE
 from gan_bench.observers import Observer

@@ -23,7 +23,7 @@ from gan_bench.observers import Observer
 from gan_bench.plugins import Registry, load_plugins
 from gan_bench.rescoring import Outcome, rescore
 from gan_bench.results import write_results_csv
-from gan_bench.store import RunFolder, locked
+from gan_bench.store import RunFolder, locked, save_checkpoints
 from gan_bench.tables import render
 
 NEW = '''
@@ -345,7 +345,7 @@ def not_finite(folder: RunFolder) -> None:
     assert state is not None
     for value in state["trainer"]["model"].values():
         value.fill_(float("nan"))
-    folder.save_checkpoint(state)
+    save_checkpoints({folder: state})
     (folder.path / "samples.npz").unlink()
 
 

@@ -133,9 +133,36 @@ def test_all_metrics_of_a_dataset_are_printed(tmp_path: Path, points: NDArray[np
 def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float64]) -> None:
     """Per-generator metrics of a .npy are NaN, and the reason is printed."""
     np.save(tmp_path / "s.npy", points.astype(np.float32))
-    result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes,purity")
+    result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes,purity,mutual_information,generator_jsd")
     assert result.exception is None
-    assert "nan: the file holds no generator index" in result.output
+    told = "purity, mutual_information, generator_jsd: the samples carry no generator index (an array 'generator' in"
+    assert f"\nnan: {told} a .npz).\n" in result.output
+
+
+def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -> None:
+    """Of the mixture what the metric knows; of one generator that it made too little; beside a csv on the other stream.
+
+    A metric that does not know says no more than that.
+    """
+    far = np.concatenate([points, points + 100])
+    np.savez(tmp_path / "far.npz", samples=far[400:], generator=np.repeat([0, 1], 200))
+    metrics = "mode_kl,purity,generator_modes"
+    result = run(tmp_path / "far.npz", "--dataset", "ring8", "--metrics", metrics)
+    assert "\nnan: mode_kl, purity: no sample is of high quality.\n" in result.output
+    np.savez(tmp_path / "half.npz", samples=far, generator=np.repeat([0, 1], 400))
+    result = run(tmp_path / "half.npz", "--dataset", "ring8", "--metrics", metrics, "--format", "csv")
+    assert "nan" not in result.stdout
+    assert "nan: purity: undefined for a generator that made nothing, or too little that counts." in result.stderr
+
+
+def test_a_metric_that_does_not_know_why_is_undefined(
+    tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN without a word would look like a mistake of the program."""
+    monkeypatch.setattr(Modes, "compute", lambda self, samples: math.nan)
+    np.save(tmp_path / "s.npy", points)
+    result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes")
+    assert "nan: modes: undefined for these samples." in result.output
 
 
 def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np.float64]) -> None:

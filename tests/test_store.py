@@ -22,7 +22,7 @@ from gan_bench import store
 from gan_bench.classes import Share
 from gan_bench.errors import StoreError
 from gan_bench.scoring import Score
-from gan_bench.store import RunFolder, curve_rows, load_tensors, locked, with_classes
+from gan_bench.store import RunFolder, curve_rows, load_tensors, locked, save_checkpoints, with_classes
 
 KEY = "a" * 64
 RECORD = {"format": 1, "key": KEY, "status": "finished", "iteration": 3, "dataset": {}, "model": {}, "protocol": {}}
@@ -220,7 +220,7 @@ class TestCheckpoints:
         """By number, not by name: 100 is newer than 20."""
         folder = RunFolder(tmp_path)
         for iteration in (20, 100):
-            folder.save_checkpoint(checkpoint(iteration))
+            save_checkpoints({folder: checkpoint(iteration)})
         state, passed_over = folder.load_checkpoint(KEY)
         assert state is not None
         assert torch.equal(state["trainer"]["model"]["weight"], torch.full((2, 2), 100.0))
@@ -230,7 +230,7 @@ class TestCheckpoints:
         """Older ones go, so that a folder does not grow."""
         folder = RunFolder(tmp_path)
         for iteration in (0, 10, 20, 30):
-            folder.save_checkpoint(checkpoint(iteration))
+            save_checkpoints({folder: checkpoint(iteration)})
         assert names(folder) == ["checkpoint-30.pt", "checkpoint-20.pt"]
 
     def test_a_damaged_later_one_pushes_nothing_out(self, tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ class TestCheckpoints:
         for name in ("checkpoint-90.pt", "checkpoint-80.pt"):
             (tmp_path / name).write_bytes(b"damaged")
         for iteration in (10, 20, 30):
-            folder.save_checkpoint(checkpoint(iteration))
+            save_checkpoints({folder: checkpoint(iteration)})
         state, passed_over = folder.load_checkpoint(KEY)
         assert state is not None
         assert state["trainer"]["iteration"] == 30
@@ -250,7 +250,7 @@ class TestCheckpoints:
     def test_that_cannot_be_used_is_passed_over(self, tmp_path: Path, damage: str) -> None:
         """The one before it serves, and the file stays where it is."""
         folder = RunFolder(tmp_path)
-        folder.save_checkpoint(checkpoint(10))
+        save_checkpoints({folder: checkpoint(10)})
         newest = tmp_path / "checkpoint-20.pt"
         spoil(newest, damage)
         state, passed_over = folder.load_checkpoint(KEY)
@@ -267,7 +267,7 @@ class TestCheckpoints:
 
     def test_any_damage_is_noticed(self, tmp_path: Path) -> None:
         """Wherever a bit is flipped, a checkpoint comes back as it was or not at all."""
-        RunFolder(tmp_path).save_checkpoint(checkpoint(10))
+        save_checkpoints({RunFolder(tmp_path): checkpoint(10)})
         whole = (tmp_path / "checkpoint-10.pt").read_bytes()
         draw = random.Random(0)
         refused = 0

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fabricate
 import pytest
@@ -194,6 +199,82 @@ def test_headings_ledger_and_units(tmp_path: Path) -> None:
         *("parameters", "real samples", "fake samples", "seconds"),
     ]
     assert lines["GAN"][-4:] == ["199,427", "1,024,000", "2,048,000", "12.5"]
+
+
+@contextmanager
+def _described(folder: Path) -> Iterator[dict[str, Any]]:
+    """The content of benchmark.json, written back with what was changed of it."""
+    path = folder / "benchmark.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    yield content
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+class TestHeldOutData:
+    """What the row real-data is scored on, where a dataset runs out of it."""
+
+    METRICS = ("symmetric_kl", "wasserstein")
+
+    def _made(self, folder: Path, *, held_out: int | None, used: int, seeds: int = 2, needs: int = 50_000) -> str:
+        """The table of a GAN and of real data that were scored on `used` samples; wasserstein `needs` so many."""
+        fabricate.benchmark(folder, [GAN, REAL], seeds=range(seeds), metrics=self.METRICS)
+        with _described(folder) as content:
+            content["datasets"][0]["held_out"] = held_out
+            content["metrics"]["wasserstein"]["needs"] = needs
+        for seed in range(seeds):
+            rows: fabricate.Rows = [(0, None, name, 1.0) for name in self.METRICS]
+            fabricate.run(folder, Run(GAN, seed, rows=rows))
+            few = rows if held_out is None or needs <= used else rows[:1]
+            fabricate.run(folder, Run(REAL, seed, rows=few, samples=used))
+        return tables.render(folder)
+
+    def test_that_are_too_few_explain_a_missing_value(self, tmp_path: Path) -> None:
+        """Which metric, how many it needs, how many there are; from results.csv alone as well."""
+        expected = "real-data has no wasserstein, for which 50,000 samples are needed: ring8 holds out 10,000."
+        text = self._made(tmp_path, held_out=10_000, used=10_000)
+        assert _lines(text)["real-data"][2] == MISSING
+        assert expected in text and "does not stand at the final iteration" not in text
+        write_results_csv(tmp_path)
+        shutil.rmtree(tmp_path / "runs")
+        assert expected in tables.render(tmp_path)
+
+    def test_that_are_enough_explain_nothing(self, tmp_path: Path) -> None:
+        """Nor do those that never run out."""
+        assert "real-data has no" not in self._made(tmp_path / "a", held_out=50_000, used=10_000, needs=10_000)
+        assert "real-data has no" not in self._made(tmp_path / "b", held_out=None, used=10_000)
+
+    def test_of_many_datasets_are_told_in_one_line(self, tmp_path: Path) -> None:
+        """With the fewest and the most."""
+        labels = [f"d{number}" for number in range(5)]
+        fabricate.benchmark(tmp_path, [GAN, REAL], datasets=labels, metrics=["symmetric_kl"])
+        with _described(tmp_path) as content:
+            content["metrics"]["symmetric_kl"]["needs"] = 3_000
+            for position, dataset in enumerate(content["datasets"], 1):
+                dataset["held_out"] = 1_000 * position
+        fabricate.run(tmp_path, Run(GAN, dataset="d0"))
+        line = "real-data has no symmetric_kl, for which 3,000 samples are needed: "
+        assert line + "d0 holds out 1,000, d1 holds out 2,000." in tables.render(tmp_path)
+        with _described(tmp_path) as content:
+            content["metrics"]["symmetric_kl"]["needs"] = 9_000
+        assert line.replace("3,", "9,") + "5 datasets hold out 1,000 to 5,000." in tables.render(tmp_path)
+
+    def test_that_are_all_scored_have_no_noise_over_seeds(self, tmp_path: Path) -> None:
+        """Said once, and only where several seeds score all that there are."""
+        told = "every seed scores the same samples, all that there are (ring8 holds out 10,000)"
+        assert self._made(tmp_path / "all", held_out=10_000, used=10_000).count(told) == 1
+        assert "every seed scores" not in self._made(tmp_path / "some", held_out=20_000, used=10_000)
+        assert "every seed scores" not in self._made(tmp_path / "one", held_out=10_000, used=10_000, seeds=1)
+        assert "every seed scores" not in self._made(tmp_path / "endless", held_out=None, used=10_000)
+
+
+def test_footnotes_of_a_dataset_stand_at_its_rows_only(tmp_path: Path) -> None:
+    """Beside the departures, which hold on every dataset; each number is of one text."""
+    fabricate.benchmark(tmp_path, [Model("A", departures=("x = 1",))], datasets=["ring8", "grid25"])
+    with _described(tmp_path) as content:
+        content["models"][0]["footnotes"] = {"ring8": ["a pool of 20"], "grid25": ["a pool of 10"]}
+    text = tables.render(tmp_path)
+    assert "1. x = 1\n2. a pool of 20\n3. a pool of 10\n" in text
+    assert tables.table(tmp_path)["departures"].tolist() == ["x = 1; a pool of 20", "x = 1; a pool of 10"]
 
 
 def test_departures_are_numbered_footnotes(tmp_path: Path) -> None:

@@ -274,10 +274,8 @@ class _First(Echo):
     ],
 )
 def test_what_the_table_says(model: StagedGAN, pool: int | None) -> None:
-    """How many generators there are beside the one that is counted, that they share nothing, and the pool's size."""
-    told = ["parameters are of one generator; the mixture holds 5"]
-    told += ["real data are a pool of 4,000 samples, drawn once"] if pool else []
-    assert list(model.footnotes) == told
+    """How many generators there are beside the one that is counted, and that they share nothing; the pool is told."""
+    assert model.footnotes == ("parameters are of one generator; the mixture holds 5",)
     assert model.pool_size == pool
     assert model.sharing == "generators: nothing"
 

@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     metavar="auto|always|never",
     help="Compile iterations; auto: long runs on a CPU.",
 )
+@click.option(
+    "--stack",
+    default="auto",
+    show_default=True,
+    metavar="auto|never|N",
+    help="Seeds of a model that train as one program; auto: all on a GPU, unless the network is convolutional.",
+)
 @click.option("--engine", default="local", show_default=True, metavar="NAME", help="What carries out the runs.")
 @data_root_option
 @plugin_option
@@ -50,6 +57,7 @@ def command(
     results: str,
     workers: int | None,
     compile: str,
+    stack: str,
     engine: str,
     plugins: Sequence[str],
     dry_run: bool,
@@ -72,6 +80,7 @@ def command(
         workers=workers,
         quick=quick,
         compile=compile,
+        stack=stack,
         engine=engine,
         plugins=plugins,
     )

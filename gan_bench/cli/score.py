@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from gan_bench.cli.options import data_root_option, names, places_of, plugin_opt
 from gan_bench.dataset import Dataset
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.images import is_images
-from gan_bench.metric import Metric
+from gan_bench.metric import UNINDEXED, Metric
 from gan_bench.parameters import resolve
 from gan_bench.plugins import Registry, load_plugins
 from gan_bench.scoring import Score, read_samples, score
@@ -48,6 +50,9 @@ def command(
         _print_csv(scores)
     else:
         _print_text(scores, chosen, with_generators=file.generator is not None)
+    reasons = list(_reasons(scores))
+    if reasons:
+        click.echo("\n" + "\n".join(reasons), err=style == "csv")
 
 
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
@@ -109,5 +114,18 @@ def _print_text(scores: Sequence[Score], metrics: Sequence[Metric], *, with_gene
         generators = sorted({g for _, g in values if g is not None})
         lines = [[k, *(values[name, k] for name in each)] for k in generators]
         click.echo("\n" + tabulate(lines, headers=["generator", *each], floatfmt=".4f"))
-    elif each:
-        click.echo("\nnan: the file holds no generator index (an array 'generator' in a .npz).")
+
+
+def _reasons(scores: Sequence[Score]) -> Iterator[str]:
+    """Why values are NaN, a line for each reason; of single generators that they made too little."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for s in scores:
+        if s.generator is None and math.isnan(s.value):
+            by_reason[s.undefined or "undefined for these samples"].append(s.metric)
+    for reason, metrics in by_reason.items():
+        more = " (an array 'generator' in a .npz)" if reason == UNINDEXED else ""
+        yield f"nan: {', '.join(metrics)}: {reason}{more}."
+    told = {metric for metrics in by_reason.values() for metric in metrics}
+    single = dict.fromkeys(s.metric for s in scores if math.isnan(s.value) and s.metric not in told)
+    if single:
+        yield f"nan: {', '.join(single)}: undefined for a generator that made nothing, or too little that counts."

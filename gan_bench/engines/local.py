@@ -1,4 +1,4 @@
-"""The local engine: as many worker processes as there are slots, each with one run at a time.
+"""The local engine: as many worker processes as there are slots, each with one run, or one stack of seeds, at a time.
 
 On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 from gan_bench.engine import Engine, Setup
 from gan_bench.errors import RunError
-from gan_bench.execution import Job
+from gan_bench.job import Job, stacks
 from gan_bench.observers import Observer
 from gan_bench.store import RunFolder
 
@@ -33,7 +33,7 @@ KEEP_FREED_MEMORY = {
 
 
 class _Worker:
-    """One worker process and the job it has."""
+    """One worker process and the jobs it has, by their keys."""
 
     def __init__(self, plugin_places: Sequence[Path], threads: int, inherited: int) -> None:
         # modules are found where the command finds them, not first in the working folder
@@ -48,16 +48,16 @@ class _Worker:
             pass_fds=(inherited,),  # the folder's lock lives as long as any process that writes there
             start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
         )
-        self.job: Job | None = None
+        self.jobs: dict[str, Job] = {}
         self.loaded = False
         self._pending = b""
 
-    def give(self, job: Job) -> None:
-        """Hand a job over."""
+    def give(self, jobs: Sequence[Job]) -> None:
+        """Hand jobs over, to be carried out together."""
         assert self.process.stdin is not None
-        self.job = job
+        self.jobs = {job.run.key: job for job in jobs}
         with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
-            self.process.stdin.write(json.dumps({"job": dataclasses.asdict(job)}).encode() + b"\n")
+            self.process.stdin.write(json.dumps({"jobs": list(map(dataclasses.asdict, jobs))}).encode() + b"\n")
 
     def dismiss(self) -> None:
         """Let it end: at once without a job, else after its run."""
@@ -87,14 +87,14 @@ class LocalEngine(Engine):
     def __init__(self, setup: Setup, observer: Observer) -> None:
         super().__init__(setup, observer)
         self._selector = selectors.DefaultSelector()
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[list[Job]] = deque()
         self._alive: list[_Worker] = []
 
     def carry_out(self, jobs: Sequence[Job]) -> bool:
         """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
-        self._waiting.extend(jobs)
+        self._waiting.extend(stacks(jobs))
         try:
-            for _ in range(min(self.setup.workers, len(jobs))):
+            for _ in range(min(self.setup.workers, len(self._waiting))):
                 self._start()
             self._attend()
             return True
@@ -126,28 +126,34 @@ class LocalEngine(Engine):
             worker.loaded = True
             self._next(worker)
             return
-        job = worker.job
-        assert job is not None
+        if event["event"] == "ended":
+            self._end(worker, event["detail"])
+            return
+        job = worker.jobs[event["key"]]
         if event["event"] == "compiling":
             self.observer.compiling(job.run)
         elif event["event"] == "progress":
             self.observer.progress(job.run, event)
         elif event["event"] == "evaluated":
             self.observer.evaluated(job.run, event)
-        elif event["event"] == "warning":
-            self.observer.warning(job.run, event["message"])
         else:
-            worker.job = None
-            self._ended(job, event["detail"])
+            self.observer.warning(job.run, event["message"])
 
     def _next(self, worker: _Worker) -> None:
-        """Give a free worker its next job, or let it end."""
+        """Give a free worker its next jobs, or let it end."""
         if self._waiting:
-            job = self._waiting.popleft()
-            worker.give(job)
-            self.observer.started(job.run)
+            jobs = self._waiting.popleft()
+            worker.give(jobs)
+            for job in jobs:
+                self.observer.started(job.run)
         else:
             worker.dismiss()
+
+    def _end(self, worker: _Worker, detail: str) -> None:
+        """A worker's jobs have ended; `detail` says how its process was cut off, if it was."""
+        jobs, worker.jobs = worker.jobs, {}
+        for job in jobs.values():
+            self._ended(job, detail)
 
     def _ended(self, job: Job, detail: str) -> None:
         record = _settled(job, detail)
@@ -165,8 +171,7 @@ class LocalEngine(Engine):
         worker.dismiss()
         code = worker.process.wait()
         self._alive.remove(worker)
-        if worker.job is not None:
-            self._ended(worker.job, f"its worker process ended ({code})")
+        self._end(worker, f"its worker process ended ({code})")
         if self._waiting and worker.loaded:
             self._start()
         elif self._waiting and not self._alive:

@@ -4,9 +4,9 @@ It imports torch and the plugins once and forks for each job, so that a run star
 and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
 command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
 
-    in   {"job": {…}}
-    out  {"event": "ready"}, before each job · {"key": …, "event": "compiling" | "progress" | "evaluated" | "warning",
-         …} · {"event": "ended", "key": …, "detail": "" or how its process was cut off}
+    in   {"jobs": [{…}, …]}, one, or the seeds of a stack
+    out  {"event": "ready"}, before each · {"key": …, "event": "compiling" | "progress" | "evaluated" | "warning", …} ·
+         {"event": "ended", "detail": "" or how the process was cut off}
 
 How a run ended stands in its run.json: an exit code could be any plugin's.
 """
@@ -20,9 +20,12 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan_bench.job import Job
 
 
 class _Stop:
@@ -48,7 +51,8 @@ def main(places: list[str]) -> None:
 
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
-    from gan_bench.execution import Job  # before forking, once for all jobs
+    import gan_bench.execution  # noqa: F401 - before forking, once for all jobs
+    from gan_bench.job import Job
     from gan_bench.plugins import load_plugins
 
     registry = load_plugins([Path(place) for place in places])
@@ -62,33 +66,33 @@ def main(places: list[str]) -> None:
         line = commands.readline()
         if not line:
             return
-        job = json.loads(line)["job"]
-        if Job.from_plain(job).likely_compiled:
+        jobs = [Job.from_plain(job) for job in json.loads(line)["jobs"]]
+        if jobs[0].likely_compiled:
             import torch._inductor.compile_fx  # noqa: F401 - here, not in each fork, which would take a second
-        detail = _serve(job, registry, out, stop, wake)
-        _tell(out, {"event": "ended", "key": job["run"]["key"], "detail": detail})
+        _tell(out, {"event": "ended", "detail": _serve(jobs, registry, out, stop, wake)})
 
 
-def _serve(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
+def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
     if not hasattr(os, "fork"):
-        _run(job, registry, out, stop)
+        _run(jobs, registry, out, stop)
         return ""
     child = os.fork()
+    log = Path(jobs[0].folder) / "log.txt"
     if child == 0:
-        _child(job, registry, out, stop)
-    return _outcome(_wait(child, stop, wake))
+        _child(jobs, log, registry, out, stop)
+    return _outcome(_wait(child, stop, wake), log)
 
 
-def _child(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> None:
-    """Run the job in this forked process and leave without the parent's clean-up."""
+def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], stop: _Stop) -> None:
+    """Run the jobs in this forked process and leave without the parent's clean-up."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        Path(job["folder"]).mkdir(parents=True, exist_ok=True)
-        log = os.open(Path(job["folder"]) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        _run(job, registry, out, stop)
+        _run(jobs, registry, out, stop)
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -98,11 +102,10 @@ def _child(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> 
         os._exit(code)
 
 
-def _run(job: Mapping[str, Any], registry: Any, out: IO[str], stop: _Stop) -> None:
-    from gan_bench.execution import Job, execute
+def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
+    from gan_bench.execution import execute_stack
 
-    key = job["run"]["key"]
-    execute(Job.from_plain(job), registry, lambda event: _tell(out, {**event, "key": key}), stop)
+    execute_stack(jobs, registry, lambda event: _tell(out, event), stop)
 
 
 def _wait(child: int, stop: _Stop, wake: int) -> int:
@@ -124,12 +127,12 @@ def _wait(child: int, stop: _Stop, wake: int) -> int:
                 watched.remove(0)
 
 
-def _outcome(status: int) -> str:
+def _outcome(status: int, log: Path) -> str:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         return f"killed by signal {number} ({signal.strsignal(number)})"
     code = os.WEXITSTATUS(status)
-    return f"its process ended with exit code {code}; see log.txt in its folder" if code else ""
+    return f"its process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
 
 
 def _tell(out: IO[str], event: Mapping[str, Any]) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.compilation import MOST_TURNS
 from gan_bench.departures import read_layer
 from gan_bench.iteration import Draws, Played, Player, play
 from gan_bench.model import Model, Noise, Stage, Turn
@@ -22,6 +21,7 @@ from gan_bench.testing.moving import check_devices, check_stacks
 from gan_bench.testing.reading import check_reads, check_traced
 from gan_bench.testing.settings import Setting, allowed, settings
 from gan_bench.testing.tiny import contents, difference, installed, partners, same, trainer, trajectory
+from gan_bench.tracing import MOST_TURNS
 from gan_bench.training import Trainer
 
 CARRIED = ("latents", "latent", "init", "init_scale", "optimizer", "betas", "decay")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_bench.compilation import NotCompilableError, Program, ReadsValuesError
 from gan_bench.iteration import play
 from gan_bench.testing.checks import Fault, place
 from gan_bench.testing.settings import Setting
+from gan_bench.tracing import NotCompilableError, ReadsValuesError, Traced
 from gan_bench.training import Trainer
 
 
@@ -40,7 +40,7 @@ def check_traced(t: Trainer, setting: Setting) -> None:
         Fault: a value was needed.
     """
     try:
-        Program(t, tuple(t.model.turns(t.iteration)), lambda graph, _: graph)
+        Traced(t, tuple(t.model.turns(t.iteration)))
     except ReadsValuesError as error:
         raise _fault(error, setting) from error
     except NotCompilableError:

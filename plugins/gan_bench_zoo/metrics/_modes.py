@@ -37,6 +37,7 @@ from gan_bench_zoo.metrics._features import by_inception, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 HIGH_QUALITY = 3  # standard deviations
+NONE_GOOD = "no sample is of high quality"
 
 
 @dataclass(frozen=True)

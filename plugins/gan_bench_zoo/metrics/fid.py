@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import Samples
+from gan_bench.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._inception import FEATURES, features
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference
 from gan_bench_zoo.metrics._reference import PART, Moments, moments
@@ -98,3 +98,7 @@ class GeneratorFID5k(ReferenceMetric):
             if len(own) == EACH:
                 value[k] = frechet(fitted(found[own]), _reference(samples))
         return value
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index, or few samples of each."""
+        return UNINDEXED if samples.generator is None else f"no generator made {EACH:,} samples"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from gan_bench.images import is_images
-from gan_bench.metric import Samples
+from gan_bench.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._modes import cells_of
 from gan_bench_zoo.metrics.divergence import DivergenceMetric
 from gan_bench_zoo.metrics.histogram import box_of, mixture_of
@@ -42,6 +42,10 @@ class GeneratorJSD(DivergenceMetric):
         rng = np.random.default_rng(samples.seed)
         shuffled = [divergence(cells, rng.permutation(samples.generator)) for _ in range(SHUFFLES)]
         return divergence(cells, samples.generator) - float(np.mean(shuffled))
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index."""
+        return UNINDEXED
 
 
 def _cells(samples: Samples) -> NDArray[np.int64]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment, weights_of
+from gan_bench.metric import UNINDEXED, Samples
+from gan_bench_zoo.metrics._modes import NONE_GOOD, ModeMetric, QualityMetric, assignment, weights_of
 
 COVERED = 0.01  # of a generator's samples
 DEAD = 0.05
@@ -49,6 +49,13 @@ def _division(samples: Samples) -> Division:
     return Division(counts, np.where(made > 0, made, np.nan))
 
 
+def why_undefined(samples: Samples) -> str:
+    """Why shares of generators mean nothing: no index, or nothing of high quality; empty where neither is so."""
+    if samples.generator is None:
+        return UNINDEXED
+    return "" if division(samples).counts.any() else NONE_GOOD
+
+
 class GeneratorModes(ModeMetric):
     """Modes that each generator gives at least 1 % of its samples, of high quality."""
 
@@ -78,6 +85,10 @@ class Purity(ModeMetric):
         total = counts.sum(axis=1)
         purity: NDArray[np.float64] = counts.max(axis=1) / np.where(total > 0, total, np.nan)
         return purity
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index, or no high-quality sample."""
+        return why_undefined(samples)
 
 
 class GeneratorHighQuality(QualityMetric):
@@ -139,3 +150,7 @@ class MutualInformation(ModeMetric):
         independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
         seen = joint > 0
         return max(0.0, float(joint[seen] @ np.log(joint[seen] / independent[seen])))
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index, or no high-quality sample."""
+        return why_undefined(samples)

@@ -14,7 +14,7 @@ from gan_bench.dataset import Dataset
 from gan_bench.images import is_images
 from gan_bench.metric import Samples
 from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment
-from gan_bench_zoo.metrics.generators import division
+from gan_bench_zoo.metrics.generators import division, why_undefined
 
 
 class OutsideClasses(QualityMetric):
@@ -54,6 +54,10 @@ class MajorityClasses(ModeMetric):
         """How many different ones there are; K where each generator has one of its own."""
         finite = values[np.isfinite(values)]
         return float(len(np.unique(finite))) if len(finite) else float("nan")
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index, or no sample of any class."""
+        return why_undefined(samples)
 
 
 def _no_images(name: str, dataset: Dataset) -> str:

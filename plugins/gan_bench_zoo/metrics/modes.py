@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment, weights_of
+from gan_bench_zoo.metrics._modes import NONE_GOOD, ModeMetric, QualityMetric, assignment, weights_of
 
 FAIR_PART = 0.1
 
@@ -80,3 +80,7 @@ class ModeKL(ModeMetric):
         share = counts / counts.sum()
         seen = share > 0
         return float(share[seen] @ np.log(share[seen] / weights_of(samples)[seen]))
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No sample is of high quality."""
+        return NONE_GOOD

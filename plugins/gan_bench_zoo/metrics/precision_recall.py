@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import Samples
+from gan_bench.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._inception import features
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference_features
 
@@ -109,3 +109,8 @@ class GeneratorPrecision(ReferenceMetric):
             if len(own) > NEIGHBOURS:
                 value[k] = precision_recall(own, _real(samples)).precision
         return value
+
+    def why_undefined(self, samples: Samples) -> str:
+        """No index, or few samples of each."""
+        few = f"no generator made more than {NEIGHBOURS} of the first {COUNT:,} samples"
+        return UNINDEXED if samples.generator is None else few

@@ -91,11 +91,6 @@ class PooledGAN(StagedGAN):
         self._most = networks.dataset.training_size
         return super().build(networks)
 
-    @property
-    def footnotes(self) -> tuple[str, ...]:
-        """Others see a stream of ever new data."""
-        return (*super().footnotes, f"real data are a pool of {self.params.pool:,} samples, drawn once")
-
     def stages(self, iterations: int) -> tuple[Stage, ...]:
         """Each but the first renews every player."""
         first, *later = super().stages(iterations)

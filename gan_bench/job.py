@@ -1,0 +1,76 @@
+"""A run as an engine is given it: what it is, where it lives, how it is evaluated and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gan_bench.plan import Run
+
+COMPILE_FROM = 5_000
+"""Iterations from which compiling one, which takes about ten seconds, repays itself on a CPU."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and how a run is evaluated."""
+
+    every: int
+    samples: int
+    metrics: tuple[str, ...]
+    points: int
+
+    def expensive_at(self, iterations: int) -> frozenset[int]:
+        """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
+        return frozenset(round(iterations * i / self.points) for i in range(self.points + 1))
+
+    def due(self, iteration: int, iterations: int) -> bool:
+        """Whether an iteration is evaluated."""
+        return iteration % self.every == 0 or iteration in self.expensive_at(iterations)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read.
+
+    Attributes:
+        compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
+        heavy: whether its network's arithmetic takes the time, so that nothing would repay it.
+        stack: how many seeds of its configuration may be carried out together, at most.
+    """
+
+    run: Run
+    folder: str
+    schedule: Schedule
+    device: str
+    threads: int = 1
+    compile: str = "auto"
+    heavy: bool = False
+    stack: int = 1
+
+    @property
+    def likely_compiled(self) -> bool:
+        """Whether a new run of this job is compiled, if it can be."""
+        repaid = self.device == "cpu" and not self.heavy and self.run.protocol["iterations"] >= COMPILE_FROM
+        return not self.run.model["anchor"] and (self.compile == "always" or (self.compile == "auto" and repaid))
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        schedule = values["schedule"] | {"metrics": tuple(values["schedule"]["metrics"])}
+        return cls(**dict(values) | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
+
+
+def stacks(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in the order given, those together that `execution.execute_stack` may carry out at once."""
+    found: list[list[Job]] = []
+    open_stacks: dict[tuple[str, str, Schedule], list[Job]] = {}
+    for job in jobs:
+        kind = (job.run.configuration, job.device, job.schedule)
+        stack = open_stacks.get(kind)
+        if stack is None or len(stack) >= job.stack:
+            stack = open_stacks[kind] = []
+            found.append(stack)
+        stack.append(job)
+    return found
