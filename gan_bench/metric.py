@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,10 @@ class Metric(ABC):
     def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:
         """The score: a float, or (K,) floats where `per_generator` (NaN where a generator has none)."""
 
+    def why_undefined(self, samples: Samples) -> str:
+        """Why the mixture's value is NaN, asked where it is: a phrase, or empty where it does not know."""
+        return ""
+
     def classes(self, samples: Samples) -> Classes | None:
         """The class of each sample, where the metric tells classes (or modes) apart; None where it does not.
 
@@ -128,12 +132,3 @@ class Metric(ABC):
         """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
-
-
-@runtime_checkable
-class Explaining(Protocol):
-    """A metric that knows why it means nothing for some samples; none has to."""
-
-    def why_undefined(self, samples: Samples) -> str:
-        """Why the mixture's value is NaN, asked where it is: a phrase, or empty where it does not know."""
-        ...

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gan_bench.dataset import Dataset
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.images import ImageDataset, is_images, to_pixels
-from gan_bench.metric import UNINDEXED, Explaining, Metric, Samples
+from gan_bench.metric import UNINDEXED, Metric, Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,9 +66,8 @@ def compute(samples: Samples, metrics: Sequence[Metric]) -> list[Score]:
 
 
 def _why_undefined(metric: Metric, samples: Samples) -> str:
-    if isinstance(metric, Explaining):
-        return metric.why_undefined(samples)
-    return UNINDEXED if metric.per_generator and samples.generator is None else ""
+    unindexed = metric.per_generator and samples.generator is None
+    return metric.why_undefined(samples) or (UNINDEXED if unindexed else "")
 
 
 def score(
