@@ -132,7 +132,7 @@ class Model(nn.Module):
     presets: ClassVar[Mapping[str, Preset]] = {}
     anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
     in_parts: ClassVar[bool] = True  # whether many samples may be drawn by several calls of `sample`
-    stackable: ClassVar[bool] = True  # whether several seeds can train as one, by `torch.func.vmap` over the losses
+    stackable: ClassVar[bool] = True  # whether several seeds may train as one program
     Params: ClassVar[type[Any]] = NoParams
 
     def __init__(self, params: Any = None) -> None:

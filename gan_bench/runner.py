@@ -233,7 +233,8 @@ def _job(job: Job, stack: str | int, registry: Registry) -> Job:
     """A job with what its network says about how it is carried out best."""
     heavy: bool = registry.get("networks", job.run.protocol["network"]).heavy
     most = choose_stack(stack, job.device, heavy=heavy)
-    return replace(job, heavy=heavy, stack=1 if job.run.model["anchor"] else most)
+    together = not job.run.model["anchor"] and registry.get("models", job.run.model["plugin"]).stackable
+    return replace(job, heavy=heavy, stack=most if together else 1)
 
 
 def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:

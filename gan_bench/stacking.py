@@ -51,9 +51,9 @@ class Stack:
         self._own = [Tensors(member) for member in members]
         self._programs: dict[tuple[Turn, ...], _Program | None] = {}
         turns = next_short(members[0])
-        traced_one = Traced(members[0], turns)
+        one = self._traced(turns)
         self.tensors = [_stacked(same) for same in zip(*(own.all() for own in self._own), strict=True)]
-        self._programs[turns] = _Program(self, turns, traced_one, compiler)
+        self._programs[turns] = _Program(self, turns, one, compiler)
 
     @property
     def leader(self) -> Trainer:
@@ -93,10 +93,17 @@ class Stack:
             own.count(program.moves)
         return played
 
+    def _traced(self, turns: tuple[Turn, ...]) -> Traced:
+        """The iteration of one member; refused where it would not be the others' as well."""
+        one, other = Traced(self.members[0], turns), Traced(self.members[-1], turns)
+        if not all(map(torch.equal, one.constants(), other.constants())):
+            raise NotCompilableError("it holds tensors outside of its parameters and buffers that differ between seeds")
+        return one
+
     def _program(self, turns: tuple[Turn, ...]) -> _Program | None:
         if turns not in self._programs:
             try:
-                self._programs[turns] = _Program(self, turns, Traced(self.members[0], turns), self._compiler)
+                self._programs[turns] = _Program(self, turns, self._traced(turns), self._compiler)
             except NotCompilableError as error:
                 self._programs[turns] = None
                 self._warn(f"Iterations of {len(turns)} turns are carried out seed by seed: {error}")

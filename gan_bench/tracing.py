@@ -91,6 +91,12 @@ class Traced:
         self._state = tuple(trainer.state)  # its order is the graph's
         draws = trainer.draw(turns)
         self.graph = self._trace(turns, draws)
+        self._refuse_baked_in()
+
+    def constants(self) -> list[Tensor]:
+        """The tensors in the graph that are no inputs: what the model holds outside of its modules."""
+        values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
+        return [value for value in values if isinstance(value, Tensor)]
 
     def arguments(
         self, trainer: Trainer, tensors: Sequence[Tensor], state: Mapping[str, Tensor], draws: Sequence[Tensor]
@@ -127,7 +133,6 @@ class Traced:
         graph = traced(iteration, self.arguments(self.trainer, tensors, self.trainer.state, flat(draws)))
         if any(map(_waits, graph.graph.nodes)):
             raise ReadsValuesError(READS_VALUES)
-        self._refuse_baked_in(graph)
         return graph
 
     def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> Played:
@@ -160,10 +165,9 @@ class Traced:
         self._changed = [name for name, value in played.state.items() if value is not state.get(name)]
         return Played(played.losses, {name: played.state[name] for name in self._changed})
 
-    def _refuse_baked_in(self, graph: fx.GraphModule) -> None:
+    def _refuse_baked_in(self) -> None:
         """A parameter that reached the graph as a constant would never move again."""
-        constants = (getattr(graph, str(node.target)) for node in graph.graph.nodes if node.op == "get_attr")
-        held = {value.untyped_storage().data_ptr() for value in constants if isinstance(value, Tensor)}
+        held = {value.untyped_storage().data_ptr() for value in self.constants()}
         for name, value in {**self._tensors.parameters, **self._tensors.buffers}.items():
             if value.numel() and value.untyped_storage().data_ptr() in held:
                 raise NotCompilableError(f"{name} is also held outside of the model's modules")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from gan_bench.datastore import ROOT_VARIABLE
 
@@ -19,3 +20,14 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ROOT_VARIABLE, str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skips where torch finds nothing to compile with."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    try:
+        torch._inductor.compile(make_fx(lambda x: x.sin() + 1)(torch.ones(8)), [torch.ones(8)])
+    except Exception as error:
+        pytest.skip(f"torch cannot compile here: {error}")

@@ -38,17 +38,6 @@ GAMES: Mapping[str, Callable[[], Model]] = {cls.__name__: cls for cls in (WGANGP
 SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": "sgd"}}
 
 
-@pytest.fixture(scope="module")
-def compiler() -> None:
-    """Skips where torch finds nothing to compile with."""
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    try:
-        torch._inductor.compile(make_fx(lambda x: x.sin() + 1)(torch.ones(8)), [torch.ones(8)])
-    except Exception as error:
-        pytest.skip(f"torch cannot compile here: {error}")
-
-
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are carried out as traced."""

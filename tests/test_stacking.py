@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import torch
+from gan_bench_zoo.models.gan import GAN
 from test_compilation import GAMES, SETTINGS, _assert_close, _silent
-from tiny import WIDER, ZOO, trainer
+from tiny import WIDER, ZOO, trainer, values
+from torch import Tensor, nn
 
-from gan_bench.model import Model
+from gan_bench.compilation import Compiler, compiled
+from gan_bench.model import Fake, Model, Real
+from gan_bench.network import Networks
 from gan_bench.stacking import Stack, as_traced
+from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
 SEEDS = (0, 1, 5)
 
+QUICK = ("mgan", "unrolled-gan, adam", "wgan, warm-up", "adagan")
+"""What the fast tests go through; the others are marked slow, since tracing takes a second or more."""
 
-def _both(make: Callable[[], Model], iterations: int = 4, **settings: Any) -> tuple[list[Trainer], list[Trainer]]:
+
+def _marked(names: Iterable[str]) -> list[Any]:
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+def _both(
+    make: Callable[[], Model], iterations: int = 4, using: Compiler = as_traced, **settings: Any
+) -> tuple[list[Trainer], list[Trainer]]:
     """The same seeds, one by one and stacked."""
     single, members = ([trainer(make(), seed=seed, **settings) for seed in SEEDS] for _ in range(2))
-    stack = Stack(members, as_traced, _silent)
+    stack = Stack(members, using, _silent)
     for _ in range(iterations):
         stack.iterate()
         for one in single:
@@ -28,21 +44,74 @@ def _both(make: Callable[[], Model], iterations: int = 4, **settings: Any) -> tu
 
 
 class TestStack:
-    @pytest.mark.parametrize("name", ZOO)
+    @pytest.mark.parametrize("name", _marked(ZOO))
     def test_zoo(self, name: str) -> None:
         """Parameters, optimisers, losses and counts of each seed are as without the others."""
         for one, member in zip(*_both(ZOO[name], learning_rate=0.002), strict=True):
             _assert_close(one, member)
 
-    @pytest.mark.parametrize("name", WIDER)
+    @pytest.mark.parametrize("name", _marked(WIDER))
     def test_wider_zoo(self, name: str) -> None:
         """The other models as well; by gradient descent, since some have gradients of zero up to rounding."""
         for one, member in zip(*_both(WIDER[name], 7, optimizer="sgd", learning_rate=0.002), strict=True):
             _assert_close(one, member)
 
-    @pytest.mark.parametrize("name", GAMES)
+    @pytest.mark.parametrize("name", _marked(GAMES))
     def test_other_games(self, name: str) -> None:
         """Many turns, turns by iteration, noise, constraints, state, simultaneous players, learned weights."""
         settings = SETTINGS.get(name, {"fakes": 16})
         for one, member in zip(*_both(GAMES[name], 7, learning_rate=0.002, **settings), strict=True):
             _assert_close(one, member)
+
+    def test_settings(self) -> None:
+        """Fresh latents, decay and the moving average."""
+        settings: dict[str, Any] = {"latents": "fresh", "decay": "linear", "ema": 0.8, "learning_rate": 0.002}
+        for one, member in zip(*_both(GAN, **settings), strict=True):
+            _assert_close(one, member)
+
+    def test_in_double_precision(self) -> None:
+        """Fifty iterations agree to ten digits: what is left in single precision is rounding."""
+        with _double():
+            for one, member in zip(*_both(GAN, 50, learning_rate=0.002), strict=True):
+                torch.testing.assert_close(values(member.model), values(one.model), rtol=1e-9, atol=1e-10)
+
+    def test_members_go_on_by_themselves(self) -> None:
+        """A member's state is a single run's: it can leave the stack at any iteration."""
+        single, members = _both(GAN, learning_rate=0.002)
+        for one, member in zip(single, members, strict=True):
+            alone = trainer(GAN(), seed=one.randomness.seed, learning_rate=0.002)
+            alone.load_state_dict(member.state_dict())
+            alone.iterate()
+            one.iterate()
+            _assert_close(one, alone)
+
+    def test_refuses_what_differs_between_seeds(self) -> None:
+        """A tensor outside of parameters and buffers would be the first seed's for all of them."""
+
+        class Held(GAN):
+            def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+                self.direction = torch.randn(2)
+                return super().build(networks)
+
+            def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+                return super().discriminator_loss(Real(real.x + self.direction), fake)
+
+        with pytest.raises(NotCompilableError, match="outside of its parameters and buffers that differ between seeds"):
+            Stack([trainer(Held(), seed=seed) for seed in SEEDS], as_traced, _silent)
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("compiler")
+    def test_compiled(self) -> None:
+        """What torch makes of the stacked graph trains as single eager runs do."""
+        for one, member in zip(*_both(ZOO["mgan"], using=compiled, learning_rate=0.002), strict=True):
+            _assert_close(one, member)
+
+
+@contextmanager
+def _double() -> Iterator[None]:
+    """New tensors are of double precision, unless they say otherwise."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -28,7 +28,6 @@ class StagedGAN(GAN):
     """
 
     presets = {}
-    stackable = False  # what happens between stages depends on the values of one seed
     kept: Kept
 
     @property
