@@ -16,20 +16,24 @@ from gan_bench.training import Trainer
 
 Warn = Callable[[str], None]
 
-Compiler = Callable[[fx.GraphModule, list[Tensor]], Callable[..., Any]]
-"""Makes a graph and inputs like those to come into something that is called with inputs."""
+Compiler = Callable[[fx.GraphModule, list[Tensor], int], Callable[..., Any]]
+"""Makes a graph into something that is called with inputs; it is given inputs, and how many of them stay the same.
+
+Those come first and change in place.
+"""
 
 
-def compile_iterations(trainer: Trainer, warn: Warn) -> None:
+def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None = None) -> None:
     """Let a trainer carry out its iterations compiled, until it loads another state.
 
     Args:
+        compiler: `compiled`, unless it says otherwise.
         warn: told where iterations with other turns than the next one's have to stay eager, and why.
 
     Raises:
         NotCompilableError: the next iteration cannot be compiled here; the trainer is as it was.
     """
-    programs = _Programs(trainer, warn)
+    programs = _Programs(trainer, warn, compiler or compiled)
     programs.add(next_short(trainer))
     trainer.carry_out = programs.play
 
@@ -46,12 +50,12 @@ def next_short(trainer: Trainer) -> tuple[Turn, ...]:
 class _Programs:
     """The compiled iterations of a run, one for each sequence of turns that it has."""
 
-    def __init__(self, trainer: Trainer, warn: Warn) -> None:
-        self.trainer, self.warn = trainer, warn
+    def __init__(self, trainer: Trainer, warn: Warn, compiler: Compiler) -> None:
+        self.trainer, self.warn, self.compiler = trainer, warn, compiler
         self._of: dict[tuple[Turn, ...], Program | None] = {}
 
     def add(self, turns: tuple[Turn, ...]) -> None:
-        self._of[turns] = Program(self.trainer, turns)
+        self._of[turns] = Program(self.trainer, turns, self.compiler)
 
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
         if turns not in self._of:
@@ -67,13 +71,13 @@ class _Programs:
 class Program:
     """One sequence of turns, compiled for one trainer."""
 
-    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...], compiler: Compiler | None = None) -> None:
-        """Trace and compile; with another `compiler`, which may return the graph as it is, for checks."""
+    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...], compiler: Compiler) -> None:
+        """Trace and compile."""
         self.trainer = trainer
         self.traced = Traced(trainer, turns)
         self._tensors = Tensors(trainer)
         self._fixed = [tensor.detach() for tensor in self._tensors.all()]
-        self._code = (compiler or compiled)(self.traced.graph, self._arguments(trainer.draw(turns)))
+        self._code = compiler(self.traced.graph, self._arguments(trainer.draw(turns)), len(self._fixed))
 
     def __call__(self, draws: Draws) -> Played:
         """Carry out an iteration."""
@@ -86,7 +90,12 @@ class Program:
         return self.traced.arguments(self.trainer, self._fixed, self.trainer.state, flat(draws))
 
 
-def compiled(graph: fx.GraphModule, arguments: list[Tensor]) -> Callable[..., Any]:
+def as_traced(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
+    """The graph as it is, carried out operation by operation."""
+    return graph
+
+
+def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
     """The graph as a program of this machine. Raises NotCompilableError."""
     import torch._inductor
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import torch
 
-from gan_bench.compilation import compile_iterations, compiled
+from gan_bench import compilation
+from gan_bench.compilation import Compiler, as_traced, compile_iterations
 from gan_bench.errors import Diverged
+from gan_bench.graphs import captured
 from gan_bench.job import Job
 from gan_bench.member import Member, Report
 from gan_bench.plugins import Registry
-from gan_bench.stacking import Stack, as_traced
+from gan_bench.stacking import Stack
 from gan_bench.store import save_checkpoints
 from gan_bench.tracing import NotCompilableError
 
@@ -89,6 +91,24 @@ def _together(members: Sequence[Member]) -> Iterator[list[Member]]:
         yield list(group)
 
 
+@dataclass(frozen=True)
+class _Way:
+    """A way to carry out iterations; without a compiler they are not even traced."""
+
+    compiler: Compiler | None
+    compiled: bool = False
+    graph: bool = False
+
+    @property
+    def failed(self) -> str:
+        """What a run is that could not be carried out so."""
+        return "uncompiled" if self.compiled else "without a CUDA graph"
+
+
+EAGER = _Way(None)
+TRACED = _Way(as_traced)
+
+
 class _Course:
     """Members at the same iteration on their way to the end.
 
@@ -152,12 +172,12 @@ class _Course:
     # --- how iterations are carried out ---------------------------------------------------------------------
 
     def _alone(self, member: Member) -> None:
-        """Compile what is left, if it is to be."""
+        """Settle how one run is carried out; one that is at its end is not."""
         if member.trainer.iteration >= member.last and member.record["plans"]:
             return
-        was_compiled = self._compile(lambda: compile_iterations(member.trainer, member.warn))
-        if was_compiled is not None:
-            member.settle_plan(compiled=was_compiled, stack=1)
+        way = self._choose(lambda compiler: compile_iterations(member.trainer, member.warn, compiler), EAGER)
+        if way is not None:
+            member.settle_plan(compiled=way.compiled, graph=way.graph, stack=1)
 
     def _stacked(self) -> bool:
         """Stack the members; False where they have to go on one by one, which is told."""
@@ -165,41 +185,59 @@ class _Course:
         if first.trainer.iteration >= first.last:
             return False
 
-        def stack(compiler: Any) -> None:
+        def make(compiler: Compiler) -> None:
             self.stack = Stack(trainers, compiler, first.warn)
 
         try:
-            was_compiled = self._compile(lambda: stack(compiled))
-            if was_compiled is None:
-                return True
-            if not was_compiled:
-                stack(as_traced)
+            way = self._choose(make, TRACED)
         except NotCompilableError as error:
             first.warn(f"Its seeds run one by one: {error}.")
             return False
-        for member in self.members:
-            member.settle_plan(compiled=was_compiled, stack=len(self.members))
+        if way is not None:
+            for member in self.members:
+                member.settle_plan(compiled=way.compiled, graph=way.graph, stack=len(self.members))
         return True
 
-    def _compile(self, make: Callable[[], None]) -> bool | None:
-        """Compile iterations, if they are to be; whether they are, None where asked to stop."""
-        if not self.members[0].wants_compiled():
-            return False
-        for member in self.members:
-            member.report("compiling")
+    def _choose(self, make: Callable[[Compiler], None], last: _Way) -> _Way | None:
+        """The first way in which iterations can be carried out; None where asked to stop.
+
+        Raises:
+            NotCompilableError: not even in the last one.
+        """
         started = time.perf_counter()
         try:
-            make()
-        except NotCompilableError as error:
-            if self.stop():  # the signal ends the C++ compiler as well: nothing is settled
-                return None
-            self.members[0].warn(f"It runs uncompiled: {error}.")
-            return False
+            for way in self._ways():
+                try:
+                    self._try(make, way)
+                    return way
+                except NotCompilableError as error:
+                    if self.stop():  # the signal ends the C++ compiler as well: nothing is settled
+                        return None
+                    self.members[0].warn(f"It runs {way.failed}: {error}.")
+            if last.compiler is not None:
+                make(last.compiler)
+            return last
         finally:
             spent = (time.perf_counter() - started) / len(self.members)
             for member in self.members:
                 member.progress.compile_seconds += spent
-        return True
+
+    def _try(self, make: Callable[[Compiler], None], way: _Way) -> None:
+        assert way.compiler is not None
+        if way.compiled:
+            for member in self.members:
+                member.report("compiling")
+        make(way.compiler)
+
+    def _ways(self) -> Iterator[_Way]:
+        """From the fastest on."""
+        member = self.members[0]
+        recorded = member.job.device == "cuda" and member.trainer.trains
+        if member.wants_compiled():
+            compiler = compilation.compiled
+            yield _Way(captured(compiler) if recorded else compiler, compiled=True, graph=recorded)
+        if recorded:
+            yield _Way(captured(as_traced), compiled=False, graph=True)
 
     def _advance(self) -> None:
         """One iteration of every member."""
@@ -223,21 +261,25 @@ class _Course:
         """Iterate up to the next evaluation; False where asked to stop before it."""
         started = said = time.perf_counter()
         everybody, leader = tuple(self.members), self.members[0]
-        trainer, schedule = leader.trainer, leader.job.schedule
-        first, special = trainer.iteration, schedule.expensive_at(leader.last)
+        schedule, first = leader.job.schedule, leader.trainer.iteration
+        special = schedule.expensive_at(leader.last)
         stopped = False
         while self.members:
             if self.stop():
                 stopped = True
                 break
             self._advance()
-            now, t = time.perf_counter(), trainer.iteration
+            if not self.members:
+                break
+            now, t = time.perf_counter(), self.members[0].trainer.iteration
             if now - said > REPORT_SECONDS:
                 self._say((t - first) / (now - started))
                 said = now
             if t % schedule.every == 0 or t in special:
                 break
-        if trainer.device.type == "cuda":
+        if self.stack is not None and self.members:
+            self.stack.settle()
+        if leader.job.device == "cuda":
             torch.cuda.synchronize()
         for member in everybody:
             member.progress.train_seconds += (time.perf_counter() - started) / len(everybody)
@@ -245,7 +287,8 @@ class _Course:
 
     def _say(self, rate: float) -> None:
         for member in self.members:
-            member.report("progress", iteration=member.trainer.iteration, iterations=member.last, rate=rate)
+            t = self.members[0].trainer.iteration
+            member.report("progress", iteration=t, iterations=member.last, rate=rate)
 
     def _evaluate(self) -> None:
         """Score the members where they are due, then write a checkpoint of them."""

@@ -9,7 +9,7 @@ from typing import Any
 from gan_bench.plan import Run
 
 COMPILE_FROM = 5_000
-"""Iterations from which compiling one, which takes about ten seconds, repays itself on a CPU."""
+"""Iterations from which compiling one, which takes about ten seconds, repays itself."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Job:
     @property
     def likely_compiled(self) -> bool:
         """Whether a new run of this job is compiled, if it can be."""
-        repaid = self.device == "cpu" and not self.heavy and self.run.protocol["iterations"] >= COMPILE_FROM
+        repaid = not self.heavy and self.run.protocol["iterations"] >= COMPILE_FROM
         return not self.run.model["anchor"] and (self.compile == "always" or (self.compile == "auto" and repaid))
 
     @classmethod

@@ -174,15 +174,13 @@ class Member:
             self.job = replace(self.job, schedule=replace(schedule, samples=most))
 
     def wants_compiled(self) -> bool:
-        """Whether iterations are to be compiled: as the run began, unless it goes on where nothing is compiled."""
+        """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
         plans = self.record["plans"]
-        if plans and self.job.compile == "auto":
-            return bool(plans[-1]["compiled"]) and self.job.device == "cpu"
-        return self.job.likely_compiled
+        return bool(plans[-1]["compiled"]) if plans and self.job.compile == "auto" else self.job.likely_compiled
 
-    def settle_plan(self, *, compiled: bool, stack: int) -> None:
+    def settle_plan(self, *, compiled: bool, graph: bool, stack: int) -> None:
         """Record what the run runs under; a second plan says that it went on under another one."""
-        plan = self._plan(compiled, stack)
+        plan = self._plan(compiled, graph, stack)
         if plan not in self.record["plans"][-1:]:
             self.record["plans"].append(plan)
             self.folder.write(self.record)
@@ -302,14 +300,14 @@ class Member:
         now = _resident_mb() if self.job.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
         return round(max(self.progress.peak_memory_mb, now), 1)
 
-    def _plan(self, compiled: bool, stack: int) -> dict[str, Any]:
+    def _plan(self, compiled: bool, graph: bool, stack: int) -> dict[str, Any]:
         """What must be equal for two executions of a run to agree to the last bit."""
         return {
             "device": self._device_name(),
             "threads": self.job.threads,
             "stack": stack,
             "compiled": compiled,
-            "graph": False,
+            "graph": graph,
             "precision": "float32",
             "torch": torch.__version__,
         }

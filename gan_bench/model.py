@@ -95,9 +95,9 @@ class Noise:
     shape: tuple[int, ...]
     distribution: Literal["normal", "uniform"] = "normal"
 
-    def draw(self, rng: torch.Generator) -> Tensor:
-        """Float32 of this shape, on the generator's device."""
-        values = torch.empty(self.shape, device=rng.device)
+    def draw(self, rng: torch.Generator, times: int = 1) -> Tensor:
+        """Float32 (times, *shape), on the generator's device."""
+        values = torch.empty(times, *self.shape, device=rng.device)
         return values.normal_(generator=rng) if self.distribution == "normal" else values.uniform_(generator=rng)
 
 

@@ -215,8 +215,6 @@ def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
 def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
     if options.compile not in ("auto", "always", "never"):
         raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
-    if options.compile == "always" and device != "cpu":
-        raise UsageError(f"--compile always: iterations are compiled on a CPU only, and this device is {device}.")
     evaluation = benchmark.evaluation
     schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
     named = [model for name in options.models for model in models_named(benchmark.models, name)]

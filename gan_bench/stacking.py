@@ -7,8 +7,8 @@ vectorised over the members. No operation of it mixes members, so that one that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, fx
@@ -16,24 +16,23 @@ from torch.func import functionalize, vmap
 
 from gan_bench.compilation import Compiler, Warn, next_short
 from gan_bench.errors import Diverged
-from gan_bench.iteration import Draws, Played
+from gan_bench.iteration import Draws
 from gan_bench.model import Turn
 from gan_bench.tracing import NotCompilableError, Tensors, Traced, flat, traced
 from gan_bench.training import Trainer
 
-
-def as_traced(graph: fx.GraphModule, arguments: list[Tensor]) -> Callable[..., Any]:
-    """The compiler that leaves a graph as it is, carried out operation by operation."""
-    return graph
+Turns = tuple[Turn, ...]
 
 
 class Stack:
     """Trainers of one configuration, which differ by their seeds and are at the same iteration.
 
-    Members load no other state while they are stacked.
+    What members know of themselves is right after `settle`; while they are stacked they load no other state.
 
     Attributes:
+        members: all that were stacked, gone or not.
         diverged: members that cannot go on, and why; they stay in the stack, and what becomes of them means nothing.
+        tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
     """
 
     def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
@@ -49,61 +48,97 @@ class Stack:
         self.diverged: dict[Trainer, Diverged] = {}
         self._going = list(members)
         self._own = [Tensors(member) for member in members]
-        self._programs: dict[tuple[Turn, ...], _Program | None] = {}
+        self._programs: dict[Turns, _Program | None] = {}
+        self._draws = _StackedDraws(self)
         turns = next_short(members[0])
         one = self._traced(turns)
         self.tensors = [_stacked(same) for same in zip(*(own.all() for own in self._own), strict=True)]
-        self._programs[turns] = _Program(self, turns, one, compiler)
+        own = self._own[0]
+        self._average = _StackedAverage(members, dict(zip((*own.parameters, *own.buffers), self.tensors, strict=False)))
+        self._losses: dict[str, Tensor] = {}
+        self._gather_state()
+        self._programs[turns] = _Program(self, one, self._draws.of(turns), compiler)
 
     @property
     def leader(self) -> Trainer:
-        """A member whose counts are those of all that go on."""
+        """The first that goes on; its counts are always those of all."""
         return self._going[0]
 
     def leave(self, member: Trainer) -> None:
         """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
+        self.settle()
         self._going.remove(member)
 
     def iterate(self) -> None:
         """Carry out one iteration of every member, and what comes before it where a stage begins."""
-        self._enter_stages()
+        if self.leader.stages.begins:
+            self._enter_stages()
         if not self._going:
             return
         leader = self.leader
         turns = tuple(leader.model.turns(leader.iteration))
-        given = {member: member.draw(turns) for member in self._going}
-        draws = [given.get(member, given[leader]) for member in self.members]
         program = self._program(turns)
-        for member, own, played in zip(self.members, draws, self._played(program, turns, draws), strict=True):
-            member.took(turns, own, played)
+        if program is None:
+            self._one_by_one(turns)
+        else:
+            losses, self.state = program(self._draws.of(turns))
+            self._losses |= losses
+            self._count(program.moves)
+        leader.counts.add(turns, self._draws.like(turns))
+        for member in self._going:
+            member.iteration += 1
+        self._average.update()
+
+    def settle(self) -> None:
+        """Let every member that goes on know its losses, its state and its counts."""
+        for i, member in enumerate(self.members):
+            if member in self._going:
+                member.losses |= {name: value[i] for name, value in self._losses.items()}
+                member.state = {name: value[i] for name, value in self.state.items()}
+                member.counts = replace(self.leader.counts, updates=dict(self.leader.counts.updates))
+        self._losses = {}
+
+    def _gather_state(self) -> None:
+        self.state = {
+            name: torch.stack([member.state[name] for member in self.members]) for name in self.members[0].state
+        }
 
     def _enter_stages(self) -> None:
+        self.settle()
         for member in tuple(self._going):
             try:
                 member.stages.enter()
             except Diverged as error:
                 self.diverged[member] = error
-                self.leave(member)
+                self._going.remove(member)
+        self._gather_state()
 
-    def _played(self, program: _Program | None, turns: tuple[Turn, ...], draws: Sequence[Draws]) -> Sequence[Played]:
-        if program is None:
-            return [member.play(turns, own) for member, own in zip(self.members, draws, strict=True)]
-        played = program(draws)
+    def _one_by_one(self, turns: Turns) -> None:
+        """Carry out an iteration that is no program."""
+        self.settle()
+        for member in self._going:
+            played = member.play(turns, member.draw(turns))
+            member.losses |= played.losses
+            member.state = played.state
+        self._gather_state()
+
+    def _count(self, moves: dict[str, int]) -> None:
         for own in self._own:
-            own.count(program.moves)
-        return played
+            own.count(moves)
 
-    def _traced(self, turns: tuple[Turn, ...]) -> Traced:
+    def _traced(self, turns: Turns) -> Traced:
         """The iteration of one member; refused where it would not be the others' as well."""
-        one, other = Traced(self.members[0], turns), Traced(self.members[-1], turns)
-        if not all(map(torch.equal, one.constants(), other.constants())):
+        one = Traced(self.members[0], turns)
+        held = one.constants()
+        if held and not all(map(torch.equal, held, Traced(self.members[-1], turns).constants())):
             raise NotCompilableError("it holds tensors outside of its parameters and buffers that differ between seeds")
         return one
 
-    def _program(self, turns: tuple[Turn, ...]) -> _Program | None:
+    def _program(self, turns: Turns) -> _Program | None:
         if turns not in self._programs:
             try:
-                self._programs[turns] = _Program(self, turns, self._traced(turns), self._compiler)
+                one = self._traced(turns)
+                self._programs[turns] = _Program(self, one, self._draws.of(turns), self._compiler)
             except NotCompilableError as error:
                 self._programs[turns] = None
                 self._warn(f"Iterations of {len(turns)} turns are carried out seed by seed: {error}")
@@ -117,36 +152,88 @@ class _Program:
         moves: how many steps each player takes.
     """
 
-    def __init__(self, stack: Stack, turns: tuple[Turn, ...], one: Traced, compiler: Compiler) -> None:
+    def __init__(self, stack: Stack, one: Traced, draws: Sequence[Tensor], compiler: Compiler) -> None:
         self._stack, self._one, self.moves = stack, one, one.moves
-        draws = [member.draw(turns) for member in stack.members]
-        self._code = compiler(
-            _vectorised(one, stack.members[0], draws[0], self._arguments(draws)), self._arguments(draws)
-        )
+        arguments = self._arguments(draws)
+        self._code = compiler(_vectorised(one, arguments), arguments, len(stack.tensors))
 
-    def __call__(self, draws: Sequence[Draws]) -> list[Played]:
-        """Carry out an iteration of every member."""
+    def __call__(self, draws: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Carry out an iteration of every member: losses and state, (S, …) each."""
         with torch.no_grad():
             results = self._code(*self._arguments(draws))
-        members = self._stack.members
-        return [self._one.played([r[i] for r in results], member.state) for i, member in enumerate(members)]
+        played = self._one.played(results, self._stack.state)
+        return dict(played.losses), dict(played.state)
 
-    def _arguments(self, draws: Sequence[Draws]) -> list[Tensor]:
+    def _arguments(self, draws: Sequence[Tensor]) -> list[Tensor]:
         """The inputs of all members' graph: stacks, except for the optimisers' numbers, which are the same for all."""
-        members, leader = self._stack.members, self._stack.leader
-        state = {name: torch.stack([member.state[name] for member in members]) for name in members[0].state}
-        together = [torch.stack(same) for same in zip(*map(flat, draws), strict=True)]
-        return self._one.arguments(leader, self._stack.tensors, state, together)
+        return self._one.arguments(self._stack.leader, self._stack.tensors, self._stack.state, draws)
 
 
-def _vectorised(one: Traced, member: Trainer, draws: Draws, arguments: list[Tensor]) -> fx.GraphModule:
+class _StackedDraws:
+    """What all members are given in an iteration, (S, …) each, in the order of `flat`."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._blocks: dict[Turns, tuple[int, list[Tensor]]] = {}
+        self._like: dict[Turns, Draws] = {}
+
+    def of(self, turns: Turns) -> list[Tensor]:
+        """The draws of the leader's next iteration."""
+        leader = self._stack.leader
+        rows = leader.drawing.rows
+        number, row = divmod(leader.iteration, rows)
+        kept, blocks = self._blocks.get(turns, (-1, []))
+        if kept == number and rows > 1:
+            return [block[row] for block in blocks]
+        drawn = self._drawn(turns)
+        self._like[turns] = drawn[0]
+        found = [member.drawing.blocks(own) for member, own in zip(self._drawers(), drawn, strict=True)]
+        if rows > 1 and None not in found:
+            blocks = [torch.stack(same, dim=1) for same in zip(*(each or [] for each in found), strict=True)]
+            self._blocks[turns] = number, blocks
+            return [block[row] for block in blocks]
+        return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
+
+    def like(self, turns: Turns) -> Draws:
+        """Draws of one member, as many as any has: what is counted."""
+        if turns not in self._like:
+            self._like[turns] = self._stack.leader.draw(turns)
+        return self._like[turns]
+
+    def _drawers(self) -> list[Trainer]:
+        """A member for each place: one that has gone is given what the leader is."""
+        stack = self._stack
+        return [member if member in stack._going else stack.leader for member in stack.members]
+
+    def _drawn(self, turns: Turns) -> list[Draws]:
+        draws = {member: member.draw(turns) for member in set(self._drawers())}
+        return [draws[member] for member in self._drawers()]
+
+
+class _StackedAverage:
+    """The members' moving averages, where there are any."""
+
+    def __init__(self, members: Sequence[Trainer], tensors: Mapping[str, Tensor]) -> None:
+        """Stack them; `tensors` are the members' parameters and buffers, by name."""
+        found = [member.average for member in members if member.average]
+        names = found[0].values if found else ()
+        self._values = [_stacked([average.values[name] for average in found]) for name in names]
+        self._live = [tensors[name] for name in names]
+        self._decay = found[0].decay if found else 0.0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the parameters of now."""
+        if self._values:
+            torch._foreach_lerp_(self._values, self._live, 1 - self._decay)
+
+
+def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
     """The graph of one seed, over one more dimension of everything but the optimisers' numbers."""
-    tensors = [tensor.detach() for tensor in Tensors(member).all()]
-    single = one.arguments(member, tensors, member.state, flat(draws))
+    own = one.inputs()
     # without operations that work in place, of which some could only be vectorised by a loop
-    graph = traced(functionalize(one.graph), single)
-    numbers = range(len(tensors), len(tensors) + len(one.moves))
-    batched = tuple(None if position in numbers else 0 for position in range(len(single)))
+    graph = traced(functionalize(one.graph), own)
+    batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
     return traced(vmap(graph, in_dims=batched), arguments)
 
 

@@ -18,11 +18,14 @@ from torch.func import functional_call
 from gan_bench.dataset import Real
 from gan_bench.iteration import Draws, Played, play
 from gan_bench.model import Turn
-from gan_bench.optimisers import fill_state, step_of
+from gan_bench.optimisers import Step, fill_state, step_of
 from gan_bench.training import Trainer
 
 MOST_TURNS = 16
 """Longer iterations (a warm-up with a hundred critic steps) would take minutes to compile; they stay eager."""
+
+LOOKED_AHEAD = 64
+"""Iterations for which the numbers of optimisers are worked out at a time."""
 
 READS_VALUES = "its code waits for a tensor's value, or branches on one"
 
@@ -88,15 +91,24 @@ class Traced:
         self.trainer = trainer
         self.moves = Counter(name for turn in turns for name in turn.players)
         self._tensors = Tensors(trainer)
+        self._rows = {
+            player: _Numbers(player, count, self._tensors.steps[player]) for player, count in self.moves.items()
+        }
         self._state = tuple(trainer.state)  # its order is the graph's
-        draws = trainer.draw(turns)
-        self.graph = self._trace(turns, draws)
+        self._draws = trainer.draw(turns)
+        self.graph = self._trace(turns, self._draws)
         self._refuse_baked_in()
+
+    def inputs(self) -> list[Tensor]:
+        """Inputs of the graph as it was traced."""
+        tensors = [tensor.detach() for tensor in self._tensors.all()]
+        return self.arguments(self.trainer, tensors, self.trainer.state, flat(self._draws))
 
     def constants(self) -> list[Tensor]:
         """The tensors in the graph that are no inputs: what the model holds outside of its modules."""
         values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
-        return [value for value in values if isinstance(value, Tensor)]
+        index = self.trainer.rules.index.data_ptr()
+        return [value for value in values if isinstance(value, Tensor) and value.data_ptr() != index]
 
     def arguments(
         self, trainer: Trainer, tensors: Sequence[Tensor], state: Mapping[str, Tensor], draws: Sequence[Tensor]
@@ -116,12 +128,7 @@ class Traced:
 
     def _numbers(self, trainer: Trainer) -> list[Tensor]:
         """What changes in the optimisers from step to step: (moves, 2) float32 for each player that moves."""
-        steps = self._tensors.steps
-        done = {p: trainer.counts.updates[p] - trainer.stages.renewed[p] for p in self.moves}
-        return [
-            torch.tensor([steps[p].numbers(trainer.rate(p), done[p] + 1 + move) for move in range(count)])
-            for p, count in self.moves.items()
-        ]
+        return [self._rows[player].at(trainer) for player in self.moves]
 
     def _trace(self, turns: tuple[Turn, ...], draws: Draws) -> fx.GraphModule:
         def iteration(*arguments: Tensor) -> list[Tensor]:
@@ -129,8 +136,7 @@ class Traced:
             self._losses = list(played.losses)
             return [*played.losses.values(), *played.state.values()]
 
-        tensors = [tensor.detach() for tensor in self._tensors.all()]
-        graph = traced(iteration, self.arguments(self.trainer, tensors, self.trainer.state, flat(draws)))
+        graph = traced(iteration, self.inputs())
         if any(map(_waits, graph.graph.nodes)):
             raise ReadsValuesError(READS_VALUES)
         return graph
@@ -187,6 +193,32 @@ def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.Grap
         if "DataDependent" in type(error).__name__:
             raise ReadsValuesError(READS_VALUES) from error
         raise NotCompilableError(f"it cannot be traced ({first_line(error)})") from error
+
+
+class _Numbers:
+    """An optimiser's numbers of an iteration, worked out for many to come and kept where the parameters are."""
+
+    def __init__(self, player: str, count: int, step: Step) -> None:
+        self._player, self._count, self._step = player, count, step
+        self._first = (0, 0)  # iteration and updates that the rows begin with
+        self._rows = torch.empty(0)
+
+    def at(self, trainer: Trainer) -> Tensor:
+        """(moves, 2) float32."""
+        done = trainer.counts.updates[self._player] - trainer.stages.renewed[self._player]
+        row = trainer.iteration - self._first[0]
+        if not (0 <= row < len(self._rows) and done == self._first[1] + row * self._count):
+            self._first, row = (trainer.iteration, done), 0
+            self._rows = self._ahead(trainer, done)
+        return self._rows[row]
+
+    def _ahead(self, trainer: Trainer, done: int) -> Tensor:
+        rates = [trainer.rate(self._player, trainer.iteration + row) for row in range(LOOKED_AHEAD)]
+        values = [
+            [self._step.numbers(rate, done + 1 + row * self._count + move) for move in range(self._count)]
+            for row, rate in enumerate(rates)
+        ]
+        return torch.tensor(values, device=trainer.device)
 
 
 class _With(nn.Module):

@@ -7,7 +7,6 @@ evaluation is due.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_bench.dataset import Dataset, Real
+from gan_bench.drawing import Drawing, Moment
 from gan_bench.errors import Diverged, PluginError, allowed
 from gan_bench.iteration import Draws, Played, Player, Rules, play
 from gan_bench.model import Latents, Model, Stage, Turn
@@ -86,7 +86,7 @@ class Trainer:
         self.counts = Counts(updates=dict.fromkeys(model.players, 0))
         self.losses: dict[str, Tensor] = {}
         self.state: Mapping[str, Tensor] = {name: value.to(device) for name, value in model.initial_state().items()}
-        self.noise = model.noise(protocol.batch, self.each * model.playing)
+        self.drawing = Drawing(self)
         self.trains = bool(model.turns(0))
         players = model.players if self.trains else ()
         index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
@@ -95,7 +95,7 @@ class Trainer:
         self.optimizers = {
             name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()
         }
-        self.average = _Average(model, protocol.ema) if protocol.ema else None
+        self.average = Average(model, protocol.ema) if protocol.ema else None
         self.stages = _Stages(self)
         self.carry_out = self.play  # or compiled, see `gan_bench.compilation`
 
@@ -105,14 +105,14 @@ class Trainer:
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
         self.took(turns, draws, self.carry_out(turns, draws))
+        if self.average:
+            self.average.update()
 
     def took(self, turns: tuple[Turn, ...], draws: Draws, played: Played) -> None:
         """An iteration was carried out: count it, and keep what it left behind."""
         self.losses |= played.losses
         self.state = played.state
         self.counts.add(turns, draws)
-        if self.average:
-            self.average.update()
         self.iteration += 1
 
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
@@ -131,12 +131,12 @@ class Trainer:
         finally:
             self.average.swap()
 
-    def rate(self, player: str) -> float:
-        """A player's learning rate in this iteration."""
+    def rate(self, player: str, iteration: int) -> float:
+        """A player's learning rate in an iteration."""
         rate = float(self.protocol.of(player, "learning_rate"))
-        return rate * (1 - self.iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
+        return rate * (1 - iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
 
-    def draw(self, turns: tuple[Turn, ...], moment: tuple[int, ...] | None = None) -> Draws:
+    def draw(self, turns: tuple[Turn, ...], moment: Moment | None = None) -> Draws:
         """What the losses of these turns ask for, each draw once.
 
         Args:
@@ -150,43 +150,19 @@ class Trainer:
             if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
                 raise PluginError(f"{self.model.name}: turns share draw {turn.real} of real data, not its weights.")
             if "real" in wants and turn.real not in draws.real:
-                draws.real[turn.real] = self._draw_real(turn, moment)
+                draws.real[turn.real] = self.drawing.real(turn, moment)
             if "fake" in wants and number not in draws.latents:
-                draws.latents[number] = self._draw_latents(number, moment)
+                draws.latents[number] = self.drawing.latents(number, moment)
             if "noise" in wants:
-                draws.noise[position] = self._draw_noise(position, moment)
+                draws.noise[position] = self.drawing.noise(position, moment)
         return draws
-
-    def _draw_real(self, turn: Turn, moment: tuple[int, ...]) -> Real:
-        rng = self.randomness.at("data", *moment, turn.real)
-        if turn.weights is None:
-            real = self.dataset.draw(self.protocol.batch, rng)
-        else:
-            real = self.stages.draw(turn.weights, rng)
-        return _flipped(real, self.randomness.at("flip", *moment, turn.real)) if self.protocol.flip else real
-
-    def _draw_latents(self, number: int, moment: tuple[int, ...]) -> Tensor:
-        """(K, each, size). The total is drawn whatever K is, so that every K that divides it sees the same."""
-        k, each = self.model.playing, self.each
-        rng = self.randomness.at("latents", *moment, number)
-        z = self.latents.draw(self.protocol.fakes or k * each, rng)
-        if self.model.shared_noise:
-            return z[:each].expand(k, each, -1)
-        return z[: k * each].view(k, each, -1)
-
-    def _draw_noise(self, position: int, moment: tuple[int, ...]) -> dict[str, Tensor]:
-        """The random numbers that the model declared, for the turn at this position."""
-        return {
-            name: noise.draw(self.randomness.at(f"noise/{name}", *moment, position))
-            for name, noise in self.noise.items()
-        }
 
     def _move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         optimizer = self.optimizers[player]
         for parameter, gradient in zip(self.parameters[player].values(), gradients, strict=True):
             parameter.grad = _laid_out(gradient, parameter)
         for group in optimizer.param_groups:
-            group["lr"] = self.rate(player)
+            group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -238,6 +214,11 @@ class _Stages:
         self.pool: Real | None = None
         if model.pool_size is not None:
             self.pool = trainer.dataset.pool(model.pool_size, trainer.randomness.at("pool"))
+
+    @property
+    def begins(self) -> bool:
+        """Whether a stage begins with the next iteration."""
+        return any(stage.first == self.trainer.iteration for stage in self._stages)
 
     def enter(self) -> None:
         """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins.
@@ -313,12 +294,6 @@ def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     return torch.empty_like(parameter).copy_(gradient)
 
 
-def _flipped(real: Real, rng: torch.Generator) -> Real:
-    """The same images, each mirrored with probability one half."""
-    chosen = torch.rand(len(real.x), 1, 1, 1, generator=rng, device=rng.device) < 0.5
-    return dataclasses.replace(real, x=torch.where(chosen, real.x.flip(-1), real.x))
-
-
 def _player(model: Model, name: str) -> Player:
     """What an iteration has to know of a player, looked up once."""
     loss = getattr(model, f"{name}_loss", None)
@@ -345,34 +320,37 @@ def _at(module: nn.Module, name: str) -> Tensor:
     return value
 
 
-class _Average:
-    """An exponential moving average of the generating players' parameters, and of what layers remember of batches."""
+class Average:
+    """An exponential moving average of the generating players' parameters, and of what layers remember of batches.
+
+    Attributes:
+        live: what it is an average of, by name; values: the averages, likewise.
+    """
 
     def __init__(self, model: Model, decay: float) -> None:
         self.decay = decay
         prefixes = tuple(f"{name}." for name in model.generating)
         changing = (*model.named_parameters(), *model.named_buffers())
-        self._live = {name: p for name, p in changing if name.startswith(prefixes) and p.is_floating_point()}
-        self.values = {name: p.detach().clone() for name, p in self._live.items()}
+        self.live = {name: p for name, p in changing if name.startswith(prefixes) and p.is_floating_point()}
+        self.values = {name: p.detach().clone() for name, p in self.live.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Move towards the parameters of now."""
-        for name, parameter in self._live.items():
-            self.values[name].lerp_(parameter, 1 - self.decay)
+        torch._foreach_lerp_(list(self.values.values()), list(self.live.values()), 1 - self.decay)
 
     @torch.no_grad()
     def swap(self) -> None:
         """Exchange average and parameters; calling it again undoes it."""
-        for name, parameter in self._live.items():
+        for name, parameter in self.live.items():
             kept = parameter.clone()
             parameter.copy_(self.values[name])
-            self.values[name] = kept
+            self.values[name].copy_(kept)
 
     @torch.no_grad()
     def restart(self, prefix: str) -> None:
         """Forget what the parameters of a player were: the average is what they are now."""
-        for name, parameter in self._live.items():
+        for name, parameter in self.live.items():
             if name.startswith(prefix):
                 self.values[name].copy_(parameter)
 

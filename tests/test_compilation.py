@@ -25,7 +25,6 @@ from gan_bench.dataset import Real
 from gan_bench.execution import execute
 from gan_bench.job import Job
 from gan_bench.losses import says_real
-from gan_bench.member import Member
 from gan_bench.model import Fake, Model, Turn
 from gan_bench.network import Networks
 from gan_bench.store import RunFolder
@@ -41,7 +40,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are carried out as traced."""
-    monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
+    monkeypatch.setattr(compilation, "compiled", lambda graph, *_: graph)
 
 
 def _silent(message: str) -> None:
@@ -264,7 +263,7 @@ class TestRefused:
         monkeypatch.undo()
         monkeypatch.setattr("torch._inductor.compile", broken)
         with pytest.raises(NotCompilableError, match=r"^torch cannot compile it here .*compiler found\)$"):
-            Program(trainer(GAN()), tuple(GAN().turns(0)))
+            Program(trainer(GAN()), tuple(GAN().turns(0)), compilation.compiled)
 
 
 @pytest.mark.usefixtures("compiler")
@@ -321,15 +320,6 @@ class TestRun:
         folder, _ = _run(tmp_path / "new", "auto", model="gan")
         assert [plan["compiled"] for plan in project.record(folder.path)["plans"]] == [False]
 
-    def test_is_for_a_cpu(self, tmp_path: Path) -> None:
-        """A run that began compiled on a CPU goes on uncompiled on a GPU; nothing of that is tried there."""
-        planned = project.plan(project.describe([project.ZOO["gan"]]), tmp_path)
-        for device in ("cpu", "cuda"):
-            job = Job(**vars(planned.jobs[0]) | {"device": device})
-            member = Member(job, planned.registry, lambda _: None)
-            member.record = {"plans": [{"compiled": True}]}
-            assert member.wants_compiled() == (device == "cpu")
-
     @pytest.mark.usefixtures("uncompiled")
     def test_another_plan_is_marked(self, tmp_path: Path) -> None:
         """Whoever asks for it goes on uncompiled; the record has both plans."""
@@ -353,7 +343,7 @@ class TestRun:
             patch.setattr("torch._inductor.compile", cut_off)
             assert execute(job, planned.registry, lambda _: None, lambda: bool(stopped)) == "interrupted"
         assert project.record(Path(job.folder))["plans"] == []
-        monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
+        monkeypatch.setattr(compilation, "compiled", lambda graph, *_: graph)
         assert execute(job, planned.registry, lambda _: None, project.never) == "finished"
         assert [plan["compiled"] for plan in project.record(Path(job.folder))["plans"]] == [True]
 

@@ -526,7 +526,7 @@ class TestGames:
     @pytest.mark.parametrize(("name", "latents"), [*((name, "shared") for name in GAMES), ("MGAN", "fresh")])
     def test_a_traced_iteration_is_an_eager_one(self, name: str, latents: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Parameters, losses, and running averages, which it moves in place: the run's own."""
-        monkeypatch.setattr(compilation, "compiled", lambda graph, _: graph)
+        monkeypatch.setattr(compilation, "compiled", lambda graph, *_: graph)
         settings = {"latents": latents, "optimizer": "sgd", "learning_rate": 0.002}
         eager, traced = _trainer(GAMES[name](), **settings), _trainer(GAMES[name](), **settings)
         held = dict(traced.model.named_buffers())

@@ -13,10 +13,10 @@ from test_compilation import GAMES, SETTINGS, _assert_close, _silent
 from tiny import WIDER, ZOO, trainer, values
 from torch import Tensor, nn
 
-from gan_bench.compilation import Compiler, compiled
+from gan_bench.compilation import Compiler, as_traced, compiled
 from gan_bench.model import Fake, Model, Real
 from gan_bench.network import Networks
-from gan_bench.stacking import Stack, as_traced
+from gan_bench.stacking import Stack
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
@@ -40,6 +40,7 @@ def _both(
         stack.iterate()
         for one in single:
             one.iterate()
+    stack.settle()
     return single, members
 
 

@@ -118,13 +118,13 @@ class TestEntering:
         t.stages._stages = ()
         t.iterate()
         moved = values(t.model)["generator.layers.2.weight"] - fresh["generator.layers.2.weight"]
-        assert moved.abs().max().item() == pytest.approx(t.rate("generator"), rel=1e-3)
+        assert moved.abs().max().item() == pytest.approx(t.rate("generator", t.iteration), rel=1e-3)
 
     def test_compiled_counts_from_the_renewal(self) -> None:
         """The traced graph's Adam starts again as well: traced and eager iterations agree across the stage."""
         eager, traced = _after(SECOND + 2), trainer(TwoStages())
         traced.iterate()
-        program = Program(traced, tuple(traced.model.turns(1)), lambda graph, _: graph)
+        program = Program(traced, tuple(traced.model.turns(1)), lambda graph, *_: graph)
         traced.carry_out = lambda turns, draws: program(draws)
         for _ in range(SECOND + 1):
             traced.iterate()
@@ -229,7 +229,7 @@ class TestState:
                 return {**state, "scale": state["scale"] * 1.5}
 
         eager, traced = trainer(Reversing()), trainer(Reversing())
-        program = Program(traced, tuple(traced.model.turns(0)), lambda graph, _: graph)
+        program = Program(traced, tuple(traced.model.turns(0)), lambda graph, *_: graph)
         traced.carry_out = lambda turns, draws: program(draws)
         for _ in range(SECOND + 2):
             eager.iterate()

@@ -166,7 +166,7 @@ class TestEncoders:
         t = made(lambda: ALI(ALI.Params(encoder="implicit")))
         assert isinstance(t.model, ALI)
         encoder = t.model.encoder
-        assert t.noise["encoder"].shape == (16, *SHAPE)
+        assert t.drawing.noise(0, (0,))["encoder"].shape == (16, *SHAPE)
         x, noise = torch.rand(2, 5, *SHAPE)
         assert torch.equal(encoder(x, noise), encoder.body(torch.cat((x, noise), 1))["latent"])
         assert not torch.equal(encoder(x, noise), encoder(x, noise.flip(0)))

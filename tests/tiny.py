@@ -130,11 +130,13 @@ def protocol(**changes: Any) -> Protocol:
     return Protocol(**small | changes)
 
 
-def trainer(model: Model, *, seed: int = 0, dataset: Dataset | None = None, **changes: Any) -> Trainer:
+def trainer(
+    model: Model, *, seed: int = 0, dataset: Dataset | None = None, device: torch.device = CPU, **changes: Any
+) -> Trainer:
     """A trainer at iteration 0 of a model on the ring."""
     dataset, settings = dataset or Ring(), protocol(**changes)
-    build(model, MLP(MLP.Params(hidden=8)), dataset, settings, seed, CPU)
-    return Trainer(model, dataset, settings, seed, CPU)
+    build(model, MLP(MLP.Params(hidden=8)), dataset, settings, seed, device)
+    return Trainer(model, dataset, settings, seed, device)
 
 
 def networks(*, latent_size: int = 6, hidden: int = 8) -> Networks:
