@@ -54,7 +54,7 @@ def run(
         seeds: instead of the benchmark's: a count, or exact seeds.
         device: "auto", "cpu" or "cuda".
         results: the folder that holds a folder for each benchmark.
-        workers: runs at the same time; one for each core, or one on a GPU, where it is None.
+        workers: runs at the same time; one for each core, or for each GPU, where it is None.
         quick: 20 iterations of one seed, into a folder of its own.
         compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
         stack: how many seeds of a model train as one program, or "never"; "auto" stacks them on a GPU.

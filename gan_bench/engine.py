@@ -26,11 +26,13 @@ class Setup:
         workers: runs at the same time, at most.
         plugin_places: plugin files and folders, to be loaded wherever runs are carried out.
         lock: file descriptor of the benchmark folder's lock; processes that write there inherit it.
+        gpus: what runs are spread over, as `CUDA_VISIBLE_DEVICES` names them; empty on a CPU.
     """
 
     workers: int
     plugin_places: Sequence[Path]
     lock: int
+    gpus: Sequence[str] = ()
 
 
 class Engine(ABC):

@@ -97,4 +97,5 @@ def fill_state(optimiser: Optimizer) -> None:
     for parameter in optimiser.param_groups[0]["params"]:
         if step.slots and not optimiser.state[parameter]:
             slots = {name: torch.zeros_like(parameter) for name in step.slots}
-            optimiser.state[parameter] = {"step": torch.zeros(()), **slots}
+            beside = parameter.device if optimiser.defaults.get("fused") else None  # where torch would have it
+            optimiser.state[parameter] = {"step": torch.zeros((), device=beside), **slots}

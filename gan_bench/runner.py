@@ -153,7 +153,8 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
-        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock), observers)
+        gpus = visible_gpus() if planned.device == "cuda" else []
+        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), observers)
         completed = engine.carry_out(todo) if todo else True
         write_results_csv(planned.folder)
         write_classes_csv(planned.folder)
@@ -190,15 +191,21 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_workers(wanted: int | None, device: str) -> int:
-    """How many runs go on at the same time: one for each core this process may use, or one on a GPU."""
+    """How many runs go on at the same time: one for each core this process may use, or for each GPU."""
     if wanted is not None:
         if wanted < 1:
             raise UsageError(f"--workers {wanted}: it is at least 1.")
         return wanted
     if device == "cuda":
-        return 1
+        return max(1, len(visible_gpus()))
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
 
 
 def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:

@@ -7,6 +7,7 @@ vectorised over the members. No operation of it mixes members, so that one that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -56,6 +57,7 @@ class Stack:
         own = self._own[0]
         self._average = _StackedAverage(members, dict(zip((*own.parameters, *own.buffers), self.tensors, strict=False)))
         self._losses: dict[str, Tensor] = {}
+        self._uncounted: Counter[str] = Counter()
         self._gather_state()
         self._programs[turns] = _Program(self, one, self._draws.of(turns), compiler)
 
@@ -83,7 +85,7 @@ class Stack:
         else:
             losses, self.state = program(self._draws.of(turns))
             self._losses |= losses
-            self._count(program.moves)
+            self._uncounted.update(program.moves)
         leader.counts.add(turns, self._draws.like(turns))
         for member in self._going:
             member.iteration += 1
@@ -96,7 +98,9 @@ class Stack:
                 member.losses |= {name: value[i] for name, value in self._losses.items()}
                 member.state = {name: value[i] for name, value in self.state.items()}
                 member.counts = replace(self.leader.counts, updates=dict(self.leader.counts.updates))
-        self._losses = {}
+        for own in self._own:  # not in every iteration: on a GPU each is a launch
+            own.count(self._uncounted)
+        self._losses, self._uncounted = {}, Counter()
 
     def _gather_state(self) -> None:
         self.state = {
@@ -121,10 +125,6 @@ class Stack:
             member.losses |= played.losses
             member.state = played.state
         self._gather_state()
-
-    def _count(self, moves: dict[str, int]) -> None:
-        for own in self._own:
-            own.count(moves)
 
     def _traced(self, turns: Turns) -> Traced:
         """The iteration of one member; refused where it would not be the others' as well."""

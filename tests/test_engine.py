@@ -14,6 +14,7 @@ import project
 import pytest
 
 from gan_bench import runner
+from gan_bench.engine import Setup
 from gan_bench.engines import local
 from gan_bench.errors import RunError, StoreError
 from gan_bench.observers import Observer
@@ -277,3 +278,39 @@ class TestWorkers:
         monkeypatch.chdir(tmp_path)
         outcome, _ = run(file, tmp_path / "results")
         assert outcome.exit_code == 0
+
+
+class TestGPUs:
+    def test_are_shared_out(self, tmp_path: Path) -> None:
+        """Each worker sees one; a run on the second has it as its first."""
+        source = project.HEAD + (
+            "class Seeing(GAN):\n"
+            '    """Prints which GPU it may use."""\n'
+            '    name = "seeing"\n'
+            "    def turns(self, iteration):\n"
+            "        if iteration == 0:\n"
+            "            print(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+            "            Path(os.environ['CUDA_VISIBLE_DEVICES']).touch()\n"
+            "            while len(list(Path().glob('gpu*'))) < 2:\n"
+            "                time.sleep(0.01)\n"
+            "        return super().turns(iteration)\n"
+            "@hookimpl\n"
+            "def gan_bench_models():\n"
+            "    return [Seeing]\n"
+        )
+        file = project.write(tmp_path, project.describe([{"plugin": "seeing"}], seeds=2), seeing=source)
+        planned = project.plan(file, tmp_path / "results")
+        with pytest.MonkeyPatch.context() as patch, locked(planned.folder) as lock:
+            patch.chdir(tmp_path)
+            engine = local.LocalEngine(Setup(2, planned.plugin_places, lock, ("gpu3", "gpu5")), Observer())
+            assert engine.carry_out(planned.jobs)
+        logs = [(Path(job.folder) / "log.txt").read_text(encoding="utf-8").split()[0] for job in planned.jobs]
+        assert sorted(logs) == ["gpu3", "gpu5"]
+
+    def test_are_those_that_the_command_may_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """All of them, unless the environment names some; and a worker for each."""
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        assert runner.visible_gpus() == ["0", "1"] and runner.choose_workers(None, "cuda") == 2
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8f")
+        assert runner.visible_gpus() == ["4", "GPU-8f"]

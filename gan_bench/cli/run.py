@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--seeds", metavar="N|A,B", help="A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
 @click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
-@click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one on a GPU]")
+@click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one a GPU]")
 @click.option(
     "--compile",
     default="auto",

@@ -1,6 +1,7 @@
 """The local engine: as many worker processes as there are slots, each with one run, or one stack of seeds, at a time.
 
-On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads.
+On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads. With
+several GPUs each has a slot, whose process sees no other.
 """
 
 from __future__ import annotations
@@ -33,19 +34,21 @@ KEEP_FREED_MEMORY = {
 
 
 class _Worker:
-    """One worker process and the jobs it has, by their keys."""
+    """One worker process and the jobs it has, by their keys; `slot` numbers those that are alive."""
 
-    def __init__(self, plugin_places: Sequence[Path], threads: int, inherited: int) -> None:
+    def __init__(self, setup: Setup, slot: int, threads: int) -> None:
+        self.slot = slot
         # modules are found where the command finds them, not first in the working folder
         path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
-        environment = KEEP_FREED_MEMORY | os.environ | path | {"OMP_NUM_THREADS": str(threads)}
+        gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
+        environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gan_bench.engines.worker", *map(str, plugin_places)],
+            [sys.executable, "-P", "-m", "gan_bench.engines.worker", *map(str, setup.plugin_places)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
-            pass_fds=(inherited,),  # the folder's lock lives as long as any process that writes there
+            pass_fds=(setup.lock,),  # the folder's lock lives as long as any process that writes there
             start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
         )
         self.jobs: dict[str, Job] = {}
@@ -105,7 +108,9 @@ class LocalEngine(Engine):
             self._close()
 
     def _start(self) -> None:
-        worker = _Worker(self.setup.plugin_places, threads=1, inherited=self.setup.lock)
+        taken = {worker.slot for worker in self._alive}
+        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        worker = _Worker(self.setup, slot, threads=1)
         self._alive.append(worker)
         assert worker.process.stdout is not None
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
