@@ -32,6 +32,8 @@ def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
     network = network_class(from_plain(network_class.Params, protocol.network_params))
     target = torch.device(device)
     build(model, network, dataset, protocol, run.seed, target)
+    if target.type == "cuda" and network.heavy:
+        model.to(memory_format=torch.channels_last)  # as convolutions on a GPU want their weights
     return Trainer(model, dataset, protocol, run.seed, target)
 
 

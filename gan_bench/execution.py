@@ -23,10 +23,10 @@ from gan_bench.tracing import NotCompilableError
 REPORT_SECONDS = 0.5
 
 
-def compute_exactly() -> None:
-    """What the plan says on a GPU too: float32 in full, and convolutions that add up in the same order each time."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+def set_precision(precision: str) -> None:
+    """What a run's plan says of float32 on a GPU, and convolutions that add up in the same order each time."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
 
@@ -47,7 +47,7 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
     Where they cannot be stacked they are carried out one after the other.
     """
     torch.set_num_threads(jobs[0].threads)
-    compute_exactly()
+    set_precision(jobs[0].run.protocol["precision"])
     members = [Member(job, registry, report) for job in jobs]
     for member in members:
         member.begin()
@@ -293,11 +293,14 @@ class _Course:
     def _evaluate(self) -> None:
         """Score the members where they are due, then write a checkpoint of them."""
         due = [member for member in self.members if member.due]
+        set_precision("float32")
         for member in due:
             try:
                 member.evaluate()
             except Exception as error:
                 _end(self._leave(member), error)
+        if self.members:
+            set_precision(self.members[0].job.run.protocol["precision"])
         scored = [member for member in due if member in self.members]
         if scored:
             self._checkpoint()

@@ -8,6 +8,7 @@ draws or branches on a value.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,12 +43,14 @@ class Rules:
     Attributes:
         index: (K · each,) int64, the generator of each sample of a draw.
         shared: whether turns with the same number of a draw of latents see the same latents.
+        autocast: the type that products and convolutions are carried out in, where it is not that of the weights.
     """
 
     model: Model
     players: Mapping[str, Player]
     index: Tensor
     shared: bool
+    autocast: torch.dtype | None = None
 
     def player(self, name: str) -> Player:
         """A player that a turn names."""
@@ -89,12 +92,13 @@ def play(
         values: dict[str, Tensor] = {}
         for mover in movers:
             sources = _Sources(turn, position, draws, fakes, state, mover)
-            loss, extra = _loss(mover, sources)
+            with lower_precision(rules):
+                loss, extra = _loss(mover, sources)
             # a graph that another player of this turn still needs is kept; parameters of others get no gradient
             own, keep = list(parameters[mover.name].values()), mover is not movers[-1]
             gradients[mover.name] = torch.autograd.grad(loss, own, retain_graph=keep, allow_unused=True)
-            losses[mover.name] = loss.detach()
-            values |= {name: value.detach() for name, value in extra.items()}
+            losses[mover.name] = _kept(loss)
+            values |= {name: _kept(value) for name, value in extra.items()}
         with torch.no_grad():
             for mover in movers:
                 move(mover.name, gradients[mover.name])
@@ -103,6 +107,13 @@ def play(
         if any(mover.generates for mover in movers):
             fakes.forget()
     return Played(losses, dict(state))
+
+
+def lower_precision(rules: Rules) -> AbstractContextManager[Any]:
+    """Forward passes in a type of fewer bits, where the protocol says so."""
+    if rules.autocast is None:
+        return nullcontext()
+    return torch.autocast(rules.index.device.type, rules.autocast)
 
 
 @dataclass(frozen=True)
@@ -127,6 +138,11 @@ class _Sources:
 def _loss(player: Player, sources: _Sources) -> tuple[Tensor, Mapping[str, Tensor]]:
     result = player.loss(**{name: sources.get(name) for name in player.wants})
     return result if isinstance(result, tuple) else (result, {})
+
+
+def _kept(value: Tensor) -> Tensor:
+    """What is logged of a loss: a number of at least 32 bits."""
+    return value.detach().to(torch.promote_types(value.dtype, torch.float32))
 
 
 class _Fakes:
@@ -157,5 +173,6 @@ class _Fakes:
 
     def _generate(self, z: Tensor) -> Fake:
         k, each, size = z.shape
-        x = self.rules.model.generate(z)
+        with lower_precision(self.rules):
+            x = self.rules.model.generate(z).to(z.dtype)
         return Fake(x.flatten(0, 1), z.reshape(k * each, size), self.rules.index, k)

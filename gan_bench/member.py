@@ -308,9 +308,14 @@ class Member:
             "stack": stack,
             "compiled": compiled,
             "graph": graph,
-            "precision": "float32",
+            "precision": self._precision(),
             "torch": torch.__version__,
         }
+
+    def _precision(self) -> str:
+        """A CPU has no tf32."""
+        wanted: str = self.job.run.protocol["precision"]
+        return "float32" if wanted == "tf32" and self.job.device == "cpu" else wanted
 
     def _device_name(self) -> str:
         return torch.cuda.get_device_name() if self.job.device == "cuda" else "cpu"

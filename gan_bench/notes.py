@@ -76,6 +76,7 @@ def describe_protocol(protocol: Mapping[str, Any]) -> str:
     parts += ["half of the images mirrored"] if protocol.get("flip") else []
     parts += [f"moving average {protocol['ema']}"] if protocol.get("ema") else []
     parts += [f"{protocol['decay']} decay"] if protocol.get("decay") not in (None, "none") else []
+    parts += [f"{protocol['precision']} arithmetic"] if protocol.get("precision") not in (None, "float32") else []
     return "; ".join(parts)
 
 

@@ -69,7 +69,7 @@ def configuration(data: Mapping[str, Any], model: ModelEntry, registry: Registry
             "version": TRAINING_VERSION,
             "dataset": data,
             "model": {"plugin": model.plugin, "params": dict(model.params)},
-            "protocol": protocol_values(model.protocol),
+            "protocol": _as_it_was(protocol_values(model.protocol)),
             "code": _code(data["plugin"], model, registry),
         }
     )
@@ -90,6 +90,12 @@ def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
 def protocol_values(protocol: Protocol) -> dict[str, Any]:
     """A protocol as plain values."""
     return {f.name: _plain(getattr(protocol, f.name)) for f in dataclasses.fields(protocol)}
+
+
+def _as_it_was(protocol: dict[str, Any]) -> dict[str, Any]:
+    """Without the fields that came after version 1 of training and say what was always so: the runs are the same."""
+    always = {"precision": "float32"}
+    return {name: value for name, value in protocol.items() if name not in always or value != always[name]}
 
 
 def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:

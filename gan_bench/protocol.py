@@ -49,6 +49,12 @@ class Protocol:
         0.0, "Decay of the generators' moving average that evaluation uses; 0 is off.", low=0, high=0.999999
     )
     decay: str = param("none", "How the learning rate falls over the iterations.", choices=("none", "linear"))
+    precision: str = param(
+        "float32",
+        "Arithmetic of products and convolutions: tf32 on GPUs that have it, bfloat16 by autocast. Weights, optimisers "
+        "and evaluation are float32.",
+        choices=("float32", "tf32", "bfloat16"),
+    )
 
     def of(self, player: str, name: str) -> Any:
         """The value of a per-player field for one player."""

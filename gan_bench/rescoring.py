@@ -23,7 +23,7 @@ from gan_bench.assembly import instantiate, load_trainer, run_of
 from gan_bench.describing import metric_facts as description_of
 from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
 from gan_bench.evaluation import Evaluation, draw, evaluate
-from gan_bench.execution import compute_exactly
+from gan_bench.execution import set_precision
 from gan_bench.files import write_atomically
 from gan_bench.member import has_score, metric_facts, snapshot
 from gan_bench.metric import Metric
@@ -439,7 +439,7 @@ def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
     plans = record.get("plans") or [{}]
     before = torch.get_num_threads()
     torch.set_num_threads(int(plans[-1].get("threads", 1)))
-    compute_exactly()
+    set_precision("float32")
     try:
         yield "cuda" if not _on_cpu(record) and torch.cuda.is_available() else "cpu"
     finally:

@@ -90,7 +90,9 @@ class Trainer:
         self.trains = bool(model.turns(0))
         players = model.players if self.trains else ()
         index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
-        self.rules = Rules(model, {name: _player(model, name) for name in players}, index, protocol.latents == "shared")
+        of = {name: _player(model, name) for name in players}
+        autocast = torch.bfloat16 if protocol.precision == "bfloat16" else None
+        self.rules = Rules(model, of, index, protocol.latents == "shared", autocast)
         self.parameters = {name: dict(model.get_submodule(name).named_parameters()) for name in players}
         self.optimizers = {
             name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()

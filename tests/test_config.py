@@ -426,7 +426,7 @@ beta = nan
             "b.toml:5: No dataset is called 'ring9'; did you mean 'ring8'? Known: grid25, ring8.",
             "b.toml:8: unknown key 'lerning_rate'; did you mean 'learning_rate'? Known: batch, betas, decay, "
             "ema, fakes, fakes_per_generator, flip, init, init_scale, iterations, latent, latent_size, latents, "
-            "learning_rate, network, optimizer.",
+            "learning_rate, network, optimizer, precision.",
             "b.toml:13: No metric is called 'mode'; did you mean 'modes'? Known: modes, symmetric_kl.",
             "b.toml:18: generators must be a whole number >= 1, found 0.",
             "b.toml:19: beta must be a finite number >= 0, found nan.",
@@ -534,7 +534,7 @@ beta = nan
             (
                 "fakes = 1024",
                 "learning_rate = { critic = 1 }",
-                "b.toml:7: unknown player 'critic' in learning_rate; Known: discriminator, generator.",
+                "b.toml:7: unknown player 'critic' in learning_rate; known: discriminator, generator.",
             ),
             (
                 "[evaluation]",
@@ -575,7 +575,7 @@ beta = nan
                 'label = "MGAN"',
                 "b.toml:15: the label 'MGAN' is taken by the entry at b.toml:10; choose",
             ),
-            ('label = "GAN"', 'preset = "x"', "b.toml:12: model 'gan' has no preset \"x\"; Known: none."),
+            ('label = "GAN"', 'preset = "x"', "b.toml:12: model 'gan' has no preset \"x\"; known: none."),
             ('label = "GAN"', "beta = 1", "b.toml:12: unknown key 'beta'; "),
             (
                 'label = "GAN"',
@@ -585,7 +585,7 @@ beta = nan
             (
                 'label = "GAN"',
                 "protocol = { learning_rate = { critic = 1 } }",
-                "b.toml:12: unknown player 'critic' in learning_rate; Known: discriminator, generator.",
+                "b.toml:12: unknown player 'critic' in learning_rate; known: discriminator, generator.",
             ),
             (
                 'label = "GAN"',
@@ -594,7 +594,7 @@ beta = nan
             ),
             ('"gan"', '"gna"', "b.toml:11: No model is called 'gna'; did you mean 'gan'? Known: gan, mgan,"),
             ('"gan"', '"raising"', "b.toml:10: plugin 'raising' failed: RuntimeError: a bug"),
-            ("beta = 1", "preset = 7", "b.toml:16: model 'mgan' has no preset 7; Known: broken, release."),
+            ("beta = 1", "preset = 7", "b.toml:16: model 'mgan' has no preset 7; known: broken, release."),
         ],
     )
     def test_one_mistake_is_one_problem(self, old: str, new: str, expected: str) -> None:
@@ -722,8 +722,8 @@ class TestOverrides:
                 "model.MGANN.beta=1",
                 "--set model.MGANN.beta: no model is called 'MGANN'; did you mean 'MGAN'? Known: GAN",
             ),
-            ("model=3", "--set model: write model.LABEL.KEY=VALUE; Known: GAN, MGAN, gan, mgan."),
-            ("model.MGAN=3", "--set model.MGAN: write model.LABEL.KEY=VALUE; Known: GAN, MGAN, gan, mgan."),
+            ("model=3", "--set model: write model.LABEL.KEY=VALUE; known: GAN, MGAN, gan, mgan."),
+            ("model.MGAN=3", "--set model.MGAN: write model.LABEL.KEY=VALUE; known: GAN, MGAN, gan, mgan."),
             ("model.MGAN.beta=nan", "--set model.MGAN.beta: beta must be a finite number >= 0, found nan."),
             ("model.MGAN.protocol.fakes=2", "b.toml:13: 8 generators share 2 fakes a draw"),
             (

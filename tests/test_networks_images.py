@@ -44,6 +44,7 @@ from gan_bench.network import (
     Sharing,
     initialise,
 )
+from gan_bench.stacking import Stack
 from gan_bench.testing import examine
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer, build
@@ -542,6 +543,31 @@ class TestGames:
         assert held and all(buffer is held[buffer_name] for buffer_name, buffer in traced.model.named_buffers())
         fresh = dict(_trainer(GAMES[name]()).model.named_buffers())
         assert not any(torch.equal(buffer, fresh[buffer_name]) for buffer_name, buffer in held.items())
+
+    @pytest.mark.parametrize("name", ["GAN", "MGAN", "WGAN-GP", "SNGAN"])
+    def test_channels_may_lie_last(self, name: str) -> None:
+        """As convolutions on a GPU want them: weights of another layout train the same, but for rounding."""
+        settings = {"optimizer": "sgd", "learning_rate": 0.002}
+        first, last = (_trainer(GAMES[name](), **settings) for _ in range(2))
+        last.model.to(memory_format=torch.channels_last)
+        assert any(not p.is_contiguous() for p in last.model.parameters())
+        for _ in range(3):
+            first.iterate()
+            last.iterate()
+        torch.testing.assert_close(_everything(last), _everything(first), rtol=1e-5, atol=1e-6)
+
+    def test_can_be_stacked(self) -> None:
+        """Where somebody asks for it: each seed as by itself."""
+        settings = {"optimizer": "sgd", "learning_rate": 0.002}
+        singles, members = ([_trainer(_mgan(), seed=seed, **settings) for seed in (0, 1)] for _ in range(2))
+        stack = Stack(members, compilation.as_traced, _refuse)
+        for _ in range(3):
+            stack.iterate()
+            for one in singles:
+                one.iterate()
+        stack.settle()
+        for one, member in zip(singles, members, strict=True):
+            torch.testing.assert_close(_everything(member), _everything(one), rtol=1e-5, atol=1e-6)
 
     @pytest.mark.slow
     def test_a_compiled_iteration_is_an_eager_one(self) -> None:
