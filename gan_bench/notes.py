@@ -151,6 +151,9 @@ def _devices(results: StoredResults) -> str:
     plans = [placed.run.ledger.get("plan") or {} for placed in results.runs if placed.run.iterations]
     compiled = {bool(plan.get("compiled")) for plan in plans}
     how = ", compiled iterations" if compiled == {True} else ""
+    stacks = sorted({int(plan.get("stack") or 1) for plan in plans})
+    if stacks and stacks[-1] > 1:
+        how += f", its share of that of {' or '.join(map(str, stacks))} seeds that train as one program"
     unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
     unequal += "; some runs with compiled iterations, some without: seconds do not compare" if len(compiled) > 1 else ""
     return f"Seconds: mean training time of a run, without evaluation{how}{where}{unequal}."

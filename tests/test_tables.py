@@ -461,3 +461,20 @@ def test_what_was_compiled_is_said(tmp_path: Path, compiled: tuple[bool, bool], 
         ledger = {**fabricate.LEDGER, "plan": {"compiled": flag}}
         fabricate.run(tmp_path, replace(simple(model, 0, 1.0), ledger=ledger))
     assert said in tables.render(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((1, 1), "of a run, without evaluation (cpu)."),
+        ((10, 10), "without evaluation, its share of that of 10 seeds that train as one program (cpu)."),
+        ((1, 10), "without evaluation, its share of that of 1 or 10 seeds that train as one program (cpu)."),
+    ],
+)
+def test_seeds_that_train_together_are_said(tmp_path: Path, sizes: tuple[int, int], said: str) -> None:
+    """Their seconds are shares of one program's."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN])
+    for model, size in zip((GAN, MGAN), sizes, strict=True):
+        ledger = {**fabricate.LEDGER, "plan": {"compiled": False, "stack": size}}
+        fabricate.run(tmp_path, replace(simple(model, 0, 1.0), ledger=ledger))
+    assert said in tables.render(tmp_path)
