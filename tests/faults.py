@@ -376,18 +376,33 @@ class Hosting(GAN):
 
 
 class Unstackable(GAN):
-    """A penalty by torch.autograd.grad, which cannot be stacked, and does not say so (Nobody, 2026)."""
+    """A direction that each seed draws for itself, and keeps where no stack looks (Nobody, 2026)."""
 
     name = "unstackable"
 
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.direction = torch.randn(2)
+        return super().build(networks)
+
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        x = real.x.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self.discriminator(x)["source"].sum(), x, create_graph=True)
-        return super().discriminator_loss(real, fake) + slope.square().mean()
+        return super().discriminator_loss(Real(real.x + self.direction.to(real.x.device)), fake)
+
+
+class Offset(GAN):
+    """The same of a number, which would be the first seed's for all (Nobody, 2026)."""
+
+    name = "offset"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.lean = float(torch.rand(()))
+        return super().build(networks)
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x + self.lean), fake)
 
 
 class Candid(Unstackable):
-    """A penalty by torch.autograd.grad, which cannot be stacked, and says so (Nobody, 2026)."""
+    """A direction that each seed draws for itself, which says that it cannot be stacked (Nobody, 2026)."""
 
     name = "candid"
     stackable = False
