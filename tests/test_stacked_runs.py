@@ -23,7 +23,7 @@ SEEDS = 3
 Events = list[Mapping[str, Any]]
 
 
-def planned_for(results: Path, model: str | Mapping[str, Any] = "mgan", stack: str | int = SEEDS) -> Planned:
+def planned_for(results: Path, model: str | Mapping[str, Any] = "gan", stack: str | int = SEEDS) -> Planned:
     """Three seeds of a model."""
     one = project.ZOO[model] if isinstance(model, str) else model
     return project.plan(project.describe([one], seeds=SEEDS), results, stack=stack)
@@ -60,7 +60,7 @@ def warnings(events: Events) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Planned:
-    """Three seeds of MGAN that trained together, to the end."""
+    """Three seeds of GAN that trained together, to the end."""
     planned = planned_for(tmp_path_factory.mktemp("whole"))
     ended, events = carry_out(planned)
     assert ended == ["finished"] * SEEDS and not warnings(events)
@@ -94,9 +94,10 @@ class TestFinished:
         assert names == {("checkpoint-30.pt", "checkpoint-20.pt")}
         assert len({folder.checkpoints()[0].stat().st_ino for folder in folders(whole)}) == 1
 
+    @pytest.mark.slow
     def test_tell_of_each_run(self, tmp_path: Path) -> None:
         """Every event has the key of its run."""
-        planned = planned_for(tmp_path, "gan")
+        planned = planned_for(tmp_path)
         _, events = carry_out(planned)
         evaluated = [(event["key"], event["iteration"]) for event in events if event["event"] == "evaluated"]
         assert sorted(evaluated) == sorted((job.run.key, t) for job in planned.jobs for t in (0, 10, 15, 20, 30))
@@ -129,9 +130,10 @@ class TestInterrupted:
         assert project.difference(dict(enumerate(outcomes(whole))), dict(enumerate(outcomes(planned)))) is None
         assert all(len(project.record(folder.path)["plans"]) == 1 for folder in folders(planned))
 
+    @pytest.mark.slow
     def test_a_seed_that_comes_later(self, tmp_path: Path) -> None:
         """Seeds at different iterations are not stacked with each other; each gets to its end."""
-        planned = planned_for(tmp_path, "gan")
+        planned = planned_for(tmp_path)
         assert carry_out(planned, planned.jobs[:2], project.stop_at(20))[0] == ["interrupted"] * 2
         assert carry_out(planned)[0] == ["finished"] * SEEDS
         stacked = [project.record(folder.path)["plans"][-1]["stack"] for folder in folders(planned)]
@@ -146,11 +148,12 @@ class TestDiverged:
         ended, _ = carry_out(planned)
         assert ended == ["diverged", "finished", "finished"]
         assert "not finite at iteration 15" in project.record(folders(planned)[0].path)["error"]["message"]
-        healthy = planned_for(tmp_path / "healthy", "gan")
+        healthy = planned_for(tmp_path / "healthy")
         carry_out(healthy)
         pairs = list(zip(outcomes(planned), outcomes(healthy), strict=True))[1:]
         assert [project.difference(*pair) for pair in pairs] == [None, None]
 
+    @pytest.mark.slow
     def test_where_a_stage_begins(self, tmp_path: Path) -> None:
         """What a stage finds out about one member ends that member."""
         planned = planned_for(tmp_path, {"plugin": "adagan", "generators": 2, "pool": 40})
@@ -170,6 +173,7 @@ class TestDiverged:
 
 
 class TestFailing:
+    @pytest.mark.slow
     def test_a_model_that_raises_fails_all_its_seeds(self, tmp_path: Path) -> None:
         """It is the same code; each folder has the traceback."""
         file = project.write(tmp_path, project.describe([{"plugin": "failing"}], seeds=SEEDS), bad=project.BAD)
@@ -198,9 +202,10 @@ class TestFailing:
         evaluated = [(event["key"], event["iteration"]) for event in events if event["event"] == "evaluated"]
         assert {key: evaluated.count((key, 10)) for key, _ in evaluated} == dict.fromkeys(dict(evaluated), 1)
 
+    @pytest.mark.slow
     def test_one_run_that_needs_too_much_memory_has_failed(self, tmp_path: Path) -> None:
         """It is tried again by the next command."""
-        planned = planned_for(tmp_path, "gan")
+        planned = planned_for(tmp_path)
 
         def greedy(stack: Any) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -269,6 +274,7 @@ class TestStacks:
             choose_stack(wanted, "cpu", heavy=False)
 
 
+@pytest.mark.slow
 def test_by_the_command(tmp_path: Path) -> None:
     """`--stack` reaches the worker processes; the table counts every seed."""
     project.write(tmp_path, project.describe([project.ZOO["gan"]], seeds=SEEDS))
@@ -279,6 +285,7 @@ def test_by_the_command(tmp_path: Path) -> None:
     assert "3 finished" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_without_links_each_folder_has_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on some network drives."""
 
@@ -286,7 +293,7 @@ def test_without_links_each_folder_has_a_copy(tmp_path: Path, monkeypatch: pytes
         raise OSError("not here")
 
     monkeypatch.setattr(os, "link", refuse)
-    planned = planned_for(tmp_path, "gan")
+    planned = planned_for(tmp_path)
     assert carry_out(planned)[0] == ["finished"] * SEEDS
     for folder, job in zip(folders(planned), planned.jobs, strict=True):
         assert folder.load_checkpoint(job.run.key)[0] is not None
