@@ -55,7 +55,7 @@ def run(
         device: "auto", "cpu" or "cuda".
         results: the folder that holds a folder for each benchmark.
         workers: runs at the same time; one for each core, or for each GPU, where it is None.
-        quick: 20 iterations of one seed, into a folder of its own.
+        quick: 20 iterations of one seed, into a folder of its own, without metrics that take long to make ready.
         compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
         stack: how many seeds of a model train as one program, or "never"; "auto" stacks them on a GPU.
         engine: what carries out the runs.
@@ -178,15 +178,26 @@ class StoredModel:
             raise UsageError(f"n is {n}; there are {most} held-out samples.")
 
 
-def load_run(path: str | Path, *, registry: Registry | None = None, device: str = "cpu") -> StoredModel:
-    """Load the model of a run folder from its newest checkpoint.
+def _aloud(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def load_run(
+    path: str | Path,
+    *,
+    registry: Registry | None = None,
+    device: str = "cpu",
+    say: Callable[[str], None] = _aloud,
+) -> StoredModel:
+    """Load the model of a run folder from its newest usable checkpoint.
 
     Args:
         path: a folder in ``results/NAME/runs/``.
         registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
         device: "cpu" or "cuda".
+        say: told of newer checkpoints that are damaged; standard error otherwise.
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.
     """
-    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), device))
+    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), device, say))

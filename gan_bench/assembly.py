@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,16 +37,29 @@ def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
     return Trainer(model, dataset, protocol, run.seed, target)
 
 
-def load_trainer(folder: RunFolder, registry: Registry, device: str) -> Trainer:
-    """The trainer of a stored run, as its newest checkpoint left it. Raises StoreError."""
+def load_trainer(
+    folder: RunFolder, registry: Registry, device: str, say: Callable[[str], None] = lambda line: None
+) -> Trainer:
+    """The trainer of a stored run, as its newest usable checkpoint left it.
+
+    Args:
+        say: told of each newer checkpoint that is damaged, or of another run.
+
+    Raises:
+        StoreError: there is none, or it does not fit the code of today.
+    """
     record = folder.read()
     if record is None:
         raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
-    state, _ = folder.load_checkpoint(record["key"])
+    state, passed_over = folder.load_checkpoint(record["key"])
     if state is None:
+        damaged = ", ".join(path.name for path in passed_over)
+        found = f" ({damaged}: damaged, or of another run)" if damaged else ""
         raise StoreError(
-            f"{folder.path}: no usable checkpoint. Move the folder away and run the benchmark again to make one."
+            f"{folder.path}: no usable checkpoint{found}. Move the folder away and run the benchmark again to make one."
         )
+    for path in passed_over:
+        say(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
     try:
         trainer = make_trainer(run_of(record), registry, device)
         trainer.load_state_dict(state["trainer"])

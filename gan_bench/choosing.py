@@ -5,11 +5,11 @@ Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_bench.errors import StoreError, UsageError, allowed
+from gan_bench.errors import StoreError, UsageError, allowed, listed
 from gan_bench.overrides import matching
 from gan_bench.results import PlacedRun, StoredBenchmark, read_results
 from gan_bench.runfolder import Unreadable, read_run
@@ -25,7 +25,12 @@ class Chosen:
 
 
 def choose_run(
-    path: str | Path, *, model: str | None = None, dataset: str | None = None, seed: int | None = None
+    path: str | Path,
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Chosen:
     """Find a run.
 
@@ -34,6 +39,7 @@ def choose_run(
         model: label or plugin; None for the only one that is trained.
         dataset: label or plugin; None for the only one.
         seed: of training; None for the lowest that finished.
+        say: told of each run that cannot be read, and so is not among those that can be meant.
 
     Raises:
         UsageError: nothing or more than one is meant; the message lists what there is.
@@ -43,6 +49,8 @@ def choose_run(
     if (path / "run.json").is_file():
         return _only(path, model, dataset, seed)
     results = read_results(path)
+    for ignored in results.ignored:
+        say(f"ignored: {ignored}")
     if results.benchmark is None or not (path / "runs").is_dir():
         raise StoreError(f"{path}: holds scores, but no run folders (runs/). Samples are drawn where models were run.")
     label, target = _model(path, results.benchmark, model), _dataset(path, results.benchmark, dataset)
@@ -78,13 +86,13 @@ def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, s
     if name is None:
         if len(default) == 1:
             return default[0]
-        raise UsageError(f"{where}say which {kind}. {allowed('', default)}")
+        raise UsageError(f"{where}say which {kind}. {listed(default)}")
     found = [entries[i][0] for i in matching(name, entries)]
     if not found:
         known = {each for pair in entries for each in pair}
         raise UsageError(f"{where}no {kind} is called {name!r}; {allowed(name, known)}")
     if len(found) > 1:
-        raise UsageError(f"{where}several {kind}s are {name!r}; say which by its label. {allowed('', found)}")
+        raise UsageError(f"{where}several {kind}s are {name!r}; say which by its label. {listed(found)}")
     return found[0]
 
 

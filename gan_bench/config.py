@@ -34,7 +34,7 @@ from gan_bench.benchmark import (
 from gan_bench.config_models import ModelReader
 from gan_bench.config_source import Problems, open_source, plugins_of, shipped_benchmarks
 from gan_bench.departures import Layer, layered, read_layer, report_unknown_players, values_of
-from gan_bench.errors import allowed
+from gan_bench.errors import allowed, listed
 from gan_bench.overrides import apply_overrides, apply_seeds, entry_names, matching
 from gan_bench.parameters import checked, shown
 from gan_bench.plugins import plugin_files
@@ -187,7 +187,7 @@ class _Reader:
             return Evaluation()
         evaluation = Evaluation(**checked(Evaluation, table, self.problems.under("evaluation")))
         if table.get("metrics", []) == []:
-            known = allowed("", self.reading.registry.all("metrics"), limit=50)
+            known = listed(self.reading.registry.all("metrics"), limit=50)
             self.problems.add(("evaluation", "metrics"), f"evaluation.metrics names no metric. {known}")
         for i, name in enumerate(evaluation.metrics):
             self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)

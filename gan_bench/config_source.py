@@ -129,7 +129,7 @@ def find_benchmark(source: str | Path) -> Path:
     if str(source) in shipped:
         return shipped[str(source)]
     what = "is a folder, not a benchmark file" if path.is_dir() else "no such file"
-    message = f"{what}. Give a TOML file or the name of a shipped benchmark: {allowed(path.stem, shipped, limit=50)}"
+    message = f"{what}. Give a TOML file or the name of a shipped benchmark; {allowed(path.stem, shipped, limit=50)}"
     raise ConfigError([Problem(str(source), message)])
 
 

@@ -1,4 +1,7 @@
-"""Where data, weights and what is computed from them once are kept: one folder for all benchmarks of a machine."""
+"""Where data, weights and what is computed from them once are kept: one folder for all benchmarks of a machine.
+
+Of a folder that is read-only, what is made of its files lies in the user's own cache; see `kept_at`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import errno
 import fcntl
 import hashlib
 import os
+import platform
 import re
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +28,8 @@ ELSEWHERE = f"Choose another folder with --data-root or the environment variable
 PIECE = 1 << 20  # bytes
 EVERY = 10.0  # seconds between two words of a download
 PATIENCE = 60.0  # seconds without an answer
+SILENT = 2.0  # seconds of waiting for another process before a word is said
+LOOKS = 0.05  # seconds between two looks whether it is done
 REFUSED_RANGE = 416  # HTTP: what is there is as long as the file, or longer
 
 
@@ -32,25 +39,39 @@ def data_root() -> Path:
     Data sets lie in it as torchvision lays them out, `prepared/` and `cache/` are gan-bench's own.
     """
     named = os.environ.get(ROOT_VARIABLE)
-    if named:
-        return Path(named).expanduser().resolve()
+    return Path(named).expanduser().resolve() if named else own_root()
+
+
+def own_root() -> Path:
+    """gan-bench in the user's cache folder: where is written what a read-only `data_root()` has no place for."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-bench"
 
 
-def cache_folder(kind: str) -> Path:
-    """A folder below `cache/`, made if need be, for what is computed once: features, classifiers, weights.
+def kept_at(*parts: str) -> Path:
+    """Where something that gan-bench makes itself lies, or is to be made: ``kept_at("cache", "inception", name)``.
 
-    Raises:
-        DataError: it cannot be made.
+    Below `data_root()`; where nothing can be written there and it is not there either, below `own_root()`, so that many
+    users can share a folder of data that is read-only. Nothing is made.
     """
-    folder = data_root() / "cache" / kind
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be made ({error.strerror}). Choose another folder with --data-root or {ROOT_VARIABLE}."
-        ) from error
-    return folder
+    place = data_root().joinpath(*parts)
+    return place if place.exists() or is_writable(place) else own_root().joinpath(*parts)
+
+
+def folders_of(kind: str) -> list[Path]:
+    """Where things that gan-bench makes of one kind lie: in `data_root()`, and in `own_root()` if that is read-only."""
+    shared, own = data_root() / kind, own_root() / kind
+    return [shared] if shared == own or is_writable(shared / "any") else [shared, own]
+
+
+def is_writable(path: Path) -> bool:
+    """Whether a file of this path could be written, its folder being made if need be."""
+    above = next((folder for folder in path.parents if folder.exists()), path.parent)
+    return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
+
+
+def cache_file(kind: str, name: str) -> Path:
+    """The place of a file below `cache/` that is computed once: features, classifiers; see `kept_at`."""
+    return kept_at("cache", kind, name)
 
 
 def sha256_of(path: Path) -> str:
@@ -65,7 +86,7 @@ def contents_of(files: Mapping[str, Path]) -> str:
     for name, path in sorted(files.items()):
         stat = path.stat()
         seen.update(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    kept = data_root() / "cache" / "contents" / seen.hexdigest()
+    kept = cache_file("contents", seen.hexdigest())
     with suppress(OSError):
         return kept.read_text(encoding="ascii")
     digest = hashlib.sha256()
@@ -88,19 +109,69 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
+def aloud(line: str) -> None:
+    """To standard error: for whoever has nobody to tell."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Wait until no other process makes `path`, and keep others waiting; ends with the process that holds it."""
+def exclusive(path: Path, say: Callable[[str], None] = aloud) -> Iterator[None]:
+    """Wait until no other process makes `path`, and keep others waiting; ends with the process that holds it.
+
+    `say` is told who is waited for, where that takes longer than two seconds; and, once a process, that `path` lies
+    elsewhere because nothing can be written in the data folder.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise unwritable(path, error) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _say_where(path, say)
+        _lock(descriptor, path, say)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+    """Hold a lock's file, and write into it who holds it."""
+    until = time.monotonic() + SILENT
+    while not _is_free(descriptor):
+        if time.monotonic() > until:
+            say(f"waiting for {_holder(descriptor)}, which is making {path}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            break
+        time.sleep(LOOKS)
+    with suppress(OSError):  # a full disk: the lock holds without a name
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+
+
+_told: set[Path] = set()
+
+
+def _say_where(path: Path, say: Callable[[str], None]) -> None:
+    """Say once that what is made does not go into the data folder."""
+    root, own = data_root(), own_root()
+    if root != own and root not in _told and path.is_relative_to(own):
+        _told.add(root)
+        say(f"{root} cannot be written: what is made of its files is kept in {own}")
 
 
 @contextmanager
@@ -144,7 +215,7 @@ def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) ->
     Raises:
         DataError: there is no connection, the disk is full, or what came has another checksum; that is removed.
     """
-    with exclusive(path):
+    with exclusive(path, say):
         if path.is_file():
             if has_checksum(path, checksum):
                 return

@@ -77,12 +77,18 @@ class Diverged(RunError):
 
 
 def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
-    """Say which names are allowed, the closest to `found` first: ``did you mean 'mgan'? Known: …``."""
+    """Say which names are allowed, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
     known = sorted(names)
     close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
     if not close:  # a paper's own spelling: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
-    listed = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {listed or 'none'}."
+    told = listed(known, limit=limit)
+    return f"did you mean {close[0]!r}? {told}" if close else f"k{told[1:]}"
+
+
+def listed(names: Iterable[str], *, limit: int = 10) -> str:
+    """Say which names there are, as a sentence: ``Known: ….``."""
+    known = sorted(names)
+    told = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
+    return f"Known: {told or 'none'}."

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -77,6 +79,20 @@ class Samples:
         return value
 
 
+@dataclass(frozen=True)
+class Fetchable:
+    """Weights that `gan-bench data` lists, fetches and checks.
+
+    fetch: downloads them unless they are there, and is told where to say how far it is; raises DataError.
+    found: the file, or None where there is none; reads nothing of it.
+    verify: reads all of the file that is found; raises DataError where it is damaged or another.
+    """
+
+    fetch: Callable[[Callable[[str], None]], None]
+    found: Callable[[], Path | None]
+    verify: Callable[[], object]
+
+
 class Metric(ABC):
     """One score. Subclasses are stateless; the docstring's first line is what `gan-bench list` shows."""
 
@@ -87,8 +103,8 @@ class Metric(ABC):
     per_generator: ClassVar[bool] = False  # compute() returns one value a generator
     expensive: ClassVar[bool] = False  # computed at the end and a few points only
     needs: ClassVar[int] = 1  # samples, at least; a metric that takes the first of them says so in its name
-    fetchable: ClassVar[Mapping[str, Callable[[Callable[[str], None]], None]]] = {}
-    """What `gan-bench data fetch NAME` downloads for it, by name; each is told where to say how far it is."""
+    fetchable: ClassVar[Mapping[str, Fetchable]] = {}
+    """What `gan-bench data fetch NAME` downloads for it, by name."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Why this metric means nothing for `dataset`, or None where it is valid."""
@@ -108,6 +124,13 @@ class Metric(ABC):
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
+
+    def is_ready(self, dataset: Dataset) -> bool:
+        """Whether `prepare` takes seconds at most, since the rest was done before; it looks, and computes nothing.
+
+        Asked of a prepared dataset: `gan-bench run --quick` leaves out what would keep it waiting.
+        """
+        return True
 
     def note(self, dataset: Dataset) -> str:
         """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""

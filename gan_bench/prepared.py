@@ -1,6 +1,6 @@
 """Images that are prepared once: out of whatever files hold them into one memory-mapped array of uint8.
 
-    data_root()/prepared/NAME/images.npy      (N, C, H, W) uint8
+    kept_at("prepared", NAME)/images.npy      (N, C, H, W) uint8
                               labels.npy      (N,) int64, where there are labels
                               prepared.json   checksums, count, and how it was made of what
 
@@ -22,7 +22,17 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.datastore import ELSEWHERE, data_root, exclusive, has_checksum, sha256_of, unwritable, whole
+from gan_bench.datastore import (
+    ELSEWHERE,
+    data_root,
+    exclusive,
+    folders_of,
+    has_checksum,
+    kept_at,
+    sha256_of,
+    unwritable,
+    whole,
+)
 from gan_bench.errors import DataError, StoreError
 from gan_bench.files import write_atomically
 from gan_bench.images import ImageDataset, Pictures
@@ -57,7 +67,7 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """Where the set is kept."""
-        return data_root() / "prepared" / self.name
+        return kept_at("prepared", self.name)
 
     def stored(self) -> dict[str, Any] | None:
         """prepared.json of the set; None where there is none of these settings."""
@@ -90,7 +100,7 @@ _opened: dict[tuple[Any, ...], Pictures] = {}
 def _prepare(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
     """Make the set, unless another process did meanwhile; its record."""
     folder = recipe.folder
-    with exclusive(folder):
+    with exclusive(folder, say):
         record = recipe.stored()  # written while this process waited
         if record is not None:
             return record
@@ -245,7 +255,7 @@ def check_prepared(folder: Path) -> list[str]:
 
 def prepared_sets(dataset: str | None = None) -> list[tuple[Path, dict[str, Any] | None]]:
     """The folder and the record of each prepared set, of one dataset or of all."""
-    places = sorted(path for path in (data_root() / "prepared").glob("*") if path.is_dir())
+    places = [path for folder in folders_of("prepared") for path in sorted(folder.glob("*")) if path.is_dir()]
     found = [(path, read_record(path)) for path in places]
     return [(path, record) for path, record in found if dataset is None or (record and record["dataset"] == dataset)]
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from gan_bench.config_source import Problems, Source
-from gan_bench.errors import PluginError, allowed
+from gan_bench.errors import PluginError, listed
 from gan_bench.parameters import resolve, shown
 from gan_bench.toml_source import KeyPath
 
@@ -53,7 +53,7 @@ class Reading:
         if isinstance(name, str):
             return self.ask(path, name, self.registry.get, kind, name)
         found = "is missing" if name is None else f"must be a string, found {shown(name)}"
-        self.problems.add(path, f"plugin {found}. {allowed('', self.registry.all(kind))}")
+        self.problems.add(path, f"plugin {found}. {listed(self.registry.all(kind))}")
         return None
 
     def label(self, table: Mapping[str, Any], path: KeyPath, reserved: Iterable[str] = ()) -> str:

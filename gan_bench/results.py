@@ -103,6 +103,7 @@ class StoredBenchmark:
     models: tuple[Entry, ...]
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[tuple[str, str], ...] = ()  # label and error of each model that could not be loaded
+    unprepared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # metric → datasets it is left out on
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,7 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
         models=tuple(map(_entry, content["models"])),
         metrics={name: _metric(info) for name, info in content["metrics"].items()},
         left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
+        unprepared={name: tuple(map(str, labels)) for name, labels in content.get("unprepared", {}).items()},
     )
 
 

@@ -69,6 +69,8 @@ class Planned:
     engine: type[Engine]
     jobs: Sequence[Job]  # what is selected, done or not
     status: Mapping[str, str]  # of each selected run that was started before, by key
+    quick: bool = False  # nobody is to wait: what would take long is left out
+    unprepared: Mapping[str, Sequence[str]] = field(default_factory=dict)  # metrics left out, with labels of datasets
 
     @property
     def todo(self) -> list[Job]:
@@ -82,9 +84,7 @@ class Planned:
     def _lacks_scores(self, job: Job) -> bool:
         """Whether a finished run has no final score of some metric, version and number of samples."""
         rows = RunFolder(Path(job.folder)).read_curve()
-        if not rows:
-            return True
-        last = max(int(row["iteration"]) for row in rows)
+        last = max((int(row["iteration"]) for row in rows), default=0)
         have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}
         made = (self.registry.get("metrics", name) for name in job.schedule.metrics)
         wanted = (metric for metric in made if metric.needs <= job.schedule.samples)
@@ -134,7 +134,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
             status[job.run.key] = record["status"]
     workers = choose_workers(options.workers, device)
     engine = registry.get("engines", options.engine)
-    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status)
+    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, options.quick)
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
@@ -143,12 +143,8 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
-            prepare_data(
-                replace(planned.benchmark, datasets=tuple(planned.datasets)),
-                planned.registry,
-                planned.device,
-                observers.note,
-            )
+            planned = _made_ready(planned, observers.note)
+            todo = planned.todo
         write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
@@ -251,17 +247,47 @@ def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
     return schedule if most is None else replace(schedule, samples=min(most, schedule.samples))
 
 
-def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
+def _made_ready(planned: Planned, say: Callable[[str], None]) -> Planned:
+    """The same with data and metrics that are ready; of a quick look, without those that are not."""
+    benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
+    unprepared = prepare_data(benchmark, planned.registry, planned.device, say, quick=planned.quick)
+    return replace(planned, unprepared=unprepared, jobs=[_without(job, unprepared) for job in planned.jobs])
+
+
+def _without(job: Job, unprepared: Mapping[str, Sequence[str]]) -> Job:
+    label = job.run.dataset["label"]
+    metrics = tuple(name for name in job.schedule.metrics if label not in unprepared.get(name, ()))
+    return replace(job, schedule=replace(job.schedule, metrics=metrics))
+
+
+def prepare_data(
+    benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None], *, quick: bool = False
+) -> dict[str, list[str]]:
     """Make ready what datasets and metrics need, once, before any run.
+
+    Args:
+        quick: leave out metrics that are not made ready in seconds.
+
+    Returns:
+        those that are left out, with the labels of the datasets on which they are.
 
     Raises:
         DataError: what is missing or wrong, of all datasets.
     """
     datasets = prepare_datasets(benchmark.datasets, registry, say)
+    labelled = dict(zip((entry.label for entry in benchmark.datasets), datasets, strict=True))
+    left_out: dict[str, list[str]] = {}
     for name in benchmark.evaluation.metrics:
         metric = registry.get("metrics", name)()
-        if metric.needs <= benchmark.evaluation.samples:
-            _make_ready(metric, datasets, device, say)
+        if metric.needs > benchmark.evaluation.samples:
+            continue
+        slow = [label for label, dataset in labelled.items() if quick and not metric.is_ready(dataset)]
+        _make_ready(metric, [labelled[label] for label in labelled if label not in slow], device, say)
+        if slow:
+            left_out[name] = slow
+    if left_out:
+        say(f"left out of this quick look, as making them ready takes minutes or more: {', '.join(left_out)}")
+    return left_out
 
 
 def prepare_datasets(

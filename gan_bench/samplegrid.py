@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gan_bench.results import StoredResults
-from gan_bench.runfolder import Snapshots, StoredRun, Unreadable, read_snapshots
+from gan_bench.runfolder import Ignored, Snapshots, StoredRun, Unreadable, read_snapshots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,6 +108,22 @@ def real_rows(results: StoredResults, dataset: str, drawable: Drawable) -> list[
     return [row for row in rows if row.snapshots is not None]
 
 
+def damaged_samples(results: StoredResults) -> list[Ignored]:
+    """The runs that a row would show, and does not because their samples cannot be read."""
+    models: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
+    for placed in results.runs:
+        models[placed.dataset, placed.entry.label].append(placed.run)
+    found: dict[str, Ignored] = {}  # one run may stand under two labels
+    for runs in models.values():
+        for run in _preferred(runs):
+            try:
+                if read_snapshots(run) is not None:
+                    break
+            except Unreadable as error:
+                found[run.folder.name] = Ignored(run.folder.name, str(error))
+    return list(found.values())
+
+
 def kept(rows: Sequence[SampleRow]) -> list[Snapshots]:
     """The samples that there are."""
     return [row.snapshots for row in rows if row.snapshots is not None]
@@ -142,12 +158,17 @@ def write(ax: Axes, at: tuple[float, float], text: str, ha: str, va: str) -> Non
 
 def _row(label: str, runs: Sequence[StoredRun], drawable: Drawable) -> SampleRow:
     """The lowest seed that finished and kept samples; else the lowest that kept any."""
-    order = sorted(runs, key=lambda run: (run.status != "finished", run.seed))
+    order = _preferred(runs)
     for run in order:
         found = _readable(run, drawable)
         if found is not None:
             return SampleRow(label, run, _generators(run), found)
     return SampleRow(label, order[0], _generators(order[0]), None)
+
+
+def _preferred(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Those that finished first, by seed."""
+    return sorted(runs, key=lambda run: (run.status != "finished", run.seed))
 
 
 def _generators(run: StoredRun) -> int:

@@ -48,6 +48,11 @@ def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame
 
 
+def damaged_classes(results: StoredResults) -> list[Ignored]:
+    """The runs whose shares of classes cannot be read."""
+    return _collected(results)[1]
+
+
 def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     """Write classes.csv into a results folder from its run folders; return its path. Raises StoreError.
 

@@ -47,6 +47,18 @@ def test_a_seed_that_is_named_need_not_have_finished(folder: Path) -> None:
     assert choose_run(folder, model="GAN", dataset="ring8", seed=0).seed == 0
 
 
+def test_a_run_that_cannot_be_read_is_named(folder: Path) -> None:
+    """Another seed is then the lowest, and of the one that is named there is none."""
+    (run,) = (folder / "runs").glob("*b*-ring8-0")
+    (run / "run.json").write_text("{", encoding="utf-8")
+    said: list[str] = []
+    assert choose_run(folder, model="B", dataset="ring8", say=said.append).seed == 1
+    assert len(said) == 1 and said[0].startswith(f"ignored: runs/{run.name} (run.json")
+    with pytest.raises(UsageError, match="no run of seed 0; there are: 1"):
+        choose_run(folder, model="B", dataset="ring8", seed=0, say=said.append)
+    assert said[1:] == said[:1]
+
+
 def test_what_is_the_only_one_need_not_be_said(tmp_path: Path) -> None:
     """One trained model on one dataset; anchors are no choice."""
     fabricate.benchmark(tmp_path, [GAN, REAL])

@@ -21,6 +21,7 @@ import numpy as np
 from gan_bench import Metric, hookimpl
 from gan_bench.datastore import data_root
 from gan_bench.errors import DataError
+from gan_bench.metric import Fetchable
 from gan_bench.parameters import param
 from gan_bench.prepared import PublishedImages, Recipe, SourceFile
 
@@ -57,12 +58,20 @@ def weights(say):
     say("fetching weights")
     (data_root() / "weights").write_bytes(b"weights")
 
+def found():
+    path = data_root() / "weights"
+    return path if path.is_file() else None
+
+def verify():
+    if found().read_bytes() != b"weights":
+        raise DataError(f"{found()} is damaged.")
+
 class Weighted(Metric):
     """Needs weights."""
     name = "weighted"
     direction = "none"
     unit = "share"
-    fetchable = {"numbers": weights}
+    fetchable = {"numbers": Fetchable(weights, found, verify)}
 
     def compute(self, samples):
         return 0.0
@@ -106,12 +115,24 @@ class TestList:
         assert row(said.out, "imagenet32").endswith("to be put there by hand")
         assert row(said.out, "image-folder").endswith("its parameters have to be given")
         assert "ring8" not in said.out
-        assert "numbers: weights for weighted; `gan-bench data fetch numbers`" in said.out
+        assert "numbers: weights for weighted; to be fetched: `gan-bench data fetch numbers`." in said.out
         call("data", "fetch", "bytes")
         assert row(call("data", "list").out, "bytes").endswith("0 MB ready")
         prepared_by = "from plugins import bytes_plugin as b; b.Bytes(b.Bytes.Params()).prepare(print)"
         subprocess.run([sys.executable, "-c", prepared_by], check=True, capture_output=True)
         assert row(call("data", "list").out, "bytes").endswith("0 MB prepared")
+
+    def test_says_which_weights_are_there(self, call: project.Call, tmp_path: Path) -> None:
+        """The file, and how large it is."""
+        call("data", "fetch", "numbers")
+        told = f"numbers: weights for weighted; there: {tmp_path / 'data' / 'weights'} (0 MB)."
+        said = call("data", "list").out
+        assert told in said
+
+    def test_says_that_the_folder_is_not_there(self, call: project.Call, tmp_path: Path) -> None:
+        """It will be made; or its name is mistyped."""
+        said = call("data", "list", "--data-root", "tpyo")
+        assert said.code == 0 and f"Data folder: {tmp_path / 'tpyo'}, which is not there yet" in said.out
 
     def test_takes_no_name(self, call: project.Call) -> None:
         """A name would be taken for a filter."""
@@ -177,6 +198,35 @@ class TestCheck:
         wrong = [line for line in said.out.splitlines() if line.startswith("WRONG")]
         assert len(wrong) == 2 and "bytes/train is damaged" in wrong[0] and "half is not finished" in wrong[1]
         assert "ok     " in said.out
+
+    def test_of_weights(self, call: project.Call, tmp_path: Path) -> None:
+        """As of data sets: with all else or by name, whole, damaged, or not there."""
+        missing = call("data", "check", "numbers")
+        assert missing.code == 2 and "WRONG  numbers: these weights are not there. `gan-bench data fetch" in missing.out
+        call("data", "fetch", "numbers", "bytes")
+        file = tmp_path / "data" / "weights"
+        for said in (call("data", "check"), call("data", "check", "numbers")):
+            assert said.code == 0 and f"ok     {file}, weights" in said.out
+        assert str(file) not in call("data", "check", "bytes").out and "bytes" not in said.out
+        file.write_bytes(b"others")
+        for said in (call("data", "check"), call("data", "check", "numbers")):
+            assert said.code == 2 and f"WRONG  {file} is damaged." in said.out
+
+    def test_in_a_folder_that_is_not_there(self, call: project.Call, tmp_path: Path) -> None:
+        """A mistyped name is an error and not a folder with nothing wrong in it, and it is not made."""
+        said = call("data", "check", "--data-root", "tpyo")
+        assert (said.code, said.out) == (2, "")
+        assert f"{tmp_path / 'tpyo'}: there is no such folder. Name another with --data-root" in said.err
+        assert not (tmp_path / "tpyo").exists()
+
+    def test_of_a_cache_that_nobody_named(
+        self, call: project.Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing has been fetched yet: that is no error."""
+        monkeypatch.delenv("GAN_BENCH_DATA")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        said = call("data", "check")
+        assert said.code == 0 and f"nothing to check in {tmp_path / 'cache' / 'gan-bench'}" in said.out
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "score", "data"])

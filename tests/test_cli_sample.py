@@ -193,9 +193,41 @@ def test_a_run_without_a_checkpoint_has_no_samples(call: project.Call, ran: Path
     (run,) = ran.glob("results/tiny/runs/*-gan-*")
     copy = Path(shutil.copytree(run, tmp_path / "copy"))
     for checkpoint in copy.glob("*.pt"):
+        checkpoint.write_bytes(b"damaged")
+    said = call("copy")
+    assert said.code == 2 and "no usable checkpoint (checkpoint-30.pt, checkpoint-20.pt: damaged, or" in said.err
+    for checkpoint in copy.glob("*.pt"):
         checkpoint.unlink()
     said = call("copy")
-    assert said.code == 2 and "no usable checkpoint" in said.err
+    assert said.code == 2 and "no usable checkpoint. Move" in said.err
+
+
+def test_a_damaged_checkpoint_is_named(call: project.Call, ran: Path, tmp_path: Path) -> None:
+    """The one before it is drawn from, and the exit code says that it is not what was asked for; in Python as well."""
+    import shutil
+
+    (run,) = ran.glob("results/tiny/runs/*-gan-*")
+    copy = Path(shutil.copytree(run, tmp_path / "copy"))
+    (copy / "checkpoint-30.pt").write_bytes(b"damaged")
+    said = call("copy", "--out", "a.npz")
+    assert (said.code, said.out) == (1, "a.npz\n")
+    assert "copy/checkpoint-30.pt is damaged, or of another run: the newest that can be used is" in said.err
+    assert "iteration 20: drawing" in said.err
+    told: list[str] = []
+    assert gan_bench.load_run(copy, say=told.append).iteration == 20
+    assert len(told) == 1 and "checkpoint-30.pt is damaged" in told[0]
+
+
+def test_a_damaged_run_is_named(call: project.Call, ran: Path, tmp_path: Path) -> None:
+    """Whichever is drawn from, it is not for want of a word that another was passed over."""
+    import shutil
+
+    copy = Path(shutil.copytree(ran / "results/tiny", tmp_path / "copy"))
+    (run,) = copy.glob("runs/*-mgan-*")
+    (run / "run.json").write_text("{", encoding="utf-8")
+    said = call("copy", "--model", "gan", "--out", "b.npz")
+    assert (said.code, said.out) == (0, "b.npz\n")
+    assert said.err.startswith(f"ignored: runs/{run.name} (run.json")
 
 
 def test_help_imports_no_torch() -> None:

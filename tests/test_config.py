@@ -823,7 +823,7 @@ class TestFiles:
         [
             (
                 "synthetc8",
-                "synthetc8: no such file. Give a TOML file or the name of a shipped benchmark: did you mean",
+                "synthetc8: no such file. Give a TOML file or the name of a shipped benchmark; did you mean",
             ),
             (
                 "a/synthetic8.toml",

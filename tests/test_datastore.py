@@ -17,12 +17,13 @@ import pytest
 from gan_bench import datastore
 from gan_bench.datastore import (
     ROOT_VARIABLE,
-    cache_folder,
+    cache_file,
     contents_of,
     data_root,
     download,
     exclusive,
     has_checksum,
+    kept_at,
     sha256_of,
     whole,
 )
@@ -79,11 +80,12 @@ class TestRoot:
         assert data_root() == tmp_path / "data"
 
     def test_is_a_cache_otherwise(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Of the user; folders in it are made when they are asked for."""
+        """Of the user; nothing in it is made before it is needed."""
         monkeypatch.delenv(ROOT_VARIABLE, raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert data_root() == tmp_path / "gan-bench"
-        assert cache_folder("features").is_dir()
+        assert cache_file("features", "x") == tmp_path / "gan-bench" / "cache" / "features" / "x"
+        assert not (tmp_path / "gan-bench").exists()
 
 
 class TestChecksum:
@@ -191,6 +193,27 @@ class TestExclusive:
         thread.join()
         process.join()
 
+    def test_says_who_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And for what, once; nobody is told of a wait that is over at once."""
+        context = multiprocessing.get_context("spawn")
+        held, release, told = context.Event(), context.Event(), list[str]()
+        process = context.Process(target=_hold, args=(tmp_path / "set", held, release))
+        process.start()
+        assert held.wait(60)
+
+        def say(line: str) -> None:
+            told.append(line)
+            release.set()
+
+        monkeypatch.setattr(datastore, "SILENT", 0.2)
+        for _ in range(2):
+            with exclusive(tmp_path / "set", say):
+                pass
+        process.join()
+        assert len(told) == 1
+        assert told[0].startswith(f"waiting for process {process.pid} on ")
+        assert told[0].endswith(f", which is making {tmp_path / 'set'}")
+
     def test_needs_a_folder_to_write_in(self, tmp_path: Path) -> None:
         """A file in its place is an error that says so."""
         (tmp_path / "file").touch()
@@ -203,6 +226,49 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder."""
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "data"))
     return tmp_path / "data"
+
+
+@pytest.fixture
+def read_only(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a file where its caches would be, so that not even an administrator can write there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    root.mkdir()
+    for name in ("cache", "prepared"):
+        (root / name).touch()
+    return root
+
+
+class TestReadOnly:
+    def test_leaves_what_is_made_to_the_users_own_cache(self, read_only: Path, tmp_path: Path) -> None:
+        """Of caches and of prepared images; data themselves are looked for where they are."""
+        own = tmp_path / "own" / "gan-bench"
+        assert cache_file("features", "x") == own / "cache" / "features" / "x"
+        assert kept_at("prepared", "set") == own / "prepared" / "set"
+        assert data_root() == read_only
+
+    def test_is_read_where_it_has_it(self, read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What somebody made there before is not made again."""
+        monkeypatch.setattr(datastore, "is_writable", lambda path: False)
+        (read_only / "cache").unlink()
+        (read_only / "cache" / "features").mkdir(parents=True)
+        (read_only / "cache" / "features" / "x").touch()
+        assert cache_file("features", "x") == read_only / "cache" / "features" / "x"
+        assert not cache_file("features", "y").is_relative_to(read_only)
+
+    def test_is_told_of_once(self, read_only: Path) -> None:
+        """By whatever is made first."""
+        told: list[str] = []
+        for name in ("x", "y"):
+            path = cache_file("features", name)
+            with exclusive(path, told.append), whole(path) as file:
+                file.write(CONTENT)
+            assert path.read_bytes() == CONTENT
+        assert len(told) == 1
+        assert told[0].startswith(f"{read_only} cannot be written: what is made of its files is kept in ")
+
+    def test_that_can_be_written_is_used(self, root: Path) -> None:
+        """Whether it is there yet or not."""
+        assert cache_file("features", "x") == root / "cache" / "features" / "x"
 
 
 class TestContents:

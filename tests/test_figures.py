@@ -248,6 +248,17 @@ def test_the_command(folder: Path) -> None:
     assert result.stderr == "ignored: runs/x (run.json is missing)\n"
 
 
+def test_the_command_names_what_is_damaged(folder: Path) -> None:
+    """The file and its run, each once; the figure shows another seed."""
+    (folder / "runs/gan-ring8-0/samples.npz").write_bytes(b"PK\x03\x04 cut off")
+    (folder / "runs/gan-ring8-1/classes.csv").write_text("no such columns\n")
+    result = CliRunner().invoke(command, [str(folder), "--output", str(folder / "f.png")])
+    assert (result.exit_code, result.stdout) == (0, f"{folder / 'f.png'}\n")
+    samples, classes = result.stderr.splitlines()
+    assert samples.startswith("ignored: runs/gan-ring8-0 (samples.npz: ")
+    assert classes.startswith("ignored: runs/gan-ring8-1 (classes.csv: ")
+
+
 def test_labels_keep_their_distance_and_order() -> None:
     """Labels move no more than they must: touching ones share their mean, and stay within the axes."""
     assert spread([0.2, 0.8], 0.1) == pytest.approx([0.2, 0.8])

@@ -35,7 +35,7 @@ from gan_bench.training import Trainer, build
 
 PLUGIN = """
 from tiny_images import Absent, Flat, Greys
-from test_image_runs import AlsoPrepared, Brightness, Many, Prepared
+from test_image_runs import AlsoPrepared, Brightness, Many, Prepared, Slow
 from gan_bench import hookimpl
 
 @hookimpl
@@ -48,7 +48,7 @@ def gan_bench_networks():
 
 @hookimpl
 def gan_bench_metrics():
-    return [Brightness, Many, Prepared, AlsoPrepared]
+    return [Brightness, Many, Prepared, AlsoPrepared, Slow]
 """
 
 
@@ -84,6 +84,15 @@ class AlsoPrepared(Prepared):
     """The same under another name."""
 
     name = "also_prepared"
+
+
+class Slow(Prepared):
+    """Is ready when a file says so, but always on few images."""
+
+    name = "slow"
+
+    def is_ready(self, dataset: Any) -> bool:
+        return Path("ready").exists() or dataset.training_size < 60
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -249,6 +258,69 @@ class TestRun:
         assert project.record(anchor)["metrics"]["prepared"]["samples"] == 30
         trained = next(p for p in project.run_folders(place / "results") if "mgan" in p.name)
         assert {row["n"] for row in RunFolder(trained).read_curve() if row["metric"] == "brightness_100"} == {"150"}
+
+
+class TestQuick:
+    """A quick look, and metrics that are not made ready in seconds."""
+
+    DATA = ({"plugin": "greys", "label": "A"}, {"plugin": "greys", "label": "B", "count": 30})
+    LEFT_OUT = "slow: left out of this quick look, as what they are computed with"
+
+    def look(self, place: Path, metrics: list[str], **more: Any) -> tuple[list[str], str]:
+        """What was noted, and the table."""
+        described = describe(dataset=list(self.DATA), evaluation={"metrics": metrics, "anchors": True})
+        observer = Notes()
+        outcome = run(project.plan(described, place / "results", **{"quick": True} | more), observer)
+        assert outcome.exit_code == 0
+        return observer.told, (place / "results" / outcome.folder.name / "table.md").read_text(encoding="utf-8")
+
+    def test_leaves_them_out_and_says_so(self, place: Path) -> None:
+        """On the data sets that it is so for, aloud and below the table."""
+        told, table = self.look(place, ["brightness", "slow"])
+        assert "left out of this quick look, as making them ready takes minutes or more: slow" in told
+        assert [line for line in told if "preparing" in line] == ["preparing for greys on cpu"]
+        assert table.count(self.LEFT_OUT) == 1 and "does not stand at" not in table
+        scored = {
+            (RunFolder(path).read() or {})["dataset"]["label"]: {row["metric"] for row in RunFolder(path).read_curve()}
+            for path in project.run_folders(place / "results")
+            if "mgan" in path.name
+        }
+        assert "slow" in scored["B"] and "slow" not in scored["A"] and "brightness" in scored["A"]
+
+    def test_of_parts_remembers_the_others(self, place: Path) -> None:
+        """What is looked at later takes nothing from what was told of before."""
+        self.look(place, ["brightness", "slow"], datasets=["A"])
+        assert self.LEFT_OUT in self.look(place, ["brightness", "slow"], datasets=["B"])[1]
+
+    def test_has_them_once_they_are_ready(self, place: Path) -> None:
+        """The same look again fills the gaps."""
+        self.look(place, ["slow"])
+        (place / "ready").touch()
+        told, table = self.look(place, ["slow"])
+        assert "left out" not in table and not any("left out" in line for line in told)
+        assert self.look(place, ["slow"])[0] == []
+
+    def test_waits_for_what_promises_to_be_quick(self, place: Path) -> None:
+        """As every metric does that says nothing else."""
+        assert "preparing for greys on cpu" in self.look(place, ["prepared"])[0]
+
+    def test_of_nothing_else_is_still_a_look(self, place: Path) -> None:
+        """At whether everything trains; and the real run leaves nothing out."""
+        assert self.LEFT_OUT in self.look(place, ["slow"])[1]
+        assert "left out" not in self.look(place, ["slow"], quick=False)[1]
+
+
+class Notes(Observer):
+    """Keeps what it is told of the benchmark."""
+
+    name = "notes"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, message: str) -> None:
+        """Keep it."""
+        self.told.append(message)
 
 
 class TestFootnotes:

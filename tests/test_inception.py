@@ -18,7 +18,7 @@ import standin
 import torch
 from gan_bench_zoo.metrics import _inception, _reference, inception_score, precision_recall
 from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, WHOLE, Inception, InceptionMetric
-from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference, reference_features
+from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, path_of, reference, reference_features
 from gan_bench_zoo.metrics._reference import PART, Reference, moments
 from gan_bench_zoo.metrics.fid import FID, FID5k, FID10k, GeneratorFID5k, fitted, frechet
 from gan_bench_zoo.metrics.inception_score import InceptionScore, InceptionScore5k, InceptionScore10k, InceptionScoreSD
@@ -189,7 +189,7 @@ class TestWeights:
         asked: list[Any] = []
         monkeypatch.setattr(_inception, "download", lambda *arguments: asked.append(arguments[:3]))
         for metric in COMPARING + SCORING:
-            metric.fetchable["inception"](print)
+            metric.fetchable["inception"].fetch(print)
         assert len(set(asked)) == 1
         url, path, checksum = asked[0]
         assert url.endswith(f"/{WHOLE}") and path == data_root / WHOLE and checksum == SHA256
@@ -522,6 +522,91 @@ class TestReference:
         what = "Inception features of 1,024 training images of greys: "
         assert told[0] == f"{what}about 5 min, once for this machine"
         assert told[1:] == [f"{what}{words}" for words in ("50 %, 3 min left", "70 %, 2 min left", "100 %, 0 s left")]
+
+    def interrupted(self, monkeypatch: pytest.MonkeyPatch, data: Greys, after: int) -> Path:
+        """Stop the computation of a reference when the network has seen so many images; the file that is left."""
+        features = Inception.features
+
+        def stopping(network: Inception, x: Tensor) -> Tensor:
+            if self.network.shown >= after:
+                raise KeyboardInterrupt
+            return features(network, x)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_reference, "KEPT_EVERY", 0.0)
+            patch.setattr(Inception, "features", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                reference(data, "cpu")
+        self.forget()
+        return _reference.unfinished(path_of(data))
+
+    def test_that_is_interrupted_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """To the same bits; no image is looked at twice, what was done is told, and nothing of it is left."""
+        monkeypatch.setattr(_reference, "CHOSEN", 300)
+        data = greys(4 * PART + 5)
+        whole = reference(data, "cpu")
+        path_of(data).unlink()
+        self.forget()
+        self.network.shown = 0
+        unfinished = self.interrupted(monkeypatch, data, 3 * PART)
+        assert unfinished.is_file()
+        told: list[str] = []
+        assert self.same(whole, reference(data, "cpu", told.append))
+        assert self.network.shown == 4 * PART + 5
+        assert told[0].endswith(f"of greys: {3 * PART} were computed before; it goes on from there")
+        assert not unfinished.exists() and path_of(data).is_file()
+
+    @pytest.mark.parametrize("damage", ["torn", "flipped", "others"])
+    def test_that_was_interrupted_and_damaged_begins_anew(self, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Sums that are not those that were written count for nothing."""
+        data = greys(3 * PART)
+        unfinished = self.interrupted(monkeypatch, data, 2 * PART)
+        content = bytearray(unfinished.read_bytes())
+        if damage == "flipped":
+            content[len(content) // 2] ^= 1
+        unfinished.write_bytes(bytes(content[:-100] if damage == "torn" else content))
+        if damage == "others":
+            with unfinished.open("wb") as file:
+                np.savez(file, count=PART, origin=[0.0], total=[0.0], products=[[0.0]], features=[[0.0]])
+        self.network.shown = 0
+        reference(data, "cpu")
+        assert self.network.shown == 3 * PART
+
+    def test_of_other_images_goes_on_with_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The name says what is half done, too."""
+        self.interrupted(monkeypatch, greys(3 * PART), 2 * PART)
+        self.network.shown = 0
+        reference(greys(3 * PART, channels=3), "cpu")
+        assert self.network.shown == 3 * PART
+
+    def test_that_was_whole_takes_what_is_left_away(self) -> None:
+        """Of a process that was killed just before it would have."""
+        data = greys()
+        reference(data, "cpu")
+        self.forget()
+        left = _reference.unfinished(path_of(data))
+        left.write_bytes(b"left")
+        reference(data, "cpu")
+        assert not left.exists() and self.network.shown == 60
+
+    def test_needs_no_room_for_what_is_half_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where it cannot be kept, it is computed at one go."""
+        monkeypatch.setattr(_reference, "KEPT_EVERY", 0.0)
+        data = greys(2 * PART)
+        _reference.unfinished(path_of(data)).mkdir(parents=True)
+        assert reference(data, "cpu").moments.count == 2 * PART
+
+    def test_of_what_was_begun_is_told_in_time(self) -> None:
+        """The time that is left is estimated from the images that this process looked at."""
+        told: list[str] = []
+        clock = iter([0.0, 1000.0, 1100.0, 1300.0])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_reference, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+            progress = _reference.Progress("Features", 1000, told.append)
+            progress.go_on(400)
+            progress.at(500)
+            progress.at(700)
+        assert told[1:] == ["Features: about 8 min, once for this machine", "Features: 70 %, 5 min left"]
 
     def test_that_is_quick_is_not_spoken_of(self) -> None:
         """Nobody waits."""

@@ -285,9 +285,9 @@ class TestWrongFiles:
             ({"n": "0"}, "n is '0'; a whole number from 1, or nothing."),
             ({"samples": "2.5"}, "samples is '2.5'"),
             ({"samples": "²"}, "samples is '²'"),
-            ({"direction": "up"}, "direction is 'up'; Known: higher, lower, none."),
+            ({"direction": "up"}, "direction is 'up'; known: higher, lower, none."),
             ({"kind": "papers"}, "kind is 'papers'; did you mean 'paper'?"),
-            ({"verified": "maybe"}, "verified is 'maybe'; Known: no, yes."),
+            ({"verified": "maybe"}, "verified is 'maybe'; known: no, yes."),
             ({}, "the same system, name, .* as in line 2"),
         ],
     )

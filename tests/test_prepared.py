@@ -103,6 +103,24 @@ class TestPrepared:
         ((_, record),) = prepared_sets("set")
         assert record is not None and record["note"] == "3 cut"
 
+    def test_of_a_folder_that_is_read_only_lies_in_the_users_own(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is found there and checked there; nobody else's is, where the folder can be written."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+        shared = tmp_path / "shared"
+        shared.mkdir()
+        monkeypatch.setenv("GAN_BENCH_DATA", str(shared))
+        (shared / "prepared").touch()  # nobody can make a folder of this name now
+        made, said = list[int](), list[str]()
+        pictures(recipe(made), said.append)
+        assert any(f"{shared} cannot be written" in line for line in said)
+        assert np.array_equal(anew(recipe(made)).x, X) and sum(made) == len(X)
+        own = tmp_path / "own" / "gan-bench" / "prepared" / "set-train"
+        assert [folder for folder, _ in prepared_sets("set")] == [own]
+        (shared / "prepared").unlink()
+        assert prepared_sets("set") == []
+
     @pytest.mark.parametrize(
         ("part", "message"),
         [(X.astype(np.float32), "images are float32"), (X[:, :1], r"shape \(1, 4, 5\)"), (X[:0], "no images in file")],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +13,8 @@ from gan_bench.cli.options import data_root_option, places_of, plugin_option
 
 if TYPE_CHECKING:
     from gan_bench.images import ImageDataset
+    from gan_bench.metric import Fetchable
     from gan_bench.plugins import Registry
-
-    Fetch = Callable[[Callable[[str], None]], None]
 
 WRONG = 2  # the exit code where a file is not what it should be
 
@@ -24,11 +25,12 @@ WRONG = 2  # the exit code where a file is not what it should be
 @data_root_option
 @plugin_option
 def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
-    """List image data sets and weights; fetch those of these names; or check all files of them, or of all.
+    """List image data sets and weights; fetch those of these names; or check the files of them, or of all.
 
     Files are kept in one folder for all benchmarks: that of --data-root, else of the environment variable
     GAN_BENCH_DATA, else a cache; data sets lie in it as torchvision lays them out. `fetch` downloads from the homes
-    that torchvision names and compares published checksums. `check` reads every byte; exit code 2 where one is wrong.
+    that torchvision names and compares published checksums. `check` reads every byte of data sets, of what was prepared
+    of them and of weights; exit code 2 where one is wrong.
     """
     from gan_bench.errors import UsageError
     from gan_bench.plugins import load_plugins
@@ -61,13 +63,9 @@ def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
     return found
 
 
-def _weights(registry: Registry) -> dict[str, tuple[Fetch, list[str]]]:
-    """What metrics can fetch, by name, and the metrics that need it."""
-    found: dict[str, tuple[Fetch, list[str]]] = {}
-    for metric, cls in registry.all("metrics").items():
-        for name, fetch in cls.fetchable.items():
-            found.setdefault(name, (fetch, []))[1].append(metric)
-    return found
+def _weights(registry: Registry) -> dict[str, Fetchable]:
+    """What metrics can fetch, by name."""
+    return {name: each for cls in registry.all("metrics").values() for name, each in cls.fetchable.items()}
 
 
 # --- list ---------------------------------------------------------------------------------------------------
@@ -79,11 +77,21 @@ def _list(registry: Registry) -> int:
     from gan_bench.datastore import data_root
 
     rows = [_row(name, dataset) for name, dataset in _image_datasets(registry).items()]
-    click.echo(f"Data folder: {data_root()}\n")
+    root = data_root()
+    click.echo(f"Data folder: {root}" + ("\n" if root.is_dir() else ", which is not there yet\n"))
     click.echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
-    for name, (_, metrics) in _weights(registry).items():
-        click.echo(f"\n{name}: weights for {', '.join(metrics)}; `gan-bench data fetch {name}` downloads them.")
+    for name, weights in _weights(registry).items():
+        users = [metric for metric, cls in registry.all("metrics").items() if name in cls.fetchable]
+        click.echo(f"\n{name}: weights for {', '.join(users)}; {_state_of_weights(name, weights)}")
     return 0
+
+
+def _state_of_weights(name: str, weights: Fetchable) -> str:
+    """Where they are, or what fetches them."""
+    found = weights.found()
+    if found is None:
+        return f"to be fetched: `gan-bench data fetch {name}`."
+    return f"there: {found} ({_size(found.stat().st_size)})."
 
 
 def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
@@ -139,22 +147,24 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
     datasets, weights = _image_datasets(registry), _weights(registry)
     if not wanted:
         raise UsageError("`gan-bench data fetch` needs a name; `gan-bench data list` shows all.")
-    for name in wanted:
-        if name not in datasets and name not in weights:
-            raise UsageError(f"No image data set and no weights are called {name!r}; {_known(name, datasets, weights)}")
+    _require_known(wanted, datasets, weights)
     for name in wanted:
         if name in weights:
-            weights[name][0](_say)
+            weights[name].fetch(_say)
         else:
             _fetch_dataset(name, datasets[name])
         click.echo(f"{name}: there")
     return 0
 
 
-def _known(name: str, *tables: Mapping[str, object]) -> str:
-    from gan_bench.errors import allowed
+def _require_known(wanted: Sequence[str], *tables: Mapping[str, object]) -> None:
+    from gan_bench.errors import UsageError, allowed
 
-    return allowed(name, [each for table in tables for each in table], limit=20)
+    known = [each for table in tables for each in table]
+    unknown = next((name for name in wanted if name not in known), None)
+    if unknown is not None:
+        hint = allowed(unknown, known, limit=20)
+        raise UsageError(f"No image data set and no weights are called {unknown!r}; {hint}")
 
 
 def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
@@ -175,13 +185,11 @@ def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
 def _check(registry: Registry, wanted: Sequence[str]) -> int:
     """Compare every checksum, and say what is wrong."""
     from gan_bench.datastore import data_root
-    from gan_bench.errors import UsageError
 
-    datasets = _image_datasets(registry)
-    unknown = next((name for name in wanted if name not in datasets), None)
-    if unknown is not None:
-        raise UsageError(f"No image data set is called {unknown!r}; {_known(unknown, datasets)}")
-    found = list(_checked(datasets, wanted))
+    datasets, weights = _image_datasets(registry), _weights(registry)
+    _require_known(wanted, datasets, weights)
+    _require_folder(data_root())
+    found = [*_checked(datasets, wanted), *_checked_weights(weights, wanted)]
     for what, problems in found:
         click.echo("\n".join(f"WRONG  {problem}" for problem in problems) or f"ok     {what}")
     if not found:
@@ -189,12 +197,21 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
     return WRONG if any(problems for _, problems in found) else 0
 
 
+def _require_folder(root: Path) -> None:
+    """Raise DataError where a folder that somebody named is not there: nothing is wrong with no files at all."""
+    from gan_bench.datastore import ROOT_VARIABLE
+    from gan_bench.errors import DataError
+
+    if os.environ.get(ROOT_VARIABLE) and not root.is_dir():
+        raise DataError(f"{root}: there is no such folder. Name another with --data-root or {ROOT_VARIABLE}.")
+
+
 def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """What was checked, and what is wrong with it."""
+    """What was checked of data sets, and what is wrong with it."""
     from gan_bench.prepared import PublishedImages, check_prepared, prepared_sets
 
     for name in wanted or datasets:
-        dataset = datasets[name]
+        dataset = datasets.get(name)
         missing = dataset.missing() if dataset and wanted else None
         if missing:
             yield name, [missing]
@@ -203,3 +220,20 @@ def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str])
     for folder, record in prepared_sets():
         if not wanted or (record and record["dataset"] in wanted):
             yield f"{folder}, prepared", check_prepared(folder)
+
+
+def _checked_weights(weights: Mapping[str, Fetchable], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """What was checked of weights, and what is wrong with it."""
+    from gan_bench.errors import DataError
+
+    for name, each in weights.items():
+        found = each.found()
+        if found is None and name in wanted:
+            yield name, [f"{name}: these weights are not there. `gan-bench data fetch {name}` downloads them."]
+        if found is None or (wanted and name not in wanted):
+            continue
+        try:
+            each.verify()
+            yield f"{found}, weights", []
+        except DataError as error:
+            yield str(found), [str(error)]

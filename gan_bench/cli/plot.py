@@ -20,13 +20,15 @@ def command(path: str, output: str | None, metrics: str | None) -> None:
 
     A row of samples per model: points coloured by generator, with real data beneath in grey; of images a row for
     each generator, from the same latents at every iteration. Then the median over the seeds with the range from
-    lowest to highest. One figure per dataset.
+    lowest to highest. One figure per dataset. What is damaged is named and left out.
     """
     from gan_bench.figures import plot
     from gan_bench.results import read_results
+    from gan_bench.samplegrid import damaged_samples
+    from gan_bench.shares import damaged_classes
 
     results = read_results(path)
-    for ignored in results.ignored:
+    for ignored in (*results.ignored, *damaged_samples(results), *damaged_classes(results)):
         click.echo(f"ignored: {ignored}", err=True)
     for written in plot(results, output, names(metrics)):
         click.echo(written)

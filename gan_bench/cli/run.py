@@ -46,7 +46,9 @@ if TYPE_CHECKING:
 @data_root_option
 @plugin_option
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
-@click.option("--quick", is_flag=True, help="20 iterations of one seed into NAME-quick: does everything work?")
+@click.option(
+    "--quick", is_flag=True, help="20 iterations of one seed into NAME-quick, without scores to wait for: does it work?"
+)
 def command(
     benchmark: str,
     overrides: Sequence[str],

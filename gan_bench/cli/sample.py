@@ -44,12 +44,14 @@ def command(
     draw_seed: int,
     device: str,
     plugins: Sequence[str],
-) -> None:
+) -> int:
     """Draw from the newest checkpoint of a run in RESULTS, a results folder or a run's own.
 
     A picture is near square, and has rows for each generator where several made its images. An array of a .npz is what
     `gan-bench score` reads: `samples`, and the `generator` of each. A file that is there is replaced; a folder has to
     be new or empty. The same draw seed gives the same samples on one kind of device.
+
+    Where the newest checkpoint is damaged, that is said and an earlier one is drawn from; the exit code is 1.
     """
     import contextlib
     import sys
@@ -57,20 +59,24 @@ def command(
     from gan_bench.choosing import choose_run
     from gan_bench.samplefiles import target
 
-    chosen = choose_run(results, model=model, dataset=dataset, seed=seed)
+    chosen = choose_run(results, model=model, dataset=dataset, seed=seed, say=_say)
     to = None if out is None else target(out)  # what is wrong with it is said before anything is loaded
+    damaged: list[str] = []
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
-        stored = _loaded(chosen, device, plugins)
+        stored = _loaded(chosen, device, plugins, damaged.append)
+        for line in damaged:
+            _say(line)
         to = to or target(_name(chosen, stored, generator, draw_seed))
         _draw(chosen, stored, to, generator, count, draw_seed)
     click.echo(to.path)
+    return 1 if damaged else 0
 
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _loaded(chosen: Chosen, device: str, plugins: Sequence[str]) -> StoredModel:
+def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[str], None]) -> StoredModel:
     from gan_bench.api import load_run
     from gan_bench.plugins import load_plugins
     from gan_bench.runner import choose_device
@@ -78,7 +84,7 @@ def _loaded(chosen: Chosen, device: str, plugins: Sequence[str]) -> StoredModel:
     registry = load_plugins(places_of(plugins))
     for broken in registry.broken:
         _say(f"Broken plugin {broken.name}: {broken.error}")
-    return load_run(chosen.folder, registry=registry, device=choose_device(device))
+    return load_run(chosen.folder, registry=registry, device=choose_device(device), say=say)
 
 
 def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed: int) -> str:

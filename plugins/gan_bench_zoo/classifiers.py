@@ -5,8 +5,8 @@ convolutions, a dense layer of 128 units whose outputs are the features, and a l
 stands in for its dropout, and pooling follows each convolution, so that it learns MNIST to 99 % in four passes rather
 than twenty. Colour images get a third convolution.
 
-    cache_folder("classifiers")/KEY.pt      the weights, never unpickled
-                                KEY.json    their SHA-256, accuracy on the test set, seed, what it was trained on
+    kept_at("cache", "classifiers")/KEY.pt      the weights, never unpickled
+                                    KEY.json    their SHA-256, accuracy on the test set, seed, what it was trained on
 
 KEY depends on the images, their labels and names, and `VERSION`, so that all benchmarks share a classifier. A damaged
 or foreign file is not used: the classifier is trained again.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan_bench.datastore import cache_folder, exclusive, sha256_of, whole
+from gan_bench.datastore import cache_file, exclusive, sha256_of, whole
 from gan_bench.errors import DataError
 from gan_bench.images import ImageDataset, Pictures
 
@@ -131,6 +131,11 @@ def record_of(dataset: ImageDataset) -> Record | None:
     return _recorded(_path(dataset))
 
 
+def is_ready(dataset: ImageDataset) -> bool:
+    """Whether nobody has to wait for the classifier of a dataset: it is trained, or that takes the fewest steps."""
+    return _steps(dataset) == STEPS[0] or record_of(dataset) is not None
+
+
 def _path(dataset: ImageDataset) -> Path:
     """KEY.pt."""
     training, testing = dataset.training(), dataset.testing()
@@ -138,7 +143,7 @@ def _path(dataset: ImageDataset) -> Path:
     for pictures in (training, testing):
         parts += [pictures.fingerprint, hashlib.sha256(labels_of(dataset, pictures).tobytes()).hexdigest()]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    return cache_folder("classifiers") / f"{key[:32]}.pt"
+    return cache_file("classifiers", f"{key[:32]}.pt")
 
 
 def labels_of(dataset: ImageDataset, pictures: Pictures) -> NDArray[np.int64]:
@@ -179,7 +184,7 @@ def _network(dataset: ImageDataset) -> Network:
 
 def _made(path: Path, dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None]) -> Classifier:
     """Train a classifier, unless another process does meanwhile, and keep it."""
-    with exclusive(path):
+    with exclusive(path, say):
         found = _kept(path, dataset, device)
         if found is not None:
             return found

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gan_bench.datastore import contents_of, data_root
+from gan_bench.datastore import contents_of, data_root, kept_at
 from gan_bench.errors import DataError
 from gan_bench.parameters import param
 from gan_bench.prepared import Part, PreparedImages, Recipe, read_record
@@ -75,7 +75,7 @@ class ImageNet32(PreparedImages):
         there = {name: path for name, path in found.items() if path is not None}
         if len(there) == len(found):
             return contents_of(there)
-        record = read_record(data_root() / "prepared" / self._named("train"))
+        record = read_record(kept_at("prepared", self._named("train")))
         return str(record["settings"].get("contents", "")) if record else ""
 
     def _named(self, split: str) -> str:

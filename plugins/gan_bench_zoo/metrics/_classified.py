@@ -3,7 +3,7 @@
 The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. Where each channel is an image by itself, as in
 stacked MNIST, each is classified by itself and their features stand side by side.
 
-    cache_folder("classifiers")/features-KEY.npz    of the training set; see `_reference`
+    kept_at("cache", "classifiers")/features-KEY.npz    of the training set; see `_reference`
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
-from gan_bench.datastore import cache_folder
+from gan_bench.datastore import cache_file
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Metric, Samples
 from gan_bench_zoo.metrics._reference import Progress, Reference, key_of, reference_at
@@ -80,6 +80,13 @@ def note_of(dataset: ImageDataset) -> str:
     return str(record) if record else ""
 
 
+def is_ready(dataset: ImageDataset) -> bool:
+    """Whether nobody has to wait for the classifier of a dataset's images."""
+    from gan_bench_zoo import classifiers
+
+    return classifiers.is_ready(labelled_of(dataset))
+
+
 def classified(samples: Samples) -> Classified:
     """What the classifier makes of samples, computed once."""
 
@@ -108,7 +115,7 @@ def reference_of(
 
     classifier, pictures = classifier_for(dataset, device, say), dataset.training()
     key = key_of(classifier.record.sha256, pictures.fingerprint, str(_parts(dataset)))
-    path = cache_folder("classifiers") / f"features-{key}.npz"
+    path = cache_file("classifiers", f"features-{key}.npz")
 
     def features(x: NDArray[np.uint8]) -> NDArray[np.float32]:
         return _seen(classifier, dataset, torch.from_numpy(x).to(device)).features
@@ -130,6 +137,10 @@ class ClassifiedMetric(Metric):
         """Train the classifier, once a machine."""
         assert is_images(dataset)
         classifier_for(dataset, device, say)
+
+    def is_ready(self, dataset: Dataset) -> bool:
+        """Whether it is trained."""
+        return not is_images(dataset) or is_ready(dataset)
 
     def note(self, dataset: Dataset) -> str:
         """Which classifier, and how good."""

@@ -6,7 +6,7 @@ Vassilvitskii, SODA 2007), on the pool3 features of up to 10,000 training images
 of an image is the cluster whose centre its features are nearest to. No cluster is a class: it may hold a part of one,
 or several.
 
-    cache_folder("clusters")/KEY.npz     centres (K, 2048) float32; weights (K,), the share of each
+    kept_at("cache", "clusters")/KEY.npz     centres (K, 2048) float32; weights (K,), the share of each
 
 KEY depends on the images, the network's layers and `VERSION`. On another machine the last bits of features, and so
 centres, may be others: `Clusters.digest` tells, and stands below the table.
@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import vq
 
-from gan_bench.datastore import cache_folder
+from gan_bench.datastore import cache_file
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Samples
+from gan_bench_zoo.metrics import _inception_reference
 from gan_bench_zoo.metrics._inception import features, has_weights, note_of_weights
 from gan_bench_zoo.metrics._inception_reference import path_of, reference
 from gan_bench_zoo.metrics._reference import Arrays, kept, key_of, stored
@@ -64,7 +65,12 @@ def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] =
         found = clustered(reference(dataset, device, say).features)
         return {"centres": found.centres, "weights": found.weights}
 
-    return kept(_path(dataset), _clusters, compute)
+    return kept(_path(dataset), _clusters, compute, say)
+
+
+def is_ready(dataset: ImageDataset) -> bool:
+    """Whether nobody has to wait for the clusters of a dataset."""
+    return _inception_reference.is_ready(dataset) or _path(dataset).is_file()
 
 
 def nearest(samples: Samples) -> NDArray[np.int64]:
@@ -86,7 +92,7 @@ def note_of(dataset: ImageDataset) -> str:
 
 def _path(dataset: ImageDataset) -> Path:
     key = key_of(path_of(dataset).stem, str(VERSION), str(CLUSTERS))
-    return cache_folder("clusters") / f"{key}.npz"
+    return cache_file("clusters", f"{key}.npz")
 
 
 def _clusters(arrays: Arrays) -> Clusters:

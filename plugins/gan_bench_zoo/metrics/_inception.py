@@ -21,7 +21,7 @@ from gan_bench.dataset import Dataset
 from gan_bench.datastore import data_root, download, sha256_of
 from gan_bench.errors import DataError
 from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Metric, Samples
+from gan_bench.metric import Fetchable, Metric, Samples
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,7 @@ def inception() -> Inception:
     Raises:
         DataError: there are no weights, or the file is damaged or holds others.
     """
-    path = _weights_file()
+    path = weights_file()
     if path is None:
         raise DataError(
             f"{data_root() / WHOLE}: there is no such file. These are the weights of the network that Inception Score, "
@@ -110,10 +110,11 @@ def inception() -> Inception:
 
 def has_weights() -> bool:
     """Whether a file of weights is there; it is not read."""
-    return _weights_file() is not None
+    return weights_file() is not None
 
 
-def _weights_file() -> Path | None:
+def weights_file() -> Path | None:
+    """The file of weights; None where there is none. It is not read."""
     return next((path for name in (WHOLE, TRUNK) if (path := data_root() / name).is_file()), None)
 
 
@@ -237,7 +238,7 @@ class InceptionMetric(Metric):
     """A score of images by what the Inception network makes of them. Grey images are shown to it as colour."""
 
     expensive = True
-    fetchable: ClassVar[Mapping[str, Callable[[Callable[[str], None]], None]]] = {"inception": fetch}
+    fetchable: ClassVar[Mapping[str, Fetchable]] = {"inception": Fetchable(fetch, weights_file, inception)}
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Points, and images of other than 1 or 3 channels."""

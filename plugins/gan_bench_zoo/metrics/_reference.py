@@ -1,19 +1,21 @@
 """What samples are compared with: features of a dataset's training images, computed once a machine and kept.
 
-    FOLDER/KEY.npz     count, mean, covariance: of all training images, in float64
-                       features: of up to 10,000 of them, float32
+    FOLDER/KEY.npz          count, mean, covariance: of all training images, in float64
+                            features: of up to 10,000 of them, float32
+           KEY.unfinished   the sums of those that were looked at so far; only while it is computed
 
-KEY says all that the content depends on: a file never has to be told apart from a stale one. A damaged file is
-computed anew. Nothing here imports torch, or knows which network the features are of.
+KEY says all that the content depends on: a file never has to be told apart from a stale one. A damaged file (its parts
+have checksums) is computed anew. What is interrupted goes on where it last was kept, at most half a minute before, and
+ends with the same bits. Nothing here imports torch, or knows which network the features are of.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.datastore import exclusive, whole
+from gan_bench.errors import DataError
 from gan_bench.images import Pictures
 
 VERSION = 1
@@ -33,6 +36,7 @@ PART = 256
 """Images a step; a multiple of every batch."""
 
 WORTH_A_WORD = 20.0  # seconds
+KEPT_EVERY = 30.0  # seconds between two copies of what is computed so far: 100 MB each, as a rule
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Any]
 T = TypeVar("T")
@@ -56,19 +60,39 @@ class Reference:
     features: NDArray[np.float32]
 
 
-def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
-    """The moments of vectors that come in parts (n, d), at least two in all, without holding them together.
+@dataclass
+class Sums:
+    """The sums that moments are made of. They are taken about the first vector: exact where all vectors are equal.
 
-    Sums are taken about the first vector, which keeps them exact where all are equal.
+    origin, total: (d,) float64; products: (d, d) float64.
     """
-    count, total, products, origin = 0, np.zeros(1), np.zeros((1, 1)), None
+
+    count: int = 0
+    origin: Array = field(default_factory=lambda: np.zeros(1))
+    total: Array = field(default_factory=lambda: np.zeros(1))
+    products: Array = field(default_factory=lambda: np.zeros((1, 1)))
+
+    def add(self, part: NDArray[np.float32]) -> None:
+        """Add vectors (n, d)."""
+        self.origin = self.origin if self.count else part[0].astype(np.float64)
+        about = part - self.origin
+        self.count += len(about)
+        self.total = self.total + about.sum(axis=0)
+        self.products = self.products + about.T @ about
+
+    def moments(self) -> Moments:
+        """Of two vectors or more."""
+        assert self.count > 1
+        covariance = (self.products - np.outer(self.total, self.total) / self.count) / (self.count - 1)
+        return Moments(self.count, self.origin + self.total / self.count, covariance)
+
+
+def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
+    """The moments of vectors that come in parts (n, d), at least two in all, without holding them together."""
+    sums = Sums()
     for part in parts:
-        origin = part[0].astype(np.float64) if origin is None else origin
-        about = part - origin
-        count, total, products = count + len(about), total + about.sum(axis=0), products + about.T @ about
-    assert origin is not None and count > 1
-    covariance = (products - np.outer(total, total) / count) / (count - 1)
-    return Moments(count, origin + total / count, covariance)
+        sums.add(part)
+    return sums.moments()
 
 
 def chosen(count: int) -> NDArray[np.int64]:
@@ -89,7 +113,7 @@ def reference_at(
     features: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     progress: Progress,
 ) -> Reference:
-    """The reference in a file, else computed and kept there.
+    """The reference in a file, else computed and kept there; what another call had begun is gone on with.
 
     Args:
         features: of images (n, C, H, W), at most `PART` of them, the features (n, d).
@@ -97,7 +121,7 @@ def reference_at(
     Raises:
         DataError: it cannot be written.
     """
-    return kept(path, _reference, lambda: _computed(pictures, features, progress))
+    return kept(path, _reference, lambda: _computed(path, pictures, features, progress), progress.say)
 
 
 def _reference(arrays: Arrays) -> Reference:
@@ -110,21 +134,54 @@ def _reference(arrays: Arrays) -> Reference:
 
 
 def _computed(
-    pictures: Pictures, features: Callable[[NDArray[np.uint8]], NDArray[np.float32]], progress: Progress
+    path: Path,
+    pictures: Pictures,
+    features: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    progress: Progress,
 ) -> Arrays:
-    some, keep = [], chosen(len(pictures))
+    keep = chosen(len(pictures))
+    sums, some = stored(unfinished(path), lambda arrays: _begun(arrays, keep)) or (Sums(), [])
+    if sums.count:
+        progress.go_on(sums.count)
+    kept_when = progress.began
+    for start in range(sums.count, len(pictures), PART):
+        found = features(np.array(pictures.x[start : start + PART]))
+        some.append(found[keep[(start <= keep) & (keep < start + PART)] - start])
+        sums.add(found)
+        progress.at(sums.count)
+        if progress.now - kept_when >= KEPT_EVERY and sums.count < len(pictures):
+            kept_when, some = progress.now, [np.concatenate(some)]
+            _keep(unfinished(path), {**asdict(sums), "features": some[0]})
+    return {**asdict(sums.moments()), "features": np.concatenate(some)}
 
-    def parts() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(pictures), PART):
-            found = features(np.array(pictures.x[start : start + PART]))
-            some.append(found[keep[(start <= keep) & (keep < start + PART)] - start])
-            progress.at(start + len(found))
-            yield found
 
-    return {**asdict(moments(parts())), "features": np.concatenate(some)}
+def unfinished(path: Path) -> Path:
+    """Where is kept what is computed so far of a file; removed when all of that is."""
+    return path.with_suffix(".unfinished")
 
 
-def kept(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays]) -> T:
+def _begun(arrays: Arrays, keep: NDArray[np.int64]) -> tuple[Sums, list[NDArray[np.float32]]]:
+    """What an unfinished file says: the sums over the first images, and the features of those of them to keep."""
+    sums = Sums(int(arrays["count"]), arrays["origin"], arrays["total"], arrays["products"])
+    some, d = arrays["features"], len(sums.origin)
+    fits = sums.total.shape == (d,) and sums.products.shape == (d, d) and sums.count % PART == 0
+    if not fits or some.shape != (int((keep < sums.count).sum()), d):
+        raise ValueError("sums that are not of one reference")
+    return sums, [some]
+
+
+def _keep(path: Path, arrays: Arrays) -> None:
+    """Where there is no room for it, it is not kept: what is computed does not depend on it."""
+    with suppress(DataError), whole(path) as file:
+        np.savez(file, **arrays)
+
+
+def kept(
+    path: Path,
+    read: Callable[[Arrays], T],
+    compute: Callable[[], Arrays],
+    say: Callable[[str], None],
+) -> T:
     """What arrays in a file say; where there is none, or it is damaged, they are computed and written.
 
     No two processes compute the same file. The last one of each folder stays in memory.
@@ -132,13 +189,17 @@ def kept(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays])
     Args:
         path: a `.npz` in a folder of files of one kind.
         read: makes of arrays by name what they say, and raises where they do not fit together.
+        compute: makes the arrays; what it keeps on the way, `unfinished`, is removed once all is written.
+        say: told where another process is waited for.
 
     Raises:
         DataError: the file cannot be written.
     """
     if path.parent not in _recent or _recent[path.parent][0] != path:
         held = stored(path, read)
-        _recent[path.parent] = path, (_made(path, read, compute) if held is None else held)
+        _recent[path.parent] = path, (_made(path, read, compute, say) if held is None else held)
+        with suppress(OSError):  # in a folder that is read-only it stays
+            unfinished(path).unlink(missing_ok=True)
     found: T = _recent[path.parent][1]
     return found
 
@@ -151,8 +212,8 @@ def stored(path: Path, read: Callable[[Arrays], T]) -> T | None:
     return None
 
 
-def _made(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays]) -> T:
-    with exclusive(path):
+def _made(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays], say: Callable[[str], None]) -> T:
+    with exclusive(path, say):
         found = stored(path, read)
         if found is None:
             arrays = compute()
@@ -167,14 +228,21 @@ class Progress:
 
     def __init__(self, what: str, total: int, say: Callable[[str], None]) -> None:
         self.what, self.total, self.say = what, total, say
-        self.began, self.tenths = time.monotonic(), -1
+        self.began = self.now = time.monotonic()
+        self.there, self.tenths = 0, -1
+
+    def go_on(self, there: int) -> None:
+        """Say that so many need not be computed again."""
+        self.began, self.there = time.monotonic(), there
+        self.say(f"{self.what}: {there:,} were computed before; it goes on from there")
 
     def at(self, done: int) -> None:
         """Say where that is news."""
-        left = (time.monotonic() - self.began) * (self.total - done) / done
+        self.now = time.monotonic()
+        left = (self.now - self.began) * (self.total - done) / (done - self.there)
         if self.tenths < 0:
-            self.tenths = 10 if left < WORTH_A_WORD else 0
-            if self.tenths == 0:
+            self.tenths = 10 if left < WORTH_A_WORD else 10 * self.there // self.total
+            if self.tenths < 10:
                 self.say(f"{self.what}: about {duration(left)}, once for this machine")
         elif 10 * done // self.total > self.tenths:
             self.tenths = 10 * done // self.total
