@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from gan_bench.iteration import Draws, Played
 from gan_bench.model import Turn
-from gan_bench.tracing import MOST_TURNS, TOO_LONG, NotCompilableError, Tensors, Traced, first_line, flat
+from gan_bench.tracing import MOST_TURNS, TOO_LONG, NotCompilableError, Tensors, Traced, first_line, flat, out_of_memory
 from gan_bench.training import Trainer
 
 Warn = Callable[[str], None]
@@ -105,4 +105,6 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
             code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])
             return code
     except Exception as error:
+        if out_of_memory(error):
+            raise torch.OutOfMemoryError(str(error)) from error
         raise NotCompilableError(f"torch cannot compile it here ({first_line(error)})") from error

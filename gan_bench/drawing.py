@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,11 +75,16 @@ class Drawing:
         """The random numbers that the model declared, for the turn at this position."""
         return self._of(moment, ("noise", position), self._declared)
 
-    def blocks(self, draws: Draws) -> list[Tensor] | None:
-        """What an iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block."""
+    def blocks(self, turns: Sequence[Turn], draws: Draws) -> list[Tensor] | None:
+        """What the next iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
+
+        Args:
+            draws: of these turns, just drawn.
+        """
         numbers = (("real", [*draws.real]), ("latents", [*draws.latents]), ("noise", [*draws.noise]))
         names = [(kind, number) for kind, drawn in numbers for number in drawn]
-        if not all(name in self._blocks for name in names):
+        now = self._trainer.iteration // self.rows
+        if any(turn.weights for turn in turns) or any(self._blocks.get(name, (-1, {}))[0] != now for name in names):
             return None
         return [value for name in names for value in self._blocks[name][1].values()]
 

@@ -193,6 +193,8 @@ def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, 
     for metric in metrics:
         try:
             scores += compute(samples, [metric])
+        except torch.OutOfMemoryError:  # of a stack: half as many may do
+            raise
         except Exception as error:  # one metric that fails must not cost a run
             errors[metric.name] = f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))

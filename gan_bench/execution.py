@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from gan_bench.member import Member, Report
 from gan_bench.plugins import Registry
 from gan_bench.stacking import Stack
 from gan_bench.store import save_checkpoints
-from gan_bench.tracing import NotCompilableError
+from gan_bench.tracing import NotCompilableError, out_of_memory
 
 REPORT_SECONDS = 0.5
 
@@ -67,6 +68,13 @@ def _set_up(member: Member, at: int | None = None) -> bool:
     return True
 
 
+def _free_memory() -> None:
+    """Give back what no run needs any more: trainers know themselves in circles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def _end(member: Member, error: Exception) -> None:
     """A run that did not get to its end; the other runs go on."""
     member.end("diverged" if isinstance(error, Diverged) else "failed", error)
@@ -79,7 +87,8 @@ def _together(members: Sequence[Member]) -> Iterator[list[Member]]:
     """
     first = min((member.trainer.iteration for member in members), default=0)
     for member in members:
-        if member.trainer.iteration > first and first in member.folder.iterations():
+        ahead = first < member.trainer.iteration < member.last  # a finished run is not trained again
+        if ahead and first in member.folder.iterations():
             _set_up(member, at=first)
             if member.status == "running" and member.trainer.iteration != first:  # it was damaged
                 _set_up(member)
@@ -118,6 +127,7 @@ class _Course:
 
     def __init__(self, members: Sequence[Member], stop: Callable[[], bool]) -> None:
         self.members, self.stop = list(members), stop
+        self.precision: str = members[0].job.run.protocol["precision"]
         self.stack: Stack | None = None
 
     def carry_out(self) -> None:
@@ -130,7 +140,7 @@ class _Course:
         try:
             self._go()
         except Exception as error:  # recorded; the other runs go on
-            if isinstance(error, torch.OutOfMemoryError) and len(self.members) > 1:
+            if out_of_memory(error) and len(self.members) > 1:
                 return False
             for member in self.members:
                 _end(member, error)
@@ -157,6 +167,7 @@ class _Course:
     def _one_by_one(self, groups: Sequence[Sequence[Member]]) -> None:
         for group in groups:
             _Course(group, self.stop).carry_out()
+            _free_memory()
 
     def _halve(self) -> None:
         """Two stacks of half the size, one after the other, from the last checkpoint."""
@@ -164,10 +175,11 @@ class _Course:
         half = (len(members) + 1) // 2
         for member in members:
             member.warn(f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on.")
+            member.forget()
+        _free_memory()
         ready = [member for member in members if _set_up(member)]
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        self._one_by_one([part for part in (ready[:half], ready[half:]) if part])
+        groups = list(_together(ready))
+        self._one_by_one([part for group in groups for part in (group[:half], group[half:]) if part])
 
     # --- how iterations are carried out ---------------------------------------------------------------------
 
@@ -294,18 +306,24 @@ class _Course:
         """Score the members where they are due, then write a checkpoint of them."""
         due = [member for member in self.members if member.due]
         set_precision("float32")
-        for member in due:
-            try:
-                member.evaluate()
-            except Exception as error:
-                _end(self._leave(member), error)
-        if self.members:
-            set_precision(self.members[0].job.run.protocol["precision"])
+        try:
+            for member in due:
+                self._score(member)
+        finally:
+            set_precision(self.precision)
         scored = [member for member in due if member in self.members]
         if scored:
             self._checkpoint()
         for member in scored:
             member.evaluated()
+
+    def _score(self, member: Member) -> None:
+        try:
+            member.evaluate()
+        except Exception as error:
+            if out_of_memory(error) and len(self.members) > 1:
+                raise  # fewer members leave more room
+            _end(self._leave(member), error)
 
     def _checkpoint(self) -> None:
         """Of all members that go on, in one file."""

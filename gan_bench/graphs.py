@@ -6,6 +6,7 @@ reads and writes fixed places in memory, so that what changes from iteration to 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from gan_bench.compilation import Compiler
-from gan_bench.tracing import NotCompilableError, first_line
+from gan_bench.tracing import NotCompilableError, first_line, out_of_memory
 
 WARM_UP = 3
 """Times that a program runs before it is recorded, so that libraries choose and allocate outside of the graph."""
@@ -26,15 +27,20 @@ Recorder = Callable[[Work], tuple[Callable[[], None], Sequence[Tensor]]]
 
 def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
     """As a CUDA graph, after runs of it beside the current stream."""
-    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(WARM_UP):
-            work()
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        results = work()
+    gc.collect()  # a graph that nobody needs must not be taken apart while this one is recorded
+    now, beside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    try:
+        beside.wait_stream(now)
+        with torch.cuda.stream(beside):
+            for _ in range(WARM_UP):
+                work()
+        now.wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = work()
+    finally:  # a recording that fails may leave its own stream behind
+        torch.cuda.set_stream(now)
+        now.wait_stream(beside)
     return graph.replay, results
 
 
@@ -62,10 +68,11 @@ class Captured:
         device = in_place[0].device
         self._given = [torch.empty_like(value, device=device).copy_(value) for value in arguments[fixed:]]
         try:
-            self._replay, self._results = recorder(lambda: code(*in_place, *self._given))
-        except torch.OutOfMemoryError:
-            raise
+            # copies, since a program may hand on an input, which the next call writes to
+            self._replay, self._results = recorder(lambda: [each.clone() for each in code(*in_place, *self._given)])
         except Exception as error:
+            if out_of_memory(error):
+                raise torch.OutOfMemoryError(str(error)) from error
             raise NotCompilableError(f"it cannot be recorded as a CUDA graph ({first_line(error)})") from error
         finally:
             torch._foreach_copy_(in_place, before)

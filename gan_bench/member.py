@@ -263,6 +263,10 @@ class Member:
         self.record["ledger"] = self._ledger(self.trainer)
         self.folder.write(self.record)
 
+    def forget(self) -> None:
+        """Let go of the trainer, and of the memory that it takes."""
+        self._trainer = None
+
     def end(self, status: str, error: BaseException | None = None) -> None:
         """Record how the run ended, and why; of a failure the traceback as well."""
         self.status = self.record["status"] = status
@@ -276,6 +280,7 @@ class Member:
             self.record["error"] = {"type": type(error).__name__, "message": str(error)}
         self.record["metric_errors"] = self.progress.metric_errors
         self.folder.write(self.record)
+        self.forget()
 
     def _ledger(self, trainer: Trainer) -> dict[str, Any]:
         sizes = {

@@ -45,6 +45,8 @@ class Stack:
         Raises:
             NotCompilableError: the next iteration cannot be stacked; the members may still go on one by one.
         """
+        if len({member.iteration for member in members}) > 1:
+            raise ValueError("members of a stack are at the same iteration")
         self.members, self._compiler, self._warn = tuple(members), compiler, warn
         self.diverged: dict[Trainer, Diverged] = {}
         self._going = list(members)
@@ -68,8 +70,9 @@ class Stack:
 
     def leave(self, member: Trainer) -> None:
         """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
-        self.settle()
-        self._going.remove(member)
+        if member in self._going:
+            self.settle()
+            self._going.remove(member)
 
     def iterate(self) -> None:
         """Carry out one iteration of every member, and what comes before it where a stage begins."""
@@ -128,10 +131,13 @@ class Stack:
 
     def _traced(self, turns: Turns) -> Traced:
         """The iteration of one member; refused where it would not be the others' as well."""
-        one, other = Traced(self.members[0], turns), Traced(self.members[-1], turns)
-        same = one.graph.code == other.graph.code  # numbers stand in it as they are
-        if not (same and all(map(torch.equal, one.constants(), other.constants()))):
-            raise NotCompilableError("it holds numbers outside of its parameters and buffers that differ between seeds")
+        one = Traced(self.members[0], turns)
+        for member in self.members[1:]:
+            other = Traced(member, turns)
+            same = one.graph.code == other.graph.code  # numbers stand in it as they are
+            if not (same and all(map(torch.equal, one.constants(), other.constants()))):
+                reason = "it holds numbers outside of its parameters and buffers that differ between seeds"
+                raise NotCompilableError(reason)
         return one
 
     def _program(self, turns: Turns) -> _Program | None:
@@ -187,7 +193,7 @@ class _StackedDraws:
             return [block[row] for block in blocks]
         drawn = self._drawn(turns)
         self._like[turns] = drawn[0]
-        found = [member.drawing.blocks(own) for member, own in zip(self._drawers(), drawn, strict=True)]
+        found = [member.drawing.blocks(turns, own) for member, own in zip(self._drawers(), drawn, strict=True)]
         if rows > 1 and None not in found:
             blocks = [torch.stack(same, dim=1) for same in zip(*(each or [] for each in found), strict=True)]
             self._blocks[turns] = number, blocks

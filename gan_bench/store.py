@@ -41,7 +41,14 @@ CHECKPOINTS_KEPT = 2
 ANEW = "Move the folder away to run it anew."
 RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
 DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-STATE = ("key", "trainer", "train_seconds", "evaluation_seconds", "peak_memory_mb")  # what a checkpoint holds
+STATE = (
+    "key",
+    "trainer",
+    "train_seconds",
+    "compile_seconds",
+    "evaluation_seconds",
+    "peak_memory_mb",
+)  # what a checkpoint holds
 
 
 class RunFolder:

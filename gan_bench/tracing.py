@@ -261,6 +261,13 @@ def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
     )
 
 
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, here or in what led to this error."""
+    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
 def first_line(error: Exception) -> str:
     """The kind of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

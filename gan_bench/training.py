@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gan_bench.dataset import Dataset, Real
 from gan_bench.drawing import Drawing, Moment
@@ -188,6 +189,7 @@ class Trainer:
         self.model.load_state_dict(stored["model"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(stored["optimizers"][name])
+            _lay_out_state(optimizer)
         self.state = {name: value.to(self.device) for name, value in stored["state"].items()}
         if self.average:
             self.average.load(stored["average"])
@@ -241,8 +243,15 @@ class _Stages:
             trainer.losses |= played.losses
             trainer.state = played.state
             trainer.counts.add((turn,), draws)
+        before = _identities(trainer.model)
         with torch.no_grad(), trainer.averaged():  # what is kept of generators is what an evaluation sees
             trainer.state = self._taken(trainer.model.enter_stage(number, trainer.state, self.pool))
+        for name, identity in _identities(trainer.model).items():
+            if before.get(name) != identity:
+                told = "programs know the tensors of before. Change it in place, with copy_() and the like"
+                raise PluginError(
+                    f"{trainer.model.name}: enter_stage() puts another tensor in place of {name}; {told}."
+                )
         for name in stage.renewed:
             self.renew(name, number)
 
@@ -283,6 +292,23 @@ class _Stages:
             for value in state.values():
                 value.zero_()
         self.renewed[player] = trainer.counts.updates[player]
+
+
+def _identities(model: Model) -> dict[str, int]:
+    """Which tensor each parameter and buffer is."""
+    return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
+
+
+def _lay_out_state(optimizer: Optimizer) -> None:
+    """Give what an optimiser remembers of parameters their strides, and memory of its own; see `_laid_out`.
+
+    A checkpoint's may have others, where it was written on another kind of device, or be a part of a stack's.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                own = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+                state[name] = own.detach().to(value.dtype).copy_(value)
 
 
 def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:

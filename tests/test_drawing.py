@@ -57,7 +57,8 @@ class TestBlocks:
         t = blocked("adagan")
         for _ in range(40):
             t.iterate()
-        assert t.drawing.blocks(t.draw(tuple(t.model.turns(39)))) is None
+        turns = tuple(t.model.turns(39))
+        assert t.drawing.blocks(turns, t.draw(turns)) is None
 
     def test_are_no_larger_than_allowed(self) -> None:
         """Few rows of large draws, and never more than is worth it."""

@@ -19,6 +19,7 @@ from gan_bench.testing.tiny import contents
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
+ITERATIONS = 3  # of two seeds, together and alone
 META = torch.device("meta")
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}  # float32: a stacked product is summed in another order
 
@@ -69,9 +70,12 @@ def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
         Fault: they cannot be stacked, or do not.
     """
     singles, members = [make(0), make(1)], [make(0), make(1)]
+    for trainer in (*singles, *members):
+        trainer.drawing.rows = 2  # as on a GPU, draws are made for several iterations at a time
     try:
         stack = Stack(members, as_traced, lambda message: None)
-        stack.iterate()
+        for _ in range(ITERATIONS):
+            stack.iterate()
     except NotCompilableError as error:
         raise Fault(
             f"with {setting}, seeds cannot be stacked{place(error.__cause__ or error)}: {error}",
@@ -80,7 +84,8 @@ def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
         ) from error
     stack.settle()
     for single, member in zip(singles, members, strict=True):
-        single.iterate()
+        for _ in range(ITERATIONS):
+            single.iterate()
         expected, found = contents(single), contents(member)
         for name, value in expected.items():
             if not torch.allclose(found[name].to(value.dtype), value, equal_nan=True, **CLOSE):
