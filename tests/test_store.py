@@ -31,7 +31,7 @@ RECORD = {"format": 1, "key": KEY, "status": "finished", "iteration": 3, "datase
 def checkpoint(iteration: int, key: str = KEY) -> dict[str, Any]:
     """A checkpoint's content, smallest form."""
     trainer = {"iteration": iteration, "model": {"weight": torch.full((2, 2), float(iteration))}}
-    seconds = {"train_seconds": 1.0, "evaluation_seconds": 0.5, "peak_memory_mb": 100.0}
+    seconds = {"train_seconds": 1.0, "compile_seconds": 0.0, "evaluation_seconds": 0.5, "peak_memory_mb": 100.0}
     return {"key": key, "trainer": trainer, **seconds}
 
 
