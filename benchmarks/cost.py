@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from speed import WARM_UP, interleaved, quartiles
+from _measuring import WARM_UP, interleaved, quartiles
 
 from gan_bench.assembly import make_trainer
 from gan_bench.compilation import compile_iterations

@@ -1,219 +1,182 @@
-"""How fast an iteration is, against plainly written loops: MGAN on the ring (and K = 1 against K = 32).
+"""How fast an iteration is, against plainly written loops and against its arithmetic alone.
 
-    python benchmarks/speed.py [--rounds 20] [--iterations 25]
+    python benchmarks/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
+    python benchmarks/speed.py --everything             on a GPU, in ten minutes: every figure that speed is judged by
 
-All loops run interleaved in one process with one thread, a few iterations each in turn, and every figure is a
-ratio within the same round, so that a noisy machine blurs the result but does not bend it.
+All loops of a workload run interleaved in one process with one thread, a few iterations each in turn, and every figure
+is a ratio within the same round, so that a noisy machine blurs the result but does not bend it. On a CPU the clock is
+the process's CPU time, for the same reason; on a GPU it waits for the device.
 
     port      in the style of a public port: a list of generators, fresh latents in each turn, stock Adam, numpy data
-    plain     the same loop with our algorithm: both turns share latents and one forward pass
-    bare      our iteration written out by hand: batched input layers, fused Adam, nothing of the harness
-    eager     `Trainer.iterate`, uncompiled: against `bare` it shows what the harness costs
-    ours      `Trainer.iterate`, compiled, as long runs are
+    plain     the same loop with our algorithm: input layers as one product, one body for all generators, one pass of
+              them for both turns where the protocol shares latents
+    bare      MGAN's iteration by hand on the trainer's draws, with fused Adam: nothing of the harness
+    eager     `Trainer.iterate`, operation by operation: against `bare` it shows what the harness costs
+    ours      as a long run is carried out here: compiled where the network is light, a CUDA graph on a GPU; of several
+              seeds, as one program
+    floor     matrix products, random draws and fused Adam, each timed alone, and added
+
+Port and plain run in the workload's precision, and with the fastest convolutions that cuDNN finds. `ratio_to_port` and
+the like are a loop's seed-iterations a second as a multiple of that loop's. Rounds end when the seconds are used up;
+there are three at least. Images are random ones in place of the published sets: nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
+import csv
+import io
 import statistics
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from _figures import synthetic8, verdicts, whole_run
+from _measuring import Measured, measure
+from _workloads import CIFAR10, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
+from tabulate import tabulate
 
-from gan_bench.assembly import make_trainer
-from gan_bench.compilation import compile_iterations
-from gan_bench.config import load_benchmark
-from gan_bench.execution import execute
-from gan_bench.job import Job, Schedule
-from gan_bench.plan import Run, plan
-from gan_bench.plugins import Registry, load_plugins
-from gan_bench.randomness import Randomness
+from gan_bench.files import write_atomically
+from gan_bench.provenance import provenance
 
-BATCH, FAKES, LATENT, HIDDEN, BETA = 512, 1024, 256, 128, 0.125
-STEP = {"lr": 2e-4, "betas": (0.5, 0.999)}
-WARM_UP = 5  # iterations of each loop before the first round
-Loop = Callable[[], None]
-Clock = Callable[[], float]
+PUBLISHED = HERE.parent / "results" / "published"
+COLUMNS = (
+    "workload",
+    "loop",
+    "seeds",
+    "ms",
+    "low",
+    "high",
+    "seed_iterations_per_s",
+    "ratio_to_port",
+    "ratio_to_plain",
+    "ratio_to_floor",
+    "peak_memory_mb",
+    "device",
+    "torch",
+    "python",
+    "date",
+)
 
-
-def ring(n: int, rng: np.random.Generator) -> Tensor:
-    """N points of ring8, the numpy way."""
-    angle = 2 * np.pi * rng.integers(8, size=n) / 8
-    points = 2 * np.stack([np.sin(angle), np.cos(angle)], 1) + rng.normal(0, 0.02**0.5, (n, 2))
-    return torch.from_numpy(points.astype(np.float32))
-
-
-class PlainMGAN:
-    """MGAN as one would write it down: K input layers in a list, a body, a trunk and two heads."""
-
-    def __init__(self, k: int, *, shared_latents: bool) -> None:
-        self.k, self.each, self.shared_latents = k, FAKES // k, shared_latents
-        self.inputs = nn.ModuleList(nn.Linear(LATENT, HIDDEN) for _ in range(k))
-        self.body = nn.Sequential(nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
-        self.trunk = nn.Sequential(nn.Linear(2, HIDDEN), nn.LeakyReLU(0.2))
-        self.d, self.c = nn.Linear(HIDDEN, 1), nn.Linear(HIDDEN, k)
-        critics = [*self.trunk.parameters(), *self.d.parameters(), *self.c.parameters()]
-        self.d_step = torch.optim.Adam(critics, **STEP)
-        self.g_step = torch.optim.Adam([*self.inputs.parameters(), *self.body.parameters()], **STEP)
-        self.rng = np.random.default_rng(0)
-
-    def fakes(self) -> tuple[Tensor, Tensor]:
-        """Samples and the index of their generators."""
-        made = [self.body(layer(torch.randn(self.each, LATENT))) for layer in self.inputs]
-        labels = [torch.full((self.each,), i, dtype=torch.long) for i in range(self.k)]
-        return torch.cat(made), torch.cat(labels)
-
-    def __call__(self) -> None:
-        """One iteration."""
-        bce = F.binary_cross_entropy_with_logits
-        real = ring(BATCH, self.rng)
-        fake, label = self.fakes()
-        on_real, on_fake = self.trunk(real), self.trunk(fake.detach())
-        real_logit, fake_logit = self.d(on_real), self.d(on_fake)
-        loss = bce(real_logit, torch.ones_like(real_logit)) + bce(fake_logit, torch.zeros_like(fake_logit))
-        loss = loss + F.cross_entropy(self.c(on_fake), label)
-        self.d_step.zero_grad()
-        loss.backward()
-        self.d_step.step()
-        if not self.shared_latents:
-            fake, label = self.fakes()
-        features = self.trunk(fake)
-        logit = self.d(features)
-        loss = bce(logit, torch.ones_like(logit)) + BETA * F.cross_entropy(self.c(features), label)
-        self.g_step.zero_grad()
-        loss.backward()
-        self.g_step.step()
+Row = dict[str, Any]
 
 
-def bare(run: Run, registry: Registry) -> Loop:
-    """The iteration that `Trainer` carries out for MGAN, written out by hand on the same networks and draws."""
-    trainer = make_trainer(run, registry, "cpu")
-    model, dataset, randomness = trainer.model, trainer.dataset, Randomness(run.seed, torch.device("cpu"))
-    generator, discriminator = model.get_submodule("generator"), model.get_submodule("discriminator")
-    d_own, g_own = list(discriminator.parameters()), list(generator.parameters())
-    d_step, g_step = (torch.optim.Adam(own, fused=True, **STEP) for own in (d_own, g_own))
-    counter = iter(range(10**9))
-
-    def iterate() -> None:
-        t = next(counter)
-        z = trainer.latents.draw(FAKES, randomness.at("latents", t, 0)).view(8, -1, LATENT)
-        fake = generator(z).flatten(0, 1)
-        real = dataset.draw(BATCH, randomness.at("data", t, 0)).x
-        judged = discriminator(fake.detach())
-        loss = F.softplus(-discriminator(real)["source"]).mean() + F.softplus(judged["source"]).mean()
-        (loss + F.cross_entropy(judged["generator"], trainer.rules.index)).backward(inputs=d_own)
-        d_step.step()
-        d_step.zero_grad()
-        judged = discriminator(fake)
-        apart = F.cross_entropy(judged["generator"], trainer.rules.index)
-        (F.softplus(-judged["source"]).mean() + BETA * apart).backward(inputs=g_own)
-        g_step.step()
-        g_step.zero_grad()
-
-    return iterate
-
-
-def ours(k: int, registry: Registry) -> Loop:
-    """`Trainer.iterate`, compiled."""
-    trainer = make_trainer(mgan(k, registry), registry, "cpu")
-    started = time.perf_counter()
-    compile_iterations(trainer, print)
-    print(f"K = {k}: compiled in {time.perf_counter() - started:.1f} s")
-    return trainer.iterate
-
-
-def mgan(k: int, registry: Registry, iterations: int = 25_000) -> Run:
-    """MGAN's run of seed 0 on the ring, as synthetic8.toml has it but for K."""
-    source = {
-        "name": "speed",
-        "seeds": 1,
-        "dataset": [{"plugin": "ring8"}],
-        "protocol": {"iterations": iterations, "batch": BATCH, "fakes": FAKES},
-        "evaluation": {"metrics": ["symmetric_kl"], "anchors": False},
-        "model": [{"plugin": "mgan", "generators": k, "beta": BETA}],
+def rows(measured: Measured, device: str) -> list[Row]:
+    """One for each loop, with `COLUMNS`."""
+    facts = provenance(device)
+    where = {
+        "device": facts["gpu"] if device == "cuda" else facts["cpu"],
+        "torch": facts["packages"]["torch"],
+        "python": facts["python"],
+        "date": facts["started"][:10],
     }
-    return plan(load_benchmark(source, registry), registry)[0]
+    return [row(measured, key) | where for key in measured.times]
 
 
-def interleaved(
-    loops: dict[str, Loop], rounds: int, iterations: int, clock: Clock = time.perf_counter
-) -> dict[str, list[float]]:
-    """Milliseconds an iteration of each loop in each round."""
-    for loop in loops.values():
-        for _ in range(WARM_UP):
-            loop()
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(rounds):
-        for name, loop in loops.items():
-            started = clock()
-            for _ in range(iterations):
-                loop()
-            times[name].append((clock() - started) / iterations * 1e3)
-    return times
+def row(measured: Measured, key: Timed) -> Row:
+    """A loop's figures."""
+    low, middle, high = statistics.quantiles(measured.times[key], n=4)
+    found: Row = {"workload": measured.workload, "loop": key.loop, "seeds": key.seeds}
+    found |= {"ms": middle, "low": low, "high": high, "seed_iterations_per_s": 1e3 * key.seeds / middle}
+    for base in (PORT, PLAIN, FLOOR):
+        compared = base in measured.times and key.loop not in PARTS
+        found[f"ratio_to_{base.loop}"] = measured.quotient(base, key)[1] * key.seeds if compared else None
+    return found | {"peak_memory_mb": measured.peaks.get(key)}
 
 
-def quartiles(times: dict[str, list[float]], above: str, below: str) -> tuple[float, float, float]:
-    """The lower quartile, median and upper quartile of the ratio within a round."""
-    ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return low, middle, high
+def as_text(value: Any) -> str:
+    """A cell: numbers to four digits."""
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+    return "" if value is None else str(value)
 
 
-def ratio(times: dict[str, list[float]], above: str, below: str) -> str:
-    """The median of the ratio within a round, and its quartiles."""
-    low, middle, high = quartiles(times, above, below)
-    return f"{above} / {below}: {middle:.2f}  (quartiles {low:.2f} to {high:.2f})"
+def publish(path: Path, new: Sequence[Row]) -> None:
+    """Write rows as CSV; of what was measured before, the rest stays."""
+    old: list[Row] = []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            old = list(csv.DictReader(file))
+    keyed = {tuple(str(each[name]) for name in ("device", "workload", "loop", "seeds")): each for each in [*old, *new]}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: as_text(value) for name, value in each.items()} for each in keyed.values())
+    write_atomically(path, text.getvalue())
 
 
-def whole_run(registry: Registry, iterations: int) -> str:
-    """Share of evaluation, and memory, of a run as `gan-bench run` carries it out."""
-    metrics = ("symmetric_kl", "wasserstein", "modes", "high_quality", "sliced_wasserstein", "purity", "generator_jsd")
-    with tempfile.TemporaryDirectory() as folder:
-        schedule = Schedule(every=1000, samples=10_000, metrics=metrics, points=5)
-        job = Job(mgan(8, registry, iterations), str(Path(folder) / "run"), schedule, "cpu", compile="always")
-        started = time.perf_counter()
-        execute(job, registry, lambda _: None, lambda: False)
-        total = time.perf_counter() - started
-        ledger = json.loads((Path(folder) / "run" / "run.json").read_text())["ledger"]
-    other = total - ledger["train_seconds"] - ledger["compile_seconds"]  # building, evaluations, checkpoints
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return (
-        f"a run of {iterations:,} iterations, {total:.1f} s: {other / total:.1%} outside training, "
-        f"{ledger['compile_seconds']:.1f} s for compiling beside; peak memory {memory:,.0f} MB"
-    )
+def show(found: Sequence[Row], measured: Measured) -> None:
+    """A table of a workload, and what a stacked seed takes of a GPU's memory."""
+    names = COLUMNS[1 : COLUMNS.index("device")]
+    rounds = len(next(iter(measured.times.values())))
+    print(f"\n{measured.workload}: {rounds} rounds")
+    print(tabulate([[as_text(each[name]) for name in names] for each in found], names, tablefmt="github"))
+    slope = measured.slope()
+    if slope is not None:
+        print(f"A stacked seed takes {slope:.1f} MB more of the GPU's memory.")
+    print(flush=True)
 
 
-def main() -> None:
-    """Measure and print."""
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command says."""
     parser = argparse.ArgumentParser(description="Speed of an iteration against plainly written loops.")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=25)
-    options = parser.parse_args()
+    parser.add_argument("--workload", nargs="+", choices=[*WORKLOADS], help="[default: all; on a CPU none of CIFAR-10]")
+    parser.add_argument("--seconds", type=float, default=540, help="for everything together  [default: 540]")
+    parser.add_argument("--seeds", type=int, nargs="+", help="stacked  [default: 1 5 10 32; 1 5 on a CPU]")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--publish", action="store_true", help=f"write {PUBLISHED.name}/speed-DEVICE.csv")
+    parser.add_argument("--whole-run", action="store_true", help="a run of 4,000 iterations with evaluations as well")
+    parser.add_argument("--everything", action="store_true", help="every figure of a GPU, and write the CSV file")
+    return parser.parse_args(given)
+
+
+def chosen(options: argparse.Namespace, device: str) -> list[Workload]:
+    """The workloads that a command means."""
+    if options.everything:
+        ends = replace(WORKLOADS["mgan-generators"], counts=(1, 32))
+        return [WORKLOADS["mgan-ring"], ends, *(WORKLOADS[name] for name in CIFAR10)]
+    usual = [name for name in WORKLOADS if device == "cuda" or name not in CIFAR10]
+    return [WORKLOADS[name] for name in options.workload or usual]
+
+
+SYNTHETIC8_SECONDS = 150  # kept for it out of those for everything
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    options = arguments(given)
+    device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if options.everything and device != "cuda":
+        raise SystemExit("speed.py: --everything measures a GPU, and there is none that torch can use.")
     torch.set_num_threads(1)
-    registry = load_plugins()
-    loops: dict[str, Loop] = {
-        "port": PlainMGAN(8, shared_latents=False),
-        "plain": PlainMGAN(8, shared_latents=True),
-        "bare": bare(mgan(8, registry), registry),
-        "eager": make_trainer(mgan(8, registry), registry, "cpu").iterate,
-        "ours": ours(8, registry),
-        "K=1": ours(1, registry),
-        "K=32": ours(32, registry),
-    }
-    times = interleaved(loops, options.rounds, options.iterations)
-    for name, values in times.items():
-        print(f"{name:6s} {statistics.median(values):6.2f} ms an iteration")
-    for above, below in (("port", "ours"), ("plain", "ours"), ("eager", "ours"), ("eager", "bare"), ("K=32", "K=1")):
-        print(ratio(times, above, below))
-    print(whole_run(registry, 4000))
+    bench = Bench(registry(), device, tuple(options.seeds) if options.seeds else None)
+    end = time.perf_counter() + options.seconds - (SYNTHETIC8_SECONDS if options.everything else 0)
+    said = all_of(chosen(options, device), bench, end, publishing=options.publish or options.everything)
+    if options.whole_run:
+        said.append(whole_run(bench, 4000))
+    if options.everything:
+        said.append(synthetic8(device))
+    print("\n".join(said))
+
+
+def all_of(workloads: Sequence[Workload], bench: Bench, end: float, *, publishing: bool) -> list[str]:
+    """Measure and show workloads, each in its share of the time that is left; what is to be said of them at the end."""
+    said: list[str] = []
+    for number, workload in enumerate(workloads):
+        now = time.perf_counter()
+        if number and now >= end:
+            said.append(f"{workload.name}: not measured, no time was left")
+            continue
+        measured = measure(bench, workload, now + (end - now) / (len(workloads) - number))
+        found = rows(measured, bench.device)
+        show(found, measured)
+        said += verdicts(measured, bench)
+        if publishing:
+            publish(PUBLISHED / f"speed-{bench.device}.csv", found)
+    return said
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""The figures that speed is judged by, and whether they are reached."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from _measuring import Measured
+from _workloads import BARE, CIFAR10, EAGER, FLOOR, HERE, PLAIN, PORT, WORKLOADS, Bench, Timed, ours, with_generators
+
+from gan_bench import run as run_benchmark
+from gan_bench.execution import execute, set_precision
+from gan_bench.job import Job, Schedule
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a ratio of milliseconds, `above` to `below` in the same round, has to be: times `scale`, within `limit`."""
+
+    text: str
+    device: str
+    workload: str
+    above: Timed
+    below: Timed
+    limit: float
+    least: bool = True
+    scale: float = 1.0
+
+    def verdict(self, measured: Measured) -> str | None:
+        """Whether it is reached; None where that was not measured."""
+        if measured.workload != self.workload or not {self.above, self.below} <= measured.times.keys():
+            return None
+        low, middle, high = (self.scale * value for value in measured.quotient(self.above, self.below))
+        return judged(self.text, middle, self.limit, least=self.least) + f" (quartiles {low:.3g} to {high:.3g})"
+
+
+def judged(text: str, value: float, limit: float, *, least: bool) -> str:
+    """A figure beside what it has to be."""
+    reached = value >= limit if least else value <= limit
+    return f"{'reached' if reached else 'MISSED '}  {text}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}"
+
+
+FIGURES = (
+    Figure("port / ours", "cpu", "mgan-ring", PORT, ours(1), 2.7),
+    Figure("plain / ours", "cpu", "mgan-ring", PLAIN, ours(1), 1.8),
+    Figure("floor / ours", "cpu", "mgan-ring", FLOOR, ours(1), 0.6),
+    Figure("eager / bare", "cpu", "mgan-ring", EAGER, BARE, 1.03, least=False),
+    Figure("K = 32 / K = 1", "cpu", "mgan-generators", with_generators(32), with_generators(1), 1.65, least=False),
+    Figure("ten seeds / one", "cuda", "mgan-ring", ours(10), ours(1), 2.0, least=False),
+    Figure("seed-iterations of ten seeds / port's", "cuda", "mgan-ring", PORT, ours(10), 40, scale=10),
+    Figure("K = 32 / K = 1", "cuda", "mgan-generators", with_generators(32), with_generators(1), 1.3, least=False),
+    Figure("port / ours", "cuda", "mgan-cifar10", PORT, ours(1), 3.0),
+)
+
+
+def verdicts(measured: Measured, bench: Bench) -> list[str]:
+    """Every figure that a workload says something of."""
+    said = (figure.verdict(measured) for figure in FIGURES if figure.device == bench.device)
+    found = [f"{measured.workload}: {each}" for each in said if each]
+    if measured.workload in CIFAR10 and bench.device == "cuda":
+        found += [f"{measured.workload}: {each}" for each in of_cifar10(measured, bench)]
+    return found
+
+
+# --- images: against the device's matrix rate -----------------------------------------------------------------
+
+CIFAR10_FLOP = 247e9  # in an iteration with one forward pass of generators; with fresh latents, as here, it has 273e9
+CIFAR10_ITERATIONS = 195_250  # 250 epochs
+
+
+def of_cifar10(measured: Measured, bench: Bench) -> list[str]:
+    """An iteration against its arithmetic at the device's rate, and how long 250 epochs take."""
+    ms, rate = statistics.median(measured.times[ours(1)]), matrix_rate(WORKLOADS[measured.workload].precision, bench)
+    bound, minutes = CIFAR10_FLOP / rate * 1e3, ms * CIFAR10_ITERATIONS / 60e3
+    against = f"{ms:.3g} ms / {bound:.3g} ms, which 247 GFLOP take at the matrix rate of {rate / 1e12:.4g} TFLOP/s"
+    return [
+        judged(against, ms / bound, 2.5, least=False),
+        judged("minutes for 250 epochs, without evaluation", minutes, 30, least=False),
+    ]
+
+
+def matrix_rate(precision: str, bench: Bench, n: int = 8192, times: int = 10) -> float:
+    """Multiplications and additions a second in products of large square matrices."""
+    set_precision(precision)
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    a, b = (torch.randn(n, n, device=bench.device, dtype=kind) for _ in range(2))
+    for _ in range(3):
+        a @ b
+    started = bench.clock()
+    for _ in range(times):
+        a @ b
+    return 2.0 * n**3 * times / (bench.clock() - started)
+
+
+# --- whole runs -----------------------------------------------------------------------------------------------
+
+
+def whole_run(bench: Bench, iterations: int) -> str:
+    """Share of evaluation, and memory, of a run as `gan-bench run` carries it out."""
+    metrics = ("symmetric_kl", "wasserstein", "modes", "high_quality", "sliced_wasserstein", "purity", "generator_jsd")
+    run = replace(WORKLOADS["mgan-ring"], protocol={"iterations": iterations}).runs(bench.registry, 1)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        schedule = Schedule(every=1000, samples=10_000, metrics=metrics, points=5)
+        job = Job(run, str(Path(folder) / "run"), schedule, bench.device, compile="always")
+        started = time.perf_counter()
+        execute(job, bench.registry, lambda _: None, lambda: False)
+        total = time.perf_counter() - started
+        ledger = json.loads((Path(folder) / "run" / "run.json").read_text())["ledger"]
+    other = total - ledger["train_seconds"] - ledger["compile_seconds"]  # building, evaluations, checkpoints
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return (
+        f"a run of {iterations:,} iterations, {total:.1f} s: {other / total:.1%} outside training, "
+        f"{ledger['compile_seconds']:.1f} s for compiling beside; peak memory of this process {peak:,.0f} MB"
+    )
+
+
+SHORT, WHOLE = 2_000, 25_000  # iterations
+
+
+def synthetic8(device: str) -> str:
+    """The six models of synthetic8 with ten seeds, shortened, and how long it would take whole."""
+    changes = [f"protocol.iterations={SHORT}", "evaluation.points=1"]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        run_benchmark(
+            HERE / "synthetic8.toml", overrides=changes, seeds=10, device=device, results=folder, progress=False
+        )
+        total = time.perf_counter() - started
+        ledgers = [json.loads(path.read_text())["ledger"] for path in Path(folder).glob("*/runs/*/run.json")]
+    training, scoring = (sum(ledger[f"{name}_seconds"] for ledger in ledgers) for name in ("train", "evaluation"))
+    more = (WHOLE // 1000 + 1) / (SHORT // 1000 + 1)  # evaluations
+    whole = training * WHOLE / SHORT + scoring * more + max(0.0, total - training - scoring)
+    parts = f"{training:.0f} s of them training, {scoring:.0f} s scoring"
+    measured = f"{len(ledgers)} runs of {SHORT:,} iterations took {total:.0f} s, {parts}"
+    extrapolated = f"minutes for synthetic8 with 10 seeds, extrapolated to {WHOLE:,} iterations"
+    return f"{measured}\n{judged(extrapolated, whole / 60, 10, least=False)}"

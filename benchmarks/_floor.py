@@ -1,0 +1,139 @@
+"""The floor of an iteration: its arithmetic alone, without anything between.
+
+    products   matrix products and convolutions, forward and backward, of the shapes and types that the traced iteration
+               has, one after the other on operands that are there, laid out as is fastest
+    draws      as many random numbers as its latents, noise and real data take
+    adam       torch's fused Adam on as many parameters, as many steps
+
+What lies between products (activations, losses, normalisation) counts as nothing, so that no program reaches it. On a
+GPU products and Adam are recorded as CUDA graphs, and numbers are drawn for a block of iterations at a time, as
+gan-bench does: launches are no arithmetic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import cycle, product
+from typing import Any
+
+import torch
+from _loops import Loop, fastest_convolutions
+from torch import Tensor, fx
+
+from gan_bench.graphs import record
+from gan_bench.tracing import Traced
+from gan_bench.training import Trainer
+
+Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
+"""An operation of torch, its operands and its options."""
+
+aten = torch.ops.aten
+OF_MATRICES = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}  # their last two operands
+CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
+TRIALS = 5
+
+
+def floor(trainer: Trainer) -> dict[str, Loop]:
+    """The parts of a trainer's iteration. Raises NotCompilableError where it cannot be traced."""
+    turns = tuple(trainer.model.turns(trainer.iteration))
+    traced = Traced(trainer, turns)
+    products, adam = _products(traced.graph, trainer.device), _adam(trainer, traced)
+    if trainer.device.type == "cuda":
+        products, adam = _recorded(products), _recorded(adam)
+    return {"products": products, "draws": _draws(trainer), "adam": adam}
+
+
+def _recorded(loop: Loop) -> Loop:
+    """As a CUDA graph, of the fastest convolutions there are."""
+
+    def work() -> Sequence[Tensor]:
+        loop()
+        return ()
+
+    with fastest_convolutions():
+        replay, _ = record(work)
+    return replay
+
+
+def _products(graph: fx.GraphModule, device: torch.device) -> Loop:
+    """Those of a graph whose results are used."""
+    nodes = [node for node in graph.graph.nodes if node.target in OF_MATRICES | CONVOLUTIONS and node.users]
+    calls = [(node.target, fx.map_arg(node.args, lambda of: _like(of, device)), node.kwargs) for node in nodes]
+    calls = [_laid_out(*call) if call[0] in OF_MATRICES else call for call in calls]
+
+    @torch.no_grad()
+    def carry_out() -> None:
+        for operation, operands, options in calls:
+            operation(*operands, **options)
+
+    return carry_out
+
+
+def _like(node: fx.Node, device: torch.device) -> Tensor:
+    """Numbers in the shape, order and type of a node's value."""
+    value = node.meta["val"]
+    length = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
+    return torch.randn(length, device=device, dtype=value.dtype).as_strided(value.shape, value.stride())
+
+
+def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
+    """A product of matrices that lie row by row or column by column, whichever is fastest."""
+    *others, left, right = operands
+    ways = product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))
+    calls = [(operation, (*others, *way), options) for way in ways]
+    return min(calls, key=_seconds)
+
+
+def _seconds(call: Call) -> float:
+    """The least that a call takes in a few trials."""
+    operation, operands, options = call
+    found = []
+    for _ in range(TRIALS):
+        started = _now(operands[-1])
+        operation(*operands, **options)
+        found.append(_now(operands[-1]) - started)
+    return min(found)
+
+
+def _now(beside: Tensor) -> float:
+    """Seconds, when the device of a tensor has done what it was told."""
+    if beside.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _adam(trainer: Trainer, traced: Traced) -> Loop:
+    """Fused Adam on copies of all parameters, for each player as often as it moves."""
+    recorded = trainer.device.type == "cuda"
+    steps = []
+    for player, moves in traced.moves.items():
+        own = [parameter.detach().clone().requires_grad_() for parameter in trainer.parameters[player].values()]
+        for parameter in own:
+            parameter.grad = torch.full_like(parameter, 1e-3)
+        steps += [torch.optim.Adam(own, fused=True, capturable=recorded)] * moves
+
+    def carry_out() -> None:
+        for step in steps:
+            step.step()
+
+    return carry_out
+
+
+def _draws(trainer: Trainer) -> Loop:
+    """Latents, noise and real data of one iteration."""
+    rng = torch.Generator(trainer.device)
+    blocks = cycle(range(trainer.drawing.rows))  # all is drawn at the first of a block's iterations
+    drawn, rows = trainer.draw(tuple(trainer.model.turns(trainer.iteration))), trainer.drawing.rows
+    like = [*drawn.latents.values(), *(value for of in drawn.noise.values() for value in of.values())]
+    numbers = [torch.empty(rows, *each.shape, device=trainer.device) for each in like]
+
+    def carry_out() -> None:
+        if next(blocks):
+            return
+        for each in numbers:
+            each.normal_(generator=rng) if trainer.protocol.latent == "normal" else each.uniform_(generator=rng)
+        for _ in drawn.real:
+            trainer.dataset.draw(rows * trainer.protocol.batch, rng)
+
+    return carry_out

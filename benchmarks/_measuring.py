@@ -1,0 +1,129 @@
+"""Loops timed in turn, a few iterations each: ratios within a round hold on a machine whose speed changes."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from _floor import floor
+from _loops import Loop
+from _workloads import FLOOR, PARTS, Bench, Clock, Timed, Workload, makers
+
+from gan_bench.drawing import MOST_ROWS
+from gan_bench.execution import set_precision
+from gan_bench.tracing import NotCompilableError
+
+WARM_UP = 5  # iterations of each loop before the first round
+LEAST, MOST = 3, 100  # rounds
+TURN_SECONDS, TURN_ITERATIONS = 0.1, 25  # of a loop in a round on a CPU, at most; on a GPU a block of draws
+K = TypeVar("K", bound=Hashable)
+
+
+def interleaved(
+    loops: Mapping[K, Loop], rounds: int, iterations: int, clock: Clock = time.perf_counter
+) -> dict[K, list[float]]:
+    """Milliseconds an iteration of each loop in each round, after a warm-up."""
+    for loop in loops.values():
+        for _ in range(WARM_UP):
+            loop()
+    return in_turn(loops, range(rounds), dict.fromkeys(loops, iterations), clock)
+
+
+def in_turn(
+    loops: Mapping[K, Loop], rounds: Iterable[int], iterations: Mapping[K, int], clock: Clock
+) -> dict[K, list[float]]:
+    """Milliseconds an iteration of each loop in each round, each as many iterations as it is given."""
+    times: dict[K, list[float]] = {name: [] for name in loops}
+    for _ in rounds:
+        for name, loop in loops.items():
+            started = clock()
+            for _ in range(iterations[name]):
+                loop()
+            times[name].append((clock() - started) / iterations[name] * 1e3)
+    return times
+
+
+def rounds_until(deadline: float) -> Iterator[int]:
+    """Rounds while there is time, some in any case."""
+    for number in range(MOST):
+        if number >= LEAST and time.perf_counter() >= deadline:
+            return
+        yield number
+
+
+def warmed(loop: Loop, bench: Bench) -> int:
+    """Iterations of a loop in a round, after its warm-up."""
+    loop()
+    started = bench.clock()
+    loop()
+    seconds = bench.clock() - started
+    for _ in range(WARM_UP if seconds < TURN_SECONDS else 0):
+        loop()
+    if bench.device == "cuda":
+        return MOST_ROWS  # a whole block of draws, whose first iteration draws for all
+    return max(1, min(TURN_ITERATIONS, round(TURN_SECONDS / max(seconds, 1e-6))))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A workload's milliseconds an iteration, by loop and round, and peaks of memory on a GPU in MB."""
+
+    workload: str
+    times: Mapping[Timed, list[float]]
+    peaks: Mapping[Timed, float]
+
+    def quotient(self, above: Timed, below: Timed) -> tuple[float, float, float]:
+        """Quartiles, the median between them, of the ratio of two loops' milliseconds within a round."""
+        return quartiles(self.times, above, below)
+
+    def slope(self) -> float | None:
+        """MB for one more stacked seed."""
+        stacked = {key.seeds: peak for key, peak in self.peaks.items() if key.loop == "ours"}
+        if len(stacked) < 2:
+            return None
+        return statistics.linear_regression([*stacked], [*stacked.values()]).slope
+
+
+def quartiles(times: Mapping[K, list[float]], above: K, below: K) -> tuple[float, float, float]:
+    """The lower quartile, median and upper quartile of the ratio within a round."""
+    ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return low, middle, high
+
+
+def measure(bench: Bench, workload: Workload, deadline: float) -> Measured:
+    """Build the loops of a workload, and let them run until it is time."""
+    set_precision(workload.precision)
+    loops: dict[Timed, Loop] = {}
+    iterations: dict[Timed, int] = {}
+    peaks: dict[Timed, float] = {}
+    for key, make in makers(bench, workload).items():
+        before = memory(bench)
+        try:
+            loops[key] = make()
+        except NotCompilableError as error:
+            print(f"{workload.name}: not measured: {error}")
+            continue
+        iterations[key] = warmed(loops[key], bench)
+        if bench.device == "cuda":
+            peaks[key] = torch.cuda.max_memory_allocated() / 2**20 - before
+    for name, part in ({} if workload.counts else floor(bench.trainers(workload)[0])).items():
+        loops[PARTS[name]], iterations[PARTS[name]] = part, warmed(part, bench)
+    times = in_turn(loops, rounds_until(deadline), iterations, bench.clock)
+    if not workload.counts:
+        times[FLOOR] = [sum(parts) for parts in zip(*(times[part] for part in PARTS.values()), strict=True)]
+    return Measured(workload.name, times, peaks)
+
+
+def memory(bench: Bench) -> float:
+    """MB in use on a GPU, from where its peak is counted anew."""
+    if bench.device == "cpu":
+        return 0.0
+    gc.collect()  # trainers know themselves in circles
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated() / 2**20
