@@ -47,14 +47,14 @@ def own_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-bench"
 
 
-def kept_at(*parts: str) -> Path:
+def kept_at(*parts: str, is_usable: Callable[[Path], bool] = Path.exists) -> Path:
     """Where something that gan-bench makes itself lies, or is to be made: ``kept_at("cache", "inception", name)``.
 
-    Below `data_root()`; where nothing can be written there and it is not there either, below `own_root()`, so that many
-    users can share a folder of data that is read-only. Nothing is made.
+    Below `data_root()`; where nothing can be written there and what is there is not usable, below `own_root()`, so that
+    many users can share a folder of data that is read-only. Nothing is made.
     """
     place = data_root().joinpath(*parts)
-    return place if place.exists() or is_writable(place) else own_root().joinpath(*parts)
+    return place if is_writable(place) or is_usable(place) else own_root().joinpath(*parts)
 
 
 def folders_of(kind: str) -> list[Path]:

@@ -66,12 +66,15 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Where the set is kept."""
-        return kept_at("prepared", self.name)
+        """Where the set is kept: one of other settings in a folder that is read-only is left alone."""
+        return kept_at("prepared", self.name, is_usable=lambda place: self._stored(place) is not None)
 
     def stored(self) -> dict[str, Any] | None:
         """prepared.json of the set; None where there is none of these settings."""
-        record = read_record(self.folder)
+        return self._stored(self.folder)
+
+    def _stored(self, folder: Path) -> dict[str, Any] | None:
+        record = read_record(folder)
         wanted = {"settings": dict(self.settings), "shape": list(self.shape)}
         return record if record and all(record[key] == value for key, value in wanted.items()) else None
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_bench import prepared
+from gan_bench import datastore, prepared
 from gan_bench.errors import DataError
 from gan_bench.prepared import Part, Recipe, check_prepared, pictures, prepared_sets
 
@@ -120,6 +120,24 @@ class TestPrepared:
         assert [folder for folder, _ in prepared_sets("set")] == [own]
         (shared / "prepared").unlink()
         assert prepared_sets("set") == []
+
+    def test_of_other_settings_in_a_folder_that_is_read_only_is_left_alone(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As is one that was not finished: both are made in the user's own; what is as wanted is read where it is."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+        shared = root / "prepared" / "set-train"
+        pictures(recipe(size=4))
+        monkeypatch.setattr(datastore, "is_writable", lambda path: not path.is_relative_to(root / "prepared"))
+        before = (shared / "prepared.json").read_bytes()
+        own = tmp_path / "own" / "gan-bench" / "prepared" / "set-train"
+        assert recipe(size=4).folder == shared and recipe(size=5).folder == own
+        made = list[int]()
+        assert np.array_equal(anew(recipe(made, size=5)).x, X) and sum(made) == len(X)
+        assert np.array_equal(anew(recipe(made, size=5)).x, X) and sum(made) == len(X)
+        assert (shared / "prepared.json").read_bytes() == before
+        (shared / "prepared.json").unlink()
+        assert recipe(size=4).folder == own
 
     @pytest.mark.parametrize(
         ("part", "message"),

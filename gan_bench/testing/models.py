@@ -61,7 +61,7 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     add("reads-no-values", "an iteration never waits for a value nor branches on one", subject.reads, "learns")
     add("devices", "an iteration runs on whatever device its model is on", subject.devices, "reads-no-values")
     if cls.stackable:
-        needs = ("resumes", "reads-no-values")
+        needs = ("resumes", "reads-no-values", "gradients")
         add("stacks", "seeds that train as one program train as each by itself", subject.stacks, *needs)
     return make
 
