@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from gan_bench.iteration import Draws, Played
+from gan_bench.iteration import MOST_TURNS, Draws, Played
 from gan_bench.model import Turn
-from gan_bench.tracing import MOST_TURNS, TOO_LONG, NotCompilableError, Tensors, Traced, first_line, flat, out_of_memory
+from gan_bench.tracing import TOO_LONG, NotCompilableError, Tensors, Traced, first_line, flat, out_of_memory
 from gan_bench.training import Trainer
 
 Warn = Callable[[str], None]

@@ -28,7 +28,8 @@ LARGEST_BLOCK = 2**24
 """Numbers in the draws of a block, at most, of one seed: 64 MiB."""
 
 Moment = tuple[int, ...]
-"""What counts a draw: the iteration, or a stage and a position in its prelude."""
+"""What counts a draw: an iteration; or of what draws for itself alone, a stage and a position in its prelude, or an
+iteration and how many turns it has."""
 
 Tensors = dict[str, Tensor]
 

@@ -83,12 +83,14 @@ def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
     if not close:  # a paper's own spelling: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
-    told = listed(known, limit=limit)
-    return f"did you mean {close[0]!r}? {told}" if close else f"k{told[1:]}"
+    told = _told(known, limit)
+    return f"did you mean {close[0]!r}? Known: {told}." if close else f"known: {told}."
 
 
 def listed(names: Iterable[str], *, limit: int = 10) -> str:
     """Say which names there are, as a sentence: ``Known: ….``."""
-    known = sorted(names)
-    told = ", ".join(known[:limit]) + (f", … ({len(known)} in all)" if len(known) > limit else "")
-    return f"Known: {told or 'none'}."
+    return f"Known: {_told(sorted(names), limit)}."
+
+
+def _told(names: Sequence[str], limit: int) -> str:
+    return ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "") or "none"

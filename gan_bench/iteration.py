@@ -19,6 +19,10 @@ from gan_bench.dataset import Real
 from gan_bench.errors import PluginError, allowed
 from gan_bench.model import Fake, Model, Turn
 
+MOST_TURNS = 16
+"""Of an iteration that is carried out as usual. A longer one, such as a warm-up with a hundred critic steps, would take
+minutes to compile, and gigabytes for the draws of many iterations: it stays eager, and draws for itself."""
+
 Parameters = Mapping[str, Mapping[str, Tensor]]
 """Every player's parameters, by player and name."""
 

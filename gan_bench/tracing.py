@@ -16,13 +16,10 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 
 from gan_bench.dataset import Real
-from gan_bench.iteration import Draws, Played, play
+from gan_bench.iteration import MOST_TURNS, Draws, Played, play
 from gan_bench.model import Turn
 from gan_bench.optimisers import Step, fill_state, step_of
 from gan_bench.training import Trainer
-
-MOST_TURNS = 16
-"""Longer iterations (a warm-up with a hundred critic steps) would take minutes to compile; they stay eager."""
 
 LOOKED_AHEAD = 64
 """Iterations for which the numbers of optimisers are worked out at a time."""

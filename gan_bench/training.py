@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from gan_bench.dataset import Dataset, Real
 from gan_bench.drawing import Drawing, Moment
 from gan_bench.errors import Diverged, PluginError, allowed
-from gan_bench.iteration import Draws, Played, Player, Rules, play
+from gan_bench.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
 from gan_bench.model import Latents, Model, Stage, Turn
 from gan_bench.network import Initialisation, Network, Networks, initialise
 from gan_bench.optimisers import make_optimiser
@@ -107,15 +107,12 @@ class Trainer:
         self.stages.enter()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
-        self.took(turns, draws, self.carry_out(turns, draws))
-        if self.average:
-            self.average.update()
-
-    def took(self, turns: tuple[Turn, ...], draws: Draws, played: Played) -> None:
-        """An iteration was carried out: count it, and keep what it left behind."""
+        played = self.carry_out(turns, draws)
         self.losses |= played.losses
         self.state = played.state
         self.counts.add(turns, draws)
+        if self.average:
+            self.average.update()
         self.iteration += 1
 
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
@@ -145,7 +142,7 @@ class Trainer:
         Args:
             moment: counts the draws: of this iteration, unless it says otherwise.
         """
-        draws, moment = Draws(), moment or (self.iteration,)
+        draws, moment = Draws(), moment or self._moment(turns)
         weighed: dict[int, str | None] = {}
         for position, turn in enumerate(turns):
             wants = frozenset[str]().union(*(self.rules.player(name).wants for name in turn.players))
@@ -159,6 +156,11 @@ class Trainer:
             if "noise" in wants:
                 draws.noise[position] = self.drawing.noise(position, moment)
         return draws
+
+    def _moment(self, turns: tuple[Turn, ...]) -> Moment:
+        """What counts the draws of the next iteration."""
+        alone = self.drawing.rows > 1 and len(turns) > MOST_TURNS
+        return (self.iteration, len(turns)) if alone else (self.iteration,)
 
     def _move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         optimizer = self.optimizers[player]
@@ -248,10 +250,8 @@ class _Stages:
             trainer.state = self._taken(trainer.model.enter_stage(number, trainer.state, self.pool))
         for name, identity in _identities(trainer.model).items():
             if before.get(name) != identity:
-                told = "programs know the tensors of before. Change it in place, with copy_() and the like"
-                raise PluginError(
-                    f"{trainer.model.name}: enter_stage() puts another tensor in place of {name}; {told}."
-                )
+                told = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
+                raise PluginError(f"{trainer.model.name}: {told}.")
         for name in stage.renewed:
             self.renew(name, number)
 

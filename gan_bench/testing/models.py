@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.departures import read_layer
-from gan_bench.iteration import Draws, Played, Player, play
+from gan_bench.iteration import MOST_TURNS, Draws, Played, Player, play
 from gan_bench.model import Model, Noise, Stage, Turn
 from gan_bench.plugins import Registry
 from gan_bench.testing import common
@@ -21,7 +21,6 @@ from gan_bench.testing.moving import check_devices, check_stacks
 from gan_bench.testing.reading import check_reads, check_traced
 from gan_bench.testing.settings import Setting, allowed, settings
 from gan_bench.testing.tiny import contents, difference, installed, partners, same, trainer, trajectory
-from gan_bench.tracing import MOST_TURNS
 from gan_bench.training import Trainer
 
 CARRIED = ("latents", "latent", "init", "init_scale", "optimizer", "betas", "decay")
