@@ -46,6 +46,21 @@ from gan_bench import hookimpl
 from gan_bench_zoo.models.gan import GAN
 """
 
+
+def plugin(name: str, *body: str) -> str:
+    """The file of a plugin: a GAN of this name with methods, line by line."""
+    lines = (
+        f"class {name.capitalize()}(GAN):",
+        '    """What a test needs."""',
+        f'    name = "{name}"',
+        *(f"    {line}" for line in body),
+        "@hookimpl",
+        "def gan_bench_models():",
+        f"    return [{name.capitalize()}]",
+    )
+    return HEAD + "\n".join(lines) + "\n"
+
+
 GATE = (
     HEAD
     + '''

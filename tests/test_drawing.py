@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from gan_bench_zoo.models.wgan import WGAN
 from tiny import WIDER, ZOO, trainer
 from torch import Tensor
 
 from gan_bench.drawing import LARGEST_BLOCK, MOST_ROWS
+from gan_bench.iteration import MOST_TURNS
 from gan_bench.tracing import flat
 from gan_bench.training import Trainer
 
@@ -59,6 +61,17 @@ class TestBlocks:
             t.iterate()
         turns = tuple(t.model.turns(39))
         assert t.drawing.blocks(turns, t.draw(turns)) is None
+
+    def test_long_iterations_draw_for_themselves(self) -> None:
+        """Nothing is drawn for the iterations after a warm-up's, and each sees numbers of its own."""
+        t = trainer(WGAN(WGAN.Params(critic_steps=2, warm_up=3, long_steps=MOST_TURNS)), iterations=40)
+        t.drawing.rows = 4
+        first, second = drawn(t, 0), drawn(t, 1)
+        assert t.drawing._blocks == {}
+        assert not any(map(torch.equal, first, second))
+        assert all(map(torch.equal, first, drawn(t, 0)))
+        drawn(t, 5)
+        assert t.drawing._blocks
 
     def test_are_no_larger_than_allowed(self) -> None:
         """Few rows of large draws, and never more than is worth it."""

@@ -283,20 +283,15 @@ class TestWorkers:
 class TestGPUs:
     def test_are_shared_out(self, tmp_path: Path) -> None:
         """Each worker sees one; a run on the second has it as its first."""
-        source = project.HEAD + (
-            "class Seeing(GAN):\n"
-            '    """Prints which GPU it may use."""\n'
-            '    name = "seeing"\n'
-            "    def turns(self, iteration):\n"
-            "        if iteration == 0:\n"
-            "            print(os.environ['CUDA_VISIBLE_DEVICES'])\n"
-            "            Path(os.environ['CUDA_VISIBLE_DEVICES']).touch()\n"
-            "            while len(list(Path().glob('gpu*'))) < 2:\n"
-            "                time.sleep(0.01)\n"
-            "        return super().turns(iteration)\n"
-            "@hookimpl\n"
-            "def gan_bench_models():\n"
-            "    return [Seeing]\n"
+        source = project.plugin(
+            "seeing",
+            "def turns(self, iteration):",
+            "    if iteration == 0:",
+            "        print(os.environ['CUDA_VISIBLE_DEVICES'])",
+            "        Path(os.environ['CUDA_VISIBLE_DEVICES']).touch()",
+            "        while len(list(Path().glob('gpu*'))) < 2:",
+            "            time.sleep(0.01)",
+            "    return super().turns(iteration)",
         )
         file = project.write(tmp_path, project.describe([{"plugin": "seeing"}], seeds=2), seeing=source)
         planned = project.plan(file, tmp_path / "results")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
+from gan_bench_zoo.models.gan import GAN
 from test_compilation import _assert_close, _silent
-from tiny import WIDER, ZOO, trainer
+from tiny import WIDER, ZOO, side_by_side, trainer
 from torch import Tensor
 
 from gan_bench.compilation import as_traced, compile_iterations
 from gan_bench.graphs import WARM_UP, Captured, Work, captured
+from gan_bench.model import Turn
 from gan_bench.stacking import Stack
 from gan_bench.tracing import NotCompilableError
 
@@ -86,17 +88,33 @@ class TestIterations:
             recorded.iterate()
         _assert_close(eager, recorded)
 
+    def test_state_that_is_handed_on_under_another_name(self) -> None:
+        """What a program returns may be what it was given, and is overwritten by the next call no sooner than read."""
+
+        class Remembering(GAN):
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {name: torch.zeros(()) for name in ("now", "before", "long_before")}
+
+            def after_turn(
+                self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
+            ) -> Mapping[str, Tensor]:
+                if turn.players == ("discriminator",):
+                    return state
+                return {"now": state["now"] + 1, "before": state["now"], "long_before": state["before"]}
+
+        recorded = trainer(Remembering())
+        compile_iterations(recorded, _silent, captured(as_traced, replayed))
+        for _ in range(4):
+            recorded.iterate()
+        assert [recorded.state[name].item() for name in ("now", "before", "long_before")] == [4, 3, 2]
+
     def test_of_a_stack(self) -> None:
         """Draws in blocks, moving averages and a state."""
         singles, members = ([trainer(WIDER["began"](), seed=s, ema=0.9, iterations=20) for s in (0, 1)] for _ in "12")
         for one in (*singles, *members):
             one.drawing.rows = 3
         stack = Stack(members, captured(as_traced, replayed), _silent)
-        for _ in range(7):
-            stack.iterate()
-            for one in singles:
-                one.iterate()
-        stack.settle()
+        side_by_side(singles, stack, 7)
         for one, member in zip(singles, members, strict=True):
             _assert_close(one, member)
 

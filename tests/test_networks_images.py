@@ -23,7 +23,7 @@ from gan_bench_zoo.networks._convolutional import Halvings, InputLayers
 from gan_bench_zoo.networks._layers import by_head
 from gan_bench_zoo.networks.dcgan import DCGAN
 from gan_bench_zoo.networks.mlp_image import MLPImage
-from tiny import CPU, protocol, same
+from tiny import CPU, protocol, same, side_by_side
 from tiny_images import Greys
 from torch import Tensor, nn
 
@@ -556,16 +556,26 @@ class TestGames:
             last.iterate()
         torch.testing.assert_close(_everything(last), _everything(first), rtol=1e-5, atol=1e-6)
 
+    def test_a_checkpoint_is_read_whatever_its_layout(self) -> None:
+        """Moments of weights whose channels lie last, as a GPU writes them, go on with weights that lie as usual."""
+        settings = {"learning_rate": 0.01}
+        there, here = _trainer(_mgan(), **settings), _trainer(_mgan(), **settings)
+        there.model.to(memory_format=torch.channels_last)
+        there.iterate()
+        here.load_state_dict(there.state_dict())
+        first, second = (
+            {p: o.state[p]["exp_avg"] for o in t.optimizers.values() for p in o.state} for t in (there, here)
+        )
+        assert any(p.stride() != q.stride() for p, q in zip(first, second, strict=True))
+        for moment, own, parameter in zip(first.values(), second.values(), second, strict=True):
+            assert torch.equal(moment, own) and own.stride() == parameter.stride()
+
     def test_can_be_stacked(self) -> None:
         """Where somebody asks for it: each seed as by itself."""
         settings = {"optimizer": "sgd", "learning_rate": 0.002}
         singles, members = ([_trainer(_mgan(), seed=seed, **settings) for seed in (0, 1)] for _ in range(2))
         stack = Stack(members, compilation.as_traced, _refuse)
-        for _ in range(3):
-            stack.iterate()
-            for one in singles:
-                one.iterate()
-        stack.settle()
+        side_by_side(singles, stack, 3)
         for one, member in zip(singles, members, strict=True):
             torch.testing.assert_close(_everything(member), _everything(one), rtol=1e-5, atol=1e-6)
 

@@ -12,12 +12,15 @@ import project
 import pytest
 import torch
 
-from gan_bench.errors import UsageError
+from gan_bench import execution, member
+from gan_bench.errors import Diverged, UsageError
 from gan_bench.execution import execute_stack
 from gan_bench.job import Job, stacks
+from gan_bench.member import Member
 from gan_bench.runner import Planned, choose_stack
 from gan_bench.stacking import Stack
 from gan_bench.store import RunFolder
+from gan_bench.tracing import NotCompilableError
 
 SEEDS = 3
 Events = list[Mapping[str, Any]]
@@ -73,12 +76,12 @@ class TestFinished:
         single = planned_for(tmp_path, stack="never")
         for job in single.jobs:
             assert project.carry_out(single, job) == "finished"
-        for one, member in zip(folders(single), folders(whole), strict=True):
-            rows = list(zip(one.read_curve(), member.read_curve(), strict=True))
+        for one, stacked in zip(folders(single), folders(whole), strict=True):
+            rows = list(zip(one.read_curve(), stacked.read_curve(), strict=True))
             assert rows
-            for alone, stacked in rows:
-                assert {**alone, "value": ""} == {**stacked, "value": ""}
-                assert float(stacked["value"]) == pytest.approx(float(alone["value"]), rel=2e-3, abs=1e-4, nan_ok=True)
+            for alone, together in rows:
+                assert {**alone, "value": ""} == {**together, "value": ""}
+                assert float(together["value"]) == pytest.approx(float(alone["value"]), rel=2e-3, abs=1e-4, nan_ok=True)
 
     def test_say_how_they_were_carried_out(self, whole: Planned) -> None:
         """The plan in the ledger alone tells that there were others, and how many."""
@@ -139,6 +142,38 @@ class TestInterrupted:
         stacked = [project.record(folder.path)["plans"][-1]["stack"] for folder in folders(planned)]
         assert stacked == [2, 2, 1]
 
+    def test_a_finished_seed_is_left_as_it_is(self, tmp_path: Path) -> None:
+        """Beside one that stopped at a checkpoint which it has as well: its generators are those that were scored."""
+        planned = planned_for(tmp_path)
+        assert carry_out(planned, planned.jobs[:2])[0] == ["finished"] * 2
+        assert carry_out(planned, planned.jobs[2:], project.stop_at(20))[0] == ["interrupted"]
+        before = outcomes(planned)[:2]
+        assert carry_out(planned)[0] == ["finished"] * SEEDS
+        assert project.difference(dict(enumerate(before)), dict(enumerate(outcomes(planned)[:2]))) is None
+        plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
+        assert plans == [[2], [2], [1]]
+
+    def test_a_precision_lasts_from_seed_to_seed(self, tmp_path: Path) -> None:
+        """Evaluations are in float32; where one ends a seed, the next one's program is made in the protocol's again."""
+        described = project.describe([project.ZOO["gan"]], seeds=SEEDS, protocol={"precision": "tf32"})
+        planned = project.plan(described, tmp_path, stack=SEEDS, compile="always")
+        seen: list[bool] = []
+
+        def note(*_: Any) -> None:
+            seen.append(torch.backends.cuda.matmul.allow_tf32)
+            raise NotCompilableError("it is looked at only")
+
+        def diverge(*_: Any) -> None:
+            assert not torch.backends.cuda.matmul.allow_tf32
+            raise Diverged("at its first evaluation")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(execution, "Stack", note)
+            patch.setattr(execution, "compile_iterations", note)
+            patch.setattr(member, "evaluate", diverge)
+            assert carry_out(planned)[0] == ["diverged"] * SEEDS
+        assert seen == [True] * (2 + SEEDS)  # twice for the stack, which is refused, then for each seed
+
 
 class TestDiverged:
     def test_is_the_end_of_one(self, tmp_path: Path) -> None:
@@ -153,23 +188,22 @@ class TestDiverged:
         pairs = list(zip(outcomes(planned), outcomes(healthy), strict=True))[1:]
         assert [project.difference(*pair) for pair in pairs] == [None, None]
 
-    @pytest.mark.slow
     def test_where_a_stage_begins(self, tmp_path: Path) -> None:
-        """What a stage finds out about one member ends that member."""
-        planned = planned_for(tmp_path, {"plugin": "adagan", "generators": 2, "pool": 40})
-        broken = planned.jobs[1].run.key
-        loaded = Stack.__init__
+        """What a stage finds out about one member, between evaluations, ends that member alone."""
+        planned = planned_for(tmp_path, {"plugin": "self-ensemble", "generators": 4})
+        iterate, spoilt = Stack.iterate, 21  # stages begin at 0, 8, 15 and 23, evaluations at 20 and 30
 
-        def breaking(stack: Stack, members: Any, *rest: Any) -> None:
-            loaded(stack, members, *rest)
-            with torch.no_grad():
-                next(members[1].model.parameters()).fill_(float("nan"))
+        def spoiling(stack: Stack) -> None:
+            if stack.leader.iteration == spoilt:
+                with torch.no_grad():
+                    next(stack.members[1].model.parameters()).fill_(float("nan"))
+            iterate(stack)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Stack, "__init__", breaking)
-            ended, _ = carry_out(planned)
-        assert dict(zip((job.run.key for job in planned.jobs), ended, strict=True))[broken] == "diverged"
-        assert ended.count("finished") == 2
+            patch.setattr(Stack, "iterate", spoiling)
+            assert carry_out(planned)[0] == ["finished", "diverged", "finished"]
+        record = project.record(folders(planned)[1].path)
+        assert spoilt < record["iteration"] < 30 and "is not finite" in record["error"]["message"]
 
 
 class TestFailing:
@@ -202,6 +236,28 @@ class TestFailing:
         evaluated = [(event["key"], event["iteration"]) for event in events if event["event"] == "evaluated"]
         assert {key: evaluated.count((key, 10)) for key, _ in evaluated} == dict.fromkeys(dict(evaluated), 1)
 
+    def test_so_does_an_evaluation_that_needs_too_much(self, tmp_path: Path) -> None:
+        """Its scores are computed where there is room for them; none is taken for undefined."""
+        evaluate, settle, stacked = member.evaluate, Member.settle_plan, [SEEDS]
+
+        def greedy(trainer: Any, *rest: Any, **more: Any) -> Any:
+            if trainer.iteration == 10 and stacked[-1] > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return evaluate(trainer, *rest, **more)
+
+        def noting(self: Member, **plan: Any) -> None:
+            stacked.append(plan["stack"])
+            settle(self, **plan)
+
+        planned = planned_for(tmp_path)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(member, "evaluate", greedy)
+            patch.setattr(Member, "settle_plan", noting)
+            assert carry_out(planned)[0] == ["finished"] * SEEDS
+        assert {row["value"] for folder in folders(planned) for row in folder.read_curve()}.isdisjoint({"nan"})
+        plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
+        assert plans == [[3, 2, 1], [3, 2, 1], [3, 1]]
+
     @pytest.mark.slow
     def test_one_run_that_needs_too_much_memory_has_failed(self, tmp_path: Path) -> None:
         """It is tried again by the next command."""
@@ -217,16 +273,11 @@ class TestFailing:
 
     def test_what_cannot_be_stacked_runs_one_by_one(self, tmp_path: Path) -> None:
         """With the reason."""
-        source = project.HEAD + (
-            "class Reading(GAN):\n"
-            '    """Reads a value."""\n'
-            '    name = "reading"\n'
-            "    def generator_loss(self, fake):\n"
-            "        loss = super().generator_loss(fake)\n"
-            "        return loss if loss.item() > -1 else -loss\n"
-            "@hookimpl\n"
-            "def gan_bench_models():\n"
-            "    return [Reading]\n"
+        source = project.plugin(
+            "reading",
+            "def generator_loss(self, fake):",
+            "    loss = super().generator_loss(fake)",
+            "    return loss if loss.item() > -1 else -loss",
         )
         file = project.write(tmp_path, project.describe([{"plugin": "reading"}], seeds=SEEDS), reading=source)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)

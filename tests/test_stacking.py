@@ -10,11 +10,11 @@ import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
 from test_compilation import GAMES, SETTINGS, _assert_close, _silent
-from tiny import WIDER, ZOO, trainer, values
+from tiny import WIDER, ZOO, side_by_side, trainer, values
 from torch import Tensor, nn
 
 from gan_bench.compilation import Compiler, as_traced, compiled
-from gan_bench.model import Fake, Model, Real
+from gan_bench.model import Fake, Model, Real, Turn
 from gan_bench.network import Networks
 from gan_bench.stacking import Stack
 from gan_bench.tracing import NotCompilableError
@@ -36,11 +36,7 @@ def _both(
     """The same seeds, one by one and stacked."""
     single, members = ([trainer(make(), seed=seed, **settings) for seed in SEEDS] for _ in range(2))
     stack = Stack(members, using, _silent)
-    for _ in range(iterations):
-        stack.iterate()
-        for one in single:
-            one.iterate()
-    stack.settle()
+    side_by_side(single, stack, iterations)
     return single, members
 
 
@@ -85,6 +81,47 @@ class TestStack:
             alone.iterate()
             one.iterate()
             _assert_close(one, alone)
+
+    def test_data_that_are_weighed_from_some_iteration_on(self) -> None:
+        """Draws for several iterations at a time are not taken for those by weights, which are made one by one."""
+
+        class Weighing(GAN):
+            pool_size = 20
+
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"weights": torch.arange(20.0)}
+
+            def turns(self, iteration: int) -> tuple[Turn, ...]:
+                weights = "weights" if iteration >= 3 else None
+                return (Turn(("discriminator",), weights=weights), Turn(("generator",)))
+
+        single, members = ([trainer(Weighing(), seed=s, learning_rate=0.002) for s in SEEDS] for _ in range(2))
+        for one in (*single, *members):
+            one.drawing.rows = 4
+        side_by_side(single, Stack(members, as_traced, _silent), 7)
+        for one, member in zip(single, members, strict=True):
+            _assert_close(one, member)
+
+    def test_refuses_a_number_of_one_seed_among_many(self) -> None:
+        """Each is compared with the first, whose number would be everybody's."""
+
+        class Leaning(GAN):
+            lean = 1.0
+
+            def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+                return super().discriminator_loss(Real(real.x + self.lean), fake)
+
+        members = [trainer(Leaning(), seed=seed) for seed in SEEDS]
+        members[1].model.__dict__["lean"] = 2.0
+        with pytest.raises(NotCompilableError, match="differ between seeds"):
+            Stack(members, as_traced, _silent)
+
+    def test_refuses_members_at_different_iterations(self) -> None:
+        """Turns and learning rates are one member's."""
+        members = [trainer(GAN(), seed=seed) for seed in SEEDS]
+        members[2].iterate()
+        with pytest.raises(ValueError, match="at the same iteration"):
+            Stack(members, as_traced, _silent)
 
     def test_refuses_what_differs_between_seeds(self) -> None:
         """A tensor outside of parameters and buffers would be the first seed's for all of them."""

@@ -9,11 +9,12 @@ import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
 from tiny import same, spy, trainer, values
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_bench.compilation import Program
 from gan_bench.errors import Diverged, PluginError
 from gan_bench.model import Real, Stage, Turn
+from gan_bench.network import Networks
 from gan_bench.training import Trainer
 
 SECOND = 3  # the first iteration of the second stage
@@ -282,3 +283,20 @@ class TestAverage:
         t.stages.enter()
         seen = _model(t).entered[1][1]
         assert all(torch.equal(seen[name], value) for name, value in average.items())
+
+
+class TestInPlace:
+    def test_a_buffer_that_is_replaced_is_refused(self) -> None:
+        """A program that is compiled, recorded or stacked would go on with the one of before."""
+
+        class Replacing(TwoStages):
+            def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+                self.register_buffer("scale", torch.ones(()))
+                return super().build(networks)
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                self.scale = self.scale * 2
+                return super().enter_stage(number, state, pool)
+
+        with pytest.raises(PluginError, match=r"enter_stage\(\) puts another tensor in place of scale; change it in"):
+            trainer(Replacing()).iterate()

@@ -46,6 +46,7 @@ from gan_bench.dataset import Dataset, Real
 from gan_bench.model import Fake, Model
 from gan_bench.network import Discriminator, Networks
 from gan_bench.protocol import Protocol
+from gan_bench.stacking import Stack
 from gan_bench.training import Trainer, build
 
 CPU = torch.device("cpu")
@@ -137,6 +138,15 @@ def trainer(
     dataset, settings = dataset or Ring(), protocol(**changes)
     build(model, MLP(MLP.Params(hidden=8)), dataset, settings, seed, device)
     return Trainer(model, dataset, settings, seed, device)
+
+
+def side_by_side(singles: Sequence[Trainer], stack: Stack, iterations: int) -> None:
+    """Let trainers and a stack of others like them carry out as many iterations."""
+    for _ in range(iterations):
+        stack.iterate()
+        for one in singles:
+            one.iterate()
+    stack.settle()
 
 
 def networks(*, latent_size: int = 6, hidden: int = 8) -> Networks:
