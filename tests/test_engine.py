@@ -281,6 +281,7 @@ class TestWorkers:
 
 
 class TestGPUs:
+    @pytest.mark.slow
     def test_are_shared_out(self, tmp_path: Path) -> None:
         """Each worker sees one; a run on the second has it as its first."""
         source = project.plugin(

@@ -73,6 +73,7 @@ class TestWritten:
         """Those of files and those of each package, with every warning an error."""
         assert not says("pytest", tests, "-W", "error", cwd=written)
 
+    @pytest.mark.slow
     def test_is_typed(self, written: Path) -> None:
         """mypy --strict finds nothing."""
         packages = [NAMES[kind, True] for kind in KINDS]

@@ -18,9 +18,10 @@ from gan_bench.testing import Check, Fault, checks, examine, protocol, trainer
 
 KINDS = ("models", "networks", "datasets", "metrics")
 ZOO = load_plugins()
-SLOW = ("magan",)  # its first iteration has 150 turns
+SLOW = ("magan", "adagan")  # a first iteration of 150 turns; a classifier's hundreds between stages
+SLOW_CHECKS = (("deligan", "index"), ("classifier_score", "prepared"))  # fifty generators; a classifier is trained
 OF_ZOO = [
-    pytest.param(name, check, marks=[pytest.mark.slow] if name in SLOW else [])
+    pytest.param(name, check, marks=[pytest.mark.slow] if name in SLOW or (name, str(check)) in SLOW_CHECKS else [])
     for kind in KINDS
     for name, cls in ZOO.all(kind).items()
     for check in checks(cls)
