@@ -169,7 +169,8 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters[player].values():
+            parameter.grad = None  # as zero_grad() does, whose bookkeeping is a tenth of what the harness costs
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
