@@ -36,6 +36,7 @@ from typing import Any
 import torch
 from _figures import synthetic8, verdicts, whole_run
 from _measuring import Measured, measure
+from _page import PAGE, fill
 from _workloads import CIFAR10, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
 from tabulate import tabulate
 
@@ -94,6 +95,11 @@ def as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def published(device: str) -> Path:
+    """Where figures of a kind of device stand."""
+    return PUBLISHED / f"speed-{device}.csv"
+
+
 def publish(path: Path, new: Sequence[Row]) -> None:
     """Write rows as CSV; of what was measured before, the rest stays."""
     old: list[Row] = []
@@ -127,9 +133,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=540, help="for everything together  [default: 540]")
     parser.add_argument("--seeds", type=int, nargs="+", help="stacked  [default: 1 5 10 32; 1 5 on a CPU]")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--publish", action="store_true", help=f"write {PUBLISHED.name}/speed-DEVICE.csv")
+    parser.add_argument("--publish", action="store_true", help="write the file in results/published, and the page")
     parser.add_argument("--whole-run", action="store_true", help="a run of 4,000 iterations with evaluations as well")
-    parser.add_argument("--everything", action="store_true", help="every figure of a GPU, and write the CSV file")
+    parser.add_argument("--everything", action="store_true", help="every figure of a GPU, published")
     return parser.parse_args(given)
 
 
@@ -154,7 +160,10 @@ def main(given: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     bench = Bench(registry(), device, tuple(options.seeds) if options.seeds else None)
     end = time.perf_counter() + options.seconds - (SYNTHETIC8_SECONDS if options.everything else 0)
-    said = all_of(chosen(options, device), bench, end, publishing=options.publish or options.everything)
+    publishing = options.publish or options.everything
+    said = all_of(chosen(options, device), bench, end, publishing=publishing)
+    if publishing:
+        fill(PAGE, device, published(device))
     if options.whole_run:
         said.append(whole_run(bench, 4000))
     if options.everything:
@@ -175,7 +184,7 @@ def all_of(workloads: Sequence[Workload], bench: Bench, end: float, *, publishin
         show(found, measured)
         said += verdicts(measured, bench)
         if publishing:
-            publish(PUBLISHED / f"speed-{bench.device}.csv", found)
+            publish(published(bench.device), found)
     return said
 
 

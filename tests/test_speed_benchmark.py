@@ -25,6 +25,7 @@ from _figures import FIGURES, judged
 from _floor import floor
 from _loops import GAMES, GAN, bare
 from _measuring import Measured, in_turn, measure, quartiles, rounds_until
+from _page import END, PAGE, START, fill, tables
 from _workloads import EAGER, FLOOR, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, ours, registry
 
 from gan_bench.dataset import Real
@@ -301,6 +302,60 @@ class TestFigures:
 
     def test_say_what_they_have_to_be(self) -> None:
         assert judged("a / b", 1.5, 2.0, least=True) == "MISSED   a / b: 1.5, at least 2"
+
+
+class TestPage:
+    """The tables of docs/speed.md."""
+
+    @pytest.fixture
+    def published(self, tmp_path: Path) -> Path:
+        """Of two machines; one has a workload, the other numbers of generators."""
+        where = {"device": "a machine", "torch": "2.0", "python": "3.11.7", "date": "2026-01-01"}
+        elsewhere = where | {"device": "another"}
+        counted = Measured("mgan-generators", {Timed(f"ours, K = {k}"): [ms] * 3 for k, ms in ((1, 2.0), (8, 3.0))}, {})
+        path = tmp_path / "speed-cpu.csv"
+        speed.publish(path, [speed.row(BY_HAND, key) | where for key in BY_HAND.times])
+        speed.publish(path, [speed.row(counted, key) | elsewhere for key in counted.times])
+        return path
+
+    def test_are_of_each_machine(self, published: Path) -> None:
+        """Stacked seeds by what each takes; ratios are those of the file; blank where nothing was measured."""
+        first, second = tables(published).split("Milliseconds")[1:]
+        assert "on a machine (torch 2.0, Python 3.11.7, 2026-01-01)." in first
+        assert cells(first, "workload")[1:7] == ["port", "plain", "eager", "ours", "10 seeds, each", "floor"]
+        assert cells(first, "mgan-ring") == ["mgan-ring", "8", "6", "", "2", "0.4", "", "4", "3", ""]
+        assert cells(second, "8") == ["8", "3", "1.50"]
+
+    def test_are_put_between_their_marks(self, published: Path, tmp_path: Path) -> None:
+        """As often as one likes; what stands around them stays."""
+        page = tmp_path / "page.md"
+        page.write_text(f"above\n\n{START.format(device='cpu')}old\n{END}\n\nbelow\n", encoding="utf-8")
+        for _ in range(2):
+            fill(page, "cpu", published)
+        text = page.read_text(encoding="utf-8")
+        assert text == f"above\n\n{START.format(device='cpu')}\n{tables(published)}\n\n{END}\n\nbelow\n"
+
+    def test_a_page_without_marks_is_refused(self, published: Path, tmp_path: Path) -> None:
+        """Rather than left as it was."""
+        page = tmp_path / "page.md"
+        page.write_text("nothing\n", encoding="utf-8")
+        with pytest.raises(SystemExit, match="figures: cuda"):
+            fill(page, "cuda", published)
+
+    @pytest.mark.parametrize("device", ("cpu", "cuda"))
+    def test_are_those_that_were_published(self, device: str) -> None:
+        """The page in docs/ is neither older nor newer than the file in results/."""
+        after = PAGE.read_text(encoding="utf-8").partition(START.format(device=device))[2]
+        shown, mark, _ = after.partition(END)
+        path = speed.published(device)
+        assert mark
+        assert shown.strip() == (tables(path) if path.is_file() else "")
+
+
+def cells(table: str, first: str) -> list[str]:
+    """Those of the row that begins so."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return next(row for row in rows if row[0] == first)
 
 
 class TestCommand:
