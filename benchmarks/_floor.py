@@ -22,6 +22,7 @@ from _loops import Loop, fastest_convolutions
 from torch import Tensor, fx
 
 from gan_bench.graphs import record
+from gan_bench.products import ALONE
 from gan_bench.tracing import Traced
 from gan_bench.training import Trainer
 
@@ -78,11 +79,12 @@ def _like(node: fx.Node, device: torch.device) -> Tensor:
 
 
 def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
-    """A product of matrices that lie row by row or column by column, whichever is fastest."""
+    """A product of matrices that lie row by row or column by column, turned round or not, whichever is fastest."""
     *others, left, right = operands
-    ways = product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))
+    ways = [*product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))]
     calls = [(operation, (*others, *way), options) for way in ways]
-    return min(calls, key=_seconds)
+    turned = ALONE.get(operation, operation)
+    return min([*calls, *((turned, (below.mT, above.mT), {}) for above, below in ways)], key=_seconds)
 
 
 def _seconds(call: Call) -> float:

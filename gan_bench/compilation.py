@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from gan_bench.iteration import MOST_TURNS, Draws, Played
 from gan_bench.model import Turn
+from gan_bench.products import turn_round
 from gan_bench.tracing import TOO_LONG, NotCompilableError, Tensors, Traced, first_line, flat, out_of_memory
 from gan_bench.training import Trainer
 
@@ -102,6 +103,7 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
     try:
         with torch.no_grad():
+            graph = turn_round(graph) if arguments[0].device.type == "cpu" else graph
             code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])
             return code
     except Exception as error:

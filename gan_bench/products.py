@@ -1,0 +1,64 @@
+"""Matrix products with few columns, turned round: on a CPU torch is several times slower at few columns than few rows.
+
+Points have two coordinates and discriminators few outputs, so that a third of an iteration's products on points are of
+this kind. A B = (Bᵀ Aᵀ)ᵀ takes nothing but views, and rounds otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx
+
+aten = torch.ops.aten
+
+MOST_COLUMNS = 12
+"""From 16 columns on neither way is the faster one; see benchmarks/products.py."""
+
+FEWEST_ROWS = 32
+"""Where rows are few as well, there is nothing to turn."""
+
+ALONE: Mapping[Any, Any] = {aten.addmm.default: aten.mm.default, aten.baddbmm.default: aten.bmm.default}
+"""Products to which something is added, and the same without."""
+
+LEAST_COLUMNS: Mapping[Any, int] = {aten.mm.default: 2, aten.bmm.default: 1}
+"""One matrix by one column is a product with a vector, which is fast as it is."""
+
+
+def turn_round(graph: fx.GraphModule) -> fx.GraphModule:
+    """The same graph of core operations, with its narrow products turned round; what was given stays as it is."""
+    turned = fx.GraphModule(graph, copy.deepcopy(graph.graph))
+    for node in [*turned.graph.nodes]:
+        if _narrow(node):
+            with turned.graph.inserting_before(node):
+                node.replace_all_uses_with(_turned(turned.graph, node))
+            turned.graph.erase_node(node)
+    turned.recompile()
+    return turned
+
+
+def _narrow(node: fx.Node) -> bool:
+    product = ALONE.get(node.target, node.target)
+    if product not in LEAST_COLUMNS or node.kwargs:
+        return False
+    left, right = (each.meta["val"].shape for each in node.args[-2:] if isinstance(each, fx.Node))
+    return bool(LEAST_COLUMNS[product] <= right[-1] <= MOST_COLUMNS and left[-2] >= FEWEST_ROWS)
+
+
+def _turned(graph: fx.Graph, node: fx.Node) -> fx.Node:
+    *added, left, right = node.args
+    product = graph.call_function(ALONE.get(node.target, node.target), (_mT(graph, right), _mT(graph, left)))
+    result = _mT(graph, product)
+    if added:
+        result = graph.call_function(aten.add.Tensor, (result, *added))
+    # laid out as before: what follows was traced with it, views included
+    result = graph.call_function(aten.clone.default, (result,), {"memory_format": torch.contiguous_format})
+    result.meta = node.meta
+    return result
+
+
+def _mT(graph: fx.Graph, matrices: Any) -> fx.Node:
+    return graph.call_function(aten.transpose.int, (matrices, -2, -1))
