@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from _workloads import EAGER, FLOOR, HERE, PLAIN, PORT, Timed, ours
+from _workloads import COUNTED, EAGER, FLOOR, HERE, PLAIN, PORT, Timed, ours
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
@@ -14,7 +14,6 @@ from gan_bench.files import write_atomically
 PAGE = HERE.parent / "docs" / "speed.md"
 START, END = "<!-- figures: {device} -->\n", "<!-- end of figures -->"
 RATIOS = (PORT, PLAIN, FLOOR)
-COUNTED = "ours, K = "
 
 Row = Mapping[str, str]
 
@@ -65,11 +64,10 @@ def each_seed(row: Row | None) -> str:
 
 
 def of_generators(rows: Sequence[Row]) -> Iterator[str]:
-    """Iterations of K generators, and as multiples of one generator's, where they were measured."""
+    """Iterations of K generators, and as multiples of the fewest's in the same round, where they were measured."""
     counted = {int(row["loop"].removeprefix(COUNTED)): row for row in rows if row["loop"].startswith(COUNTED)}
     if counted:
-        base = float(counted[min(counted)]["ms"])
-        lines = [[k, each_seed(row), f"{float(row['ms']) / base:.2f}"] for k, row in counted.items()]
+        lines = [[k, each_seed(row), f"{1 / float(row['ratio_to_fewest']):.2f}"] for k, row in counted.items()]
         yield pipes(lines, ["K", "ours", f"times K = {min(counted)}"])
 
 

@@ -118,9 +118,12 @@ def ours(seeds: int) -> Timed:
     return Timed("ours", seeds)
 
 
+COUNTED = "ours, K = "
+
+
 def with_generators(k: int) -> Timed:
     """Ours, of K generators."""
-    return Timed(f"ours, K = {k}")
+    return Timed(f"{COUNTED}{k}")
 
 
 # --- loops ----------------------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ the process's CPU time, for the same reason; on a GPU it waits for the device.
     floor     matrix products, random draws and fused Adam, each timed alone, and added
 
 Port and plain run in the workload's precision, and with the fastest convolutions that cuDNN finds. `ratio_to_port` and
-the like are a loop's seed-iterations a second as a multiple of that loop's. Rounds end when the seconds are used up;
-there are three at least. Images are random ones in place of the published sets: nothing is downloaded.
+the like are a loop's seed-iterations a second as a multiple of that loop's, `ratio_to_fewest` as one of the fewest
+generators'. Rounds end when the seconds are used up; there are three at least. Images are random ones in place of the
+published sets: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import torch
 from _figures import synthetic8, verdicts, whole_run
 from _measuring import Measured, measure
 from _page import PAGE, fill
-from _workloads import CIFAR10, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
+from _workloads import CIFAR10, COUNTED, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
@@ -55,6 +56,7 @@ COLUMNS = (
     "ratio_to_port",
     "ratio_to_plain",
     "ratio_to_floor",
+    "ratio_to_fewest",
     "peak_memory_mb",
     "device",
     "torch",
@@ -85,6 +87,8 @@ def row(measured: Measured, key: Timed) -> Row:
     for base in (PORT, PLAIN, FLOOR):
         compared = base in measured.times and key.loop not in PARTS
         found[f"ratio_to_{base.loop}"] = measured.quotient(base, key)[1] * key.seeds if compared else None
+    fewest = next(iter(measured.times))
+    found["ratio_to_fewest"] = measured.quotient(fewest, key)[1] if fewest.loop.startswith(COUNTED) else None
     return found | {"peak_memory_mb": measured.peaks.get(key)}
 
 

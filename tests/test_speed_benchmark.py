@@ -26,7 +26,19 @@ from _floor import floor
 from _loops import GAMES, GAN, bare
 from _measuring import Measured, in_turn, measure, quartiles, rounds_until
 from _page import END, PAGE, START, fill, tables
-from _workloads import EAGER, FLOOR, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, ours, registry
+from _workloads import (
+    EAGER,
+    FLOOR,
+    PARTS,
+    PLAIN,
+    PORT,
+    WORKLOADS,
+    Bench,
+    Workload,
+    ours,
+    registry,
+    with_generators,
+)
 
 from gan_bench.dataset import Real
 from gan_bench.model import Fake
@@ -282,6 +294,12 @@ class TestFigures:
         row = speed.row(BY_HAND, ours(10))
         assert (row["ms"], row["seed_iterations_per_s"]) == (4.0, 2500.0)
         assert (row["ratio_to_port"], row["ratio_to_plain"], row["ratio_to_floor"]) == (20.0, 15.0, None)
+        assert row["ratio_to_fewest"] is None
+
+    def test_numbers_of_generators_are_compared_with_the_fewest(self) -> None:
+        """Within the same round: the machine may have become slower since."""
+        measured = Measured("mgan-generators", {with_generators(1): [1, 2, 4], with_generators(8): [2, 4, 8]}, {})
+        assert speed.row(measured, with_generators(8))["ratio_to_fewest"] == 0.5
 
     def test_memory_has_a_slope(self) -> None:
         """MB a stacked seed; none where only one number of seeds was measured."""
@@ -312,7 +330,7 @@ class TestPage:
         """Of two machines; one has a workload, the other numbers of generators."""
         where = {"device": "a machine", "torch": "2.0", "python": "3.11.7", "date": "2026-01-01"}
         elsewhere = where | {"device": "another"}
-        counted = Measured("mgan-generators", {Timed(f"ours, K = {k}"): [ms] * 3 for k, ms in ((1, 2.0), (8, 3.0))}, {})
+        counted = Measured("mgan-generators", {with_generators(k): [ms] * 3 for k, ms in ((1, 2.0), (8, 3.0))}, {})
         path = tmp_path / "speed-cpu.csv"
         speed.publish(path, [speed.row(BY_HAND, key) | where for key in BY_HAND.times])
         speed.publish(path, [speed.row(counted, key) | elsewhere for key in counted.times])
@@ -380,4 +398,4 @@ class TestCommand:
         figures = [figure for figure in FIGURES if figure.device == "cuda"]
         assert {figure.workload for figure in figures} <= covered.keys()
         assert covered["mgan-generators"].counts == (1, 32)
-        assert Timed("ours, K = 32") in {figure.above for figure in figures}
+        assert with_generators(32) in {figure.above for figure in figures}
