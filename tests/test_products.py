@@ -126,3 +126,13 @@ def test_several_in_a_row() -> None:
     turned = turn_round(graph)
     assert columns_of(turned, given) == [ROWS, ROWS]
     torch.testing.assert_close(turned(*given), graph(*given), rtol=1e-12, atol=1e-12)
+
+
+def test_constants_may_be_operands() -> None:
+    """What a model holds outside of its modules is no input of the graph."""
+    held = operands(ROWS, 2)[1]
+    given = [operands(ROWS, 2)[0]]
+    graph = traced(lambda left: left @ held, given)
+    turned = turn_round(graph)
+    assert columns_of(turned, given) == [ROWS]
+    torch.testing.assert_close(turned(*given), graph(*given), rtol=1e-12, atol=1e-12)
