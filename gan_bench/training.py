@@ -170,7 +170,7 @@ class Trainer:
             group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
         for parameter in self.parameters[player].values():
-            parameter.grad = None  # as zero_grad() does, whose bookkeeping is a tenth of what the harness costs
+            parameter.grad = None  # as zero_grad() does, with less around it
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
