@@ -105,7 +105,7 @@ def play(
             values |= {name: _kept(value) for name, value in extra.items()}
         with torch.no_grad():
             for mover in movers:
-                move(mover.name, gradients[mover.name])
+                move(mover.name, gradients.pop(mover.name))  # their memory serves the next turn
                 rules.model.constrain(mover.name, parameters[mover.name])
             state = rules.model.after_turn(turn, state, values)
         if any(mover.generates for mover in movers):
