@@ -30,7 +30,7 @@ Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 """An operation of torch, its operands and its options."""
 
 aten = torch.ops.aten
-OF_MATRICES = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.baddbmm.default}  # their last two operands
+OF_MATRICES = {*ALONE, *ALONE.values()}  # products of their last two operands
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
 TRIALS = 5
 

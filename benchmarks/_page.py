@@ -33,7 +33,7 @@ def tables(published: Path) -> str:
     with published.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     machines = [[row for row in rows if row["device"] == name] for name in dict.fromkeys(row["device"] for row in rows)]
-    return "\n\n".join(part for own in machines for part in (caption(own), of_workloads(own), *of_generators(own)))
+    return "\n\n".join(part for own in machines for part in (caption(own), *of_workloads(own), *of_generators(own)))
 
 
 def caption(rows: Sequence[Row]) -> str:
@@ -42,8 +42,8 @@ def caption(rows: Sequence[Row]) -> str:
     return f"Milliseconds of one iteration of one seed, medians, on {rows[0]['device']} ({'; '.join(found)})."
 
 
-def of_workloads(rows: Sequence[Row]) -> str:
-    """One row a workload: the loops, and ours as multiples of three of them."""
+def of_workloads(rows: Sequence[Row]) -> Iterator[str]:
+    """One row a workload, where any was measured: the loops, and ours as multiples of three of them."""
     found = {(row["workload"], Timed(row["loop"], int(row["seeds"]))): row for row in rows}
     names = dict.fromkeys(row["workload"] for row in rows if not row["loop"].startswith(COUNTED))
     stacks = sorted({key.seeds for _, key in found if key.seeds > 1})
@@ -55,7 +55,8 @@ def of_workloads(rows: Sequence[Row]) -> str:
         times = [each_seed(found.get((name, loop))) for loop in loops]
         own = found.get((name, ours(1)), {})
         lines.append([name, *times, *(own.get(f"ratio_to_{base.loop}", "") for base in RATIOS)])
-    return pipes(lines, headings)
+    if lines:
+        yield pipes(lines, headings)
 
 
 def each_seed(row: Row | None) -> str:

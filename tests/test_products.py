@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, fx
+import torch._inductor
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from gan_bench.compilation import compiled
 from gan_bench.products import FEWEST_ROWS, MOST_COLUMNS, turn_round
 from gan_bench.tracing import traced
 
@@ -61,7 +63,7 @@ class Columns(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def columns_of(graph: fx.GraphModule, given: Sequence[Tensor]) -> list[int]:
+def columns_of(graph: Callable[..., Any], given: Sequence[Tensor]) -> list[int]:
     """Of its products, in order."""
     with Columns() as columns:
         graph(*given)
@@ -105,6 +107,13 @@ def test_others_stay(function: Function, given: list[Tensor]) -> None:
     """A vector's, wide ones, those of few rows, and those with factors."""
     graph = traced(function, given)
     assert turn_round(graph).code == graph.code
+
+
+def test_torch_is_given_the_turned_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it compiles for a CPU."""
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: graph)
+    given = operands(ROWS, 2)
+    assert columns_of(compiled(traced(plain, given), given, 0), given) == [ROWS]
 
 
 def test_what_was_given_stays() -> None:

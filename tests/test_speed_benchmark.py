@@ -343,6 +343,7 @@ class TestPage:
         assert cells(first, "workload")[1:7] == ["port", "plain", "eager", "ours", "10 seeds, each", "floor"]
         assert cells(first, "mgan-ring") == ["mgan-ring", "8", "6", "", "2", "0.4", "", "4", "3", ""]
         assert cells(second, "8") == ["8", "3", "1.50"]
+        assert "workload" not in second
 
     def test_are_put_between_their_marks(self, published: Path, tmp_path: Path) -> None:
         """As often as one likes; what stands around them stays."""
