@@ -19,7 +19,7 @@ MOST_COLUMNS = 12
 """From 16 columns on neither way is the faster one; see benchmarks/products.py."""
 
 FEWEST_ROWS = 32
-"""Where rows are few as well, there is nothing to turn."""
+"""As few as it was measured for; with as few rows as columns there is nothing to turn."""
 
 ALONE: Mapping[Any, Any] = {aten.addmm.default: aten.mm.default, aten.baddbmm.default: aten.bmm.default}
 """Products to which something is added, and the same without."""
