@@ -131,11 +131,6 @@ def record_of(dataset: ImageDataset) -> Record | None:
     return _recorded(_path(dataset))
 
 
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the classifier of a dataset: it is trained, or that takes the fewest steps."""
-    return _steps(dataset) == STEPS[0] or record_of(dataset) is not None
-
-
 def _path(dataset: ImageDataset) -> Path:
     """KEY.pt."""
     training, testing = dataset.training(), dataset.testing()
