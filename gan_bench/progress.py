@@ -99,6 +99,7 @@ class _Display(Observer):
         return f"about {in_words(max(0.0, seconds - (time.monotonic() - known_at)))} left"
 
     def stopping(self) -> None:
+        self._expected = None
         self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
 
     def note(self, message: str) -> None:
@@ -151,8 +152,8 @@ class LiveProgress(_Display):
         super().__init__(metrics)
         self.started_at = time.monotonic()
         self.console = console
-        self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=True)
         self.last_table: ComparisonTable | None = None
+        self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveProgress:
         return self
@@ -187,7 +188,7 @@ class LiveProgress(_Display):
             table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1 if title == "scores" else None)
         for active in list(self.active.values()):
             left = duration(active.seconds_left)
-            count = "compiling" if active.compiling else f"{active.iteration:,}/{active.iterations:,}"
+            count = _count(active)
             table.add_row(Text(name_of(active.run)), count, speed(active.rate), left, self.scores(active))
         return table
 
@@ -219,9 +220,17 @@ def _position(active: _Active) -> str:
     return f"{active.iteration:,}/{active.iterations:,} {speed(active.rate)}, {left} left"
 
 
+def _count(active: _Active) -> str:
+    if active.compiling:
+        return "compiling"
+    return f"{active.iteration:,}/{active.iterations:,}" if active.iterations else ""
+
+
 def speed(rate: float) -> str:
-    """Iterations a second, or seconds an iteration if that is more than one."""
-    return f"{1 / rate:.1f} s/it" if 0 < rate < 1 else f"{rate:.0f} it/s"
+    """Iterations a second, or seconds an iteration if that is more than one; nothing as long as it is unknown."""
+    if rate <= 0:
+        return ""
+    return f"{1 / rate:.1f} s/it" if rate < 1 else f"{rate:.0f} it/s"
 
 
 def in_words(seconds: float) -> str:

@@ -87,9 +87,10 @@ def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
     """Parts of a table that fit a width, each with the labels of the rows."""
     models, anchors = _split(rows)
     headings = [_plain(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
-    cells = [_cells(table, row, _mark(row), _plain, "*", "") for row in (*models, *anchors)]
+    cells = [_cells(table, row, "", _plain, "*", "") for row in (*models, *anchors)]
     longest = max(12, width // 3)
-    labels = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label, *_ in cells]
+    cut = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label, *_ in cells]
+    labels = [label + _mark(row) for label, row in zip(cut, (*models, *anchors), strict=True)]
     sizes = [max(len(each[i]) for each in (headings, *cells)) for i in range(len(headings))]
     first, taken = 1, max(map(len, ["model", *labels]))
     start = taken

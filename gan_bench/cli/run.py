@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -98,12 +99,33 @@ def command(
         _print_plan(planned)
         return 0
     try:
-        with _display(planned) as display:
+        with _graceful_stop(), _display(planned) as display:
             outcome = run(planned, display)
     except KeyboardInterrupt:  # while data or metrics were made ready; runs end with their checkpoints
         click.echo("Interrupted before any run; the same command goes on from here.", err=True)
         raise
     return _report(planned, outcome)
+
+
+@contextmanager
+def _graceful_stop() -> Iterator[None]:
+    """Let a closed terminal and `kill` end the runs as Ctrl-C does: with their checkpoints and the table.
+
+    Where a signal is ignored already, as by nohup, it stays ignored.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
