@@ -21,6 +21,7 @@ PREVIEW_SHARE = 4  # a preview trains one iteration in so many
 
 QUICK_ITERATIONS = 20
 QUICK_SAMPLES = 500
+QUICK_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -125,17 +126,40 @@ def preview(benchmark: Benchmark) -> Benchmark:
     return _reduced(benchmark, "preview", lambda iterations: -(-iterations // PREVIEW_SHARE), evaluation)
 
 
-def quick(benchmark: Benchmark, iterations: int = QUICK_ITERATIONS, samples: int = QUICK_SAMPLES) -> Benchmark:
+def quick(
+    benchmark: Benchmark,
+    iterations: int = QUICK_ITERATIONS,
+    samples: int = QUICK_SAMPLES,
+    *,
+    small_batches: bool = False,
+) -> Benchmark:
     """Reduce a benchmark to a check that everything works: a few iterations of one seed, under a name of its own.
 
     Args:
         iterations: upper limit of the number of iterations.
         samples: upper limit of the number of generated samples of the one evaluation.
+        small_batches: reduce batches to `QUICK_BATCH` samples, for networks of which full ones take seconds.
     """
+    if small_batches:
+        models = [replace(model, protocol=_small_batches(model.protocol, model.params)) for model in benchmark.models]
+        benchmark = replace(benchmark, models=tuple(models))
     evaluation = replace(
         benchmark.evaluation, every=iterations, samples=min(samples, benchmark.evaluation.samples), points=1
     )
     return _reduced(benchmark, "quick", lambda planned: min(iterations, planned), evaluation)
+
+
+def _small_batches(protocol: Protocol, params: Mapping[str, Any]) -> Protocol:
+    """At most `QUICK_BATCH` real samples a draw, and in proportion generated ones: at least two of each generator."""
+    factor = max(1, protocol.batch // QUICK_BATCH)
+    count = params.get("generators", 1)
+    least = 2 * count if isinstance(count, int) else 2
+    return replace(
+        protocol,
+        batch=protocol.batch // factor,
+        fakes=None if protocol.fakes is None else min(protocol.fakes, max(protocol.fakes // factor, least)),
+        fakes_per_generator=None if protocol.fakes_per_generator is None else min(2, protocol.fakes_per_generator),
+    )
 
 
 def _reduced(benchmark: Benchmark, mode: Mode, shorter: Callable[[int], int], evaluation: Evaluation) -> Benchmark:

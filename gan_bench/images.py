@@ -65,6 +65,8 @@ class ImageDataset(Dataset):
     """
 
     by_channel: ClassVar[bool] = False  # whether each channel is an image of `labelled` by itself (stacked MNIST)
+    is_reduced: bool = False
+    """Whether it has a few images only, for a check: what is prepared of it need not be good, but soon there."""
 
     @abstractmethod
     def training(self) -> Pictures:
@@ -171,6 +173,7 @@ def reduced(dataset: Dataset, count: int) -> Dataset:
         found = whole.labelled()
         return smaller if found is whole else reduced(found, count) if found is not None else None  # type: ignore[return-value]
 
+    smaller.is_reduced = True
     # As attributes of this instance: every subclass reads its images through these three.
     vars(smaller)["training"] = cache(lambda: some(whole.training()))
     vars(smaller)["testing"] = cache(lambda: some(whole.testing()))

@@ -96,7 +96,8 @@ class _Display(Observer):
         if self._expected is None:
             return ""
         seconds, known_at = self._expected
-        return f"about {in_words(max(0.0, seconds - (time.monotonic() - known_at)))} left"
+        rest = seconds - (time.monotonic() - known_at)
+        return f"about {in_words(rest)} left" if rest >= 1 else ""
 
     def stopping(self) -> None:
         self._expected = None

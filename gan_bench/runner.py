@@ -257,6 +257,7 @@ def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Ben
         replace(benchmark, datasets=datasets),
         HEAVY_ITERATIONS if heavy else QUICK_ITERATIONS,
         CHECK_SAMPLES if images else QUICK_SAMPLES,
+        small_batches=heavy and choose_device(options.device) == "cpu",
     )
 
 
