@@ -204,9 +204,17 @@ class LiveProgress(_Display):
         return [Text("\n".join(lines) + "\n", no_wrap=True, overflow="crop")]
 
 
+class QuietConsole(Console):
+    """A console that falls silent when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more."""
+        self.quiet = True
+
+
 def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
     """The display that suits standard error."""
-    console = Console(stderr=True)
+    console = QuietConsole(stderr=True)
     live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
     return LiveProgress(metrics, console) if live else PlainProgress(metrics)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
-import sys
+import termios
 from pathlib import Path
 
 import project
@@ -95,6 +98,36 @@ class TestRun:
             shutil.copytree(folder, tmp_path / "results" / "tiny" / "runs" / folder.name)
         after = call("table", "results/tiny").out
         assert after == before.rstrip("\n") + "\n- 2 stored runs of other settings are not shown.\n"
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("how", ["closed terminal", "SIGTERM"])
+    def test_a_closed_terminal_ends_as_ctrl_c_does(self, tmp_path: Path, how: str) -> None:
+        """A closed terminal, or `kill`: the run writes its checkpoint, the command its tables, and the run goes on."""
+        project.write(tmp_path, project.describe([{"plugin": "gate"}]), gate=project.GATE)
+        gate = tmp_path / "waiting"
+        gate.mkdir()
+        terminal, end = pty.openpty()
+        command = subprocess.Popen(
+            [*project.COMMAND, "run", "tiny.toml", "--device", "cpu"],
+            cwd=tmp_path,
+            env=os.environ | {"TEST_GATE": str(gate)},
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(end)
+        project.wait_for(lambda: [path for path in gate.iterdir() if path.name.isdecimal()])
+        if how == "SIGTERM":
+            command.terminate()
+        else:
+            os.close(terminal)
+        command.wait()
+        (folder,) = project.run_folders(tmp_path / "results")
+        assert (project.record(folder)["status"], project.record(folder)["iteration"]) == ("interrupted", 14)
+        table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "gate seed 0 was interrupted at iteration 14 of 30." in table
 
     def test_ends_with_1_where_a_run_failed(self, call: project.Call, tmp_path: Path) -> None:
         """A failed run costs the others nothing, and is a row with a footnote."""
