@@ -207,7 +207,7 @@ class _Malicious:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.slow
+@pytest.mark.real
 class TestMNIST:
     def test_reaches_99_percent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """On the real digits, which lie in the folder GAN_BENCH_DATA."""
