@@ -19,6 +19,7 @@ from gan_bench.metric import Metric, Samples
 from gan_bench.model import Model
 from gan_bench.randomness import seed_of
 from gan_bench.scoring import Score, compute
+from gan_bench.tracing import out_of_memory
 from gan_bench.training import Trainer, check_parameters
 
 LARGEST_PART = 2**21
@@ -193,9 +194,9 @@ def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, 
     for metric in metrics:
         try:
             scores += compute(samples, [metric])
-        except torch.OutOfMemoryError:  # of a stack: half as many may do
-            raise
         except Exception as error:  # one metric that fails must not cost a run
+            if out_of_memory(error):  # half as many members of a stack may fit
+                raise
             errors[metric.name] = f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
     classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)

@@ -13,7 +13,7 @@ from tiny import WIDER, ZOO, side_by_side, trainer
 from torch import Tensor
 
 from gan_bench.compilation import as_traced, compile_iterations
-from gan_bench.graphs import WARM_UP, Captured, Work, captured
+from gan_bench.graphs import WARM_UP, Captured, StaticInputs, Work, captured
 from gan_bench.model import Turn
 from gan_bench.stacking import Stack
 from gan_bench.tracing import NotCompilableError
@@ -31,6 +31,10 @@ def replayed(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
     return replay, results
 
 
+def _given(*values: Tensor) -> StaticInputs:
+    return StaticInputs(values, torch.device("cpu"))
+
+
 def _add(x: Tensor, y: Tensor) -> list[Tensor]:
     x.add_(y)
     return [x * 10]
@@ -40,7 +44,7 @@ class TestCaptured:
     def test_changes_the_tensors_that_stay(self) -> None:
         """In place, once for each call; not by being recorded."""
         x = torch.zeros(2)
-        program = Captured(_add, [x, torch.ones(2)], 1, replayed)
+        program = Captured(_add, [x], _given(torch.ones(2)), replayed)
         assert torch.equal(x, torch.zeros(2))
         (result,) = program(x, torch.full((2,), 3.0))
         assert torch.equal(x, torch.full((2,), 3.0)) and torch.equal(result, torch.full((2,), 30.0))
@@ -50,7 +54,7 @@ class TestCaptured:
     def test_a_call_overwrites_the_results_of_the_last(self) -> None:
         """Whoever needs them longer keeps a copy."""
         x = torch.zeros(1)
-        program = Captured(_add, [x, torch.ones(1)], 1, replayed)
+        program = Captured(_add, [x], _given(torch.ones(1)), replayed)
         first = program(x, torch.ones(1))[0]
         program(x, torch.ones(1))
         assert first.item() == 20
@@ -58,7 +62,7 @@ class TestCaptured:
     def test_its_results_may_be_the_next_inputs(self) -> None:
         """The model's state is given back to it."""
         x, state = torch.ones(1), torch.zeros(1)
-        program = Captured(lambda x, state: [state + x], [x, state], 1, replayed)
+        program = Captured(lambda x, state: [state + x], [x], _given(state), replayed)
         for _ in range(3):
             (state,) = program(x, state)
         assert state.item() == 3
@@ -72,7 +76,7 @@ class TestCaptured:
             raise RuntimeError("operation not permitted when stream is capturing")
 
         with pytest.raises(NotCompilableError, match=r"CUDA graph \(RuntimeError: operation not permitted"):
-            Captured(_add, [x, torch.ones(2)], 1, refuse)
+            Captured(_add, [x], _given(torch.ones(2)), refuse)
         assert torch.equal(x, torch.zeros(2))
 
 
@@ -119,7 +123,7 @@ class TestIterations:
             _assert_close(one, member)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+@pytest.mark.gpu
 class TestOnAGPU:
     @pytest.mark.parametrize("name", ["gan", "mgan", "unrolled-gan", "wgan, warm-up", "began"])
     def test_graphs_train_as_eager_iterations(self, name: str) -> None:
