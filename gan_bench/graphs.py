@@ -31,7 +31,12 @@ _broken = ""
 
 
 def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
-    """Capture `work` as a CUDA graph after warm-up runs on a side stream."""
+    """Capture `work` as a CUDA graph after warm-up runs on a side stream.
+
+    Raises:
+        NotCompilableError: an earlier capture failed in this process.
+    """
+    _refuse_if_broken()
     gc.collect()  # a graph that nobody needs must not be taken apart while this one is recorded
     now, beside = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
     graph = torch.cuda.CUDAGraph()
@@ -96,6 +101,11 @@ def _capturing(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
                 raise
 
 
+def _refuse_if_broken() -> None:
+    if _broken:
+        raise NotCompilableError(f"an earlier recording failed in this process ({_broken})")
+
+
 def free_memory() -> None:
     """Free unused memory. Trainers form reference cycles, so collect explicitly."""
     gc.collect()
@@ -141,23 +151,32 @@ class Captured:
     """
 
     def __init__(
-        self, code: Callable[..., Any], in_place: Sequence[Tensor], given: StaticInputs, recorder: Recorder = record
+        self,
+        code: Callable[..., Any],
+        arguments: Sequence[Tensor],
+        fixed: int,
+        recorder: Recorder = record,
+        given: StaticInputs | None = None,
     ) -> None:
         """Record `code`.
 
         Args:
-            in_place: its first inputs, the same tensors in every call; they are as they were afterwards.
-            given: its other inputs.
+            arguments: inputs like those it will be called with; they are as they were afterwards.
+            fixed: how many of them, from the first on, are the same tensors in every call.
+            given: where it reads the others; made for them by default.
 
         Raises:
             NotCompilableError: it cannot be recorded.
         """
-        self._fixed, self._given = len(in_place), given
-        in_place = [tensor.detach() for tensor in in_place]
+        in_place = [tensor.detach() for tensor in arguments[:fixed]]
         before = [tensor.clone() for tensor in in_place]
+        given = given or StaticInputs(arguments[fixed:], in_place[0].device)
+        self._fixed, self._given = fixed, given
         try:
             # copies, since a program may hand on an input, which the next call writes to
             self._replay, self._results = recorder(lambda: [each.clone() for each in code(*in_place, *given.places)])
+        except NotCompilableError:
+            raise
         except Exception as error:
             if out_of_memory(error):
                 raise torch.OutOfMemoryError(str(error)) from error
@@ -176,13 +195,11 @@ def captured(compiler: Compiler, recorder: Recorder = record) -> Compiler:
     """A compiler whose programs are recorded as well."""
 
     def make(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-        if _broken:
-            raise NotCompilableError(f"an earlier recording failed in this process ({_broken})")
-        in_place, values = arguments[:fixed], arguments[fixed:]
+        _refuse_if_broken()  # before it is compiled
         used = [bool(node.users) for node in graph.graph.nodes if node.op == "placeholder"]
-        given = StaticInputs(values, in_place[0].device, used[fixed:])
-        # compiled for inputs as they lie in the static places: those of shared latents have other strides
-        code = compiler(graph, [*in_place, *given.places], fixed)
-        return Captured(code, in_place, given, recorder)
+        given = StaticInputs(arguments[fixed:], arguments[0].device, used[fixed:])
+        # Compile for the static inputs: their strides differ from those of shared latents, which are expanded.
+        code = compiler(graph, [*arguments[:fixed], *given.places], fixed)
+        return Captured(code, arguments, fixed, recorder, given)
 
     return make
