@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_bench.classes import Share, class_shares
-from gan_bench.errors import Diverged
+from gan_bench.errors import Diverged, missing_package
 from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Metric, Samples
 from gan_bench.model import Model
@@ -197,7 +197,7 @@ def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, 
         except Exception as error:  # one metric that fails must not cost a run
             if out_of_memory(error):  # half as many members of a stack may fit
                 raise
-            errors[metric.name] = f"{type(error).__name__}: {error}"
+            errors[metric.name] = missing_package(error) or f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
     classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)
     return Evaluation(drawn, scores, errors, classes)
