@@ -310,7 +310,10 @@ class Member:
         return round(max(self.progress.peak_memory_mb, now), 1)
 
     def _plan(self, compiled: bool, graph: bool, stack: int) -> dict[str, Any]:
-        """What must be equal for two executions of a run to agree to the last bit."""
+        """What must be equal for two executions of a run to agree to the last bit.
+
+        On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
+        """
         return {
             "device": self._device_name(),
             "threads": self.job.threads,

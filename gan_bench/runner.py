@@ -23,7 +23,7 @@ from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
 from gan_bench.describing import description
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import DataError, UsageError
+from gan_bench.errors import DataError, UsageError, missing_package
 from gan_bench.estimate import Estimates, Forecast, estimate, longest_first
 from gan_bench.files import write_atomically
 from gan_bench.images import is_images, reduced
@@ -381,6 +381,7 @@ def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: C
             _make_ready(lower_needs(registry.get("metrics", name)(), CHECK_SAMPLES), some, device, say)
         except Exception as error:  # a check lists what does not work, a plugin's errors included
             errors[name] = f"{type(error).__name__}: {error}"
+    _free_gpu_memory(device)
     return errors
 
 
@@ -395,6 +396,7 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
         metric = registry.get("metrics", name)()
         if metric.needs <= benchmark.evaluation.samples:
             _make_ready(metric, datasets, device, say)
+    _free_gpu_memory(device)
 
 
 def prepare_datasets(
@@ -415,7 +417,17 @@ def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say:
         if time.monotonic() - told > SAID_EVERY:
             told = time.monotonic()
             say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
-        metric.prepare(dataset, device, say)
+        try:
+            metric.prepare(dataset, device, say)
+        except ModuleNotFoundError as error:  # the runs go on without its scores, and their records say why
+            say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
+            return
+
+
+def _free_gpu_memory(device: str) -> None:
+    """Free what preparing metrics left in the cache of this process: the runs are carried out by others."""
+    if device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:
