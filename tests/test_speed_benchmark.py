@@ -1,4 +1,4 @@
-"""benchmarks/speed.py: the loops it compares with play the games that are measured, and its figures are what they say.
+"""tools/speed/speed.py: the loops it compares with play the games that are measured, and its figures are what they say.
 
 Nothing here measures anything: sizes are tiny, and clocks count what they are asked.
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools" / "speed"))
 
 import speed
 from _figures import FIGURES, judged

@@ -1,7 +1,7 @@
 """How fast an iteration is, against plainly written loops and against its arithmetic alone.
 
-    python benchmarks/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
-    python benchmarks/speed.py --everything             on a GPU, in ten minutes: every figure that speed is judged by
+    python tools/speed/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
+    python tools/speed/speed.py --everything             on a GPU, in ten minutes: every figure that speed is judged by
 
 All loops of a workload run interleaved in one process with one thread, a few iterations each in turn, and every figure
 is a ratio within the same round, so that a noisy machine blurs the result but does not bend it. On a CPU the clock is
@@ -38,13 +38,13 @@ import torch
 from _figures import synthetic8, verdicts, whole_run
 from _measuring import Measured, measure
 from _page import PAGE, fill
-from _workloads import CIFAR10, COUNTED, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
+from _workloads import CIFAR10, COUNTED, FLOOR, PARTS, PLAIN, PORT, ROOT, WORKLOADS, Bench, Timed, Workload, registry
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
 from gan_bench.provenance import provenance
 
-PUBLISHED = HERE.parent / "results" / "published"
+PUBLISHED = ROOT / "results" / "published"
 COLUMNS = (
     "workload",
     "loop",

@@ -6,12 +6,12 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from _workloads import COUNTED, EAGER, FLOOR, HERE, PLAIN, PORT, Timed, ours
+from _workloads import COUNTED, EAGER, FLOOR, PLAIN, PORT, ROOT, Timed, ours
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
 
-PAGE = HERE.parent / "docs" / "speed.md"
+PAGE = ROOT / "docs" / "speed.md"
 START, END = "<!-- figures: {device} -->\n", "<!-- end of figures -->"
 RATIOS = (PORT, PLAIN, FLOOR)
 

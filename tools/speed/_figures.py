@@ -12,7 +12,20 @@ from pathlib import Path
 
 import torch
 from _measuring import Measured
-from _workloads import BARE, CIFAR10, EAGER, FLOOR, HERE, PLAIN, PORT, WORKLOADS, Bench, Timed, ours, with_generators
+from _workloads import (
+    BARE,
+    BENCHMARKS,
+    CIFAR10,
+    EAGER,
+    FLOOR,
+    PLAIN,
+    PORT,
+    WORKLOADS,
+    Bench,
+    Timed,
+    ours,
+    with_generators,
+)
 
 from gan_bench import run as run_benchmark
 from gan_bench.execution import execute, set_precision
@@ -129,7 +142,7 @@ def synthetic8(device: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         run_benchmark(
-            HERE / "synthetic8.toml", overrides=changes, seeds=10, device=device, results=folder, progress=False
+            BENCHMARKS / "synthetic8.toml", overrides=changes, seeds=10, device=device, results=folder, progress=False
         )
         total = time.perf_counter() - started
         ledgers = [json.loads(path.read_text())["ledger"] for path in Path(folder).glob("*/runs/*/run.json")]
