@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _rates import COUNTS
 from _runs import (
     InProcess,
     Record,
@@ -30,7 +31,7 @@ from _runs import (
     through_workers,
 )
 from _steps import Context, Failed, Skipped, Step, Values, Work, all_apart, apart, write_json
-from _workloads import ROOT, WORKLOADS, Bench, one_program, registry, together, with_generators
+from _workloads import ROOT, WORKLOADS, Bench, one_program, registry, together
 
 from gan_bench.api import load_run
 from gan_bench.compilation import as_traced
@@ -90,7 +91,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 def fork(context: Context) -> Values:
     """Use the device in a fork after a worker's imports, as workers do; and with inductor imported before it."""
     found = {}
-    for name, more in (("as a worker", ""), ("with inductor", "import torch._inductor.compile_fx")):
+    ways = {"as a worker": "", "with inductor": "import torch._inductor.compile_fx"}
+    for name, more in [*ways.items()][: 1 if context.tiny else None]:
         ran = python("-c", FORK.format(more=more, device=context.device))
         found[name] = "works" if ran.returncode == 0 else last_line(ran.stdout)
     if found["as a worker"] != "works":
@@ -159,7 +161,8 @@ def compiled(context: Context) -> Values:
     shared = mgan | {"label": "MGAN, shared noise", "shared_noise": True}
     compile = "never" if context.tiny else "always"  # in a rehearsal the C++ compiler would take a minute
     single = {"seeds": 1, "compile": compile, "stack": "never"}
-    stacked = {"seeds": 3, "compile": compile, "stack": "3", "models": ["MGAN", "D2GAN", "GAN"]}
+    stacked = {"seeds": 3, "compile": compile, "stack": "3"}
+    stacked["models"] = ["GAN"] if context.tiny else ["MGAN", "D2GAN", "GAN"]
     ran = {
         "single": through_workers(context, "compiled-single", benchmark | {"model": [mgan, shared]}, **single),
         "stacked": through_workers(context, "compiled-stacked", benchmark, **stacked),
@@ -286,7 +289,6 @@ def memory(context: Context) -> Values:
     found = {"16 seeds": half, "32 seeds": whole}
     context.note(**found)
     if not cuda:
-        apart(partial(peak, most, 1.0), context.folder)
         raise Skipped(NEEDS_CUDA, **found)
     found["limited"] = apart(partial(peak, most, (half["bytes"] + whole["bytes"]) / 2), context.folder)
     if not any(f"{most // 2} at a time" in warning for warning in found["limited"]["warnings"]):
@@ -331,10 +333,10 @@ def distance(one: Trainer, other: Trainer) -> float:
 
 def killed(context: Context) -> Values:
     """Ten stacked seeds of synthetic8, killed once and resumed, against an uninterrupted run of the same command."""
-    iterations, every, seeds = (120, 5, 2) if context.tiny else (2000, 250, 10)
-    chosen = ["MGAN", "GAN"] if context.tiny else []
+    iterations, every, seeds = (40, 5, 2) if context.tiny else (2000, 250, 10)
+    chosen = ["GAN"] if context.tiny else []
     benchmark = synthetic8(context, iterations, every)
-    write_json(context.folder / "killed.json", benchmark)
+    write_json(context.folder / "killed-benchmark.json", benchmark)
     command = partial(_command, context, seeds, chosen)
     whole = command("whole")
     try:
@@ -359,7 +361,7 @@ def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> 
     arguments = f"seeds={seeds}, models={models!r}, device={context.device!r}, compile='never', stack={seeds}"
     code = (
         "import json, gan_bench; gan_bench.run("
-        f"json.load(open({str(context.folder / 'killed.json')!r})), {arguments}, workers=1, "
+        f"json.load(open({str(context.folder / 'killed-benchmark.json')!r})), {arguments}, workers=1, "
         f"results={str(context.folder / f'killed-{name}')!r})"
     )
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
@@ -376,7 +378,7 @@ def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) 
                 left = records_of(results).values()
                 return {"finished": sum(map(finished, left)), "on their way": sum(not finished(each) for each in left)}
         time.sleep(0.01)
-    raise Failed("the command ended before it could be killed")
+    raise Failed(f"the command ended with exit code {process.returncode} before it could be killed")
 
 
 def _reached(record: Record) -> int:
@@ -417,8 +419,8 @@ def _compared(context: Context, ran: Mapping[str, Mapping[str, Record]]) -> dict
     seconds: dict[str, float] = {}
     for each in ran["whole"].values():
         if "train_seconds" in each["ledger"]:
-            label = each["model"]["label"]
-            seconds[label] = round(seconds.get(label, 0.0) + each["ledger"]["train_seconds"], 2)
+            model = each["model"]["plugin"]
+            seconds[model] = round(seconds.get(model, 0.0) + each["ledger"]["train_seconds"], 2)
     unique = [dict(items) for items in {tuple(sorted(_plain(plan).items())) for plan in plans}]
     return {"compared": len(folders["whole"]), "different": different, "plans": unique, "train_seconds": seconds}
 
@@ -432,7 +434,8 @@ def _plain(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 def programs(context: Context) -> Values:
     """Compile the programs that will be measured, at the same time: torch keeps the kernels."""
-    ways = [("mgan-ring", 1, {}), ("mgan-ring", 10, {}), *(("mgan-generators", 1, {"generators": k}) for k in (1, 32))]
+    counted = [("mgan-generators", 1, {"generators": k}) for k in COUNTS]
+    ways: list[tuple[str, int, dict[str, Any]]] = [("mgan-ring", 1, {}), ("mgan-ring", 10, {}), *counted]
 
     def make(name: str, seeds: int, model: dict[str, Any]) -> float:
         began = time.monotonic()
@@ -443,9 +446,9 @@ def programs(context: Context) -> Values:
             one_program(bench, WORKLOADS[name], seeds, **model)
         return round(time.monotonic() - began, 1)
 
+    ways = ways[1:2] if context.tiny else ways
     seconds = all_apart([partial(make, *way) for way in ways], context.folder)
-    names = ("ours", "10 seeds", with_generators(1).loop, with_generators(32).loop)
-    return dict(zip(names, seconds, strict=True))
+    return {f"{name}, {seeds} seeds, {model}": value for (name, seeds, model), value in zip(ways, seconds, strict=True)}
 
 
 DATA_TESTS = ("tests/test_datasets.py", "tests/test_provenance.py")

@@ -84,12 +84,9 @@ def finished(record: Record) -> bool:
 
 
 def records_of(results: Path) -> dict[str, Record]:
-    """The records of all runs below a results folder, by label and seed; a file that is being written is left out."""
-    found = {}
-    for path in sorted(results.glob("*/runs/*/run.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        found[f"{record['model']['label']}, seed {record['seed']}"] = record
-    return found
+    """The records of all runs below a results folder, by the name of the run's folder."""
+    paths = sorted(results.glob("*/runs/*/run.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], **options: Any) -> Carried:

@@ -134,9 +134,9 @@ class _Running:
     def __init__(self, step: Step, context: Context) -> None:
         self.step, self.started = step, time.monotonic()
         self.limit = min(step.seconds, context.left)
-        self.output = context.folder / f"{step.name}.log"
-        self.result = context.folder / f"{step.name}.json"
-        self.result.unlink(missing_ok=True)
+        own = context.folder / "steps"
+        own.mkdir(exist_ok=True)
+        self.output, self.result = own / f"{step.name}.log", own / f"{step.name}.json"
         self.seen = 0
         self.timed_out = False
         context.partial = self.result

@@ -22,7 +22,7 @@ class Warnings(Observer):
     def warning(self, run: Any, message: str) -> None:
         """Append a warning."""
         with Path(os.environ[VARIABLE]).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(f"{run.model['label']}, seed {run.seed}: {message}") + "\n")
+            file.write(json.dumps(f"{run.label}, seed {run.seed}: {message}") + "\n")
 
 
 @hookimpl
