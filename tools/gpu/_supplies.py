@@ -26,15 +26,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = Path(tempfile.gettempdir()) / "gan-bench-proof"
-SITE, DATA, KEPT = PLACE / "site", PLACE / "data", PLACE / "inception.1"
+KEPT = PLACE / "inception.1"
 IMAGES_FILE = "proof-images.npy"
 IMAGES = 10_000
 MIB = 2**20
 LIMIT = 64.0  # MiB a command
-LACKING = ("torch-fidelity", "POT")
-"""Packages that GPU machines with torch, pandas, pytest and the like lack as a rule."""
+LACKING = ("torch-fidelity", "POT==0.9.6.post1")
+"""Packages that GPU machines with torch, pandas and pytest lack as a rule. Wheels of POT 0.9.7 have 31 MiB."""
 PYTHON = "3.12"
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]
 SOURCES = ("gan_bench", "plugins", "benchmarks", "tools", "tests", "pyproject.toml", "docs/speed.md")
 
 START = f"""\
@@ -97,11 +97,11 @@ def write_sources(path: Path) -> None:
 
 
 def download_wheels(folder: Path, packages: Sequence[str]) -> None:
-    """Download wheels of packages in the versions installed here, for the GPU machine's Python and system."""
+    """Download wheels for the GPU machine: of packages NAME==VERSION, or NAME in the version installed here."""
     folder.mkdir()
     if not packages:
         return
-    wanted = [f"{name}=={metadata.version(name)}" for name in packages]
+    wanted = [name if "==" in name else f"{name}=={metadata.version(name)}" for name in packages]
     system = [option for name in PLATFORMS for option in ("--platform", name)]
     options = ["-q", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", *system]
     subprocess.run([sys.executable, "-m", "pip", "download", *options, "-d", str(folder), *wanted], check=True)
@@ -113,7 +113,7 @@ def write_images(path: Path, say: Say) -> int:
     from gan_bench_zoo.datasets.cifar10 import CIFAR10
     from PIL import Image
 
-    dataset = CIFAR10()
+    dataset = CIFAR10(CIFAR10.Params())
     missing = dataset.missing()
     if missing is not None:
         say(f"no photographs, noise in their place: {missing}")
@@ -165,30 +165,37 @@ def unpacked(packed: bytes) -> tuple[str, bytes]:
 # --- on the GPU machine ---------------------------------------------------------------------------------------
 
 
-def install(supplies: Path | None) -> None:
-    """Unpack wheels, let this process and its children find them and the sources, and keep the part of the weights."""
-    SITE.mkdir(parents=True, exist_ok=True)
+def install(folder: Path, supplies: Path | None) -> None:
+    """Let this process and its children find the sources and the supplies.
+
+    Wheels and data go into `folder`; the first command's part of the weights is kept for the second command.
+    """
+    site, data = folder / "site", folder / "data"
+    site.mkdir()
     for wheel in sorted((supplies / "wheels").glob("*.whl")) if supplies else ():
-        zipfile.ZipFile(wheel).extractall(SITE)
-    declare()
-    places = [str(SITE), str(ROOT), str(ROOT / "plugins")]
+        zipfile.ZipFile(wheel).extractall(site)
+    declare(site)
+    places = [str(site), str(ROOT), str(ROOT / "plugins")]
     sys.path[:0] = places
+    for name in ("JAX", "CUPY", "TENSORFLOW"):  # POT would import them, and they take GPU memory
+        os.environ[f"POT_BACKEND_DISABLE_{name}"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])])
     if supplies is not None:
-        DATA.mkdir(parents=True, exist_ok=True)
-        os.environ["GAN_BENCH_DATA"] = str(DATA)
+        data.mkdir()
+        os.environ["GAN_BENCH_DATA"] = str(data)
         os.environ["GAN_BENCH_PROOF_SUPPLIES"] = str(supplies)
         if (supplies / "inception.1").is_file():
+            PLACE.mkdir(exist_ok=True)
             shutil.copy(supplies / "inception.1", KEPT)
 
 
-def declare() -> None:
+def declare(site: Path) -> None:
     """Write the metadata of an installed gan-bench, by which its plugins are found, unless it is installed."""
     try:
         metadata.version("gan-bench")
     except metadata.PackageNotFoundError:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        folder = SITE / f"gan_bench-{project['version']}.dist-info"
+        folder = site / f"gan_bench-{project['version']}.dist-info"
         folder.mkdir(exist_ok=True)
         head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
         (folder / "METADATA").write_text(head, encoding="utf-8")

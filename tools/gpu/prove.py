@@ -38,20 +38,20 @@ def main(given: Sequence[str] | None = None) -> int:
     """Carry out a command; the exit code is 1 if a step failed."""
     started = time.monotonic()
     options = arguments(given)
-    if options.bundle:
-        _supplies.install(None)
-        packages = [*_supplies.LACKING, *options.wheel]
-        return 0 if _supplies.bundle(options.bundle, options.data, packages) else 1
-    if options.command == "convert":
-        _supplies.install(None)
-        from _convert import convert
+    with tempfile.TemporaryDirectory(prefix="gan-bench-proof-") as name:
+        folder = Path(name)
+        _supplies.install(folder, options.supplies)
+        if options.bundle:
+            return 0 if _supplies.bundle(options.bundle, options.data, [*_supplies.LACKING, *options.wheel]) else 1
+        if options.command == "convert":
+            from _convert import convert
 
-        print("\n".join(convert(options.folder, options.to)))
-        return 0
-    _supplies.install(options.supplies)
-    commands = [options.command] if options.command else ["a", "b"]
-    codes = [prove(command, options, started) for command in commands]
-    return max(codes)
+            print("\n".join(convert(options.folder, options.to)))
+            return 0
+        prepare(folder, rehearsal=options.rehearse)
+        if options.command:
+            return prove(options.command, options, folder, started + options.seconds)
+        return max([prove(command, options, folder, time.monotonic() + options.seconds) for command in ("a", "b")])
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -79,27 +79,29 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def prove(command: str, options: argparse.Namespace, started: float) -> int:
-    """Carry out the steps of a command."""
+def prepare(folder: Path, *, rehearsal: bool) -> None:
+    """Set what the processes of steps inherit."""
+    os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "MPLBACKEND": "Agg"}
+    if rehearsal:
+        os.environ |= {"GAN_BENCH_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"}
+        (folder / "data").mkdir(exist_ok=True)
+
+
+def prove(command: str, options: argparse.Namespace, folder: Path, deadline: float) -> int:
+    """Carry out the steps of a command until `deadline`; 1 if one failed."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     device = "cpu" if options.rehearse else "cuda"
     facts: dict[str, Any] = {"command": command, "rehearsal": options.rehearse, "device": device, "started": now}
     record = Record(options.out / f"{command}.json", facts)
-    with tempfile.TemporaryDirectory(prefix="gan-bench-proof-") as name:
-        folder = Path(name)
-        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "MPLBACKEND": "Agg"}
-        if options.rehearse:
-            os.environ |= {"GAN_BENCH_DATA": name, "OMP_NUM_THREADS": "1"}
-        try:
-            steps = steps_of(command)
-        except BaseException:
-            message = traceback.format_exc()
-            record.set(Step("import", "import the project", dict), status=FAILED, message=message, values={})
-            print(message)
-            return 1
-        deadline = (time.monotonic() if options.rehearse else started) + options.seconds
-        context = Context(device, options.rehearse, folder, deadline)
-        carry_out(steps, context, record, options.together or min(TOGETHER, os.cpu_count() or 1))
+    try:
+        steps = steps_of(command)
+    except BaseException:
+        message = traceback.format_exc()
+        record.set(Step("import", "import the project", dict), status=FAILED, message=message, values={})
+        print(message)
+        return 1
+    context = Context(device, options.rehearse, folder, deadline)
+    carry_out(steps, context, record, options.together or min(TOGETHER, os.cpu_count() or 1))
     statuses = [*context.statuses.values()]
     print(f"{command}: {statuses.count(PASSED)} of {len(statuses)} steps passed; {record.path}", flush=True)
     return 0 if {*statuses} <= {PASSED, SKIPPED} else 1
