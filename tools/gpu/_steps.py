@@ -188,6 +188,7 @@ def _child(step: Step, context: Context, output: Path, result: Path) -> None:
         log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         found = outcome(step.work, context)
         write_json(result, found)
