@@ -156,6 +156,12 @@ class TestSteps:
         assert found["hangs"]["status"] == "timed out"
         assert (found["long"]["status"], found["long"]["message"]) == ("skipped", "no time left: it needs 5 s")
 
+    def test_leave_time_to_those_that_measure(self, context: Context, carried: Callable[..., Outcomes]) -> None:
+        """A step that hangs is stopped before the time that a later one needs."""
+        context.deadline = time.monotonic() + 9.0
+        found = carried(Step("hangs", "", hangs, least=0.1), Step("measures", "", passes, least=5.0, alone=True))
+        assert [found[name]["status"] for name in ("hangs", "measures")] == ["timed out", "passed"]
+
     def test_may_leave_nothing_running(self, carried: Callable[..., Outcomes], tmp_path: Path) -> None:
         """What a step started ends with it."""
 

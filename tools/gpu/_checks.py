@@ -119,7 +119,10 @@ def last_line(text: str) -> str:
 
 def tests(context: Context, *arguments: str) -> Values:
     """Run GPU tests. None at all is a failure on a GPU: a missing mark must not pass for a success."""
-    ran = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "gpu", *arguments)
+    # no plugins of the machine, and no warning of its packages, may fail a test
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    plain = ("-o", "addopts=", "-p", "no:cacheprovider", "-W", "default")
+    ran = python("-m", "pytest", "-q", *plain, "-m", "gpu", *arguments)
     counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|skipped|error)", ran.stdout)}
     said = last_line(ran.stdout)
     if context.device == "cpu" and not counts.get("passed"):
@@ -182,7 +185,7 @@ def resume(context: Context) -> Values:
 
     Each part runs in a process of its own; compiled ones also with a cache of their own, as on another day.
     """
-    iterations, half = (6, 3) if context.tiny else (300, 150)
+    iterations, half = (6, 3) if context.tiny else (200, 100)
     runs = ring(context, registry(), iterations, half)
     found: dict[str, Any] = {}
     for plan in ("never",) if context.tiny else ("never", "always"):
@@ -390,11 +393,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL to a process and to all that descend from it: workers would write their checkpoints otherwise."""
     if process.poll() is not None:
         return
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     family = [process.pid]
-    for parent in family:
-        for tasks in Path(f"/proc/{parent}/task").glob("*/children"):
-            with suppress(OSError):
-                family += map(int, tasks.read_text().split())
+    for one in family:
+        family += [pid for pid, parent in parents.items() if parent == one]
     for pid in family:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

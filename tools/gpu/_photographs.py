@@ -180,6 +180,6 @@ def distance(context: Context, drawn: Any, found: dict[str, Any]) -> dict[str, A
 STEPS = (
     Step("supplies", "weights and photographs", supplies, 60),
     *PHOTOGRAPH_STEPS,
-    Step("features", "Inception features a second", features, 60, alone=True),
-    Step("train", "MGAN on CIFAR-10, as long as there is time, and its FID", train, 600, 20, alone=True),
+    Step("features", "Inception features a second", features, 60, least=15, alone=True),
+    Step("train", "MGAN on CIFAR-10, as long as there is time, and its FID", train, 600, least=90, alone=True),
 )

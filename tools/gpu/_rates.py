@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import speed
+import torch
 from _figures import matrix_rate, of_cifar10, verdicts
 from _loops import GAMES, Loop
 from _measuring import Measured, measure
@@ -89,13 +90,12 @@ def bench_of(context: Context) -> Bench:
 
 def on_ring(context: Context) -> Values:
     """MGAN on the ring: port, plain, eager, recorded and compiled, of one seed and of ten."""
-    deadline = until(context, 30)
     bench = bench_of(context)
     recorded = Recorded(bench.registry, bench.device)
     workload = sized(WORKLOADS["mgan-ring"], context)
     made = makers(bench, workload)
     made |= {graph(n): partial(one_program, recorded, workload, n) for n in bench.seeds or SEEDS}
-    measured = measure(bench, workload, deadline, made)
+    measured = timed(context, bench, workload, 80, made)
     found = figures(context, measured, verdicts(measured, bench))
     most = max(bench.seeds or SEEDS)
     found["compiled"] = type(bench) is Bench
@@ -118,16 +118,19 @@ def quotient(measured: Measured, above: Timed, below: Timed) -> float | None:
 
 def of_generators(context: Context) -> Values:
     """32 generators against one."""
-    deadline = until(context, 15)
     bench = bench_of(context)
     workload = sized(replace(WORKLOADS["mgan-generators"], counts=COUNTS), context)
-    measured = measure(bench, workload, deadline)
+    measured = timed(context, bench, workload, 45)
     return figures(context, measured, verdicts(measured, bench)) | {"compiled": type(bench) is Bench}
 
 
-def until(context: Context, seconds: float) -> float:
-    """When rounds end, by `time.perf_counter`: after so many seconds, and in time for the command."""
-    return time.perf_counter() + min(0.0 if context.tiny else seconds, max(0.0, context.left - 20))
+def timed(
+    context: Context, bench: Bench, workload: Workload, seconds: float, made: Makers | None = None, **options: bool
+) -> Measured:
+    """Build loops and run them in turn, for so many seconds together and in time for the command."""
+    torch.set_num_threads(1)
+    until = time.perf_counter() + min(0.0 if context.tiny else seconds, max(0.0, context.left - 20))
+    return measure(bench, workload, until, made, **options)
 
 
 # --- photographs ----------------------------------------------------------------------------------------------
@@ -136,23 +139,29 @@ def until(context: Context, seconds: float) -> float:
 def matrix(context: Context) -> Values:
     """Matrix products: operations a second in each precision."""
     bench = Bench(registry(), context.device)
-    size = {"n": 64, "times": 2} if context.tiny else {}
-    rates = {precision: matrix_rate(precision, bench, **size) for precision in PRECISIONS}
+    rates = {precision: rate_of(precision, bench, context) for precision in PRECISIONS}
     return {"flop_per_s": rates, "tflop_per_s": {name: round(rate / 1e12, 2) for name, rate in rates.items()}}
+
+
+def rate_of(precision: str, bench: Bench, context: Context) -> float:
+    """Operations a second in matrix products."""
+    return matrix_rate(precision, bench, **({"n": 64, "times": 2} if context.tiny else {}))
 
 
 def of_photographs(precision: str) -> Work:
     """The step that measures MGAN under Table 4 in a precision."""
 
     def work(context: Context) -> Values:
-        deadline = until(context, 20)
         name = next(each for each in CIFAR10 if WORKLOADS[each].precision == precision)
         workload, bench = sized(WORKLOADS[name], context), Bench(registry(), context.device, (1,))
         whole = precision == "float32"  # the others: only what is compared
-        measured = measure(bench, workload, deadline, None if whole else _fewer(bench, workload), with_floor=whole)
+        made = None if whole else _fewer(bench, workload)
+        measured = timed(context, bench, workload, 35, made, with_floor=whole)
         if ours(1) not in measured.times:
             raise Failed("the iteration cannot be recorded")
-        rate = context.values.get("matrix", {}).get("flop_per_s", {}).get(precision) or matrix_rate(precision, bench)
+        rate = context.values.get("matrix", {}).get("flop_per_s", {}).get(precision) or rate_of(
+            precision, bench, context
+        )
         said = verdicts(measured, bench, rate) or of_cifar10(measured, bench, rate)
         found = figures(context, measured, said)
         ms = statistics.median(measured.times[ours(1)])
@@ -180,7 +189,7 @@ def _bound_row(bound: float) -> dict[str, Any]:
 
 
 RING_STEPS = (
-    Step("ring", "MGAN on the ring, loops in turn", on_ring, 130, least=40, alone=True),
+    Step("ring", "MGAN on the ring, loops in turn", on_ring, 130, least=60, alone=True),
     Step("generators", "32 generators against one", of_generators, 80, least=30, alone=True),
 )
 PHOTOGRAPH_STEPS = (

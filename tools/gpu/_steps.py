@@ -81,7 +81,7 @@ class Step:
 
     Attributes:
         seconds: when it is killed, at the latest.
-        least: it is skipped if fewer seconds are left.
+        least: it is skipped if fewer seconds are left; kept for it if it is `alone`.
         alone: whether nothing may run beside it, because it measures time.
     """
 
@@ -129,11 +129,11 @@ class Record:
 
 
 class _Running:
-    """A step in its own process."""
+    """A step in its own process, which has to end in `left` seconds."""
 
-    def __init__(self, step: Step, context: Context) -> None:
+    def __init__(self, step: Step, context: Context, left: float) -> None:
         self.step, self.started = step, time.monotonic()
-        self.limit = min(step.seconds, context.left)
+        self.limit = min(step.seconds, left)
         own = context.folder / "steps"
         own.mkdir(exist_ok=True)
         self.output, self.result = own / f"{step.name}.log", own / f"{step.name}.json"
@@ -220,7 +220,9 @@ def carry_out(steps: Sequence[Step], context: Context, record: Record, together:
     try:
         while waiting or running:
             while waiting and _may_start(waiting[0], running, together):
-                _start(waiting.popleft(), running, context, record)
+                step = waiting.popleft()
+                later = sum(each.least + GRACE for each in waiting if each.alone)
+                _start(step, running, context, record, context.left - later)
             time.sleep(POLL)
             for each in [*running]:
                 _attend(each, running, context, record)
@@ -245,13 +247,14 @@ def _may_start(step: Step, running: Sequence[_Running], together: int) -> bool:
     return len(running) < together
 
 
-def _start(step: Step, running: list[_Running], context: Context, record: Record) -> None:
-    if context.left < step.least:
+def _start(step: Step, running: list[_Running], context: Context, record: Record, left: float) -> None:
+    """Start a step, unless it needs more than the seconds `left` to it: later ones that measure keep theirs."""
+    if left < step.least:
         context.statuses[step.name] = SKIPPED
         record.set(step, status=SKIPPED, message=f"no time left: it needs {step.least:.0f} s", values={}, seconds=0.0)
         return
     record.set(step, status="running", message="", values={})
-    running.append(_Running(step, context))
+    running.append(_Running(step, context, left))
 
 
 def _end(each: _Running, code: int, context: Context, record: Record) -> None:

@@ -31,7 +31,7 @@ from _steps import FAILED, PASSED, SKIPPED, Context, Record, Step, carry_out  # 
 SECONDS = 330.0
 """A command ends by then: well within six minutes."""
 
-TOGETHER = 4  # steps at the same time that measure nothing
+TOGETHER = 6  # steps at the same time that measure nothing
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("folder", nargs="?", type=Path, help="of convert: where a.json and b.json are")
     parser.add_argument("--out", type=Path, help="where a.json, b.json and their logs go")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of a command  [default: 330]")
-    parser.add_argument("--together", type=int, help="steps at the same time  [default: 4, or one a core]")
+    parser.add_argument("--together", type=int, help="steps at the same time  [default: 6, or one a core]")
     parser.add_argument(
         "--rehearse", action="store_true", help="on a CPU, at tiny sizes; both commands if none is named"
     )
