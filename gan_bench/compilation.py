@@ -102,11 +102,25 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
     try:
-        with torch.no_grad():
-            graph = turn_round(graph) if arguments[0].device.type == "cpu" else graph
+        on_cpu = arguments[0].device.type == "cpu"
+        with torch.no_grad(), torch._inductor.config.patch({} if on_cpu else reproducible()):
+            graph = turn_round(graph) if on_cpu else graph
             code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])
             return code
     except Exception as error:
         if out_of_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
         raise NotCompilableError(f"torch cannot compile it here ({first_line(error)})") from error
+
+
+def reproducible() -> dict[str, Any]:
+    """Settings of inductor for GPUs with which no choice that affects rounding depends on a timing.
+
+    By default it times several configurations of each sum and takes the fastest, so that a program that is compiled
+    again, after an interruption or with another cache, may round differently.
+    """
+    import torch._inductor.config as config
+
+    if hasattr(config, "deterministic"):
+        return {"deterministic": True}
+    return {"triton.autotune_pointwise": False, "shape_padding": False}  # before torch 2.10: one configuration each

@@ -76,6 +76,19 @@ class Diverged(RunError):
     """Parameters or samples stopped being finite."""
 
 
+DISTRIBUTIONS = {"ot": "POT", "PIL": "pillow"}
+"""Packages that are installed under another name than they are imported by, apart from hyphens."""
+
+
+def missing_package(error: BaseException) -> str:
+    """Which package to install, if that is what an error is about; empty for any other error."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return ""
+    top = error.name.split(".")[0]
+    name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
+    return f"the package {name} is not installed; `pip install {name}` installs it"
+
+
 def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
     """Say which names are allowed, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
     known = sorted(names)

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_bench.classes import Share, class_shares
-from gan_bench.errors import Diverged
+from gan_bench.errors import Diverged, missing_package
 from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Metric, Samples
 from gan_bench.model import Model
 from gan_bench.randomness import seed_of
 from gan_bench.scoring import Score, compute
+from gan_bench.tracing import out_of_memory
 from gan_bench.training import Trainer, check_parameters
 
 LARGEST_PART = 2**21
@@ -193,10 +194,10 @@ def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, 
     for metric in metrics:
         try:
             scores += compute(samples, [metric])
-        except torch.OutOfMemoryError:  # of a stack: half as many may do
-            raise
         except Exception as error:  # one metric that fails must not cost a run
-            errors[metric.name] = f"{type(error).__name__}: {error}"
+            if out_of_memory(error):  # half as many members of a stack may fit
+                raise
+            errors[metric.name] = missing_package(error) or f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
     classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)
     return Evaluation(drawn, scores, errors, classes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from gan_bench import compilation
 from gan_bench.compilation import Compiler, as_traced, compile_iterations
 from gan_bench.errors import Diverged
-from gan_bench.graphs import captured
+from gan_bench.graphs import captured, free_memory
 from gan_bench.job import Job
 from gan_bench.member import Member, Report
 from gan_bench.plugins import Registry
@@ -66,13 +65,6 @@ def _set_up(member: Member, at: int | None = None) -> bool:
         _end(member, error)
         return False
     return True
-
-
-def _free_memory() -> None:
-    """Give back what no run needs any more: trainers know themselves in circles."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _end(member: Member, error: Exception) -> None:
@@ -167,7 +159,7 @@ class _Course:
     def _one_by_one(self, groups: Sequence[Sequence[Member]]) -> None:
         for group in groups:
             _Course(group, self.stop).carry_out()
-            _free_memory()
+            free_memory()
 
     def _halve(self) -> None:
         """Two stacks of half the size, one after the other, from the last checkpoint."""
@@ -176,7 +168,7 @@ class _Course:
         for member in members:
             member.warn(f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on.")
             member.forget()
-        _free_memory()
+        free_memory()
         ready = [member for member in members if _set_up(member)]
         groups = list(_together(ready))
         self._one_by_one([part for group in groups for part in (group[:half], group[half:]) if part])

@@ -21,7 +21,7 @@ import torch
 
 from gan_bench.assembly import instantiate, load_trainer, run_of
 from gan_bench.describing import metric_facts as description_of
-from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed
+from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, allowed, missing_package
 from gan_bench.evaluation import Evaluation, draw, evaluate
 from gan_bench.execution import set_precision
 from gan_bench.files import write_atomically
@@ -254,7 +254,10 @@ class Visit(ABC):
             if same_kind:
                 _require_same_samples(trainer, folder, rows, int(record["seed"]))
             for metric in metrics:
-                metric.prepare(trainer.dataset, device, self.say)
+                try:
+                    metric.prepare(trainer.dataset, device, self.say)
+                except ModuleNotFoundError as error:
+                    raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
             try:
                 yield trainer, same_kind
             except Diverged as error:

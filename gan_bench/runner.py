@@ -19,7 +19,7 @@ from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
 from gan_bench.describing import description
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import DataError, UsageError
+from gan_bench.errors import DataError, UsageError, missing_package
 from gan_bench.files import write_atomically
 from gan_bench.job import Job, Schedule
 from gan_bench.metric import Metric
@@ -286,6 +286,7 @@ def prepare_data(
         _make_ready(metric, [labelled[label] for label in labelled if label not in slow], device, say)
         if slow:
             left_out[name] = slow
+    _free_gpu_memory(device)
     if left_out:
         say(f"left out of this quick look, as making them ready takes minutes or more: {', '.join(left_out)}")
     return left_out
@@ -309,7 +310,17 @@ def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say:
         if time.monotonic() - told > SAID_EVERY:
             told = time.monotonic()
             say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
-        metric.prepare(dataset, device, say)
+        try:
+            metric.prepare(dataset, device, say)
+        except ModuleNotFoundError as error:  # the runs go on without its scores, and their records say why
+            say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
+            return
+
+
+def _free_gpu_memory(device: str) -> None:
+    """Free what preparing metrics left in the cache of this process: the runs are carried out by others."""
+    if device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:

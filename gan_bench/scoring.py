@@ -6,7 +6,8 @@ Nothing here imports torch: a file of samples is scored on a machine without it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.dataset import Dataset
-from gan_bench.errors import StoreError, UsageError
+from gan_bench.errors import StoreError, UsageError, missing_package
 from gan_bench.images import ImageDataset, is_images, to_pixels
 from gan_bench.metric import UNINDEXED, Metric, Samples
 
@@ -102,11 +103,25 @@ def score(
     for metric in metrics:
         if metric.needs > len(x):
             raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(x):,}.")
-        metric.prepare(dataset, "cpu", say)
+        with _packages_of(metric):
+            metric.prepare(dataset, "cpu", say)
     index = None if generator is None else _checked_generator(generator, len(x), where)
     generators = 1 if index is None else int(index.max()) + 1
     samples = Samples(points, dataset, pixels=pixels, generator=index, generators=generators, seed=seed)
-    return compute(samples, metrics)
+    scores: list[Score] = []
+    for metric in metrics:
+        with _packages_of(metric):
+            scores += compute(samples, [metric])
+    return scores
+
+
+@contextmanager
+def _packages_of(metric: Metric) -> Iterator[None]:
+    """Raise UsageError if a package that a metric needs is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
 
 
 def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:

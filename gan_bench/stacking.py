@@ -24,6 +24,11 @@ from gan_bench.training import Trainer
 
 Turns = tuple[Turn, ...]
 
+aten = torch.ops.aten
+
+ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
+"""Operations that take a number instead of a tensor."""
+
 
 class Stack:
     """Trainers of one configuration, which differ by their seeds and are at the same iteration.
@@ -240,7 +245,31 @@ def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
     # without operations that work in place, of which some could only be vectorised by a loop
     graph = traced(functionalize(one.graph), own)
     batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
-    return traced(vmap(graph, in_dims=batched), arguments)
+    return _with_numbers_folded(traced(vmap(graph, in_dims=batched), arguments))
+
+
+def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
+    """Replace tensors made of a Python number by the number, in place.
+
+    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which lies on the CPU whatever the
+    device is.
+    """
+    for node in [*graph.graph.nodes]:
+        if node.target is aten._to_copy.default and isinstance(node.args[0], int | float):
+            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded as the tensor was
+            for user in [*node.users]:
+                _fold(user, node, number)
+            if not node.users:
+                graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
+
+
+def _fold(user: fx.Node, node: fx.Node, number: float) -> None:
+    """Replace an operand by a number, if the result has the same type."""
+    others = [each.meta["val"] for each in user.all_input_nodes if each is not node]
+    if user.target in ARITHMETIC and others and torch.result_type(others[0], number) == user.meta["val"].dtype:
+        user.args = fx.node.map_arg(user.args, lambda each: number if each is node else each)
 
 
 def _stacked(same: Sequence[Tensor]) -> Tensor:

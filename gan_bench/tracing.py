@@ -7,6 +7,7 @@ tensors, a model that waits for a value or branches on one is found out and refu
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -258,11 +259,21 @@ def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
     )
 
 
+_NO_MEMORY = re.compile(r"ALLOC(ATION)?_FAILED|out of memory|can't allocate memory|not enough memory")
+"""Messages of cuBLAS, cuDNN, Triton and torch's allocators; only that of a GPU raises `torch.OutOfMemoryError`."""
+
+
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out, here or in what led to this error."""
-    while error is not None and not isinstance(error, torch.OutOfMemoryError):
+    while error is not None and not _ran_out(error):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _ran_out(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def first_line(error: Exception) -> str:

@@ -11,6 +11,14 @@ import torch
 from gan_bench.datastore import ROOT_VARIABLE
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked `gpu` if there is no GPU: the mark is the only way to skip one, so that none lacks it."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Classifiers that tests train are kept for the session, and nowhere else."""

@@ -19,6 +19,7 @@ from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
 from tiny import WIDER, ZOO, same, trainer, values
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from gan_bench import compilation, products
 from gan_bench.compilation import Program, compile_iterations
@@ -267,6 +268,30 @@ class TestRefused:
         monkeypatch.setattr("torch._inductor.compile", broken)
         with pytest.raises(NotCompilableError, match=r"^torch cannot compile it here .*compiler found\)$"):
             Program(trainer(GAN()), tuple(GAN().turns(0)), compilation.compiled)
+
+
+class TestReproducible:
+    @pytest.mark.parametrize("device", ["cpu", "cuda"])
+    def test_on_a_gpu_no_timing_decides_how_sums_are_rounded(
+        self, device: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that is compiled again, after an interruption, goes on to the last bit. A CPU's are as ever."""
+        settings = compilation.reproducible()
+        config = torch._inductor.config
+        before = config.save_config_portable()
+        seen: list[dict[str, Any]] = []
+
+        def compile_(graph: Any, arguments: Any) -> Any:
+            seen.append({name: config.save_config_portable()[name] for name in settings})
+            return graph
+
+        monkeypatch.setattr("torch._inductor.compile", compile_)
+        with FakeTensorMode():
+            argument = torch.ones(8, device=device)
+        compilation.compiled(torch.fx.GraphModule({}, torch.fx.Graph()), [argument], 0)
+        assert seen == [settings if device == "cuda" else {name: before[name] for name in settings}]
+        assert config.save_config_portable() == before
+        assert seen != [{name: before[name] for name in settings}] or device == "cpu"
 
 
 @pytest.mark.usefixtures("compiler")

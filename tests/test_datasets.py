@@ -170,7 +170,7 @@ def test_a_density_needs_no_torch() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch warns once that it is a prototype
 def test_draws_on_a_gpu_do_not_synchronise() -> None:
     """After the first draw, nothing waits for the device."""
     dataset, generator = make(Ring8), torch.Generator("cuda").manual_seed(0)

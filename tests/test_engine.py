@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +283,43 @@ class TestWorkers:
         assert outcome.exit_code == 0
 
 
+FORKED = """
+import os, sys
+import torch
+from gan_bench.engines import worker
+
+def serve(jobs, registry, out, *rest):
+    child = os.fork()
+    if child == 0:
+        imported = "torch._inductor.compile_fx" in sys.modules
+        worker._tell(out, {"broken": torch.cuda._is_in_bad_fork(), "imported": imported})
+        os._exit(0)
+    os.waitpid(child, 0)
+    return ""
+
+worker._serve = serve
+worker.main([])
+"""
+"""A worker whose jobs, in place of runs, report whether CUDA can be used in their processes."""
+
+
 class TestGPUs:
+    def test_can_be_used_after_what_the_worker_imports(self, tmp_path: Path) -> None:
+        """CUDA that a process has initialised cannot be used in its forks.
+
+        Inductor, which initialises it with some versions of torch, is imported before a fork only for a CPU.
+        """
+        planned = project.plan(project.describe(), tmp_path, compile="always")
+        sent = [json.dumps({"jobs": [asdict(replace(planned.jobs[0], device=device))]}) for device in ("cuda", "cpu")]
+        done = subprocess.run(
+            [sys.executable, "-c", FORKED], input="\n".join(sent) + "\n", capture_output=True, text=True, check=True
+        )
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [each for each in found if "broken" in each] == [
+            {"broken": False, "imported": False},
+            {"broken": found[-3]["broken"], "imported": True},
+        ]
+
     @pytest.mark.slow
     def test_are_shared_out(self, tmp_path: Path) -> None:
         """Each worker sees one; a run on the second has it as its first."""

@@ -19,6 +19,7 @@ from gan_bench.execution import execute
 from gan_bench.job import Job, Schedule
 from gan_bench.runner import Planned
 from gan_bench.store import RunFolder
+from gan_bench.tracing import out_of_memory
 
 CHECKPOINTS = {"ema": 0.9, "decay": "linear", "latents": "fresh"}
 MODELS: Mapping[str, Mapping[str, Any]] = project.ZOO | {
@@ -273,6 +274,35 @@ class TestFailing:
         values = {(row["metric"], row["iteration"]): row["value"] for row in folder.read_curve()}
         assert values["modes", "30"] == "nan"
         assert np.isfinite(float(values["symmetric_kl", "30"]))
+
+    @pytest.mark.parametrize(
+        ("message", "memory"),
+        [
+            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+            ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
+            ("Triton Error [CUDA]: out of memory", True),
+            ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", True),
+            ("out of resource: shared memory, Required: 262144, Hardware limit: 232448", False),
+            ("CUDA error: an illegal memory access was encountered", False),
+        ],
+    )
+    def test_of_memory_are_told_from_others(self, message: str, memory: bool) -> None:
+        """Libraries raise errors of their own, which torch hands on; also as the cause of another one."""
+        assert out_of_memory(RuntimeError(message)) == memory
+        outer = ValueError("while compiling")
+        outer.__cause__ = RuntimeError(message)
+        assert out_of_memory(outer) == memory
+        assert not out_of_memory(ValueError(message))
+
+    def test_metric_for_want_of_memory_is_not_undefined(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a stack, fewer members may leave room for it."""
+        planned, _ = run_of(tmp_path, project.ZOO["gan"])
+
+        def greedy(self: Any, samples: Any) -> float:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+        monkeypatch.setattr(planned.registry.get("metrics", "modes"), "compute", greedy)
+        assert project.carry_out(planned) == "failed"
 
 
 class TestDiverging:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,10 +13,11 @@ import torch
 from gan_bench_zoo.models.gan import GAN
 from test_compilation import _assert_close, _silent
 from tiny import WIDER, ZOO, side_by_side, trainer
-from torch import Tensor
+from torch import Tensor, fx
 
-from gan_bench.compilation import as_traced, compile_iterations
-from gan_bench.graphs import WARM_UP, Captured, Work, captured
+from gan_bench import graphs
+from gan_bench.compilation import as_traced, compile_iterations, compiled
+from gan_bench.graphs import WARM_UP, Captured, StaticInputs, Work, captured, free_memory, record
 from gan_bench.model import Turn
 from gan_bench.stacking import Stack
 from gan_bench.tracing import NotCompilableError
@@ -75,8 +79,211 @@ class TestCaptured:
             Captured(_add, [x, torch.ones(2)], 1, refuse)
         assert torch.equal(x, torch.zeros(2))
 
+    def test_out_of_memory_of_a_library_is_out_of_memory(self) -> None:
+        """A stack is halved then, whatever ran out."""
+
+        def refuse(work: Work) -> Any:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+        with pytest.raises(torch.OutOfMemoryError):
+            Captured(_add, [torch.zeros(2), torch.ones(2)], 1, refuse)
+
+
+class TestStaticInputs:
+    def test_are_copied_in_one_launch_for_each_type(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Labels beside floats; what lies otherwise in memory is copied alone, and what nobody reads not at all."""
+        x, y, unread = torch.rand(2, 3), torch.rand(4), torch.rand(5)
+        label, expanded = torch.arange(3), torch.rand(3, 1).expand(3, 2)
+        inputs = StaticInputs([x, label, expanded, y, unread], x.device, [True, True, True, True, False])
+        calls: list[int] = []
+        together = torch._foreach_copy_
+
+        def copy(places: list[Tensor], values: list[Tensor]) -> None:
+            assert len({value.dtype for value in (*places, *values)}) == 1
+            assert [place.stride() for place in places] == [value.stride() for value in values]
+            calls.append(len(places))
+            together(places, values)
+
+        monkeypatch.setattr(torch, "_foreach_copy_", copy)
+        values = [x + 1, label + 1, expanded + 1, y + 1, unread + 1]
+        inputs.fill(values)
+        assert sorted(calls) == [1, 2]
+        assert all(map(torch.equal, inputs.places[:4], values[:4]))
+        assert torch.equal(inputs.places[4], unread)
+
+    def test_of_a_program_are_those_that_it_reads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Labels of real data are drawn for every model; a GAN's losses read none."""
+        seen: list[list[bool]] = []
+
+        class Noted(StaticInputs):
+            def __init__(self, values: Sequence[Tensor], device: torch.device, used: Sequence[bool]) -> None:
+                seen.append([used[i] for i, value in enumerate(values) if value.dtype == torch.int64])
+                super().__init__(values, device, used)
+
+        monkeypatch.setattr(graphs, "StaticInputs", Noted)
+        for name in ("gan", "ac-gan"):
+            compile_iterations(trainer((ZOO | WIDER)[name]()), _silent, captured(as_traced, replayed))
+        assert seen == [[False], [True]]
+
+
+class Streams:
+    """Stands in for CUDA: what `record` does with streams and captures, without a GPU.
+
+    Attributes:
+        made: how many streams were made; fails: what goes wrong; capturing: whether a capture is going on.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made, self.fails, self.capturing, self.emptied = 0, "", False, 0
+        graphs._side_stream.cache_clear()
+        for name, value in {
+            "current_stream": self._stream,
+            "current_device": lambda: 0,
+            "Stream": self._new,
+            "stream": self._on,
+            "set_stream": lambda stream: None,
+            "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
+            "graph": self._capture,
+            "is_available": lambda: True,
+            "empty_cache": self._empty,
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(graphs, "_broken", "")
+
+    def _stream(self) -> Any:
+        return SimpleNamespace(wait_stream=lambda other: None)
+
+    def _new(self, device: int) -> Any:
+        self.made += 1
+        return self._stream()
+
+    @contextmanager
+    def _on(self, stream: Any) -> Iterator[None]:
+        yield
+
+    def _empty(self) -> None:
+        self.emptied += 1
+
+    @contextmanager
+    def _capture(self, graph: Any) -> Iterator[None]:
+        if self.fails == "begin":
+            raise RuntimeError("capture_begin")
+        self.capturing = True
+        try:
+            yield
+        finally:
+            self.capturing = False
+            if self.fails == "end":
+                raise RuntimeError("operation failed due to a previous error during capture")
+
+
+@pytest.fixture
+def streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Streams]:
+    """A stand-in for CUDA."""
+    yield Streams(monkeypatch)
+    graphs._side_stream.cache_clear()
+
+
+class TestRecord:
+    def test_warms_up_on_one_stream(self, streams: Streams) -> None:
+        """However many programs are recorded: cuBLAS keeps a workspace for each stream."""
+        for _ in range(3):
+            record(lambda: [])
+        assert streams.made == 1
+
+    def test_collects_no_garbage_in_a_capture(self, streams: Streams) -> None:
+        """Only there, and it is switched on again after a failure as well."""
+        seen: list[tuple[bool, bool]] = []
+
+        def work() -> list[Tensor]:
+            seen.append((streams.capturing, gc.isenabled()))
+            if streams.capturing and streams.fails:
+                raise RuntimeError("no luck")
+            return []
+
+        record(work)
+        assert seen == [(False, True)] * WARM_UP + [(True, False)]
+        streams.fails = "end"
+        with pytest.raises(RuntimeError, match="no luck"):
+            record(work)
+        assert gc.isenabled()
+
+    @pytest.mark.parametrize("where", ["begin", "end"])
+    def test_a_capture_that_failed_is_the_last(self, streams: Streams, where: str) -> None:
+        """The allocator may take it for unfinished: another one, or freeing its cache, could abort the process."""
+        free_memory()
+        assert streams.emptied == 1
+        streams.fails, calls = where, []
+
+        def waits(x: Tensor, y: Tensor) -> list[Tensor]:
+            calls.append(1)
+            if streams.capturing:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return [x + y]
+
+        arguments = [torch.zeros(1), torch.ones(1)]
+        reason = "capture_begin" if where == "begin" else "operation not permitted"
+        with pytest.raises(NotCompilableError, match=rf"CUDA graph \(RuntimeError: {reason}"):
+            Captured(waits, arguments, 1)
+        streams.fails, tried = "", len(calls)
+        with pytest.raises(NotCompilableError, match="an earlier recording failed in this process"):
+            Captured(waits, arguments, 1)
+        with pytest.raises(NotCompilableError, match="an earlier recording failed in this process"):
+            captured(lambda *_: pytest.fail("it is compiled"))(fx.GraphModule({}, fx.Graph()), arguments, 1)
+        assert len(calls) == tried
+        free_memory()
+        assert streams.emptied == 1
+
+    def test_others_may_follow_a_failure_outside_of_a_capture(self, streams: Streams) -> None:
+        """In a warm-up, or in a capture that ends in order, such as for want of memory."""
+
+        def work() -> list[Tensor]:
+            raise RuntimeError(f"CUDA out of memory, {streams.capturing}")
+
+        def in_capture() -> list[Tensor]:
+            return work() if streams.capturing else []
+
+        for failing in (work, in_capture):
+            with pytest.raises(RuntimeError, match=f"{failing is in_capture}"):
+                record(failing)
+            record(lambda: [])
+        free_memory()
+        assert streams.emptied == 1
+
 
 class TestIterations:
+    @pytest.mark.parametrize("name", ["mgan, shared noise", "mad-gan, trunk", "wgan-gp"])
+    def test_are_compiled_for_inputs_as_they_are_called(self, name: str) -> None:
+        """Compiled programs refuse other strides: rows of a block of shared latents are expanded."""
+        forms: list[list[Any]] = []
+
+        def strict(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
+            def call(*given: Tensor) -> Any:
+                forms.append([(x.shape, x.stride()) for x in given])
+                return graph(*given)
+
+            forms.append([(x.shape, x.stride()) for x in arguments])
+            return call
+
+        recorded = trainer((ZOO | WIDER)[name]())
+        recorded.drawing.rows = 8
+        compile_iterations(recorded, _silent, captured(strict, replayed))
+        recorded.iterate()
+        assert len(forms) == 1 + WARM_UP + 1 and all(form == forms[0] for form in forms)
+
+    @pytest.mark.slow
+    @pytest.mark.usefixtures("compiler")
+    @pytest.mark.parametrize("name", ["mgan, shared noise", "mad-gan, trunk"])
+    def test_of_shared_noise_compile(self, name: str) -> None:
+        """Inductor's own check of strides passes, and the run is the eager one."""
+        eager, recorded = (trainer(ZOO[name](), learning_rate=0.002) for _ in range(2))
+        eager.drawing.rows = recorded.drawing.rows = 8
+        compile_iterations(recorded, _silent, captured(compiled, replayed))
+        for _ in range(3):
+            eager.iterate()
+            recorded.iterate()
+        _assert_close(eager, recorded)
+
     @pytest.mark.parametrize("name", ["mgan", "began", "wgan, warm-up"])
     def test_train_as_eager_ones(self, name: str) -> None:
         """One run: optimisers, the model's state, turns that differ between iterations."""
@@ -119,7 +326,7 @@ class TestIterations:
             _assert_close(one, member)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+@pytest.mark.gpu
 class TestOnAGPU:
     @pytest.mark.parametrize("name", ["gan", "mgan", "unrolled-gan", "wgan, warm-up", "began"])
     def test_graphs_train_as_eager_iterations(self, name: str) -> None:

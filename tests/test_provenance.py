@@ -115,7 +115,6 @@ class TestProvenance:
         assert git_state.__wrapped__(str(tmp_path)) is None
 
     @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_names_the_gpu(self) -> None:
         """On a GPU its name and CUDA's version are kept as well."""
         assert provenance("cuda")["gpu"] == torch.cuda.get_device_name()

@@ -216,13 +216,24 @@ class TestFailing:
         for folder in folders(planned):
             assert "no luck" in (folder.path / "error.txt").read_text(encoding="utf-8")
 
-    def test_too_little_memory_halves_the_stack(self, whole: Planned, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            torch.OutOfMemoryError("CUDA out of memory"),
+            pytest.param(
+                RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+                marks=pytest.mark.slow,
+            ),
+        ],
+        ids=["torch", "cublas"],
+    )
+    def test_too_little_memory_halves_the_stack(self, whole: Planned, tmp_path: Path, error: Exception) -> None:
         """From the last checkpoint, until it fits; nothing that was done is lost."""
         iterate = Stack.iterate
 
         def greedy(stack: Stack) -> None:
             if len(stack.members) > 1 and stack.leader.iteration == 15:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                raise error
             iterate(stack)
 
         planned = planned_for(tmp_path)

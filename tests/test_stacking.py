@@ -10,9 +10,10 @@ import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
 from test_compilation import GAMES, SETTINGS, _assert_close, _silent
-from tiny import WIDER, ZOO, side_by_side, trainer, values
-from torch import Tensor, nn
+from tiny import WIDER, ZOO, same, side_by_side, trainer, values
+from torch import Tensor, fx, nn
 
+from gan_bench import stacking
 from gan_bench.compilation import Compiler, as_traced, compiled
 from gan_bench.model import Fake, Model, Real, Turn
 from gan_bench.network import Networks
@@ -137,12 +138,40 @@ class TestStack:
         with pytest.raises(NotCompilableError, match="outside of its parameters and buffers that differ between seeds"):
             Stack([trainer(Held(), seed=seed) for seed in SEEDS], as_traced, _silent)
 
+    @pytest.mark.parametrize("name", ["d2gan", "mgan", "began", "improved-gan"])
+    def test_numbers_stay_numbers(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """None becomes a tensor, which would lie on the CPU whatever the device is; values stay equal to the bit."""
+        graphs: list[fx.GraphModule] = []
+
+        def kept(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
+            graphs.append(graph)
+            return graph
+
+        def trained() -> list[dict[str, Tensor]]:
+            members = [trainer((ZOO | WIDER)[name](), seed=seed, learning_rate=0.002) for seed in (0, 1)]
+            stack = Stack(members, kept, _silent)
+            for _ in range(2):
+                stack.iterate()
+            return [values(member.model) for member in members]
+
+        folded = trained()
+        monkeypatch.setattr(stacking, "_with_numbers_folded", lambda graph: graph)
+        unfolded = trained()
+        assert not _made_of_numbers(graphs[0]) and _made_of_numbers(graphs[1])
+        assert all(map(same, folded, unfolded))
+
     @pytest.mark.slow
     @pytest.mark.usefixtures("compiler")
     def test_compiled(self) -> None:
         """What torch makes of the stacked graph trains as single eager runs do."""
         for one, member in zip(*_both(ZOO["mgan"], using=compiled, learning_rate=0.002), strict=True):
             _assert_close(one, member)
+
+
+def _made_of_numbers(graph: fx.GraphModule) -> list[fx.Node]:
+    """Tensors in a graph that were converted from a Python number."""
+    convert = torch.ops.aten._to_copy.default
+    return [node for node in graph.graph.nodes if node.target is convert and not isinstance(node.args[0], fx.Node)]
 
 
 @contextmanager

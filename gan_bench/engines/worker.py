@@ -46,6 +46,8 @@ class _Stop:
 def main(places: list[str]) -> None:
     """Serve until the input ends; `places` are plugin files, and folders of such."""
     stop = _Stop()
+    # A plugin may look for a GPU when it is imported. With NVML that does not initialise CUDA, which forks need.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints must not be taken for an event
 
@@ -67,8 +69,10 @@ def main(places: list[str]) -> None:
         if not line:
             return
         jobs = [Job.from_plain(job) for job in json.loads(line)["jobs"]]
-        if jobs[0].likely_compiled:
-            import torch._inductor.compile_fx  # noqa: F401 - here, not in each fork, which would take a second
+        if jobs[0].likely_compiled and jobs[0].device == "cpu":
+            # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
+            # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.
+            import torch._inductor.compile_fx  # noqa: F401
         _tell(out, {"event": "ended", "detail": _serve(jobs, registry, out, stop, wake)})
 
 

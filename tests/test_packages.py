@@ -1,0 +1,109 @@
+"""Packages that a metric needs and a machine lacks: a message names them, and nothing else is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import project
+import pytest
+from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.metrics import _inception
+from gan_bench_zoo.metrics.wasserstein import Wasserstein
+
+from gan_bench import runner
+from gan_bench.dataset import Dataset
+from gan_bench.errors import UsageError, missing_package
+from gan_bench.observers import Observer
+from gan_bench.scoring import score
+
+POT = "the package POT is not installed; `pip install POT` installs it"
+
+
+@pytest.fixture
+def without_pot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without POT."""
+    monkeypatch.setitem(sys.modules, "ot", None)
+
+
+class Notes(Observer):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+@pytest.mark.usefixtures("without_pot")
+def test_a_run_goes_on_without_the_metric(tmp_path: Path) -> None:
+    """Its record names the package; the other metrics have their values."""
+    planned = project.plan(project.describe(), tmp_path)
+    assert project.carry_out(planned) == "finished"
+    folder = Path(planned.jobs[0].folder)
+    assert project.record(folder)["metric_errors"] == {"wasserstein": POT}
+    values = {row["metric"]: float(row["value"]) for row in project.rows(folder / "curve.csv")}
+    assert np.isnan(values["wasserstein"]) and np.isfinite(values["symmetric_kl"])
+
+
+@pytest.mark.usefixtures("without_pot")
+def test_samples_are_not_scored() -> None:
+    """The metric was asked for, and nothing else would come of it."""
+    x = np.random.default_rng(0).normal(size=(500, 2))
+    with pytest.raises(UsageError, match=f"^metric 'wasserstein': {POT}.$"):
+        score(x, Ring8(Ring8.Params()), [Wasserstein()])
+
+
+@pytest.mark.usefixtures("without_pot")
+def test_preparing_a_metric_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command notes it before the runs, which go on."""
+
+    def prepare(self: Any, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
+        import ot  # noqa: F401
+
+    planned = project.plan(project.describe(), tmp_path)
+    monkeypatch.setattr(planned.registry.get("metrics", "wasserstein"), "prepare", prepare)
+    notes = Notes()
+    assert runner.run(replace(planned, engine=project.InProcess), notes).counts == {"finished": 1}
+    assert f"wasserstein cannot be computed: {POT}" in notes.notes
+
+
+def test_weights_have_no_note_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The note is in the record of every run that is to have such a score."""
+
+    def inception() -> Any:
+        raise ModuleNotFoundError("No module named 'torch_fidelity'", name="torch_fidelity")
+
+    monkeypatch.setattr(_inception, "has_weights", lambda: True)
+    monkeypatch.setattr(_inception, "inception", inception)
+    assert _inception.note_of_weights() == ""
+
+
+def test_the_name_is_that_of_the_distribution() -> None:
+    """Of a module, its package; of any other error nothing."""
+    error = ModuleNotFoundError("…", name="torch_fidelity.metric_fid")
+    assert (
+        missing_package(error)
+        == "the package torch-fidelity is not installed; `pip install torch-fidelity` installs it"
+    )
+    assert missing_package(ImportError("cannot import name", name="ot")) == ""
+    assert missing_package(RuntimeError("ot")) == ""
+
+
+@pytest.mark.parametrize("initialised", [True, False])
+def test_preparing_metrics_leaves_no_gpu_memory(
+    initialised: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command gives the cache back that its own process holds, and does not initialise CUDA for it."""
+    emptied: list[bool] = []
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: initialised)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
+    planned = project.plan(project.describe(), tmp_path)
+    for device in ("cpu", "cuda"):
+        runner.prepare_data(planned.benchmark, planned.registry, device, lambda line: None)
+    assert emptied == [True] * initialised
