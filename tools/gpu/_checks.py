@@ -33,9 +33,10 @@ from _runs import (
 from _steps import Context, Failed, Skipped, Step, Values, Work, all_apart, apart, write_json
 from _workloads import ROOT, WORKLOADS, Bench, one_program, registry, together
 
+from gan_bench import graphs
 from gan_bench.api import load_run
 from gan_bench.compilation import as_traced
-from gan_bench.graphs import Captured, captured, record
+from gan_bench.graphs import captured
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
@@ -241,8 +242,22 @@ def checkpoints(context: Context) -> Values:
 
 
 def failing_capture(context: Context) -> Values:
-    """A capture that fails leaves a process in which another one works."""
-    recorder = record if context.device == "cuda" else _played
+    """A capture that fails leaves a process that goes on; and what would happen without the guard against later ones.
+
+    Each in a process of its own, which torch may abort.
+    """
+    found = {"guarded": apart(partial(_after_failure, context, guarded=True), context.folder)}
+    context.note(**found)
+    try:
+        found["unguarded"] = apart(partial(_after_failure, context, guarded=False), context.folder)
+    except Failed as error:
+        found["unguarded"] = {"second": str(error)}
+    return found
+
+
+def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
+    """What a failed capture says, and what comes of the next one; `Failed` if the process is of no more use."""
+    recorder = graphs.record if context.device == "cuda" else _played
     x, y = torch.zeros(4, device=context.device), torch.ones(4, device=context.device)
 
     def waits(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
@@ -251,18 +266,24 @@ def failing_capture(context: Context) -> Values:
         return [x + y.sum().item()]
 
     try:
-        Captured(waits, [x, y], 1, recorder)
+        graphs.Captured(waits, [x, y], 1, recorder)
         raise Failed("a capture that waits for the device did not fail")
     except NotCompilableError as error:
-        said = str(error)
-    context.note(message=said)
-    if context.device == "cuda":
-        torch.cuda.empty_cache()
-    program = Captured(lambda x, y: [x + y], [x, y], 1, recorder)
-    (result,) = program(x, y)
-    if result.sum().item() != 4:
-        raise Failed("the capture after it computes something else", message=said)
-    return {"message": said}
+        found = {"first": str(error)}
+    if guarded:
+        graphs.free_memory()
+    else:
+        graphs._broken = ""
+        if context.device == "cuda":
+            torch.cuda.empty_cache()
+    try:
+        (result,) = graphs.Captured(lambda x, y: [x + y], [x, y], 1, recorder)(x, y)
+        found["second"] = "works" if result.sum().item() == 4 else "computes something else"
+    except NotCompilableError as error:
+        found["second"] = str(error)
+    if (x + y).sum().item() != 4 or found["second"] == "computes something else":
+        raise Failed("the device computes something else after a failed capture", **found)
+    return found
 
 
 def _played(work: Callable[[], Sequence[torch.Tensor]]) -> tuple[Callable[[], None], Sequence[torch.Tensor]]:
