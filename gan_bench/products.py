@@ -16,7 +16,7 @@ from torch import fx
 aten = torch.ops.aten
 
 MOST_COLUMNS = 12
-"""From 16 columns on neither way is the faster one; see benchmarks/products.py."""
+"""From 16 columns on neither way is the faster one; see tools/speed/products.py."""
 
 FEWEST_ROWS = 32
 """As few as it was measured for; with as few rows as columns there is nothing to turn."""

@@ -1,4 +1,4 @@
-"""benchmarks/speed.py: the loops it compares with play the games that are measured, and its figures are what they say.
+"""tools/speed/speed.py: the loops it compares with play the games that are measured, and its figures are what they say.
 
 Nothing here measures anything: sizes are tiny, and clocks count what they are asked.
 """
@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools" / "speed"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tools" / "gpu"))
 
 import speed
 from _figures import FIGURES, judged
@@ -26,7 +27,10 @@ from _floor import floor
 from _loops import GAMES, GAN, bare
 from _measuring import Measured, in_turn, measure, quartiles, rounds_until
 from _page import END, PAGE, START, fill, tables
+from _rates import COUNTS, SEEDS
 from _workloads import (
+    CIFAR10,
+    COUNTED,
     EAGER,
     FLOOR,
     PARTS,
@@ -318,6 +322,16 @@ class TestFigures:
         """A figure of a workload that was renamed would never be told."""
         assert {figure.workload for figure in FIGURES} <= WORKLOADS.keys()
 
+    def test_are_covered_by_the_gpu_proof(self) -> None:
+        """It measures the workload of each figure of a GPU, with the numbers of seeds and generators compared."""
+        figures = [figure for figure in FIGURES if figure.device == "cuda"]
+        measured = {"mgan-ring", "mgan-generators", *CIFAR10}
+        compared = {each.loop for figure in figures for each in (figure.above, figure.below)}
+        seeds = {each.seeds for figure in figures for each in (figure.above, figure.below)}
+        assert {figure.workload for figure in figures} <= measured
+        assert {loop for loop in compared if loop.startswith(COUNTED)} <= {with_generators(k).loop for k in COUNTS}
+        assert seeds <= {*SEEDS}
+
     def test_say_what_they_have_to_be(self) -> None:
         assert judged("a / b", 1.5, 2.0, least=True) == "MISSED   a / b: 1.5, at least 2"
 
@@ -386,17 +400,3 @@ class TestCommand:
         asked = speed.chosen(speed.arguments(["--workload", "mgan-cifar10"]), "cpu")
         assert "mgan-ring" in usual and "mgan-cifar10" not in usual
         assert [each.name for each in asked] == ["mgan-cifar10"]
-
-    def test_everything_is_of_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It says so where there is none."""
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        with pytest.raises(SystemExit, match="there is none"):
-            speed.main(["--everything"])
-
-    def test_everything_covers_every_figure_of_a_gpu(self) -> None:
-        """Each figure's workload is in it, with the numbers of generators that it compares."""
-        covered = {each.name: each for each in speed.chosen(speed.arguments(["--everything"]), "cuda")}
-        figures = [figure for figure in FIGURES if figure.device == "cuda"]
-        assert {figure.workload for figure in figures} <= covered.keys()
-        assert covered["mgan-generators"].counts == (1, 32)
-        assert with_generators(32) in {figure.above for figure in figures}

@@ -4,7 +4,7 @@
     python -m gan_bench.cli.catalogue docs --thumbnails results/zoo-ring    and docs/models/*.png, from run folders
 
 Everything is read: the models and their docstrings from the registry, results from a published results folder, costs
-from what `benchmarks/cost.py` wrote, and what the contract of a model does not say (its kind, and the cost that its
+from what `tools/speed/cost.py` wrote, and what the contract of a model does not say (its kind, and the cost that its
 definition requires) from `benchmarks/systems.csv`. What is missing is said to be not measured.
 """
 
@@ -45,7 +45,7 @@ Every system that gan-bench implements, as `gan-bench list models` names it. Thi
 `python -m gan_bench.cli.catalogue docs`.
 
 - **Cost** is the processor time of an iteration as a multiple of GAN's, with as many generated samples, measured by
-  [benchmarks/cost.py](../benchmarks/cost.py) with default parameters. What a definition requires is counted in passes
+  [tools/speed/cost.py](../tools/speed/cost.py) with default parameters. What a definition requires is counted in passes
   of networks of equal size ([benchmarks/systems.csv](../benchmarks/systems.csv)); the mlp's discriminator is far
   smaller than its generator, so that systems which repeat the discriminator alone cost less.
 - **Kind** says what there is several of. Systems that use labels are told which mode a real sample is of, which the
@@ -59,7 +59,7 @@ class Sources:
     Attributes:
         folder: where the page is to stand; links start from there.
         results: a results folder, or a results.csv, of the ring.
-        costs: what `benchmarks/cost.py` wrote.
+        costs: what `tools/speed/cost.py` wrote.
         systems: kinds and required costs, by model.
     """
 
@@ -303,7 +303,7 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--results", type=PATH, help="Results of the ring.  [default: results/published/zoo-ring-cpu]")
-@click.option("--costs", type=PATH, help="What benchmarks/cost.py wrote.  [default: results/published/cost-cpu.csv]")
+@click.option("--costs", type=PATH, help="What tools/speed/cost.py wrote.  [default: results/published/cost-cpu.csv]")
 @click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs: draw their samples anew.")
 def command(folder: Path, results: Path | None, costs: Path | None, runs: Path | None) -> None:
     """Write models.md, the page of all systems, into FOLDER."""

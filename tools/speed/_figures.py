@@ -12,9 +12,22 @@ from pathlib import Path
 
 import torch
 from _measuring import Measured
-from _workloads import BARE, CIFAR10, EAGER, FLOOR, HERE, PLAIN, PORT, WORKLOADS, Bench, Timed, ours, with_generators
+from _workloads import (
+    BARE,
+    CIFAR10,
+    CIFAR10_FLOP,
+    CIFAR10_ITERATIONS,
+    EAGER,
+    FLOOR,
+    PLAIN,
+    PORT,
+    WORKLOADS,
+    Bench,
+    Timed,
+    ours,
+    with_generators,
+)
 
-from gan_bench import run as run_benchmark
 from gan_bench.execution import execute, set_precision
 from gan_bench.job import Job, Schedule
 
@@ -59,24 +72,22 @@ FIGURES = (
 )
 
 
-def verdicts(measured: Measured, bench: Bench) -> list[str]:
-    """Every figure that a workload says something of."""
+def verdicts(measured: Measured, bench: Bench, rate: float | None = None) -> list[str]:
+    """Verdicts on every figure of a workload. `rate` is the device's matrix rate, measured if None."""
     said = (figure.verdict(measured) for figure in FIGURES if figure.device == bench.device)
     found = [f"{measured.workload}: {each}" for each in said if each]
     if measured.workload in CIFAR10 and bench.device == "cuda":
-        found += [f"{measured.workload}: {each}" for each in of_cifar10(measured, bench)]
+        found += [f"{measured.workload}: {each}" for each in of_cifar10(measured, bench, rate)]
     return found
 
 
 # --- images: against the device's matrix rate -----------------------------------------------------------------
 
-CIFAR10_FLOP = 247e9  # in an iteration with one forward pass of generators; with fresh latents, as here, it has 273e9
-CIFAR10_ITERATIONS = 195_250  # 250 epochs
 
-
-def of_cifar10(measured: Measured, bench: Bench) -> list[str]:
-    """An iteration against its arithmetic at the device's rate, and how long 250 epochs take."""
-    ms, rate = statistics.median(measured.times[ours(1)]), matrix_rate(WORKLOADS[measured.workload].precision, bench)
+def of_cifar10(measured: Measured, bench: Bench, rate: float | None = None) -> list[str]:
+    """An iteration against its arithmetic at the device's matrix rate, measured unless given, and 250 epochs."""
+    ms = statistics.median(measured.times[ours(1)])
+    rate = rate or matrix_rate(WORKLOADS[measured.workload].precision, bench)
     bound, minutes = CIFAR10_FLOP / rate * 1e3, ms * CIFAR10_ITERATIONS / 60e3
     against = f"{ms:.3g} ms / {bound:.3g} ms, which 247 GFLOP take at the matrix rate of {rate / 1e12:.4g} TFLOP/s"
     return [
@@ -118,25 +129,3 @@ def whole_run(bench: Bench, iterations: int) -> str:
         f"a run of {iterations:,} iterations, {total:.1f} s: {other / total:.1%} outside training, "
         f"{ledger['compile_seconds']:.1f} s for compiling beside; peak memory of this process {peak:,.0f} MB"
     )
-
-
-SHORT, WHOLE = 2_000, 25_000  # iterations
-
-
-def synthetic8(device: str) -> str:
-    """The six models of synthetic8 with ten seeds, shortened, and how long it would take whole."""
-    changes = [f"protocol.iterations={SHORT}", "evaluation.points=1"]
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        run_benchmark(
-            HERE / "synthetic8.toml", overrides=changes, seeds=10, device=device, results=folder, progress=False
-        )
-        total = time.perf_counter() - started
-        ledgers = [json.loads(path.read_text())["ledger"] for path in Path(folder).glob("*/runs/*/run.json")]
-    training, scoring = (sum(ledger[f"{name}_seconds"] for ledger in ledgers) for name in ("train", "evaluation"))
-    more = (WHOLE // 1000 + 1) / (SHORT // 1000 + 1)  # evaluations
-    whole = training * WHOLE / SHORT + scoring * more + max(0.0, total - training - scoring)
-    parts = f"{training:.0f} s of them training, {scoring:.0f} s scoring"
-    measured = f"{len(ledgers)} runs of {SHORT:,} iterations took {total:.0f} s, {parts}"
-    extrapolated = f"minutes for synthetic8 with 10 seeds, extrapolated to {WHOLE:,} iterations"
-    return f"{measured}\n{judged(extrapolated, whole / 60, 10, least=False)}"

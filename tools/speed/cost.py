@@ -1,6 +1,6 @@
 """What an iteration of every model costs: a multiple of GAN's at equal fakes, beside what its definition requires.
 
-    python benchmarks/cost.py [--models mgan,wgan] [--rounds 20] [--iterations 25] [--compiled] [--output FILE]
+    python tools/speed/cost.py [--models mgan,wgan] [--rounds 20] [--iterations 25] [--compiled] [--output FILE]
 
 Protocol and data are those of synthetic8.toml; every trainable model of the installed plugins is measured with its
 default parameters. Its iterations alternate with GAN's in one process with one thread, a few of each in turn; a figure
@@ -38,9 +38,10 @@ from gan_bench.provenance import provenance
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
 
-HERE = Path(__file__).resolve().parent
-OUTPUT = HERE.parent / "results" / "published" / "cost-cpu.csv"
-SYSTEMS = HERE / "systems.csv"
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "benchmarks"
+OUTPUT = ROOT / "results" / "published" / "cost-cpu.csv"
+SYSTEMS = BENCHMARKS / "systems.csv"
 BASE = "gan"
 LIMIT = 1.5  # times what the definition requires
 COLUMNS = ("model", "mode", "ratio", "low", "high", "milliseconds", "required", "measured_on")
@@ -80,7 +81,7 @@ def loop(name: str, registry: Registry, options: argparse.Namespace) -> Spread:
         ConfigError: it cannot be trained on the ring.
         NotCompilableError: compiled iterations were asked for, and it has none.
     """
-    source = tomllib.loads((HERE / "synthetic8.toml").read_text(encoding="utf-8"))
+    source = tomllib.loads((BENCHMARKS / "synthetic8.toml").read_text(encoding="utf-8"))
     evaluation = {"metrics": ["symmetric_kl"], "anchors": False}
     benchmark = source | {"name": "cost", "seeds": 1, "evaluation": evaluation, "model": [{"plugin": name}]}
     trainer = make_trainer(plan(load_benchmark(benchmark, registry), registry)[0], registry, "cpu")

@@ -1,6 +1,6 @@
 """How long FID, KID, precision and recall of images take here, against torch-fidelity's command on the same images.
 
-    python benchmarks/scoring.py [--images 10000] [--rounds 3] [--device cpu]
+    python tools/speed/scoring.py [--images 10000] [--rounds 3] [--device cpu]
 
 Both score N generated images against N real ones, noise in either case, in turn and some rounds long, with the weights
 of Inception that lie in the folder GAN_BENCH_DATA. Ours are tensors, as a model draws them; the command reads PNG

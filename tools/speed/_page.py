@@ -6,13 +6,14 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from _workloads import COUNTED, EAGER, FLOOR, HERE, PLAIN, PORT, Timed, ours
+from _workloads import CIFAR10_FLOP, CIFAR10_ITERATIONS, COUNTED, EAGER, FLOOR, PLAIN, PORT, ROOT, Timed, ours
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
 
-PAGE = HERE.parent / "docs" / "speed.md"
+PAGE = ROOT / "docs" / "speed.md"
 START, END = "<!-- figures: {device} -->\n", "<!-- end of figures -->"
+BOUND, FEATURES = "bound", "features"  # loops of the GPU proof
 RATIOS = (PORT, PLAIN, FLOOR)
 
 Row = Mapping[str, str]
@@ -29,11 +30,12 @@ def fill(page: Path, device: str, published: Path) -> None:
 
 
 def tables(published: Path) -> str:
-    """Of every machine a caption, its workloads, and what more generators cost."""
+    """For every machine a caption, its workloads, bounds of images, more generators, and features."""
     with published.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     machines = [[row for row in rows if row["device"] == name] for name in dict.fromkeys(row["device"] for row in rows)]
-    return "\n\n".join(part for own in machines for part in (caption(own), *of_workloads(own), *of_generators(own)))
+    parts = (of_workloads, of_bounds, of_generators, of_features)
+    return "\n\n".join(text for own in machines for text in (caption(own), *(t for part in parts for t in part(own))))
 
 
 def caption(rows: Sequence[Row]) -> str:
@@ -45,7 +47,7 @@ def caption(rows: Sequence[Row]) -> str:
 def of_workloads(rows: Sequence[Row]) -> Iterator[str]:
     """One row a workload, where any was measured: the loops, and ours as multiples of three of them."""
     found = {(row["workload"], Timed(row["loop"], int(row["seeds"]))): row for row in rows}
-    names = dict.fromkeys(row["workload"] for row in rows if not row["loop"].startswith(COUNTED))
+    names = dict.fromkeys(row["workload"] for row in rows if not row["loop"].startswith((COUNTED, FEATURES)))
     stacks = sorted({key.seeds for _, key in found if key.seeds > 1})
     loops = [PORT, PLAIN, EAGER, ours(1), *map(ours, stacks), FLOOR]
     told = [loop.loop if loop.seeds == 1 else f"{loop.seeds} seeds, each" for loop in loops]
@@ -62,6 +64,28 @@ def of_workloads(rows: Sequence[Row]) -> Iterator[str]:
 def each_seed(row: Row | None) -> str:
     """Milliseconds an iteration of one of the seeds, to three digits."""
     return "" if row is None else f"{float(row['ms']) / int(row['seeds']):.3g}"
+
+
+def of_bounds(rows: Sequence[Row]) -> Iterator[str]:
+    """Iterations of images against the time of their arithmetic alone, where that was measured."""
+    bounds = {row["workload"]: float(row["ms"]) for row in rows if row["loop"] == BOUND}
+    times = {row["workload"]: float(row["ms"]) for row in rows if (row["loop"], row["seeds"]) == ("ours", "1")}
+    names = [name for name in bounds if name in times]
+    if names:
+        headings = ["workload", "ours", f"{CIFAR10_FLOP / 1e9:.0f} GFLOP at the matrix rate", "ours / that"]
+        lines = []
+        for name in names:
+            ours, bound = times[name], bounds[name]
+            minutes = ours * CIFAR10_ITERATIONS / 60e3
+            lines.append([name, f"{ours:.3g}", f"{bound:.3g}", f"{ours / bound:.2f}", f"{minutes:.0f}"])
+        yield pipes(lines, [*headings, "minutes for 250 epochs"])
+
+
+def of_features(rows: Sequence[Row]) -> Iterator[str]:
+    """How many Inception features a second, where that was measured."""
+    for row in rows:
+        if row["loop"] == FEATURES:
+            yield f"Inception features, in float32: {1e3 / float(row['ms']):,.0f} images a second."
 
 
 def of_generators(rows: Sequence[Row]) -> Iterator[str]:

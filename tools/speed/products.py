@@ -1,6 +1,6 @@
 """How much faster products with few columns are turned round, which is what `gan_bench.products` decides by.
 
-    python benchmarks/products.py [--rounds 40] [--rows 1024] [--inner 128] [--matrices 8]
+    python tools/speed/products.py [--rounds 40] [--rows 1024] [--inner 128] [--matrices 8]
 
 A B against (Bᵀ Aᵀ)ᵀ in the forms that gradients of linear layers have, of one matrix and of several at once, by the
 columns of B; interleaved in one process with one thread. Above 1, turned round is faster.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -96,13 +96,26 @@ def quartiles(times: Mapping[K, list[float]], above: K, below: K) -> tuple[float
     return low, middle, high
 
 
-def measure(bench: Bench, workload: Workload, deadline: float) -> Measured:
-    """Build the loops of a workload, and let them run until it is time."""
+def measure(
+    bench: Bench,
+    workload: Workload,
+    deadline: float,
+    made: Mapping[Timed, Callable[[], Loop]] | None = None,
+    *,
+    with_floor: bool = True,
+) -> Measured:
+    """Build the loops of a workload, and run them in turn until `deadline`.
+
+    Args:
+        made: what makes each loop; those of `makers` if None.
+        with_floor: whether the floor is measured as well.
+    """
+    with_floor = with_floor and not workload.counts
     set_precision(workload.precision)
     loops: dict[Timed, Loop] = {}
     iterations: dict[Timed, int] = {}
     peaks: dict[Timed, float] = {}
-    for key, make in makers(bench, workload).items():
+    for key, make in (makers(bench, workload) if made is None else made).items():
         before = memory(bench)
         try:
             loops[key] = make()
@@ -112,10 +125,10 @@ def measure(bench: Bench, workload: Workload, deadline: float) -> Measured:
         iterations[key] = warmed(loops[key], bench)
         if bench.device == "cuda":
             peaks[key] = torch.cuda.max_memory_allocated() / 2**20 - before
-    for name, part in ({} if workload.counts else floor(bench.trainers(workload)[0])).items():
+    for name, part in (floor(bench.trainers(workload)[0]) if with_floor else {}).items():
         loops[PARTS[name]], iterations[PARTS[name]] = part, warmed(part, bench)
     times = in_turn(loops, rounds_until(deadline), iterations, bench.clock)
-    if not workload.counts:
+    if with_floor:
         times[FLOOR] = [sum(parts) for parts in zip(*(times[part] for part in PARTS.values()), strict=True)]
     return Measured(workload.name, times, peaks)
 

@@ -1,6 +1,6 @@
 """How many of `mnist-pairs` worked: two digits, one from each generator, by the second paper's measure.
 
-    python benchmarks/pairs.py [results/mnist-pairs]
+    python tools/pairs.py [results/mnist-pairs]
 
 A run worked at an iteration where its two generators have different majority digits, each of them makes that digit with
 more than 0.9 of its samples that are one of the pair's, and no more than a tenth of all samples are a third digit, by

@@ -1,7 +1,6 @@
 """How fast an iteration is, against plainly written loops and against its arithmetic alone.
 
-    python benchmarks/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
-    python benchmarks/speed.py --everything             on a GPU, in ten minutes: every figure that speed is judged by
+    python tools/speed/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
 
 All loops of a workload run interleaved in one process with one thread, a few iterations each in turn, and every figure
 is a ratio within the same round, so that a noisy machine blurs the result but does not bend it. On a CPU the clock is
@@ -30,21 +29,20 @@ import io
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from _figures import synthetic8, verdicts, whole_run
+from _figures import verdicts, whole_run
 from _measuring import Measured, measure
 from _page import PAGE, fill
-from _workloads import CIFAR10, COUNTED, FLOOR, HERE, PARTS, PLAIN, PORT, WORKLOADS, Bench, Timed, Workload, registry
+from _workloads import CIFAR10, COUNTED, FLOOR, PARTS, PLAIN, PORT, ROOT, WORKLOADS, Bench, Timed, Workload, registry
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
 from gan_bench.provenance import provenance
 
-PUBLISHED = HERE.parent / "results" / "published"
+PUBLISHED = ROOT / "results" / "published"
 COLUMNS = (
     "workload",
     "loop",
@@ -139,39 +137,27 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--publish", action="store_true", help="write the file in results/published, and the page")
     parser.add_argument("--whole-run", action="store_true", help="a run of 4,000 iterations with evaluations as well")
-    parser.add_argument("--everything", action="store_true", help="every figure of a GPU, published")
     return parser.parse_args(given)
 
 
 def chosen(options: argparse.Namespace, device: str) -> list[Workload]:
     """The workloads that a command means."""
-    if options.everything:
-        ends = replace(WORKLOADS["mgan-generators"], counts=(1, 32))
-        return [WORKLOADS["mgan-ring"], ends, *(WORKLOADS[name] for name in CIFAR10)]
     usual = [name for name in WORKLOADS if device == "cuda" or name not in CIFAR10]
     return [WORKLOADS[name] for name in options.workload or usual]
-
-
-SYNTHETIC8_SECONDS = 150  # kept for it out of those for everything
 
 
 def main(given: Sequence[str] | None = None) -> None:
     """Measure and print."""
     options = arguments(given)
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if options.everything and device != "cuda":
-        raise SystemExit("speed.py: --everything measures a GPU, and there is none that torch can use.")
     torch.set_num_threads(1)
     bench = Bench(registry(), device, tuple(options.seeds) if options.seeds else None)
-    end = time.perf_counter() + options.seconds - (SYNTHETIC8_SECONDS if options.everything else 0)
-    publishing = options.publish or options.everything
-    said = all_of(chosen(options, device), bench, end, publishing=publishing)
-    if publishing:
+    end = time.perf_counter() + options.seconds
+    said = all_of(chosen(options, device), bench, end, publishing=options.publish)
+    if options.publish:
         fill(PAGE, device, published(device))
     if options.whole_run:
         said.append(whole_run(bench, 4000))
-    if options.everything:
-        said.append(synthetic8(device))
     print("\n".join(said))
 
 

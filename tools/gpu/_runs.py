@@ -1,0 +1,182 @@
+"""Runs of benchmarks for the checks: carried out by workers or in this process, and compared bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import _warned
+import torch
+from _steps import Context, Failed
+from _workloads import BENCHMARKS, WORKLOADS, Workload
+
+import gan_bench
+from gan_bench.execution import execute_stack
+from gan_bench.job import Job, Schedule
+from gan_bench.plugins import Registry
+from gan_bench.store import RunFolder
+
+METRIC = "sliced_wasserstein"
+TINY_RING: Mapping[str, Any] = {
+    "batch": 8,
+    "fakes": 32,
+    "latent_size": 4,
+    "network": {"plugin": "mlp", "hidden": 6},
+}
+TINY_IMAGES: Mapping[str, Any] = {
+    "batch": 4,
+    "fakes": 6,
+    "latent_size": 4,
+    "network": {"plugin": "dcgan", "width": 2},
+}
+Record = dict[str, Any]
+
+
+def synthetic8(context: Context, iterations: int, every: int, samples: int = 1000) -> dict[str, Any]:
+    """The benchmark synthetic8 as a mapping, shortened, with one cheap metric and without anchors."""
+    source = tomllib.loads((BENCHMARKS / "synthetic8.toml").read_text(encoding="utf-8"))
+    protocol = source["protocol"] | {"iterations": iterations} | (TINY_RING if context.tiny else {})
+    samples = 64 if context.tiny else samples
+    evaluation = {"every": every, "samples": samples, "points": 1, "metrics": [METRIC], "anchors": False}
+    return source | {"protocol": protocol, "evaluation": evaluation}
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a call of `gan_bench.run` left behind."""
+
+    records: Mapping[str, Record]
+    warnings: Sequence[str]
+
+    def require(self, context: Context, **plan: Any) -> None:
+        """Raise `Failed` unless all runs finished under this plan without a warning."""
+        wrong = [f"{name}: {record['status']}" for name, record in self.records.items() if not finished(record)]
+        if context.device == "cuda":
+            wrong += [
+                f"{name}: {key} is {record['plans'][-1].get(key)}, not {value}"
+                for name, record in self.records.items()
+                if record["plans"]
+                for key, value in plan.items()
+                if record["plans"][-1].get(key) != value
+            ]
+        wrong += [f"warning: {each}" for each in self.warnings]
+        if wrong or not self.records:
+            raise Failed("; ".join(wrong) or "there are no runs", **self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """Statuses, plans and warnings."""
+        runs = {
+            name: {"status": record["status"], "error": record.get("error"), "plan": (record["plans"] or [None])[-1]}
+            for name, record in self.records.items()
+        }
+        return {"runs": runs, "warnings": [*self.warnings]}
+
+
+def finished(record: Record) -> bool:
+    """Whether a run has got to its end."""
+    return bool(record["status"] == "finished")
+
+
+def records_of(results: Path) -> dict[str, Record]:
+    """The records of all runs below a results folder, by the name of the run's folder."""
+    paths = sorted(results.glob("*/runs/*/run.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], **options: Any) -> Carried:
+    """Run a benchmark by `gan_bench.run`, whose workers are processes of their own."""
+    told = context.folder / f"{name}.warnings"
+    told.write_text("", encoding="utf-8")
+    os.environ[_warned.VARIABLE] = str(told)
+    plugins = [Path(_warned.__file__)]
+    folder = context.folder / name
+    gan_bench.run(
+        benchmark, device=context.device, results=folder, workers=1, plugins=plugins, progress=False, **options
+    )
+    warnings = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
+    return Carried(records_of(folder), warnings)
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Runs of a workload carried out in this process.
+
+    Attributes:
+        workload: what trains.
+        iterations: how long.
+        every: iterations between checkpoints.
+        samples: of an evaluation.
+    """
+
+    context: Context
+    registry: Registry
+    workload: Workload
+    iterations: int
+    every: int
+    samples: int = 256
+
+    def jobs(self, folder: Path, seeds: int = 1, device: str | None = None, compile: str = "never") -> list[Job]:
+        """The job of each seed."""
+        tiny = TINY_IMAGES if "images" in self.workload.data["plugin"] else TINY_RING
+        protocol = {**self.workload.protocol, "iterations": self.iterations, **(tiny if self.context.tiny else {})}
+        schedule = Schedule(self.every, 32 if self.context.tiny else self.samples, (METRIC,), 1)
+        return [
+            Job(run, str(folder / run.folder), schedule, device or self.context.device, compile=compile, stack=seeds)
+            for run in replace(self.workload, protocol=protocol).runs(self.registry, seeds)
+        ]
+
+    def carry_out(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
+        """Carry jobs out together, stopped before an iteration counted from here; return their warnings."""
+        warnings: list[str] = []
+        asked = count()
+
+        def report(event: Mapping[str, Any]) -> None:
+            if event["event"] == "warning":
+                warnings.append(str(event["message"]))
+                print(event["message"], flush=True)
+
+        stop: Callable[[], bool] = (lambda: next(asked) >= stop_at) if stop_at is not None else (lambda: False)
+        statuses = execute_stack(jobs, self.registry, report, stop)
+        wanted = "finished" if stop_at is None else "interrupted"
+        if any(status != wanted for status in statuses):
+            errors = [(RunFolder(Path(job.folder)).read() or {}).get("error") for job in jobs]
+            raise Failed(f"runs ended {statuses}, not {wanted}: {errors}", warnings=warnings)
+        return warnings
+
+
+def ring(context: Context, registry: Registry, iterations: int, every: int) -> InProcess:
+    """MGAN on the ring."""
+    return InProcess(context, registry, WORKLOADS["mgan-ring"], iterations, every)
+
+
+# --- comparison -----------------------------------------------------------------------------------------------
+
+
+def final_state(folder: Path) -> dict[str, Any]:
+    """What has to be equal bit for bit of a finished run: its last checkpoint and its scores."""
+    stored = RunFolder(folder)
+    record = stored.read() or {}
+    state, _ = stored.load_checkpoint(str(record.get("key")))
+    if state is None:
+        raise Failed(f"{folder.name} has no usable checkpoint")
+    return {"trainer": state["trainer"], "curve": stored.read_curve()}
+
+
+def differences(first: Any, second: Any, where: str = "") -> list[str]:
+    """Where two nested values differ, tensors compared bit for bit."""
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        if first.keys() != second.keys():
+            return [f"{where}: {sorted(map(str, first))} against {sorted(map(str, second))}"]
+        return [each for key in first for each in differences(first[key], second[key], f"{where}/{key}")]
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        if first.dtype == second.dtype and torch.equal(first, second):
+            return []
+        gap = (first.double() - second.double()).abs().max().item() if first.shape == second.shape else "their shapes"
+        return [f"{where}: tensors differ by {gap}"]
+    return [] if first == second else [f"{where}: {first!r} against {second!r}"[:300]]
