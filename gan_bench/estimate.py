@@ -20,6 +20,7 @@ import torch
 from gan_bench.assembly import make_trainer
 from gan_bench.errors import StoreError
 from gan_bench.job import Job
+from gan_bench.machine import gpu_name
 from gan_bench.plugins import Registry
 from gan_bench.provenance import cpu_name
 from gan_bench.store import RunFolder
@@ -140,7 +141,7 @@ def _same_work(record: Mapping[str, Any], job: Job) -> bool:
     run, ledger = job.run, record.get("ledger") or {}
     if not ledger or not (_reached(record) or run.model["anchor"]):
         return False
-    device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+    device = gpu_name() if job.device == "cuda" else "cpu"
     places = [record.get("provenance") or {}, *(record.get("resumed") or ())]
     here = ledger.get("device") == device and all(place.get("cpu") == cpu_name() for place in places)
     data = all(record["dataset"].get(name) == run.dataset[name] for name in ("plugin", "params"))

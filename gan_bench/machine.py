@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 
@@ -18,7 +21,21 @@ def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
     if device == "cpu":
         return f"{at_once} on a CPU ({cpu_name()}), one thread each"
     several = f"{len(gpus)} GPUs" if len(gpus) > 1 else "a GPU"
-    return f"{at_once} on {several} ({torch.cuda.get_device_name()})"
+    return f"{at_once} on {several} ({gpu_name()})"
+
+
+@cache
+def gpu_name() -> str:
+    """The name of the first visible GPU, as torch has it.
+
+    nvidia-smi is asked first: torch would take memory of the GPU for this process, which computes nothing on it.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    command = ["nvidia-smi", "-i", visible, "--query-gpu=name", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.splitlines()[0].strip()
+    return torch.cuda.get_device_name()
 
 
 def describe_compilation(jobs: Sequence[Job]) -> str:

@@ -24,10 +24,24 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 def test_names_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """And how many runs go on at a time; of a GPU its name."""
     monkeypatch.setattr(machine, "cpu_name", lambda: "AMD EPYC, 2 cores")
-    monkeypatch.setattr(machine.torch.cuda, "get_device_name", lambda: "NVIDIA H200")
+    monkeypatch.setattr(machine, "gpu_name", lambda: "NVIDIA H200")
     assert describe_machine("cpu", 2, []) == "2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each"
     assert describe_machine("cuda", 1, ["0"]) == "1 run at a time on a GPU (NVIDIA H200)"
     assert describe_machine("cuda", 2, ["0", "1"]) == "2 runs at a time on 2 GPUs (NVIDIA H200)"
+
+
+def test_names_a_gpu_without_taking_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By nvidia-smi, of the GPU that is visible; by torch if there is no such program."""
+    monkeypatch.setattr(machine.torch.cuda, "get_device_name", lambda: "by torch")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\necho "NVIDIA H200 of $2"\n')
+    program.chmod(0o755)
+    for path, expected in ((str(tmp_path), "NVIDIA H200 of 3"), (str(tmp_path / "none"), "by torch")):
+        monkeypatch.setenv("PATH", f"{path}:/bin:/usr/bin" if path == str(tmp_path) else path)
+        machine.gpu_name.cache_clear()
+        assert machine.gpu_name() == expected
+    machine.gpu_name.cache_clear()
 
 
 @pytest.mark.parametrize(
