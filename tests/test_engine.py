@@ -297,8 +297,9 @@ def serve(jobs, registry, out, *rest):
     os.waitpid(child, 0)
     return ""
 
+torch.cuda._device_count_nvml = lambda: 0  # as on a machine with a driver
 worker._serve = serve
-worker.main([])
+worker.main(sys.argv[1:])
 """
 """A worker whose jobs, in place of runs, report whether CUDA can be used in their processes."""
 
@@ -307,12 +308,19 @@ class TestGPUs:
     def test_can_be_used_after_what_the_worker_imports(self, tmp_path: Path) -> None:
         """CUDA that a process has initialised cannot be used in its forks.
 
-        Inductor, which initialises it with some versions of torch, is imported before a fork only for a CPU.
+        Inductor, which initialises it with some versions of torch, is imported before a fork only for a CPU. A plugin
+        that looks for a GPU when it is imported does no harm.
         """
+        looking = tmp_path / "looking.py"
+        looking.write_text("import torch\nDEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'\n")
         planned = project.plan(project.describe(), tmp_path, compile="always")
         sent = [json.dumps({"jobs": [asdict(replace(planned.jobs[0], device=device))]}) for device in ("cuda", "cpu")]
         done = subprocess.run(
-            [sys.executable, "-c", FORKED], input="\n".join(sent) + "\n", capture_output=True, text=True, check=True
+            [sys.executable, "-c", FORKED, str(looking)],
+            input="\n".join(sent) + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
         )
         found = [event for event in map(json.loads, done.stdout.splitlines()) if "broken" in event]
         assert found[0] == {"broken": False, "imported": False}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import project
 import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
@@ -15,7 +17,7 @@ from test_compilation import _assert_close, _silent
 from tiny import WIDER, ZOO, side_by_side, trainer
 from torch import Tensor, fx
 
-from gan_bench import graphs
+from gan_bench import execution, graphs
 from gan_bench.compilation import as_traced, compile_iterations, compiled
 from gan_bench.graphs import WARM_UP, Captured, StaticInputs, Work, captured, free_memory, record
 from gan_bench.model import Turn
@@ -144,11 +146,18 @@ class Streams:
             "set_stream": lambda stream: None,
             "CUDAGraph": lambda: SimpleNamespace(replay=lambda: None),
             "graph": self._capture,
-            "is_available": lambda: True,
             "empty_cache": self._empty,
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
         monkeypatch.setattr(graphs, "_broken", "")
+        self._patch = monkeypatch
+
+    def freed(self) -> int:
+        """Free memory as on a GPU, and return how often its cache was emptied so far."""
+        with self._patch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            free_memory()
+        return self.emptied
 
     def _stream(self) -> Any:
         return SimpleNamespace(wait_stream=lambda other: None)
@@ -211,8 +220,7 @@ class TestRecord:
     @pytest.mark.parametrize("where", ["begin", "end"])
     def test_a_capture_that_failed_is_the_last(self, streams: Streams, where: str) -> None:
         """The allocator may take it for unfinished: another one, or freeing its cache, could abort the process."""
-        free_memory()
-        assert streams.emptied == 1
+        assert streams.freed() == 1
         streams.fails, calls = where, []
 
         def waits(x: Tensor, y: Tensor) -> list[Tensor]:
@@ -231,8 +239,7 @@ class TestRecord:
         with pytest.raises(NotCompilableError, match="an earlier recording failed in this process"):
             captured(lambda *_: pytest.fail("it is compiled"))(fx.GraphModule({}, fx.Graph()), arguments, 1)
         assert len(calls) == tried
-        free_memory()
-        assert streams.emptied == 1
+        assert streams.freed() == 1
 
     def test_others_may_follow_a_failure_outside_of_a_capture(self, streams: Streams) -> None:
         """In a warm-up, or in a capture that ends in order, such as for want of memory."""
@@ -247,8 +254,26 @@ class TestRecord:
             with pytest.raises(RuntimeError, match=f"{failing is in_capture}"):
                 record(failing)
             record(lambda: [])
-        free_memory()
-        assert streams.emptied == 1
+        assert streams.freed() == 1
+
+    def test_a_run_goes_on_eagerly_after_a_failed_capture(
+        self, streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It tries no other capture, ends as a plain run, and its plan and two warnings say so."""
+        plain = project.plan(project.describe(), tmp_path / "plain")
+        assert project.carry_out(plain) == "finished"
+        ways = [execution._Way(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
+        monkeypatch.setattr(execution._Course, "_ways", lambda self: iter(ways))
+        streams.fails = "end"
+        planned = project.plan(project.describe(), tmp_path / "recorded")
+        events: list[Mapping[str, Any]] = []
+        assert execution.execute(planned.jobs[0], planned.registry, events.append, project.never) == "finished"
+        warned = [event["message"] for event in events if event["event"] == "warning"]
+        assert warned[0].startswith("It runs uncompiled: it cannot be recorded as a CUDA graph")
+        assert warned[1].startswith("It runs without a CUDA graph: an earlier recording failed in this process")
+        folders = [Path(each.jobs[0].folder) for each in (plain, planned)]
+        assert [plan["graph"] for plan in project.record(folders[1])["plans"]] == [False]
+        assert project.difference(*map(project.outcome, folders)) is None
 
 
 class TestIterations:
