@@ -234,8 +234,8 @@ class TestSupplies:
         assert _supplies.unpack_images(tmp_path / "images.webp", tmp_path / "x.npy") == 10_000
         assert np.array_equal(np.load(tmp_path / "x.npy"), x)
 
-    def test_a_bundle_says_what_it_holds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without data it says what it does without; the program in it starts."""
+    def test_a_bundle_lists_its_contents(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without data it reports what is missing; the program in it starts."""
         monkeypatch.setattr(_supplies, "download_wheels", lambda folder, packages: folder.mkdir())
         (tmp_path / "data").mkdir()
         monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path / "data"))
@@ -250,12 +250,12 @@ class TestSupplies:
         ran = subprocess.run([sys.executable, program, "--help"], env=environment, capture_output=True, text=True)
         assert ran.returncode == 0 and "at most six minutes" in ran.stdout
 
-    def test_one_that_is_too_large_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_is_too_large_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With exit code 1."""
         monkeypatch.setattr(_supplies, "LIMIT", 0.0)
         (tmp_path / "file").write_bytes(b"x")
         said: list[str] = []
-        assert not _supplies._told(tmp_path, said.append)
+        assert not _supplies._report_on(tmp_path, said.append)
         assert "TOO LARGE" in said[0]
 
     def test_plugins_are_found_without_an_installation(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
