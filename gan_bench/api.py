@@ -38,6 +38,7 @@ def run(
     results: str | Path = "results",
     workers: int | None = None,
     quick: bool = False,
+    preview: bool = False,
     compile: str = "auto",
     stack: str | int = "auto",
     engine: str = "local",
@@ -55,7 +56,9 @@ def run(
         device: "auto", "cpu" or "cuda".
         results: the folder that holds a folder for each benchmark.
         workers: runs at the same time; one for each core, or for each GPU, where it is None.
-        quick: 20 iterations of one seed, into a folder of its own, without metrics that take long to make ready.
+        quick: check that everything works: a few iterations of one seed, evaluated on a few samples, interrupted and
+            resumed, in a folder of its own. Its values mean nothing.
+        preview: a quarter of the iterations of one seed, in a folder of its own.
         compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
         stack: how many seeds of a model train as one program, or "never"; "auto" stacks them on a GPU.
         engine: what carries out the runs.
@@ -68,7 +71,7 @@ def run(
         KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
     """
     options = Options(
-        overrides, models, datasets, seeds, device, results, workers, quick, compile, stack, engine, plugins
+        overrides, models, datasets, seeds, device, results, workers, quick, preview, compile, stack, engine, plugins
     )
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
+from gan_bench.departures import departures
 from gan_bench.overrides import matching
 from gan_bench.parameters import param
 from gan_bench.protocol import Protocol
 
-QUICK_SUFFIX = "-quick"
-"""Ends the name of a quick look's results folder, so that its results never mix with real ones."""
+Mode = Literal["full", "preview", "quick"]
+"""How much of a benchmark runs: all of it, a quarter of one seed, or a check that everything works."""
+
+SUFFIXES: Mapping[Mode, str] = {"preview": "-preview", "quick": "-quick"}
+"""Reserved ends of names: previews and checks have results folders of their own, so they never mix with results."""
+
+PREVIEW_SHARE = 4  # a preview trains one iteration in so many
 
 QUICK_ITERATIONS = 20
 QUICK_SAMPLES = 500
+QUICK_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -105,27 +112,76 @@ def datasets_named(datasets: Sequence[DatasetEntry], name: str) -> tuple[Dataset
     return tuple(datasets[i] for i in matching(name, [(dataset.label, dataset.plugin) for dataset in datasets]))
 
 
-def quick(benchmark: Benchmark) -> Benchmark:
-    """A look of a few seconds: 20 iterations, one seed, one small evaluation at the end, its own name."""
+def reserved_for(name: str) -> str | None:
+    """Return the option that writes folders with the ending of `name`, or None if the ending is free."""
+    return next((f"--{mode}" for mode, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
 
-    def shorter(protocol: Protocol) -> Protocol:
-        return replace(protocol, iterations=min(QUICK_ITERATIONS, protocol.iterations))
 
-    def shorter_model(model: ModelEntry) -> ModelEntry:
-        kept = tuple(text for text in model.departures if not text.startswith("iterations:"))
-        return replace(model, protocol=shorter(model.protocol), departures=kept)
+def preview(benchmark: Benchmark) -> Benchmark:
+    """Reduce a benchmark to a quarter of its iterations and its first seed, under a name of its own.
 
+    Learning-rate schedules end with the last iteration, so they are shortened as well.
+    """
+    evaluation = replace(benchmark.evaluation, points=-(-benchmark.evaluation.points // PREVIEW_SHARE))
+    return _reduced(benchmark, "preview", lambda iterations: -(-iterations // PREVIEW_SHARE), evaluation)
+
+
+def quick(
+    benchmark: Benchmark,
+    iterations: int = QUICK_ITERATIONS,
+    samples: int = QUICK_SAMPLES,
+    *,
+    small_batches: bool = False,
+) -> Benchmark:
+    """Reduce a benchmark to a check that everything works: a few iterations of one seed, under a name of its own.
+
+    Args:
+        iterations: upper limit of the number of iterations.
+        samples: upper limit of the number of generated samples of the one evaluation.
+        small_batches: reduce batches to `QUICK_BATCH` samples, for networks of which full ones take seconds.
+    """
+    if small_batches:
+        models = [replace(model, protocol=_small_batches(model.protocol, model.params)) for model in benchmark.models]
+        benchmark = replace(benchmark, models=tuple(models))
     evaluation = replace(
-        benchmark.evaluation,
-        every=QUICK_ITERATIONS,
-        samples=min(QUICK_SAMPLES, benchmark.evaluation.samples),
-        points=1,
+        benchmark.evaluation, every=iterations, samples=min(samples, benchmark.evaluation.samples), points=1
     )
+    return _reduced(benchmark, "quick", lambda planned: min(iterations, planned), evaluation)
+
+
+def _small_batches(protocol: Protocol, params: Mapping[str, Any]) -> Protocol:
+    """At most `QUICK_BATCH` real samples a draw, and in proportion generated ones: at least two of each generator."""
+    factor = max(1, protocol.batch // QUICK_BATCH)
+    count = params.get("generators", 1)
+    least = 2 * count if isinstance(count, int) else 2
+    return replace(
+        protocol,
+        batch=protocol.batch // factor,
+        fakes=None if protocol.fakes is None else min(protocol.fakes, max(protocol.fakes // factor, least)),
+        fakes_per_generator=None if protocol.fakes_per_generator is None else min(2, protocol.fakes_per_generator),
+    )
+
+
+def _reduced(benchmark: Benchmark, mode: Mode, shorter: Callable[[int], int], evaluation: Evaluation) -> Benchmark:
+    """The first seed of a benchmark, with `shorter` applied to every number of iterations."""
+
+    def shortened(protocol: Protocol) -> Protocol:
+        return replace(protocol, iterations=shorter(protocol.iterations))
+
+    common = shortened(benchmark.protocol)
+    models = []
+    for model in benchmark.models:
+        own = shortened(model.protocol)
+        # Footnotes quote numbers of iterations, which have changed.
+        sentences = [text for text in departures(own, common, ()) if text.startswith("iterations:")]
+        others = [text for text in model.departures if not text.startswith("iterations:")]
+        at = next((i for i, text in enumerate(model.departures) if text.startswith("iterations:")), 0)
+        models.append(replace(model, protocol=own, departures=(*others[:at], *sentences, *others[at:])))
     return replace(
         benchmark,
-        name=benchmark.name + QUICK_SUFFIX,
+        name=benchmark.name + SUFFIXES[mode],
         seeds=benchmark.seeds[:1],
-        models=tuple(map(shorter_model, benchmark.models)),
-        protocol=shorter(benchmark.protocol),
+        models=tuple(models),
+        protocol=common,
         evaluation=evaluation,
     )

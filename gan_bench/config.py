@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.benchmark import (
-    QUICK_SUFFIX,
     Benchmark,
     DatasetEntry,
     Evaluation,
@@ -29,7 +28,9 @@ from gan_bench.benchmark import (
     ModelEntry,
     datasets_named,
     models_named,
+    preview,
     quick,
+    reserved_for,
 )
 from gan_bench.config_models import ModelReader
 from gan_bench.config_source import Problems, open_source, plugins_of, shipped_benchmarks
@@ -49,6 +50,7 @@ __all__ = [
     "datasets_named",
     "load_benchmark",
     "models_named",
+    "preview",
     "quick",
     "shipped_benchmarks",
 ]
@@ -129,8 +131,8 @@ class _Reader:
         elif not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) or len(name) > LONGEST_NAME:
             made_of = f"letters, digits, '.', '_' and '-', no '.' first, at most {LONGEST_NAME} characters"
             message = f"name must be made of {made_of}, found {shown(name)}."
-        elif name.endswith(QUICK_SUFFIX):
-            message = f"names that end in {QUICK_SUFFIX} are kept for --quick, found {shown(name)}."
+        elif (option := reserved_for(name)) is not None:
+            message = f"names that end in {option[1:]} are reserved for {option}, found {shown(name)}."
         if message:
             self.problems.add(("name",), message)
         return str(name)

@@ -41,7 +41,7 @@ def description(planned: Planned) -> dict[str, Any]:
             name: _metric(registry.get("metrics", name), selected, _only(others, _notes(before, name)))
             for name in benchmark.evaluation.metrics
         },
-        "unprepared": _unprepared(planned, before, others),
+        "mode": planned.mode,
     }
 
 
@@ -120,16 +120,6 @@ def _told(before: StoredBenchmark | None, dataset: str) -> dict[str, tuple[str, 
 
 def _notes(before: StoredBenchmark | None, metric: str) -> Mapping[str, str]:
     return before.metrics[metric].notes if before and metric in before.metrics else {}
-
-
-def _unprepared(planned: Planned, before: StoredBenchmark | None, others: Set[str]) -> dict[str, list[str]]:
-    """The metrics that a quick look leaves out, with the datasets on which it does."""
-    told = before.unprepared if before else {}
-    labels = {
-        name: [*planned.unprepared.get(name, ()), *(label for label in told.get(name, ()) if label in others)]
-        for name in planned.benchmark.evaluation.metrics
-    }
-    return {name: found for name, found in labels.items() if found}
 
 
 def _only(labels: Set[str], told: Mapping[str, str]) -> dict[str, str]:

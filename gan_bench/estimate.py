@@ -1,52 +1,110 @@
-"""How long a benchmark will take here: from runs that are done, else from a probe of a few iterations."""
+"""Estimate how long runs take: from earlier runs on this machine, or from a probe of a few iterations."""
 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import math
+import multiprocessing
+import multiprocessing.connection
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gan_bench.assembly import make_trainer
+from gan_bench.errors import StoreError
 from gan_bench.job import Job
 from gan_bench.plugins import Registry
+from gan_bench.provenance import cpu_name
 from gan_bench.store import RunFolder
 from gan_bench.training import Trainer
 
-PROBE_WARMUP = 3
+PROBE_WARMUP = 3  # iterations
 PROBE_ITERATIONS = 12
+PROBE_SECONDS = 1.0  # after which neither has more iterations
+PATIENCE = 60.0  # seconds that a probe may take
+
+LEAST_SECONDS = 1.0
+"""Training seconds from which an earlier run's speed counts: the first iterations are slower than the others."""
 
 
-def seconds_of(jobs: Sequence[Job], todo: Sequence[Job], registry: Registry) -> dict[str, float]:
-    """Estimated training seconds of each run to do, by key; NaN where a model fails to tell.
+@dataclass(frozen=True)
+class Estimates:
+    """Expected seconds of runs.
 
-    A run that has begun counts what is left of it.
+    Attributes:
+        seconds: by key, of what is left of each run; NaN if unknown.
+        measured: configurations whose speed comes from earlier runs, evaluation included.
+        probed: configurations whose speed comes from a few uncompiled iterations, without evaluation.
+        failed: configurations whose first iterations failed.
     """
-    torch.set_num_threads(1)
-    rates: dict[str, float] = {}
-    for job in [*jobs, *todo]:
-        rate = _stored(job)
-        if rate is not None:
-            rates[job.run.configuration] = rate
-    estimates = {}
+
+    seconds: Mapping[str, float]
+    measured: frozenset[str] = frozenset()
+    probed: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether any run's time is unknown."""
+        return any(map(math.isnan, self.seconds.values()))
+
+
+def estimate(
+    todo: Sequence[Job],
+    registry: Registry,
+    *,
+    results: Path,
+    workers: int,
+    probe: bool = True,
+    budget: float = math.inf,
+    jobs: Sequence[Job] = (),
+) -> Estimates:
+    """Estimate the seconds that each run takes.
+
+    Args:
+        todo: the runs.
+        results: the folder of all results; runs of other benchmarks on the same data count as well.
+        workers: probes at the same time.
+        probe: whether to measure models that no earlier run tells of.
+        budget: seconds for all probes together; configurations that they leave out stay unknown.
+        jobs: more runs of the benchmark, done or not, whose speed is preferred.
+    """
+    one_of = {job.run.configuration: job for job in reversed(todo)}
+    rates = {name: found for name, job in one_of.items() if (found := _earlier(job, [*jobs, *todo], results))}
+    unknown = [job for name, job in one_of.items() if name not in rates and not job.run.model["anchor"]]
+    probes = _probe(unknown, registry, workers, budget) if probe else {}
+    seconds = {}
     for job in todo:
-        if job.run.configuration not in rates:
-            rates[job.run.configuration] = _probe(job, registry)
-        estimates[job.run.key] = rates[job.run.configuration] * _left(job)
-    return estimates
+        rate = rates.get(job.run.configuration) or _Rate(probes.get(job.run.configuration, math.nan))
+        seconds[job.run.key] = 0.0 if job.run.model["anchor"] and rate.unknown else rate.seconds(_left(job))
+    return Estimates(
+        seconds,
+        frozenset(rates),
+        frozenset(name for name, found in probes.items() if not math.isnan(found)),
+        frozenset(name for name, found in probes.items() if math.isnan(found)),
+    )
 
 
-def _stored(job: Job) -> float | None:
-    """Seconds an iteration of a run that has trained, on the same kind of device."""
-    record = RunFolder(Path(job.folder)).read() or {}
-    ledger = record.get("ledger") or {}
-    if not record.get("iteration") or (ledger.get("device") == "cpu") != (job.device == "cpu"):
-        return None
-    return float(ledger["train_seconds"]) / int(record["iteration"])
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds an iteration, and seconds that a run takes beside."""
+
+    iteration: float
+    once: float = 0.0
+
+    @property
+    def unknown(self) -> bool:
+        return math.isnan(self.iteration)
+
+    def seconds(self, iterations: int) -> float:
+        return self.iteration * iterations + self.once
 
 
 def _left(job: Job) -> int:
@@ -56,22 +114,206 @@ def _left(job: Job) -> int:
     return int(job.run.protocol["iterations"]) - int(record.get("iteration") or 0)
 
 
-def _probe(job: Job, registry: Registry) -> float:
-    if job.run.model["anchor"]:
-        return 0.0
+# --- earlier runs ---------------------------------------------------------------------------------------------
+
+
+def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
+    """The speed of the longest earlier run of the same work on this machine."""
+    own = [Path(each.folder) for each in jobs if each.run.configuration == job.run.configuration]
+    name = f"{job.run.dataset['plugin']}-{job.run.model['plugin']}-s*"
+    for folders, least in ((own, 0.0), (results.glob(f"*/runs/{name}"), LEAST_SECONDS)):
+        records = [record for folder in folders if (record := _record(folder)) and _same_work(record, job)]
+        fitting = [record for record in records if record["ledger"]["train_seconds"] >= least]
+        if fitting:
+            return _rate(max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, _reached(record))))
+    return None
+
+
+def _record(folder: Path) -> Mapping[str, Any] | None:
+    with contextlib.suppress(StoreError):  # a damaged run of another benchmark is no business of this one
+        return RunFolder(folder).read()
+    return None
+
+
+def _same_work(record: Mapping[str, Any], job: Job) -> bool:
+    """Whether a stored run did what the job does, on a machine like this one, up to the number of iterations."""
+    run, ledger = job.run, record.get("ledger") or {}
+    if not ledger or not (_reached(record) or run.model["anchor"]):
+        return False
+    device = torch.cuda.get_device_name() if job.device == "cuda" else "cpu"
+    places = [record.get("provenance") or {}, *(record.get("resumed") or ())]
+    here = ledger.get("device") == device and all(place.get("cpu") == cpu_name() for place in places)
+    data = all(record["dataset"].get(name) == run.dataset[name] for name in ("plugin", "params"))
+    model = all(record["model"].get(name) == run.model[name] for name in ("plugin", "params"))
+    return here and data and model and _protocol(record["protocol"]) == _protocol(run.protocol)
+
+
+def _protocol(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "iterations"}
+
+
+def _reached(record: Mapping[str, Any]) -> int:
+    return int(record.get("iteration") or 0)
+
+
+def _compiled(record: Mapping[str, Any]) -> bool:
+    return bool((record["ledger"].get("plan") or {}).get("compiled"))
+
+
+def _rate(record: Mapping[str, Any]) -> _Rate:
+    ledger, reached = record["ledger"], _reached(record)
+    evaluation = float(ledger.get("evaluation_seconds") or 0)
+    if not reached:  # an anchor only evaluates
+        return _Rate(0.0, evaluation)
+    return _Rate((float(ledger["train_seconds"]) + evaluation) / reached, float(ledger.get("compile_seconds") or 0))
+
+
+# --- probes ---------------------------------------------------------------------------------------------------
+
+
+def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
+    """Seconds an iteration by configuration; NaN for a model that fails. What the budget leaves out is missing."""
+    torch.set_num_threads(1)
+    deadline = time.monotonic() + budget
+    found: dict[str, float] = {}
+    forked = jobs and jobs[0].device == "cpu" and "fork" in multiprocessing.get_all_start_methods()
+    at_once = workers if forked else 1
+    for some in (jobs[start : start + at_once] for start in range(0, len(jobs), at_once)):
+        left = min(PATIENCE, deadline - time.monotonic())
+        if left <= 0:
+            break
+        if forked:
+            found |= _in_children(some, registry, left)
+        else:  # CUDA does not survive a fork
+            found |= {job.run.configuration: _timed_or_nan(job, registry) for job in some}
+    return found
+
+
+def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> dict[str, float]:
+    """Probe each job in a process of its own: a plugin that crashes must not end the command."""
+    context = multiprocessing.get_context("fork")
+    deadline, found, children = time.monotonic() + patience, {}, []
+    for job in jobs:
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(target=_send_time, args=(job, registry, theirs), daemon=True)
+        child.start()
+        theirs.close()
+        children.append((job, child, ours))
+    for job, child, pipe in children:
+        try:
+            if pipe.poll(max(0.0, deadline - time.monotonic())):
+                found[job.run.configuration] = pipe.recv()
+        except EOFError:  # it died
+            found[job.run.configuration] = math.nan
+        finally:
+            child.kill()
+            child.join()
+            pipe.close()
+    return found
+
+
+def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Connection) -> None:
+    pipe.send(_timed_or_nan(job, registry))
+
+
+def _timed_or_nan(job: Job, registry: Registry) -> float:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not part of the answer
             return _timed(make_trainer(job.run, registry, job.device))
-    except Exception:  # a plugin may raise anything; its run will tell
+    except Exception:  # a plugin may raise anything; its run reports it
         return math.nan
 
 
 def _timed(trainer: Trainer) -> float:
+    started = time.perf_counter()
     for _ in range(PROBE_WARMUP):
         trainer.iterate()
-    started = time.perf_counter()
-    for _ in range(PROBE_ITERATIONS):
+        if time.perf_counter() - started > PROBE_SECONDS:
+            break
+    started, done = time.perf_counter(), 0
+    while done < PROBE_ITERATIONS and time.perf_counter() - started < PROBE_SECONDS:
         trainer.iterate()
+        done += 1
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - started) / PROBE_ITERATIONS
+    return (time.perf_counter() - started) / done
+
+
+# --- the whole ------------------------------------------------------------------------------------------------
+
+
+class Forecast:
+    """When each run is expected to end, as far as is known; corrected by what runs report."""
+
+    def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
+        """`groups` are in the order in which they start; the runs of a group train together."""
+        self._groups = [[job.run.key for job in group] for group in groups]
+        self._size = {key: len(group) for group in self._groups for key in group}
+        self._configuration = {job.run.key: job.run.configuration for job in chain.from_iterable(groups)}
+        self._seconds = dict(estimates.seconds)
+        self._workers = workers
+        self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs that reported them, and when
+        self._started: dict[str, float] = {}
+
+    def start(self, key: str) -> None:
+        """A run has started."""
+        self._started[key] = time.monotonic()
+
+    def report(self, key: str, seconds_left: float) -> None:
+        """A run reports how long it will take."""
+        self._known[key] = (seconds_left, time.monotonic())
+
+    def end(self, key: str, *, finished: bool) -> None:
+        """A run has ended; the other seeds of its configuration take as long."""
+        started, ended = self._started.pop(key, None), time.monotonic()
+        self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
+        if finished and started is not None:
+            same = self._configuration[key]
+            share = (ended - started) / self._size[key]
+            self._seconds |= {each: share for each, name in self._configuration.items() if name == same}
+
+    def ends(self) -> dict[str, float]:
+        """Seconds from now until each run ends; empty if nothing is known of any run."""
+        typical = self._typical()
+        if typical is None:
+            return {}
+        now = time.monotonic()
+        free = [0.0] * self._workers
+        ends: dict[str, float] = {}
+        # A started group holds its worker already, so it comes before any other.
+        for group in sorted(self._groups, key=lambda group: group[0] not in self._started):
+            start = heapq.heappop(free)
+            end = start + max(0.0, self._of_group(group, typical, now))
+            heapq.heappush(free, end)
+            ends |= dict.fromkeys(group, end)
+        return ends
+
+    def _typical(self) -> float | None:
+        """The mean of the runs of which something is known: what is expected of the others."""
+        known = [value for value in self._seconds.values() if not math.isnan(value)]
+        return sum(known) / len(known) if any(known) else None
+
+    def _of_group(self, group: Sequence[str], typical: float, now: float) -> float:
+        reported = [self._known[key] for key in group if key in self._known]
+        if reported:
+            return max(seconds - (now - when) for seconds, when in reported)
+        expected = sum(typical if math.isnan(self._seconds[key]) else self._seconds[key] for key in group)
+        began = self._started.get(group[0])
+        return expected if began is None else expected - (now - began)
+
+
+def longest_first(jobs: Sequence[Job], estimates: Estimates) -> list[Job]:
+    """Order jobs seed by seed, within a seed the longest first, so that the runs of a seed end together."""
+    return list(chain.from_iterable(_sorted_seed(jobs, seed, estimates) for seed in dict.fromkeys(_seeds(jobs))))
+
+
+def _seeds(jobs: Sequence[Job]) -> Iterator[int]:
+    return (job.run.seed for job in jobs)
+
+
+def _sorted_seed(jobs: Sequence[Job], seed: int, estimates: Estimates) -> list[Job]:
+    def seconds(job: Job) -> float:
+        found = estimates.seconds.get(job.run.key, math.nan)
+        return math.inf if math.isnan(found) else found  # an unknown run may be the longest
+
+    return sorted((job for job in jobs if job.run.seed == seed), key=seconds, reverse=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_bench.classes import Share, class_shares
+from gan_bench.dataset import Dataset
 from gan_bench.errors import Diverged, missing_package
 from gan_bench.images import is_images, to_pixels
 from gan_bench.metric import Metric, Samples
@@ -172,18 +173,27 @@ class Evaluation(NamedTuple):
     classes: list[Share]
 
 
-def evaluate(trainer: Trainer, metrics: Sequence[Metric], n: int, seed: int, *, repeat: int = 0) -> Evaluation:
+def evaluate(
+    trainer: Trainer,
+    metrics: Sequence[Metric],
+    n: int,
+    seed: int,
+    *,
+    repeat: int = 0,
+    dataset: Dataset | None = None,
+) -> Evaluation:
     """Draw n samples at this point of training and score them.
 
     Args:
         repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
+        dataset: what the samples are compared with, if it is not the trainer's dataset.
     """
     again = (repeat,) if repeat else ()
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
     check_finite(trainer, drawn)
     samples = Samples(
         None if isinstance(drawn.x, Tensor) else drawn.x,
-        trainer.dataset,
+        dataset or trainer.dataset,
         pixels=drawn.x if isinstance(drawn.x, Tensor) else None,
         generator=drawn.generator,
         generators=trainer.model.generators,

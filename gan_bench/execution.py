@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import torch
 
 from gan_bench import compilation
+from gan_bench.assembly import load_trainer
 from gan_bench.compilation import Compiler, as_traced, compile_iterations
 from gan_bench.errors import Diverged
+from gan_bench.evaluation import check_finite, draw
 from gan_bench.graphs import captured, free_memory
 from gan_bench.job import Job
 from gan_bench.member import Member, Report
 from gan_bench.plugins import Registry
 from gan_bench.stacking import Stack
-from gan_bench.store import save_checkpoints
+from gan_bench.store import RunFolder, save_checkpoints
 from gan_bench.tracing import NotCompilableError, out_of_memory
 
 REPORT_SECONDS = 0.5
@@ -46,6 +50,39 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 
     Where they cannot be stacked they are carried out one after the other.
     """
+    if jobs[0].check:
+        return _check(jobs, registry, report, stop)
+    return [member.status for member in _members(jobs, registry, report, stop)]
+
+
+def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:
+    """Carry out runs that only check that everything works; record whether they resumed and can be sampled."""
+    half = jobs[0].run.protocol["iterations"] // 2
+    asked = itertools.count()
+    # An interruption half way, so that the runs can finish only if they resume.
+    members = _members(jobs, registry, report, lambda: next(asked) >= half or stop())
+    if any(member.status == "interrupted" for member in members) and not stop():
+        members = _members(jobs, registry, report, stop)
+    for member in members:
+        member.record["check"] = {"resumed_from": member.resumed_from}
+        if member.status == "finished":
+            member.record["check"]["sample_error"] = _sample_error(member.job, registry)
+        member.folder.write(member.record)
+    return [member.status for member in members]
+
+
+def _sample_error(job: Job, registry: Registry) -> str:
+    """Draw a few samples from the stored run; return why that failed, or an empty string."""
+    try:
+        trainer = load_trainer(RunFolder(Path(job.folder)), registry, job.device)
+        check_finite(trainer, draw(trainer, 2 * trainer.model.generators, seed=0))
+    except Exception as error:  # a plugin may raise anything
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _members(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[Member]:
+    """Carry out jobs to the end or until asked to stop."""
     torch.set_num_threads(jobs[0].threads)
     set_precision(jobs[0].run.protocol["precision"])
     members = [Member(job, registry, report) for job in jobs]
@@ -54,7 +91,7 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
     ready = [member for member in members if _set_up(member)]
     for group in _together(ready):
         _Course(group, stop).carry_out()
-    return [member.status for member in members]
+    return members
 
 
 def _set_up(member: Member, at: int | None = None) -> bool:

@@ -5,10 +5,11 @@ On a GPU the whole set lies on the device; on a CPU it may be a memory-mapped fi
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import numpy as np
@@ -64,6 +65,8 @@ class ImageDataset(Dataset):
     """
 
     by_channel: ClassVar[bool] = False  # whether each channel is an image of `labelled` by itself (stacked MNIST)
+    is_reduced: bool = False
+    """Whether it has a few images only, for a check: what is prepared of it need not be good, but soon there."""
 
     @abstractmethod
     def training(self) -> Pictures:
@@ -150,6 +153,32 @@ class ImageDataset(Dataset):
 def is_images(dataset: Dataset) -> TypeGuard[ImageDataset]:
     """Whether samples of a dataset are images, which are evaluated as uint8."""
     return isinstance(dataset, ImageDataset)
+
+
+def reduced(dataset: Dataset, count: int) -> Dataset:
+    """A dataset with `count` of its training and of its test images, evenly spaced; of other data the same dataset.
+
+    What metrics prepare for it (a classifier, features of the training images) takes seconds, and is cached under
+    another key, since its images have another fingerprint.
+    """
+    if not is_images(dataset):
+        return dataset
+    whole, smaller = dataset, copy.copy(dataset)
+
+    def some(pictures: Pictures) -> Pictures:
+        index = np.unique(np.linspace(0, len(pictures) - 1, count).astype(np.int64))
+        return Pictures(pictures.x[index], None if pictures.label is None else pictures.label[index])
+
+    def labelled() -> ImageDataset | None:
+        found = whole.labelled()
+        return smaller if found is whole else reduced(found, count) if found is not None else None  # type: ignore[return-value]
+
+    smaller.is_reduced = True
+    # As attributes of this instance: every subclass reads its images through these three.
+    vars(smaller)["training"] = cache(lambda: some(whole.training()))
+    vars(smaller)["testing"] = cache(lambda: some(whole.testing()))
+    vars(smaller)["labelled"] = cache(labelled)
+    return smaller
 
 
 def to_floats(pixels: Tensor, bounds: tuple[float, float]) -> Tensor:

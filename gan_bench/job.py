@@ -11,23 +11,33 @@ from gan_bench.plan import Run
 COMPILE_FROM = 5_000
 """Iterations from which compiling one, which takes about ten seconds, repays itself."""
 
+CHECK_IMAGES = 128
+"""Real images that a check compares samples with."""
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and how a run is evaluated."""
+    """When and how a run is evaluated.
+
+    Attributes:
+        initial: whether iteration 0 is evaluated, if it is not the last as well.
+    """
 
     every: int
     samples: int
     metrics: tuple[str, ...]
     points: int
+    initial: bool = True
 
     def expensive_at(self, iterations: int) -> frozenset[int]:
         """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
-        return frozenset(round(iterations * i / self.points) for i in range(self.points + 1))
+        first = 0 if self.initial else 1
+        return frozenset(round(iterations * i / self.points) for i in range(first, self.points + 1))
 
     def due(self, iteration: int, iterations: int) -> bool:
         """Whether an iteration is evaluated."""
-        return iteration % self.every == 0 or iteration in self.expensive_at(iterations)
+        regular = iteration % self.every == 0 and (iteration > 0 or self.initial)
+        return regular or iteration in self.expensive_at(iterations)
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Job:
         compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
         heavy: whether its network's arithmetic takes the time, so that nothing would repay it.
         stack: how many seeds of its configuration may be carried out together, at most.
+        check: whether it only checks that everything works: it is interrupted and resumed half way, evaluated on a
+            few images, and its stored generators are sampled.
     """
 
     run: Run
@@ -48,6 +60,7 @@ class Job:
     compile: str = "auto"
     heavy: bool = False
     stack: int = 1
+    check: bool = False
 
     @property
     def likely_compiled(self) -> bool:

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from gan_bench.assembly import make_trainer
 from gan_bench.dataset import Dataset
 from gan_bench.evaluation import Drawn, Evaluation, evaluate, evaluated_by_initial_averages, fixed
-from gan_bench.images import is_images
-from gan_bench.job import Job
-from gan_bench.metric import Metric
+from gan_bench.images import is_images, reduced
+from gan_bench.job import CHECK_IMAGES, Job
+from gan_bench.metric import Metric, lower_needs
 from gan_bench.plan import dataset_of
 from gan_bench.plugins import Registry
 from gan_bench.provenance import plugin_facts, provenance
@@ -81,6 +81,7 @@ class Member:
 
     Attributes:
         status: how it ended, "finished", "interrupted", "diverged" or "failed"; "running" until then.
+        resumed_from: the iteration of the checkpoint from which it resumed; 0 without one.
     """
 
     def __init__(self, job: Job, registry: Registry, report: Report) -> None:
@@ -89,6 +90,7 @@ class Member:
         self.progress = _Progress()
         self.record: dict[str, Any] = {}
         self.status = "running"
+        self.resumed_from = 0
         self._trainer: Trainer | None = None
 
     @property
@@ -198,7 +200,8 @@ class Member:
         asked = [metric for metric in self._metrics() if full or not metric.is_expensive(trainer.dataset)]
         metrics = [metric for metric in asked if not self._has(metric, t)]
         if metrics or (full and t not in self.progress.snapshots):
-            found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed)
+            compared = reduced(trainer.dataset, CHECK_IMAGES) if self.job.check else trainer.dataset
+            found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed, dataset=compared)
             if full:
                 self._keep(trainer, found, t)
             self.progress.metric_errors |= found.errors
@@ -237,6 +240,7 @@ class Member:
         if state is None:
             return
         trainer.load_state_dict(state["trainer"])
+        self.resumed_from = trainer.iteration
         self.progress.train_seconds = float(state["train_seconds"])
         self.progress.compile_seconds = float(state["compile_seconds"])
         self.progress.peak_memory_mb = float(state["peak_memory_mb"])
@@ -306,7 +310,10 @@ class Member:
         return round(max(self.progress.peak_memory_mb, now), 1)
 
     def _plan(self, compiled: bool, graph: bool, stack: int) -> dict[str, Any]:
-        """What must be equal for two executions of a run to agree to the last bit."""
+        """What must be equal for two executions of a run to agree to the last bit.
+
+        On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
+        """
         return {
             "device": self._device_name(),
             "threads": self.job.threads,
@@ -326,8 +333,11 @@ class Member:
         return torch.cuda.get_device_name() if self.job.device == "cuda" else "cpu"
 
     def _metrics(self) -> Sequence[Metric]:
-        made = (self.registry.get("metrics", name)() for name in self.job.schedule.metrics)
-        return [metric for metric in made if metric.needs <= self.job.schedule.samples]
+        samples = self.job.schedule.samples
+        made = [self.registry.get("metrics", name)() for name in self.job.schedule.metrics]
+        if self.job.check:
+            made = [lower_needs(metric, samples) for metric in made]
+        return [metric for metric in made if metric.needs <= samples]
 
     def _metric_facts(self) -> dict[str, Any]:
         dataset = dataset_of(self.job.run.dataset["plugin"], self.job.run.dataset["params"], self.registry)

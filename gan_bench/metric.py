@@ -102,7 +102,9 @@ class Metric(ABC):
     version: ClassVar[int] = 1  # raised when the definition changes: old values are then not shown as new
     per_generator: ClassVar[bool] = False  # compute() returns one value a generator
     expensive: ClassVar[bool] = False  # computed at the end and a few points only
-    needs: ClassVar[int] = 1  # samples, at least; a metric that takes the first of them says so in its name
+    needs: ClassVar[int] = 1
+    """Samples, at least. A metric that scores only the first of them says so in its name, and reads `self.needs`:
+    `gan-bench run --quick` lowers it to the few samples that it draws."""
     fetchable: ClassVar[Mapping[str, Fetchable]] = {}
     """What `gan-bench data fetch NAME` downloads for it, by name."""
 
@@ -124,13 +126,6 @@ class Metric(ABC):
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
-
-    def is_ready(self, dataset: Dataset) -> bool:
-        """Whether `prepare` takes seconds at most, since the rest was done before; it looks, and computes nothing.
-
-        Asked of a prepared dataset: `gan-bench run --quick` leaves out what would keep it waiting.
-        """
-        return True
 
     def note(self, dataset: Dataset) -> str:
         """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""
@@ -155,3 +150,9 @@ class Metric(ABC):
         """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
+
+
+def lower_needs(metric: Metric, samples: int) -> Metric:
+    """Let a metric score as few as `samples` samples, for a check that it works; its values then mean nothing."""
+    vars(metric)["needs"] = min(metric.needs, samples)  # shadows the class variable
+    return metric

@@ -12,7 +12,7 @@ import pandas as pd
 from gan_bench.results import ANCHORS, FINISHED, StoredResults
 
 if TYPE_CHECKING:
-    from gan_bench.tables import At, Row, Table
+    from gan_bench.tables import At, Table
 
 REAL = ANCHORS[0]
 _MOST = 12
@@ -24,11 +24,10 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
 
     `shown` holds the rows of the results that its cells were computed from.
     """
-    found = [_protocol(results), _evaluation(results, at), *_prepared(results, table)]
+    found = [*_mode(results), _protocol(results), _evaluation(results, at), *_prepared(results, table)]
     found += [*_shared(table), _devices(results)]
     found += [
         *_held_out(results, table),
-        *_unprepared(results, table),
         *_gaps(results, table, at),
         *_not_finite(table),
         *_same_images(results, shown),
@@ -171,20 +170,16 @@ def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
             yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_told_sizes(sizes)}."
 
 
-def _unprepared(results: StoredResults, table: Table) -> Iterator[str]:
-    """Metrics that a quick look left out, since whoever looks does not wait for what they need."""
-    found = [c.name for c in table.columns if any(_is_unprepared(results, row, c.name) for row in table.rows)]
-    if found:
+def _mode(results: StoredResults) -> Iterator[str]:
+    """What the values of a preview or a check are worth."""
+    mode = results.benchmark.mode if results.benchmark else "full"
+    if mode == "preview":
         yield (
-            f"{', '.join(found)}: left out of this quick look, as what they are computed with (a classifier, features "
-            "of the training images) was not there yet and takes minutes or more. gan-bench run without --quick makes "
-            "it."
+            "Preview: a quarter of the iterations and one seed. Its values show what to expect and do not compare with "
+            "those of whole runs."
         )
-
-
-def _is_unprepared(results: StoredResults, row: Row, metric: str) -> bool:
-    labels = results.benchmark.unprepared.get(metric, ()) if results.benchmark else ()
-    return row.dataset in labels and row.cells.get(metric) is None
+    if mode == "quick":
+        yield "Check: a few iterations and samples, to see that everything works. Its values mean nothing."
 
 
 def _sizes(results: StoredResults) -> dict[str, int]:
@@ -230,12 +225,11 @@ def _initial_averages(results: StoredResults) -> Iterator[str]:
 def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
     """Finished runs without a value: an expensive metric stands at a few iterations only.
 
-    Left out where `_held_out` or `_unprepared` says why.
+    Left out where `_held_out` says why.
     """
     when, sizes = "best" if at == "best" else "final", _sizes(results)
     for column in table.columns:
         rows = (row for row in table.rows if row.model != REAL or sizes.get(row.dataset, math.inf) >= column.info.needs)
-        rows = (row for row in rows if not _is_unprepared(results, row, column.name))
         found = ((row, row.cells[column.name]) for row in rows)
         short = [row.label for row, cell in found if row.finished > (cell.n if cell else 0)]
         if short:

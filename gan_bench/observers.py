@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from gan_bench.plan import Run
+    from gan_bench.tables import Table
 
-EVENTS = ("planned", "started", "compiling", "progress", "evaluated", "warning", "ended", "stopping", "note")
+EVENTS = (
+    "planned",
+    "started",
+    "compiling",
+    "progress",
+    "evaluated",
+    "warning",
+    "ended",
+    "interim_table",
+    "forecast",
+    "stopping",
+    "note",
+)
 
 
 class Observer:
@@ -41,6 +54,12 @@ class Observer:
 
     def ended(self, run: Run, status: str, error: str) -> None:
         """A run has ended: finished, interrupted, diverged or failed; the last two with an error."""
+
+    def interim_table(self, table: Table) -> None:
+        """A further seed of all models is complete; `gan_bench.tables.render_table` makes text of the table so far."""
+
+    def forecast(self, next_table: float, last_table: float) -> None:
+        """Expected seconds from now to the next and to the last table."""
 
     def stopping(self) -> None:
         """Ctrl-C was pressed; runs are writing their checkpoints."""

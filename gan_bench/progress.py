@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,8 +16,14 @@ from rich.text import Text
 
 from gan_bench.observers import Observer
 from gan_bench.plan import Run
+from gan_bench.rendering import to_text
+
+if TYPE_CHECKING:
+    from gan_bench.tables import Table as ComparisonTable
 
 LINE_SECONDS = 30.0  # between two plain lines about the same run
+PLAIN_WIDTH = 120  # of tables where no terminal has a width
+MAIN_METRICS = 3  # of a run that goes on; all are in the tables
 
 
 @dataclass
@@ -49,6 +56,7 @@ class _Display(Observer):
         self.metrics = metrics
         self.active: dict[str, _Active] = {}
         self.total = self.ended_runs = 0
+        self._expected: tuple[float, float] | None = None  # seconds to the last table, and when that was known
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.total = len(runs)
@@ -74,12 +82,25 @@ class _Display(Observer):
         active = self.active.pop(run.key)
         self.ended_runs += status != "interrupted"
         told = self.scores(active) if status == "finished" else error
-        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {told}".rstrip())
+        left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
+        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {told}".rstrip() + left)
 
     def warning(self, run: Run, message: str) -> None:
         self.say(f"{name_of(run)}: {message}")
 
+    def forecast(self, next_table: float, last_table: float) -> None:
+        self._expected = last_table, time.monotonic()
+
+    def left(self) -> str:
+        """The expected time to the last table, or nothing as long as it is unknown."""
+        if self._expected is None:
+            return ""
+        seconds, known_at = self._expected
+        rest = seconds - (time.monotonic() - known_at)
+        return f"about {in_words(rest)} left" if rest >= 1 else ""
+
     def stopping(self) -> None:
+        self._expected = None
         self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
 
     def note(self, message: str) -> None:
@@ -90,9 +111,9 @@ class _Display(Observer):
         raise NotImplementedError
 
     def scores(self, active: _Active) -> str:
-        """The latest scores of a run, in the order of the benchmark's metrics."""
+        """The latest scores of a run by its main metrics: the first ones of the benchmark."""
         known = [(name, active.scores[name]) for name in self.metrics if name in active.scores]
-        return "  ".join(f"{name} {value:.3g}" for name, value in known)
+        return "  ".join(f"{name} {value:.3g}" for name, value in known[:MAIN_METRICS])
 
 
 class PlainProgress(_Display):
@@ -103,8 +124,13 @@ class PlainProgress(_Display):
         self.stream = stream or sys.stderr
 
     def say(self, line: str) -> None:
+        """Print it; a stream that is closed meanwhile must not end the runs."""
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=self.stream, flush=True)
+
+    def interim_table(self, table: ComparisonTable) -> None:
         """Print it."""
-        print(line, file=self.stream, flush=True)
+        self.say(f"\n{to_text(table, PLAIN_WIDTH, notes=False)}\n\nNotes on this table: table.md.\n")
 
     def started(self, run: Run) -> None:
         """Say so."""
@@ -121,41 +147,76 @@ class PlainProgress(_Display):
 
 
 class LiveProgress(_Display):
-    """A table of the runs that are going on, redrawn in place; ended runs scroll away above it."""
+    """The last table and the runs that go on, redrawn in place; ended runs scroll away above it."""
 
     def __init__(self, metrics: Sequence[str], console: Console) -> None:
         super().__init__(metrics)
         self.started_at = time.monotonic()
         self.console = console
-        self.live = Live(console=console, get_renderable=self._table, refresh_per_second=4, transient=True)
+        self.last_table: ComparisonTable | None = None
+        self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveProgress:
-        self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.live.stop()
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.live.stop()
+
+    def started(self, run: Run) -> None:
+        """Begin to redraw: before the first run, models may be measured in forks, which no thread survives."""
+        super().started(run)
+        self.live.start()
+
+    def interim_table(self, table: ComparisonTable) -> None:
+        """Keep it above the runs that go on."""
+        self.last_table = table
 
     def say(self, line: str) -> None:
-        """Print it above the table."""
-        self.console.print(Text(line))
+        """Print it above the table; a terminal that is closed meanwhile must not end the runs."""
+        with contextlib.suppress(OSError):
+            self.console.print(Text(line))
 
-    def _table(self) -> Group:
+    def _shown(self) -> Group:
+        elapsed = duration(time.monotonic() - self.started_at)
+        parts = [f"{self.ended_runs} of {self.total} runs ended", f"{elapsed} so far", self.left()]
+        runs = Text(", ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
+        return Group(*self._kept_table(), runs, self._runs())
+
+    def _runs(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("run", "iteration", "it/s", "left", "scores"):
-            table.add_column(title, no_wrap=title != "scores")
+        for title in ("run", "iteration", "speed", "left", "scores"):
+            table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1 if title == "scores" else None)
         for active in list(self.active.values()):
-            left = _duration(active.seconds_left)
-            count = "compiling" if active.compiling else f"{active.iteration:,}/{active.iterations:,}"
-            table.add_row(Text(name_of(active.run)), count, f"{active.rate:.0f}", left, self.scores(active))
-        elapsed = _duration(time.monotonic() - self.started_at)
-        return Group(Text(f"{self.ended_runs} of {self.total} runs ended, {elapsed} so far"), table)
+            left = duration(active.seconds_left)
+            count = _count(active)
+            table.add_row(Text(name_of(active.run)), count, speed(active.rate), left, self.scores(active))
+        return table
+
+    def _kept_table(self) -> list[Text]:
+        """The last table, cut to the lines that leave room for the runs: what is too long cannot be redrawn."""
+        if self.last_table is None:
+            return []
+        lines = to_text(self.last_table, self.console.width, notes=False).splitlines()
+        room = self.console.height - len(self.active) - 5
+        if len(lines) > room:
+            lines = [*lines[: max(0, room - 1)], "… the whole table is in table.md"]
+        return [Text("\n".join(lines) + "\n", no_wrap=True, overflow="crop")]
+
+
+class QuietConsole(Console):
+    """A console that falls silent when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more."""
+        self.quiet = True
 
 
 def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
     """The display that suits standard error."""
-    console = Console(stderr=True)
-    return LiveProgress(metrics, console) if console.is_terminal else PlainProgress(metrics)
+    console = QuietConsole(stderr=True)
+    live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
+    return LiveProgress(metrics, console) if live else PlainProgress(metrics)
 
 
 def name_of(run: Run) -> str:
@@ -164,11 +225,32 @@ def name_of(run: Run) -> str:
 
 
 def _position(active: _Active) -> str:
-    left = _duration(active.seconds_left)
-    return f"{active.iteration:,}/{active.iterations:,} {active.rate:.0f} it/s, {left} left"
+    left = duration(active.seconds_left)
+    return f"{active.iteration:,}/{active.iterations:,} {speed(active.rate)}, {left} left"
 
 
-def _duration(seconds: float | None) -> str:
+def _count(active: _Active) -> str:
+    if active.compiling:
+        return "compiling"
+    return f"{active.iteration:,}/{active.iterations:,}" if active.iterations else ""
+
+
+def speed(rate: float) -> str:
+    """Iterations a second, or seconds an iteration if that is more than one; nothing as long as it is unknown."""
+    if rate <= 0:
+        return ""
+    return f"{1 / rate:.1f} s/it" if rate < 1 else f"{rate:.0f} it/s"
+
+
+def in_words(seconds: float) -> str:
+    """A duration to two digits: ``40 s``, ``14 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def duration(seconds: float | None) -> str:
+    """``1:02:05``, or ``1:01`` below an hour; a question mark if it is unknown."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(int(seconds), 60)

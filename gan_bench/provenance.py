@@ -34,7 +34,7 @@ def provenance(device: str) -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git": git_state(str(Path(__file__).resolve().parent)),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
@@ -73,7 +73,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _cpu() -> str:
+@cache
+def cpu_name() -> str:
+    """The processor's model and the number of cores."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

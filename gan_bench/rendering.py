@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -66,6 +67,63 @@ def to_latex(table: Table) -> str:
         lines += [_latex_row(table, row) for row in models]
         lines += [r"\midrule", *(_latex_row(table, row) for row in anchors)] if anchors else []
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", *_latex_notes(table)])
+
+
+def to_text(table: Table, width: int, *, notes: bool = True) -> str:
+    """The table for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
+    parts = []
+    for dataset, rows in _by_dataset(table.rows):
+        parts += [_plain(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
+    if any(row.best for row in table.rows):
+        parts.append("* best value of a column")
+    if notes:
+        marked = [f"{i}. {text}" for i, text in enumerate(table.footnotes, 1)]
+        lines = [*marked, *(f"- {note}" for note in (*table.notes, *table.warnings))]
+        parts.append("\n".join(_wrapped(line, width) for line in lines))
+    return "\n\n".join(parts)
+
+
+def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
+    """Parts of a table that fit a width, each with the labels of the rows."""
+    models, anchors = _split(rows)
+    headings = [_plain(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
+    cells = [_cells(table, row, "", _plain, "*", "") for row in (*models, *anchors)]
+    longest = max(12, width // 3)
+    cut = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label, *_ in cells]
+    labels = [label + _mark(row) for label, row in zip(cut, (*models, *anchors), strict=True)]
+    sizes = [max(len(each[i]) for each in (headings, *cells)) for i in range(len(headings))]
+    first, taken = 1, max(map(len, ["model", *labels]))
+    start = taken
+    for i in range(1, len(headings) + 1):
+        full = i == len(headings) or taken + 2 + sizes[i] > width
+        if full and i > first:
+            shown = [[label, *each[first:i]] for label, each in zip(labels, cells, strict=True)]
+            yield _columns(["model", *headings[first:i]], shown, len(models))
+            first, taken = i, start
+        taken += 2 + sizes[i] if i < len(headings) else 0
+
+
+def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int) -> str:
+    """Aligned columns, two spaces apart, with a rule below the headings and one between models and anchors."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "  ".join([cells[0].ljust(widths[0]), *aligned]).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    lines = [line(headings), rule, *map(line, rows[:models])]
+    lines += [rule] if 0 < models < len(rows) else []
+    return "\n".join([*lines, *map(line, rows[models:])])
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(_plain(line), width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _plain(text: str) -> str:
+    """Text on one line, without control characters, which a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
 
 
 def number(estimate: Estimate | None, finished: int) -> str:
@@ -187,8 +245,11 @@ def _pipes(table: Table, rows: Sequence[Row]) -> str:
 
 
 def _markdown_row(table: Table, row: Row) -> list[str]:
-    mark = f" [{', '.join(map(str, row.departures))}]" if row.departures else ""
-    return _cells(table, row, mark, escape_markdown, "**", "**")
+    return _cells(table, row, _mark(row), escape_markdown, "**", "**")
+
+
+def _mark(row: Row) -> str:
+    return f" [{', '.join(map(str, row.departures))}]" if row.departures else ""
 
 
 def _latex_row(table: Table, row: Row) -> str:

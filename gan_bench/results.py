@@ -10,8 +10,8 @@ import json
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -103,7 +103,7 @@ class StoredBenchmark:
     models: tuple[Entry, ...]
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[tuple[str, str], ...] = ()  # label and error of each model that could not be loaded
-    unprepared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # metric → datasets it is left out on
+    mode: str = "full"  # see `gan_bench.benchmark.Mode`
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class StoredResults:
         others: how many readable runs belong to no entry of the benchmark.
         ignored: run folders that cannot be read.
         outdated: metric → number of runs that hold it in a version other than the benchmark's.
+        planned_seeds: how many seeds the benchmark has in all, if only some are selected; else 0.
     """
 
     source: Path
@@ -136,6 +137,19 @@ class StoredResults:
     others: int = 0
     ignored: tuple[Ignored, ...] = ()
     outdated: Mapping[str, int] | None = None
+    planned_seeds: int = 0
+
+
+def only_seeds(results: StoredResults, seeds: Collection[int]) -> StoredResults:
+    """Select some seeds of a results folder, as if the benchmark had no others."""
+    assert results.benchmark is not None
+    return replace(
+        results,
+        benchmark=replace(results.benchmark, seeds=tuple(seed for seed in results.benchmark.seeds if seed in seeds)),
+        frame=results.frame[results.frame["seed"].isin(list(seeds))].reset_index(drop=True),
+        runs=tuple(placed for placed in results.runs if placed.run.seed in seeds),
+        planned_seeds=len(results.benchmark.seeds),
+    )
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -213,7 +227,7 @@ def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
         models=tuple(map(_entry, content["models"])),
         metrics={name: _metric(info) for name, info in content["metrics"].items()},
         left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
-        unprepared={name: tuple(map(str, labels)) for name, labels in content.get("unprepared", {}).items()},
+        mode=str(content.get("mode", "full")),
     )
 
 

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from gan_bench.assembly import instantiate
-from gan_bench.config import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, quick
+from gan_bench.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES, Mode
+from gan_bench.checked_runs import CheckReport, check_report
+from gan_bench.config import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
 from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
 from gan_bench.describing import description
 from gan_bench.engine import Engine, Setup
 from gan_bench.errors import DataError, UsageError, missing_package
+from gan_bench.estimate import Estimates, Forecast, estimate, longest_first
 from gan_bench.files import write_atomically
-from gan_bench.job import Job, Schedule
-from gan_bench.metric import Metric
+from gan_bench.images import is_images, reduced
+from gan_bench.interim import InterimTables
+from gan_bench.job import CHECK_IMAGES, Job, Schedule, stacks
+from gan_bench.machine import describe_compilation, describe_machine
+from gan_bench.metric import Metric, lower_needs
 from gan_bench.observers import Observer, Observers
 from gan_bench.plan import Run, dataset_of, plan
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
+from gan_bench.progress import in_words
 from gan_bench.results import write_results_csv
 from gan_bench.shares import write_classes_csv
 from gan_bench.store import RunFolder, locked
@@ -35,6 +44,18 @@ SAID_EVERY = 10.0  # seconds
 
 MOST_STACKED = 32
 """Seeds that are stacked on a GPU, at most; where they need more memory than there is, fewer are."""
+
+PROBE_FROM = 1_000
+"""Iterations from which a run is worth measuring the speed of its model before it starts."""
+
+PROBE_BUDGET = 20.0
+"""Seconds that measuring all models may take."""
+
+HEAVY_ITERATIONS = 2
+"""Iterations of a check with a convolutional network, of which one takes seconds on a CPU."""
+
+CHECK_SAMPLES = 32
+"""Generated images that a check evaluates."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +70,21 @@ class Options:
     results: str | Path = "results"
     workers: int | None = None
     quick: bool = False
+    preview: bool = False
     compile: str = "auto"
     stack: str | int = "auto"
     engine: str = "local"
     plugins: Sequence[str | Path] = ()
+
+    @property
+    def mode(self) -> Mode:
+        """How much of the benchmark runs. Raises UsageError for two answers."""
+        if self.quick and self.preview:
+            raise UsageError(
+                "--preview and --quick exclude each other: --quick checks that everything works, "
+                "--preview trains a quarter of one seed."
+            )
+        return "quick" if self.quick else "preview" if self.preview else "full"
 
 
 @dataclass(frozen=True)
@@ -69,13 +101,13 @@ class Planned:
     engine: type[Engine]
     jobs: Sequence[Job]  # what is selected, done or not
     status: Mapping[str, str]  # of each selected run that was started before, by key
-    quick: bool = False  # nobody is to wait: what would take long is left out
-    unprepared: Mapping[str, Sequence[str]] = field(default_factory=dict)  # metrics left out, with labels of datasets
+    mode: Mode = "full"
+    unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: why metrics could not be prepared
 
     @property
     def todo(self) -> list[Job]:
-        """The jobs that are not done, or that lack a score the benchmark asks for."""
-        return [job for job in self.jobs if not self._done(job)]
+        """The jobs that are not done, or that lack a score the benchmark asks for. A check always starts anew."""
+        return list(self.jobs) if self.mode == "quick" else [job for job in self.jobs if not self._done(job)]
 
     def _done(self, job: Job) -> bool:
         status = self.status.get(job.run.key)
@@ -99,17 +131,20 @@ class Outcome:
     counts: Counter[str] = field(default_factory=Counter)  # runs by status
     interrupted: bool = False
     left_out: int = 0  # models whose plugins are broken
+    check: CheckReport | None = None  # what a check found
 
     @property
     def exit_code(self) -> int:
         """0 all finished, 1 some run did not or some model could not be loaded, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 0 if self.counts.keys() <= {"finished"} and not self.left_out else 1
+        passed = self.check is None or self.check.passed
+        return 0 if self.counts.keys() <= {"finished"} and not self.left_out and passed else 1
 
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
     """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
+    mode = options.mode
     places = _plugin_places(source, options)
     registry = load_plugins(places)
     benchmark = load_benchmark(
@@ -120,21 +155,23 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
         models=options.models,
         datasets=options.datasets,
     )
-    if options.quick:
-        benchmark = quick(benchmark)
+    if mode == "preview":
+        benchmark = preview(benchmark)
+    if mode == "quick":
+        benchmark = _check_of(benchmark, registry, options)
     datasets = _selected(benchmark, options)
     require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     status = {}
-    for job in jobs:
+    for job in () if mode == "quick" else jobs:  # a check starts anew, whatever an earlier one left
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
         if record is not None:
             status[job.run.key] = record["status"]
     workers = choose_workers(options.workers, device)
     engine = registry.get("engines", options.engine)
-    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, options.quick)
+    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, mode)
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
@@ -145,18 +182,83 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         if todo:
             planned = _made_ready(planned, observers.note)
             todo = planned.todo
+        if planned.mode == "quick":  # what an earlier check left says nothing of the code of today
+            shutil.rmtree(planned.folder / "runs", ignore_errors=True)
         write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
-        gpus = visible_gpus() if planned.device == "cuda" else []
-        engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), observers)
-        completed = engine.carry_out(todo) if todo else True
+        completed = _carry_out(planned, todo, observers, lock) if todo else True
         write_results_csv(planned.folder)
         write_classes_csv(planned.folder)
-        write_tables(planned.folder)
-    left_out = len(planned.benchmark.left_out)
-    return Outcome(planned.folder, _count(planned.jobs), interrupted=not completed, left_out=left_out)
+        if planned.mode != "quick":  # its values mean nothing
+            write_tables(planned.folder)
+    outcome = Outcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
+    outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
+    return outcome
+
+
+def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
+    """Hand the jobs to the engine, the longest of each seed first; False if Ctrl-C stopped them."""
+    gpus = visible_gpus() if planned.device == "cuda" else []
+    how = describe_compilation(todo)
+    observers.note(f"{describe_machine(planned.device, planned.workers, gpus)}; {how}.")
+    estimates = estimate_runs(planned, todo, observers.note)
+    todo = longest_first(todo, estimates)
+    groups = stacks(todo)
+    forecast = Forecast(groups, estimates, planned.workers)
+    done = {key: found for key, found in planned.status.items() if key not in {job.run.key for job in todo}}
+    watch = InterimTables(planned.folder, planned.jobs, done, groups, forecast, observers)
+    if planned.mode == "full":
+        _note_times(watch, groups, estimates, observers)
+    watch.forecast_now()
+    engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), watch)
+    return engine.carry_out(todo)
+
+
+def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], None]) -> Estimates:
+    """Estimate runs from earlier ones; measure models without any if their runs are long enough to repay it."""
+    long = any(job.run.protocol["iterations"] >= PROBE_FROM and not job.run.model["anchor"] for job in todo)
+    known = partial(estimate, todo, planned.registry, results=planned.folder.parent, workers=planned.workers)
+    found = known(jobs=planned.jobs, probe=False)
+    if planned.mode == "quick" or planned.device != "cpu" or not long or not found.unknown:
+        return found
+    say(f"No earlier run shows how fast all models train here; measuring it, for at most {PROBE_BUDGET:.0f} s.")
+    return known(jobs=planned.jobs, budget=PROBE_BUDGET)
+
+
+def _note_times(
+    watch: InterimTables, groups: Sequence[Sequence[Job]], estimates: Estimates, observers: Observers
+) -> None:
+    """Note when the first and the last table are expected, and from what this is known."""
+    if any(len(group) > 1 for group in groups):
+        observers.note("Seeds train together as one program and finish together, so the first table is the last.")
+    expected = watch.expected()
+    if expected is None:
+        observers.note("How long it will take is known once the first runs report their speed.")
+        return
+    first, last = map(in_words, expected)
+    if estimates.probed:
+        source = "from a few uncompiled iterations of each model: an upper bound where iterations are compiled"
+    else:
+        source = "from earlier runs on this machine"
+    together = f"First table in about {first}, last in about {last}" if first != last else f"Table in about {last}"
+    observers.note(f"{together} ({source}).")
+
+
+def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Benchmark:
+    """The check of a benchmark: few iterations and samples, and one dataset of each kind unless some are named."""
+    kinds = {dataset.plugin: dataset for dataset in reversed(benchmark.datasets)}
+    datasets = benchmark.datasets if options.datasets else tuple(reversed(kinds.values()))
+    networks = {model.protocol.network for model in benchmark.models if not model.anchor}
+    heavy = any(registry.get("networks", name).heavy for name in networks)
+    images = any(is_images(dataset_of(entry.plugin, entry.params, registry)) for entry in datasets)
+    return quick(
+        replace(benchmark, datasets=datasets),
+        HEAVY_ITERATIONS if heavy else QUICK_ITERATIONS,
+        CHECK_SAMPLES if images else QUICK_SAMPLES,
+        small_batches=heavy and choose_device(options.device) == "cpu",
+    )
 
 
 def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> list[Path]:
@@ -220,13 +322,20 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
     if options.compile not in ("auto", "always", "never"):
         raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
     evaluation = benchmark.evaluation
-    schedule = Schedule(evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points)
+    check = options.mode == "quick"
+    schedule = Schedule(
+        evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points, initial=not check
+    )
     named = [model for name in options.models for model in models_named(benchmark.models, name)]
     models = tuple(model for model in benchmark.models if not named or model in named or model.anchor)
     runs = plan(replace(benchmark, models=models), registry)
     paths = [str((folder / "runs" / r.folder).resolve()) for r in runs]
     return [
-        _job(Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile), options.stack, registry)
+        _job(
+            Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile, check=check),
+            options.stack,
+            registry,
+        )
         for r, p in zip(runs, paths, strict=True)
     ]
 
@@ -249,47 +358,45 @@ def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
 
 
 def _made_ready(planned: Planned, say: Callable[[str], None]) -> Planned:
-    """The same with data and metrics that are ready; of a quick look, without those that are not."""
+    """The same with data and metrics that are prepared; of a check, without the metrics that cannot be."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
-    unprepared = prepare_data(benchmark, planned.registry, planned.device, say, quick=planned.quick)
+    if planned.mode != "quick":
+        prepare_data(benchmark, planned.registry, planned.device, say)
+        return planned
+    unprepared = _prepare_check(benchmark, planned.registry, planned.device, say)
     return replace(planned, unprepared=unprepared, jobs=[_without(job, unprepared) for job in planned.jobs])
 
 
-def _without(job: Job, unprepared: Mapping[str, Sequence[str]]) -> Job:
-    label = job.run.dataset["label"]
-    metrics = tuple(name for name in job.schedule.metrics if label not in unprepared.get(name, ()))
+def _without(job: Job, unprepared: Collection[str]) -> Job:
+    metrics = tuple(name for name in job.schedule.metrics if name not in unprepared)
     return replace(job, schedule=replace(job.schedule, metrics=metrics))
 
 
-def prepare_data(
-    benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None], *, quick: bool = False
-) -> dict[str, list[str]]:
+def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> dict[str, str]:
+    """Prepare what a check needs: metrics on a few images of each dataset; return why metrics could not be prepared."""
+    some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, say)]
+    errors: dict[str, str] = {}
+    for name in benchmark.evaluation.metrics:
+        try:
+            _make_ready(lower_needs(registry.get("metrics", name)(), CHECK_SAMPLES), some, device, say)
+        except Exception as error:  # a check lists what does not work, a plugin's errors included
+            errors[name] = f"{type(error).__name__}: {error}"
+    _free_gpu_memory(device)
+    return errors
+
+
+def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
     """Make ready what datasets and metrics need, once, before any run.
-
-    Args:
-        quick: leave out metrics that are not made ready in seconds.
-
-    Returns:
-        those that are left out, with the labels of the datasets on which they are.
 
     Raises:
         DataError: what is missing or wrong, of all datasets.
     """
     datasets = prepare_datasets(benchmark.datasets, registry, say)
-    labelled = dict(zip((entry.label for entry in benchmark.datasets), datasets, strict=True))
-    left_out: dict[str, list[str]] = {}
     for name in benchmark.evaluation.metrics:
         metric = registry.get("metrics", name)()
-        if metric.needs > benchmark.evaluation.samples:
-            continue
-        slow = [label for label, dataset in labelled.items() if quick and not metric.is_ready(dataset)]
-        _make_ready(metric, [labelled[label] for label in labelled if label not in slow], device, say)
-        if slow:
-            left_out[name] = slow
+        if metric.needs <= benchmark.evaluation.samples:
+            _make_ready(metric, datasets, device, say)
     _free_gpu_memory(device)
-    if left_out:
-        say(f"left out of this quick look, as making them ready takes minutes or more: {', '.join(left_out)}")
-    return left_out
 
 
 def prepare_datasets(

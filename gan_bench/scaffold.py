@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_bench.benchmark import QUICK_SUFFIX
+from gan_bench.benchmark import reserved_for
 from gan_bench.config_source import shipped_benchmarks
 from gan_bench.errors import UsageError
 from gan_bench.plugins import load_plugins, plugin_folders
@@ -175,9 +175,9 @@ def _check_form(name: str) -> None:
     for word in (_module(name), _title(name)):
         if keyword.iskeyword(word):
             raise UsageError(f"{name!r} cannot be the name of a plugin: {word} is a keyword of Python.")
-    if name.endswith(QUICK_SUFFIX):
+    if (option := reserved_for(name)) is not None:
         raise UsageError(
-            f"{name!r} cannot be the name of a benchmark: names that end in {QUICK_SUFFIX} are for --quick."
+            f"{name!r} cannot be the name of a benchmark: names that end in {option[1:]} are reserved for {option}."
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -26,6 +26,7 @@ from gan_bench.results import (
     LEDGER,
     MetricInfo,
     StoredResults,
+    only_seeds,
     read_results,
 )
 from gan_bench.statistics import Estimate, mean_interval
@@ -123,11 +124,18 @@ def render_table(built: Table, format: Format) -> str:
     return _RENDERERS[format](built).rstrip("\n") + "\n"
 
 
-def write_tables(folder: str | os.PathLike[str]) -> list[Path]:
-    """Write table.md and table.csv into a results folder, and return their paths."""
-    built = build(read_results(folder))
+def write_tables(folder: str | os.PathLike[str], seeds: Collection[int] | None = None) -> Table:
+    """Write table.md and table.csv into a results folder, and return the table.
+
+    Args:
+        seeds: only these, as long as not all are complete.
+    """
+    results = read_results(folder)
+    built = build(results if seeds is None else only_seeds(results, seeds))
     names: dict[str, Format] = {"table.md": "markdown", "table.csv": "csv"}
-    return [write_atomically(Path(folder) / name, render_table(built, form)) for name, form in names.items()]
+    for name, form in names.items():
+        write_atomically(Path(folder) / name, render_table(built, form))
+    return built
 
 
 _RENDERERS: Mapping[str, Callable[[Table], str]] = {
@@ -184,7 +192,8 @@ def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
 
 def _title(results: StoredResults) -> str:
     if results.benchmark:
-        return results.benchmark.name
+        shown, planned = len(results.benchmark.seeds), results.planned_seeds
+        return results.benchmark.name + (f" ({shown} of {planned} seeds)" if planned and planned != shown else "")
     return ", ".join(results.frame["benchmark"].unique()) or results.source.name
 
 
@@ -338,7 +347,8 @@ def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], fl
 def _comparable(row: Row, column: Column) -> float | None:
     """The mean with which a row competes in a metric, None where it does not."""
     cell = row.cells[column.name]
-    if row.anchor or not row.complete or column.info.direction == "none":
+    # One seed says nothing of the spread between seeds, so its lowest value is no result.
+    if row.anchor or not row.complete or row.finished < 2 or column.info.direction == "none":
         return None
     if cell is None or cell.n < row.finished or not math.isfinite(cell.mean):
         return None

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
+import shutil
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import project
@@ -60,10 +65,70 @@ class TestRun:
         assert (record["model"]["plugin"], record["seed"], record["iterations"]) == ("d2gan", 5, 7)
         assert not (tmp_path / "results").exists()
 
-    def test_quick_takes_a_look(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
-        """--quick writes into a folder of its own and leaves the real one alone."""
-        assert call("run", "tiny.toml", "--device", "cpu", "--quick").code == 0
+    def test_quick_lists_what_works(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
+        """--quick writes into a folder of its own, prints no values, and says of each model what worked."""
+        said = call("run", "tiny.toml", "--device", "cpu", "--quick")
+        assert said.code == 0
         assert [path.name for path in (tmp_path / "results").iterdir()] == ["tiny-quick"]
+        assert not (tmp_path / "results" / "tiny-quick" / "table.md").exists()
+        row = next(line for line in said.out.splitlines() if line.startswith("gan "))
+        assert row.split() == ["gan", "20", "iterations", "3", "of", "3", "metrics", "yes", "yes"]
+        assert said.out.endswith("Everything works.\n")
+
+    def test_preview_is_a_table_of_its_own(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
+        """--preview trains a quarter of one seed into a folder of its own, and says so below its table."""
+        said = call("run", "tiny.toml", "--device", "cpu", "--preview", "--seeds", "3")
+        assert said.code == 0
+        assert [path.name for path in (tmp_path / "results").iterdir()] == ["tiny-preview"]
+        assert {project.record(folder)["iterations"] for folder in project.run_folders(tmp_path / "results")} == {8}
+        assert "### tiny-preview: ring8" in said.out
+        assert "- Preview: a quarter of the iterations and one seed." in said.out
+
+    def test_preview_and_quick_exclude_each_other(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
+        said = call("run", "tiny.toml", "--quick", "--preview")
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith("Error: --preview and --quick exclude each other")
+        assert not (tmp_path / "results").exists()
+
+    def test_a_preview_among_real_results_is_not_shown(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
+        """Runs of a preview, copied beside real ones, are counted and left out of the table."""
+        call("run", "tiny.toml", "--device", "cpu")
+        before = call("table", "results/tiny").out
+        call("run", "tiny.toml", "--device", "cpu", "--preview")
+        for folder in (tmp_path / "results" / "tiny-preview" / "runs").iterdir():
+            shutil.copytree(folder, tmp_path / "results" / "tiny" / "runs" / folder.name)
+        after = call("table", "results/tiny").out
+        assert after == before.rstrip("\n") + "\n- 2 stored runs of other settings are not shown.\n"
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("how", ["closed terminal", "SIGTERM"])
+    def test_a_closed_terminal_ends_as_ctrl_c_does(self, tmp_path: Path, how: str) -> None:
+        """A closed terminal, or `kill`: the run writes its checkpoint, the command its tables, and the run goes on."""
+        project.write(tmp_path, project.describe([{"plugin": "gate"}]), gate=project.GATE)
+        gate = tmp_path / "waiting"
+        gate.mkdir()
+        terminal, end = pty.openpty()
+        command = subprocess.Popen(
+            [*project.COMMAND, "run", "tiny.toml", "--device", "cpu"],
+            cwd=tmp_path,
+            env=os.environ | {"TEST_GATE": str(gate)},
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(end)
+        project.wait_for(lambda: [path for path in gate.iterdir() if path.name.isdecimal()])
+        if how == "SIGTERM":
+            command.terminate()
+        else:
+            os.close(terminal)
+        command.wait()
+        (folder,) = project.run_folders(tmp_path / "results")
+        assert (project.record(folder)["status"], project.record(folder)["iteration"]) == ("interrupted", 14)
+        table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
+        assert "gate seed 0 was interrupted at iteration 14 of 30." in table
 
     def test_ends_with_1_where_a_run_failed(self, call: project.Call, tmp_path: Path) -> None:
         """A failed run costs the others nothing, and is a row with a footnote."""
@@ -142,9 +207,10 @@ class TestDryRun:
         """A run that has begun takes as long as its other iterations."""
         planned = project.plan(tiny, tmp_path / "results", models=["gan"])
         project.carry_out(planned, stop=project.stop_at(20))
-        seconds = estimate.seconds_of(planned.jobs, planned.todo, planned.registry)
-        record = project.record(Path(planned.jobs[0].folder))
-        assert seconds[planned.jobs[0].run.key] == pytest.approx(record["ledger"]["train_seconds"] / 20 * 10)
+        found = estimate.estimate(planned.todo, planned.registry, results=tmp_path / "results", workers=1)
+        ledger = project.record(Path(planned.jobs[0].folder))["ledger"]
+        spent = ledger["train_seconds"] + ledger["evaluation_seconds"]
+        assert found.seconds[planned.jobs[0].run.key] == pytest.approx(spent / 20 * 10)
 
 
 class TestWrongUse:

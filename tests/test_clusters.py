@@ -11,7 +11,7 @@ import project
 import pytest
 import standin
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
-from gan_bench_zoo.metrics import _clusters, _inception, _inception_reference, _reference
+from gan_bench_zoo.metrics import _clusters, _inception, _reference
 from gan_bench_zoo.metrics._clusters import Clusters, clustered, clusters_of, lloyd, nearest_of, spread
 from gan_bench_zoo.metrics._inception_reference import reference
 from gan_bench_zoo.metrics._modes import assignment, weights_of
@@ -226,15 +226,6 @@ class TestMetrics:
         digest = clusters_of(Unlabelled(), "cpu").digest
         assert SymmetricKL().note(Unlabelled()) == f"{weights}; modes are 3 clusters ({digest}) of training images"
         assert SlicedWasserstein().note(Unlabelled()) == f"{weights}; against 60 training images"
-
-    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
-    def test_are_ready_when_images_were_looked_at(self, kind: type[Metric], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Or where these are few: on a CPU Inception needs hours for tens of thousands."""
-        assert kind().is_ready(Unlabelled())
-        monkeypatch.setattr(_inception_reference, "FEW", 59)
-        assert not kind().is_ready(Unlabelled())
-        kind().prepare(Unlabelled(), "cpu", print)
-        assert kind().is_ready(Unlabelled())
 
     @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
     def test_without_weights_say_what_fetches_them(self, kind: type[Metric], tmp_path: Path) -> None:

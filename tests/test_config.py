@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gan_bench.benchmark import Evaluation
-from gan_bench.config import Benchmark, load_benchmark, models_named, quick, shipped_benchmarks
+from gan_bench.config import Benchmark, load_benchmark, models_named, preview, quick, shipped_benchmarks
 from gan_bench.config_source import find_benchmark
 from gan_bench.errors import ConfigError, PluginError, allowed
 from gan_bench.parameters import NoParams, param
@@ -463,7 +463,8 @@ beta = nan
             ('"small"', '"a/b"', "b.toml:1: name must be made of letters"),
             ('"small"', f'"{"a" * 81}"', "b.toml:1: name must be made of letters"),
             ('"small"', '""', "b.toml:1: name must be made of letters"),
-            ('"small"', '"x-quick"', "b.toml:1: names that end in -quick are kept for --quick"),
+            ('"small"', '"x-preview"', "b.toml:1: names that end in -preview are reserved for --preview"),
+            ('"small"', '"x-quick"', "b.toml:1: names that end in -quick are reserved for --quick"),
             ('"small"', "3", "b.toml:1: name must be a string, the name of the results folder; found 3."),
             (
                 'name = "small"',
@@ -866,6 +867,21 @@ class TestQuick:
         """Where the file is smaller, it stays as small."""
         short = quick(load(overrides=["protocol.iterations=5", "evaluation.samples=100"]))
         assert (short.protocol.iterations, short.evaluation.samples) == (5, 100)
+
+    def test_a_preview_is_a_quarter_of_one_seed(self) -> None:
+        """A quarter of every number of iterations, also in footnotes; evaluated as the file says, at fewer points."""
+        text = with_model('plugin = "gan"\nlabel = "x"\nprotocol = { iterations = 100, batch = 64 }')
+        short = preview(load(text, seeds="7,8", overrides=["evaluation.points=5"]))
+        assert (short.name, short.seeds) == ("small-preview", (7,))
+        assert [model.protocol.iterations for model in short.models] == [500, 500, 25, 500, 500]
+        assert short.protocol.iterations == 500
+        whole = load(text).evaluation
+        assert (short.evaluation.every, short.evaluation.samples) == (whole.every, whole.samples)
+        assert short.evaluation.points == 2
+        assert short.models[2].departures == ("iterations: 25 instead of 500", "batch: 64 instead of 512")
+
+    def test_a_preview_trains_at_least_once(self) -> None:
+        assert preview(load(overrides=["protocol.iterations=1"])).protocol.iterations == 1
 
 
 class TestPlugins:

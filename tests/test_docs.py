@@ -343,6 +343,17 @@ class TestCommands:
         assert all("install" in words for words in others if words[0].endswith("pip"))
 
 
+class TestContinuousIntegration:
+    def test_runs_the_readmes_test_command(self) -> None:
+        """`.ci/run` has every command of the README's line, word for word, in order: what a newcomer runs is tested."""
+        (line,) = (line for line in PAGES["README.md"].splitlines() if line.endswith(".venv/bin/pytest"))
+        script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+        code = "\n".join(each for each in script.splitlines() if not each.lstrip().startswith("#"))
+        places = [code.index(command.strip()) for command in line.split("&&")]
+        assert places == sorted(places)
+        assert "\n    .venv/bin/pytest 2>&1 |" in code  # without options: the fast tests are the default
+
+
 # --- completeness -------------------------------------------------------------------------------------------------
 
 

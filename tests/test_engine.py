@@ -314,11 +314,9 @@ class TestGPUs:
         done = subprocess.run(
             [sys.executable, "-c", FORKED], input="\n".join(sent) + "\n", capture_output=True, text=True, check=True
         )
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [each for each in found if "broken" in each] == [
-            {"broken": False, "imported": False},
-            {"broken": found[-3]["broken"], "imported": True},
-        ]
+        found = [event for event in map(json.loads, done.stdout.splitlines()) if "broken" in event]
+        assert found[0] == {"broken": False, "imported": False}
+        assert found[1]["imported"]  # once for all, since each fork would take a second for it
 
     @pytest.mark.slow
     def test_are_shared_out(self, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from gan_bench.training import Trainer, build
 
 PLUGIN = """
 from tiny_images import Absent, Flat, Greys
-from test_image_runs import AlsoPrepared, Brightness, Many, Prepared, Slow
+from test_image_runs import AlsoPrepared, Brightness, Many, Prepared, Seen
 from gan_bench import hookimpl
 
 @hookimpl
@@ -48,7 +48,7 @@ def gan_bench_networks():
 
 @hookimpl
 def gan_bench_metrics():
-    return [Brightness, Many, Prepared, AlsoPrepared, Slow]
+    return [Brightness, Many, Prepared, AlsoPrepared, Seen]
 """
 
 
@@ -86,13 +86,13 @@ class AlsoPrepared(Prepared):
     name = "also_prepared"
 
 
-class Slow(Prepared):
-    """Is ready when a file says so, but always on few images."""
+class Seen(Brightness):
+    """How many training images a metric is shown."""
 
-    name = "slow"
+    name = "seen"
 
-    def is_ready(self, dataset: Any) -> bool:
-        return Path("ready").exists() or dataset.training_size < 60
+    def compute(self, samples: Samples) -> float:
+        return float(len(samples.dataset.training()))  # type: ignore[attr-defined]
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -104,6 +104,8 @@ def content(folder: Path) -> dict[str, bytes]:
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs are carried out in this process."""
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
+    monkeypatch.setattr("gan_bench.job.CHECK_IMAGES", 20)
+    monkeypatch.setattr("gan_bench.member.CHECK_IMAGES", 20)
 
 
 @pytest.fixture
@@ -260,54 +262,47 @@ class TestRun:
         assert {row["n"] for row in RunFolder(trained).read_curve() if row["metric"] == "brightness_100"} == {"150"}
 
 
-class TestQuick:
-    """A quick look, and metrics that are not made ready in seconds."""
+class TestCheck:
+    """A check of a benchmark on images."""
 
-    DATA = ({"plugin": "greys", "label": "A"}, {"plugin": "greys", "label": "B", "count": 30})
-    LEFT_OUT = "slow: left out of this quick look, as what they are computed with"
+    def check(self, place: Path, metrics: list[str], **changes: Any) -> Outcome:
+        described = describe(evaluation={"metrics": metrics, "anchors": True, "samples": 150}, **changes)
+        return run(project.plan(described, place / "results", quick=True), Observer())
 
-    def look(self, place: Path, metrics: list[str], **more: Any) -> tuple[list[str], str]:
-        """What was noted, and the table."""
-        described = describe(dataset=list(self.DATA), evaluation={"metrics": metrics, "anchors": True})
-        observer = Notes()
-        outcome = run(project.plan(described, place / "results", **{"quick": True} | more), observer)
-        assert outcome.exit_code == 0
-        return observer.told, (place / "results" / outcome.folder.name / "table.md").read_text(encoding="utf-8")
+    def test_computes_every_metric_on_a_few_images(self, place: Path) -> None:
+        """Once a run, from 32 samples whatever a metric needs, against a few of the real images."""
+        outcome = self.check(place, ["brightness", "brightness_100", "seen"])
+        assert outcome.check is not None and outcome.check.passed and outcome.exit_code == 0
+        (trained,) = [path for path in project.run_folders(place / "results") if "mgan" in path.name]
+        rows = [row for row in RunFolder(trained).read_curve() if not row["metric"].startswith("loss")]
+        iterations = str(project.record(trained)["iterations"])
+        assert [(row["metric"], row["iteration"], row["n"]) for row in rows] == [
+            (name, iterations, "32") for name in ("brightness", "brightness_100", "seen")
+        ]
+        assert float(rows[-1]["value"]) == 20  # of the 60 training images
 
-    def test_leaves_them_out_and_says_so(self, place: Path) -> None:
-        """On the data sets that it is so for, aloud and below the table."""
-        told, table = self.look(place, ["brightness", "slow"])
-        assert "left out of this quick look, as making them ready takes minutes or more: slow" in told
-        assert [line for line in told if "preparing" in line] == ["preparing for greys on cpu"]
-        assert table.count(self.LEFT_OUT) == 1 and "does not stand at" not in table
-        scored = {
-            (RunFolder(path).read() or {})["dataset"]["label"]: {row["metric"] for row in RunFolder(path).read_curve()}
-            for path in project.run_folders(place / "results")
-            if "mgan" in path.name
-        }
-        assert "slow" in scored["B"] and "slow" not in scored["A"] and "brightness" in scored["A"]
+    def test_goes_on_without_a_metric_that_cannot_be_prepared(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The report says why; the models are checked all the same."""
 
-    def test_of_parts_remembers_the_others(self, place: Path) -> None:
-        """What is looked at later takes nothing from what was told of before."""
-        self.look(place, ["brightness", "slow"], datasets=["A"])
-        assert self.LEFT_OUT in self.look(place, ["brightness", "slow"], datasets=["B"])[1]
+        def prepare(*_: Any) -> None:
+            raise DataError("its weights are missing")
 
-    def test_has_them_once_they_are_ready(self, place: Path) -> None:
-        """The same look again fills the gaps."""
-        self.look(place, ["slow"])
-        (place / "ready").touch()
-        told, table = self.look(place, ["slow"])
-        assert "left out" not in table and not any("left out" in line for line in told)
-        assert self.look(place, ["slow"])[0] == []
+        monkeypatch.setattr(Prepared, "prepare", prepare)
+        outcome = self.check(place, ["brightness", "prepared"])
+        assert outcome.check is not None and outcome.exit_code == 1
+        text = outcome.check.render()
+        assert "- metric prepared cannot be prepared: DataError: its weights are missing" in text
+        assert "1 of 2 metrics" in text and outcome.counts == {"finished": 3}
 
-    def test_waits_for_what_promises_to_be_quick(self, place: Path) -> None:
-        """As every metric does that says nothing else."""
-        assert "preparing for greys on cpu" in self.look(place, ["prepared"])[0]
-
-    def test_of_nothing_else_is_still_a_look(self, place: Path) -> None:
-        """At whether everything trains; and the real run leaves nothing out."""
-        assert self.LEFT_OUT in self.look(place, ["slow"])[1]
-        assert "left out" not in self.look(place, ["slow"], quick=False)[1]
+    def test_takes_one_dataset_of_each_kind(self, place: Path) -> None:
+        """Those of one plugin differ in parameters only; a selection is followed."""
+        data = [{"plugin": "greys", "label": label, "count": count} for label, count in (("A", 60), ("B", 30))]
+        planned = project.plan(describe(dataset=data), place / "results", quick=True)
+        assert {job.run.dataset["label"] for job in planned.jobs} == {"A"}
+        chosen = project.plan(describe(dataset=data), place / "results", quick=True, datasets=["B", "A"])
+        assert {job.run.dataset["label"] for job in chosen.jobs} == {"A", "B"}
 
 
 class Notes(Observer):
@@ -424,7 +419,7 @@ class TestPreparation:
             said.clear()
             benchmark = describe(evaluation={"metrics": ["prepared"]})
             run(project.plan(benchmark, place / "results"), Listening())
-            assert said == expected
+            assert [line for line in said if line in ("preparing for greys on cpu", "started")] == expected
 
     def test_is_told_of_below_the_table(self, place: Path) -> None:
         """A score depends on what was prepared for it."""

@@ -1,6 +1,6 @@
 """Inception Score, FID, KID, precision and recall: against formulas, against torch-fidelity's command, and their cache.
 
-Without weights a small network stands in for Inception; tests with the real one are slow and need GAN_BENCH_DATA.
+Without weights a small network stands in for Inception; tests with the real one need GAN_BENCH_DATA.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import project
 import pytest
 import standin
 import torch
-from gan_bench_zoo.metrics import _inception, _reference, inception_score, precision_recall
+from gan_bench_zoo.metrics import _inception, _reference, fid, inception_score, precision_recall
 from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, WHOLE, Inception, InceptionMetric
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, path_of, reference, reference_features
 from gan_bench_zoo.metrics._reference import PART, Reference, moments
@@ -39,7 +39,9 @@ from gan_bench.errors import DataError
 from gan_bench.images import ImageDataset, Pictures
 from gan_bench.metric import Samples
 from gan_bench.observers import Observer
+from gan_bench.plugins import Origin, Registry, load_plugins
 from gan_bench.store import RunFolder
+from gan_bench.testing import checks
 
 COMPARING: list[type[InceptionMetric]] = [
     FID,
@@ -615,6 +617,47 @@ class TestReference:
         assert told == []
 
 
+# --- the contract ---------------------------------------------------------------------------------------------
+
+
+class Coloured(Greys):
+    """Grey squares in three channels."""
+
+    name = "coloured"
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(Greys.Params(count=240, channels=3))
+
+
+def faults_of(metric: type[InceptionMetric]) -> list[str]:
+    """What the kit finds wrong with a metric of a few images, or cannot check."""
+    registry = Registry()
+    registry.add("datasets", Coloured, Origin("tests", "1", __name__))
+    reports = [check.report() for check in checks(metric, registry)]
+    return [str(each.finding or each.skipped) for each in reports if each.finding or each.skipped]
+
+
+class TestContract:
+    @pytest.mark.parametrize("metric", [*COMPARING, *SCORING], ids=lambda metric: metric.name)
+    def test_is_kept(self, metric: type[InceptionMetric], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every check of the kit passes, and none is skipped."""
+        monkeypatch.setattr(metric, "needs", 60)
+        monkeypatch.setattr(fid, "EACH", 20)
+        assert faults_of(metric) == []
+
+    def test_is_kept_where_three_generators_have_few_samples_each(
+        self, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A score for each generator needs its number of samples of one: real data is one generator."""
+        monkeypatch.setattr(fid, "EACH", 100)
+        assert faults_of(GeneratorFID5k) == []
+
+    def test_is_checked_of_every_metric(self) -> None:
+        """No Inception metric of the zoo is left out above; `test_testing` leaves them all out."""
+        of_zoo = {cls for cls in load_plugins().all("metrics").values() if issubclass(cls, InceptionMetric)}
+        assert of_zoo == {*COMPARING, *SCORING}
+
+
 # --- the real network -----------------------------------------------------------------------------------------
 
 
@@ -646,8 +689,8 @@ def write_pngs(folder: Path, x: NDArray[np.uint8]) -> str:
     return str(folder)
 
 
-@pytest.mark.slow
 class TestRealNetwork:
+    @pytest.mark.real
     def test_scores_as_the_command_of_torch_fidelity(self, real_data: Path, tmp_path: Path) -> None:
         """The same images, once as tensors and once as two folders of files."""
         from torch_fidelity import calculate_metrics
@@ -677,6 +720,7 @@ class TestRealNetwork:
         shares = precision_recall.precision_recall(found, theirs)
         assert (shares.precision, shares.recall) == pytest.approx((expected["precision"], expected["recall"]), rel=1e-3)
 
+    @pytest.mark.data
     def test_is_built_without_a_draw_from_the_global_stream(self, real_data: Path) -> None:
         """Who draws from it afterwards draws the same; and there are 2048 features, a logit for each class."""
         _inception._loaded.cache_clear()
@@ -689,6 +733,7 @@ class TestRealNetwork:
         assert features.shape == (2, FEATURES) and network.logits(features).shape == (2, 1008)
         assert network.classifies == (network.file == WHOLE)
 
+    @pytest.mark.real
     def test_keeps_to_the_distance_of_cifar10s_first_images(self, real_data: Path, tmp_path: Path) -> None:
         """10.3194: 5,000 training images against 5,000 test images, by torch-fidelity 0.4 on a CPU. Half an hour."""
         from gan_bench_zoo.datasets.cifar10 import CIFAR10

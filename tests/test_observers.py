@@ -114,4 +114,4 @@ def test_a_plugins_observer_watches_a_benchmark(tmp_path: Path, monkeypatch: pyt
     outcome = run(project.plan(file, tmp_path), display)
     assert outcome.counts == {"finished": 1}
     assert (tmp_path / "diary.txt").read_text() == "started gan\nended gan finished\n"
-    assert display.notes() == ["Observer clumsy failed in started(): KeyError: 'nowhere'. It hears no more."]
+    assert "Observer clumsy failed in started(): KeyError: 'nowhere'. It hears no more." in display.notes()

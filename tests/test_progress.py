@@ -11,7 +11,10 @@ from rich.console import Console
 
 from gan_bench import progress
 from gan_bench.plan import Run
-from gan_bench.progress import LiveProgress, PlainProgress, make_progress
+from gan_bench.progress import LiveProgress, PlainProgress, QuietConsole, make_progress
+from gan_bench.results import LEDGER, MetricInfo
+from gan_bench.statistics import Estimate
+from gan_bench.tables import Column, Row, Table
 
 METRICS = ("symmetric_kl", "modes")
 
@@ -82,6 +85,27 @@ class TestPlain:
             "[0/1] MGAN on ring8, seed 0 interrupted",
         ]
 
+    def test_prints_the_table_so_far(self) -> None:
+        """Whole, without its notes, which are in table.md."""
+        display, stream = self.lines()
+        display.interim_table(comparison(1, rows=2))
+        shown = stream.getvalue()
+        assert "tiny (1 of 5 seeds): ring8" in shown and "row1" in shown and "a note" not in shown
+        assert "Notes on this table: table.md." in shown
+
+    def test_says_how_long_all_runs_take(self) -> None:
+        """With each run that has ended, but for the last."""
+        display, stream = self.lines()
+        display.planned([run(), run("GAN")], 0)
+        for label in ("MGAN", "GAN"):
+            display.started(run(label))
+            display.forecast(60.0, 600.5)
+            display.ended(run(label), "finished", "")
+        assert [line for line in stream.getvalue().splitlines() if line.startswith("[")] == [
+            "[1/2] MGAN on ring8, seed 0 finished (about 10 min left)",
+            "[2/2] GAN on ring8, seed 0 finished",
+        ]
+
     def test_passes_warnings_on(self) -> None:
         """A warning names its run."""
         display, stream = self.lines()
@@ -92,7 +116,7 @@ class TestPlain:
 class TestLive:
     def shown(self, display: LiveProgress) -> str:
         console = Console(file=io.StringIO(), width=120)
-        console.print(display._table())
+        console.print(display._shown())
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
@@ -109,7 +133,60 @@ class TestLive:
         assert "1 of 2 runs ended" in shown
         assert "seed 0" not in shown
         row = next(line for line in shown.splitlines() if "seed 1" in line)
-        assert row.split() == ["MGAN", "on", "ring8,", "seed", "1", "500/2,000", "25", "1:00", "modes", "8"]
+        assert row.split() == ["MGAN", "on", "ring8,", "seed", "1", "500/2,000", "25", "it/s", "1:00", "modes", "8"]
+
+    def test_keeps_the_last_table_above_the_runs(self) -> None:
+        """Cut where the terminal has no room for all of it, since what is too long cannot be redrawn."""
+        display = LiveProgress(METRICS, Console(file=io.StringIO(), width=60, height=20))
+        display.started(run())
+        for seeds in (1, 2):
+            display.interim_table(comparison(seeds, rows=4))
+        lines = self.shown(display).splitlines()
+        assert lines[0] == "tiny (2 of 5 seeds): ring8"
+        assert [line.split()[0] for line in lines[2:8]] == ["model", "-----", "row0", "row1", "row2", "row3"]
+        assert "MGAN on ring8, seed 0" in lines[-1]
+        display.interim_table(comparison(3, rows=40))
+        lines = self.shown(display).splitlines()
+        assert len(lines) <= 20 and "… the whole table is in table.md" in lines
+        assert "MGAN on ring8, seed 0" in lines[-1]
+        display.live.stop()
+
+    def test_fits_a_terminal_that_is_resized(self) -> None:
+        """No line is wider than the terminal is now."""
+        console = Console(file=io.StringIO(), width=120, height=30)
+        display = LiveProgress(METRICS, console)
+        display.started(run("a label that is longer than others"))
+        display.interim_table(comparison(1, rows=2))
+        display.evaluated(run("a label that is longer than others"), at(5, scores={"symmetric_kl": 1.0, "modes": 8.0}))
+        for width in (120, 60, 40):
+            console.width = width
+            shown = Console(file=io.StringIO(), width=width)
+            shown.print(display._shown())
+            assert isinstance(shown.file, io.StringIO)
+            assert max(map(len, shown.file.getvalue().splitlines())) <= width
+        display.live.stop()
+
+    def test_shows_the_time_that_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of all runs together, counted down since it was known; nothing after Ctrl-C."""
+        clock = [0.0]
+        monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+        display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
+        assert "left" not in self.shown(display).splitlines()[0]
+        display.forecast(60.0, 1200.0)
+        clock[0] = 300.0
+        assert "5:00 so far, about 15 min left" in self.shown(display)
+        display.stopping()
+        assert "left" not in self.shown(display).splitlines()[0]
+
+    def test_draws_nothing_before_the_first_run(self) -> None:
+        """A thread that redraws would not survive the forks that measure models."""
+        display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
+        with display:
+            display.planned([run()], 0)
+            assert not display.live.is_started
+            display.started(run())
+            assert display.live.is_started
+        assert not display.live.is_started
 
     def test_takes_labels_literally(self) -> None:
         """Square brackets of a label are no markup, in the table or above it."""
@@ -127,14 +204,54 @@ class TestLive:
         assert "?" in self.shown(display)
 
 
+def comparison(seeds: int, rows: int) -> Table:
+    """A table of so many seeds out of five."""
+    cells = {"modes": Estimate(8.0, None, 1)}
+    ledger = dict.fromkeys(LEDGER, 1.0)
+    shown = [Row("ring8", f"row{i}", "gan", False, seeds, seeds, cells, ledger) for i in range(rows)]
+    return Table(f"tiny ({seeds} of 5 seeds)", (Column("modes", MetricInfo()),), tuple(shown), (), ("a note",), ())
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0.0, ""), (0.05, "20.0 s/it"), (0.99, "1.0 s/it"), (1.0, "1 it/s"), (412.3, "412 it/s")]
+)
+def test_speeds_below_one_iteration_a_second_are_seconds(rate: float, text: str) -> None:
+    """Slow iterations are not shown as 0 it/s."""
+    assert progress.speed(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89.0, "89 s"), (90.0, "2 min"), (3600.0, "60 min"), (9000.0, "2.5 h")]
+)
+def test_durations_in_words_have_two_digits(seconds: float, text: str) -> None:
+    """Of seconds, minutes or hours."""
+    assert progress.in_words(seconds) == text
+
+
+def test_a_closed_stream_ends_no_run() -> None:
+    """A pipe or terminal that is closed meanwhile: what cannot be shown is not shown."""
+    stream = io.StringIO()
+    stream.close()
+    PlainProgress(METRICS, stream).note("nobody reads this")
+
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    PlainProgress(METRICS, Broken()).note("nor this")
+    LiveProgress(METRICS, QuietConsole(file=Broken(), width=80)).note("nor this")
+
+
 def test_a_display_suits_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain lines without a terminal, a live table on one."""
     assert isinstance(make_progress(METRICS), PlainProgress)
     monkeypatch.setattr(Console, "is_terminal", True)
     assert isinstance(make_progress(METRICS), LiveProgress)
+    monkeypatch.setattr(Console, "is_dumb_terminal", True)
+    assert isinstance(make_progress(METRICS), PlainProgress)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (0.4, "0:00"), (61, "1:01"), (3725, "1:02:05")])
 def test_durations_are_read_at_a_glance(seconds: float | None, text: str) -> None:
     """Minutes and seconds, hours where there are any."""
-    assert progress._duration(seconds) == text
+    assert progress.duration(seconds) == text

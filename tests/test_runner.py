@@ -12,8 +12,10 @@ import torch
 from gan_bench_zoo.metrics.modes import Modes
 
 from gan_bench import runner
+from gan_bench.checked_runs import check_report
 from gan_bench.engines import local
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
+from gan_bench.job import Job
 from gan_bench.observers import Observer
 from gan_bench.plan import Run
 from gan_bench.results import read_benchmark
@@ -145,7 +147,7 @@ class TestSelection:
 
 class TestQuick:
     def test_never_mixes(self, tmp_path: Path) -> None:
-        """A quick look lies in a folder of its own, and is another run."""
+        """A check lies in a folder of its own, and is another run."""
         quick = project.plan(project.describe(seeds=3), tmp_path, quick=True)
         (job,) = quick.jobs
         assert quick.folder == tmp_path / "tiny-quick"
@@ -155,6 +157,79 @@ class TestQuick:
         run(quick)
         assert not (tmp_path / "tiny").exists()
         assert len(project.plan(project.describe(seeds=3), tmp_path).todo) == 3
+
+    def test_interrupts_and_resumes_each_run(self, tmp_path: Path) -> None:
+        """Half way, from a checkpoint; every metric is computed once, at the end."""
+        outcome = run(project.plan(project.describe(), tmp_path, quick=True))
+        (folder,) = project.run_folders(tmp_path)
+        record = project.record(folder)
+        assert record["check"] == {"resumed_from": 10, "sample_error": ""}
+        assert len(record["resumed"]) == 1
+        assert {row["iteration"] for row in project.rows(folder / "curve.csv")} == {"20"}
+        assert outcome.check is not None and outcome.check.passed and outcome.exit_code == 0
+
+    def test_starts_anew(self, tmp_path: Path) -> None:
+        """What an earlier check found says nothing of today: damage in its folder does not matter either."""
+        for _ in range(2):
+            planned = project.plan(project.describe(), tmp_path, quick=True)
+            assert len(planned.todo) == 1
+            assert run(planned).exit_code == 0
+            (folder,) = project.run_folders(tmp_path)
+            (folder / "run.json").write_text('{"form')
+
+    def test_says_of_each_model_what_failed(self, tmp_path: Path) -> None:
+        """A model that fails, one that forgets its place, one that cannot be loaded from its checkpoint, a metric."""
+        forgetful = project.plugin(
+            "forgetful",
+            "def sample(self, counts, latents, rng):",
+            "    if Path('sampling').exists():",
+            "        raise RuntimeError('no samples today')",
+            "    return super().sample(counts, latents, rng)",
+        )
+        models = [{"plugin": "gan"}, {"plugin": "failing"}, {"plugin": "forgetful"}]
+        file = project.write(tmp_path, project.describe(models), bad=project.BAD, forgetful=forgetful)
+        outcome = run(project.plan(file, tmp_path / "results", quick=True))
+        assert outcome.check is not None and outcome.exit_code == 1
+        cells = {each.label: each.cells for each in outcome.check.runs}
+        assert cells["failing"] == ("NO", "-", "-", "-")
+        assert cells["gan"] == cells["forgetful"] == ("20 iterations", "3 of 3 metrics", "yes", "yes")
+        assert "- failing: failed at iteration 3: RuntimeError: no luck" in outcome.check.render()
+
+
+class TestCheckReport:
+    """What a check reads out of the folders of its runs."""
+
+    @pytest.fixture
+    def job(self, tmp_path: Path) -> Job:
+        planned = project.plan(project.describe(), tmp_path, quick=True)
+        run(planned)
+        return planned.jobs[0]
+
+    def changed(self, job: Job, **changes: Any) -> tuple[tuple[str, ...], str]:
+        folder = RunFolder(Path(job.folder))
+        folder.write(project.record(folder.path) | changes)
+        found = check_report([job], {})
+        return found.runs[0].cells, found.render()
+
+    def test_lists_what_worked(self, job: Job) -> None:
+        assert self.changed(job)[0] == ("20 iterations", "3 of 3 metrics", "yes", "yes")
+
+    def test_lists_a_run_that_did_not_resume(self, job: Job) -> None:
+        cells, text = self.changed(job, check={"resumed_from": 0, "sample_error": ""})
+        assert cells[2] == "NO" and "- gan: resumed from iteration 0, not from 10" in text
+
+    def test_lists_generators_that_cannot_be_sampled(self, job: Job) -> None:
+        cells, text = self.changed(job, check={"resumed_from": 10, "sample_error": "KeyError: 'w'"})
+        assert cells[3] == "NO" and "- gan: its stored generators cannot be sampled: KeyError: 'w'" in text
+
+    def test_lists_metrics_that_failed_and_escapes_what_they_say(self, job: Job) -> None:
+        """Text of plugins is one line, without what a terminal would obey."""
+        cells, text = self.changed(job, metric_errors={"modes": "ValueError: \x1b[2J\nno"})
+        assert cells[1] == "2 of 3 metrics" and "- gan: metric modes: ValueError:  [2J no" in text
+
+    def test_lists_what_never_started(self, job: Job) -> None:
+        (Path(job.folder) / "run.json").unlink()
+        assert check_report([job], {}).runs[0].problems == ("not started",)
 
 
 class TestTrust:

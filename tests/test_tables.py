@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import shutil
@@ -22,7 +23,7 @@ from scipy import stats
 from gan_bench import plugins, tables
 from gan_bench.cli.table import command
 from gan_bench.errors import UsageError
-from gan_bench.rendering import MISSING, escape_latex, escape_markdown, number
+from gan_bench.rendering import MISSING, escape_latex, escape_markdown, number, to_text
 from gan_bench.results import read_results, write_results_csv
 from gan_bench.statistics import Estimate
 
@@ -81,12 +82,89 @@ def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path) -> None:
 def test_the_best_follows_the_direction(tmp_path: Path) -> None:
     """Lower wins where lower is better, higher where higher is, ties win together, no direction no winner."""
     third = Model("third")
-    fabricate.benchmark(tmp_path, [GAN, MGAN, third], seeds=[0], metrics=["symmetric_kl", "modes", "purity"])
-    for model, kl, modes in ((GAN, 2.0, 8.0), (MGAN, 1.0, 8.0), (third, 3.0, 7.0)):
+    fabricate.benchmark(tmp_path, [GAN, MGAN, third], seeds=[0, 1], metrics=["symmetric_kl", "modes", "purity"])
+    for seed, (model, kl, modes) in itertools.product((0, 1), ((GAN, 2.0, 8.0), (MGAN, 1.0, 8.0), (third, 3.0, 7.0))):
         values = {"symmetric_kl": kl, "modes": modes, "purity": kl}
-        fabricate.run(tmp_path, Run(model, rows=[(0, None, name, value) for name, value in values.items()]))
+        fabricate.run(tmp_path, Run(model, seed, rows=[(0, None, name, value) for name, value in values.items()]))
     assert tables.table(tmp_path)["best"].tolist() == ["modes", "symmetric_kl, modes", ""]
-    assert _lines(tables.render(tmp_path))["MGAN"][:4] == ["1", "**1.00**", "**8.00**", "1.00"]
+    assert _lines(tables.render(tmp_path))["MGAN"][:4] == ["2", "**1.00 ± 0.00**", "**8.00 ± 0.00**", "1.00 ± 0.00"]
+
+
+def test_one_seed_has_no_best(tmp_path: Path) -> None:
+    """The lowest of single values says nothing of other seeds: no mark and no interval."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0])
+    for model, value in ((GAN, 2.0), (MGAN, 1.0)):
+        _fill(tmp_path, model, [value])
+    assert tables.table(tmp_path)["best"].tolist() == ["", ""]
+    assert _lines(tables.render(tmp_path))["MGAN"][:2] == ["1", "1.00"]
+
+
+class TestSomeSeeds:
+    """Tables of the seeds that are complete, while others go on."""
+
+    def test_are_as_if_there_were_no_others(self, tmp_path: Path) -> None:
+        """A run of another seed is neither a value nor a missing one; the title counts the seeds."""
+        fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1, 2])
+        for model in (GAN, MGAN):
+            _fill(tmp_path, model, [1.0, 3.0])
+        fabricate.run(tmp_path, simple(GAN, 2, 99.0))
+        text = tables.render_table(tables.write_tables(tmp_path, [0, 1]), "markdown")
+        assert text == (tmp_path / "table.md").read_text(encoding="utf-8")
+        assert "### synthetic8 (2 of 3 seeds): ring8" in text
+        assert _lines(text)["GAN"][:2] == ["2", "2.0 ± 12.7"]
+        assert "Runs: 4 finished." in text
+
+    def test_of_a_run_that_did_not_finish_show_it(self, tmp_path: Path) -> None:
+        """A complete seed may hold failures, which are counted and listed."""
+        fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1])
+        _fill(tmp_path, GAN, [1.0])
+        fabricate.run(tmp_path, Run(MGAN, 0, status="diverged", iteration=500, rows=[(0, None, "symmetric_kl", 9.0)]))
+        text = tables.render_table(tables.write_tables(tmp_path, [0]), "markdown")
+        assert _lines(text)["MGAN"][:2] == ["0/1", MISSING]
+        assert "MGAN seed 0 diverged at iteration 500" in text
+
+    def test_all_of_them_are_the_whole_table(self, tmp_path: Path) -> None:
+        fabricate.benchmark(tmp_path, [GAN], seeds=[0, 1])
+        _fill(tmp_path, GAN, [1.0, 2.0])
+        assert tables.write_tables(tmp_path, [0, 1]) == tables.write_tables(tmp_path)
+
+
+class TestText:
+    """The table as a terminal shows it."""
+
+    def shown(self, folder: Path, width: int) -> str:
+        return to_text(tables.build(read_results(folder)), width)
+
+    @pytest.mark.parametrize("width", [60, 80, 120, 400])
+    def test_fits_the_terminal_and_loses_nothing(self, tmp_path: Path, width: int) -> None:
+        """No line is wider than the terminal; every column stands in some block, beside the labels of all rows."""
+        names = ["symmetric_kl", "wasserstein", "modes", "high_quality", "purity"]
+        fabricate.benchmark(tmp_path, [GAN, MGAN, REAL], seeds=[0, 1], metrics=names)
+        for model, seed in itertools.product((GAN, MGAN, REAL), (0, 1)):
+            rows: fabricate.Rows = [(0, None, name, 1.5 + seed) for name in names]
+            fabricate.run(tmp_path, Run(model, seed, iteration=0, rows=rows))
+        text = self.shown(tmp_path, width)
+        assert max(map(len, text.splitlines())) <= width
+        assert all(text.count(name) >= 1 for name in (*names, "parameters", "real samples", "seconds"))
+        blocks = text.count("model ")
+        assert sum(line.startswith("MGAN ") for line in text.splitlines()) == blocks
+        assert (blocks == 1) == (width == 400)
+
+    def test_marks_the_best_and_says_how(self, tmp_path: Path) -> None:
+        fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1])
+        _fill(tmp_path, GAN, [2.0, 2.0])
+        _fill(tmp_path, MGAN, [1.0, 1.0])
+        text = self.shown(tmp_path, 120)
+        assert "*1.00 ± 0.00" in text and "*2.00" not in text and "* best value of a column" in text
+
+    def test_shows_control_characters_as_spaces(self, tmp_path: Path) -> None:
+        """A label from elsewhere must not move the cursor or colour the terminal; a long one is cut."""
+        hostile = Model("\x1b[31mred\x1b[0m\nline " + "long " * 30)
+        fabricate.benchmark(tmp_path, [hostile], seeds=[0])
+        _fill(tmp_path, hostile, [1.0])
+        text = self.shown(tmp_path, 60)
+        assert "\x1b" not in text and "[31mred" in text and "…" in text
+        assert max(map(len, text.splitlines())) <= 60
 
 
 def test_nobody_is_best_where_all_are_equal(tmp_path: Path) -> None:
@@ -99,10 +177,10 @@ def test_nobody_is_best_where_all_are_equal(tmp_path: Path) -> None:
 
 def test_the_best_is_of_its_dataset(tmp_path: Path) -> None:
     """Datasets are separate tables, each with its own best."""
-    fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0], datasets=["ring8", "grid25"])
+    fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1], datasets=["ring8", "grid25"])
     for dataset, values in (("ring8", (1.0, 2.0)), ("grid25", (20.0, 10.0))):
-        for model, value in zip((GAN, MGAN), values, strict=True):
-            fabricate.run(tmp_path, Run(model, dataset=dataset, rows=[(0, None, "symmetric_kl", value)]))
+        for seed, (model, value) in itertools.product((0, 1), zip((GAN, MGAN), values, strict=True)):
+            fabricate.run(tmp_path, Run(model, seed, dataset=dataset, rows=[(0, None, "symmetric_kl", value)]))
     frame = tables.table(tmp_path)
     assert frame["dataset"].tolist() == ["ring8", "ring8", "grid25", "grid25"]
     assert frame["best"].tolist() == ["symmetric_kl", "", "", "symmetric_kl"]
@@ -112,13 +190,13 @@ def test_the_best_is_of_its_dataset(tmp_path: Path) -> None:
 
 def test_anchors_stand_below_and_are_never_best(tmp_path: Path) -> None:
     """Real data beats every model, stands below them behind a line, and is not marked."""
-    fabricate.benchmark(tmp_path, [GAN, REAL, UNTRAINED], seeds=[0])
-    for model, value in ((GAN, 3.0), (REAL, 0.05), (UNTRAINED, 9.0)):
-        fabricate.run(tmp_path, Run(model, iteration=0, rows=[(0, None, "symmetric_kl", value)]))
+    fabricate.benchmark(tmp_path, [GAN, REAL, UNTRAINED], seeds=[0, 1])
+    for seed, (model, value) in itertools.product((0, 1), ((GAN, 3.0), (REAL, 0.05), (UNTRAINED, 9.0))):
+        fabricate.run(tmp_path, Run(model, seed, iteration=0, rows=[(0, None, "symmetric_kl", value)]))
     text = tables.render(tmp_path)
     lines = _lines(text)
     assert list(lines)[-4:] == ["GAN", "*anchors*", "real-data", "untrained"]
-    assert (lines["GAN"][1], lines["real-data"][1]) == ("**3.00**", "0.0500")
+    assert (lines["GAN"][1], lines["real-data"][1]) == ("**3.00 ± 0.00**", "0.0500 ± 0.0000")
     latex = tables.render(tmp_path, "latex")
     assert latex.index("GAN") < latex.rindex(r"\midrule") < latex.index("real-data")
 
@@ -420,7 +498,7 @@ def test_write_tables(tmp_path: Path) -> None:
     """table.md and table.csv hold what `render` gives."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0])
-    assert tables.write_tables(tmp_path) == [tmp_path / "table.md", tmp_path / "table.csv"]
+    assert tables.write_tables(tmp_path) == tables.build(read_results(tmp_path))
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == tables.render(tmp_path)
     assert (tmp_path / "table.csv").read_text(encoding="utf-8") == tables.render(tmp_path, "csv")
 

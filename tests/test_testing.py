@@ -10,6 +10,7 @@ import faults
 import games
 import pytest
 import torch
+from gan_bench_zoo.metrics._inception import InceptionMetric
 from gan_bench_zoo.models.gan import GAN
 
 from gan_bench.errors import PluginError
@@ -20,10 +21,21 @@ KINDS = ("models", "networks", "datasets", "metrics")
 ZOO = load_plugins()
 SLOW = ("magan", "adagan")  # a first iteration of 150 turns; a classifier's hundreds between stages
 SLOW_CHECKS = (("deligan", "index"), ("classifier_score", "prepared"))  # fifty generators; a classifier is trained
+DATA = ("cifar10", "fashion-mnist", "imagenet32", "mnist", "mnist-pair", "stacked-mnist", "stl10")
+
+
+def marks_of(name: str, check: Check) -> list[pytest.MarkDecorator]:
+    """The markers of one check of a plugin."""
+    if name in SLOW or (name, str(check)) in SLOW_CHECKS:
+        return [pytest.mark.slow]
+    return [pytest.mark.data] if name in DATA else []
+
+
 OF_ZOO = [
-    pytest.param(name, check, marks=[pytest.mark.slow] if name in SLOW or (name, str(check)) in SLOW_CHECKS else [])
+    pytest.param(name, check, marks=marks_of(name, check))
     for kind in KINDS
     for name, cls in ZOO.all(kind).items()
+    if not issubclass(cls, InceptionMetric)  # in `test_inception`, with a small network: the real one takes hours
     for check in checks(cls)
 ]
 

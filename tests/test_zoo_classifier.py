@@ -146,15 +146,6 @@ class TestKeeping:
             classifier_of(data)
         assert len(list(place.glob("*.pt"))) == 3
 
-    def test_is_ready_when_it_is_trained_or_soon_will_be(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever takes a quick look waits for the fewest steps, and for no more."""
-        many = Greys(Greys.Params(count=600))
-        assert classifiers.is_ready(many)
-        monkeypatch.setattr(classifiers, "STEPS", (1, 20))
-        assert not classifiers.is_ready(many)
-        classifier_of(many)
-        assert classifiers.is_ready(many)
-
     def test_says_what_it_is(self, place: Path) -> None:
         assert record_of(Greys()) is None
         classifier_of(Greys())
@@ -216,7 +207,7 @@ class _Malicious:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.slow
+@pytest.mark.real
 class TestMNIST:
     def test_reaches_99_percent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """On the real digits, which lie in the folder GAN_BENCH_DATA."""

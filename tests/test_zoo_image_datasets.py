@@ -645,6 +645,7 @@ def _need(data: ImageDataset) -> None:
         pytest.skip(missing)
 
 
+@pytest.mark.data
 class TestRealFiles:
     def test_of_mnist(self, real: Path) -> None:
         """Counts, first labels and the mean pixel are the known ones: 0.1307 of 255."""

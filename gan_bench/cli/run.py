@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,11 @@ if TYPE_CHECKING:
 @data_root_option
 @plugin_option
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
+@click.option("--preview", is_flag=True, help="A quarter of the iterations, one seed, into NAME-preview.")
 @click.option(
-    "--quick", is_flag=True, help="20 iterations of one seed into NAME-quick, without scores to wait for: does it work?"
+    "--quick",
+    is_flag=True,
+    help="Check that everything works: a few iterations and samples of each model, into NAME-quick.",
 )
 def command(
     benchmark: str,
@@ -63,12 +67,14 @@ def command(
     engine: str,
     plugins: Sequence[str],
     dry_run: bool,
+    preview: bool,
     quick: bool,
 ) -> int:
     """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
 
     Only what is missing runs; errors and interruptions are tried again, divergences are not. Ctrl-C writes
-    checkpoints and stops; the same command goes on from there.
+    checkpoints and stops; the same command goes on from there. Whenever a further seed of all models is complete, the
+    table so far is shown, and written to table.md.
     """
     from gan_bench.runner import Options, prepare, run
 
@@ -81,6 +87,7 @@ def command(
         results=results,
         workers=workers,
         quick=quick,
+        preview=preview,
         compile=compile,
         stack=stack,
         engine=engine,
@@ -92,7 +99,7 @@ def command(
         _print_plan(planned)
         return 0
     try:
-        with _display(planned) as display:
+        with _graceful_stop(), _display(planned) as display:
             outcome = run(planned, display)
     except KeyboardInterrupt:  # while data or metrics were made ready; runs end with their checkpoints
         click.echo("Interrupted before any run; the same command goes on from here.", err=True)
@@ -100,10 +107,32 @@ def command(
     return _report(planned, outcome)
 
 
+@contextmanager
+def _graceful_stop() -> Iterator[None]:
+    """Let a closed terminal and `kill` end the runs as Ctrl-C does: with their checkpoints and the table.
+
+    Where a signal is ignored already, as by nohup, it stays ignored.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
     from gan_bench.progress import LiveProgress, make_progress
 
-    display = make_progress(planned.benchmark.evaluation.metrics)
+    # The scores of a check mean nothing.
+    display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
     return display if isinstance(display, LiveProgress) else nullcontext(display)
 
 
@@ -113,36 +142,44 @@ def _warn_of_broken(planned: Planned) -> None:
 
 
 def _report(planned: Planned, outcome: Outcome) -> int:
-    """Print the table and how the runs ended."""
-    from gan_bench.tables import render
+    """Print the table, or of a check what worked, and how the runs ended."""
+    from gan_bench.cli.table import print_table
+    from gan_bench.results import read_results
+    from gan_bench.tables import build
 
-    click.echo(render(outcome.folder))
+    if outcome.check is not None and not outcome.interrupted:
+        click.echo(outcome.check.render())
+    elif outcome.check is None and (outcome.counts["finished"] or not outcome.interrupted):
+        print_table(build(read_results(outcome.folder)))
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     click.echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
     if outcome.interrupted:
-        click.echo("Interrupted; the same command goes on from here.", err=True)
+        again = "starts the check again" if outcome.check is not None else "goes on from here"
+        click.echo(f"Interrupted; the same command {again}.", err=True)
     return outcome.exit_code
 
 
 def _print_plan(planned: Planned) -> None:
     """The runs, what is done already, and the estimated time."""
-    from gan_bench.estimate import seconds_of
+    from gan_bench.estimate import estimate
     from gan_bench.runner import prepare_datasets
 
     prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
     todo = planned.todo
-    seconds = seconds_of(planned.jobs, todo, planned.registry)
-    waiting = {job.run.key for job in todo}
+    found = estimate(todo, planned.registry, results=planned.folder.parent, workers=planned.workers, jobs=planned.jobs)
+    seconds, waiting = found.seconds, {job.run.key for job in todo}
     for job in planned.jobs:
         status = planned.status.get(job.run.key, "not started")
         left = _about(seconds[job.run.key]) if job.run.key in waiting else "nothing to do"
         click.echo(f"{job.run.label}\t{job.run.dataset['label']}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
-    how = ", and compiling, which will save a third or more, is not" if any(job.likely_compiled for job in todo) else ""
+    guessed = any(job.likely_compiled and job.run.configuration in found.probed for job in todo)
+    how = ", and compiling, which will save a third or more, is not" if guessed else ""
+    without = f"; evaluation is not counted{how}" if found.probed else ""
     click.echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
-        f"about {minutes:.1f} minutes; evaluation is not counted{how}."
+        f"about {minutes:.1f} minutes{without}."
     )
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import shutil
+import sys
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from gan_bench.cli.options import names
+
+if TYPE_CHECKING:
+    from gan_bench.tables import Table
 
 
 @click.command("table", short_help="Print the comparison table of a results folder or results.csv.")
@@ -14,10 +19,8 @@ from gan_bench.cli.options import names
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["markdown", "csv", "latex"]),
-    default="markdown",
-    show_default=True,
-    help="How to print it.",
+    type=click.Choice(["markdown", "csv", "latex", "text"]),
+    help="How to print it  [default: text that fits the terminal; markdown in a pipe or file]",
 )
 @click.option("--metrics", metavar="A,B", help="Which metrics, in this order  [default: the benchmark's]")
 @click.option(
@@ -30,7 +33,7 @@ from gan_bench.cli.options import names
 @click.option("--published", is_flag=True, help="Below it, what papers and others report of the same models and data.")
 def command(
     path: str,
-    format_: Literal["markdown", "csv", "latex"],
+    format_: Literal["markdown", "csv", "latex", "text"] | None,
     metrics: str | None,
     at: Literal["last", "best"],
     published: bool,
@@ -44,17 +47,28 @@ def command(
     """
     from gan_bench.beside import beside, render
     from gan_bench.results import read_results
-    from gan_bench.tables import build, render_table
+    from gan_bench.tables import build
 
     results = read_results(path)
     built = build(results, names(metrics), at)
-    click.echo(render_table(built, format_), nl=False)
+    print_table(built, format_)
     if format_ == "csv":  # a csv file has no place for them
         for warning in built.warnings:
             click.echo(warning, err=True)
     if published:
         found = beside(results, built)
-        click.echo("\n" + render(found, format_), nl=False)
+        click.echo("\n" + render(found, format_ if format_ in ("csv", "latex") else "markdown"), nl=False)
         if format_ == "csv":
             for note in found.notes:
                 click.echo(note, err=True)
+
+
+def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"] | None = None) -> None:
+    """Print a table to standard output; by default as text that fits a terminal, and as Markdown anywhere else."""
+    from gan_bench.rendering import to_text
+    from gan_bench.tables import render_table
+
+    if format == "text" or (format is None and sys.stdout.isatty()):
+        click.echo(to_text(table, shutil.get_terminal_size((120, 40)).columns))
+    else:
+        click.echo(render_table(table, format or "markdown"), nl=False)

@@ -40,6 +40,7 @@ FEATURES = 128
 WIDTHS = {1: (32, 64), 3: (32, 64, 128)}  # of the convolutions, by channels; of any other number of channels as of 3
 PASSES = {1: 4, 3: 5}
 STEPS = (150, 5000)  # at least, at most
+CHECK_STEPS = 10  # of a dataset that is reduced for a check
 BATCH = 128
 RATE = 0.005
 SEED = 0
@@ -131,15 +132,10 @@ def record_of(dataset: ImageDataset) -> Record | None:
     return _recorded(_path(dataset))
 
 
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the classifier of a dataset: it is trained, or that takes the fewest steps."""
-    return _steps(dataset) == STEPS[0] or record_of(dataset) is not None
-
-
 def _path(dataset: ImageDataset) -> Path:
     """KEY.pt."""
     training, testing = dataset.training(), dataset.testing()
-    parts = [str(VERSION), *dataset.class_names]
+    parts = [str(VERSION), *dataset.class_names, *(["reduced"] if dataset.is_reduced else [])]
     for pictures in (training, testing):
         parts += [pictures.fingerprint, hashlib.sha256(labels_of(dataset, pictures).tobytes()).hexdigest()]
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -225,6 +221,8 @@ def trained(dataset: ImageDataset, device: torch.device | str, say: Callable[[st
 
 def _steps(dataset: ImageDataset) -> int:
     """The fewest where the dataset knows its classes: they are easy, and only features are asked for."""
+    if dataset.is_reduced:
+        return CHECK_STEPS
     least, most = STEPS
     passes = PASSES.get(dataset.shape[0], PASSES[3])
     return least if dataset.knows_classes else min(most, max(least, passes * len(dataset.training()) // BATCH))

@@ -80,13 +80,6 @@ def note_of(dataset: ImageDataset) -> str:
     return str(record) if record else ""
 
 
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the classifier of a dataset's images."""
-    from gan_bench_zoo import classifiers
-
-    return classifiers.is_ready(labelled_of(dataset))
-
-
 def classified(samples: Samples) -> Classified:
     """What the classifier makes of samples, computed once."""
 
@@ -137,10 +130,6 @@ class ClassifiedMetric(Metric):
         """Train the classifier, once a machine."""
         assert is_images(dataset)
         classifier_for(dataset, device, say)
-
-    def is_ready(self, dataset: Dataset) -> bool:
-        """Whether it is trained."""
-        return not is_images(dataset) or is_ready(dataset)
 
     def note(self, dataset: Dataset) -> str:
         """Which classifier, and how good."""

@@ -26,7 +26,6 @@ from scipy.cluster.vq import vq
 from gan_bench.datastore import cache_file
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics import _inception_reference
 from gan_bench_zoo.metrics._inception import features, has_weights, note_of_weights
 from gan_bench_zoo.metrics._inception_reference import path_of, reference
 from gan_bench_zoo.metrics._reference import Arrays, kept, key_of, stored
@@ -66,11 +65,6 @@ def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] =
         return {"centres": found.centres, "weights": found.weights}
 
     return kept(_path(dataset), _clusters, compute, say)
-
-
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the clusters of a dataset."""
-    return _inception_reference.is_ready(dataset) or _path(dataset).is_file()
 
 
 def nearest(samples: Samples) -> NDArray[np.int64]:

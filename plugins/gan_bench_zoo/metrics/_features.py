@@ -41,13 +41,6 @@ def reference_of(dataset: ImageDataset, device: str, say: Callable[[str], None] 
     return of(dataset, device, say)
 
 
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the features of the training set."""
-    if by_inception(dataset):
-        return _inception_reference.is_ready(dataset)
-    return _classified.is_ready(dataset)
-
-
 def note_of(dataset: ImageDataset) -> str:
     """Which network; empty where there is none yet."""
     if not by_inception(dataset):

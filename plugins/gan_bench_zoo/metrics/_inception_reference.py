@@ -18,11 +18,8 @@ from gan_bench.dataset import Dataset
 from gan_bench.datastore import cache_file
 from gan_bench.errors import DataError
 from gan_bench.images import ImageDataset, is_images
-from gan_bench_zoo.metrics._inception import InceptionMetric, has_weights, inception
+from gan_bench_zoo.metrics._inception import InceptionMetric, inception
 from gan_bench_zoo.metrics._reference import CHOSEN, VERSION, Progress, Reference, key_of, reference_at
-
-FEW = 500
-"""Training images that are looked at in seconds."""
 
 
 def reference(dataset: Dataset, device: str, say: Callable[[str], None] = lambda _: None) -> Reference:
@@ -51,12 +48,6 @@ def reference_features(dataset: Dataset, device: str = "cpu") -> NDArray[np.floa
     return reference(dataset, device).features
 
 
-def is_ready(dataset: ImageDataset) -> bool:
-    """Whether nobody has to wait for the reference of a dataset; without weights `reference` says so at once."""
-    few = dataset.training_size is not None and dataset.training_size <= FEW
-    return few or not has_weights() or path_of(dataset).is_file()
-
-
 def path_of(dataset: ImageDataset) -> Path:
     """Where the reference is kept; its name says what it is of. Raises DataError where weights are missing."""
     key = key_of(str(VERSION), inception().trunk, dataset.training().fingerprint, str(CHOSEN))
@@ -76,10 +67,6 @@ class ReferenceMetric(InceptionMetric):
             needed = f"{self.name} compares with at least {self.least_real:,} training images"
             raise DataError(f"{needed}, and {dataset.name} has {found:,}. Leave this metric out, or add images.")
         reference(dataset, device, say)
-
-    def is_ready(self, dataset: Dataset) -> bool:
-        """Whether the reference is there."""
-        return not is_images(dataset) or is_ready(dataset)
 
     def note(self, dataset: Dataset) -> str:
         """Which weights, and how many images they are compared with."""

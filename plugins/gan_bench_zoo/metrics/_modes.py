@@ -31,7 +31,7 @@ from gan_bench.classes import Classes
 from gan_bench.dataset import Dataset
 from gan_bench.images import ImageDataset, is_images
 from gan_bench.metric import Metric, Samples
-from gan_bench_zoo.metrics import _classified, _clusters
+from gan_bench_zoo.metrics import _clusters
 from gan_bench_zoo.metrics._classified import classified, classifier_for, labelled_of, note_of
 from gan_bench_zoo.metrics._features import by_inception, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
@@ -178,12 +178,6 @@ class ByMode(Metric):
             _clusters.clusters_of(dataset, device, say)
         else:
             classifier_for(dataset, device, say)
-
-    def is_ready(self, dataset: Dataset) -> bool:
-        """Whether the classifier is trained, or the clusters are found."""
-        if not is_images(dataset) or dataset.knows_classes:
-            return True
-        return _clusters.is_ready(dataset) if in_clusters(dataset) else _classified.is_ready(dataset)
 
     def note(self, dataset: Dataset) -> str:
         """Which classifier, and how good; or which clusters."""

@@ -25,7 +25,7 @@ from scipy.special import ndtri
 from gan_bench.dataset import Dataset, Mixture
 from gan_bench.images import is_images
 from gan_bench.metric import Samples
-from gan_bench_zoo.metrics._features import by_inception, features_of, is_ready, note_of, reference_of, unseen
+from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, reference_of, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 PROJECTIONS = 200
@@ -51,10 +51,6 @@ class SlicedWasserstein(MixtureMetric):
         """Of images: compute the features of the training set, once a machine, and train what they are of."""
         if is_images(dataset):
             reference_of(dataset, device, say)
-
-    def is_ready(self, dataset: Dataset) -> bool:
-        """Whether the features of the training set are there."""
-        return not is_images(dataset) or is_ready(dataset)
 
     def note(self, dataset: Dataset) -> str:
         """Of images: which network."""

@@ -1,0 +1,93 @@
+"""Run the tests of everything that depends on torch's internals with other versions of torch.
+
+    python tools/torch_versions.py                    the lowest version that pyproject.toml declares, and the newest
+    python tools/torch_versions.py lowest
+    python tools/torch_versions.py 2.11.0 --slow      as many versions as are named, with the slow tests
+
+Each version gets an environment of its own in a temporary folder, several gigabytes, which is removed afterwards. No
+GPU is needed: captures are simulated, and a build of torch for CUDA forks as it does with a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TESTS = (
+    "tests/test_graphs.py",
+    "tests/test_stacking.py",
+    "tests/test_compilation.py",
+    "tests/test_drawing.py",
+    "tests/test_optimisers.py",
+    "tests/test_engine.py::TestGPUs",
+)
+"""Recorded, stacked and compiled iterations, draws in blocks, optimisers as functions, and forks of a worker."""
+
+PACKAGES = ("torch", "torchvision")
+
+
+def lowest() -> dict[str, str]:
+    """The lowest versions of `PACKAGES` that pyproject.toml declares."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = dict(each.split(">=") for each in project["dependencies"] if ">=" in each)
+    return {name: declared[name] for name in PACKAGES}
+
+
+def constraints(version: str) -> list[str]:
+    """What pip is to keep to: "newest" nothing, "lowest" what is declared, or a version of torch."""
+    if version == "newest":
+        return []
+    if version == "lowest":
+        return [f"{name}=={number}.*" for name, number in lowest().items()]
+    return [f"torch=={version}"]  # torchvision names the torch that it goes with
+
+
+def install(folder: Path, version: str) -> Path:
+    """Make an environment with this project and a version of torch, and return its interpreter."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    file = folder / "constraints.txt"
+    file.write_text("\n".join(constraints(version)) + "\n", encoding="utf-8")
+    call(python, "-m", "pip", "install", "-q", "-c", str(file), "-e", f"{ROOT}[test]")
+    return python
+
+
+def call(python: Path, *arguments: str, **environment: str) -> int:
+    """Run an interpreter in the project's folder with its own packages alone. Raises if pip fails."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [str(python), *arguments]
+    return subprocess.run(command, cwd=ROOT, env=inherited | environment, check="pip" in arguments).returncode
+
+
+def try_version(version: str, marked: Sequence[str]) -> Mapping[str, object]:
+    """Install a version of torch and run the tests with it."""
+    with tempfile.TemporaryDirectory(prefix="torch-versions-") as folder:
+        python = install(Path(folder), version)
+        call(python, "-c", "import torch, torchvision; print('torch', torch.__version__, torchvision.__version__)")
+        code = call(python, "-m", "pytest", "-q", *marked, *TESTS, OMP_NUM_THREADS="1", MPLBACKEND="Agg")
+    return {"version": version, "passed": code == 0}
+
+
+def main() -> None:
+    """Try each version; exit with 1 if a test fails with any."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("versions", nargs="*", metavar="VERSION", default=["lowest", "newest"])
+    parser.add_argument("--slow", action="store_true", help="run the slow tests as well")
+    given = parser.parse_args()
+    found = [try_version(version, ["-m", "slow or not slow"] if given.slow else []) for version in given.versions]
+    for each in found:
+        print(f"torch {each['version']}: {'passed' if each['passed'] else 'FAILED'}")
+    sys.exit(0 if all(each["passed"] for each in found) else 1)
+
+
+if __name__ == "__main__":
+    main()
