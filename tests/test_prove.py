@@ -103,11 +103,11 @@ class TestSteps:
     def test_go_on_after_any_failure(self, carried: Callable[..., Outcomes]) -> None:
         """An abort, a timeout and an exception cost the later steps nothing, and what they had noted is kept."""
         works = (dies, hangs, fails, raises, cannot, passes)
-        found = carried(*(Step(work.__name__, "", work, seconds=0.3 if work is hangs else 20.0) for work in works))
+        found = carried(*(Step(work.__name__, "", work, seconds=1.0 if work is hangs else 20.0) for work in works))
         assert [found[work.__name__]["status"] for work in works] == [
             "crashed", "timed out", "failed", "failed", "skipped", "passed",
         ]  # fmt: skip
-        assert found["dies"]["exit_code"] == -9 and found["hangs"]["message"] == "stopped after 0 s"
+        assert found["dies"]["exit_code"] == -9 and found["hangs"]["message"] == "stopped after 1 s"
         assert found["dies"]["values"] == found["hangs"]["values"] == {"before": 1}
         assert (found["fails"]["message"], found["fails"]["values"]) == ("it differs", {"gap": 0.5})
         assert found["raises"]["message"] == "ValueError: no such thing"
@@ -138,7 +138,7 @@ class TestSteps:
 
         def spans(_: Context) -> Mapping[str, Any]:
             began = time.monotonic()
-            time.sleep(0.4)
+            time.sleep(0.8)
             return {"began": began, "ended": time.monotonic()}
 
         steps = [Step(name, "", spans, alone=name == "alone") for name in ("one", "two", "alone", "last")]
@@ -217,6 +217,14 @@ class TestSupplies:
         with pytest.raises(ValueError, match="do not fit together"):
             _supplies.unpacked((packed + b"x" * 9)[cut] if cut.start else packed[cut][:-9])
 
+    def test_other_weights_are_refused(self) -> None:
+        """Whose numbers are whole, but not those that were packed."""
+        head, _, body = _supplies.pack("weights.pth", b"numbers.").partition(b"\n")
+        _, _, other = _supplies.pack("weights.pth", b"Numbers.").partition(b"\n")
+        assert _supplies.unpacked(head + b"\n" + body) == ("weights.pth", b"numbers.")
+        with pytest.raises(ValueError, match="SHA-256"):
+            _supplies.unpacked(head + b"\n" + other)
+
     def test_photographs_arrive_in_their_order(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As they are in the published set."""
         from gan_bench_zoo.datasets.cifar10 import CIFAR10
@@ -234,8 +242,8 @@ class TestSupplies:
         assert _supplies.unpack_images(tmp_path / "images.webp", tmp_path / "x.npy") == 10_000
         assert np.array_equal(np.load(tmp_path / "x.npy"), x)
 
-    def test_a_bundle_says_what_it_holds(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without data it says what it does without; the program in it starts."""
+    def test_a_bundle_lists_its_contents(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without data it reports what is missing; the program in it starts."""
         monkeypatch.setattr(_supplies, "download_wheels", lambda folder, packages: folder.mkdir())
         (tmp_path / "data").mkdir()
         monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path / "data"))
@@ -250,12 +258,12 @@ class TestSupplies:
         ran = subprocess.run([sys.executable, program, "--help"], env=environment, capture_output=True, text=True)
         assert ran.returncode == 0 and "at most six minutes" in ran.stdout
 
-    def test_one_that_is_too_large_is_told(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_is_too_large_is_reported(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """With exit code 1."""
         monkeypatch.setattr(_supplies, "LIMIT", 0.0)
         (tmp_path / "file").write_bytes(b"x")
         said: list[str] = []
-        assert not _supplies._told(tmp_path, said.append)
+        assert not _supplies._report_on(tmp_path, said.append)
         assert "TOO LARGE" in said[0]
 
     def test_plugins_are_found_without_an_installation(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,9 +326,11 @@ class TestConversion:
         assert "Inception features, in float32: 2,000 images a second." in filled
         assert "reached  port / ours" in said and "no" not in said
 
-    def test_refuses_a_rehearsal(self, tmp_path: Path) -> None:
+    def test_refuses_a_rehearsal(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its figures must not be published."""
         proof(tmp_path, rehearsal=True)
+        monkeypatch.setattr(_convert.speed, "published", lambda device: tmp_path / "speed.csv")
+        monkeypatch.setattr(_convert, "PAGE", tmp_path / "speed.md")
         with pytest.raises(SystemExit, match="is a rehearsal"):
             _convert.convert(tmp_path, None)
 

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import re
-import signal
-import subprocess
-import sys
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
+from _environment import NEEDS_CUDA, fork, packages, tested
+from _killed import killed
 from _rates import COUNTS
 from _runs import (
     InProcess,
-    Record,
     differences,
     final_state,
-    finished,
-    records_of,
     ring,
     synthetic8,
     through_workers,
 )
-from _steps import Context, Failed, Skipped, Step, Values, Work, all_apart, apart, write_json
-from _workloads import ROOT, WORKLOADS, Bench, one_program, registry, together
+from _steps import Context, Failed, Skipped, Step, Values, all_apart, apart
+from _workloads import WORKLOADS, Bench, one_program, registry, together
 
 from gan_bench import graphs
 from gan_bench.api import load_run
@@ -39,106 +30,6 @@ from gan_bench.compilation import as_traced
 from gan_bench.graphs import captured
 from gan_bench.tracing import NotCompilableError
 from gan_bench.training import Trainer
-
-NEEDS_CUDA = "needs CUDA"
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pandas", "PIL", "matplotlib", "click", "pluggy", "rich")
-RARER = ("tabulate", "ot", "torch_fidelity", "pytest")
-
-
-# --- 1, 2: the environment ------------------------------------------------------------------------------------
-
-
-def packages(context: Context) -> Values:
-    """Import every package that is needed; name the device."""
-    cuda = context.device == "cuda"
-    missing = {}
-    for name in (*PACKAGES, *RARER, *(("triton",) if cuda else ())):
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            missing[name] = f"{type(error).__name__}: {error}"
-    named = ("torch", "triton", "numpy", "pandas", "POT", "torch-fidelity", "gan-bench")
-    facts: dict[str, Any] = {"python": sys.version.split()[0], "cores": os.cpu_count(), "missing": missing}
-    for name in named:
-        with suppress(metadata.PackageNotFoundError):
-            facts[name] = metadata.version(name)
-    if cuda:
-        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
-        facts["memory_gib"] = round(torch.cuda.get_device_properties(0).total_memory / 2**30, 1)
-    if missing:
-        raise Failed(f"cannot import {', '.join(missing)}", **facts)
-    return facts
-
-
-FORK = """
-import os, sys, traceback
-import torch._dynamo
-import gan_bench.execution
-from gan_bench.plugins import load_plugins
-load_plugins([])
-{more}
-pid = os.fork()
-if pid == 0:
-    try:
-        torch.zeros(1, device={device!r})
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-"""
-
-
-def fork(context: Context) -> Values:
-    """Use the device in a fork after a worker's imports, as workers do; and with inductor imported before it."""
-    found = {}
-    ways = {"as a worker": "", "with inductor": "import torch._inductor.compile_fx"}
-    for name, more in [*ways.items()][: 1 if context.tiny else None]:
-        ran = python("-c", FORK.format(more=more, device=context.device))
-        found[name] = "works" if ran.returncode == 0 else last_line(ran.stdout)
-    if found["as a worker"] != "works":
-        raise Failed(found["as a worker"], **found)
-    return found
-
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python on arguments, in the project's folder; its output is printed as well."""
-    ran = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    print(ran.stdout, flush=True)
-    return ran
-
-
-def last_line(text: str) -> str:
-    """The last line that is not empty."""
-    return next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-
-
-# --- 3, 4, 11: the project's own tests ------------------------------------------------------------------------
-
-
-def tests(context: Context, *arguments: str) -> Values:
-    """Run GPU tests. None at all is a failure on a GPU: a missing mark must not pass for a success."""
-    # no plugins of the machine, and no warning of its packages, may fail a test
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    plain = ("-o", "addopts=", "-p", "no:cacheprovider", "-W", "default")
-    ran = python("-m", "pytest", "-q", *plain, "-m", "gpu", *arguments)
-    counts = {name: int(number) for number, name in re.findall(r"(\d+) (passed|failed|skipped|error)", ran.stdout)}
-    said = last_line(ran.stdout)
-    if context.device == "cpu" and not counts.get("passed"):
-        if ran.returncode not in (0, 5):
-            raise Failed(said, **counts)
-        raise Skipped(NEEDS_CUDA, **counts)
-    if ran.returncode or not counts.get("passed") or counts.get("skipped"):
-        raise Failed(said, **counts)
-    return counts
-
-
-def tested(*arguments: str) -> Work:
-    """The step that runs these GPU tests."""
-    return lambda context: tests(context, *arguments)
-
 
 # --- 5, 6: whole runs through workers -------------------------------------------------------------------------
 
@@ -214,7 +105,7 @@ def images(context: Context) -> Values:
     for name in ("mgan-cifar10", "mgan-cifar10-tf32", "mgan-cifar10-bfloat16"):
         workload = WORKLOADS[name]
         if context.tiny:
-            workload = replace(workload, model=workload.model | {"generators": 3}, data=workload.data | {"size": 16})
+            workload = replace(workload, model={**workload.model, "generators": 3}, data={**workload.data, "size": 16})
         runs = InProcess(context, known, workload, 2 if context.tiny else 50, 2 if context.tiny else 50)
         (job,) = runs.jobs(context.folder / name)
         warnings = runs.carry_out([job])
@@ -235,7 +126,7 @@ def checkpoints(context: Context) -> Values:
     runs.carry_out([replace(here, device="cpu")], stop_at=15)
     on_device = load_run(here.folder, registry=runs.registry, device=context.device).sample(8).x
     runs.carry_out([here])
-    return {"on a CPU": float(abs(on_cpu).mean()), "on the device": float(abs(on_device).mean())}
+    return {"on a CPU": [*on_cpu.shape], "on the device": [*on_device.shape]}
 
 
 # --- 10: what fails -------------------------------------------------------------------------------------------
@@ -349,110 +240,7 @@ def agreement(context: Context) -> Values:
 def distance(one: Trainer, other: Trainer) -> float:
     """Between the parameters of two trainers."""
     pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
-    return float(sum((a.detach() - b.detach()).double().square().sum() for a, b in pairs)) ** 0.5
-
-
-# --- synthetic8, killed and resumed ---------------------------------------------------------------------------
-
-
-def killed(context: Context) -> Values:
-    """Ten stacked seeds of synthetic8, killed once and resumed, against an uninterrupted run of the same command."""
-    iterations, every, seeds = (40, 5, 2) if context.tiny else (2000, 250, 10)
-    chosen = ["GAN"] if context.tiny else []
-    benchmark = synthetic8(context, iterations, every)
-    write_json(context.folder / "killed-benchmark.json", benchmark)
-    command = partial(_command, context, seeds, chosen)
-    whole = command("whole")
-    try:
-        before = _kill_half_way(command("parts"), context.folder / "killed-parts", context.tiny)
-        context.note(killed=before)
-        _wait(command("parts"))
-        _wait(whole)
-    finally:
-        _kill(whole)
-    ran = {name: records_of(context.folder / f"killed-{name}") for name in ("whole", "parts")}
-    found = {"killed": before} | _compared(context, ran)
-    unfinished = [name for records in ran.values() for name, record in records.items() if not finished(record)]
-    plans = {(plan["graph"], plan["stack"]) for plan in found["plans"]}
-    wrong = context.device == "cuda" and plans != {(True, seeds)}
-    if unfinished or found["different"] or wrong or len(ran["whole"]) != len(ran["parts"]):
-        raise Failed(f"unfinished: {unfinished}; different: {len(found['different'])}; plans: {plans}", **found)
-    return found
-
-
-def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> subprocess.Popen[bytes]:
-    """The benchmark in a Python process of its own, with workers of its own."""
-    arguments = f"seeds={seeds}, models={models!r}, device={context.device!r}, compile='never', stack={seeds}"
-    code = (
-        "import json, gan_bench; gan_bench.run("
-        f"json.load(open({str(context.folder / 'killed-benchmark.json')!r})), {arguments}, workers=1, "
-        f"results={str(context.folder / f'killed-{name}')!r})"
-    )
-    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-
-
-def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) -> dict[str, Any]:
-    """Kill a command and its workers when some runs are between two checkpoints; return what had been reached."""
-    while process.poll() is None:
-        with suppress(ValueError, KeyError, FileNotFoundError):
-            records = records_of(results)
-            on_the_way = [each for each in records.values() if 0 < _reached(each) < each["iterations"]]
-            if on_the_way and (tiny or any(map(finished, records.values()))):
-                _kill(process)
-                left = records_of(results).values()
-                return {"finished": sum(map(finished, left)), "on their way": sum(not finished(each) for each in left)}
-        time.sleep(0.01)
-    raise Failed(f"the command ended with exit code {process.returncode} before it could be killed")
-
-
-def _reached(record: Record) -> int:
-    """The iteration that a run has recorded; 0 for one that has ended."""
-    return int(record["iteration"]) if record["status"] == "running" else 0
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a process and to all that descend from it: workers would write their checkpoints otherwise."""
-    if process.poll() is not None:
-        return
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    family = [process.pid]
-    for one in family:
-        family += [pid for pid, parent in parents.items() if parent == one]
-    for pid in family:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Until a command ends by itself."""
-    if process.wait() != 0:
-        raise Failed(f"the command ended with exit code {process.returncode}")
-
-
-def _compared(context: Context, ran: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
-    """Runs that differ, the plans, and seconds of training by model, of the runs that have a ledger."""
-    different = {}
-    folders = {name: sorted((context.folder / f"killed-{name}").glob("*/runs/*")) for name in ran}
-    for one, other in zip(folders["whole"], folders["parts"], strict=True):
-        found = differences(final_state(one), final_state(other))
-        if found:
-            different[one.name] = found[:3]
-    plans = [plan for records in ran.values() for record in records.values() for plan in record["plans"]]
-    seconds: dict[str, float] = {}
-    for each in ran["whole"].values():
-        if "train_seconds" in each["ledger"]:
-            model = each["model"]["plugin"]
-            seconds[model] = round(seconds.get(model, 0.0) + each["ledger"]["train_seconds"], 2)
-    unique = [dict(items) for items in {tuple(sorted(_plain(plan).items())) for plan in plans}]
-    return {"compared": len(folders["whole"]), "different": different, "plans": unique, "train_seconds": seconds}
-
-
-def _plain(plan: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: plan.get(key) for key in ("compiled", "graph", "stack")}
+    return math.sqrt(sum((a.detach() - b.detach()).double().square().sum().item() for a, b in pairs))
 
 
 # --- programs, compiled before they are measured --------------------------------------------------------------

@@ -37,7 +37,7 @@ def convert(folder: Path, to: Path | None) -> list[str]:
     speed.publish(path, rows)
     fill(page, device, path)
     verdicts = [line for proof in proofs for step in proof["steps"] for line in values(step).get("verdicts", ())]
-    return [f"{len(rows)} rows in {path}", f"tables in {page}", *verdicts, *map(told, training(proofs))]
+    return [f"{len(rows)} rows in {path}", f"tables in {page}", *verdicts, *map(result_of, training(proofs))]
 
 
 def values(step: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -50,8 +50,8 @@ def training(proofs: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
     return [step["values"] for proof in proofs for step in proof["steps"] if step["name"] == "train" and values(step)]
 
 
-def told(found: Mapping[str, Any]) -> str:
-    """How training ended."""
+def result_of(found: Mapping[str, Any]) -> str:
+    """The result of training in one line."""
     return (
         f"{found['workload']}: FID of {found['samples']:,} samples against {found['against']:,} images after "
         f"{found['iterations']:,} iterations: {found['fid']:.1f}"

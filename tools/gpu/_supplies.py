@@ -49,14 +49,14 @@ script = str(sources / "tools" / "gpu" / "prove.py")
 os.execv(sys.executable, [sys.executable, script, *sys.argv[1:], "--supplies", str(here.parent)])
 """
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 # --- making a bundle ------------------------------------------------------------------------------------------
 
 
-def bundle(folder: Path, data: Path | None, packages: Sequence[str], say: Say = print) -> bool:
-    """Write both folders, and say what they hold; return whether each is below the limit."""
+def bundle(folder: Path, data: Path | None, packages: Sequence[str], report: Report = print) -> bool:
+    """Write both folders, and report their contents; return whether each is below the limit."""
     for name in ("a", "b"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
@@ -67,20 +67,20 @@ def bundle(folder: Path, data: Path | None, packages: Sequence[str], say: Say = 
     shutil.copytree(first / "wheels", second / "wheels")
     if data is not None:
         os.environ["GAN_BENCH_DATA"] = str(data)
-    photographs = write_images(second / "images.webp", say)
-    write_weights(first / "inception.1", second / "inception.2", photographs, say)
-    return all([_told(each, say) for each in (first, second)])
+    photographs = write_images(second / "images.webp", report)
+    write_weights(first / "inception.1", second / "inception.2", photographs, report)
+    return all([_report_on(each, report) for each in (first, second)])
 
 
-def _told(folder: Path, say: Say) -> bool:
-    """Say what a folder holds; return whether it is below the limit."""
+def _report_on(folder: Path, report: Report) -> bool:
+    """Report the contents of a folder; return whether it is below the limit."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files) / MIB
     fits = size < LIMIT
-    say(f"{folder}: {size:.1f} MiB of {LIMIT:.0f}{'' if fits else ': TOO LARGE'}")
+    report(f"{folder}: {size:.1f} MiB of {LIMIT:.0f}{'' if fits else ': TOO LARGE'}")
     for path in files:
-        say(f"  {path.stat().st_size / MIB:6.1f}  {path.relative_to(folder)}")
-    say(f"  python3 {folder / 'prove.pyz'} {folder.name} --out DIR")
+        report(f"  {path.stat().st_size / MIB:6.1f}  {path.relative_to(folder)}")
+    report(f"  python3 {folder / 'prove.pyz'} {folder.name} --out DIR")
     return fits
 
 
@@ -107,7 +107,7 @@ def download_wheels(folder: Path, packages: Sequence[str]) -> None:
     subprocess.run([sys.executable, "-m", "pip", "download", *options, "-d", str(folder), *wanted], check=True)
 
 
-def write_images(path: Path, say: Say) -> int:
+def write_images(path: Path, report: Report) -> int:
     """Write the first training images of CIFAR-10 as one lossless picture; return its size, 0 without the data."""
     import numpy as np
     from gan_bench_zoo.datasets.cifar10 import CIFAR10
@@ -116,7 +116,7 @@ def write_images(path: Path, say: Say) -> int:
     dataset = CIFAR10(CIFAR10.Params())
     missing = dataset.missing()
     if missing is not None:
-        say(f"no photographs, noise in their place: {missing}")
+        report(f"no photographs, noise in their place: {missing}")
         return 0
     x, _ = next(iter(dataset.recipe("train").parts()))
     tiles = x[:IMAGES].reshape(100, 100, 3, 32, 32).transpose(0, 3, 1, 4, 2)
@@ -124,13 +124,13 @@ def write_images(path: Path, say: Say) -> int:
     return path.stat().st_size
 
 
-def write_weights(first: Path, second: Path, beside: int, say: Say) -> None:
+def write_weights(first: Path, second: Path, beside: int, report: Report) -> None:
     """Write the weights in two parts; the second one goes with a file of `beside` bytes."""
     from gan_bench_zoo.metrics._inception import weights_file
 
     source = weights_file()
     if source is None:
-        say("no Inception weights: features are timed with random ones")
+        report("no Inception weights: features are timed with random ones")
         return
     packed = pack(source.name, source.read_bytes())
     cut = min(len(packed), (len(packed) + beside) // 2)

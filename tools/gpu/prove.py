@@ -82,6 +82,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def prepare(folder: Path, *, rehearsal: bool) -> None:
     """Set what the processes of steps inherit."""
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "MPLBACKEND": "Agg"}
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "4")  # several steps compile at the same time
     if rehearsal:
         os.environ |= {"GAN_BENCH_DATA": str(folder / "data"), "OMP_NUM_THREADS": "1"}
         (folder / "data").mkdir(exist_ok=True)
@@ -97,7 +98,7 @@ def prove(command: str, options: argparse.Namespace, folder: Path, deadline: flo
         steps = steps_of(command)
     except BaseException:
         message = traceback.format_exc()
-        record.set(Step("import", "import the project", dict), status=FAILED, message=message, values={})
+        record.set(Step("import", "import the project", lambda _: {}), status=FAILED, message=message, values={})
         print(message)
         return 1
     context = Context(device, options.rehearse, folder, deadline)

@@ -1,0 +1,118 @@
+"""The step that kills a benchmark with stacked seeds once, and compares the resumed one with an uninterrupted one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from _runs import Record, differences, final_state, finished, records_of, synthetic8
+from _steps import Context, Failed, Values, write_json
+from _workloads import ROOT
+
+
+def killed(context: Context) -> Values:
+    """Ten stacked seeds of synthetic8, killed once and resumed, against an uninterrupted run of the same command."""
+    iterations, every, seeds = (40, 5, 2) if context.tiny else (2000, 250, 10)
+    chosen = ["GAN"] if context.tiny else []
+    benchmark = synthetic8(context, iterations, every)
+    write_json(context.folder / "killed-benchmark.json", benchmark)
+    command = partial(_command, context, seeds, chosen)
+    whole = command("whole")
+    try:
+        before = _kill_half_way(command("parts"), context.folder / "killed-parts", context.tiny)
+        context.note(killed=before)
+        _wait(command("parts"))
+        _wait(whole)
+    finally:
+        _kill(whole)
+    ran = {name: records_of(context.folder / f"killed-{name}") for name in ("whole", "parts")}
+    found = {"killed": before} | _compared(context, ran)
+    unfinished = [name for records in ran.values() for name, record in records.items() if not finished(record)]
+    plans = {(plan["graph"], plan["stack"]) for plan in found["plans"]}
+    wrong = context.device == "cuda" and plans != {(True, seeds)}
+    if unfinished or found["different"] or wrong or len(ran["whole"]) != len(ran["parts"]):
+        raise Failed(f"unfinished: {unfinished}; different: {len(found['different'])}; plans: {plans}", **found)
+    return found
+
+
+def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> subprocess.Popen[bytes]:
+    """The benchmark in a Python process of its own, with workers of its own."""
+    arguments = f"seeds={seeds}, models={models!r}, device={context.device!r}, compile='never', stack={seeds}"
+    code = (
+        "import json, gan_bench; gan_bench.run("
+        f"json.load(open({str(context.folder / 'killed-benchmark.json')!r})), {arguments}, workers=1, "
+        f"results={str(context.folder / f'killed-{name}')!r})"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+
+
+def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) -> dict[str, Any]:
+    """Kill a command and its workers when some runs are between two checkpoints; return what had been reached."""
+    while process.poll() is None:
+        with suppress(ValueError, KeyError, FileNotFoundError):
+            records = records_of(results)
+            on_the_way = [each for each in records.values() if 0 < _reached(each) < each["iterations"]]
+            if on_the_way and (tiny or any(map(finished, records.values()))):
+                _kill(process)
+                left = records_of(results).values()
+                return {"finished": sum(map(finished, left)), "on their way": sum(not finished(each) for each in left)}
+        time.sleep(0.01)
+    raise Failed(f"the command ended with exit code {process.returncode} before it could be killed")
+
+
+def _reached(record: Record) -> int:
+    """The iteration that a run has recorded; 0 for one that has ended."""
+    return int(record["iteration"]) if record["status"] == "running" else 0
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to a process and to all that descend from it: workers would write their checkpoints otherwise."""
+    if process.poll() is not None:
+        return
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    family = [process.pid]
+    for one in family:
+        family += [pid for pid, parent in parents.items() if parent == one]
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Until a command ends by itself."""
+    if process.wait() != 0:
+        raise Failed(f"the command ended with exit code {process.returncode}")
+
+
+def _compared(context: Context, ran: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
+    """Runs that differ, the plans, and seconds of training by model, of the runs that have a ledger."""
+    different = {}
+    folders = {name: sorted((context.folder / f"killed-{name}").glob("*/runs/*")) for name in ran}
+    for one, other in zip(folders["whole"], folders["parts"], strict=True):
+        found = differences(final_state(one), final_state(other))
+        if found:
+            different[one.name] = found[:3]
+    plans = [plan for records in ran.values() for record in records.values() for plan in record["plans"]]
+    seconds: dict[str, float] = {}
+    for each in ran["whole"].values():
+        if "train_seconds" in each["ledger"]:
+            model = each["model"]["plugin"]
+            seconds[model] = round(seconds.get(model, 0.0) + each["ledger"]["train_seconds"], 2)
+    unique = [dict(items) for items in {tuple(sorted(_plain(plan).items())) for plan in plans}]
+    return {"compared": len(folders["whole"]), "different": different, "plans": unique, "train_seconds": seconds}
+
+
+def _plain(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: plan.get(key) for key in ("compiled", "graph", "stack")}
