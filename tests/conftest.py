@@ -1,18 +1,34 @@
-"""What all tests share: a data folder of their own, with links to the files of `GAN_BENCH_DATA` if it is set."""
+"""Fixtures of all tests, and how the tests are spread over processes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from gan_bench.datastore import ROOT_VARIABLE
+from gan_bench.datastore import ROOT_VARIABLE, exclusive
 
 COMPUTED = ("prepared", "cache")
 """Folders of what gan-bench itself makes of data files."""
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+torch.set_num_threads(1)  # one worker a core: more threads would wait for each other
+
+Shared = Callable[[str, Callable[[Path], object]], Path]
+"""Return the folder of a name, filled by the given function once in a test run, whichever worker needs it first."""
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """No workers for one file of tests: they would take longer to start than most files take to run."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    paths = {Path(argument.split("::")[0]) for argument in config.args}
+    return 0 if len(paths) == 1 and paths.pop().suffix == ".py" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,18 +39,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Folders that all workers of a test run share. A test that writes takes a copy."""
+    base = tmp_path_factory.getbasetemp()
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+
+    def folder_of(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, filled = base / name, base / f"{name}.filled"
+        with exclusive(folder, lambda line: None):
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker whose `fill` failed
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return folder_of
+
+
 @pytest.fixture(scope="session", autouse=True)
-def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def data_folder(shared: Shared) -> Iterator[None]:
     """Classifiers that tests train are kept for the session, and nowhere else."""
-    given, folder = os.environ.get(ROOT_VARIABLE), tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ROOT_VARIABLE, str(shared("data", _link_data)))
+        yield
+
+
+def _link_data(folder: Path) -> None:
+    """Link the files of `GAN_BENCH_DATA`, if it is set, but nothing that an earlier session computed of them."""
+    given = os.environ.get(ROOT_VARIABLE)
     if given and Path(given).is_dir():
-        # Links, so that no test reads what an earlier session computed, or leaves anything in the given folder.
         for path in Path(given).iterdir():
             if path.name not in COMPUTED:
                 (folder / path.name).symlink_to(path.resolve())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(ROOT_VARIABLE, str(folder))
-        yield
 
 
 @pytest.fixture(scope="session")

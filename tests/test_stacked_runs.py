@@ -163,7 +163,7 @@ class TestInterrupted:
             seen.append(torch.backends.cuda.matmul.allow_tf32)
             raise NotCompilableError("it is looked at only")
 
-        def diverge(*_: Any) -> None:
+        def diverge(*_: Any, **__: Any) -> None:
             assert not torch.backends.cuda.matmul.allow_tf32
             raise Diverged("at its first evaluation")
 

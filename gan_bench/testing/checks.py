@@ -108,12 +108,13 @@ class Check:
         return self._ended[0]
 
     def _blocking(self) -> str:
-        """Why the first failed check beneath this one keeps it from being carried out; empty where none has failed."""
+        """Why the first failed check beneath this one keeps it from being carried out; empty if none has failed."""
         for check in self.needs:
-            error = None if check._blocking() else check._error()
-            reason = check._blocking() or (str(error) if isinstance(error, Absent) else f"{check.name} failed")
-            if check._blocking() or error is not None:
+            if reason := check._blocking():
                 return reason
+            error = check._error()
+            if error is not None:
+                return str(error) if isinstance(error, Absent) else f"{check.name} failed"
         return ""
 
     def __str__(self) -> str:

@@ -99,10 +99,11 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
     raise PluginError(f"{plugin.name} refuses every dataset there is: {', '.join(registry.all('datasets'))}.")
 
 
-def offered(kind: str, registry: Registry) -> list[Any]:
+def offered(kind: str, registry: Registry) -> Iterator[Any]:
     """Every dataset or network of the registry, tiny, the usual one first; what cannot be built is left out."""
-    made = [found for cls in _in_order(kind, registry) for found in _tried(cls, **SMALL)]
-    return [found for found in made if kind != "datasets" or not found.missing()]
+    # Lazy: most callers take the first, and whether an image dataset is complete depends on many files.
+    made = (found for cls in _in_order(kind, registry) for found in _tried(cls, **SMALL))
+    return (found for found in made if kind != "datasets" or not found.missing())
 
 
 def _sized(kind: str, registry: Registry, count: int) -> Iterator[Any]:
