@@ -123,4 +123,4 @@ def reproducible() -> dict[str, Any]:
 
     if hasattr(config, "deterministic"):
         return {"deterministic": True}
-    return {"triton.autotune_pointwise": False, "shape_padding": False}  # before torch 2.10: one configuration each
+    return {"triton.autotune_pointwise": False, "shape_padding": False}  # of older versions: one configuration each
