@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """Folders that all workers of a test run share. A test that writes takes a copy."""
     base = tmp_path_factory.getbasetemp()
     base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
@@ -59,10 +59,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def data_folder(shared: Shared) -> Iterator[None]:
+def data_folder(shared_folder: Shared) -> Iterator[None]:
     """Classifiers that tests train are kept for the session, and nowhere else."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(ROOT_VARIABLE, str(shared("data", _link_data)))
+        patch.setenv(ROOT_VARIABLE, str(shared_folder("data", _link_data)))
         yield
 
 

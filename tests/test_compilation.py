@@ -326,6 +326,7 @@ def _run(folder: Path, mode: str, stops: Sequence[int] = (), model: str = "mgan"
 
 
 class TestRun:
+    @pytest.mark.slow
     @pytest.mark.usefixtures("compiler")
     def test_resumed_equals_uninterrupted(self, tmp_path: Path) -> None:
         """A compiled run that is interrupted ends as one that is not, to the last bit, under one plan."""

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import project
 import pytest
 
 import gan_bench
+from gan_bench.engines import local
 from gan_bench.errors import UsageError
 from gan_bench.plugins import load_plugins
 from gan_bench.scaffold import KINDS, LONGEST, scaffold
@@ -96,6 +98,7 @@ class TestWritten:
         """Its benchmark trains GAN, MGAN and, for a model, the new one."""
         name = NAMES[kind, False]
         monkeypatch.chdir(written)
+        monkeypatch.setattr(local, "LocalEngine", project.InProcess)
         found = gan_bench.run(f"{name}.toml", quick=True, device="cpu", workers=1, progress=False)
         finished = found[(found["metric"] == "finished") & (found["value"] == 1)]["label"]
         assert finished.tolist() == ["GAN", "MGAN", *([name] if kind == "model" else []), "real-data", "untrained"]

@@ -83,6 +83,7 @@ class TestStack:
             one.iterate()
             _assert_close(one, alone)
 
+    @pytest.mark.slow
     def test_data_that_are_weighed_from_some_iteration_on(self) -> None:
         """Draws for several iterations at a time are not taken for those by weights, which are made one by one."""
 
@@ -138,7 +139,9 @@ class TestStack:
         with pytest.raises(NotCompilableError, match="outside of its parameters and buffers that differ between seeds"):
             Stack([trainer(Held(), seed=seed) for seed in SEEDS], as_traced, _silent)
 
-    @pytest.mark.parametrize("name", ["d2gan", "mgan", "began", "improved-gan"])
+    @pytest.mark.parametrize(
+        "name", ["mgan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("d2gan", "began", "improved-gan"))]
+    )
     def test_numbers_stay_numbers(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """None becomes a tensor, which would lie on the CPU whatever the device is; values stay equal to the bit."""
         graphs: list[fx.GraphModule] = []
