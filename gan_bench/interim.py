@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_bench.errors import GanBenchError
 from gan_bench.estimate import Forecast
 from gan_bench.job import Job
 from gan_bench.observers import EVENTS, Observer
@@ -44,7 +43,7 @@ class InterimTables(Observer):
         self._keys_of = {seed: {job.run.key for job in jobs if job.run.seed == seed} for seed in _seeds(jobs)}
         self._ended = {key for key, found in status.items() if found in FINAL}
         self._group_of = {job.run.key: {each.run.key for each in group} for group in groups for job in group}
-        self._told = len(self.complete)
+        self._shown = len(self.complete)
         self._forecast_at = -FORECAST_SECONDS
         for event in EVENTS:
             if event not in vars(InterimTables):
@@ -94,13 +93,13 @@ class InterimTables(Observer):
 
     def _write_if_due(self) -> None:
         complete = self.complete
-        if not self._told < len(complete) < len(self._keys_of):
+        if not self._shown < len(complete) < len(self._keys_of):
             return
-        self._told = len(complete)
+        self._shown = len(complete)
         try:
             write_results_csv(self._folder)
             table = write_tables(self._folder, complete)
-        except GanBenchError as error:  # the runs go on; the last table is written again
+        except Exception as error:  # whatever another process left in the folder must not end the runs
             self._observer.note(f"The table so far cannot be written: {error}")
             return
         self._observer.interim_table(table)
