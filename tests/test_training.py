@@ -416,6 +416,11 @@ class TestResume:
             "updates": {"discriminator": 1, "generator": 1},
         }
         assert set(state["optimizers"]) == {"discriminator", "generator"}
+        resumed = trainer(_mgan(3), ema=0.9)
+        resumed.load_state_dict(state)  # the losses of players that do not move in the next iteration are reported too
+        assert {player: number(loss) for player, loss in resumed.losses.items()} == {
+            player: number(loss) for player, loss in t.losses.items()
+        }
 
     def test_anchors(self) -> None:
         """The anchor rows' states can be stored and loaded too."""
