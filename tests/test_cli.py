@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -119,11 +121,19 @@ class TestRun:
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(end)
-        project.wait_for(lambda: [path for path in gate.iterdir() if path.name.isdecimal()])
+
+        def waits() -> bool:
+            # A terminal that nobody reads would stop the command; one whose command has ended cannot be read.
+            with contextlib.suppress(OSError):
+                if select.select([terminal], [], [], 0)[0]:
+                    os.read(terminal, 1 << 16)
+            return any(path.name.isdecimal() for path in gate.iterdir())
+
+        project.wait_for(waits)
         if how == "SIGTERM":
             command.terminate()
-        else:
-            os.close(terminal)
+            project.wait_for(lambda: waits() and command.poll() is not None)
+        os.close(terminal)
         command.wait()
         (folder,) = project.run_folders(tmp_path / "results")
         assert (project.record(folder)["status"], project.record(folder)["iteration"]) == ("interrupted", 14)
