@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -130,7 +131,9 @@ class PlainProgress(_Display):
 
     def interim_table(self, table: ComparisonTable) -> None:
         """Print it."""
-        self.say(f"\n{to_text(table, PLAIN_WIDTH, notes=False)}\n\nNotes on this table: table.md.\n")
+        terminal = not self.stream.closed and self.stream.isatty()
+        width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
+        self.say(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
 
     def started(self, run: Run) -> None:
         """Say so."""
