@@ -169,7 +169,8 @@ class LiveProgress(_Display):
     def started(self, run: Run) -> None:
         """Begin to redraw: before the first run, models may be measured in forks, which no thread survives."""
         super().started(run)
-        self.live.start()
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.live.start()
 
     def interim_table(self, table: ComparisonTable) -> None:
         """Keep it above the runs that go on."""

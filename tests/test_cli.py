@@ -113,7 +113,7 @@ class TestRun:
         command = subprocess.Popen(
             [*project.COMMAND, "run", "tiny.toml", "--device", "cpu"],
             cwd=tmp_path,
-            env=os.environ | {"TEST_GATE": str(gate)},
+            env=os.environ | {"TEST_GATE": str(gate), "TERM": "dumb"},
             stdin=end,
             stdout=end,
             stderr=end,
@@ -134,7 +134,7 @@ class TestRun:
             command.terminate()
             project.wait_for(lambda: waits() and command.poll() is not None)
         os.close(terminal)
-        command.wait()
+        command.wait(300)
         (folder,) = project.run_folders(tmp_path / "results")
         assert (project.record(folder)["status"], project.record(folder)["iteration"]) == ("interrupted", 14)
         table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")

@@ -115,6 +115,8 @@ def _graceful_stop() -> Iterator[None]:
     """
 
     def interrupt(*_: object) -> None:
+        # A closed terminal may send several; the second of Ctrl-C or `kill` ends the runs without checkpoints.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
