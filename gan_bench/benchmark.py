@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from gan_bench.departures import departures
+from gan_bench.modes import SUFFIXES, Mode
 from gan_bench.overrides import matching
 from gan_bench.parameters import param
 from gan_bench.protocol import Protocol
-
-Mode = Literal["full", "preview", "quick"]
-"""How much of a benchmark runs: all of it, a quarter of one seed, or a check that everything works."""
-
-SUFFIXES: Mapping[Mode, str] = {"preview": "-preview", "quick": "-quick"}
-"""Reserved ends of names: previews and checks have results folders of their own, so they never mix with results."""
 
 PREVIEW_SHARE = 4  # a preview trains one iteration in so many
 
@@ -110,11 +105,6 @@ def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, .
 def datasets_named(datasets: Sequence[DatasetEntry], name: str) -> tuple[DatasetEntry, ...]:
     """The datasets that `name` means, by label or plugin as with models; or none."""
     return tuple(datasets[i] for i in matching(name, [(dataset.label, dataset.plugin) for dataset in datasets]))
-
-
-def reserved_for(name: str) -> str | None:
-    """Return the option that writes folders with the ending of `name`, or None if the ending is free."""
-    return next((f"--{mode}" for mode, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
 
 
 def preview(benchmark: Benchmark) -> Benchmark:

@@ -10,6 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from gan_bench.job import Job
+from gan_bench.rendering import on_one_line
 from gan_bench.store import RunFolder
 
 OK, FAILED, NOTHING = "yes", "NO", "-"
@@ -41,11 +42,13 @@ class CheckReport:
     def render(self) -> str:
         """A plain table with a row for each model, then every problem in full."""
         several = len({run.dataset for run in self.runs}) > 1
-        rows = [[_line(f"{run.label} on {run.dataset}" if several else run.label), *run.cells] for run in self.runs]
-        found = [*self.problems, *(f"{run.label}: {problem}" for run in self.runs for problem in run.problems)]
+        names = [f"{run.label} on {run.dataset}" if several else run.label for run in self.runs]
+        rows = [[on_one_line(name), *run.cells] for name, run in zip(names, self.runs, strict=True)]
+        found = [*self.problems]
+        found += [f"{name}: {each}" for name, run in zip(names, self.runs, strict=True) for each in run.problems]
         ending = "Everything works." if not found else "Not everything works:"
         table = tabulate(rows, ("model", *STEPS), tablefmt="simple", disable_numparse=True)
-        return "\n".join([table, "", ending, *(f"- {_line(each)}" for each in found)])
+        return "\n".join([table, "", ending, *(f"- {on_one_line(each)}" for each in found)])
 
 
 def check_report(jobs: Sequence[Job], unprepared: Mapping[str, str]) -> CheckReport:
@@ -67,15 +70,15 @@ def _checked(job: Job, unprepared: int) -> CheckedRun:
     errors = record.get("metric_errors") or {}
     wanted = len(job.schedule.metrics) + unprepared
     evaluated = f"{len(job.schedule.metrics) - len(errors)} of {wanted} metrics"
-    resumed = check.get("resumed_from") == trained // 2
+    resumed = trained < 2 or check.get("resumed_from") == trained // 2  # one iteration cannot be interrupted
     sample_error = check.get("sample_error", "not tried")
     problems = [f"metric {name}: {error}" for name, error in errors.items()]
     problems += [] if resumed else [f"resumed from iteration {check.get('resumed_from')}, not from {trained // 2}"]
     problems += [f"its stored generators cannot be sampled: {sample_error}"] if sample_error else []
     cells = (
-        f"{trained} iterations" if trained else NOTHING,
+        f"{trained} iteration{'s' if trained > 1 else ''}" if trained else NOTHING,
         evaluated,
-        (OK if resumed else FAILED) if trained else NOTHING,
+        (OK if resumed else FAILED) if trained > 1 else NOTHING,
         FAILED if sample_error else OK,
     )
     return CheckedRun(label, dataset, cells, tuple(problems))
@@ -87,8 +90,3 @@ def _ending(record: Mapping[str, Any] | None) -> str:
     error = record.get("error")
     why = f": {error['type']}: {error['message']}" if error else ""
     return f"{record['status']} at iteration {record['iteration']}{why}"
-
-
-def _line(text: str) -> str:
-    """Text from plugins on one line, without control characters."""
-    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))

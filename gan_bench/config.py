@@ -30,12 +30,12 @@ from gan_bench.benchmark import (
     models_named,
     preview,
     quick,
-    reserved_for,
 )
 from gan_bench.config_models import ModelReader
 from gan_bench.config_source import Problems, open_source, plugins_of, shipped_benchmarks
 from gan_bench.departures import Layer, layered, read_layer, report_unknown_players, values_of
 from gan_bench.errors import allowed, listed
+from gan_bench.modes import reserved_for
 from gan_bench.overrides import apply_overrides, apply_seeds, entry_names, matching
 from gan_bench.parameters import checked, shown
 from gan_bench.plugins import plugin_files

@@ -7,6 +7,7 @@ import heapq
 import math
 import multiprocessing
 import multiprocessing.connection
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,18 @@ class Estimates:
     def unknown(self) -> bool:
         """Whether any run's time is unknown."""
         return any(map(math.isnan, self.seconds.values()))
+
+    def source(self, *, compiled: bool) -> str:
+        """From what the times are known, and what they leave out.
+
+        Args:
+            compiled: whether any iterations will be compiled.
+        """
+        if not self.probed:
+            return "from earlier runs on this machine" + (", of other models unknown" if self.unknown else "")
+        left_out = "without evaluation" + (" and what compiling saves" if compiled else "")
+        some = "from a few iterations of models without an earlier run" if self.measured else "from a few iterations"
+        return f"{some}, {left_out}" + ("; of some models unknown" if self.unknown else "")
 
 
 def estimate(
@@ -139,7 +152,7 @@ def _record(folder: Path) -> Mapping[str, Any] | None:
 def _same_work(record: Mapping[str, Any], job: Job) -> bool:
     """Whether a stored run did what the job does, on a machine like this one, up to the number of iterations."""
     run, ledger = job.run, record.get("ledger") or {}
-    if not ledger or not (_reached(record) or run.model["anchor"]):
+    if not ledger or "check" in record or not (_reached(record) or run.model["anchor"]):
         return False
     device = gpu_name() if job.device == "cuda" else "cpu"
     places = [record.get("provenance") or {}, *(record.get("resumed") or ())]
@@ -194,26 +207,32 @@ def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> di
     """Probe each job in a process of its own: a plugin that crashes must not end the command."""
     context = multiprocessing.get_context("fork")
     deadline, found, children = time.monotonic() + patience, {}, []
-    for job in jobs:
-        ours, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=_send_time, args=(job, registry, theirs), daemon=True)
-        child.start()
-        theirs.close()
-        children.append((job, child, ours))
-    for job, child, pipe in children:
-        try:
-            if pipe.poll(max(0.0, deadline - time.monotonic())):
-                found[job.run.configuration] = pipe.recv()
-        except EOFError:  # it died
-            found[job.run.configuration] = math.nan
-        finally:
+    try:
+        for job in jobs:
+            ours, theirs = context.Pipe(duplex=False)
+            child = context.Process(target=_send_time, args=(job, registry, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            children.append((child, ours))
+        for job, (_, pipe) in zip(jobs, children, strict=True):
+            try:
+                if pipe.poll(max(0.0, deadline - time.monotonic())):
+                    found[job.run.configuration] = pipe.recv()
+            except EOFError:  # it died
+                found[job.run.configuration] = math.nan
+        return found
+    finally:
+        for child, pipe in children:
             child.kill()
             child.join()
             pipe.close()
-    return found
 
 
 def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Connection) -> None:
+    # Ctrl-C is the command's, which then kills this process; its other handlers are not for here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     pipe.send(_timed_or_nan(job, registry))
 
 
@@ -265,13 +284,16 @@ class Forecast:
         self._known[key] = (seconds_left, time.monotonic())
 
     def end(self, key: str, *, finished: bool) -> None:
-        """A run has ended; the other seeds of its configuration take as long."""
+        """A run has ended; the other seeds of its configuration are as much slower or faster than expected."""
         started, ended = self._started.pop(key, None), time.monotonic()
         self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
         if finished and started is not None:
-            same = self._configuration[key]
-            share = (ended - started) / self._size[key]
-            self._seconds |= {each: share for each, name in self._configuration.items() if name == same}
+            share, expected = (ended - started) / self._size[key], self._seconds[key]
+            for each, name in self._configuration.items():
+                if name == self._configuration[key] and math.isnan(expected):
+                    self._seconds[each] = share
+                elif name == self._configuration[key] and expected > 0:
+                    self._seconds[each] *= share / expected
 
     def ends(self) -> dict[str, float]:
         """Seconds from now until each run ends; empty if nothing is known of any run."""

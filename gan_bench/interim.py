@@ -1,4 +1,4 @@
-"""Tables while a benchmark runs, one whenever a further seed of all models is complete, and the time that is left."""
+"""Write a table whenever a further seed of all models is complete, and forecast how long the others will take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FINAL = ("finished", "diverged", "failed")
 
 
 class InterimTables(Observer):
-    """Passes every event of the runs on; writes a table and forecasts the time left in between."""
+    """Observer that passes every event on, writes interim tables, and reports forecasts."""
 
     name = "interim-tables"
 

@@ -16,7 +16,7 @@ from gan_bench.provenance import cpu_name
 
 
 def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
-    """``2 runs at a time on a CPU (AMD EPYC, 2 cores)``."""
+    """``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
     at_once = "1 run at a time" if workers == 1 else f"{workers} runs at a time"
     if device == "cpu":
         return f"{at_once} on a CPU ({cpu_name()}), one thread each"

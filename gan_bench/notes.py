@@ -258,7 +258,7 @@ def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> 
 def _endings(results: StoredResults, table: Table) -> Iterator[str]:
     """How many runs ended in which way, and each of those that did not finish."""
     runs = results.frame[results.frame["metric"] == FINISHED]
-    missing = sum(row.planned for row in table.rows) - len(runs)
+    missing = max(0, sum(row.planned for row in table.rows) - len(runs))
     counts = {**Counter(runs["status"].tolist()), "missing": missing}
     yield "Runs: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n) + "."
     unfinished = list(_unfinished(results, runs[runs["status"] != FINISHED]))

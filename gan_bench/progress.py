@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gan_bench.observers import Observer
 from gan_bench.plan import Run
-from gan_bench.rendering import to_text
+from gan_bench.rendering import on_one_line, to_text
 
 if TYPE_CHECKING:
     from gan_bench.tables import Table as ComparisonTable
@@ -82,12 +82,12 @@ class _Display(Observer):
     def ended(self, run: Run, status: str, error: str) -> None:
         active = self.active.pop(run.key)
         self.ended_runs += status != "interrupted"
-        told = self.scores(active) if status == "finished" else error
+        told = self.scores(active) if status == "finished" else on_one_line(error)
         left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
         self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {told}".rstrip() + left)
 
     def warning(self, run: Run, message: str) -> None:
-        self.say(f"{name_of(run)}: {message}")
+        self.say(f"{name_of(run)}: {on_one_line(message)}")
 
     def forecast(self, next_table: float, last_table: float) -> None:
         self._expected = last_table, time.monotonic()
@@ -189,8 +189,16 @@ class LiveProgress(_Display):
 
     def _runs(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("run", "iteration", "speed", "left", "scores"):
-            table.add_column(title, no_wrap=True, overflow="ellipsis", ratio=1 if title == "scores" else None)
+        # The counters keep their width: long labels and scores are cut before them.
+        table.add_column(
+            "run",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=max(12, min(self.console.width // 2, self.console.width - 34)),
+        )
+        for title, width in (("iteration", 11), ("speed", 8), ("left", 5)):
+            table.add_column(title, no_wrap=True, min_width=width)
+        table.add_column("scores", no_wrap=True, overflow="ellipsis", ratio=1)
         for active in list(self.active.values()):
             left = duration(active.seconds_left)
             count = _count(active)

@@ -73,7 +73,7 @@ def to_text(table: Table, width: int, *, notes: bool = True) -> str:
     """The table for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
     parts = []
     for dataset, rows in _by_dataset(table.rows):
-        parts += [_plain(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
+        parts += [on_one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
     if any(row.best for row in table.rows):
         parts.append("* best value of a column")
     if notes:
@@ -86,10 +86,10 @@ def to_text(table: Table, width: int, *, notes: bool = True) -> str:
 def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
     """Parts of a table that fit a width, each with the labels of the rows."""
     models, anchors = _split(rows)
-    headings = [_plain(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
-    cells = [_cells(table, row, "", _plain, "*", "") for row in (*models, *anchors)]
+    headings = [on_one_line(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
+    cells = [_cells(table, row, "", on_one_line, "*", "") for row in (*models, *anchors)]
     longest = max(12, width // 3)
-    cut = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label, *_ in cells]
+    cut = [_shortened(label, longest) for label, *_ in cells]
     labels = [label + _mark(row) for label, row in zip(cut, (*models, *anchors), strict=True)]
     sizes = [max(len(each[i]) for each in (headings, *cells)) for i in range(len(headings))]
     first, taken = 1, max(map(len, ["model", *labels]))
@@ -101,6 +101,12 @@ def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
             yield _columns(["model", *headings[first:i]], shown, len(models))
             first, taken = i, start
         taken += 2 + sizes[i] if i < len(headings) else 0
+
+
+def _shortened(label: str, longest: int) -> str:
+    """A label without its middle, if it is too long: the labels of an ablation differ at the end."""
+    end = longest // 2
+    return label if len(label) <= longest else f"{label[: longest - end - 1]}…{label[-end:]}"
 
 
 def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int) -> str:
@@ -118,10 +124,10 @@ def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int
 
 
 def _wrapped(line: str, width: int) -> str:
-    return textwrap.fill(_plain(line), width, subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.fill(on_one_line(line), width, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _plain(text: str) -> str:
+def on_one_line(text: str) -> str:
     """Text on one line, without control characters, which a terminal would obey."""
     return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
 

@@ -20,6 +20,7 @@ import pandas as pd
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
 from gan_bench.metric import Direction
+from gan_bench.modes import reserved_for
 from gan_bench.runfolder import ANOTHER, Ignored, StoredRun, read_runs
 
 COLUMNS = (
@@ -365,7 +366,14 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 def _from_csv(path: Path) -> StoredResults:
     beside = path.parent / "benchmark.json"
     benchmark = read_benchmark(beside) if path.name == "results.csv" and beside.is_file() else None
-    return StoredResults(path, benchmark, _read_csv(path))
+    frame = _read_csv(path)
+    names = sorted(frame["benchmark"].unique())
+    if len(names) > 1 and any(map(reserved_for, names)):
+        raise StoreError(
+            f"{path}: holds {', '.join(names)} together; previews and checks do not compare with whole runs. "
+            "Give each its own file."
+        )
+    return StoredResults(path, benchmark, frame)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 
 from gan_bench.assembly import instantiate
-from gan_bench.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES, Mode
+from gan_bench.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES
 from gan_bench.checked_runs import CheckReport, check_report
 from gan_bench.config import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
 from gan_bench.config_source import find_benchmark, named_plugins
 from gan_bench.dataset import Dataset
 from gan_bench.describing import description
 from gan_bench.engine import Engine, Setup
-from gan_bench.errors import DataError, UsageError, missing_package
+from gan_bench.errors import DataError, StoreError, UsageError, missing_package
 from gan_bench.estimate import Estimates, Forecast, estimate, longest_first
 from gan_bench.files import write_atomically
 from gan_bench.images import is_images, reduced
@@ -31,6 +31,7 @@ from gan_bench.interim import InterimTables
 from gan_bench.job import CHECK_IMAGES, Job, Schedule, stacks
 from gan_bench.machine import describe_compilation, describe_machine
 from gan_bench.metric import Metric, lower_needs
+from gan_bench.modes import Mode
 from gan_bench.observers import Observer, Observers
 from gan_bench.plan import Run, dataset_of, plan
 from gan_bench.plugins import Registry, load_plugins, plugin_files, plugin_folders
@@ -183,7 +184,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
             planned = _made_ready(planned, observers.note)
             todo = planned.todo
         if planned.mode == "quick":  # what an earlier check left says nothing of the code of today
-            shutil.rmtree(planned.folder / "runs", ignore_errors=True)
+            _remove_runs(planned.folder / "runs")
         write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
@@ -198,6 +199,15 @@ def run(planned: Planned, observer: Observer) -> Outcome:
     return outcome
 
 
+def _remove_runs(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be removed ({error.strerror}). Choose another with --results.") from error
+
+
 def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
     """Hand the jobs to the engine, the longest of each seed first; False if Ctrl-C stopped them."""
     gpus = visible_gpus() if planned.device == "cuda" else []
@@ -209,7 +219,9 @@ def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock
     forecast = Forecast(groups, estimates, planned.workers)
     done = {key: found for key, found in planned.status.items() if key not in {job.run.key for job in todo}}
     watch = InterimTables(planned.folder, planned.jobs, done, groups, forecast, observers)
-    if planned.mode == "full":
+    if planned.mode == "preview":
+        observers.note(f"Preview: a quarter of the iterations, of seed {planned.benchmark.seeds[0]} only.")
+    if planned.mode != "quick":
         _note_times(watch, groups, estimates, observers)
     watch.forecast_now()
     engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), watch)
@@ -238,10 +250,7 @@ def _note_times(
         observers.note("How long it will take is known once the first runs report their speed.")
         return
     first, last = map(in_words, expected)
-    if estimates.probed:
-        source = "from a few uncompiled iterations of each model: an upper bound where iterations are compiled"
-    else:
-        source = "from earlier runs on this machine"
+    source = estimates.source(compiled=any(job.likely_compiled for group in groups for job in group))
     together = f"First table in about {first}, last in about {last}" if first != last else f"Table in about {last}"
     observers.note(f"{together} ({source}).")
 

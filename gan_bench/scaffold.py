@@ -21,9 +21,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from gan_bench.benchmark import reserved_for
 from gan_bench.config_source import shipped_benchmarks
 from gan_bench.errors import UsageError
+from gan_bench.modes import reserved_for
 from gan_bench.plugins import load_plugins, plugin_folders
 
 KINDS = ("model", "dataset")

@@ -165,6 +165,16 @@ class TestForecast:
         forecast.end(found[0].run.key, finished=True)
         assert self.ends(forecast, found[1:]) == [20]
 
+    def test_of_other_seeds_survives_a_resumed_run(self, tmp_path: Path, clock: list[float]) -> None:
+        """A run of which little was left says how much slower than expected the others are, not how long they take."""
+        found = jobs(tmp_path, "A", 2)
+        estimates = Estimates({found[0].run.key: 10.0, found[1].run.key: 1000.0})
+        forecast = Forecast([[job] for job in found], estimates, 1)
+        forecast.start(found[0].run.key)
+        clock[0] += 15
+        forecast.end(found[0].run.key, finished=True)
+        assert self.ends(forecast, found) == [1500]
+
     def test_shares_a_stacks_time_between_its_seeds(self, tmp_path: Path, clock: list[float]) -> None:
         found = jobs(tmp_path, "A", 4)
         forecast = Forecast([found[:2], found[2:]], known(found, {"A": 5.0}), 1)

@@ -106,6 +106,17 @@ class TestPlain:
             "[2/2] GAN on ring8, seed 0 finished",
         ]
 
+    def test_keeps_what_plugins_say_on_one_line(self) -> None:
+        """Without characters that a terminal obeys."""
+        display, stream = self.lines()
+        display.started(run())
+        display.ended(run(), "failed", "ValueError: first\n\x1b[2Jsecond")
+        display.warning(run(), "a\nb")
+        assert stream.getvalue().splitlines()[1:] == [
+            "[1/0] MGAN on ring8, seed 0 failed ValueError: first  [2Jsecond",
+            "MGAN on ring8, seed 0: a b",
+        ]
+
     def test_passes_warnings_on(self) -> None:
         """A warning names its run."""
         display, stream = self.lines()
@@ -164,6 +175,19 @@ class TestLive:
             shown.print(display._shown())
             assert isinstance(shown.file, io.StringIO)
             assert max(map(len, shown.file.getvalue().splitlines())) <= width
+        display.live.stop()
+
+    def test_cuts_labels_before_counters(self) -> None:
+        """At 60 columns a long label leaves iteration, speed and time left as they are."""
+        long = "a label of forty characters, if not more"
+        display = LiveProgress(METRICS, Console(file=io.StringIO(), width=60))
+        display.started(run(long))
+        display.progress(run(long), at(500, rate=25.0))
+        shown = Console(file=io.StringIO(), width=60)
+        shown.print(display._shown())
+        assert isinstance(shown.file, io.StringIO)
+        row = shown.file.getvalue().splitlines()[-1]
+        assert "500/2,000" in row and "25 it/s" in row and "1:00" in row and "…" in row
         display.live.stop()
 
     def test_shows_the_time_that_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_preview_in_one_file_with_real_results_is_refused(tmp_path: Path) -> None:
+    """Rows of a preview do not compare with those of whole runs, and must not vanish beside them."""
+    for name in ("tiny", "tiny-preview"):
+        fabricate.benchmark(tmp_path / name, [fabricate.Model("GAN")], seeds=[0], name=name)
+        fabricate.run(tmp_path / name, fabricate.simple(fabricate.Model("GAN"), 0, 1.0))
+    files = [write_results_csv(tmp_path / name).read_text("utf-8").splitlines() for name in ("tiny", "tiny-preview")]
+    mixed = tmp_path / "mixed.csv"
+    mixed.write_text("\n".join([*files[0], *files[1][1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(StoreError, match="holds tiny, tiny-preview together; previews and checks do not compare"):
+        read_results(mixed)
+
+
 def test_the_benchmark_is_read_whole(folder: Path) -> None:
     """benchmark.json comes back as data: seeds, entries with departures, metrics with direction and unit."""
     benchmark = read_benchmark(folder)

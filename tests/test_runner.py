@@ -227,6 +227,23 @@ class TestCheckReport:
         cells, text = self.changed(job, metric_errors={"modes": "ValueError: \x1b[2J\nno"})
         assert cells[1] == "2 of 3 metrics" and "- gan: metric modes: ValueError:  [2J no" in text
 
+    def test_says_nothing_of_resuming_where_nothing_was(self, tmp_path: Path) -> None:
+        """One iteration cannot be interrupted half way."""
+        planned = project.plan(project.describe(protocol={"iterations": 1}), tmp_path, quick=True)
+        outcome = run(planned)
+        assert outcome.check is not None and outcome.check.passed
+        assert outcome.check.runs[0].cells == ("1 iteration", "3 of 3 metrics", "-", "yes")
+
+    def test_names_the_dataset_where_there_are_several(self, tmp_path: Path) -> None:
+        """A problem of one of them says of which."""
+        data = [{"plugin": "ring8", "label": name, "radius": r} for r, name in enumerate(("one", "two"), 1)]
+        file = project.write(tmp_path, project.describe([{"plugin": "failing"}], dataset=data), bad=project.BAD)
+        outcome = run(project.plan(file, tmp_path / "results", quick=True, datasets=["one", "two"]))
+        assert outcome.check is not None
+        assert [
+            line for line in outcome.check.render().splitlines() if line.startswith("-  ") or "- failing" in line
+        ] == [f"- failing on {name}: failed at iteration 3: RuntimeError: no luck ↓" for name in ("one", "two")]
+
     def test_lists_what_never_started(self, job: Job) -> None:
         (Path(job.folder) / "run.json").unlink()
         assert check_report([job], {}).runs[0].problems == ("not started",)

@@ -157,6 +157,15 @@ class TestText:
         text = self.shown(tmp_path, 120)
         assert "*1.00 ± 0.00" in text and "*2.00" not in text and "* best value of a column" in text
 
+    def test_tells_long_labels_apart(self, tmp_path: Path) -> None:
+        """Those of an ablation differ at the end: the middle is left out."""
+        models = [Model(f"MGAN with eight generators, beta={beta}", f"mgan{beta}") for beta in (0.25, 0.5)]
+        fabricate.benchmark(tmp_path, models, seeds=[0])
+        for model in models:
+            _fill(tmp_path, model, [1.0])
+        starts = {line[:20] for line in self.shown(tmp_path, 60).splitlines() if line.startswith("MGAN")}
+        assert len(starts) == 2 and all("…" in start for start in starts)
+
     def test_shows_control_characters_as_spaces(self, tmp_path: Path) -> None:
         """A label from elsewhere must not move the cursor or colour the terminal; a long one is cut."""
         hostile = Model("\x1b[31mred\x1b[0m\nline " + "long " * 30)

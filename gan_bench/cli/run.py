@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -101,8 +102,9 @@ def command(
     try:
         with _graceful_stop(), _display(planned) as display:
             outcome = run(planned, display)
-    except KeyboardInterrupt:  # while data or metrics were made ready; runs end with their checkpoints
-        click.echo("Interrupted before any run; the same command goes on from here.", err=True)
+    except KeyboardInterrupt:  # before the first run or after the last, which end with their checkpoints
+        _print_stored(planned)
+        click.echo("Interrupted; the same command goes on from here.", err=True)
         raise
     return _report(planned, outcome)
 
@@ -119,7 +121,11 @@ def _graceful_stop() -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, interrupt)
@@ -141,6 +147,18 @@ def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
 def _warn_of_broken(planned: Planned) -> None:
     for broken in planned.registry.broken:
         click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+
+
+def _print_stored(planned: Planned) -> None:
+    """Print the table of what earlier commands have completed, if there is any."""
+    from gan_bench.cli.table import print_table
+    from gan_bench.errors import StoreError
+    from gan_bench.results import read_results
+    from gan_bench.tables import build
+
+    if planned.mode != "quick" and "finished" in planned.status.values():
+        with suppress(StoreError):
+            print_table(build(read_results(planned.folder)))
 
 
 def _report(planned: Planned, outcome: Outcome) -> int:

@@ -1,0 +1,17 @@
+"""How much of a benchmark runs, and the names of results folders that tell it apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Mode = Literal["full", "preview", "quick"]
+"""All of a benchmark, a quarter of one seed, or a check that everything works."""
+
+SUFFIXES: Mapping[Mode, str] = {"preview": "-preview", "quick": "-quick"}
+"""Reserved ends of names: previews and checks have results folders of their own, so they never mix with results."""
+
+
+def reserved_for(name: str) -> str | None:
+    """Return the option that writes folders with the ending of `name`, or None if the ending is free."""
+    return next((f"--{mode}" for mode, suffix in SUFFIXES.items() if name.endswith(suffix)), None)
