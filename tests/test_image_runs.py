@@ -507,7 +507,7 @@ class TestPreparation:
         monkeypatch.setattr(Prepared, "prepare", interrupted)
         path = project.write(place, describe(evaluation={"metrics": ["prepared"]}))
         said = project.caller(monkeypatch, capfd, "run")(str(path), "--device", "cpu")
-        assert said.code == 130 and "Interrupted before any run; the same command goes on from here." in said.err
+        assert said.code == 130 and "Interrupted; the same command goes on from here." in said.err
         assert not list((place / "results" / "tiny").glob("*.json"))
 
     def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
