@@ -56,3 +56,13 @@ def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
     write_atomically(tmp_path / "plain", "x")
     with pytest.raises(StoreError, match="below"):
         write_atomically(tmp_path / "plain" / "below", "x")
+
+
+def test_a_reader_never_sees_half_of_a_file(tmp_path: Path) -> None:
+    """A file is replaced, not overwritten: whoever has the old one open goes on to read the old one."""
+    path = tmp_path / "run.json"
+    write_atomically(path, "old")
+    with path.open(encoding="utf-8") as reader:
+        write_atomically(path, "new and longer")
+        assert reader.read() == "old"
+    assert path.read_text(encoding="utf-8") == "new and longer"
