@@ -20,19 +20,18 @@ from gan_bench.testing import Check, Fault, checks, examine, protocol, trainer
 KINDS = ("models", "networks", "datasets", "metrics")
 ZOO = load_plugins()
 SLOW = ("magan", "adagan")  # a first iteration of 150 turns; a classifier's hundreds between stages
-SLOW_CHECKS = (("deligan", "index"), ("classifier_score", "prepared"))  # fifty generators; a classifier is trained
 DATA = ("cifar10", "fashion-mnist", "imagenet32", "mnist", "mnist-pair", "stacked-mnist", "stl10")
 
 
-def marks_of(name: str, check: Check) -> list[pytest.MarkDecorator]:
-    """The markers of one check of a plugin."""
-    if name in SLOW or (name, str(check)) in SLOW_CHECKS:
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """The markers of the checks of one plugin."""
+    if name in SLOW:
         return [pytest.mark.slow]
     return [pytest.mark.data] if name in DATA else []
 
 
 OF_ZOO = [
-    pytest.param(name, check, marks=marks_of(name, check))
+    pytest.param(name, check, marks=marks_of(name))
     for kind in KINDS
     for name, cls in ZOO.all(kind).items()
     if not issubclass(cls, InceptionMetric)  # in `test_inception`, with a small network: the real one takes hours

@@ -434,7 +434,8 @@ def _check_index(t: Trainer, counts: list[int]) -> None:
             f"return int64, counts[k] times k in this order: {expected.tolist()}",
         )
     for position, k in enumerate(index.tolist()):
-        owners = {j for z in made for j in range(len(z)) if bool((z[j] == x[position]).flatten(1).all(1).any())}
+        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made it
+        owners = {j for each in equal for j in each.nonzero().flatten().tolist()}
         if owners and k not in owners:
             refuse(
                 f"sample({counts}) gives sample {position} the index {k}, but generator {min(owners)} made it",
