@@ -90,6 +90,17 @@ class TestClipping:
             assert number(value.abs().max()) <= np.float32(0.05), name
         assert max(number(value.abs().max()) for value in model.critic.parameters()) == pytest.approx(0.05)
 
+    def test_is_at_both_edges(self) -> None:
+        """Weights within [-c, c] stay as they are, those outside take the nearer edge."""
+        model = WGAN(WGAN.Params(clip=0.05))
+        t = trainer(model)
+        before = values(model.critic)
+        with torch.no_grad():
+            model.constrain("critic", t.parameters["critic"])
+        for name, value in model.critic.named_parameters():
+            expected = np.clip(before[name].numpy(), np.float32(-0.05), np.float32(0.05))
+            assert np.array_equal(value.detach().numpy(), expected), name
+
     def test_nothing_of_the_generator(self) -> None:
         """The generator's weights may be as large as they are."""
         model = WGAN()
