@@ -58,7 +58,7 @@ class Estimates:
         return any(map(math.isnan, self.seconds.values()))
 
     def source(self, *, compiled: bool) -> str:
-        """From what the times are known, and what they leave out.
+        """Describe where the times come from, and what they leave out.
 
         Args:
             compiled: whether any iterations will be compiled.
@@ -86,7 +86,7 @@ def estimate(
         todo: the runs.
         results: the folder of all results; runs of other benchmarks on the same data count as well.
         workers: probes at the same time.
-        probe: whether to measure models that no earlier run tells of.
+        probe: whether to measure models without an earlier run.
         budget: seconds for all probes together; configurations that they leave out stay unknown.
         jobs: more runs of the benchmark, done or not, whose speed is preferred.
     """
@@ -108,7 +108,7 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Rate:
-    """Seconds an iteration, and seconds that a run takes beside."""
+    """Seconds of one iteration, and fixed seconds of a run."""
 
     iteration: float
     once: float = 0.0
@@ -144,7 +144,7 @@ def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
 
 
 def _record(folder: Path) -> Mapping[str, Any] | None:
-    with contextlib.suppress(StoreError):  # a damaged run of another benchmark is no business of this one
+    with contextlib.suppress(StoreError):  # a damaged run of another benchmark must not stop this one
         return RunFolder(folder).read()
     return None
 

@@ -103,7 +103,7 @@ class Metric(ABC):
     per_generator: ClassVar[bool] = False  # compute() returns one value a generator
     expensive: ClassVar[bool] = False  # computed at the end and a few points only
     needs: ClassVar[int] = 1
-    """Samples, at least. A metric that scores only the first of them says so in its name, and reads `self.needs`:
+    """Samples, at least. A metric that scores only the first ones has their number in its name, and reads `self.needs`:
     `gan-bench run --quick` lowers it to the few samples that it draws."""
     fetchable: ClassVar[Mapping[str, Fetchable]] = {}
     """What `gan-bench data fetch NAME` downloads for it, by name."""

@@ -1,4 +1,4 @@
-"""How much of a benchmark runs, and the names of results folders that tell it apart."""
+"""Modes of `gan-bench run`, and the endings of their results folders."""
 
 from __future__ import annotations
 

@@ -82,9 +82,9 @@ class _Display(Observer):
     def ended(self, run: Run, status: str, error: str) -> None:
         active = self.active.pop(run.key)
         self.ended_runs += status != "interrupted"
-        told = self.scores(active) if status == "finished" else on_one_line(error)
+        detail = self.scores(active) if status == "finished" else on_one_line(error)
         left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
-        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {told}".rstrip() + left)
+        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {detail}".rstrip() + left)
 
     def warning(self, run: Run, message: str) -> None:
         self.say(f"{name_of(run)}: {on_one_line(message)}")

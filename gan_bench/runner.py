@@ -107,7 +107,7 @@ class Planned:
 
     @property
     def todo(self) -> list[Job]:
-        """The jobs that are not done, or that lack a score the benchmark asks for. A check always starts anew."""
+        """Jobs that are unfinished or lack a score of the benchmark. A check always starts anew."""
         return list(self.jobs) if self.mode == "quick" else [job for job in self.jobs if not self._done(job)]
 
     def _done(self, job: Job) -> bool:
@@ -183,7 +183,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         if todo:
             planned = _made_ready(planned, observers.note)
             todo = planned.todo
-        if planned.mode == "quick":  # what an earlier check left says nothing of the code of today
+        if planned.mode == "quick":  # results of an earlier check may be of other code
             _remove_runs(planned.folder / "runs")
         write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
         for model in planned.benchmark.left_out:
@@ -242,7 +242,7 @@ def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], No
 def _note_times(
     watch: InterimTables, groups: Sequence[Sequence[Job]], estimates: Estimates, observers: Observers
 ) -> None:
-    """Note when the first and the last table are expected, and from what this is known."""
+    """Note when the first and the last table are expected, and the source of these times."""
     if any(len(group) > 1 for group in groups):
         observers.note("Seeds train together as one program and finish together, so the first table is the last.")
     expected = watch.expected()

@@ -78,7 +78,7 @@ class TestRun:
         assert said.out.endswith("Everything works.\n")
 
     def test_preview_is_a_table_of_its_own(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
-        """--preview trains a quarter of one seed into a folder of its own, and says so below its table."""
+        """--preview trains a quarter of one seed into a folder of its own, and has a note below its table."""
         said = call("run", "tiny.toml", "--device", "cpu", "--preview", "--seeds", "3")
         assert said.code == 0
         assert [path.name for path in (tmp_path / "results").iterdir()] == ["tiny-preview"]
