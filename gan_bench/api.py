@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
-from gan_bench.assembly import load_trainer
-from gan_bench.errors import DataError, UsageError
-from gan_bench.evaluation import Drawn, draw
-from gan_bench.images import is_images
-from gan_bench.observers import Observer
-from gan_bench.plugins import Registry, load_plugins, plugin_folders
-from gan_bench.progress import PlainProgress
-from gan_bench.repeats import repeat
-from gan_bench.rescoring import rescore
-from gan_bench.results import load_results
-from gan_bench.runner import Options, prepare
-from gan_bench.runner import run as run_planned
-from gan_bench.store import RunFolder
-from gan_bench.training import Trainer
+from gan_bench.contracts.observer import Observer
+from gan_bench.planning.planned import Options
+from gan_bench.planning.prepare import prepare
+from gan_bench.plugins.discovery import load_plugins, plugin_folders
+from gan_bench.plugins.registry import Registry
+from gan_bench.results.load import load_results
+from gan_bench.running.progress import PlainProgress
+from gan_bench.running.repeated_draws import repeat
+from gan_bench.running.rescore import rescore
+from gan_bench.running.run_benchmark import run as run_planned
+from gan_bench.running.stored_model import StoredModel, load_trainer
+from gan_bench.store.run_folder import RunFolder
 
 
 def run(
@@ -94,7 +90,7 @@ def evaluate(
     """Score stored runs by metrics that are new, from their generators, and return all results, tidy.
 
     With `repeats` it returns how much of these scores is noise of the evaluation, and how much of training (see
-    `gan_bench.noise.noise`), and writes it as evaluation-noise.csv into the results folder.
+    `gan_bench.report.tables.evaluation_noise.noise`), and writes it as evaluation-noise.csv into the results folder.
 
     Args:
         results: a results folder with its run folders.
@@ -123,62 +119,6 @@ def evaluate(
     if outcome.interrupted:
         raise KeyboardInterrupt
     return load_results(outcome.folder)
-
-
-class StoredModel:
-    """A model as a stored run left it."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self.model = trainer.model
-        self.iteration = trainer.iteration
-
-    @property
-    def image_shape(self) -> tuple[int, ...] | None:
-        """(C, H, W) where samples are images, which are uint8; None where they are numbers."""
-        return self._trainer.dataset.shape if is_images(self._trainer.dataset) else None
-
-    @property
-    def generators(self) -> int:
-        """K, the number of generators."""
-        return self.model.generators
-
-    def sample(
-        self,
-        n: int,
-        *,
-        generator: int | None = None,
-        seed: int = 0,
-        told: Callable[[int], None] = lambda done: None,
-    ) -> Drawn:
-        """Draw n samples of the mixture, or of one generator; `told` hears how many there are on the way.
-
-        Returns:
-            `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
-            (None for real data). The same seed gives the same samples.
-        """
-        if n < 1:
-            raise UsageError(f"n is {n}; it is at least 1.")
-        if not 0 <= seed < 2**63:
-            raise UsageError(f"seed is {seed}; it is from 0 to 2^63 - 1.")
-        if generator is not None and not 0 <= generator < self.generators:
-            raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
-        if generator is not None and float(self.model.weights()[generator]) == 0:
-            raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
-        self._require_data(n)
-        drawn = draw(self._trainer, n, seed, generator=generator, told=told)
-        return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
-
-    def _require_data(self, n: int) -> None:
-        """What stands for real data draws from its files, as many samples as they hold out."""
-        dataset = self._trainer.dataset
-        if self.model.generating:
-            return
-        if (missing := dataset.missing()) is not None:
-            raise DataError(missing)
-        most = self.model.most_samples(dataset)
-        if most is not None and n > most:
-            raise UsageError(f"n is {n}; there are {most} held-out samples.")
 
 
 def _aloud(line: str) -> None:

@@ -16,8 +16,7 @@ plugin or store, 130 interrupted. A message says where, what was found, what is 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -87,23 +86,3 @@ def missing_package(error: BaseException) -> str:
     top = error.name.split(".")[0]
     name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
     return f"the package {name} is not installed; `pip install {name}` installs it"
-
-
-def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
-    """Say which names are allowed, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
-    known = sorted(names)
-    close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
-    if not close:  # a paper's own spelling: DCGAN
-        lower = {name.lower(): name for name in known}
-        close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
-    told = _told(known, limit)
-    return f"did you mean {close[0]!r}? Known: {told}." if close else f"known: {told}."
-
-
-def listed(names: Iterable[str], *, limit: int = 10) -> str:
-    """Say which names there are, as a sentence: ``Known: ….``."""
-    return f"Known: {_told(sorted(names), limit)}."
-
-
-def _told(names: Sequence[str], limit: int) -> str:
-    return ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "") or "none"

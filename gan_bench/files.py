@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import platform
 import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gan_bench.errors import StoreError
@@ -57,3 +62,59 @@ def _remove(temporary: Path) -> None:
     """Remove what a failed write left; after a successful one there is nothing."""
     with contextlib.suppress(OSError):  # the error that matters is already on its way
         temporary.unlink(missing_ok=True)
+
+
+SILENT = 2.0  # seconds of waiting for another process before a word is said
+LOOKS = 0.05  # seconds between two looks whether it is done
+
+
+def _lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+    """Hold a lock's file, and write into it who holds it."""
+    until = time.monotonic() + SILENT
+    while not _is_free(descriptor):
+        if time.monotonic() > until:
+            say(f"waiting for {_holder(descriptor)}, which is making {path}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            break
+        time.sleep(LOOKS)
+    with suppress(OSError):  # a full disk: the lock holds without a name
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold a benchmark's folder for one command; yields the descriptor, for processes that outlive it briefly.
+
+    The lock is the kernel's (flock) and ends with the last process that holds the descriptor, so a killed command
+    leaves nothing behind, and its workers cannot write beside a new one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error.strerror}). Choose another with --results.") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(
+                f"{folder} is in use by another gan-bench. Wait for it; `run` can use another with --results."
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be locked ({error.strerror}). Use --results.") from error
+        yield descriptor
+    finally:
+        os.close(descriptor)

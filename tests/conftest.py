@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_bench.datastore import ROOT_VARIABLE, exclusive
+from gan_bench.data.downloads import ROOT_VARIABLE, exclusive
 
 COMPUTED = ("prepared", "cache")
 """Folders of what gan-bench itself makes of data files."""

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import project
 import pytest
 import torch
 
 import gan_bench
-from gan_bench.engine import Engine
-from gan_bench.engines import local
+from gan_bench.contracts.engine import Engine
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
-from gan_bench.store import RunFolder
+from gan_bench.running.engines import local
+from gan_bench.store.run_folder import RunFolder
+from tests.support import project
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ class NoEngine(Engine):
 class TestStoredModel:
     def test_samples_are_those_of_training(self, results: Path) -> None:
         """The final snapshot of the run is drawn again from its checkpoint, to the last bit."""
-        from gan_bench.randomness import seed_of
+        from gan_bench.training.randomness import seed_of
 
         model = gan_bench.load_run(folder_of(results, "mgan"))
         assert (model.iteration, model.generators) == (30, 4)

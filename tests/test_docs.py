@@ -21,21 +21,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import project
 import pytest
 
-from gan_bench import cli, hookspecs, shares
-from gan_bench.benchmark import Evaluation
-from gan_bench.cli import reference
-from gan_bench.config import TOP_LEVEL, load_benchmark
-from gan_bench.config_models import KEYS
-from gan_bench.engines import local
-from gan_bench.parameters import describe
-from gan_bench.plugins import KINDS, PUBLISHED, UNIMPLEMENTED, Registry, load_plugins
-from gan_bench.protocol import Protocol
-from gan_bench.results import COLUMNS
-from gan_bench.runfolder import STATUSES
+from gan_bench import cli
+from gan_bench.config.benchmark import Evaluation
+from gan_bench.config.load import TOP_LEVEL, load_benchmark
+from gan_bench.config.model_entries import KEYS
+from gan_bench.contracts import hooks
+from gan_bench.contracts.parameters import describe
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
+from gan_bench.plugins.registry import Registry
+from gan_bench.results import class_shares
+from gan_bench.results.load import COLUMNS
+from gan_bench.results.stored_run import STATUSES
+from gan_bench.running.engines import local
 from gan_bench.testing import checks, trainer
+from tests.support import project
+from tools import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -221,7 +225,7 @@ HEAD = """
 import torch
 from torch.func import grad
 from gan_bench import Real
-from gan_bench.model import Noise
+from gan_bench.contracts.model import Noise
 """
 
 TAIL = '''
@@ -282,8 +286,10 @@ class TestWrongAndRight:
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a run of each model of the shipped benchmark, of two iterations."""
-    from gan_bench.observers import Observer
-    from gan_bench.runner import Options, prepare, run
+    from gan_bench.contracts.observer import Observer
+    from gan_bench.planning.planned import Options
+    from gan_bench.planning.prepare import prepare
+    from gan_bench.running.run_benchmark import run
 
     folder = tmp_path_factory.mktemp("docs")
     overrides = [value for flag, value in zip(SMALL[::2], SMALL[1::2], strict=True) if flag == "--set"]
@@ -393,7 +399,7 @@ INTERNAL = {"Model.forward", "Noise.draw"}
 class TestCompleteness:
     def test_every_hook_has_a_heading(self) -> None:
         """Hook specifications, headings and tests of hooks are the same set."""
-        specified = {name for name in vars(hookspecs) if name.startswith("gan_bench_")}
+        specified = {name for name in vars(hooks) if name.startswith("gan_bench_")}
         written = [heading.strip("`") for heading in headings("contracts.md", 2) if "gan_bench" in heading]
         assert sorted(written) == sorted(specified) == sorted(HOOKS)
 
@@ -425,12 +431,12 @@ class TestCompleteness:
 
     def test_results_have_every_column_and_status(self) -> None:
         """Every column of results.csv and of classes.csv, and every status of a run, is explained."""
-        assert {*COLUMNS, *shares.COLUMNS, *STATUSES} <= first_cells("results.md")
+        assert {*COLUMNS, *class_shares.COLUMNS, *STATUSES} <= first_cells("results.md")
 
     def test_the_generated_parts_are_up_to_date(self) -> None:
-        """`python -m gan_bench.cli.reference docs` would change nothing."""
+        """`python tools/reference.py docs` would change nothing."""
         for page, text in reference.generate(DOCS).items():
-            assert text == page.read_text(encoding="utf-8"), "python -m gan_bench.cli.reference docs"
+            assert text == page.read_text(encoding="utf-8"), "python tools/reference.py docs"
 
     def test_the_index_leads_to_every_page(self) -> None:
         """No page is left out of docs/index.md."""
@@ -452,12 +458,11 @@ class TestCompleteness:
 
 def _members() -> Iterator[tuple[type[Any], str]]:
     """Every public attribute and method of the contracts that is their own."""
-    from gan_bench import model, network
-    from gan_bench.classes import Classes
-    from gan_bench.dataset import Dataset, Mixture, Real
-    from gan_bench.engine import Engine
-    from gan_bench.metric import Metric, Samples
-    from gan_bench.observers import Observer
+    from gan_bench.contracts import model, network
+    from gan_bench.contracts.dataset import Dataset, Mixture, Real
+    from gan_bench.contracts.engine import Engine
+    from gan_bench.contracts.metric import Classes, Metric, Samples
+    from gan_bench.contracts.observer import Observer
 
     contracts = (
         model.Model, model.Fake, model.Turn, model.Noise, model.Preset, Real, Dataset, Mixture, Metric, Samples,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gan_bench.errors import allowed, listed
+from gan_bench.names import allowed, listed
 
 
 class TestAllowed:

@@ -15,8 +15,8 @@ import pytest
 from gan_bench_example.stackelberg import StackelbergGAN
 from gan_bench_example.swiss_roll import SwissRoll
 
-from gan_bench.plugins import Origin, Registry
-from gan_bench.scaffold import scaffold
+from gan_bench.cli.scaffold import scaffold
+from gan_bench.plugins.registry import Origin, Registry
 from gan_bench.testing import Check, checks
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "gan-bench-example"

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import project
 import pytest
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
 from gan_bench_zoo.metrics import _inception
 from gan_bench_zoo.metrics.wasserstein import Wasserstein
 
-from gan_bench import runner
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.observer import Observer
 from gan_bench.errors import UsageError, missing_package
-from gan_bench.observers import Observer
-from gan_bench.scoring import score
+from gan_bench.evaluation.score_samples import score
+from gan_bench.running import run_benchmark
+from tests.support import project
 
 POT = "the package POT is not installed; `pip install POT` installs it"
 
@@ -69,7 +69,7 @@ def test_preparing_a_metric_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     planned = project.plan(project.describe(), tmp_path)
     monkeypatch.setattr(planned.registry.get("metrics", "wasserstein"), "prepare", prepare)
     notes = Notes()
-    assert runner.run(replace(planned, engine=project.InProcess), notes).counts == {"finished": 1}
+    assert run_benchmark.run(replace(planned, engine=project.InProcess), notes).counts == {"finished": 1}
     assert f"wasserstein cannot be computed: {POT}" in notes.notes
 
 
@@ -105,5 +105,5 @@ def test_preparing_metrics_leaves_no_gpu_memory(
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
     planned = project.plan(project.describe(), tmp_path)
     for device in ("cpu", "cuda"):
-        runner.prepare_data(planned.benchmark, planned.registry, device, lambda line: None)
+        run_benchmark.prepare_data(planned.benchmark, planned.registry, device, lambda line: None)
     assert emptied == [True] * initialised

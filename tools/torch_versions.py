@@ -23,12 +23,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 TESTS = (
-    "tests/test_graphs.py",
-    "tests/test_stacking.py",
-    "tests/test_compilation.py",
-    "tests/test_drawing.py",
-    "tests/test_optimisers.py",
-    "tests/test_engine.py::TestGPUs",
+    "tests/acceleration/test_cuda_graphs.py",
+    "tests/acceleration/test_stacked_seeds.py",
+    "tests/acceleration/test_compilation.py",
+    "tests/training/test_draws.py",
+    "tests/training/test_optimisers.py",
+    "tests/running/test_engines.py::TestGPUs",
 )
 """Recorded, stacked and compiled iterations, draws in blocks, optimisers as functions, and forks of a worker."""
 

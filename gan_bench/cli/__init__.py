@@ -43,7 +43,7 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from gan_bench.errors import allowed
+            from gan_bench.names import allowed
 
             ctx.fail(f"No verb is called {args[0]!r}; {allowed(args[0], VERBS)}")
         return super().resolve_command(ctx, args)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from gan_bench.plugins import Origin, Registry
+    from gan_bench.plugins.registry import Origin, Registry
     from gan_bench.testing.checks import Report
 
 KINDS = ("models", "networks", "datasets", "metrics")
@@ -28,7 +28,7 @@ def command(plugin: str, verbose: bool) -> int:
     Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. The
     same checks are a pytest kit: gan_bench.testing.checks. Exit codes: 0 nothing found; 1 something; 2 wrong use.
     """
-    from gan_bench.plugins import load_plugins, plugin_folders
+    from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
     path = _file(plugin)
     registry = load_plugins([*plugin_folders(), *([path] if path else [])])
@@ -61,7 +61,7 @@ class _Thing:
 def _file(plugin: str) -> Path | None:
     """The file that the argument names, or None where it is a name; what is no plugin file is wrong use."""
     from gan_bench.errors import UsageError
-    from gan_bench.plugins import plugin_files
+    from gan_bench.plugins.discovery import plugin_files
 
     path = Path(plugin)
     if not plugin or not (path.suffix or len(path.parts) > 1 or path.is_file()):
@@ -106,8 +106,9 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
 
 def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
     """Nothing to check: a file that brings nothing, or a name that nobody has."""
-    from gan_bench.errors import UsageError, allowed
-    from gan_bench.plugins import UNIMPLEMENTED
+    from gan_bench.errors import UsageError
+    from gan_bench.names import allowed
+    from gan_bench.plugins.kinds import UNIMPLEMENTED
 
     if path is None and Path(plugin).is_dir():
         raise UsageError(f"{plugin} is a folder, and no plugin is called so. Name its .py files.")
@@ -169,7 +170,7 @@ class _Shown:
     def read(self, figures: Path) -> None:
         """Read one file of published figures and print what is wrong with it."""
         from gan_bench.errors import PluginError
-        from gan_bench.literature import read_figures
+        from gan_bench.report.published.load import read_figures
 
         thing = f"published figures {figures.name}"
         try:

@@ -12,9 +12,9 @@ import click
 from gan_bench.cli.options import data_root_option, places_of, plugin_option
 
 if TYPE_CHECKING:
-    from gan_bench.images import ImageDataset
-    from gan_bench.metric import Fetchable
-    from gan_bench.plugins import Registry
+    from gan_bench.contracts.images import ImageDataset
+    from gan_bench.contracts.metric import Fetchable
+    from gan_bench.plugins.registry import Registry
 
 WRONG = 2  # the exit code where a file is not what it should be
 
@@ -33,7 +33,7 @@ def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
     of them and of weights; exit code 2 where one is wrong.
     """
     from gan_bench.errors import UsageError
-    from gan_bench.plugins import load_plugins
+    from gan_bench.plugins.discovery import load_plugins
 
     registry = load_plugins(places_of(plugins), kinds=("datasets", "metrics"))
     if action == "fetch":
@@ -51,7 +51,7 @@ def _say(line: str) -> None:
 
 def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
     """Every image dataset with its defaults; None for one whose parameters have to be given."""
-    from gan_bench.images import ImageDataset
+    from gan_bench.contracts.images import ImageDataset
 
     found: dict[str, ImageDataset | None] = {}
     for name, cls in registry.all("datasets").items():
@@ -74,7 +74,7 @@ def _weights(registry: Registry) -> dict[str, Fetchable]:
 def _list(registry: Registry) -> int:
     from tabulate import tabulate
 
-    from gan_bench.datastore import data_root
+    from gan_bench.data.downloads import data_root
 
     rows = [_row(name, dataset) for name, dataset in _image_datasets(registry).items()]
     root = data_root()
@@ -104,7 +104,7 @@ def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
 
 
 def _count(dataset: ImageDataset, split: str) -> str:
-    from gan_bench.prepared import PreparedImages
+    from gan_bench.data.image_datasets import PreparedImages
 
     count = dataset.count(split) if isinstance(dataset, PreparedImages) else None
     return "" if count is None else f"{count:,}"
@@ -112,8 +112,8 @@ def _count(dataset: ImageDataset, split: str) -> str:
 
 def _state(dataset: ImageDataset) -> str:
     """ "prepared", "ready" where all files are there or none is needed, or what has to be done."""
-    from gan_bench.dataset import Dataset
-    from gan_bench.prepared import PreparedImages, PublishedImages
+    from gan_bench.contracts.dataset import Dataset
+    from gan_bench.data.image_datasets import PreparedImages, PublishedImages
 
     if dataset.missing():
         if type(dataset).fetch is Dataset.fetch:
@@ -126,7 +126,8 @@ def _state(dataset: ImageDataset) -> str:
 
 def _on_disk(name: str, dataset: ImageDataset | None) -> int:
     """Bytes of its own files and of what was prepared of them."""
-    from gan_bench.prepared import PublishedImages, below, prepared_sets
+    from gan_bench.data.image_datasets import PublishedImages, below
+    from gan_bench.data.recipes import prepared_sets
 
     prepared = sum(below(folder) for folder, _ in prepared_sets(name))
     sources = dataset.sources() if isinstance(dataset, PublishedImages) else []
@@ -158,7 +159,8 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
 
 
 def _require_known(wanted: Sequence[str], *tables: Mapping[str, object]) -> None:
-    from gan_bench.errors import UsageError, allowed
+    from gan_bench.errors import UsageError
+    from gan_bench.names import allowed
 
     known = [each for table in tables for each in table]
     unknown = next((name for name in wanted if name not in known), None)
@@ -184,7 +186,7 @@ def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
 
 def _check(registry: Registry, wanted: Sequence[str]) -> int:
     """Compare every checksum, and say what is wrong."""
-    from gan_bench.datastore import data_root
+    from gan_bench.data.downloads import data_root
 
     datasets, weights = _image_datasets(registry), _weights(registry)
     _require_known(wanted, datasets, weights)
@@ -199,7 +201,7 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
 
 def _require_folder(root: Path) -> None:
     """Raise DataError where a folder that somebody named is not there: nothing is wrong with no files at all."""
-    from gan_bench.datastore import ROOT_VARIABLE
+    from gan_bench.data.downloads import ROOT_VARIABLE
     from gan_bench.errors import DataError
 
     if os.environ.get(ROOT_VARIABLE) and not root.is_dir():
@@ -208,7 +210,8 @@ def _require_folder(root: Path) -> None:
 
 def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """What was checked of data sets, and what is wrong with it."""
-    from gan_bench.prepared import PublishedImages, check_prepared, prepared_sets
+    from gan_bench.data.image_datasets import PublishedImages
+    from gan_bench.data.recipes import check_prepared, prepared_sets
 
     for name in wanted or datasets:
         dataset = datasets.get(name)

@@ -35,10 +35,11 @@ def command(
     import contextlib
     import sys
 
-    from gan_bench import noise, tables
-    from gan_bench.plugins import load_plugins
-    from gan_bench.repeats import repeat
-    from gan_bench.rescoring import rescore
+    from gan_bench.plugins.discovery import load_plugins
+    from gan_bench.report.tables import build as tables
+    from gan_bench.report.tables import evaluation_noise
+    from gan_bench.running.repeated_draws import repeat
+    from gan_bench.running.rescore import rescore
 
     registry = load_plugins(places_of(plugins))
     for broken in registry.broken:
@@ -54,7 +55,7 @@ def command(
             table = tables.render(results)
         else:
             outcome, frame = repeat(results, wanted, registry, draws=repeats, samples=samples, models=chosen, say=say)
-            table = noise.render(frame)
+            table = evaluation_noise.render(frame)
     click.echo(table, nl=False)
     if outcome.added:
         say(

@@ -19,7 +19,8 @@ def command(kind: str, plugins: Sequence[str]) -> None:
     """List what the loaded plugins provide, with origin and version; broken ones with their error."""
     from tabulate import tabulate
 
-    from gan_bench.plugins import UNIMPLEMENTED, load_plugins
+    from gan_bench.plugins.discovery import load_plugins
+    from gan_bench.plugins.kinds import UNIMPLEMENTED
 
     registry = load_plugins(places_of(plugins))
     if kind == "plugins":

@@ -15,7 +15,7 @@ def command(kind: str, name: str, package: bool) -> None:
     They go into the working folder: plugins/NAME.py, tests/test_NAME.py and NAME.toml. Nothing that exists is
     overwritten.
     """
-    from gan_bench.scaffold import scaffold
+    from gan_bench.cli.scaffold import scaffold
 
     planned = scaffold(kind, name, package=package)
     for path in planned.write():

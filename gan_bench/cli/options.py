@@ -16,7 +16,7 @@ plugin_option = click.option(
 
 def _set_data_root(context: click.Context, option: click.Parameter, value: Path | None) -> None:
     """For this process and those that it starts."""
-    from gan_bench.datastore import ROOT_VARIABLE
+    from gan_bench.data.downloads import ROOT_VARIABLE
 
     if value is not None:
         os.environ[ROOT_VARIABLE] = str(value.expanduser().resolve())
@@ -43,7 +43,7 @@ def names(option: str | None) -> list[str] | None:
 def places_of(plugins: Sequence[str]) -> list[Path]:
     """plugins/ of the working folder, and the files that `--plugin` names."""
     from gan_bench.errors import UsageError
-    from gan_bench.plugins import plugin_files, plugin_folders
+    from gan_bench.plugins.discovery import plugin_files, plugin_folders
 
     def complain(number: int, message: str) -> None:
         raise UsageError(f"--plugin {message}")

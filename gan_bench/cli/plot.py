@@ -22,10 +22,10 @@ def command(path: str, output: str | None, metrics: str | None) -> None:
     each generator, from the same latents at every iteration. Then the median over the seeds with the range from
     lowest to highest. One figure per dataset. What is damaged is named and left out.
     """
-    from gan_bench.figures import plot
-    from gan_bench.results import read_results
-    from gan_bench.samplegrid import damaged_samples
-    from gan_bench.shares import damaged_classes
+    from gan_bench.report.figures.figures import plot
+    from gan_bench.report.figures.sample_grid import damaged_samples
+    from gan_bench.results.class_shares import damaged_classes
+    from gan_bench.results.load import read_results
 
     results = read_results(path)
     for ignored in (*results.ignored, *damaged_samples(results), *damaged_classes(results)):

@@ -15,8 +15,9 @@ import click
 from gan_bench.cli.options import data_root_option, names, plugin_option
 
 if TYPE_CHECKING:
-    from gan_bench.progress import LiveProgress, PlainProgress
-    from gan_bench.runner import Outcome, Planned
+    from gan_bench.planning.planned import Planned
+    from gan_bench.running.progress import LiveProgress, PlainProgress
+    from gan_bench.running.run_benchmark import Outcome
 
 
 @click.command("run")
@@ -77,7 +78,9 @@ def command(
     checkpoints and stops; the same command goes on from there. Whenever a further seed of all models is complete, the
     table so far is shown, and written to table.md.
     """
-    from gan_bench.runner import Options, prepare, run
+    from gan_bench.planning.planned import Options
+    from gan_bench.planning.prepare import prepare
+    from gan_bench.running.run_benchmark import run
 
     options = Options(
         overrides=overrides,
@@ -137,7 +140,7 @@ def _graceful_stop() -> Iterator[None]:
 
 
 def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
-    from gan_bench.progress import LiveProgress, make_progress
+    from gan_bench.running.progress import LiveProgress, make_progress
 
     # The scores of a check mean nothing.
     display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
@@ -153,8 +156,8 @@ def _print_stored(planned: Planned) -> None:
     """Print the table of what earlier commands have completed, if there is any."""
     from gan_bench.cli.table import print_table
     from gan_bench.errors import StoreError
-    from gan_bench.results import read_results
-    from gan_bench.tables import build
+    from gan_bench.report.tables.build import build
+    from gan_bench.results.load import read_results
 
     if planned.mode != "quick" and "finished" in planned.status.values():
         with suppress(StoreError):
@@ -164,8 +167,8 @@ def _print_stored(planned: Planned) -> None:
 def _report(planned: Planned, outcome: Outcome) -> int:
     """Print the table, or of a check what worked, and how the runs ended."""
     from gan_bench.cli.table import print_table
-    from gan_bench.results import read_results
-    from gan_bench.tables import build
+    from gan_bench.report.tables.build import build
+    from gan_bench.results.load import read_results
 
     if outcome.check is not None and not outcome.interrupted:
         click.echo(outcome.check.render())
@@ -181,8 +184,8 @@ def _report(planned: Planned, outcome: Outcome) -> int:
 
 def _print_plan(planned: Planned) -> None:
     """The runs, what is done already, and the estimated time."""
-    from gan_bench.estimate import estimate
-    from gan_bench.runner import prepare_datasets
+    from gan_bench.running.estimate import estimate
+    from gan_bench.running.prepare_data import prepare_datasets
 
     prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
     todo = planned.todo

@@ -10,9 +10,9 @@ import click
 from gan_bench.cli.options import places_of, plugin_option
 
 if TYPE_CHECKING:
-    from gan_bench.api import StoredModel
-    from gan_bench.choosing import Chosen
-    from gan_bench.samplefiles import Target
+    from gan_bench.report.sample_files import Target
+    from gan_bench.results.choose_run import Chosen
+    from gan_bench.running.stored_model import StoredModel
 
 OFTEN = 2.0  # seconds between two words of progress
 
@@ -56,8 +56,8 @@ def command(
     import contextlib
     import sys
 
-    from gan_bench.choosing import choose_run
-    from gan_bench.samplefiles import target
+    from gan_bench.report.sample_files import target
+    from gan_bench.results.choose_run import choose_run
 
     chosen = choose_run(results, model=model, dataset=dataset, seed=seed, say=_say)
     to = None if out is None else target(out)  # what is wrong with it is said before anything is loaded
@@ -78,8 +78,8 @@ def _say(line: str) -> None:
 
 def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[str], None]) -> StoredModel:
     from gan_bench.api import load_run
-    from gan_bench.plugins import load_plugins
-    from gan_bench.runner import choose_device
+    from gan_bench.planning.prepare import choose_device
+    from gan_bench.plugins.discovery import load_plugins
 
     registry = load_plugins(places_of(plugins))
     for broken in registry.broken:
@@ -101,7 +101,7 @@ def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None
     import numpy as np
 
     from gan_bench.errors import StoreError
-    from gan_bench.samplefiles import require_kind, write_samples
+    from gan_bench.report.sample_files import require_kind, write_samples
 
     require_kind(to, stored.image_shape)
     made_by = "" if generator is None else f" of generator {generator}"

@@ -16,13 +16,15 @@ import click
 from tabulate import tabulate
 
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import UNINDEXED, Metric
+from gan_bench.contracts.parameters import resolve
+from gan_bench.contracts.scores import Score
 from gan_bench.errors import ConfigError, Problem, UsageError
-from gan_bench.images import is_images
-from gan_bench.metric import UNINDEXED, Metric
-from gan_bench.parameters import resolve
-from gan_bench.plugins import Registry, load_plugins
-from gan_bench.scoring import Score, read_samples, score
+from gan_bench.evaluation.score_samples import read_samples, score
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.registry import Registry
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 

@@ -21,7 +21,7 @@ def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
     import shutil
     import sys
 
-    from gan_bench.showing import show
+    from gan_bench.plugins.show import show
 
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer

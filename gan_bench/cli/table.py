@@ -11,7 +11,7 @@ import click
 from gan_bench.cli.options import names
 
 if TYPE_CHECKING:
-    from gan_bench.tables import Table
+    from gan_bench.contracts.table import Table
 
 
 @click.command("table", short_help="Print the comparison table of a results folder or results.csv.")
@@ -45,9 +45,10 @@ def command(
     With --published a second table: figures that papers claim of their own systems, and those of independent re-runs,
     each with its source and what its protocol has otherwise, beside ours where the metric is the same quantity.
     """
-    from gan_bench.beside import beside, render
-    from gan_bench.results import read_results
-    from gan_bench.tables import build
+    from gan_bench.report.published.formats import render
+    from gan_bench.report.published.side_by_side import beside
+    from gan_bench.report.tables.build import build
+    from gan_bench.results.load import read_results
 
     results = read_results(path)
     built = build(results, names(metrics), at)
@@ -65,8 +66,8 @@ def command(
 
 def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"] | None = None) -> None:
     """Print a table to standard output; by default as text that fits a terminal, and as Markdown anywhere else."""
-    from gan_bench.rendering import to_text
-    from gan_bench.tables import render_table
+    from gan_bench.report.tables.build import render_table
+    from gan_bench.report.tables.formats import to_text
 
     if format == "text" or (format is None and sys.stdout.isatty()):
         click.echo(to_text(table, shutil.get_terminal_size((120, 40)).columns))

@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Network
 from gan_bench.errors import PluginError
-from gan_bench.metric import Metric
-from gan_bench.model import Model
-from gan_bench.network import Network
-from gan_bench.plugins import Registry
+from gan_bench.plugins.registry import Registry
 from gan_bench.testing.checks import Check, Fault, Finding
 from gan_bench.testing.datasets import checks as _of_dataset
 from gan_bench.testing.metrics import checks as _of_metric

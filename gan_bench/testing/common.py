@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gan_bench.contracts.parameters import NoParams, checked, describe, wrong_defaults
 from gan_bench.errors import PluginError
-from gan_bench.parameters import NoParams, checked, describe, wrong_defaults
 from gan_bench.testing.checks import refuse
 
 YEAR = re.compile(r"\([^()]*\b(19|20)\d\d\b[^()]*\)")

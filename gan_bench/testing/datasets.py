@@ -1,4 +1,4 @@
-"""The checks of a dataset: what `gan_bench.dataset` promises in its name."""
+"""The checks of a dataset: what `gan_bench.contracts.dataset` promises in its name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan_bench.dataset import Dataset, Mixture, Real
-from gan_bench.images import ImageDataset, Pictures, to_floats, to_pixels
-from gan_bench.plugins import Registry
+from gan_bench.contracts.dataset import Dataset, Mixture, Real
+from gan_bench.contracts.images import ImageDataset, Pictures, to_floats, to_pixels
+from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Absent, Check, first_line, place, refuse
 from gan_bench.testing.settings import Setting, settings

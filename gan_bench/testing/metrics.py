@@ -1,4 +1,4 @@
-"""The checks of a metric: what `gan_bench.metric` promises in its name."""
+"""The checks of a metric: what `gan_bench.contracts.metric` promises in its name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gan_bench.contracts.images import is_images, to_pixels
+from gan_bench.contracts.metric import Direction, Metric, Samples
 from gan_bench.errors import DataError
-from gan_bench.images import is_images, to_pixels
-from gan_bench.metric import Direction, Metric, Samples
-from gan_bench.plugins import Registry
+from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Absent, Check, refuse
 from gan_bench.testing.tiny import dataset_for, installed

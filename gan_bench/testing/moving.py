@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.compilation import as_traced
-from gan_bench.dataset import Real
-from gan_bench.iteration import Draws, play
-from gan_bench.stacking import Stack
+from gan_bench.acceleration.compilation import as_traced
+from gan_bench.acceleration.stacked_seeds import Stack
+from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.contracts.dataset import Real
 from gan_bench.testing.checks import Fault, first_line, place, refuse
 from gan_bench.testing.settings import Setting
 from gan_bench.testing.tiny import contents
-from gan_bench.tracing import NotCompilableError
-from gan_bench.training import Trainer
+from gan_bench.training.iteration import Draws, play
+from gan_bench.training.trainer import Trainer
 
 ITERATIONS = 3  # of two seeds, together and alone
 META = torch.device("meta")

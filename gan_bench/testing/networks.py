@@ -1,4 +1,4 @@
-"""The checks of a network: what `gan_bench.network` promises in its name."""
+"""The checks of a network: what `gan_bench.contracts.network` promises in its name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gan_bench.contracts.network import SHARED, Discriminator, Initialisation, Network, initialise
 from gan_bench.errors import PluginError
-from gan_bench.network import SHARED, Discriminator, Initialisation, Network, initialise
-from gan_bench.plugins import Registry
+from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, Fault, first_line, place, refuse
 from gan_bench.testing.settings import Setting, made, settings
@@ -147,7 +147,11 @@ class _Subject:
             name = difference(first, again)
             if name or not difference(first, other):
                 found = f"{name} differs for the same seed" if name else "all weights are the same for another seed"
-                refuse(found, "a run could not be repeated", "let `gan_bench.network.initialise` start the weights")
+                refuse(
+                    found,
+                    "a run could not be repeated",
+                    "let `gan_bench.contracts.network.initialise` start the weights",
+                )
 
     def streams(self) -> None:
         build = self.build

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_bench.iteration import play
+from gan_bench.acceleration.tracing import NotCompilableError, ReadsValuesError, Traced
 from gan_bench.testing.checks import Fault, place
 from gan_bench.testing.settings import Setting
-from gan_bench.tracing import NotCompilableError, ReadsValuesError, Traced
-from gan_bench.training import Trainer
+from gan_bench.training.iteration import play
+from gan_bench.training.trainer import Trainer
 
 
 def check_reads(t: Trainer, setting: Setting) -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
+from gan_bench.contracts.parameters import checked, describe
 from gan_bench.errors import PluginError
-from gan_bench.parameters import checked, describe
 
 NEAR = 4  # how many times the default a bound may be and still be tried: 10,000 modes are a benchmark, no check
 

@@ -11,14 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Network
+from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import PluginError
-from gan_bench.model import Model
-from gan_bench.network import Network
-from gan_bench.plugins import Registry, load_plugins
-from gan_bench.protocol import Protocol
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.registry import Registry
 from gan_bench.testing.settings import made
-from gan_bench.training import Trainer, build
+from gan_bench.training.building import build
+from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # tried first; any other one where they are refused

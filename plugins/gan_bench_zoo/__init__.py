@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gan_bench.hookspecs import hookimpl
-from gan_bench.plugins import Unloaded
-from gan_bench.unimplemented import Unimplemented
+from gan_bench.contracts.hooks import Unloaded, hookimpl
+from gan_bench.contracts.unimplemented import Unimplemented
 
 
 def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
@@ -68,7 +67,7 @@ def gan_bench_unimplemented() -> Iterable[Unimplemented]:
 @hookimpl
 def gan_bench_engines() -> Iterator[Any]:
     """This machine."""
-    from gan_bench.engines import local
+    from gan_bench.running.engines import local
 
     yield local.LocalEngine
 

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gan_bench.datastore import cache_file, exclusive, sha256_of, whole
+from gan_bench.contracts.images import ImageDataset, Pictures
+from gan_bench.data.downloads import cache_file, exclusive, sha256_of, whole
 from gan_bench.errors import DataError
-from gan_bench.images import ImageDataset, Pictures
 
 VERSION = 1
 """Raised when the network or its training changes."""

@@ -7,7 +7,7 @@ from the first line to the last; every other system that they name is in `models
 
 from __future__ import annotations
 
-from gan_bench.unimplemented import Unimplemented
+from gan_bench.contracts.unimplemented import Unimplemented
 
 SYSTEMS = (
     Unimplemented(

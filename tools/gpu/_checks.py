@@ -24,12 +24,12 @@ from _runs import (
 from _steps import Context, Failed, Skipped, Step, Values, all_apart, apart
 from _workloads import WORKLOADS, Bench, one_program, registry, together
 
-from gan_bench import graphs
+from gan_bench.acceleration import cuda_graphs
+from gan_bench.acceleration.compilation import as_traced
+from gan_bench.acceleration.cuda_graphs import captured
+from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.api import load_run
-from gan_bench.compilation import as_traced
-from gan_bench.graphs import captured
-from gan_bench.tracing import NotCompilableError
-from gan_bench.training import Trainer
+from gan_bench.training.trainer import Trainer
 
 # --- 5, 6: whole runs through workers -------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ def failing_capture(context: Context) -> Values:
 
 def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
     """What a failed capture says, and what comes of the next one; `Failed` if the process is of no more use."""
-    recorder = graphs.record if context.device == "cuda" else _played
+    recorder = cuda_graphs.record if context.device == "cuda" else _played
     x, y = torch.zeros(4, device=context.device), torch.ones(4, device=context.device)
 
     def waits(x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
@@ -157,18 +157,18 @@ def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
         return [x + y.sum().item()]
 
     try:
-        graphs.Captured(waits, [x, y], 1, recorder)
+        cuda_graphs.Captured(waits, [x, y], 1, recorder)
         raise Failed("a capture that waits for the device did not fail")
     except NotCompilableError as error:
         found = {"first": str(error)}
     if guarded:
-        graphs.free_memory()
+        cuda_graphs.free_memory()
     else:
-        graphs._broken = ""
+        cuda_graphs._broken = ""
         if context.device == "cuda":
             torch.cuda.empty_cache()
     try:
-        (result,) = graphs.Captured(lambda x, y: [x + y], [x, y], 1, recorder)(x, y)
+        (result,) = cuda_graphs.Captured(lambda x, y: [x + y], [x, y], 1, recorder)(x, y)
         found["second"] = "works" if result.sum().item() == 4 else "computes something else"
     except NotCompilableError as error:
         found["second"] = str(error)
@@ -265,7 +265,7 @@ def programs(context: Context) -> Values:
     return {f"{name}, {seeds} seeds, {model}": value for (name, seeds, model), value in zip(ways, seconds, strict=True)}
 
 
-DATA_TESTS = ("tests/test_datasets.py", "tests/test_provenance.py")
+DATA_TESTS = ("tests/zoo/test_datasets.py", "tests/running/test_provenance.py")
 
 STEPS = (
     Step("packages", "1: packages and driver", packages, 60),
@@ -280,8 +280,8 @@ STEPS = (
     Step("checkpoints", "9: checkpoints from device to CPU and back", checkpoints, 60),
     Step("worker", "5: runs through a worker, single and stacked", worker, 90),
     Step("images", "8: DCGAN in three precisions", images, 90),
-    Step("tests-graphs", "4: GPU tests of recorded iterations", tested("tests/test_graphs.py"), 120),
-    Step("tests-speed", "11: GPU tests of the speed scripts", tested("tests/test_speed_benchmark.py"), 120),
+    Step("tests-graphs", "4: GPU tests of recorded iterations", tested("tests/acceleration/test_cuda_graphs.py"), 120),
+    Step("tests-speed", "11: GPU tests of the speed scripts", tested("tests/tools/test_speed.py"), 120),
     Step("agreement", "stacked and recorded against eager iterations", agreement, 90),
     Step("resume", "7: stopped and resumed, recorded and compiled", resume, 150),
     Step("memory", "10: stacked seeds that need too much memory", memory, 120),

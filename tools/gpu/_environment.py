@@ -48,8 +48,8 @@ def packages(context: Context) -> Values:
 FORK = """
 import os, sys, traceback
 import torch._dynamo
-import gan_bench.execution
-from gan_bench.plugins import load_plugins
+import gan_bench.running.execute
+from gan_bench.plugins.discovery import load_plugins
 load_plugins([])
 {more}
 pid = os.fork()

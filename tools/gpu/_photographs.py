@@ -18,11 +18,11 @@ from gan_bench_zoo.metrics._inception import FEATURES, Inception, has_weights, i
 from gan_bench_zoo.metrics.fid import fitted, frechet
 from numpy.typing import NDArray
 
-from gan_bench.datastore import data_root
-from gan_bench.evaluation import draw
-from gan_bench.images import ImageDataset, Pictures
-from gan_bench.parameters import param
-from gan_bench.plugins import Origin, Registry
+from gan_bench.contracts.images import ImageDataset, Pictures
+from gan_bench.contracts.parameters import param
+from gan_bench.data.downloads import data_root
+from gan_bench.evaluation.evaluate import draw
+from gan_bench.plugins.registry import Origin, Registry
 
 SAMPLES = 5_000  # of the distance
 RESERVE = 45.0  # seconds kept for the distance

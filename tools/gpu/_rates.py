@@ -32,8 +32,8 @@ from _workloads import (
     registry,
 )
 
-from gan_bench.compilation import Compiler, as_traced
-from gan_bench.graphs import captured
+from gan_bench.acceleration.compilation import Compiler, as_traced
+from gan_bench.acceleration.cuda_graphs import captured
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 SEEDS = (1, 10)

@@ -17,10 +17,10 @@ from _steps import Context, Failed
 from _workloads import BENCHMARKS, WORKLOADS, Workload
 
 import gan_bench
-from gan_bench.execution import execute_stack
-from gan_bench.job import Job, Schedule
-from gan_bench.plugins import Registry
-from gan_bench.store import RunFolder
+from gan_bench.contracts.run import Job, Schedule
+from gan_bench.plugins.registry import Registry
+from gan_bench.running.execute import execute_stack
+from gan_bench.store.run_folder import RunFolder
 
 METRIC = "sliced_wasserstein"
 TINY_RING: Mapping[str, Any] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench import hookimpl
-from gan_bench.observers import Observer
+from gan_bench.contracts.observer import Observer
 
 VARIABLE = "GAN_BENCH_PROOF_WARNINGS"
 

@@ -28,8 +28,9 @@ from _workloads import (
     with_generators,
 )
 
-from gan_bench.execution import execute, set_precision
-from gan_bench.job import Job, Schedule
+from gan_bench.contracts.run import Job, Schedule
+from gan_bench.running.execute import execute
+from gan_bench.training.precision import set_precision
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ import torch
 from _loops import Loop, fastest_convolutions
 from torch import Tensor, fx
 
-from gan_bench.graphs import record
-from gan_bench.products import ALONE
-from gan_bench.tracing import Traced
-from gan_bench.training import Trainer
+from gan_bench.acceleration.cuda_graphs import record
+from gan_bench.acceleration.narrow_products import ALONE
+from gan_bench.acceleration.tracing import Traced
+from gan_bench.training.trainer import Trainer
 
 Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 """An operation of torch, its operands and its options."""

@@ -16,10 +16,10 @@ from _players import Plain, Players, Port, real_data
 from torch import Tensor
 from torch.func import functional_call
 
-from gan_bench.iteration import lower_precision
-from gan_bench.losses import says_fake, says_real
-from gan_bench.randomness import Randomness
-from gan_bench.training import Trainer
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.training.iteration import lower_precision
+from gan_bench.training.randomness import Randomness
+from gan_bench.training.trainer import Trainer
 
 Loop = Callable[[], None]
 

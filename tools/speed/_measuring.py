@@ -14,9 +14,9 @@ from _floor import floor
 from _loops import Loop
 from _workloads import FLOOR, PARTS, Bench, Clock, Timed, Workload, makers
 
-from gan_bench.drawing import MOST_ROWS
-from gan_bench.execution import set_precision
-from gan_bench.tracing import NotCompilableError
+from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.training.draws import MOST_ROWS
+from gan_bench.training.precision import set_precision
 
 WARM_UP = 5  # iterations of each loop before the first round
 LEAST, MOST = 3, 100  # rounds

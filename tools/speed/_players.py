@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gan_bench.images import ImageDataset, Pictures, is_images
-from gan_bench.parameters import param
-from gan_bench.training import Trainer
+from gan_bench.contracts.images import ImageDataset, Pictures, is_images
+from gan_bench.contracts.parameters import param
+from gan_bench.training.trainer import Trainer
 
 Generators = Callable[[int, tuple[int, ...], int, int], list[nn.Module]]
 """The size of latents, the shape of samples, a width, K: so many generators."""

@@ -14,15 +14,17 @@ import torch
 from _loops import GAMES, Loop, bare, fastest_convolutions
 from _players import NoiseImages
 
-from gan_bench.assembly import make_trainer
-from gan_bench.compilation import Compiler, as_traced, compile_iterations, compiled
-from gan_bench.config import load_benchmark
-from gan_bench.graphs import captured
-from gan_bench.plan import Run, plan
-from gan_bench.plugins import Origin, Registry, load_plugins
-from gan_bench.stacking import Stack
-from gan_bench.tracing import NotCompilableError
-from gan_bench.training import Trainer
+from gan_bench.acceleration.compilation import Compiler, as_traced, compile_iterations, compiled
+from gan_bench.acceleration.cuda_graphs import captured
+from gan_bench.acceleration.stacked_seeds import Stack
+from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.config.load import load_benchmark
+from gan_bench.contracts.run import Run
+from gan_bench.planning.runs import plan
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.registry import Origin, Registry
+from gan_bench.training.assembly import make_trainer
+from gan_bench.training.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -27,21 +27,22 @@ from pathlib import Path
 import torch
 from _measuring import WARM_UP, interleaved, quartiles
 
-from gan_bench.assembly import make_trainer
-from gan_bench.compilation import compile_iterations
-from gan_bench.config import load_benchmark
+from gan_bench.acceleration.compilation import compile_iterations
+from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.config.load import load_benchmark
 from gan_bench.errors import ConfigError
 from gan_bench.files import write_atomically
-from gan_bench.plan import plan
-from gan_bench.plugins import Registry, load_plugins
-from gan_bench.provenance import provenance
-from gan_bench.tracing import NotCompilableError
-from gan_bench.training import Trainer
+from gan_bench.planning.runs import plan
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.registry import Registry
+from gan_bench.running.provenance import provenance
+from gan_bench.training.assembly import make_trainer
+from gan_bench.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 OUTPUT = ROOT / "results" / "published" / "cost-cpu.csv"
-SYSTEMS = BENCHMARKS / "systems.csv"
+SYSTEMS = ROOT / "tools" / "systems.csv"
 BASE = "gan"
 LIMIT = 1.5  # times what the definition requires
 COLUMNS = ("model", "mode", "ratio", "low", "high", "milliseconds", "required", "measured_on")

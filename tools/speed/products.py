@@ -1,4 +1,4 @@
-"""How much faster products with few columns are turned round, which is what `gan_bench.products` decides by.
+"""How much faster products with few columns are transposed; `gan_bench.acceleration.narrow_products` decides by it.
 
     python tools/speed/products.py [--rounds 40] [--rows 1024] [--inner 128] [--matrices 8]
 

@@ -37,9 +37,9 @@ from gan_bench_zoo.metrics.precision_recall import precision_recall
 from numpy.typing import NDArray
 from PIL import Image
 
-from gan_bench.datastore import data_root
-from gan_bench.images import ImageDataset, Pictures
-from gan_bench.metric import Samples
+from gan_bench.contracts.images import ImageDataset, Pictures
+from gan_bench.contracts.metric import Samples
+from gan_bench.data.downloads import data_root
 
 SHAPE = (3, 32, 32)
 Images = NDArray[np.uint8]

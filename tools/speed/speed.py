@@ -40,7 +40,7 @@ from _workloads import CIFAR10, COUNTED, FLOOR, PARTS, PLAIN, PORT, ROOT, WORKLO
 from tabulate import tabulate
 
 from gan_bench.files import write_atomically
-from gan_bench.provenance import provenance
+from gan_bench.running.provenance import provenance
 
 PUBLISHED = ROOT / "results" / "published"
 COLUMNS = (

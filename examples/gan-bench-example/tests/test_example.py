@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from gan_bench.model import Fake, Real
+from gan_bench.contracts.model import Fake, Real
 from gan_bench.testing import Check, checks
 from torch import Tensor, nn
 

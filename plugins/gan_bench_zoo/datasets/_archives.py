@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.datastore import ELSEWHERE, download
+from gan_bench.data.downloads import ELSEWHERE, download
 from gan_bench.errors import DataError
 
 

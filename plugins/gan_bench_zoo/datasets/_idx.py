@@ -13,10 +13,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.datastore import data_root, download
+from gan_bench.contracts.parameters import param
+from gan_bench.data.downloads import data_root, download
+from gan_bench.data.image_datasets import PublishedImages, SourceFile, in_parts
+from gan_bench.data.recipes import Part, Recipe
 from gan_bench.errors import DataError
-from gan_bench.parameters import param
-from gan_bench.prepared import Part, PublishedImages, Recipe, SourceFile, in_parts
 
 SPLITS = {"train": "train", "test": "t10k"}
 SIDE = 28  # pixels

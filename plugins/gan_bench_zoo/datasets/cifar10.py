@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gan_bench.datastore import data_root
-from gan_bench.parameters import param
-from gan_bench.prepared import Part, PublishedImages, Recipe, SourceFile
+from gan_bench.contracts.parameters import param
+from gan_bench.data.downloads import data_root
+from gan_bench.data.image_datasets import PublishedImages, SourceFile
+from gan_bench.data.recipes import Part, Recipe
 from gan_bench_zoo.datasets._archives import fetch_archive, read_batch, rows_of
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Dataset, Mixture, Real
-from gan_bench.parameters import param
+from gan_bench.contracts.dataset import Dataset, Mixture, Real
+from gan_bench.contracts.parameters import param
 
 if TYPE_CHECKING:
     import torch

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from gan_bench.datastore import contents_of
+from gan_bench.contracts.parameters import param
+from gan_bench.data.downloads import contents_of
+from gan_bench.data.image_datasets import PreparedImages
+from gan_bench.data.recipes import Part, Recipe
 from gan_bench.errors import DataError
-from gan_bench.parameters import param
-from gan_bench.prepared import Part, PreparedImages, Recipe
 from gan_bench_zoo.datasets._pixels import pixels
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gan_bench.datastore import contents_of, data_root, kept_at
+from gan_bench.contracts.parameters import param
+from gan_bench.data.downloads import contents_of, data_root, kept_at
+from gan_bench.data.image_datasets import PreparedImages
+from gan_bench.data.recipes import Part, Recipe, read_record
 from gan_bench.errors import DataError
-from gan_bench.parameters import param
-from gan_bench.prepared import Part, PreparedImages, Recipe, read_record
 from gan_bench_zoo.datasets._archives import read_batch, rows_of
 
 FILES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}

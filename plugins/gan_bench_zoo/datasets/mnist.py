@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Real
+from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.images import ImageDataset, Pictures, to_floats
+from gan_bench.contracts.parameters import param
+from gan_bench.data.image_datasets import PreparedImages
+from gan_bench.data.recipes import Part, Recipe
 from gan_bench.errors import DataError
-from gan_bench.images import ImageDataset, Pictures, to_floats
-from gan_bench.parameters import param
-from gan_bench.prepared import Part, PreparedImages, Recipe
 from gan_bench_zoo.datasets._idx import IdxImages, IdxParams
 
 if TYPE_CHECKING:

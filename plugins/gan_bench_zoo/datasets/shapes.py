@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gan_bench.images import BOUNDS, ImageDataset, Pictures
-from gan_bench.parameters import param
+from gan_bench.contracts.images import BOUNDS, ImageDataset, Pictures
+from gan_bench.contracts.parameters import param
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Dataset
-from gan_bench.datastore import cache_file
-from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Metric, Samples
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.data.downloads import cache_file
 from gan_bench_zoo.metrics._reference import Progress, Reference, key_of, reference_at
 
 if TYPE_CHECKING:

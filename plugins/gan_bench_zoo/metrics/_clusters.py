@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import vq
 
-from gan_bench.datastore import cache_file
-from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.contracts.metric import Samples
+from gan_bench.data.downloads import cache_file
 from gan_bench_zoo.metrics._inception import features, has_weights, note_of_weights
 from gan_bench_zoo.metrics._inception_reference import path_of, reference
 from gan_bench_zoo.metrics._reference import Arrays, kept, key_of, stored

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics import _classified, _inception, _inception_reference
 from gan_bench_zoo.metrics._reference import Reference, chosen
 

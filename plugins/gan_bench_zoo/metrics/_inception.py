@@ -17,11 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from gan_bench.dataset import Dataset
-from gan_bench.datastore import data_root, download, sha256_of
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.contracts.metric import Fetchable, Metric, Samples
+from gan_bench.data.downloads import data_root, download, sha256_of
 from gan_bench.errors import DataError
-from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Fetchable, Metric, Samples
 
 if TYPE_CHECKING:
     import torch

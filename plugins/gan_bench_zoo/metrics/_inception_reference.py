@@ -14,10 +14,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Dataset
-from gan_bench.datastore import cache_file
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.data.downloads import cache_file
 from gan_bench.errors import DataError
-from gan_bench.images import ImageDataset, is_images
 from gan_bench_zoo.metrics._inception import InceptionMetric, inception
 from gan_bench_zoo.metrics._reference import CHOSEN, VERSION, Progress, Reference, key_of, reference_at
 

@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from gan_bench.classes import Classes
-from gan_bench.dataset import Dataset
-from gan_bench.images import ImageDataset, is_images
-from gan_bench.metric import Metric, Samples
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import ImageDataset, is_images
+from gan_bench.contracts.metric import Classes, Metric, Samples
 from gan_bench_zoo.metrics import _clusters
 from gan_bench_zoo.metrics._classified import classified, classifier_for, labelled_of, note_of
 from gan_bench_zoo.metrics._features import by_inception, unseen

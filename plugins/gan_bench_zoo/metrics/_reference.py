@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.datastore import exclusive, whole
+from gan_bench.contracts.images import Pictures
+from gan_bench.data.downloads import exclusive, whole
 from gan_bench.errors import DataError
-from gan_bench.images import Pictures
 
 VERSION = 1
 """Raised when the choice of images changes."""

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from gan_bench.dataset import Dataset
-from gan_bench.images import is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._classified import ClassifiedMetric, classified, reference_of
 from gan_bench_zoo.metrics._reference import Moments, moments
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.images import is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._modes import ByMode, cells_of, weights_of
 from gan_bench_zoo.metrics.histogram import HistogramMetric, histogram
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import UNINDEXED, Samples
+from gan_bench.contracts.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._inception import FEATURES, features
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference
 from gan_bench_zoo.metrics._reference import PART, Moments, moments

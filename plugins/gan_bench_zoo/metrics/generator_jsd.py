@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from gan_bench.images import is_images
-from gan_bench.metric import UNINDEXED, Samples
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._modes import cells_of
 from gan_bench_zoo.metrics.divergence import DivergenceMetric
 from gan_bench_zoo.metrics.histogram import box_of, mixture_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import UNINDEXED, Samples
+from gan_bench.contracts.metric import UNINDEXED, Samples
 from gan_bench_zoo.metrics._modes import NONE_GOOD, ModeMetric, QualityMetric, assignment, weights_of
 
 COVERED = 0.01  # of a generator's samples

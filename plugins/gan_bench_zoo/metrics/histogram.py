@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from gan_bench.dataset import Dataset, Mixture
-from gan_bench.metric import Metric, Samples
+from gan_bench.contracts.dataset import Dataset, Mixture
+from gan_bench.contracts.metric import Metric, Samples
 
 HALF_WIDTHS = (1, 1.2, 1.5, 2, 2.4, 3, 4, 5, 6, 8, 10)
 REACH = 5  # standard deviations beyond the farthest mean

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Dataset
-from gan_bench.images import is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._modes import ModeMetric, QualityMetric, assignment
 from gan_bench_zoo.metrics.generators import division, why_undefined
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.metric import Direction, Samples
 from gan_bench.errors import DataError
-from gan_bench.metric import Direction, Samples
 from gan_bench_zoo.metrics._inception import WHOLE, Inception, InceptionMetric, features, inception
 
 if TYPE_CHECKING:

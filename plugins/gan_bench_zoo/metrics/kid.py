@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gan_bench.metric import Samples
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._inception import features
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, reference_features
 

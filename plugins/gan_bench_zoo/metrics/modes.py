@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.metric import Samples
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._modes import NONE_GOOD, ModeMetric, QualityMetric, assignment, weights_of
 
 FAIR_PART = 0.1

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from gan_bench.dataset import Dataset, Mixture
-from gan_bench.images import is_images
-from gan_bench.metric import Samples
+from gan_bench.contracts.dataset import Dataset, Mixture
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import Samples
 from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, reference_of, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from gan_bench.contracts.metric import Samples
 from gan_bench.errors import RunError
-from gan_bench.metric import Samples
 from gan_bench_zoo.metrics.histogram import Histogram, HistogramMetric, histogram
 
 Atoms = tuple[NDArray[np.float64], NDArray[np.float64]]  # places (n, d), masses (n,) that sum to 1

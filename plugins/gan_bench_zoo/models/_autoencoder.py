@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from gan_bench.model import Model
-from gan_bench.network import Autoencoder, Generators, Networks
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Autoencoder, Generators, Networks
 
 
 class AutoencoderGAN(Model):

@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from gan_bench.network import Discriminator
+from gan_bench.contracts.network import Discriminator
 
 
 def count_features(discriminator: Discriminator, shape: tuple[int, ...]) -> int:

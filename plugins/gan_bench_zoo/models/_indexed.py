@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.model import Model, Real
+from gan_bench.contracts.network import Generators, Networks
 from gan_bench.errors import PluginError
-from gan_bench.model import Model, Real
-from gan_bench.network import Generators, Networks
 
 
 class Indexed(Model):

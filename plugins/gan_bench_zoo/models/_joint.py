@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from gan_bench.model import Model, Noise, Turn
-from gan_bench.network import JointDiscriminator, Networks
+from gan_bench.contracts.model import Model, Noise, Turn
+from gan_bench.contracts.network import JointDiscriminator, Networks
 
 
 class JointGAN(Model):

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gan_bench.contracts.network import BatchedLinear
 from gan_bench.errors import PluginError
-from gan_bench.network import BatchedLinear
 
 Vectors = Mapping[str, Tensor]
 

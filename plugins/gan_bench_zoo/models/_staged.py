@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_bench.model import Stage
-from gan_bench.network import SHARED, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Stage
+from gan_bench.contracts.network import SHARED, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models.gan import GAN
 
 JUDGED_AT_ONCE = 1_024

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Real, Turn
-from gan_bench.network import Discriminator, Generators, Networks
+from gan_bench.contracts.model import Fake, Model, Real, Turn
+from gan_bench.contracts.network import Discriminator, Generators, Networks
 
 
 class Wasserstein(Model):

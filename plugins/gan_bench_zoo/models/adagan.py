@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.losses import says_real
-from gan_bench.model import Fake, Real, Stage, Turn
-from gan_bench.network import Discriminator, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.model import Fake, Real, Stage, Turn
+from gan_bench.contracts.network import Discriminator, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._staged import PooledGAN, judged
 from gan_bench_zoo.models.gan import GAN
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Preset, Real
-from gan_bench.network import Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Preset, Real
+from gan_bench.contracts.network import Generators, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._joint import Encoder, JointGAN, judge_of_pairs
 
 ON_POINTS: dict[str, Any] = {

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan_bench.dataset import Dataset
-from gan_bench.model import Latents, Model, Turn
-from gan_bench.network import Generators, Networks
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.model import Latents, Model, Turn
+from gan_bench.contracts.network import Generators, Networks
 
 
 class _Anchor(Model):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gan_bench.model import Fake, Preset, Real, Turn
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Preset, Real, Turn
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._autoencoder import AutoencoderGAN
 
 

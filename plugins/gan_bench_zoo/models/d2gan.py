@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Model, Preset, Real
+from gan_bench.contracts.network import Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 
 FAR_BELOW = -20.0  # there softplus(a) = exp(a) to float32 precision, and further down it underflows to 0
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Initialisation, Networks, initialise
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Model, Preset, Real
+from gan_bench.contracts.network import Discriminator, Initialisation, Networks, initialise
+from gan_bench.contracts.parameters import param
 
 
 class DeLiGAN(Model):

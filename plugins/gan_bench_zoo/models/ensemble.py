@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Real, Turn
-from gan_bench.network import SHARED, Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Model, Real, Turn
+from gan_bench.contracts.network import SHARED, Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._staged import PooledGAN, StagedGAN, judged
 from gan_bench_zoo.models.gan import GAN
 

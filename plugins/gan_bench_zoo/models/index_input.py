@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gan_bench.network import SHARED, Networks
+from gan_bench.contracts.network import SHARED, Networks
 from gan_bench_zoo.models._indexed import Indexed
 from gan_bench_zoo.models.mgan import MGAN
 

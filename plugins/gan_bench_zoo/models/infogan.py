@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Preset, Real
-from gan_bench.network import Discriminator, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Preset, Real
+from gan_bench.contracts.network import Discriminator, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._indexed import Indexed
 
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import SHARED, Discriminator, Generators, Networks, Sharing
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Model, Preset, Real
+from gan_bench.contracts.network import SHARED, Discriminator, Generators, Networks, Sharing
+from gan_bench.contracts.parameters import param
 
 REAL = 0  # the class of real data, as in the authors' code; generator k is class k + 1
 

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Preset
-from gan_bench.network import SHARED, Networks, Sharing
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Preset
+from gan_bench.contracts.network import SHARED, Networks, Sharing
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models.gan import GAN
 
 COSINE, GAUSSIAN = "cosine", "gaussian"

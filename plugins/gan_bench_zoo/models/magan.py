@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan_bench.model import Fake, Preset, Real, Stage, Turn
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Preset, Real, Stage, Turn
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._autoencoder import AutoencoderGAN
 
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import SHARED, Generators, Networks, Sharing
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Model, Preset, Real
+from gan_bench.contracts.network import SHARED, Generators, Networks, Sharing
+from gan_bench.contracts.parameters import param
 
 ON_IMAGES: dict[str, Any] = {
     "batch": 64,

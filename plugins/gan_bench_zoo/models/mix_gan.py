@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.model import Fake, Model, Preset, Real, Turn
-from gan_bench.network import Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
+from gan_bench.contracts.network import Networks
+from gan_bench.contracts.parameters import param
 
 
 class MixGAN(Model):

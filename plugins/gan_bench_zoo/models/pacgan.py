@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.model import Preset
-from gan_bench.network import Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Preset
+from gan_bench.contracts.network import Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models.gan import GAN
 
 

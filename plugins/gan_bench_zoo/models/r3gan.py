@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.func import grad
 
-from gan_bench.losses import says_real
-from gan_bench.model import Fake, Model, Preset, Real, Turn
-from gan_bench.network import Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
+from gan_bench.contracts.network import Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 
 
 class R3GAN(Model):

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gan_bench.model import Fake, Model, Preset, Real, Turn
-from gan_bench.network import Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
+from gan_bench.contracts.network import Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models import _spectral
 
 State = Mapping[str, Tensor]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Preset, Real, Turn
-from gan_bench.network import Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
+from gan_bench.contracts.network import Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 
 Parameters = dict[str, Tensor]
 

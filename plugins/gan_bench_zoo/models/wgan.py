@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gan_bench.model import Fake, Preset, Real
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Preset, Real
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._wasserstein import Wasserstein
 
 RMSPROP = {"optimizer": "rmsprop", "learning_rate": 5e-5, "batch": 64, "fakes": 64, "latents": "fresh"}

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from gan_bench.model import Fake, Noise, Preset, Real
-from gan_bench.parameters import param
+from gan_bench.contracts.model import Fake, Noise, Preset, Real
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._wasserstein import Wasserstein
 
 

@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.network import Autoencoder, BatchedLinear, Discriminator, Generators, Heads, JointDiscriminator, Sharing
+from gan_bench.contracts.network import (
+    Autoencoder,
+    BatchedLinear,
+    Discriminator,
+    Generators,
+    Heads,
+    JointDiscriminator,
+    Sharing,
+)
 from gan_bench_zoo.networks._batch_norm import BatchNorm
 from gan_bench_zoo.networks._layers import by_head, count_units
 from gan_bench_zoo.networks.mlp import MLPDiscriminator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gan_bench.network import BatchedLinear, Heads
+from gan_bench.contracts.network import BatchedLinear, Heads
 
 
 def linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:

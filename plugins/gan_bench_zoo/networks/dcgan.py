@@ -28,10 +28,18 @@ from math import prod
 
 from torch import nn
 
-from gan_bench.dataset import Dataset
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.network import (
+    Autoencoder,
+    Discriminator,
+    Generators,
+    Heads,
+    JointDiscriminator,
+    Network,
+    Sharing,
+)
+from gan_bench.contracts.parameters import param
 from gan_bench.errors import PluginError
-from gan_bench.network import Autoencoder, Discriminator, Generators, Heads, JointDiscriminator, Network, Sharing
-from gan_bench.parameters import param
 from gan_bench_zoo.networks._convolutional import (
     ConvAutoencoder,
     ConvGenerators,

@@ -13,9 +13,9 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.dataset import Dataset
-from gan_bench.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
-from gan_bench.parameters import param
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.network import BatchedLinear, Discriminator, Generators, Heads, Network, Sharing
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.networks._layers import by_head, count_units, linear
 
 

@@ -14,8 +14,8 @@ from math import prod
 
 from torch import Tensor
 
-from gan_bench.dataset import Dataset
-from gan_bench.network import (
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.network import (
     Autoencoder,
     Beside,
     Copying,
@@ -26,7 +26,7 @@ from gan_bench.network import (
     Network,
     Sharing,
 )
-from gan_bench.parameters import param
+from gan_bench.contracts.parameters import param
 from gan_bench_zoo.networks.mlp import MLPDiscriminator, MLPGenerators
 
 

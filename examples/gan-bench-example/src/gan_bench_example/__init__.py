@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gan_bench.hookspecs import hookimpl
+from gan_bench.contracts.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from gan_bench.dataset import Dataset
-    from gan_bench.model import Model
+    from gan_bench.contracts.dataset import Dataset
+    from gan_bench.contracts.model import Model
 
 
 @hookimpl

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gan_bench.losses import says_fake, says_real
-from gan_bench.model import Fake, Model, Preset, Real
-from gan_bench.network import Discriminator, Generators, Networks
-from gan_bench.parameters import param
+from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.model import Fake, Model, Preset, Real
+from gan_bench.contracts.network import Discriminator, Generators, Networks
+from gan_bench.contracts.parameters import param
 from torch import Tensor, nn
 
 

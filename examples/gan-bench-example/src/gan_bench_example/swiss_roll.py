@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gan_bench.dataset import Dataset, Mixture, Real
-from gan_bench.parameters import param
+from gan_bench.contracts.dataset import Dataset, Mixture, Real
+from gan_bench.contracts.parameters import param
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""Faster iterations: traced, compiled, recorded as CUDA graphs, stacked over seeds."""

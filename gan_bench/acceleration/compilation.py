@@ -1,0 +1,134 @@
+"""Compiled iterations: a traced iteration, made by torch into a program of a few fused loops."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from gan_bench.acceleration.narrow_products import turn_round
+from gan_bench.acceleration.tracing import (
+    TOO_LONG,
+    NotCompilableError,
+    Tensors,
+    Traced,
+    first_line,
+    flat,
+    out_of_memory,
+)
+from gan_bench.contracts.model import Turn
+from gan_bench.training.iteration import MOST_TURNS, Draws, Played
+from gan_bench.training.trainer import Trainer
+
+Warn = Callable[[str], None]
+
+Compiler = Callable[[fx.GraphModule, list[Tensor], int], Callable[..., Any]]
+"""Makes a graph into something that is called with inputs; it is given inputs, and how many of them stay the same.
+
+Those come first and change in place.
+"""
+
+
+def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None = None) -> None:
+    """Let a trainer carry out its iterations compiled, until it loads another state.
+
+    Args:
+        compiler: `compiled`, unless it says otherwise.
+        warn: told where iterations with other turns than the next one's have to stay eager, and why.
+
+    Raises:
+        NotCompilableError: the next iteration cannot be compiled here; the trainer is as it was.
+    """
+    programs = _Programs(trainer, warn, compiler or compiled)
+    programs.add(next_short(trainer))
+    trainer.carry_out = programs.play
+
+
+def next_short(trainer: Trainer) -> tuple[Turn, ...]:
+    """The turns of the next iteration that is short enough: a warm-up must not cost all that follows it."""
+    for iteration in range(trainer.iteration, trainer.protocol.iterations):
+        turns = tuple(trainer.model.turns(iteration))
+        if len(turns) <= MOST_TURNS:
+            return turns
+    raise NotCompilableError(TOO_LONG)
+
+
+class _Programs:
+    """The compiled iterations of a run, one for each sequence of turns that it has."""
+
+    def __init__(self, trainer: Trainer, warn: Warn, compiler: Compiler) -> None:
+        self.trainer, self.warn, self.compiler = trainer, warn, compiler
+        self._of: dict[tuple[Turn, ...], Program | None] = {}
+
+    def add(self, turns: tuple[Turn, ...]) -> None:
+        self._of[turns] = Program(self.trainer, turns, self.compiler)
+
+    def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
+        if turns not in self._of:
+            try:
+                self.add(turns)
+            except NotCompilableError as error:
+                self._of[turns] = None
+                self.warn(f"Iterations of {len(turns)} turns stay uncompiled: {error}")
+        program = self._of[turns]
+        return program(draws) if program else self.trainer.play(turns, draws)
+
+
+class Program:
+    """One sequence of turns, compiled for one trainer."""
+
+    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...], compiler: Compiler) -> None:
+        """Trace and compile."""
+        self.trainer = trainer
+        self.traced = Traced(trainer, turns)
+        self._tensors = Tensors(trainer)
+        self._fixed = [tensor.detach() for tensor in self._tensors.all()]
+        self._code = compiler(self.traced.graph, self._arguments(trainer.draw(turns)), len(self._fixed))
+
+    def __call__(self, draws: Draws) -> Played:
+        """Carry out an iteration."""
+        with torch.no_grad():
+            results = self._code(*self._arguments(draws))
+        self._tensors.count(self.traced.moves)
+        return self.traced.played(results, self.trainer.state)
+
+    def _arguments(self, draws: Draws) -> list[Tensor]:
+        return self.traced.arguments(self.trainer, self._fixed, self.trainer.state, flat(draws))
+
+
+def as_traced(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
+    """The graph as it is, carried out operation by operation."""
+    return graph
+
+
+def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
+    """The graph as a program of this machine. Raises NotCompilableError."""
+    import torch._inductor
+
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
+    try:
+        on_cpu = arguments[0].device.type == "cpu"
+        with torch.no_grad(), torch._inductor.config.patch({} if on_cpu else reproducible()):
+            graph = turn_round(graph) if on_cpu else graph
+            code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])
+            return code
+    except Exception as error:
+        if out_of_memory(error):
+            raise torch.OutOfMemoryError(str(error)) from error
+        raise NotCompilableError(f"torch cannot compile it here ({first_line(error)})") from error
+
+
+def reproducible() -> dict[str, Any]:
+    """Settings of inductor for GPUs with which no choice that affects rounding depends on a timing.
+
+    By default it times several configurations of each sum and takes the fastest, so that a program that is compiled
+    again, after an interruption or with another cache, may round differently.
+    """
+    import torch._inductor.config as config
+
+    if hasattr(config, "deterministic"):
+        return {"deterministic": True}
+    return {"triton.autotune_pointwise": False, "shape_padding": False}  # of older versions: one configuration each

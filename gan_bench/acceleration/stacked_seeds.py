@@ -1,0 +1,280 @@
+"""Stacked seeds: the runs of one configuration advance together, as one program made from code written for one seed.
+
+Every tensor that training changes lies in a stack with one more dimension, and each member's tensors are views of it:
+a member is evaluated, checkpointed and resumed as a run of its own. An iteration is traced for one seed, then
+vectorised over the members. No operation of it mixes members, so that one that diverges disturbs nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, fx
+from torch.func import functionalize, vmap
+
+from gan_bench.acceleration.compilation import Compiler, Warn, next_short
+from gan_bench.acceleration.tracing import NotCompilableError, Tensors, Traced, flat, traced
+from gan_bench.contracts.model import Turn
+from gan_bench.errors import Diverged
+from gan_bench.training.iteration import Draws
+from gan_bench.training.trainer import Trainer
+
+Turns = tuple[Turn, ...]
+
+aten = torch.ops.aten
+
+ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
+"""Operations that take a number instead of a tensor."""
+
+
+class Stack:
+    """Trainers of one configuration, which differ by their seeds and are at the same iteration.
+
+    What members know of themselves is right after `settle`; while they are stacked they load no other state.
+
+    Attributes:
+        members: all that were stacked, gone or not.
+        diverged: members that cannot go on, and why; they stay in the stack, and what becomes of them means nothing.
+        tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
+    """
+
+    def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
+        """Make the program of the next iteration, and stack the members' tensors.
+
+        Args:
+            warn: told where iterations with other turns than the next one's are carried out seed by seed, and why.
+
+        Raises:
+            NotCompilableError: the next iteration cannot be stacked; the members may still go on one by one.
+        """
+        if len({member.iteration for member in members}) > 1:
+            raise ValueError("members of a stack are at the same iteration")
+        self.members, self._compiler, self._warn = tuple(members), compiler, warn
+        self.diverged: dict[Trainer, Diverged] = {}
+        self._going = list(members)
+        self._own = [Tensors(member) for member in members]
+        self._programs: dict[Turns, _Program | None] = {}
+        self._draws = _StackedDraws(self)
+        turns = next_short(members[0])
+        one = self._traced(turns)
+        self.tensors = [_stacked(same) for same in zip(*(own.all() for own in self._own), strict=True)]
+        own = self._own[0]
+        self._average = _StackedAverage(members, dict(zip((*own.parameters, *own.buffers), self.tensors, strict=False)))
+        self._losses: dict[str, Tensor] = {}
+        self._uncounted: Counter[str] = Counter()
+        self._gather_state()
+        self._programs[turns] = _Program(self, one, self._draws.of(turns), compiler)
+
+    @property
+    def leader(self) -> Trainer:
+        """The first that goes on; its counts are always those of all."""
+        return self._going[0]
+
+    def leave(self, member: Trainer) -> None:
+        """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
+        if member in self._going:
+            self.settle()
+            self._going.remove(member)
+
+    def iterate(self) -> None:
+        """Carry out one iteration of every member, and what comes before it where a stage begins."""
+        if self.leader.stages.begins:
+            self._enter_stages()
+        if not self._going:
+            return
+        leader = self.leader
+        turns = tuple(leader.model.turns(leader.iteration))
+        program = self._program(turns)
+        if program is None:
+            self._one_by_one(turns)
+        else:
+            losses, self.state = program(self._draws.of(turns))
+            self._losses |= losses
+            self._uncounted.update(program.moves)
+        leader.counts.add(turns, self._draws.like(turns))
+        for member in self._going:
+            member.iteration += 1
+        self._average.update()
+
+    def settle(self) -> None:
+        """Let every member that goes on know its losses, its state and its counts."""
+        for i, member in enumerate(self.members):
+            if member in self._going:
+                member.losses |= {name: value[i] for name, value in self._losses.items()}
+                member.state = {name: value[i] for name, value in self.state.items()}
+                member.counts = replace(self.leader.counts, updates=dict(self.leader.counts.updates))
+        for own in self._own:  # not in every iteration: on a GPU each is a launch
+            own.count(self._uncounted)
+        self._losses, self._uncounted = {}, Counter()
+
+    def _gather_state(self) -> None:
+        self.state = {
+            name: torch.stack([member.state[name] for member in self.members]) for name in self.members[0].state
+        }
+
+    def _enter_stages(self) -> None:
+        self.settle()
+        for member in tuple(self._going):
+            try:
+                member.stages.enter()
+            except Diverged as error:
+                self.diverged[member] = error
+                self._going.remove(member)
+        self._gather_state()
+
+    def _one_by_one(self, turns: Turns) -> None:
+        """Carry out an iteration that is no program."""
+        self.settle()
+        for member in self._going:
+            played = member.play(turns, member.draw(turns))
+            member.losses |= played.losses
+            member.state = played.state
+        self._gather_state()
+
+    def _traced(self, turns: Turns) -> Traced:
+        """The iteration of one member; refused where it would not be the others' as well."""
+        one = Traced(self.members[0], turns)
+        for member in self.members[1:]:
+            other = Traced(member, turns)
+            same = one.graph.code == other.graph.code  # numbers stand in it as they are
+            if not (same and all(map(torch.equal, one.constants(), other.constants()))):
+                reason = "it holds numbers outside of its parameters and buffers that differ between seeds"
+                raise NotCompilableError(reason)
+        return one
+
+    def _program(self, turns: Turns) -> _Program | None:
+        if turns not in self._programs:
+            try:
+                one = self._traced(turns)
+                self._programs[turns] = _Program(self, one, self._draws.of(turns), self._compiler)
+            except NotCompilableError as error:
+                self._programs[turns] = None
+                self._warn(f"Iterations of {len(turns)} turns are carried out seed by seed: {error}")
+        return self._programs[turns]
+
+
+class _Program:
+    """One sequence of turns, of all members at once.
+
+    Attributes:
+        moves: how many steps each player takes.
+    """
+
+    def __init__(self, stack: Stack, one: Traced, draws: Sequence[Tensor], compiler: Compiler) -> None:
+        self._stack, self._one, self.moves = stack, one, one.moves
+        arguments = self._arguments(draws)
+        self._code = compiler(_vectorised(one, arguments), arguments, len(stack.tensors))
+
+    def __call__(self, draws: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Carry out an iteration of every member: losses and state, (S, …) each."""
+        with torch.no_grad():
+            results = self._code(*self._arguments(draws))
+        played = self._one.played(results, self._stack.state)
+        return dict(played.losses), dict(played.state)
+
+    def _arguments(self, draws: Sequence[Tensor]) -> list[Tensor]:
+        """The inputs of all members' graph: stacks, except for the optimisers' numbers, which are the same for all."""
+        return self._one.arguments(self._stack.leader, self._stack.tensors, self._stack.state, draws)
+
+
+class _StackedDraws:
+    """What all members are given in an iteration, (S, …) each, in the order of `flat`."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._blocks: dict[Turns, tuple[int, list[Tensor]]] = {}
+        self._like: dict[Turns, Draws] = {}
+
+    def of(self, turns: Turns) -> list[Tensor]:
+        """The draws of the leader's next iteration."""
+        leader = self._stack.leader
+        rows = leader.drawing.rows
+        number, row = divmod(leader.iteration, rows)
+        kept, blocks = self._blocks.get(turns, (-1, []))
+        if kept == number and rows > 1:
+            return [block[row] for block in blocks]
+        drawn = self._drawn(turns)
+        self._like[turns] = drawn[0]
+        found = [member.drawing.blocks(turns, own) for member, own in zip(self._drawers(), drawn, strict=True)]
+        if rows > 1 and None not in found:
+            blocks = [torch.stack(same, dim=1) for same in zip(*(each or [] for each in found), strict=True)]
+            self._blocks[turns] = number, blocks
+            return [block[row] for block in blocks]
+        return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
+
+    def like(self, turns: Turns) -> Draws:
+        """Draws of one member, as many as any has: what is counted."""
+        if turns not in self._like:
+            self._like[turns] = self._stack.leader.draw(turns)
+        return self._like[turns]
+
+    def _drawers(self) -> list[Trainer]:
+        """A member for each place: one that has gone is given what the leader is."""
+        stack = self._stack
+        return [member if member in stack._going else stack.leader for member in stack.members]
+
+    def _drawn(self, turns: Turns) -> list[Draws]:
+        draws = {member: member.draw(turns) for member in set(self._drawers())}
+        return [draws[member] for member in self._drawers()]
+
+
+class _StackedAverage:
+    """The members' moving averages, where there are any."""
+
+    def __init__(self, members: Sequence[Trainer], tensors: Mapping[str, Tensor]) -> None:
+        """Stack them; `tensors` are the members' parameters and buffers, by name."""
+        found = [member.average for member in members if member.average]
+        names = found[0].values if found else ()
+        self._values = [_stacked([average.values[name] for average in found]) for name in names]
+        self._live = [tensors[name] for name in names]
+        self._decay = found[0].decay if found else 0.0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the parameters of now."""
+        if self._values:
+            torch._foreach_lerp_(self._values, self._live, 1 - self._decay)
+
+
+def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
+    """The graph of one seed, over one more dimension of everything but the optimisers' numbers."""
+    own = one.inputs()
+    # without operations that work in place, of which some could only be vectorised by a loop
+    graph = traced(functionalize(one.graph), own)
+    batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
+    return _with_numbers_folded(traced(vmap(graph, in_dims=batched), arguments))
+
+
+def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
+    """Replace tensors made of a Python number by the number, in place.
+
+    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which lies on the CPU whatever the
+    device is.
+    """
+    for node in [*graph.graph.nodes]:
+        if node.target is aten._to_copy.default and isinstance(node.args[0], int | float):
+            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded as the tensor was
+            for user in [*node.users]:
+                _fold(user, node, number)
+            if not node.users:
+                graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
+
+
+def _fold(user: fx.Node, node: fx.Node, number: float) -> None:
+    """Replace an operand by a number, if the result has the same type."""
+    others = [each.meta["val"] for each in user.all_input_nodes if each is not node]
+    if user.target in ARITHMETIC and others and torch.result_type(others[0], number) == user.meta["val"].dtype:
+        user.args = fx.node.map_arg(user.args, lambda each: number if each is node else each)
+
+
+def _stacked(same: Sequence[Tensor]) -> Tensor:
+    """The same tensor of all members in one, of which theirs become views."""
+    stack = torch.stack([tensor.detach() for tensor in same])
+    for tensor, view in zip(same, stack, strict=True):
+        tensor.data = view
+    return stack

@@ -1,0 +1,281 @@
+"""An iteration traced once into a graph of torch's core operations, with the tensors that the graph works on.
+
+The graph changes a run's own parameters, buffers and optimiser state in place, so that evaluation, checkpoints and
+eager iterations see the same tensors. Random draws stay outside: inside, torch makes them slower. Traced with fake
+tensors, a model that waits for a value or branches on one is found out and refused, never baked in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+
+from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.model import Turn
+from gan_bench.training.iteration import MOST_TURNS, Draws, Played, play
+from gan_bench.training.optimisers import Step, fill_state, step_of
+from gan_bench.training.trainer import Trainer
+
+LOOKED_AHEAD = 64
+"""Iterations for which the numbers of optimisers are worked out at a time."""
+
+READS_VALUES = "its code waits for a tensor's value, or branches on one"
+
+TOO_LONG = f"more than {MOST_TURNS} turns take too long to compile"
+
+
+class NotCompilableError(Exception):
+    """Why an iteration cannot be compiled."""
+
+
+class ReadsValuesError(NotCompilableError):
+    """An iteration waits for a tensor's value, or branches on one: it would on every device, at each iteration."""
+
+
+class Tensors:
+    """The tensors of a trainer that stay the same from iteration to iteration, and change in place.
+
+    Attributes:
+        parameters: the model's, by name; buffers: likewise.
+        steps: each player's optimiser as a function.
+        counted: each player's counts of steps, one for each parameter, as torch's optimisers keep them.
+        slots: what the optimisers remember, player by player and parameter by parameter.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.steps = {name: step_of(optimizer) for name, optimizer in trainer.optimizers.items()}
+        for optimizer in trainer.optimizers.values():
+            fill_state(optimizer)
+        states = {
+            player: [trainer.optimizers[player].state[parameter] for parameter in parameters.values()]
+            for player, parameters in trainer.parameters.items()
+        }
+        self.parameters = dict(trainer.model.named_parameters())
+        self.buffers = dict(trainer.model.named_buffers())
+        self.slots = [s[slot] for player, step in self.steps.items() for s in states[player] for slot in step.slots]
+        self.counted = {player: [s["step"] for s in states[player] if "step" in s] for player in states}
+
+    def all(self) -> list[Tensor]:
+        """Parameters, buffers and slots, in the order of a graph's inputs."""
+        return [*self.parameters.values(), *self.buffers.values(), *self.slots]
+
+    def count(self, moves: Mapping[str, int]) -> None:
+        """Count the steps of an iteration."""
+        with torch.no_grad():
+            for player, number in moves.items():
+                if self.counted[player]:
+                    torch._foreach_add_(self.counted[player], number)
+
+
+class Traced:
+    """One sequence of turns as a graph.
+
+    Attributes:
+        graph: its inputs are parameters, buffers and slots of `Tensors.all`, the optimisers' numbers, the model's
+            state, and the draws; its outputs are losses, then the state that changed.
+        moves: how many steps each player takes.
+    """
+
+    def __init__(self, trainer: Trainer, turns: tuple[Turn, ...]) -> None:
+        """Trace. Raises NotCompilableError."""
+        if len(turns) > MOST_TURNS:
+            raise NotCompilableError(TOO_LONG)
+        self.trainer = trainer
+        self.moves = Counter(name for turn in turns for name in turn.players)
+        self._tensors = Tensors(trainer)
+        self._rows = {
+            player: _Numbers(player, count, self._tensors.steps[player]) for player, count in self.moves.items()
+        }
+        self._state = tuple(trainer.state)  # its order is the graph's
+        self._draws = trainer.draw(turns)
+        self.graph = self._trace(turns, self._draws)
+        self._refuse_baked_in()
+
+    def inputs(self) -> list[Tensor]:
+        """Inputs of the graph as it was traced."""
+        tensors = [tensor.detach() for tensor in self._tensors.all()]
+        return self.arguments(self.trainer, tensors, self.trainer.state, flat(self._draws))
+
+    def constants(self) -> list[Tensor]:
+        """The tensors in the graph that are no inputs: what the model holds outside of its modules."""
+        values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
+        index = self.trainer.rules.index.data_ptr()
+        return [value for value in values if isinstance(value, Tensor) and value.data_ptr() != index]
+
+    def arguments(
+        self, trainer: Trainer, tensors: Sequence[Tensor], state: Mapping[str, Tensor], draws: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """The graph's inputs: what `Tensors.all` lists, the optimisers' numbers, the state, what `flat` lists.
+
+        Args:
+            trainer: where its optimisers are is what their numbers depend on.
+        """
+        return [*tensors, *self._numbers(trainer), *(state[name] for name in self._state), *draws]
+
+    def played(self, results: Sequence[Tensor], state: Mapping[str, Tensor]) -> Played:
+        """The graph's outputs by name; `state` is that of before."""
+        losses = dict(zip(self._losses, results, strict=False))
+        changed = dict(zip(self._changed, results[len(losses) :], strict=True))
+        return Played(losses, {**state, **changed})
+
+    def _numbers(self, trainer: Trainer) -> list[Tensor]:
+        """What changes in the optimisers from step to step: (moves, 2) float32 for each player that moves."""
+        return [self._rows[player].at(trainer) for player in self.moves]
+
+    def _trace(self, turns: tuple[Turn, ...], draws: Draws) -> fx.GraphModule:
+        def iteration(*arguments: Tensor) -> list[Tensor]:
+            played = self._play(turns, draws, iter(arguments))
+            self._losses = list(played.losses)
+            return [*played.losses.values(), *played.state.values()]
+
+        graph = traced(iteration, self.inputs())
+        if any(map(_waits, graph.graph.nodes)):
+            raise ReadsValuesError(READS_VALUES)
+        return graph
+
+    def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> Played:
+        """`play` on the graph's inputs in place of the trainer's tensors."""
+        own = self._tensors
+        parameters = {name: next(given).detach().requires_grad_() for name in own.parameters}
+        buffers = {name: next(given) for name in own.buffers}
+        slots = {
+            player: [{slot: next(given) for slot in step.slots} for _ in self.trainer.parameters[player]]
+            for player, step in own.steps.items()
+        }
+        numbers = {player: list(next(given)) for player in self.moves}
+        state = {name: next(given) for name in self._state}
+        seen = _like(draws, given)
+        model = self.trainer.model
+
+        def move(player: str, gradients: Any) -> None:
+            now = numbers[player].pop(0)
+            moved = dict(model.get_submodule(player).named_parameters())
+            for (name, parameter), gradient, of in zip(moved.items(), gradients, slots[player], strict=True):
+                if gradient is None:
+                    raise NotCompilableError(f"{player}'s loss does not depend on {name}")
+                own.steps[player].apply(parameter, gradient, of, now)
+
+        def carry_out() -> Played:
+            of = {p: dict(model.get_submodule(p).named_parameters()) for p in self.trainer.parameters}
+            return play(self.trainer.rules, turns, seen, of, state, move)
+
+        played = _With(model, carry_out).on({**parameters, **buffers})
+        self._changed = [name for name, value in played.state.items() if value is not state.get(name)]
+        return Played(played.losses, {name: played.state[name] for name in self._changed})
+
+    def _refuse_baked_in(self) -> None:
+        """A parameter that reached the graph as a constant would never move again."""
+        held = {value.untyped_storage().data_ptr() for value in self.constants()}
+        for name, value in {**self._tensors.parameters, **self._tensors.buffers}.items():
+            if value.numel() and value.untyped_storage().data_ptr() in held:
+                raise NotCompilableError(f"{name} is also held outside of the model's modules")
+
+
+def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.GraphModule:
+    """A function of tensors as a graph of core operations. Raises NotCompilableError."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    try:
+        # a model may hold constant tensors, which are no inputs: they reach the graph as they are
+        graph: fx.GraphModule = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
+        return graph
+    except NotCompilableError:
+        raise
+    except Exception as error:
+        if "DataDependent" in type(error).__name__:
+            raise ReadsValuesError(READS_VALUES) from error
+        raise NotCompilableError(f"it cannot be traced ({first_line(error)})") from error
+
+
+class _Numbers:
+    """An optimiser's numbers of an iteration, worked out for many to come and kept where the parameters are."""
+
+    def __init__(self, player: str, count: int, step: Step) -> None:
+        self._player, self._count, self._step = player, count, step
+        self._first = (0, 0)  # iteration and updates that the rows begin with
+        self._rows = torch.empty(0)
+
+    def at(self, trainer: Trainer) -> Tensor:
+        """(moves, 2) float32."""
+        done = trainer.counts.updates[self._player] - trainer.stages.renewed[self._player]
+        row = trainer.iteration - self._first[0]
+        if not (0 <= row < len(self._rows) and done == self._first[1] + row * self._count):
+            self._first, row = (trainer.iteration, done), 0
+            self._rows = self._ahead(trainer, done)
+        return self._rows[row]
+
+    def _ahead(self, trainer: Trainer, done: int) -> Tensor:
+        rates = [trainer.rate(self._player, trainer.iteration + row) for row in range(LOOKED_AHEAD)]
+        values = [
+            [self._step.numbers(rate, done + 1 + row * self._count + move) for move in range(self._count)]
+            for row, rate in enumerate(rates)
+        ]
+        return torch.tensor(values, device=trainer.device)
+
+
+class _With(nn.Module):
+    """Calls a function while other tensors stand in for a model's parameters and buffers."""
+
+    def __init__(self, model: nn.Module, function: Callable[[], Played]) -> None:
+        super().__init__()
+        self.model, self.function = model, function
+
+    def forward(self) -> Played:
+        return self.function()
+
+    def on(self, tensors: Mapping[str, Tensor]) -> Played:
+        played: Played = functional_call(self, {f"model.{name}": value for name, value in tensors.items()}, ())
+        return played
+
+
+def _waits(node: fx.Node) -> bool:
+    """Whether a device has to be waited for: for a number, or for how many samples a mask selects."""
+    value = node.meta.get("val")
+    sizes = value.shape if isinstance(value, Tensor) else ()
+    return node.target is torch.ops.aten._local_scalar_dense.default or not all(isinstance(size, int) for size in sizes)
+
+
+def flat(draws: Draws) -> list[Tensor]:
+    """The tensors of draws, in the order of a graph's inputs."""
+    real = [value for one in draws.real.values() for value in vars(one).values() if value is not None]
+    return [*real, *draws.latents.values(), *(value for of in draws.noise.values() for value in of.values())]
+
+
+def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
+    """The inverse of `flat`: draws of the same form, from the tensors given."""
+    return Draws(
+        {
+            number: Real(**{name: next(given) for name, value in vars(one).items() if value is not None})
+            for number, one in draws.real.items()
+        },
+        {number: next(given) for number in draws.latents},
+        {position: {name: next(given) for name in of} for position, of in draws.noise.items()},
+    )
+
+
+_NO_MEMORY = re.compile(r"ALLOC(ATION)?_FAILED|out of memory|can't allocate memory|not enough memory")
+"""Messages of cuBLAS, cuDNN, Triton and torch's allocators; only that of a GPU raises `torch.OutOfMemoryError`."""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, here or in what led to this error."""
+    while error is not None and not _ran_out(error):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _ran_out(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+
+
+def first_line(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

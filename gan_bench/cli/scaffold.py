@@ -1,0 +1,222 @@
+"""What `gan-bench new` writes: a plugin that works at once, its test and its benchmark, from `templates/`.
+
+A template is the file with ``$name`` (my-gan), ``$module`` (my_gan), ``$title`` (MyGAN), ``$kind`` and ``$year`` in
+it. A line that begins with ``%file|`` or ``%package|`` stands in that form of the plugin only.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.metadata
+import importlib.util
+import keyword
+import os
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from gan_bench.config.source import shipped_benchmarks
+from gan_bench.contracts.modes import reserved_for
+from gan_bench.errors import UsageError
+from gan_bench.plugins.discovery import load_plugins, plugin_folders
+
+KINDS = ("model", "dataset")
+LONGEST = 40  # characters of a name: what is written keeps its line length
+ALLOWED = (
+    f"a name has letters, digits, - and _, begins with a letter, ends with a letter or digit and has at most {LONGEST} "
+    "characters, for example my-gan"
+)
+
+
+@dataclass(frozen=True)
+class Scaffold:
+    """What is to be written, and what to do with it.
+
+    Attributes:
+        files: text by path, relative to the working folder.
+        commands: the user's next commands, each with what it is for.
+        root: a folder that must not exist yet, or None.
+    """
+
+    files: Mapping[Path, str]
+    commands: tuple[tuple[str, str], ...]
+    root: Path | None = None
+
+    def refuse_to_overwrite(self) -> None:
+        """Raise UsageError where something exists already."""
+        for path in (*self.files, *([self.root] if self.root else [])):
+            if os.path.lexists(path):
+                advice = "Choose another name, or move it away."
+                raise UsageError(f"{path} exists already, so nothing was written. {advice}")
+
+    def write(self) -> list[Path]:
+        """Write every file, or none.
+
+        Raises:
+            UsageError: something exists already, or cannot be written; the folder is as it was.
+        """
+        self.refuse_to_overwrite()
+        made: list[Path] = []
+        try:
+            for path, text in self.files.items():
+                _make_folder(path.parent, made)
+                with open(path, "x", encoding="utf-8", newline="\n") as file:
+                    made.append(path)
+                    file.write(text)
+        except OSError as error:
+            for each in reversed(made):
+                each.rmdir() if each.is_dir() else each.unlink()
+            raise UsageError(f"{path} cannot be written ({error.strerror}), so nothing was.") from error
+        return list(self.files)
+
+
+def _make_folder(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and note each that was not there."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.exists():
+            each.mkdir()
+            made.append(each)
+
+
+def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
+    """A plugin of one's own, ready to be written.
+
+    Args:
+        kind: "model" or "dataset".
+        name: what a benchmark will call it.
+        package: an installable package in a folder of its own, in place of files for the working folder.
+
+    Raises:
+        UsageError: the name is not allowed, or taken, or a file of it exists.
+    """
+    _check_form(name)
+    words = {"name": name, "module": _module(name), "title": _title(name), "kind": kind, "year": f"{date.today().year}"}
+    plugin = _rendered(f"{kind}/plugin.py", words, package)
+    test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
+    texts = _Texts(plugin, test, benchmark)
+    planned = _package(kind, words, texts) if package else _loose(words, texts)
+    planned.refuse_to_overwrite()  # before the name is looked for: the file is what the user knows
+    _check_free(kind, name, plugin)
+    return planned
+
+
+class _Texts(NamedTuple):
+    """What both forms have."""
+
+    plugin: str
+    test: str
+    benchmark: str
+
+
+def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
+    """Files for the working folder."""
+    plugin = Path("plugins", f"{words['module']}.py")
+    test = Path("tests", f"test_{words['module']}.py")
+    benchmark = Path(f"{words['name']}.toml")
+    written = dict(zip((plugin, test, benchmark), texts, strict=True))
+    return Scaffold(written, _next(plugin, benchmark, test))
+
+
+def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
+    """An installable package in a folder of its own."""
+    root = Path(words["name"])
+    source = root / "src" / words["module"]
+    benchmark = root / f"{words['name']}.toml"
+    written = {
+        root / "pyproject.toml": _rendered("package/pyproject.toml", words),
+        root / "README.md": _rendered("package/README.md", words),
+        source / "__init__.py": _rendered("package/init.py", words),
+        source / "py.typed": "",
+        source / f"{kind}.py": texts.plugin,
+        root / "tests" / f"test_{words['module']}.py": texts.test,
+        benchmark: texts.benchmark,
+    }
+    install = (f"cd {root} && pip install -e .", "from then on gan-bench finds it everywhere")
+    return Scaffold(written, (install, *_next(words["name"], benchmark.name, "tests")), root)
+
+
+def _next(plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple[tuple[str, str], ...]:
+    return (
+        (f"gan-bench check {plugin}", "does it keep the rules?"),
+        (f"gan-bench run {benchmark}", "the table, in a minute or two; first a look with --quick"),
+        (f"pytest {tests}", "the same checks, and its closed form"),
+    )
+
+
+def _rendered(template: str, words: Mapping[str, str], package: bool = False) -> str:
+    """A template of this package with its words filled in and the lines of the other form left out."""
+    text = files("gan_bench.cli").joinpath("templates", f"{template}.template").read_text(encoding="utf-8")
+    wanted, other = ("%package|", "%file|") if package else ("%file|", "%package|")
+    lines = [line.removeprefix(wanted) for line in text.splitlines(keepends=True) if not line.startswith(other)]
+    return string.Template("".join(lines)).substitute(words)
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _title(name: str) -> str:
+    """The name of the class: my-gan is MyGAN."""
+    parts = [part for part in re.split(r"[-_]", name) if part]
+    return "".join("GAN" if part.lower() == "gan" else part[0].upper() + part[1:] for part in parts)
+
+
+def _check_form(name: str) -> None:
+    """Refuse what cannot be the name of a plugin, a Python module and a package at once."""
+    if len(name) > LONGEST or not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?", name):
+        shown = name if len(name) <= 60 else f"{name[:57]}..."
+        raise UsageError(f"{shown!r} cannot be the name of a plugin: {ALLOWED}.")
+    for word in (_module(name), _title(name)):
+        if keyword.iskeyword(word):
+            raise UsageError(f"{name!r} cannot be the name of a plugin: {word} is a keyword of Python.")
+    if (option := reserved_for(name)) is not None:
+        raise UsageError(
+            f"{name!r} cannot be the name of a benchmark: names that end in {option[1:]} are reserved for {option}."
+        )
+
+
+def _check_free(kind: str, name: str, plugin: str) -> None:
+    """Refuse a name that is somebody else's already."""
+    advice = "Choose another name."
+    if _title(name) in _names_used_by(plugin):
+        raise UsageError(f"{name!r} would be a class called {_title(name)}, which Python or gan-bench has. {advice}")
+    if name in shipped_benchmarks():
+        raise UsageError(f"{name!r} is a benchmark that comes with gan-bench. {advice}")
+    registry = load_plugins(plugin_folders(), kinds=(f"{kind}s",))
+    taken = {_folded(each): each for each in registry.all(f"{kind}s")}
+    if _folded(name) in taken:
+        found = taken[_folded(name)]
+        raise UsageError(f"A {kind} is called {found!r} already, from {registry.origin(f'{kind}s', found)}. {advice}")
+    if _shadows(_module(name)) or _is_installed(name):
+        raise UsageError(f"{name!r} is installed here or is Python's own, and would be hidden. {advice}")
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _names_used_by(plugin: str) -> set[str]:
+    """What a plugin's class must not be called: builtins, and what the file imports or defines otherwise."""
+    body = ast.parse(plugin).body
+    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {*dir(builtins), "Params", *(alias.asname or alias.name for node in imports for alias in node.names)}
+
+
+def _shadows(module: str) -> bool:
+    """Whether a module of this name can be imported; a mere folder is none."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

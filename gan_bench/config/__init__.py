@@ -1,0 +1,1 @@
+"""Benchmark files: located, parsed, validated."""

@@ -1,0 +1,177 @@
+"""A benchmark, validated: plain frozen data, from which runs are planned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gan_bench.config.protocol_layers import departures
+from gan_bench.contracts.modes import SUFFIXES, Mode
+from gan_bench.contracts.parameters import param
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.names import matching
+
+PREVIEW_SHARE = 4  # a preview trains one iteration in so many
+
+QUICK_ITERATIONS = 20
+QUICK_SAMPLES = 500
+QUICK_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured, when, and on how many samples; the same for every model."""
+
+    every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
+    samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)
+    metrics: tuple[str, ...] = param((), "The metrics, in the order of the table's columns.")
+    points: int = param(
+        5, "Evenly spaced points of a run, the last included, that get the expensive metrics too.", low=1
+    )
+    anchors: bool = param(True, "Whether the table ends with the anchor rows.")
+
+
+@dataclass(frozen=True)
+class DatasetEntry:
+    """One dataset of a benchmark; `params` holds every parameter of the plugin."""
+
+    plugin: str
+    label: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One row of the table.
+
+    Attributes:
+        plugin: name of the model.
+        label: name of the row.
+        params: every parameter of the plugin.
+        protocol: the benchmark's, with what this model has otherwise.
+        departures: what it has otherwise, in sentences for the footnotes.
+        anchor: whether it is a row to hold the others against; it never trains.
+    """
+
+    plugin: str
+    label: str
+    params: Mapping[str, Any]
+    protocol: Protocol
+    departures: tuple[str, ...] = ()
+    anchor: bool = False
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A model that a benchmark asks for and that cannot be loaded; the others are trained without it."""
+
+    label: str
+    plugin: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Everything that a benchmark file says, checked and with all defaults filled in.
+
+    Attributes:
+        name: name of its results folder.
+        seeds: exact training seeds.
+        datasets: in the order of the file.
+        models: in the order of the file, anchors last.
+        protocol: what is equal for every model that does not depart from it.
+        evaluation: what is measured.
+        source: the file, or empty for a mapping from Python.
+        left_out: models whose plugins are broken.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    datasets: tuple[DatasetEntry, ...]
+    models: tuple[ModelEntry, ...]
+    protocol: Protocol
+    evaluation: Evaluation
+    source: str
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:
+    """The models that `name` means: the one of that label, else all of that plugin; or none."""
+    indices = matching(name, [(model.label, model.plugin) for model in models])
+    return tuple(models[i] for i in indices)
+
+
+def datasets_named(datasets: Sequence[DatasetEntry], name: str) -> tuple[DatasetEntry, ...]:
+    """The datasets that `name` means, by label or plugin as with models; or none."""
+    return tuple(datasets[i] for i in matching(name, [(dataset.label, dataset.plugin) for dataset in datasets]))
+
+
+def preview(benchmark: Benchmark) -> Benchmark:
+    """Reduce a benchmark to a quarter of its iterations and its first seed, under a name of its own.
+
+    Learning-rate schedules end with the last iteration, so they are shortened as well.
+    """
+    evaluation = replace(benchmark.evaluation, points=-(-benchmark.evaluation.points // PREVIEW_SHARE))
+    return _reduced(benchmark, "preview", lambda iterations: -(-iterations // PREVIEW_SHARE), evaluation)
+
+
+def quick(
+    benchmark: Benchmark,
+    iterations: int = QUICK_ITERATIONS,
+    samples: int = QUICK_SAMPLES,
+    *,
+    small_batches: bool = False,
+) -> Benchmark:
+    """Reduce a benchmark to a check that everything works: a few iterations of one seed, under a name of its own.
+
+    Args:
+        iterations: upper limit of the number of iterations.
+        samples: upper limit of the number of generated samples of the one evaluation.
+        small_batches: reduce batches to `QUICK_BATCH` samples, for networks of which full ones take seconds.
+    """
+    if small_batches:
+        models = [replace(model, protocol=_small_batches(model.protocol, model.params)) for model in benchmark.models]
+        benchmark = replace(benchmark, models=tuple(models))
+    evaluation = replace(
+        benchmark.evaluation, every=iterations, samples=min(samples, benchmark.evaluation.samples), points=1
+    )
+    return _reduced(benchmark, "quick", lambda planned: min(iterations, planned), evaluation)
+
+
+def _small_batches(protocol: Protocol, params: Mapping[str, Any]) -> Protocol:
+    """At most `QUICK_BATCH` real samples a draw, and in proportion generated ones: at least two of each generator."""
+    factor = max(1, protocol.batch // QUICK_BATCH)
+    count = params.get("generators", 1)
+    least = 2 * count if isinstance(count, int) else 2
+    return replace(
+        protocol,
+        batch=protocol.batch // factor,
+        fakes=None if protocol.fakes is None else min(protocol.fakes, max(protocol.fakes // factor, least)),
+        fakes_per_generator=None if protocol.fakes_per_generator is None else min(2, protocol.fakes_per_generator),
+    )
+
+
+def _reduced(benchmark: Benchmark, mode: Mode, shorter: Callable[[int], int], evaluation: Evaluation) -> Benchmark:
+    """The first seed of a benchmark, with `shorter` applied to every number of iterations."""
+
+    def shortened(protocol: Protocol) -> Protocol:
+        return replace(protocol, iterations=shorter(protocol.iterations))
+
+    common = shortened(benchmark.protocol)
+    models = []
+    for model in benchmark.models:
+        own = shortened(model.protocol)
+        # Footnotes quote numbers of iterations, which have changed.
+        sentences = [text for text in departures(own, common, ()) if text.startswith("iterations:")]
+        others = [text for text in model.departures if not text.startswith("iterations:")]
+        at = next((i for i, text in enumerate(model.departures) if text.startswith("iterations:")), 0)
+        models.append(replace(model, protocol=own, departures=(*others[:at], *sentences, *others[at:])))
+    return replace(
+        benchmark,
+        name=benchmark.name + SUFFIXES[mode],
+        seeds=benchmark.seeds[:1],
+        models=tuple(models),
+        protocol=common,
+        evaluation=evaluation,
+    )

@@ -1,0 +1,244 @@
+"""The benchmark file, validated whole: `load_benchmark` returns a `Benchmark` or raises all that is wrong.
+
+    name = "synthetic8"
+    seeds = 5                 # a count, or a list of exact seeds
+    plugins = ["my_gan.py"]   # plugin files, from the folder of this one
+    [[dataset]]               # plugin, label, and the dataset's own parameters
+    [protocol]                # `gan_bench.contracts.protocol.Protocol`, identical for every model
+    [evaluation]              # `Evaluation`
+    [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
+
+Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are asked whether
+they can serve the datasets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gan_bench.config.benchmark import (
+    Benchmark,
+    DatasetEntry,
+    Evaluation,
+    LeftOut,
+    ModelEntry,
+    datasets_named,
+    models_named,
+    preview,
+    quick,
+)
+from gan_bench.config.entries import LONGEST_NAME, Plugins, Reading
+from gan_bench.config.model_entries import ModelReader
+from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
+from gan_bench.config.protocol_layers import Layer, layered, read_layer, report_unknown_players, values_of
+from gan_bench.config.source import Problems, open_source, plugins_of, shipped_benchmarks
+from gan_bench.contracts.modes import reserved_for
+from gan_bench.contracts.parameters import checked, shown
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.names import allowed, listed, matching
+from gan_bench.plugins.discovery import plugin_files
+
+__all__ = [
+    "Benchmark",
+    "DatasetEntry",
+    "Evaluation",
+    "ModelEntry",
+    "datasets_named",
+    "load_benchmark",
+    "models_named",
+    "preview",
+    "quick",
+    "shipped_benchmarks",
+]
+
+TOP_LEVEL = ("name", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
+SEED_COUNT = 5  # where a benchmark does not say
+MOST_SEEDS = 10_000
+
+
+def load_benchmark(
+    source: str | Path | Mapping[str, Any],
+    registry: Plugins,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: str | int | Sequence[int] | None = None,
+    models: Sequence[str] | None = None,
+    datasets: Sequence[str] | None = None,
+) -> Benchmark:
+    """Read and validate a benchmark.
+
+    Args:
+        source: a TOML file, the name of a shipped benchmark (``synthetic8``), or a mapping of the same form.
+        registry: the plugins.
+        overrides: ``PATH=VALUE`` each, as ``--set`` takes them: ``protocol.batch=64``, ``model.MGAN.beta=1``.
+        seeds: instead of the file's: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
+        models: labels or plugins that somebody wants to select (see `models_named`); only validated here.
+        datasets: the same of datasets (see `datasets_named`).
+
+    Raises:
+        ConfigError: with every problem, in the order of the file.
+    """
+    opened = open_source(source)
+    problems = Problems(opened)
+    apply_overrides(opened, overrides, problems)
+    if seeds is not None:
+        apply_seeds(opened, seeds, problems)
+    benchmark = _Reader(Reading(opened, registry, problems)).read()
+    anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
+    _check_selection("model", models or (), [*entry_names(opened.data.get("model")), *anchors], problems)
+    _check_selection("dataset", datasets or (), entry_names(opened.data.get("dataset")), problems)
+    problems.raise_if_any()
+    return benchmark
+
+
+def _check_selection(what: str, names: Sequence[str], entries: Sequence[tuple[str, str]], problems: Problems) -> None:
+    for name in names:
+        if not matching(name, entries):
+            hint = allowed(name, {each for entry in entries for each in entry})
+            problems.add_flag(f"--{what}s", f"no {what} is called {name!r}; {hint}")
+
+
+class _Reader:
+    """Reads a description section by section. What it returns is of use only if nothing was reported."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.data = reading.source.data
+        self.problems = reading.problems
+
+    def read(self) -> Benchmark:
+        """Read every section."""
+        for key in self.data:
+            if key not in TOP_LEVEL:
+                self.problems.add((key,), f"unknown key {key!r}; {allowed(str(key), TOP_LEVEL)}")
+        name, seeds = self._name(), self._seeds()
+        self._check_plugins()
+        datasets, instances = self._datasets()
+        evaluation = self._evaluation(instances)
+        protocol, models, left_out = self._models(instances, evaluation)
+        return Benchmark(name, seeds, datasets, models, protocol, evaluation, self.reading.source.name, left_out)
+
+    def _name(self) -> str:
+        name = self.data.get("name")
+        message = None
+        if not isinstance(name, str):
+            found = "it is missing" if name is None else f"found {shown(name)}"
+            message = f"name must be a string, the name of the results folder; {found}."
+        elif not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) or len(name) > LONGEST_NAME:
+            made_of = f"letters, digits, '.', '_' and '-', no '.' first, at most {LONGEST_NAME} characters"
+            message = f"name must be made of {made_of}, found {shown(name)}."
+        elif (option := reserved_for(name)) is not None:
+            message = f"names that end in {option[1:]} are reserved for {option}, found {shown(name)}."
+        if message:
+            self.problems.add(("name",), message)
+        return str(name)
+
+    def _check_plugins(self) -> None:
+        """The files that are there are loaded already: the registry has what they bring."""
+        names = self.data.get("plugins", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            message = f"plugins must be a list of files, from the folder of the benchmark, found {shown(names)}."
+            self.problems.add(("plugins",), message)
+        paths = plugins_of(self.reading.source)
+        plugin_files(paths, lambda number, message: self.problems.add(("plugins", number), message))
+
+    def _seeds(self) -> tuple[int, ...]:
+        value = self.data.get("seeds", SEED_COUNT)
+        if isinstance(value, list):
+            return self._exact_seeds(value)
+        if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_SEEDS:
+            return tuple(range(value))
+        expected = f"a count from 1 to {MOST_SEEDS} or a list of exact seeds"
+        self.problems.add(("seeds",), f"seeds must be {expected}, found {shown(value)}.")
+        return ()
+
+    def _exact_seeds(self, values: list[Any]) -> tuple[int, ...]:
+        if not 1 <= len(values) <= MOST_SEEDS:
+            message = f"seeds must be 1 to {MOST_SEEDS} seeds, found a list of {len(values)}."
+            self.problems.add(("seeds",), message)
+        for i, seed in enumerate(values):
+            if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+                message = f"a seed must be a whole number from 0 to 2^63 - 1, found {shown(seed)}."
+                self.problems.add(("seeds", i), message)
+            elif seed in values[:i]:
+                self.problems.add(("seeds", i), f"seed {seed} stands twice; seeds must be distinct.")
+        return tuple(values)
+
+    def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Any]]:
+        """The entries, and an instance of each by label."""
+        entries: list[DatasetEntry] = []
+        instances: dict[str, Any] = {}
+        for path, table in self.reading.tables("dataset"):
+            found = self.reading.plugin("datasets", table, path)
+            label = self.reading.label(table, path)
+            params = self.reading.params(found, table, path, ("plugin", "label"))
+            if found is not None and params is not None:
+                entries.append(DatasetEntry(found.name, label, values_of(params)))
+                instance = self.reading.ask(path, found.name, found, params)
+                instances |= {} if instance is None else {label: instance}
+        return tuple(entries), instances
+
+    def _evaluation(self, datasets: Mapping[str, Any]) -> Evaluation:
+        table = self.data.get("evaluation", {})
+        if not isinstance(table, dict):
+            self.problems.add(("evaluation",), f"evaluation must be a table, found {shown(table)}.")
+            return Evaluation()
+        evaluation = Evaluation(**checked(Evaluation, table, self.problems.under("evaluation")))
+        if table.get("metrics", []) == []:
+            known = listed(self.reading.registry.all("metrics"), limit=50)
+            self.problems.add(("evaluation", "metrics"), f"evaluation.metrics names no metric. {known}")
+        for i, name in enumerate(evaluation.metrics):
+            self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
+        return evaluation
+
+    def _check_metric(self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Any]) -> None:
+        path = ("evaluation", "metrics", i)
+        if name in names[:i]:
+            self.problems.add(path, f"metric {name!r} stands twice.")
+            return
+        found = self.reading.ask(path, name, self.reading.registry.get, "metrics", name)
+        metric = None if found is None else self.reading.ask(path, name, found)
+        if metric is not None:
+            self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
+            if metric.needs > samples:
+                told = f"needs {metric.needs:,} samples, and samples = {samples:,}"
+                self.problems.add(path, f"metric {name!r} {told}; raise samples, or choose a metric of fewer.")
+
+    def _models(
+        self, datasets: Mapping[str, Any], evaluation: Evaluation
+    ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
+        """The common protocol, the models with anchors last, and those that cannot be loaded."""
+        classes = self.reading.registry.all("models") if evaluation.anchors else {}
+        anchors = {name: found for name, found in classes.items() if found.anchor}
+        reader = ModelReader(self.reading, self._common(), datasets, anchors)
+        reader.check_layer(reader.common, ("protocol",))
+        tables = self.reading.tables("model")
+        models = [entry for path, table in tables if (entry := reader.read(path, table)) is not None]
+        if tables and len(reader.left_out) == len(tables):
+            for (path, _), left in zip(tables, reader.left_out, strict=True):
+                self.problems.add((*path, "plugin"), left.error)
+        players = tuple(dict.fromkeys(player for players in reader.players for player in players))
+        if len(reader.players) == len(tables):  # else a player may belong to a model that was not found
+            report_unknown_players(reader.common, players, self.problems.under("protocol"))
+        self._check_samples(evaluation, reader.generators)
+        models += reader.anchor_rows(models)
+        in_order = tuple(sorted(models, key=lambda model: model.anchor))
+        return layered([reader.common], players), in_order, tuple(reader.left_out)
+
+    def _common(self) -> Layer:
+        """The ``[protocol]``; it names the default network where the file names none."""
+        table = self.data.get("protocol", {})
+        if isinstance(table, dict):
+            table = {"network": Protocol.network, **table}
+        network_of = partial(self.reading.registry.get, "networks")
+        return read_layer(table, network_of, self.problems.under("protocol"))
+
+    def _check_samples(self, evaluation: Evaluation, generators: Mapping[str, int]) -> None:
+        label = max(generators, key=lambda label: generators[label], default=None)
+        if label is not None and evaluation.samples < generators[label]:
+            fewer = f"fewer than the {generators[label]} generators of {label!r}"
+            self.problems.add(("evaluation", "samples"), f"samples = {evaluation.samples} is {fewer}.")

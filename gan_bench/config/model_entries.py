@@ -1,0 +1,177 @@
+"""The ``[[model]]`` entries of a benchmark, and the anchor rows that follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from gan_bench.config.benchmark import LeftOut, ModelEntry
+from gan_bench.config.entries import Reading
+from gan_bench.config.protocol_layers import Layer, departures, layered, read_layer, report_unknown_players, values_of
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.parameters import KeyPath, shown
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.errors import BrokenPluginError, PluginError
+from gan_bench.names import allowed
+
+KEYS = ("plugin", "label", "preset", "protocol")
+"""Keys of an entry that are no parameters of the model."""
+
+
+DRAWS = {"batch", "fakes", "fakes_per_generator"}
+"""Settings that say how many samples a draw has."""
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """A model's published settings, checked; empty where an entry asks for none."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    layer: Layer = field(default_factory=Layer)
+    departures: tuple[str, ...] = ()
+
+
+@dataclass
+class ModelReader:
+    """Reads models against what all of them have in common.
+
+    Attributes:
+        common: the benchmark's ``[protocol]``.
+        datasets: instances by label, for models and networks to refuse.
+        anchors: the plugins of the anchor rows, by name.
+        players: the players of every entry whose plugin was found.
+        generators: the number of generators of every valid entry, by label.
+        left_out: the entries whose plugins are broken.
+    """
+
+    reading: Reading
+    common: Layer
+    datasets: Mapping[str, Any]
+    anchors: Mapping[str, type[Any]]
+    players: list[tuple[str, ...]] = field(default_factory=list)
+    generators: dict[str, int] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def read(self, path: KeyPath, table: Mapping[str, Any]) -> ModelEntry | None:
+        """One entry, or None where it has no plugin or impossible parameters."""
+        found = self._plugin(table, path)
+        is_anchor = found is not None and found.anchor
+        label = self.reading.label(table, path, reserved=() if is_anchor else self.anchors)
+        own = self._layer(table.get("protocol", {}), (*path, "protocol"))
+        if found is None:
+            return None
+        self.players.append(found.players)
+        report_unknown_players(own, found.players, self.reading.problems.under(*path, "protocol"))
+        preset = self._preset(found, table, path)
+        params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
+        protocol = layered([self.common, preset.layer, own], found.players)
+        model = None if params is None else self.reading.ask(path, found.name, found, params)
+        told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
+        if model is not None:
+            self._check(model, label, protocol, own, path)
+            told += self.reading.ask(path, found.name, _footnotes, model) or ()
+        values = {} if params is None else values_of(params)
+        return ModelEntry(found.name, label, values, protocol, told, is_anchor)
+
+    def _plugin(self, table: Mapping[str, Any], path: KeyPath) -> type[Any] | None:
+        """The class that an entry names; where it is there but broken, the entry is left out."""
+        name = table.get("plugin")
+        try:
+            if isinstance(name, str):
+                return self.reading.registry.get("models", name)
+        except BrokenPluginError as error:
+            self.left_out.append(LeftOut(str(table.get("label", name)), str(name), str(error)))
+            return None
+        except PluginError:
+            pass  # reported below, with its place
+        return self.reading.plugin("models", table, path)
+
+    def anchor_rows(self, models: list[ModelEntry]) -> list[ModelEntry]:
+        """The anchor rows that `models` does not hold already, with their default parameters."""
+        given = {model.plugin for model in models}
+        missing = {name: found for name, found in self.anchors.items() if name not in given}
+        return [
+            ModelEntry(name, name, values_of(found.Params()), layered([self.common], found.players), anchor=True)
+            for name, found in sorted(missing.items())  # which puts real-data before untrained
+        ]
+
+    def check_layer(self, layer: Layer, path: KeyPath) -> None:
+        """Ask the network that a layer names, if it names one, whether it can serve the datasets; flips need images."""
+        points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
+        if layer.values.get("flip") and points:
+            told = f"flip = true mirrors images, and dataset {points[0]!r} has none."
+            self.reading.problems.add((*path, "flip"), told)
+        name = layer.values.get("network")
+        if name is None:
+            return
+        path = (*path, "network")
+        found = self.reading.registry.get("networks", name)
+        network = self.reading.ask(path, name, found, found.Params(**layer.values["network_params"]))
+        if network is not None:
+            self.reading.check_refusals(path, f"network {name!r}", network, self.datasets)
+
+    def _layer(self, table: object, path: KeyPath) -> Layer:
+        network_of = partial(self.reading.registry.get, "networks")
+        layer = read_layer(table, network_of, self.reading.problems.under(*path))
+        self.check_layer(layer, path)
+        return layer
+
+    def _preset(self, found: type[Any], table: Mapping[str, Any], path: KeyPath) -> _Preset:
+        name = table.get("preset")
+        if name is None:
+            return _Preset()
+        if not isinstance(name, str) or name not in found.presets:
+            hint = allowed(str(name), found.presets)
+            message = f"model {found.name!r} has no preset {shown(name)}; {hint}"
+            self.reading.problems.add((*path, "preset"), message)
+            return _Preset()
+        preset = found.presets[name]
+        layer = self._layer(preset.protocol, (*path, "preset"))
+        return _Preset(preset.params, layer, (f"preset {name}",))
+
+    def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
+        """Whether a model can be trained at all: on these datasets, with so many fakes."""
+        self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
+        generators = self.reading.ask(path, model.name, _count, model, "generators")
+        playing = self.reading.ask(path, model.name, _count, model, "playing")
+        if generators is None or playing is None:
+            return
+        self.generators[label] = generators
+        wrong = self.common.wrong | own.wrong
+        message = self._too_few(min(generators, playing), playing, protocol, wrong)
+        if message:
+            self.reading.problems.add((*path, "generators"), message)
+        elif not wrong & DRAWS:
+            fakes = protocol.fakes_each(playing) * playing
+            reason = self.reading.ask(path, model.name, model.refuses_draws, protocol.batch, fakes)
+            if reason is not None:
+                self.reading.problems.add(path, f"model {model.name!r}: {reason}.")
+
+    def _too_few(self, generators: int, playing: int, protocol: Protocol, wrong: Set[str]) -> str | None:
+        """Why generators and fakes do not go together, unless one of the settings is wrong by itself."""
+        if generators < 1:
+            return f"a model needs at least one generator, found {generators}."
+        if wrong & DRAWS or protocol.fakes_each(playing) >= 1:
+            return None
+        return (
+            f"{playing} generators share {protocol.fakes} fakes a draw, fewer than one each; "
+            f"lower generators, or give fakes = {generators} or more."
+        )
+
+
+def _count(model: Any, name: str) -> int:
+    """A model's number of generators of some kind. Raises PluginError where it is no number."""
+    value = getattr(model, name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise PluginError(f"model {model.name!r}: {name} is {shown(value)}; it must be a whole number.")
+    return value
+
+
+def _footnotes(model: Any) -> tuple[str, ...]:
+    """What a model has to say below every table. Raises PluginError where it is no tuple of texts."""
+    found = model.footnotes
+    if not isinstance(found, tuple | list) or not all(isinstance(text, str) for text in found):
+        raise PluginError(f"model {model.name!r}: footnotes is {shown(found)}; it must be a tuple of texts.")
+    return tuple(found)

@@ -1,0 +1,122 @@
+"""What the command line changes in a benchmark: ``--set PATH=VALUE`` and ``--seeds``.
+
+A path leads into name, protocol or evaluation, or through a label: ``model.MGAN.beta``,
+``dataset.ring8.radius``.
+As everywhere, a name means the entry with that label, else the entries with that plugin.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from gan_bench.config.source import Problems, Source
+from gan_bench.contracts.parameters import KeyPath, shown
+from gan_bench.names import allowed, matching
+
+SECTIONS = ("name", "protocol", "evaluation", "model", "dataset")
+EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
+"""Keys of a protocol that exclude each other."""
+
+
+def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems) -> None:
+    """Write each ``PATH=VALUE`` into the description; its flag stands for the file's line from then on."""
+    for text in overrides:
+        root = re.split(r"[.=]", text.strip(), maxsplit=1)[0]
+        if "=" not in text:
+            message = "found no '='; write PATH=VALUE, for example protocol.iterations=2000."
+            problems.add_flag(f"--set {text}", message)
+        elif root in ("model", "dataset"):
+            _set_in_entries(source, root, text.strip(), problems)
+        elif root in SECTIONS:
+            keys, value = _split(text)
+            _set(source, (), keys, value, _flag(text), problems)
+        else:
+            hint = "use --seeds" if root == "seeds" else allowed(root, SECTIONS)
+            problems.add_flag(_flag(text), f"cannot set {root!r}; {hint}")
+
+
+def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Problems) -> None:
+    """Let `seeds` replace those of the description."""
+    flag = "--seeds" if isinstance(seeds, str) else "seeds"
+    value = seeds_from_text(seeds) if isinstance(seeds, str) else seeds
+    if value is None:
+        problems.add_flag(flag, f"found {shown(seeds)}; write a count (3) or exact seeds (0,5,7 or 5,).")
+        return
+    source.data["seeds"] = value if isinstance(value, int) else list(value)
+    source.flags["seeds",] = flag
+
+
+def seeds_from_text(text: str) -> int | list[int] | None:
+    """``"3"`` is a count, ``"0,5,7"`` are exact seeds, ``"5,"`` is seed 5; None where it is neither."""
+    parts = [part.strip() for part in text.split(",")]
+    listed = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+    if not all(re.fullmatch(r"[0-9]{1,19}", part) for part in listed):
+        return None
+    return int(listed[0]) if len(parts) == 1 else [int(part) for part in listed]
+
+
+def _set_in_entries(source: Source, section: str, text: str, problems: Problems) -> None:
+    """Set ``model.LABEL.key=value``; labels may hold dots and equals signs, so known ones are tried."""
+    entries = entry_names(source.data.get(section))
+    rest = text.removeprefix(section).removeprefix(".")
+    known = sorted({name for pair in entries for name in pair}, key=len, reverse=True)
+    name = next((name for name in known if rest.startswith(f"{name}.")), None)
+    if name is None:
+        found = re.split(r"[.=]", rest, maxsplit=1)[0]
+        unknown = f"no {section} is called {found!r}; {allowed(found, {label for label, _ in entries})}"
+        complete = found and found not in known
+        message = unknown if complete else f"write {section}.LABEL.KEY=VALUE; {allowed('', known)}"
+        problems.add_flag(_flag(text), message)
+        return
+    keys, value = _split(rest[len(name) + 1 :])
+    flag = f"--set {section}.{name}.{'.'.join(keys)}"
+    for index in matching(name, entries):
+        _set(source, (section, index), keys, value, flag, problems)
+
+
+def entry_names(entries: object) -> list[tuple[str, str]]:
+    """Label and plugin of each entry of a description that is not validated yet."""
+    tables = entries if isinstance(entries, list) else []
+    plugins = [str(table.get("plugin", "")) if isinstance(table, dict) else "" for table in tables]
+    labels = [str(table.get("label", "")) if isinstance(table, dict) else "" for table in tables]
+    return [(label or plugin, plugin) for label, plugin in zip(labels, plugins, strict=True)]
+
+
+def _set(source: Source, start: KeyPath, keys: list[str], value: object, flag: str, problems: Problems) -> None:
+    """Write `value` at ``start + keys``, making the tables on the way."""
+    table: Any = source.data
+    for step in start:
+        table = table[step]
+    for depth, key in enumerate(keys[:-1], start=1):
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            text = f"{'.'.join(keys[:depth])} is {shown(table)}, which has no keys; set it whole."
+            problems.add_flag(flag, text)
+            return
+    path = (*start, *keys)
+    other = EXCLUSIVE.get(keys[-1])
+    if other is not None and (*path[:-1], other) not in source.flags:
+        table.pop(other, None)  # the flag decides between two that exclude each other
+    table[keys[-1]] = value
+    source.flags[path] = flag
+
+
+def _split(text: str) -> tuple[list[str], Any]:
+    key, _, value = text.partition("=")
+    return [part.strip() for part in key.split(".")], _value(value.strip())
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is none is a plain string, so that ``protocol.network=mlp`` needs no quotes."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return parsed["value"] if list(parsed) == ["value"] else text
+
+
+def _flag(text: str) -> str:
+    return f"--set {text.partition('=')[0].strip()}"

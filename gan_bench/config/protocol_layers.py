@@ -1,0 +1,156 @@
+"""One protocol for all models, and how a model departs from it.
+
+A protocol is built in layers: the benchmark's ``[protocol]``, then a model's preset, then the model's own
+``protocol = {…}``. Any setting may be departed from, the number of iterations too; each becomes a footnote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gan_bench.contracts.parameters import checked, resolve, shown
+from gan_bench.contracts.protocol import PER_PLAYER, Protocol
+from gan_bench.errors import PluginError
+from gan_bench.names import allowed
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.parameters import Report
+
+
+NetworkOf = Callable[[str], type[Any]]
+"""The network plugin of a name; raises PluginError."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What one table says about the protocol.
+
+    Attributes:
+        values: the valid ones, converted; `network` brings its `network_params`.
+        wrong: keys with an impossible value, already reported.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    wrong: frozenset[str] = frozenset()
+
+
+def read_layer(table: object, network_of: NetworkOf, report: Report) -> Layer:
+    """Validate one table of protocol settings."""
+    if not isinstance(table, Mapping):
+        report((), f"protocol must be a table such as {{ batch = 256 }}, found {shown(table)}.")
+        return Layer()
+    plain = {name: value for name, value in table.items() if name != "network"}
+    values = checked(Protocol, plain, report, reserved=("network",))
+    if "network" in table:
+        values |= _network(table["network"], network_of, report)
+    if "fakes" in table and "fakes_per_generator" in table:
+        report(("fakes_per_generator",), "fakes and fakes_per_generator exclude each other; give one.")
+    if not _pairs(values.get("betas", (0, 0))):
+        report(("betas",), f"betas must be two numbers, found {shown(table['betas'])}.")
+        del values["betas"]
+    return Layer(values, frozenset(map(str, table)) - set(values))
+
+
+def _pairs(betas: Sequence[float] | Mapping[str, Sequence[float]]) -> bool:
+    return all(len(pair) == 2 for pair in (betas.values() if isinstance(betas, Mapping) else [betas]))
+
+
+def _network(value: object, network_of: NetworkOf, report: Report) -> dict[str, Any]:
+    """``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` as two fields of `Protocol`."""
+    table = {"plugin": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping) or not isinstance(table.get("plugin"), str):
+        report(("network",), f'network must be a name or {{ plugin = "…", … }}, found {shown(value)}.')
+        return {}
+    try:
+        network = network_of(table["plugin"])
+        params = resolve(
+            network.Params, table, lambda path, text: report(("network", *path), text), reserved=("plugin",)
+        )
+    except PluginError as error:
+        report(("network",), str(error))
+        return {}
+    return {} if params is None else {"network": table["plugin"], "network_params": values_of(params)}
+
+
+def values_of(params: Any) -> dict[str, Any]:
+    """The values of a `Params` instance, by name."""
+    return {each.name: getattr(params, each.name) for each in dataclasses.fields(params)}
+
+
+def report_unknown_players(layer: Layer, players: Iterable[str], report: Report) -> None:
+    """Report every player that a per-player table names and that does not play."""
+    known = list(players)
+    for name in PER_PLAYER:
+        value = layer.values.get(name)
+        for player in value if isinstance(value, Mapping) else ():
+            if player not in known:
+                report((name, player), f"unknown player {player!r} in {name}; {allowed(str(player), known)}")
+
+
+def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
+    """The protocol of a model with these players, later layers over earlier ones.
+
+    A per-player table is completed to all players, or becomes one value where all of them have the same, so
+    that equal settings are equal however they were written.
+    """
+    protocol = Protocol()
+    for layer in layers:
+        values = dict(layer.values)
+        if "fakes" in values or "fakes_per_generator" in values:
+            values = {"fakes": None, "fakes_per_generator": None} | values
+        tables = {name: values[name] for name in PER_PLAYER if isinstance(values.get(name), Mapping)}
+        values |= {name: _completed(name, table, protocol, players) for name, table in tables.items()}
+        protocol = dataclasses.replace(protocol, **values)
+    return with_fakes(protocol)
+
+
+def _completed(name: str, table: Mapping[str, Any], before: Protocol, players: Sequence[str]) -> Any:
+    full = {player: table.get(player, before.of(player, name)) for player in players}
+    values = list(full.values()) or [getattr(before, name)]
+    return values[0] if all(value == values[0] for value in values) else full
+
+
+def with_fakes(protocol: Protocol) -> Protocol:
+    """As many fakes as real samples, where the protocol does not say."""
+    if protocol.fakes is not None or protocol.fakes_per_generator is not None:
+        return protocol
+    return dataclasses.replace(protocol, fakes=protocol.batch)
+
+
+def departures(own: Protocol, common: Protocol, players: Sequence[str]) -> tuple[str, ...]:
+    """What a model's protocol has otherwise than the benchmark's, a sentence each for the footnotes."""
+    skipped = {"network_params", "fakes_per_generator"}  # told with `network` and `fakes`
+    names = [each.name for each in dataclasses.fields(Protocol) if each.name not in skipped]
+    return tuple(sentence for name in names for sentence in _sentences(name, own, common, players))
+
+
+def _sentences(name: str, own: Protocol, common: Protocol, players: Sequence[str]) -> list[str]:
+    called = name.replace("_", " ")
+    if not any(isinstance(getattr(each, name), Mapping) for each in (own, common)):
+        new, old = _told(name, own), _told(name, common)
+        return [] if new == old else [f"{called}: {new} instead of {old}"]
+    pairs = {player: (own.of(player, name), common.of(player, name)) for player in players}
+    return [
+        f"{called} of {player}: {_plain(new)} instead of {_plain(old)}"
+        for player, (new, old) in pairs.items()
+        if new != old
+    ]
+
+
+def _told(name: str, protocol: Protocol) -> str:
+    if name == "fakes" and protocol.fakes_per_generator is not None:
+        return f"{protocol.fakes_per_generator} from each generator"
+    if name == "fakes":
+        return f"{protocol.fakes} in total"
+    if name == "network" and protocol.network_params:
+        params = ", ".join(f"{key} {_plain(value)}" for key, value in protocol.network_params.items())
+        return f"{protocol.network} ({params})"
+    return _plain(getattr(protocol, name))
+
+
+def _plain(value: object) -> str:
+    """A value for a sentence: no quotes, no brackets."""
+    return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

@@ -1,0 +1,179 @@
+"""The contract of a metric: a number, its direction, its unit, and what it was computed from.
+
+Nothing here imports torch, so that scores and tables can be read on a machine without it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gan_bench.contracts.dataset import Dataset
+
+
+Direction = Literal["lower", "higher", "none"]
+T = TypeVar("T")
+UNINDEXED = "the samples carry no generator index"
+
+
+class Samples:
+    """Samples of one model at one iteration, with what several metrics compute from them kept once.
+
+    Attributes:
+        x: (n, *shape) float64, finite.
+        pixels: of images, (n, C, H, W) uint8 on the device where they were drawn, a `torch.Tensor`; else None. Of
+            images `x` is made from it when it is asked for.
+        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None where
+            there is no such index (real data, a file without one).
+        generators: K, the number of generators (1 where there is no index).
+        dataset: what the samples are compared with.
+        seed: an integer for metrics that draw at random themselves; the same seed gives the same value.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[np.floating[Any]] | None,
+        dataset: Dataset,
+        *,
+        pixels: Tensor | None = None,
+        generator: NDArray[np.integer[Any]] | None = None,
+        generators: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if (x is None) == (pixels is None):
+            raise ValueError("samples are given as x or, of images, as pixels")
+        self._x = None if x is None else np.asarray(x, dtype=np.float64)
+        self.pixels = pixels
+        self.generator = None if generator is None else np.asarray(generator, dtype=np.int64)
+        self.generators = generators
+        self.dataset = dataset
+        self.seed = seed
+        self._kept: dict[str, Any] = {}
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """(n, *shape) float64."""
+        if self._x is None:
+            assert self.pixels is not None and self.dataset.bounds is not None
+            low, high = self.dataset.bounds
+            self._x = self.pixels.cpu().numpy() * ((high - low) / 255) + low
+        return self._x
+
+    def __len__(self) -> int:
+        return len(self.x if self.pixels is None else self.pixels)
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """Return ``compute()``, computed at most once for these samples (a histogram, an assignment)."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        value: T = self._kept[name]
+        return value
+
+
+@dataclass(frozen=True)
+class Fetchable:
+    """Weights that `gan-bench data` lists, fetches and checks.
+
+    fetch: downloads them unless they are there, and is told where to say how far it is; raises DataError.
+    found: the file, or None where there is none; reads nothing of it.
+    verify: reads all of the file that is found; raises DataError where it is damaged or another.
+    """
+
+    fetch: Callable[[Callable[[str], None]], None]
+    found: Callable[[], Path | None]
+    verify: Callable[[], object]
+
+
+class Metric(ABC):
+    """One score. Subclasses are stateless; the docstring's first line is what `gan-bench list` shows."""
+
+    name: ClassVar[str]  # snake_case
+    direction: ClassVar[Direction]
+    unit: ClassVar[str]  # "nats", "data units", "modes", "share"
+    version: ClassVar[int] = 1  # raised when the definition changes: old values are then not shown as new
+    per_generator: ClassVar[bool] = False  # compute() returns one value a generator
+    expensive: ClassVar[bool] = False  # computed at the end and a few points only
+    needs: ClassVar[int] = 1
+    """Samples, at least. A metric that scores only the first ones has their number in its name, and reads `self.needs`:
+    `gan-bench run --quick` lowers it to the few samples that it draws."""
+    fetchable: ClassVar[Mapping[str, Fetchable]] = {}
+    """What `gan-bench data fetch NAME` downloads for it, by name."""
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Why this metric means nothing for `dataset`, or None where it is valid."""
+        return None
+
+    def is_expensive(self, dataset: Dataset) -> bool:
+        """Whether scoring samples of `dataset` takes so long that only a few points of a run get it."""
+        return self.expensive
+
+    def prepare(  # noqa: B027 - most need nothing
+        self, dataset: Dataset, device: str, say: Callable[[str], None]
+    ) -> None:
+        """Make ready, once and before any run, what scoring samples of `dataset` needs, and keep it on the disk.
+
+        A classifier, features of the training set, weights. `say` is told of what takes long.
+
+        Raises:
+            DataError: files are missing, damaged or of another kind.
+        """
+
+    def note(self, dataset: Dataset) -> str:
+        """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""
+        return ""
+
+    @abstractmethod
+    def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:
+        """The score: a float, or (K,) floats where `per_generator` (NaN where a generator has none)."""
+
+    def why_undefined(self, samples: Samples) -> str:
+        """Why the mixture's value is NaN, asked where it is: a phrase, or empty where it does not know."""
+        return ""
+
+    def classes(self, samples: Samples) -> Classes | None:
+        """The class of each sample, where the metric tells classes (or modes) apart; None where it does not.
+
+        A run keeps the shares of the classes in each generator, as its first metric that tells them has it.
+        """
+        return None
+
+    def combine(self, values: NDArray[np.floating[Any]]) -> float:
+        """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
+        finite = values[np.isfinite(values)]
+        return float(finite.mean()) if len(finite) else float("nan")
+
+
+def lower_needs(metric: Metric, samples: int) -> Metric:
+    """Let a metric score as few as `samples` samples, for a check that it works; its values then mean nothing."""
+    vars(metric)["needs"] = min(metric.needs, samples)  # shadows the class variable
+    return metric
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The class of each sample.
+
+    Attributes:
+        label: (n,) int64, counted as `names` are; -1 for a sample that is of no class.
+        names: of all classes, each another, M of them.
+        exhaustive: whether every sample is of some class by definition, so that being of none has no share.
+    """
+
+    label: NDArray[np.int64]
+    names: tuple[str, ...]
+    exhaustive: bool = False
+
+    def __post_init__(self) -> None:
+        low = 0 if self.exhaustive else -1
+        if len(self.label) and not low <= self.label.min() <= self.label.max() < len(self.names):
+            found = f"{self.label.min()} to {self.label.max()}"
+            raise ValueError(f"labels are {found}; {len(self.names)} classes have {low} to {len(self.names) - 1}")

@@ -1,0 +1,251 @@
+"""The contract of a model: the rules of a game between players that own disjoint parameters.
+
+A model says which players there are and what networks they hold (`build`), in which order they take turns
+(`turns`), and what each minimises (a method ``<player>_loss``). The harness owns everything else: data, latents,
+noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name what it needs of
+
+- ``real``: a `gan_bench.contracts.dataset.Real`;
+- ``fake``: a `Fake`, attached to the generators' graph in the turn of a player that generates, else detached;
+- ``noise``: the tensors that `noise` declares;
+- ``state``: the named tensors that `initial_state` declares;
+
+and returns a scalar, or a scalar and a dict of scalars to log (and to hand to `after_turn`). It must be a pure
+function of these and of the networks: no ``.item()``, no printing, no branch on a value, no random stream of its
+own, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.parameters import NoParams
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
+    from gan_bench.contracts.network import Networks
+
+
+__all__ = ["Fake", "Latents", "Model", "Noise", "Preset", "Real", "Stage", "Turn"]
+
+
+@dataclass(frozen=True)
+class Fake:
+    """One draw of generated samples, the same number from each generator, generator by generator.
+
+    x: (N, *shape); z: (N, latent size); generator: (N,) int64, the index of the generator of each sample.
+    """
+
+    x: Tensor
+    z: Tensor
+    generator: Tensor
+    generators: int
+
+    def detach(self) -> Fake:
+        """The same samples, cut off from the generators' graph."""
+        return Fake(self.x.detach(), self.z, self.generator, self.generators)
+
+    def by_generator(self, values: Tensor) -> Tensor:
+        """View (N, …) values as (K, N/K, …)."""
+        return values.view(self.generators, -1, *values.shape[1:])
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One step of an iteration: who moves, and on which draws.
+
+    Attributes:
+        players: who moves; several move simultaneously, all gradients taken at the same point.
+        real: number of the draw of real data; turns with the same number see the same samples.
+        latents: number of the draw of latents, likewise where the protocol says `latents = "shared"`; where it
+            says "fresh" every turn gets a draw of its own.
+        weights: the tensor of the model's state by which real data are drawn from the model's pool; None draws from
+            the dataset. Turns that share a draw share its weights.
+    """
+
+    players: tuple[str, ...]
+    real: int = 0
+    latents: int = 0
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run that begins with more than a turn: the model's networks, state or data change before it.
+
+    Attributes:
+        first: its first iteration.
+        prelude: turns that are carried out before it, one after the other, and belong to no iteration.
+        renewed: the players that start it initialised anew, with new optimisers, after `Model.enter_stage`.
+    """
+
+    first: int
+    prelude: tuple[Turn, ...] = ()
+    renewed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers that a loss asks for, drawn anew in each turn: N(0, 1) or U(0, 1) of a shape."""
+
+    shape: tuple[int, ...]
+    distribution: Literal["normal", "uniform"] = "normal"
+
+    def draw(self, rng: torch.Generator, times: int = 1) -> Tensor:
+        """Float32 (times, *shape), on the generator's device."""
+        values = torch.empty(times, *self.shape, device=rng.device)
+        return values.normal_(generator=rng) if self.distribution == "normal" else values.uniform_(generator=rng)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Published settings of a model: its parameters, and what it changes in the protocol (each a footnote)."""
+
+    doc: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
+
+    distribution: str
+    size: int
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        """(n, size) float32, on the generator's device."""
+        z = torch.empty(n, self.size, device=rng.device)
+        return z.normal_(generator=rng) if self.distribution == "normal" else z.uniform_(-1, 1, generator=rng)
+
+
+class Model(nn.Module):
+    """Base of every model. A subclass is complete with `name`, `build` and a loss for each player."""
+
+    name: ClassVar[str]
+    players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    in_parts: ClassVar[bool] = True  # whether many samples may be drawn by several calls of `sample`
+    stackable: ClassVar[bool] = True  # whether several seeds may train as one program
+    Params: ClassVar[type[Any]] = NoParams
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__()
+        self.params = self.Params() if params is None else params
+
+    # --- what a subclass states -------------------------------------------------------------------------
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        """Ask `networks` for what each player holds, by player. Each becomes the attribute of that name."""
+        raise NotImplementedError(f"{type(self).__name__} must define build()")
+
+    @property
+    def generators(self) -> int:
+        """K, the number of generators."""
+        return int(getattr(self.params, "generators", 1))
+
+    @property
+    def playing(self) -> int:
+        """How many generators make the samples of a turn: all K, unless a model trains them one after the other."""
+        return self.generators
+
+    @property
+    def shared_noise(self) -> bool:
+        """Whether all generators see the same latents in a draw; a parameter of this name says it."""
+        return bool(getattr(self.params, "shared_noise", False))
+
+    @property
+    def sharing(self) -> str:
+        """What is shared between generators or heads, in a phrase for the table; empty where nothing can be."""
+        return ""
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        """What a reader of the table has to know of every row of this model, a phrase each, beside departures."""
+        return ()
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Why this model cannot be trained on `dataset`, or None."""
+        return None
+
+    def refuses_draws(self, batch: int, fakes: int) -> str | None:
+        """Why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
+        return None
+
+    def most_samples(self, dataset: Dataset) -> int | None:
+        """How many samples there are to draw at an evaluation; None for any number."""
+        return None
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        """The turns of one iteration (from 0), a pure function of its number; the last moves the generators."""
+        return tuple(Turn((player,)) for player in self.players)
+
+    def stages(self, iterations: int) -> Sequence[Stage]:
+        """The stages of a run of so many iterations, in order; none, unless something changes between iterations."""
+        return ()
+
+    @property
+    def pool_size(self) -> int | None:
+        """How many real samples, the same for a whole run, turns may draw from by weights; None where none do."""
+        return None
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        """The state with which stage `number` begins, after its prelude; buffers may be changed in place.
+
+        Called between iterations, so that it may be slow. Players that the stage renews are still as they were.
+        """
+        return state
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Samples (K, b, *shape) from latents (K, b, latent size), of the generators that are playing."""
+        samples: Tensor = self.get_submodule("generator")(z)
+        return samples
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        """The same of all K generators, for evaluation; `generate` where all of them are playing."""
+        return self.generate(z)
+
+    def weights(self) -> Tensor:
+        """(K,) weights of the generators in the mixture, summing to 1."""
+        return torch.full((self.generators,), 1 / self.generators)
+
+    def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
+        """The random numbers that losses ask for, by name; `batch` real and `fakes` generated samples a draw."""
+        return {}
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        """Named tensors that are no parameters but change with training (BEGAN's k); saved and restored."""
+        return {}
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The state after a turn, from the values its losses returned; tensors only, no branch on a value."""
+        return state
+
+    def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
+        """Change a player's parameters in place after its step (WGAN's clipping), without gradient."""
+
+    # --- what the harness and a user call ----------------------------------------------------------------
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Draw ``counts[k]`` samples from generator k, in this order.
+
+        Returns:
+            x (n, *shape) and the generator's index (n,) int64, or None where samples have none.
+        """
+        most = max(counts)
+        z = latents.draw(len(counts) * most, rng).view(len(counts), most, latents.size)
+        x = self.generate_all(z)
+        index = torch.arange(len(counts), device=x.device)
+        kept = [x[k, :count] for k, count in enumerate(counts)]
+        return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))
+
+    def forward(self, loss: str, arguments: Mapping[str, Any]) -> Any:
+        """Call a loss by name; so that `torch.func.functional_call` can put other parameters in."""
+        return getattr(self, loss)(**arguments)

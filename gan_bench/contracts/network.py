@@ -1,0 +1,243 @@
+"""The contract of a network: the bodies that models are built of, so that models differ by objective only.
+
+A model asks `Networks` for a generator or a discriminator; the protocol says which `Network` plugin builds it.
+What is shared between generators is the model's choice; how many parameters that costs is counted from the
+modules.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.contracts.parameters import NoParams
+from gan_bench.errors import PluginError
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
+
+
+Sharing = Literal["body", "trunk", "nothing"]
+"""What several generators share: all but their input layers, all but their output layers, or nothing."""
+
+SHARED: Mapping[str, str] = {
+    "body": "all but the input layer",
+    "trunk": "all but the output layer",
+    "nothing": "nothing",
+}
+"""The same in words, for tables."""
+
+Heads = Mapping[str, int | None]
+"""Output heads by name: None for one logit a sample, an int for that many."""
+
+
+class Generators(nn.Module):
+    """K generators as one module: latents (K, b, latent size) to samples (K, b, *shape).
+
+    Where data has bounds, what a network builds ends linear, and `Networks.generators` puts it within them.
+    """
+
+
+class Bounded(Generators):
+    """Generators whose output is put between two bounds, by tanh for (-1, 1), else by a sigmoid."""
+
+    def __init__(self, body: Generators, bounds: tuple[float, float]) -> None:
+        super().__init__()
+        self.body, self.bounds = body, bounds
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(K, b, latent size) to (K, b, *shape)."""
+        low, high = self.bounds
+        if (low, high) == (-1, 1):
+            return torch.tanh(self.body(z))
+        return low + (high - low) * torch.sigmoid(self.body(z))
+
+
+class Discriminator(nn.Module):
+    """A body with named heads: samples (n, *shape) to logits (n,) or (n, units) for each head.
+
+    With `copies` = M it is M discriminators without a common parameter: every output gains a leading dimension M,
+    and the input may be (n, *shape), seen by all, or (M, n, *shape), each its own.
+    """
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the heads read of samples: the last hidden layer, flat, (n, f) or (M, n, f); few models need it."""
+        raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
+
+
+class JointDiscriminator(nn.Module):
+    """Judges samples (n, *shape) each together with a vector (n, v): logits by head, as a `Discriminator`."""
+
+
+class Beside(JointDiscriminator):
+    """Points and vectors side by side, as the input of one discriminator."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
+        """(n, d) points and (n, v) vectors to logits by head."""
+        logits: dict[str, Tensor] = self.body(torch.cat((x, v), 1))
+        return logits
+
+
+class Autoencoder(nn.Module):
+    """Copies of samples, through whatever narrows them: (n, *shape) to (n, *shape), not bounded."""
+
+
+class Copying(Autoencoder):
+    """A discriminator's body with a head as large as a point: nothing narrows it where the body is wider."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, d) to (n, d)."""
+        copy: Tensor = self.body(x)["copy"]
+        return copy
+
+
+class Network(ABC):
+    """A family of bodies for one kind of data.
+
+    Attributes:
+        heavy: whether an iteration's time goes into the arithmetic of a few large operations, convolutions above all,
+            rather than into many small ones; compiling or stacking it would gain nothing.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Any]] = NoParams
+    heavy: ClassVar[bool] = False
+
+    def __init__(self, params: Any = None) -> None:
+        self.params = self.Params() if params is None else params
+
+    def refuses(self, dataset: Dataset) -> str | None:
+        """Why this network cannot serve `dataset`, or None."""
+        return None
+
+    @abstractmethod
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        """`count` generators of samples of `shape`."""
+
+    @abstractmethod
+    def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
+        """One discriminator, or `copies` of it as one batched module."""
+
+    def without_batch_statistics(self) -> Network:
+        """The same network with discriminators that judge each sample by itself: without batch normalisation.
+
+        Itself, unless its discriminators normalise over the batch. Penalties on the gradient at single samples need it.
+        """
+        return self
+
+    def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
+        """A discriminator of samples, each with a vector of `size` beside it; of points, unless overridden."""
+        if len(shape) != 1:
+            raise PluginError(f"the network {self.name} offers no discriminator of pairs for samples of shape {shape}.")
+        return Beside(self.discriminator((shape[0] + size,), heads, None))
+
+    def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
+        """An autoencoder of samples of `shape`; of points, unless overridden."""
+        if len(shape) != 1:
+            raise PluginError(f"the network {self.name} offers no autoencoder for samples of shape {shape}.")
+        return Copying(self.discriminator(shape, {"copy": shape[0]}, None))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What `Model.build` asks: a network plugin bound to the dataset and the latents of this run."""
+
+    network: Network
+    dataset: Dataset
+    latent_size: int
+
+    def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
+        """`count` generators within the data's bounds; `shared` says what they have in common."""
+        made = self.network.generators(self.latent_size, self.dataset.shape, count, shared)
+        return made if self.dataset.bounds is None else Bounded(made, self.dataset.bounds)
+
+    def discriminator(
+        self,
+        heads: Heads,
+        *,
+        copies: int | None = None,
+        shape: tuple[int, ...] | None = None,
+        batch_statistics: bool = True,
+    ) -> Discriminator:
+        """A discriminator with named heads; `copies` of it, batched, where an int is given.
+
+        It judges samples of the dataset, or whatever has `shape`; without `batch_statistics` each by itself.
+        """
+        network = self.network if batch_statistics else self.network.without_batch_statistics()
+        return network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
+
+    def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
+        """A discriminator of samples of the dataset, each together with a vector of `size`."""
+        return self.network.joint_discriminator(self.dataset.shape, size, heads)
+
+    def autoencoder(self) -> Autoencoder:
+        """An autoencoder of samples of the dataset."""
+        return self.network.autoencoder(self.dataset.shape)
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """How weights start: normal (std = scale), orthogonal or xavier-uniform (gain = scale); biases at zero."""
+
+    kind: str
+    scale: float
+
+    def weight(self, weight: Tensor, rng: torch.Generator) -> None:
+        """Fill one (out, in, …) weight in place."""
+        if self.kind == "normal":
+            nn.init.normal_(weight, 0.0, self.scale, generator=rng)
+        elif self.kind == "orthogonal":
+            nn.init.orthogonal_(weight, self.scale, generator=rng)
+        else:
+            nn.init.xavier_uniform_(weight, self.scale, generator=rng)
+
+
+class BatchedLinear(nn.Module):
+    """`copies` linear layers as one batched product: (copies, n, in) to (copies, n, out)."""
+
+    def __init__(self, copies: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(copies, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(copies, 1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(copies, n, in) to (copies, n, out)."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+    def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
+        """Start each layer as a linear layer of its own would."""
+        for weight in self.weight:
+            init.weight(weight.t(), rng)
+        nn.init.zeros_(self.bias)
+
+
+def initialise(module: nn.Module, init: Initialisation, rng: torch.Generator) -> None:
+    """Initialise every layer of `module` depth first, in the order of its children; the stream is the caller's.
+
+    A module with a method ``initialise(init, rng)`` does it itself, its children included; normalisation layers keep
+    gain 1, shift 0.
+    """
+    own = getattr(module, "initialise", None)
+    with torch.no_grad():
+        if callable(own):
+            own(init, rng)
+            return
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            init.weight(module.weight, rng)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for child in module.children():
+        initialise(child, init, rng)

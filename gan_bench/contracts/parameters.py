@@ -1,0 +1,330 @@
+"""Typed, documented parameters: what a plugin's `Params` dataclass is made of, and how values are checked.
+
+The same rules serve the parameters of plugins, the protocol and the evaluation settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeVar
+
+from gan_bench.errors import PluginError
+from gan_bench.names import allowed
+
+KeyPath = tuple[str | int, ...]
+"""Keys from the top of a document to a value; an int is a position in an array."""
+
+Report = Callable[[KeyPath, str], None]
+"""Takes a problem: the path of the value beneath the table that is checked, and a sentence."""
+
+P = TypeVar("P")
+
+
+def param(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    choices: Sequence[Any] | None = None,
+) -> Any:
+    """Declare one parameter of a plugin: its default, one line of explanation, and its range.
+
+    ``low <= value <= high``, ``value > above``, or one of ``choices``; for a list or table, of each value.
+    The type is the field's annotation: ``int``, ``float``, ``bool``, ``str``, ``tuple[float, ...]`` or
+    ``Mapping[str, float]`` (of any of these), or a union of them with each other or with ``None``.
+    """
+    metadata = {"doc": doc, "low": low, "high": high, "above": above, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class NoParams:
+    """The parameters of a plugin that has none."""
+
+
+class Description(NamedTuple):
+    """One parameter, in words: what `gan-bench list` and `show` print."""
+
+    name: str
+    type: str  # "float", "int or none", "list of float"
+    default: str  # as TOML would have it, or "required"
+    range: str  # ">= 0", "one of shared, fresh", or empty
+    doc: str
+
+
+def describe(params_class: type[Any]) -> list[Description]:
+    """Every parameter of a `Params` dataclass, in the order of its declaration.
+
+    Raises:
+        PluginError: it is no dataclass, or a field has a type that cannot be read from a file.
+    """
+    return [_description(field) for field in _settable(params_class).values()]
+
+
+def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
+    """What is wrong with each default that a file could not say: of another type, or out of its own range.
+
+    Raises:
+        PluginError: as `describe`.
+    """
+    found: dict[str, str] = {}
+
+    def note(path: KeyPath, message: str) -> None:
+        found.setdefault(str(path[0]), message)
+
+    for name, field in _settable(params_class).items():
+        if field.default is not dataclasses.MISSING:
+            field.check((name,), field.default, note)
+    return found
+
+
+def resolve(
+    params_class: type[P], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
+) -> P | None:
+    """Make an instance of a `Params` dataclass from the values of a file, or report all that is wrong.
+
+    Args:
+        params_class: a dataclass; fields with a default *factory* are derived, never read.
+        given: values by name, as TOML gives them.
+        report: called once for each problem.
+        reserved: keys of `given` that belong to the caller.
+
+    Raises:
+        PluginError: as `describe`.
+    """
+    reported: list[str] = []
+
+    def note(path: KeyPath, message: str) -> None:
+        reported.append(message)
+        report(path, message)
+
+    values = checked(params_class, given, note, reserved=reserved)
+    for name, field in _settable(params_class).items():
+        if field.default is dataclasses.MISSING and name not in given:
+            note((), f"{name} is missing; it must be {field.expected()}.")
+    if reported:
+        return None
+    try:
+        return params_class(**values)
+    except ValueError as error:  # what a __post_init__ has to say about values together
+        report((), f"{error}")
+        return None
+
+
+def checked(
+    params_class: type[Any], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
+) -> dict[str, Any]:
+    """The valid ones of `given`, converted to the types of `params_class`; every other is reported."""
+    fields = _settable(params_class)
+    values = {}
+    for name, value in given.items():
+        if name in fields:
+            value = fields[name].check((name,), value, report)
+            if value is not _BAD:
+                values[name] = value
+        elif name not in reserved:
+            report((name,), f"unknown key {name!r}; {allowed(str(name), {*fields, *reserved}, limit=25)}")
+    return values
+
+
+def shown(value: object) -> str:
+    """A value as its author wrote it, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif value is None or isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, (list, tuple)):
+        text = f"[{', '.join(map(shown, value[:20]))}]"
+    elif isinstance(value, Mapping):
+        text = "a table"
+    else:
+        text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+class _Kind(NamedTuple):
+    """A type of a single value: its name, how messages call one and several, and what is one."""
+
+    name: str
+    one: str
+    several: str
+    accepts: Callable[[Any], bool]
+
+
+def _is_number(value: object, kind: type[Any]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+_SCALARS: dict[Any, _Kind] = {
+    int: _Kind("int", "a whole number", "whole numbers", lambda value: _is_number(value, Integral)),
+    float: _Kind("float", "a finite number", "finite numbers", lambda value: _is_number(value, Real)),
+    bool: _Kind("bool", "true or false", "true or false", lambda value: isinstance(value, bool)),
+    str: _Kind("str", "a string", "strings", lambda value: isinstance(value, str)),
+    types.NoneType: _Kind("none", "none", "none", lambda value: value is None),
+}
+
+_BAD = object()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Field:
+    """One parameter, ready to check values with."""
+
+    name: str
+    annotation: object
+    default: Any
+    limits: Mapping[str, Any]
+
+    def check(self, path: KeyPath, value: object, report: Report) -> Any:
+        """`value` converted, or `_BAD` with at least one problem reported."""
+        return self._check(path, value, self.annotation, report)
+
+    def expected(self) -> str:
+        """What a value must be, for a message."""
+        options = [option for option in _options(self.annotation) if option is not types.NoneType]
+        return " or ".join(_phrase(option, self.range()) for option in options)
+
+    def range(self) -> str:
+        """The bounds in symbols; empty without bounds."""
+        signs = {"low": ">=", "above": ">", "high": "<="}
+        bounds = [(sign, self.limits.get(key)) for key, sign in signs.items()]
+        return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
+
+    def _check(self, path: KeyPath, value: object, annotation: object, report: Report) -> Any:
+        option = next((option for option in _options(annotation) if _fits(value, option)), None)
+        if option is None:
+            report(path, f"{dotted(path)} must be {self.expected()}, found {shown(value)}.")
+            return _BAD
+        if isinstance(value, Mapping):
+            return self._check_mapping(path, value, typing.get_args(option)[1], report)
+        if isinstance(value, (list, tuple)):
+            element = typing.get_args(option)[0]
+            values = [self._check((*path, i), each, element, report) for i, each in enumerate(value)]
+            return _BAD if any(each is _BAD for each in values) else tuple(values)
+        return self._check_scalar(path, value, option, report)
+
+    def _check_mapping(self, path: KeyPath, value: Mapping[str, Any], element: Any, report: Report) -> Any:
+        values = {key: self._check((*path, key), each, element, report) for key, each in value.items()}
+        return _BAD if any(each is _BAD for each in values.values()) else values
+
+    def _check_scalar(self, path: KeyPath, value: object, option: object, report: Report) -> Any:
+        if value is None:
+            return None
+        converted = _converted(value, option)
+        choices = self.limits.get("choices")
+        if converted is None or not self._within(converted):
+            report(path, f"{dotted(path)} must be {_phrase(option, self.range())}, found {shown(value)}.")
+        elif choices is not None and converted not in choices:
+            hint = allowed(str(value), map(str, choices))
+            report(path, f"{dotted(path)} cannot be {shown(value)}; {hint}")
+        else:
+            return converted
+        return _BAD
+
+    def _within(self, value: object) -> bool:
+        low, high, above = (self.limits.get(key) for key in ("low", "high", "above"))
+        return (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
+
+
+def _settable(params_class: type[Any]) -> dict[str, _Field]:
+    """The fields that a file may set, by name."""
+    if not dataclasses.is_dataclass(params_class):
+        raise PluginError(f"{params_class.__qualname__} is no dataclass; parameters must be one.")
+    try:
+        hints = typing.get_type_hints(params_class)
+    except Exception as error:  # annotations are a plugin's code
+        raise PluginError(f"The types of {params_class.__qualname__} cannot be read: {error}.") from error
+    fields = {}
+    for field in dataclasses.fields(params_class):
+        if field.default_factory is dataclasses.MISSING and field.init:
+            _require_known_type(params_class, field.name, hints[field.name])
+            fields[field.name] = _Field(field.name, hints[field.name], field.default, field.metadata)
+    return fields
+
+
+def _require_known_type(params_class: type[Any], name: str, annotation: object) -> None:
+    for option in _options(annotation):
+        if option not in _SCALARS and _element(option) not in _SCALARS and not _is_table_of_lists(option):
+            raise PluginError(
+                f"{params_class.__qualname__}.{name} has the type {annotation}; known are int, float, bool, "
+                "str, tuple[T, ...], Mapping[str, T] and unions of these; for a choice, param(choices=…)."
+            )
+
+
+def _is_table_of_lists(option: object) -> bool:
+    inner = _element(option)
+    return typing.get_origin(option) is not tuple and inner is not None and _element(inner) in _SCALARS
+
+
+def _element(option: object) -> Any:
+    """The type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None of anything else."""
+    arguments = typing.get_args(option)
+    if typing.get_origin(option) is tuple and arguments[1:] == (...,):
+        return arguments[0]
+    return arguments[1] if typing.get_origin(option) in (dict, Mapping) else None
+
+
+def _options(annotation: object) -> tuple[Any, ...]:
+    """The members of a union, or the annotation alone."""
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _fits(value: object, option: object) -> bool:
+    """Whether a value is of a type's kind; lists and tables are looked into later."""
+    if option in _SCALARS:
+        return _SCALARS[option].accepts(value)
+    return isinstance(value, (list, tuple) if typing.get_origin(option) is tuple else Mapping)
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    """The value as `kind`; None where it is not finite or too large for it."""
+    if kind is not float:
+        return kind(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _phrase(option: object, bounds: str) -> str:
+    """What a type asks for, for a message: ``a list of finite numbers >= 0``."""
+    suffix = f" {bounds}" if bounds else ""
+    if option in _SCALARS:
+        return _SCALARS[option].one + suffix
+    if typing.get_origin(option) is tuple:
+        return f"a list of {_SCALARS[_element(option)].several}{suffix}"
+    return "a table of such values"
+
+
+def _type_text(annotation: object) -> str:
+    return " or ".join(map(_option_text, _options(annotation)))
+
+
+def _option_text(option: object) -> str:
+    if option in _SCALARS:
+        return _SCALARS[option].name
+    outer = "list" if typing.get_origin(option) is tuple else "table"
+    return f"{outer} of {_option_text(_element(option))}"
+
+
+def _description(field: _Field) -> Description:
+    choices = field.limits.get("choices")
+    limits = f"one of {', '.join(map(str, choices))}" if choices else field.range()
+    default = "required" if field.default is dataclasses.MISSING else shown(field.default)
+    return Description(field.name, _type_text(field.annotation), default, limits, field.limits.get("doc", ""))
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """A path as a reader of TOML would say it: ``learning_rate.discriminator``, ``betas[1]``."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")

@@ -1,0 +1,68 @@
+"""What must be equal for every model of a benchmark, and how one model departs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_bench.contracts.parameters import param
+
+PER_PLAYER = ("optimizer", "learning_rate", "betas")
+"""Fields that may be a table: player → value; players it does not name keep the benchmark's value."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The settings of training.
+
+    As the benchmark gives it, a per-player field is one value for all. Resolved for a model that departs from
+    it, it is a mapping that names every player of that model.
+    """
+
+    iterations: int = param(25_000, "Iterations; each ends with one generator update.", low=1)
+    batch: int = param(512, "Real samples in each draw.", low=1)
+    fakes: int | None = param(
+        None, "Generated samples in each draw, in total: floor(fakes / K) from each generator.", low=1
+    )
+    fakes_per_generator: int | None = param(
+        None, "Generated samples in each draw from each generator, instead of `fakes`.", low=1
+    )
+    flip: bool = param(False, "Whether half of the real images, at random, are mirrored left to right.")
+    latents: str = param(
+        "shared", "Whether the turns of an iteration see the same latents.", choices=("shared", "fresh")
+    )
+    latent: str = param("normal", "Latents are N(0, I) or U(-1, 1).", choices=("normal", "uniform"))
+    latent_size: int = param(256, "Dimension of a latent.", low=1)
+    network: str = param("mlp", "The network that builds every model's bodies.")
+    network_params: Mapping[str, Any] = field(default_factory=dict)  # the network's own, resolved
+    optimizer: str | Mapping[str, str] = param("adam", "Optimiser.", choices=("adam", "rmsprop", "sgd"))
+    learning_rate: float | Mapping[str, float] = param(2e-4, "Learning rate.", above=0)
+    betas: tuple[float, ...] | Mapping[str, tuple[float, ...]] = param(
+        (0.5, 0.999), "Adam's two betas.", low=0, high=0.999999
+    )
+    init: str = param(
+        "normal", "Initialisation of weights; biases start at 0.", choices=("normal", "orthogonal", "xavier")
+    )
+    init_scale: float = param(0.02, "Standard deviation (normal) or gain (orthogonal, xavier).", above=0)
+    ema: float = param(
+        0.0, "Decay of the generators' moving average that evaluation uses; 0 is off.", low=0, high=0.999999
+    )
+    decay: str = param("none", "How the learning rate falls over the iterations.", choices=("none", "linear"))
+    precision: str = param(
+        "float32",
+        "Arithmetic of products and convolutions: tf32 on GPUs that have it, bfloat16 by autocast. Weights, optimisers "
+        "and evaluation are float32.",
+        choices=("float32", "tf32", "bfloat16"),
+    )
+
+    def of(self, player: str, name: str) -> Any:
+        """The value of a per-player field for one player."""
+        value = getattr(self, name)
+        return value[player] if isinstance(value, Mapping) else value
+
+    def fakes_each(self, generators: int) -> int:
+        """Generated samples in each draw from each of `generators` generators."""
+        if self.fakes_per_generator is not None:
+            return self.fakes_per_generator
+        return (self.fakes or self.batch) // generators

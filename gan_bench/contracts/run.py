@@ -1,0 +1,98 @@
+"""A run as an engine is given it: what it is, where it lives, how it is evaluated and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+COMPILE_FROM = 5_000
+"""Iterations from which compiling one, which takes about ten seconds, repays itself."""
+
+CHECK_IMAGES = 128
+"""Real images that a check compares samples with."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When and how a run is evaluated.
+
+    Attributes:
+        initial: whether iteration 0 is evaluated, if it is not the last as well.
+    """
+
+    every: int
+    samples: int
+    metrics: tuple[str, ...]
+    points: int
+    initial: bool = True
+
+    def expensive_at(self, iterations: int) -> frozenset[int]:
+        """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
+        first = 0 if self.initial else 1
+        return frozenset(round(iterations * i / self.points) for i in range(first, self.points + 1))
+
+    def due(self, iteration: int, iterations: int) -> bool:
+        """Whether an iteration is evaluated."""
+        regular = iteration % self.every == 0 and (iteration > 0 or self.initial)
+        return regular or iteration in self.expensive_at(iterations)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read.
+
+    Attributes:
+        compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
+        heavy: whether its network's arithmetic takes the time, so that nothing would repay it.
+        stack: how many seeds of its configuration may be carried out together, at most.
+        check: whether it only checks that everything works: it is interrupted and resumed half way, evaluated on a
+            few images, and its stored generators are sampled.
+    """
+
+    run: Run
+    folder: str
+    schedule: Schedule
+    device: str
+    threads: int = 1
+    compile: str = "auto"
+    heavy: bool = False
+    stack: int = 1
+    check: bool = False
+
+    @property
+    def likely_compiled(self) -> bool:
+        """Whether a new run of this job is compiled, if it can be."""
+        repaid = not self.heavy and self.run.protocol["iterations"] >= COMPILE_FROM
+        return not self.run.model["anchor"] and (self.compile == "always" or (self.compile == "auto" and repaid))
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        schedule = values["schedule"] | {"metrics": tuple(values["schedule"]["metrics"])}
+        return cls(**dict(values) | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, fully resolved, as plain values.
+
+    Attributes:
+        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
+            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
+        configuration: the same without the seed.
+    """
+
+    benchmark: str
+    label: str
+    dataset: Mapping[str, Any]
+    model: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    seed: int
+    configuration: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        return f"{self.dataset['plugin']}-{self.model['plugin']}-s{self.seed}-{self.key[:12]}"

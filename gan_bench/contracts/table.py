@@ -1,0 +1,84 @@
+"""The comparison table as data: what observers receive and what renderers print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gan_bench.contracts.metric import Direction
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a stored benchmark says of one metric; `notes` on what was prepared for it, by dataset.
+
+    `needs` is how many samples it is of, at least.
+    """
+
+    direction: Direction = "none"
+    unit: str = ""
+    version: int = 1
+    per_generator: bool = False
+    expensive: bool = False
+    doc: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    needs: int = 1
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` values; `half_width` is None where one value says nothing of the spread."""
+
+    mean: float
+    half_width: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric of a table."""
+
+    name: str
+    info: MetricInfo
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one dataset.
+
+    Attributes:
+        planned: seeds the benchmark asks for, and any others that were found.
+        cells: metric → estimate over the finished seeds, None where no value stands.
+        best: the metrics in which no comparable row is better.
+        ledger: mean over the finished seeds, None where unknown.
+        departures: numbers of the table's footnotes, from 1.
+    """
+
+    dataset: str
+    label: str
+    model: str
+    anchor: bool
+    finished: int
+    planned: int
+    cells: Mapping[str, Estimate | None]
+    ledger: Mapping[str, float | None]
+    shared: str = ""
+    departures: tuple[int, ...] = ()
+    best: frozenset[str] = frozenset()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed finished."""
+        return 0 < self.finished == self.planned
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison, ready to be rendered: rows by dataset, anchors last in each."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footnotes: tuple[str, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]

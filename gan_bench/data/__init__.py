@@ -1,0 +1,1 @@
+"""Files of real data: downloaded, verified, prepared."""

@@ -1,0 +1,252 @@
+"""Recipes of prepared image datasets: build, verify and list their files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.contracts.images import Pictures
+from gan_bench.data.downloads import (
+    ELSEWHERE,
+    exclusive,
+    folders_of,
+    kept_at,
+    sha256_of,
+    unwritable,
+    whole,
+)
+from gan_bench.errors import DataError, StoreError
+from gan_bench.files import write_atomically
+
+FORMAT = 1
+ANEW = "Remove its folder; it is prepared anew when it is needed."
+Part = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
+"""Some images (n, C, H, W), and their labels (n,) or None."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a set of images is made.
+
+    name: of its folder, below `prepared/`.
+    dataset: the name of the dataset that it belongs to.
+    shape: (C, H, W).
+    settings: all that the pixels depend on; a stored set of other settings is made anew.
+    sources: what it is made of, with checksums where there are any, for whoever asks where the images come from.
+    parts: gives the images, a part at a time; raises DataError where a source is missing or damaged.
+    note: what was done to them, asked when all parts were given; empty for nothing that needs saying.
+    """
+
+    name: str
+    dataset: str
+    shape: tuple[int, int, int]
+    settings: Mapping[str, Any]
+    sources: Mapping[str, str]
+    parts: Callable[[], Iterable[Part]] = field(compare=False)
+    note: Callable[[], str] = field(default=str, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where the set is kept: one of other settings in a folder that is read-only is left alone."""
+        return kept_at("prepared", self.name, is_usable=lambda place: self._stored(place) is not None)
+
+    def stored(self) -> dict[str, Any] | None:
+        """prepared.json of the set; None where there is none of these settings."""
+        return self._stored(self.folder)
+
+    def _stored(self, folder: Path) -> dict[str, Any] | None:
+        record = read_record(folder)
+        wanted = {"settings": dict(self.settings), "shape": list(self.shape)}
+        return record if record and all(record[key] == value for key, value in wanted.items()) else None
+
+
+def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pictures:
+    """The images of a recipe, memory-mapped; prepared before that where they are not yet.
+
+    Everyone in a process who asks for the same set gets the same object, so that it is copied to a device once.
+
+    Raises:
+        DataError: a source is missing or damaged, the disk is full, or the prepared file is damaged.
+    """
+    record = recipe.stored() or _prepare(recipe, say)
+    key = recipe.folder, *((name, about["sha256"]) for name, about in sorted(record["files"].items()))
+    if key not in _opened:
+        _opened[key] = _open(recipe.folder, record)
+    return _opened[key]
+
+
+_opened: dict[tuple[Any, ...], Pictures] = {}
+
+
+# --- making -------------------------------------------------------------------------------------------------
+
+
+def _prepare(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
+    """Make the set, unless another process did meanwhile; its record."""
+    folder = recipe.folder
+    with exclusive(folder, say):
+        record = recipe.stored()  # written while this process waited
+        if record is not None:
+            return record
+        say(f"preparing {recipe.name} in {folder.parent}, once")
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of other settings, or not finished
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        try:
+            return _made(recipe, say)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _made(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
+    """Write the arrays, then prepared.json."""
+    labels: list[NDArray[np.int64]] = []
+    with whole(recipe.folder / "images.npy") as file:
+        count = _write_images(file, recipe, labels, say)
+    if labels:
+        with whole(recipe.folder / "labels.npy") as file:
+            np.save(file, np.concatenate(labels), allow_pickle=False)
+    record = {
+        "format": FORMAT,
+        "dataset": recipe.dataset,
+        "settings": dict(recipe.settings),
+        "sources": dict(recipe.sources),
+        "count": count,
+        "shape": list(recipe.shape),
+        "files": {path.name: _about(path) for path in sorted(recipe.folder.glob("*.npy"))},
+        "note": recipe.note(),
+    }
+    if record["note"]:
+        say(f"{recipe.name}: {record['note']}")
+    _write_record(recipe.folder, record)
+    return record
+
+
+def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64]], say: Callable[[str], None]) -> int:
+    """Write images as they come, and collect their labels; how many there are."""
+    _write_header(file, 0, recipe.shape)
+    start, count, told = file.tell(), 0, 0
+    for x, label in recipe.parts():
+        if x.dtype != np.uint8 or x.shape[1:] != recipe.shape:
+            raise DataError(f"{recipe.name}: images are {x.dtype} of shape {x.shape[1:]}, not uint8 {recipe.shape}.")
+        file.write(np.ascontiguousarray(x).data)
+        labels.extend([] if label is None else [label.astype(np.int64)])
+        count += len(x)
+        if count - told >= 50_000:
+            told = count
+            say(f"{recipe.name}: {count:,} images")
+    if not count:
+        raise DataError(f"{recipe.name}: there are no images in {', '.join(recipe.sources) or 'its sources'}.")
+    file.seek(0)
+    _write_header(file, count, recipe.shape)
+    if file.tell() != start:
+        raise AssertionError("numpy leaves no room in its header for the count to grow")
+    return count
+
+
+def _write_header(file: IO[bytes], count: int, shape: tuple[int, int, int]) -> None:
+    """Of a .npy file; numpy leaves room for the count, which is known at the end."""
+    about = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+    np.lib.format.write_array_header_1_0(file, about)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    stat = path.stat()
+    return {"sha256": sha256_of(path), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    try:
+        write_atomically(folder / "prepared.json", json.dumps(record, indent=1) + "\n")
+    except StoreError as error:
+        raise DataError(f"{error} {ELSEWHERE}") from error
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """prepared.json of a folder; None where there is none, or none of this format."""
+    try:
+        record = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        return None
+    keys = {"dataset": str, "settings": dict, "sources": dict, "count": int, "shape": list, "files": dict}
+    if not all(isinstance(record.get(key), kind) for key, kind in keys.items()) or "images.npy" not in record["files"]:
+        return None
+    about = {"sha256", "bytes", "mtime_ns"}
+    return record if all(isinstance(each, dict) and each.keys() >= about for each in record["files"].values()) else None
+
+
+def _open(folder: Path, record: dict[str, Any]) -> Pictures:
+    """The arrays of a set, after a look at their size, and at their checksums where they were touched.
+
+    Checksums of all would cost seconds at each start of each process for gigabytes that nobody touched;
+    `gan-bench data check` compares them always.
+    """
+    touched = [name for name, about in record["files"].items() if _is_touched(folder / name, about)]
+    wrong = [problem for name in touched if (problem := _difference(folder / name, record["files"][name]))]
+    if wrong:
+        raise DataError(f"{wrong[0]} {ANEW}")
+    if touched:  # copied, or the clock of another machine: not to be asked again
+        with suppress(DataError, OSError):
+            _write_record(folder, record | {"files": {name: _about(folder / name) for name in record["files"]}})
+    try:
+        # copy-on-write: torch wants memory that it may write to, and nothing does
+        x = np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False)
+        label = np.load(folder / "labels.npy", allow_pickle=False) if "labels.npy" in record["files"] else None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder} cannot be read ({error}). {ANEW}") from error
+    expected = (record["count"], *record["shape"])
+    if x.dtype != np.uint8 or x.shape != expected or (label is not None and label.shape != expected[:1]):
+        raise DataError(f"{folder / 'images.npy'} is {x.dtype} of shape {x.shape}, not uint8 {expected}. {ANEW}")
+    return Pictures(x, label)
+
+
+def _is_touched(path: Path, about: Mapping[str, Any]) -> bool:
+    try:
+        stat = path.stat()
+    except OSError:
+        return True
+    return (stat.st_size, stat.st_mtime_ns) != (about["bytes"], about["mtime_ns"])
+
+
+def _difference(path: Path, about: Mapping[str, Any]) -> str | None:
+    """What is wrong with a file of a set: its size, or its checksum."""
+    if not path.is_file():
+        return f"{path} is missing."
+    size = path.stat().st_size
+    if size != about["bytes"]:
+        return f"{path} has {size:,} bytes instead of {about['bytes']:,}."
+    if sha256_of(path) != about["sha256"]:
+        return f"{path} is damaged: its checksum is not that which it was prepared with."
+    return None
+
+
+def check_prepared(folder: Path) -> list[str]:
+    """Everything that is wrong with a prepared set; every byte of it is read."""
+    record = read_record(folder)
+    if record is None:
+        return [f"{folder} is not finished. {ANEW}"]
+    found = (_difference(folder / name, about) for name, about in sorted(record["files"].items()))
+    return [f"{problem} {ANEW}" for problem in found if problem]
+
+
+def prepared_sets(dataset: str | None = None) -> list[tuple[Path, dict[str, Any] | None]]:
+    """The folder and the record of each prepared set, of one dataset or of all."""
+    places = [path for folder in folders_of("prepared") for path in sorted(folder.glob("*")) if path.is_dir()]
+    found = [(path, read_record(path)) for path in places]
+    return [(path, record) for path, record in found if dataset is None or (record and record["dataset"] == dataset)]

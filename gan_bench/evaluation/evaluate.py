@@ -1,0 +1,226 @@
+"""Evaluating a model: samples of the whole mixture, and the scores of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_bench.acceleration.tracing import out_of_memory
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images, to_pixels
+from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.scores import Score, Share
+from gan_bench.errors import Diverged, missing_package
+from gan_bench.evaluation.class_shares import class_shares
+from gan_bench.evaluation.scores import compute
+from gan_bench.training.randomness import seed_of
+from gan_bench.training.trainer import Trainer, check_parameters
+
+LARGEST_PART = 2**21
+"""Numbers that samples are made of, at most, when they are drawn: 682 colour images of 32 x 32; more come in parts."""
+
+FIXED = 16
+"""Images that are kept of each generator, from the same latents whenever they are; of few generators more."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of the mixture in random order.
+
+    x: (n, *shape) float32 on the host, or of images (n, C, H, W) uint8 on the model's device; generator: (n,) int64 or
+    None; finite: whether all of them were.
+    """
+
+    x: NDArray[np.float32] | Tensor
+    generator: NDArray[np.int64] | None
+    finite: bool = True
+
+
+def allocate(weights: Sequence[float], n: int) -> list[int]:
+    """Split n samples over generators in proportion to their weights, by the largest remainders."""
+    shares = np.asarray(weights, dtype=np.float64) * n / float(np.sum(weights))
+    counts = np.floor(shares).astype(int)
+    for k in np.argsort(counts - shares, kind="stable")[: n - counts.sum()]:
+        counts[k] += 1
+    return [int(count) for count in counts]
+
+
+@torch.no_grad()
+def draw(
+    trainer: Trainer,
+    n: int,
+    seed: int,
+    *,
+    generator: int | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> Drawn:
+    """Draw n samples of the mixture (of its moving average where there is one), or of one generator.
+
+    Args:
+        seed: names the draw; the same seed gives the same samples of the same model on one kind of device.
+        generator: index in 0…K-1; None draws from the mixture, each generator its share.
+        told: how many there are, after each part.
+    """
+    model = trainer.model
+    counts = allocate(model.weights().tolist(), n)
+    if generator is not None:
+        counts = [n if k == generator else 0 for k in range(model.generators)]
+    x, index, finite = _samples(trainer, counts, seed, told)
+    order = np.random.default_rng(seed).permutation(len(x))  # no metric may depend on the order of the generators
+    if is_images(trainer.dataset):
+        shuffled: NDArray[np.float32] | Tensor = x[torch.from_numpy(order).to(x.device)]
+    else:
+        shuffled = _numpy(x)[order]
+    return Drawn(shuffled, None if index is None else _numpy(index)[order], finite)
+
+
+@torch.no_grad()
+def fixed(trainer: Trainer, seed: int) -> Drawn:
+    """Images of every generator from latents that depend on the seed alone: what pictures over iterations show.
+
+    Generator by generator, `FIXED` of each, or more of few.
+    """
+    count = trainer.model.generators
+    each = max(FIXED, 4 * FIXED // count)
+    x, index, finite = _samples(trainer, [each] * count, seed_of(seed, "pictures"))
+    return Drawn(x, None if index is None else _numpy(index), finite)
+
+
+def _samples(
+    trainer: Trainer, counts: Sequence[int], seed: int, told: Callable[[int], None] = lambda done: None
+) -> tuple[Tensor, Tensor | None, bool]:
+    """Samples generator by generator; of images as pixels, made in parts."""
+    rng = torch.Generator(trainer.device)
+    rng.manual_seed(seed)
+    images = is_images(trainer.dataset)
+    parts = []
+    for part in _parts(counts, math.prod(trainer.dataset.shape)) if trainer.model.in_parts else [list(counts)]:
+        x, index = _in_evaluation_mode(trainer, trainer.model, part, rng)
+        finite = bool(torch.isfinite(x).all())
+        bounds = trainer.dataset.bounds
+        parts.append((to_pixels(x, bounds) if images and bounds else x, index, finite))
+        told(sum(len(x) for x, _, _ in parts))
+    whole = torch.cat([x for x, _, _ in parts])
+    if any(index is None for _, index, _ in parts):
+        return whole, None, all(finite for _, _, finite in parts)
+    return whole, torch.cat([index for _, index, _ in parts]), all(finite for _, _, finite in parts)
+
+
+def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Counts that add up to `counts`, each of no more than `LARGEST_PART` numbers in all."""
+    step = max(1, LARGEST_PART // (size * len(counts)))
+    for done in range(0, max(counts), step):
+        yield [min(step, max(0, count - done)) for count in counts]
+
+
+def _in_evaluation_mode(trainer: Trainer, model: Model, counts: list[int], rng: torch.Generator) -> Any:
+    was_training = model.training
+    model.eval()
+    try:
+        with trainer.averaged():
+            return model.sample(counts, trainer.latents, rng)
+    finally:
+        model.train(was_training)
+
+
+def _numpy(tensor: torch.Tensor) -> Any:
+    return tensor.detach().cpu().numpy()
+
+
+@torch.no_grad()
+def evaluated_by_initial_averages(trainer: Trainer) -> bool:
+    """Whether a model that never trains is evaluated with running averages of batches that no batch ever moved.
+
+    Found by a draw as in training, whatever layers a network has: it moves what they remember, which is put back.
+    """
+    model = trainer.model
+    if trainer.trains or not any(True for _ in model.buffers()):
+        return False
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    rng = torch.Generator(trainer.device).manual_seed(0)
+    model.sample([2] * model.generators, trainer.latents, rng)
+    moved = False
+    for name, buffer in model.named_buffers():
+        moved = moved or not torch.equal(buffer, before[name])
+        buffer.copy_(before[name])
+    return moved
+
+
+def check_finite(trainer: Trainer, drawn: Drawn) -> None:
+    """Raise Diverged where parameters or samples are no longer finite, naming which."""
+    check_parameters(trainer)
+    if not drawn.finite:
+        raise Diverged(f"Samples are not finite at iteration {trainer.iteration}.")
+
+
+class Evaluation(NamedTuple):
+    """What came of one evaluation.
+
+    drawn: the samples; scores: of them; errors: for each metric that failed its name and the error (its value is NaN,
+    unless only its classes failed); classes: shares in each generator, empty where no metric tells them.
+    """
+
+    drawn: Drawn
+    scores: list[Score]
+    errors: dict[str, str]
+    classes: list[Share]
+
+
+def evaluate(
+    trainer: Trainer,
+    metrics: Sequence[Metric],
+    n: int,
+    seed: int,
+    *,
+    repeat: int = 0,
+    dataset: Dataset | None = None,
+) -> Evaluation:
+    """Draw n samples at this point of training and score them.
+
+    Args:
+        repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
+        dataset: what the samples are compared with, if it is not the trainer's dataset.
+    """
+    again = (repeat,) if repeat else ()
+    drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
+    check_finite(trainer, drawn)
+    samples = Samples(
+        None if isinstance(drawn.x, Tensor) else drawn.x,
+        dataset or trainer.dataset,
+        pixels=drawn.x if isinstance(drawn.x, Tensor) else None,
+        generator=drawn.generator,
+        generators=trainer.model.generators,
+        seed=seed_of(seed, "metrics", *again),
+    )
+    scores: list[Score] = []
+    errors: dict[str, str] = {}
+    for metric in metrics:
+        try:
+            scores += compute(samples, [metric])
+        except Exception as error:  # one metric that fails must not cost a run
+            if out_of_memory(error):  # half as many members of a stack may fit
+                raise
+            errors[metric.name] = missing_package(error) or f"{type(error).__name__}: {error}"
+            scores.append(Score(metric.name, None, float("nan"), n, metric.version))
+    classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)
+    return Evaluation(drawn, scores, errors, classes)
+
+
+def _class_shares(metrics: Sequence[Metric], samples: Samples, errors: dict[str, str]) -> list[Share]:
+    """Shares of classes by the first metric that tells them; what fails is noted in `errors`."""
+    for metric in metrics:
+        try:
+            found = metric.classes(samples)
+            if found is not None:
+                return class_shares(found, samples)
+        except Exception as error:  # its score stands
+            errors[metric.name] = f"classes: {type(error).__name__}: {error}"
+    return []

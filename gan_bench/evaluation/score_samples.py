@@ -1,0 +1,193 @@
+"""Scoring samples, of a model in training or of any other program.
+
+Nothing here imports torch: a file of samples is scored on a machine without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import ImageDataset, is_images, to_pixels
+from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.errors import StoreError, UsageError, missing_package
+
+if TYPE_CHECKING:
+    from torch import Tensor
+from gan_bench.contracts.scores import Score
+from gan_bench.evaluation.scores import compute
+
+LARGEST = float(np.finfo(np.float32).max)
+MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """What a file of samples holds, not yet compared with a dataset."""
+
+    x: NDArray[Any]
+    generator: NDArray[Any] | None
+
+
+def score(
+    x: NDArray[Any],
+    dataset: Dataset,
+    metrics: Sequence[Metric],
+    *,
+    generator: NDArray[Any] | None = None,
+    seed: int = 0,
+    where: str = "samples",
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Score]:
+    """Score samples of any origin against a dataset; ``pandas.DataFrame(score(...))`` is a table of them.
+
+    Args:
+        x: (n, *dataset.shape) real numbers; (n,) does for points on a line. Images may be uint8.
+        metrics: each must be valid for the dataset.
+        generator: (n,) whole numbers 0…K-1, the generator that made each sample.
+        seed: for metrics that draw at random; the same seed gives the same values.
+        where: what a message calls the samples.
+        say: told of what takes long before the first score: a classifier, features of the real images.
+
+    Raises:
+        UsageError: samples, indices or metrics do not fit the dataset.
+    """
+    for metric in metrics:
+        reason = metric.refuses(dataset)
+        if reason is not None:
+            raise UsageError(f"metric {metric.name!r}: {reason}.")
+    x = _checked_shape(x, dataset, where)
+    points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (_finite(x, where), None)
+    for metric in metrics:
+        if metric.needs > len(x):
+            raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(x):,}.")
+        with _packages_of(metric):
+            metric.prepare(dataset, "cpu", say)
+    index = None if generator is None else _checked_generator(generator, len(x), where)
+    generators = 1 if index is None else int(index.max()) + 1
+    samples = Samples(points, dataset, pixels=pixels, generator=index, generators=generators, seed=seed)
+    scores: list[Score] = []
+    for metric in metrics:
+        with _packages_of(metric):
+            scores += compute(samples, [metric])
+    return scores
+
+
+@contextmanager
+def _packages_of(metric: Metric) -> Iterator[None]:
+    """Raise UsageError if a package that a metric needs is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
+
+
+def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
+    """Images as levels: uint8 as they are, other numbers by the dataset's bounds."""
+    import torch
+
+    if x.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(x))
+    low, high = dataset.bounds
+    found = float(np.min(x)), float(np.max(x))  # NaN where there is any
+    if not low <= found[0] <= found[1] <= high:
+        told = f"values from {found[0]:.4g} to {found[1]:.4g}"
+        raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")
+    return to_pixels(torch.from_numpy(np.asarray(x, dtype=np.float32)), dataset.bounds)
+
+
+def read_samples(path: str | Path) -> SampleFile:
+    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and perhaps ``generator``; nothing is unpickled.
+
+    Raises:
+        StoreError: the file is missing, damaged, of another kind, or holds Python objects.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return _read(file, path)
+    except StoreError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file.") from error
+    except Exception as error:  # over a damaged file numpy raises ValueError, TypeError, TokenError and more
+        raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
+
+
+def _read(file: BinaryIO, path: Path) -> SampleFile:
+    start = file.read(6)
+    if not start.startswith(MAGIC):
+        kind = "neither a .npy nor a .npz file" if start else "empty"
+        raise StoreError(f"{path}: the file is {kind}; save the samples with numpy.save or numpy.savez.")
+    file.seek(0)
+    found = np.load(file, allow_pickle=False)
+    if isinstance(found, np.ndarray):
+        return SampleFile(found, None)
+    with found:
+        _require_samples(path, found.files)
+        return SampleFile(found["samples"], found["generator"] if "generator" in found.files else None)
+
+
+def _reason(error: Exception) -> str:
+    if "Object arrays" in str(error):
+        return "it holds Python objects, which are never unpickled; save an array of numbers"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0].rstrip(".")
+
+
+def _require_samples(path: Path, names: Sequence[str]) -> None:
+    if "samples" not in names:
+        found = f"it holds {', '.join(names[:10])}" if names else "it is empty"
+        raise StoreError(f"{path}: there is no array 'samples' in the file; {found}.")
+
+
+def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any]:
+    """Samples as (n, *shape) real numbers, at least one."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "fiu":
+        raise UsageError(f"{where}: samples must be real numbers, found {x.dtype}.")
+    if x.ndim == 1 and dataset.shape == (1,):
+        x = x[:, None]
+    if x.shape[1:] != dataset.shape or x.ndim == 0:
+        wanted = ", ".join(["n", *map(str, dataset.shape)])
+        raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({wanted}).")
+    if len(x) == 0:
+        raise UsageError(f"{where}: there are no samples (shape {x.shape}).")
+    return x
+
+
+def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
+    """Samples as float64, all finite in float32."""
+    with np.errstate(over="ignore"):  # from long double
+        values = x.astype(np.float64)
+    finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
+        raise UsageError(
+            f"{where}: {len(x) - finite.sum()} of {len(x)} samples are not finite (NaN, infinite or beyond "
+            f"float32); the first is row {finite.argmin()}, counted from 0."
+        )
+    return values
+
+
+def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[np.int64]:
+    """Indices as (n,) int64, each in 0…n-1."""
+    generator = np.asarray(generator)
+    if generator.dtype.kind not in "iu":
+        raise UsageError(f"{where}: generator must be whole numbers, found {generator.dtype}.")
+    if generator.shape != (n,):
+        raise UsageError(f"{where}: generator has shape {generator.shape}; {n} samples need ({n},).")
+    wrong = (generator < 0) | (generator >= n)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UsageError(
+            f"{where}: generator must be 0…K-1, with no more generators than samples ({n}); found "
+            f"{generator[row]} in row {row}, counted from 0."
+        )
+    return generator.astype(np.int64)

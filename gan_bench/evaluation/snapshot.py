@@ -1,0 +1,37 @@
+"""Snapshots of samples and facts about metrics that a run stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.metric import Metric
+from gan_bench.evaluation.evaluate import Drawn, fixed
+from gan_bench.training.trainer import Trainer
+
+SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
+
+
+def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """What a run keeps of an evaluation's samples: the first of a draw; of images those of fixed latents instead.
+
+    Returns:
+        x (n, *shape), uint8 for images, and the generator of each (n,), -1 where there is none.
+    """
+    kept = fixed(trainer, seed) if is_images(trainer.dataset) else draw()
+    x = kept.x.cpu().numpy() if isinstance(kept.x, torch.Tensor) else kept.x[:SNAPSHOT]
+    index = np.full(len(x), -1) if kept.generator is None else kept.generator[: len(x)]
+    return x, index
+
+
+def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> dict[str, Any]:
+    """What the record of a run says of a metric that it was scored with; `note` where something was prepared for it."""
+    keys = ("direction", "unit", "version", "per_generator")
+    note = metric.note(dataset)
+    return {key: getattr(metric, key) for key in keys} | {"samples": samples} | ({"note": note} if note else {})

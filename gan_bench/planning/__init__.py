@@ -1,0 +1,1 @@
+"""From a benchmark and options to runs and jobs."""

@@ -1,0 +1,21 @@
+"""Group jobs that can train together as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gan_bench.contracts.run import Job, Schedule
+
+
+def stacks(jobs: Sequence[Job]) -> list[list[Job]]:
+    """Jobs in the order given, those together that `execution.execute_stack` may carry out at once."""
+    found: list[list[Job]] = []
+    open_stacks: dict[tuple[str, str, Schedule], list[Job]] = {}
+    for job in jobs:
+        kind = (job.run.configuration, job.device, job.schedule)
+        stack = open_stacks.get(kind)
+        if stack is None or len(stack) >= job.stack:
+            stack = open_stacks[kind] = []
+            found.append(stack)
+        stack.append(job)
+    return found

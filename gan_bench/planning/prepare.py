@@ -1,0 +1,184 @@
+"""Load, validate and plan a benchmark without writing anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_bench.config.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES
+from gan_bench.config.load import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
+from gan_bench.config.source import find_benchmark, named_plugins
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.run import Job, Run, Schedule
+from gan_bench.errors import DataError, UsageError
+from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.runs import plan
+from gan_bench.plugins.discovery import load_plugins, plugin_files, plugin_folders
+from gan_bench.plugins.instances import dataset_of, instantiate
+from gan_bench.plugins.registry import Registry
+from gan_bench.store.run_folder import RunFolder
+
+MOST_STACKED = 32
+"""Seeds that are stacked on a GPU, at most; where they need more memory than there is, fewer are."""
+
+HEAVY_ITERATIONS = 2
+"""Iterations of a check with a convolutional network, of which one takes seconds on a CPU."""
+
+CHECK_SAMPLES = 32
+"""Generated images that a check evaluates."""
+
+
+def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
+    """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
+    mode = options.mode
+    places = _plugin_places(source, options)
+    registry = load_plugins(places)
+    benchmark = load_benchmark(
+        source,
+        registry,
+        overrides=options.overrides,
+        seeds=options.seeds,
+        models=options.models,
+        datasets=options.datasets,
+    )
+    if mode == "preview":
+        benchmark = preview(benchmark)
+    if mode == "quick":
+        benchmark = _check_of(benchmark, registry, options)
+    datasets = _selected(benchmark, options)
+    require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
+    folder = Path(options.results) / benchmark.name
+    device = choose_device(options.device)
+    jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
+    status = {}
+    for job in () if mode == "quick" else jobs:  # a check starts anew, whatever an earlier one left
+        record = RunFolder(Path(job.folder)).read_own(job.run.key)
+        if record is not None:
+            status[job.run.key] = record["status"]
+    workers = choose_workers(options.workers, device)
+    engine = registry.get("engines", options.engine)
+    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, mode)
+
+
+def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Benchmark:
+    """The check of a benchmark: few iterations and samples, and one dataset of each kind unless some are named."""
+    kinds = {dataset.plugin: dataset for dataset in reversed(benchmark.datasets)}
+    datasets = benchmark.datasets if options.datasets else tuple(reversed(kinds.values()))
+    networks = {model.protocol.network for model in benchmark.models if not model.anchor}
+    heavy = any(registry.get("networks", name).heavy for name in networks)
+    images = any(is_images(dataset_of(entry.plugin, entry.params, registry)) for entry in datasets)
+    return quick(
+        replace(benchmark, datasets=datasets),
+        HEAVY_ITERATIONS if heavy else QUICK_ITERATIONS,
+        CHECK_SAMPLES if images else QUICK_SAMPLES,
+        small_batches=heavy and choose_device(options.device) == "cpu",
+    )
+
+
+def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> list[Path]:
+    """Folders called plugins/, and the files that the benchmark and the command name."""
+
+    def complain(number: int, message: str) -> None:
+        raise UsageError(f"--plugin {message}")
+
+    path = None if isinstance(source, Mapping) else find_benchmark(source)
+    return [*plugin_folders(path), *named_plugins(source), *plugin_files(options.plugins, complain)]
+
+
+def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...]:
+    """The datasets that are to be run, in the order of the file; all where none is named."""
+    named = [entry for name in options.datasets for entry in datasets_named(benchmark.datasets, name)]
+    return tuple(entry for entry in benchmark.datasets if not named or entry in named)
+
+
+def choose_device(wanted: str) -> str:
+    """ "cpu" or "cuda": what was asked for, or with "auto" a GPU where there is one."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {wanted}: it is auto, cpu or cuda.")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def choose_workers(wanted: int | None, device: str) -> int:
+    """How many runs go on at the same time: one for each core this process may use, or for each GPU."""
+    if wanted is not None:
+        if wanted < 1:
+            raise UsageError(f"--workers {wanted}: it is at least 1.")
+        return wanted
+    if device == "cuda":
+        return max(1, len(visible_gpus()))
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
+
+
+def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
+    """How many seeds of a configuration are carried out together, at most; with "auto" many on a GPU, one on a CPU."""
+    if wanted == "auto":
+        return MOST_STACKED if device == "cuda" and not heavy else 1
+    if wanted == "never":
+        return 1
+    if not str(wanted).isdecimal() or int(wanted) < 1:
+        raise UsageError(f"--stack {wanted}: it is auto, never, or a number of seeds.")
+    return int(wanted)
+
+
+def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
+    if options.compile not in ("auto", "always", "never"):
+        raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
+    evaluation = benchmark.evaluation
+    check = options.mode == "quick"
+    schedule = Schedule(
+        evaluation.every, evaluation.samples, tuple(evaluation.metrics), evaluation.points, initial=not check
+    )
+    named = [model for name in options.models for model in models_named(benchmark.models, name)]
+    models = tuple(model for model in benchmark.models if not named or model in named or model.anchor)
+    runs = plan(replace(benchmark, models=models), registry)
+    paths = [str((folder / "runs" / r.folder).resolve()) for r in runs]
+    return [
+        _job(
+            Job(r, p, _for_run(schedule, r, registry), device, compile=options.compile, check=check),
+            options.stack,
+            registry,
+        )
+        for r, p in zip(runs, paths, strict=True)
+    ]
+
+
+def _job(job: Job, stack: str | int, registry: Registry) -> Job:
+    """A job with what its network says about how it is carried out best."""
+    heavy: bool = registry.get("networks", job.run.protocol["network"]).heavy
+    most = choose_stack(stack, job.device, heavy=heavy)
+    together = not job.run.model["anchor"] and registry.get("models", job.run.model["plugin"]).stackable
+    return replace(job, heavy=heavy, stack=most if together else 1)
+
+
+def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
+    """The schedule of one run: an anchor may have fewer samples than the benchmark asks for."""
+    if not run.model["anchor"]:
+        return schedule
+    model, dataset, _ = instantiate(run, registry)
+    most = None if dataset.missing() else model.most_samples(dataset)
+    return schedule if most is None else replace(schedule, samples=min(most, schedule.samples))
+
+
+def require_data(datasets: Mapping[str, Dataset]) -> None:
+    """Raise DataError where files are missing, with all that are."""
+    told = [f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())]
+    if told:
+        raise DataError("\n".join(told))

@@ -1,0 +1,1 @@
+"""Plugins: found, loaded, validated, looked up by name."""

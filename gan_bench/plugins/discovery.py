@@ -1,0 +1,130 @@
+"""Find plugins, import them and call their hooks."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pluggy
+
+from gan_bench.contracts import hooks
+from gan_bench.errors import PluginError
+from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
+from gan_bench.plugins.registry import Origin, Registry, _broken
+
+
+def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
+    """Load the installed plugins, then the files of `places`, and ask them for what they provide.
+
+    Args:
+        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is no error.
+        kinds: the kinds to ask for; metrics, datasets and published figures need no torch. With the models come the
+            systems that are named and not implemented.
+    """
+    registry = Registry()
+    modules = [*_installed(registry), *_files(registry, places)]
+    asked = (*kinds, UNIMPLEMENTED) if "models" in kinds else kinds
+    for module, origin in modules:
+        _ask(registry, module, origin, asked)
+    return registry
+
+
+def plugin_folders(source: str | Path | None = None) -> list[Path]:
+    """The folders whose files are plugins: ``plugins/`` beside the benchmark and in the working folder."""
+    here = [Path.cwd() / "plugins"]
+    if source is not None and Path(source).is_file():
+        here.insert(0, Path(source).resolve().parent / "plugins")
+    return list(dict.fromkeys(folder.resolve() for folder in here))
+
+
+def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], None]) -> list[Path]:
+    """The plugin files that somebody named, absolute; `complain` is told which is none, by its number, and why."""
+    found = []
+    for number, path in enumerate(map(Path, names)):
+        if path.is_file() and path.suffix == ".py":
+            found.append(path.resolve())
+        elif path.is_dir():
+            complain(number, f"{path} is a folder. Name its .py files, or call it plugins/ beside the benchmark.")
+        elif path.exists():
+            complain(number, f"{path} is no .py file; a plugin is a Python file.")
+        else:
+            complain(number, f"{path}: there is no such file.")
+    return found
+
+
+def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
+    found = []
+    for entry in importlib.metadata.entry_points(group=hooks.PROJECT):
+        dist = entry.dist
+        origin = Origin(dist.name if dist else entry.name, dist.version if dist else "", entry.value)
+        try:
+            found.append((entry.load(), origin))
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(entry.name, origin, error))
+        registry.origins.append(origin)
+    return found
+
+
+def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType, Origin]]:
+    found = []
+    paths = [path for place in places for path in ([place] if place.is_file() else sorted(place.glob("*.py")))]
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        origin = Origin(path.name, "", str(path))
+        try:
+            found.append((_import_file(path), origin))
+        except BaseException as error:  # see _installed
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(path.stem, origin, error))
+        registry.origins.append(origin)
+    return found
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file under a private name, so that it shadows nothing and nothing shadows it; again if it changed."""
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
+    name = f"gan_bench_plugin_{digest}_{path.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path} is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence[str]) -> None:
+    """Call a module's hooks one by one, each behind a guard."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        registry.broken.append(_broken(origin.name, origin, error))
+        return
+    for kind in kinds:
+        hook = getattr(manager.hook, f"gan_bench_{kind}")
+        try:
+            for items in hook():
+                for item in [items] if isinstance(items, str | Path) else items:
+                    registry.add(kind, item, origin)
+        except BaseException as error:  # see _installed
+            _reraise_interrupt(error)
+            registry.broken.append(_broken(f"{origin.name}:gan_bench_{kind}", origin, error))
+
+
+def _reraise_interrupt(error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        raise error

@@ -1,0 +1,32 @@
+"""Create models, datasets and networks from their plugin names and plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.run import Run
+from gan_bench.plugins.registry import Registry
+
+
+def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:
+    """The model (not yet built), dataset and protocol of a run."""
+    model_class = registry.get("models", run.model["plugin"])
+    model = model_class(from_plain(model_class.Params, run.model["params"]))
+    dataset = dataset_of(run.dataset["plugin"], run.dataset["params"], registry)
+    return model, dataset, from_plain(Protocol, run.protocol)
+
+
+def dataset_of(plugin: str, params: Mapping[str, Any], registry: Registry) -> Dataset:
+    """A dataset from its name and its parameters as plain values."""
+    cls = registry.get("datasets", plugin)
+    made: Dataset = cls(from_plain(cls.Params, params))
+    return made
+
+
+def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
+    """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
+    return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

@@ -1,0 +1,67 @@
+"""Networks that remember what a model asked of them, for `gan-bench show`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from gan_bench.contracts.network import (
+    SHARED,
+    Autoencoder,
+    Discriminator,
+    Generators,
+    Heads,
+    JointDiscriminator,
+    Networks,
+    Sharing,
+)
+
+
+@dataclass(frozen=True)
+class Recording(Networks):
+    """Networks that remember what was asked of them.
+
+    asked: each module that was made, and what it is in words.
+    """
+
+    asked: list[tuple[nn.Module, str]] = field(default_factory=list)
+
+    def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
+        """As asked."""
+        made = super().generators(count, shared=shared)
+        several = f"{count} generators, sharing {SHARED[shared]}"
+        self.asked.append((made, several if count > 1 else "a generator"))
+        return made
+
+    def discriminator(
+        self,
+        heads: Heads,
+        *,
+        copies: int | None = None,
+        shape: tuple[int, ...] | None = None,
+        batch_statistics: bool = True,
+    ) -> Discriminator:
+        """As asked."""
+        made = super().discriminator(heads, copies=copies, shape=shape, batch_statistics=batch_statistics)
+        what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
+        given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
+        self.asked.append((made, f"{what} with {_named(heads)}{given}"))
+        return made
+
+    def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
+        """As asked."""
+        made = super().joint_discriminator(size, heads)
+        self.asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
+        return made
+
+    def autoencoder(self) -> Autoencoder:
+        """As asked."""
+        made = super().autoencoder()
+        self.asked.append((made, "an autoencoder"))
+        return made
+
+
+def _named(heads: Heads) -> str:
+    each = ", ".join(f"{name} ({1 if units is None else units})" for name, units in heads.items())
+    return f"{'head' if len(heads) == 1 else 'heads'} {each}"

@@ -1,0 +1,142 @@
+"""Finding plugins, and keeping a broken one from hurting anybody else.
+
+Three doors lead in, all equal: an installed package with an entry point in the group ``gan_bench``; a file that
+``--plugin`` or the benchmark's ``plugins`` names; and a ``*.py`` file directly in a folder ``plugins/`` beside the
+benchmark or in the working folder. Every module is loaded and every hook is called behind a guard of its own; what
+fails is kept as a `Broken` and shown by ``gan-bench list`` and by whoever asks for the name.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gan_bench.contracts.hooks import Unloaded
+from gan_bench.contracts.unimplemented import Unimplemented
+from gan_bench.errors import BrokenPluginError, PluginError
+from gan_bench.names import allowed
+from gan_bench.plugins.kinds import KINDS, NO_CLASSES, PUBLISHED, UNIMPLEMENTED
+from gan_bench.plugins.validation import _complaint
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin came from, as `list` shows it and a run's provenance keeps it."""
+
+    name: str
+    version: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".strip()
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin, or one part of it, that could not be loaded."""
+
+    name: str
+    origin: Origin
+    error: str  # one line
+    trace: str = ""
+
+    def brings(self, name: str) -> bool:
+        """Whether this is what should bring `name`: it is called so, or is a file that names it."""
+        if self.name in NO_CLASSES:
+            return False
+        if name in (self.name, self.name.replace("_", "-")):
+            return True
+        path = Path(self.origin.path)
+        if path.suffix != ".py" or not path.is_file():
+            return False
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return f'"{name}"' in text or f"'{name}'" in text
+
+
+@dataclass
+class Registry:
+    """Everything the loaded plugins provide, by kind and name."""
+
+    origins: list[Origin] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    published: list[tuple[Path, Origin]] = field(default_factory=list)
+    _classes: dict[str, dict[str, type[Any]]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    _unimplemented: dict[str, Unimplemented] = field(default_factory=dict)
+    _origin_of: dict[tuple[str, str], Origin] = field(default_factory=dict)
+    _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def all(self, kind: str) -> dict[str, type[Any]]:
+        """Every class of one kind, by name, sorted."""
+        return dict(sorted(self._classes[kind].items()))
+
+    def unimplemented(self) -> dict[str, Unimplemented]:
+        """The systems that plugins name and none implements, by name, sorted."""
+        return {name: each for name, each in sorted(self._unimplemented.items()) if name not in self._classes["models"]}
+
+    def get(self, kind: str, name: str) -> type[Any]:
+        """The class called `name`.
+
+        Raises:
+            BrokenPluginError: what should bring it cannot be loaded; says why.
+            PluginError: it is unknown, with the closest name; two plugins claim it; or it is a model that is named and
+                not implemented.
+        """
+        if (kind, name) in self._clashes:
+            raise PluginError(f"{self._clashes[kind, name]}. Remove or rename one of them.")
+        found = self._classes[kind].get(name)
+        if found is not None:
+            return found
+        for broken in self.broken:
+            if broken.brings(name):
+                raise BrokenPluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
+        if kind == "models" and name in self._unimplemented:
+            raise PluginError(self._unimplemented[name].refusal())
+        files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
+        hint = f" Not loaded: {files}." if files else ""
+        known = [*self._classes[kind], *(self._unimplemented if kind == "models" else ())]
+        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, known)}{hint}")
+
+    def origin(self, kind: str, name: str) -> Origin:
+        """Where a registered class came from."""
+        return self._origin_of[kind, name]
+
+    def add(self, kind: str, item: Any, origin: Origin) -> None:
+        """Register one thing that a hook returned; what is wrong with it becomes a `Broken`."""
+        if isinstance(item, Unloaded):
+            self.broken.append(_broken(item.name, origin, item.error))
+            return
+        complaint = _complaint(kind, item)
+        if complaint:
+            hook = f"gan_bench_{kind}"
+            name = hook if hook in NO_CLASSES else str(getattr(item, "name", item))[:80]
+            self.broken.append(Broken(name, origin, complaint))
+            return
+        if kind == PUBLISHED:
+            self.published.append((item, origin))
+            return
+        if kind == UNIMPLEMENTED:  # who names a system first is heard; nobody owns it
+            self._unimplemented.setdefault(item.name, item)
+            self._origin_of.setdefault((kind, item.name), origin)
+            return
+        taken = self._origin_of.get((kind, item.name))
+        if taken is not None:
+            places = f"{taken} ({taken.path}) and from {origin} ({origin.path})"
+            clash = f"{kind[:-1]} {item.name!r} exists twice, from {places}"
+            self._clashes[kind, item.name] = clash
+            self.broken.append(Broken(item.name, origin, clash))
+            return
+        self._classes[kind][item.name] = item
+        self._origin_of[kind, item.name] = origin
+
+
+def _broken(name: str, origin: Origin, error: BaseException) -> Broken:
+    place = _last_frame(error)
+    line = f"{type(error).__name__}: {error}".splitlines()[0] + (f" ({place})" if place else "")
+    return Broken(name, origin, line, "".join(traceback.format_exception(error)))
+
+
+def _last_frame(error: BaseException) -> str:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""

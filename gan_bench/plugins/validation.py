@@ -1,0 +1,90 @@
+"""Validate what a plugin's hooks return."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gan_bench.contracts.parameters import describe, wrong_defaults
+from gan_bench.contracts.unimplemented import Unimplemented
+from gan_bench.errors import PluginError
+from gan_bench.plugins.kinds import PUBLISHED, RESERVED, UNIMPLEMENTED
+
+
+def _complaint(kind: str, item: Any) -> str | None:
+    """What is wrong with something a hook returned, or None."""
+    if kind == UNIMPLEMENTED:
+        return _complaint_of_unimplemented(item)
+    if kind == PUBLISHED:
+        return _complaint_of_file(item)
+    if not isinstance(item, type):
+        return f"gan_bench_{kind} returned {type(item).__name__}, not a class"
+    base = _contract(kind)
+    if not issubclass(item, base):
+        return f"gan_bench_{kind} returned {item.__name__}, which is no subclass of {base.__name__}"
+    name = getattr(item, "name", None)
+    if not _is_name(name):
+        return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
+    missing = sorted(getattr(item, "__abstractmethods__", ()))
+    if kind == "metrics":
+        missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
+    if missing:
+        return f"{item.__name__} must define {', '.join(missing)}"
+    return _complaint_of_params(item) if hasattr(item, "Params") else None
+
+
+def _complaint_of_unimplemented(item: Any) -> str | None:
+    if not isinstance(item, Unimplemented):
+        return f"gan_bench_{UNIMPLEMENTED} returned {type(item).__name__}, not an {Unimplemented.__name__}"
+    if not _is_name(item.name):
+        return f"Unimplemented {item.name!r}: a name is made of letters, digits, - and _"
+    return item.complaint()
+
+
+def _complaint_of_file(item: Any) -> str | None:
+    if isinstance(item, Path) and item.is_absolute():
+        return None
+    found = f"{item}, which is not absolute" if isinstance(item, Path) else f"{type(item).__name__}, not a Path"
+    return f"gan_bench_{PUBLISHED} returned {found}; return [Path(__file__).with_name(…)]"
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
+
+
+def _complaint_of_params(item: type[Any]) -> str | None:
+    try:
+        taken = [each.name for each in describe(item.Params) if each.name in RESERVED]
+        wrong = wrong_defaults(item.Params)
+    except PluginError as error:
+        return str(error)
+    if taken:
+        return f"{item.__name__}.Params has {taken[0]!r}; {', '.join(RESERVED)} belong to the benchmark"
+    return next((f"{item.__name__}.Params.{name} has a wrong default: {text}" for name, text in wrong.items()), None)
+
+
+def _contract(kind: str) -> type[Any]:
+    """The base class of one kind, imported late: some need torch."""
+    if kind == "models":
+        from gan_bench.contracts.model import Model
+
+        return Model
+    if kind == "networks":
+        from gan_bench.contracts.network import Network
+
+        return Network
+    if kind == "datasets":
+        from gan_bench.contracts.dataset import Dataset
+
+        return Dataset
+    if kind == "engines":
+        from gan_bench.contracts.engine import Engine
+
+        return Engine
+    if kind == "observers":
+        from gan_bench.contracts.observer import Observer
+
+        return Observer
+    from gan_bench.contracts.metric import Metric
+
+    return Metric

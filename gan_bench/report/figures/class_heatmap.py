@@ -1,0 +1,219 @@
+"""Which classes each generator makes, as heat maps: a panel for each model, a row for each generator.
+
+Of the run and at the iteration that the samples above are of, as classes.csv has them. Cells have one size whatever the
+numbers of generators and classes are, so that what is written in them can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gan_bench.contracts.scores import NONE, OTHERS
+from gan_bench.report.figures import curves
+from gan_bench.report.figures.sample_grid import write
+from gan_bench.results.load import StoredResults
+from gan_bench.results.stored_run import StoredRun, Unreadable, read_classes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+ALL = "all"
+"""The row of the whole mixture, below those of its generators."""
+
+# Inches.
+_CELL, _LINE, _LOW_LINE = 0.17, 0.125, 0.06
+_LEFT, _ABOVE, _BETWEEN, _LEAST = 0.34, 0.2, 0.06, 1.4
+_LETTER, _BELOW, _TITLE_LETTER = 0.042, 0.12, 0.056
+
+_TALL = 16  # generators up to which rows are high enough for numbers
+_LONGEST = 14  # letters of a class's name
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """One model's shares: a row for each generator, and for all where there are several; a column for each class.
+
+    `shares` is empty where the run kept none.
+    """
+
+    label: str
+    iteration: int
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    shares: NDArray[np.float64]
+
+    @property
+    def width(self) -> float:
+        """Of its cells."""
+        return _CELL * max(1, len(self.columns))
+
+    @property
+    def height(self) -> float:
+        """Of its cells."""
+        return (_LINE if self.numbered else _LOW_LINE) * max(1, len(self.rows))
+
+    @property
+    def numbered(self) -> bool:
+        """Whether shares are written in the cells."""
+        return len(self.rows) <= _TALL + 1
+
+    @property
+    def below(self) -> float:
+        """The height of the classes' names."""
+        return _BELOW if self.flat else _LETTER * max(map(len, self.names)) + 0.05
+
+    @property
+    def names(self) -> list[str]:
+        """The classes' names, cut where they are long."""
+        return [_cut(name, _LONGEST) for name in self.columns]
+
+    @property
+    def flat(self) -> bool:
+        """Whether names are so short that they stand side by side."""
+        return OTHERS not in self.columns and all(len(name) <= 2 for name in self.columns if name != NONE)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A heat map and where its cells begin, in inches from the left and from the top of all.
+
+    `width` is what its title may fill.
+    """
+
+    map: HeatMap
+    left: float
+    top: float
+    width: float
+
+
+def heat_maps(results: StoredResults, dataset: str, shown: Mapping[str, StoredRun]) -> list[HeatMap]:
+    """A heat map for each model of a dataset; none where no run kept shares.
+
+    Args:
+        shown: the run of each label whose samples are shown; of others it is the lowest seed that finished.
+    """
+    runs = [placed for placed in results.runs if placed.dataset == dataset and not placed.entry.anchor]
+    order = sorted(runs, key=lambda placed: (placed.run.status != "finished", placed.run.seed))
+    chosen = {placed.entry.label: placed.run for placed in reversed(order)} | dict(shown)
+    made = [_made(label, chosen[label]) for label in dict.fromkeys(placed.entry.label for placed in runs)]
+    return made if any(len(each.shares) for each in made) else []
+
+
+def _made(label: str, run: StoredRun) -> HeatMap:
+    found = _last(run)
+    if found is None:
+        return HeatMap(label, run.iteration, (), (), np.empty((0, 0)))
+    generators = [str(k) for k in sorted(found["generator"].dropna().unique())]
+    rows = generators if len(generators) == 1 else [*generators, ALL]
+    columns = list(dict.fromkeys(found["class"]))
+    shares = np.zeros((len(rows), len(columns)))
+    for generator, name, share in zip(found["generator"], found["class"], found["share"], strict=True):
+        row = ALL if pd.isna(generator) else str(generator)
+        if row in rows:
+            shares[rows.index(row), columns.index(name)] += share
+    return HeatMap(label, int(found["iteration"].iloc[0]), tuple(rows), tuple(columns), shares)
+
+
+def _last(run: StoredRun) -> pd.DataFrame | None:
+    """The shares at the last iteration that has any."""
+    try:
+        found = read_classes(run)
+    except Unreadable:
+        return None
+    return None if found is None or found.empty else found[found["iteration"] == found["iteration"].max()]
+
+
+def place(maps: Sequence[HeatMap], width: float) -> tuple[list[Placed], float]:
+    """Heat maps from left to right, line by line, within a width; and the height of all, 0 where there are none."""
+    placed: list[Placed] = []
+    top, room = 0.0, max((_LEAST, *(each.width for each in maps)))
+    for line in _lines(maps, max(1, int(width / (room + _LEFT)))):
+        placed += [Placed(each, _LEFT + i * (room + _LEFT), top + _ABOVE, room) for i, each in enumerate(line)]
+        top += _ABOVE + max(each.height + each.below for each in line) + _BETWEEN
+    return placed, top
+
+
+def _lines(maps: Sequence[HeatMap], each: int) -> Iterator[Sequence[HeatMap]]:
+    for start in range(0, len(maps), each):
+        yield maps[start : start + each]
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def draw(ax: Axes, placed: Placed, last: int) -> None:
+    """Draw a heat map in axes of its size; its iteration is told where it is not `last`."""
+    drawn = placed.map
+    at = "" if drawn.iteration == last else f", at {curves.short(drawn.iteration)}"
+    title = _cut(drawn.label, int(placed.width / _TITLE_LETTER) - len(at)) + at
+    ax.set_title(title, fontsize=6.5, pad=2.5, loc="left", parse_math=False)
+    for spine in ax.spines.values():
+        spine.set(color="0.6", linewidth=0.5)
+    if not len(drawn.shares):
+        ax.set(xticks=[], yticks=[])
+        write(ax, (0.5, 0.5), "no shares", ha="center", va="center")
+        return
+    ax.imshow(_colours(drawn), interpolation="none", aspect="auto")
+    _set_ticks(ax, drawn)
+    if drawn.numbered:
+        _write_shares(ax, drawn)
+
+
+def _colours(drawn: HeatMap) -> NDArray[np.float64]:
+    """RGBA (rows, columns, 4): blues, and greys for what is no class."""
+    from matplotlib import colormaps
+
+    share = np.nan_to_num(drawn.shares).clip(0, 1)
+    colours: NDArray[np.float64] = np.asarray(colormaps["Blues"](share))
+    rest = _no_class(drawn)
+    colours[:, rest] = np.asarray(colormaps["Greys"](share[:, rest]))
+    return colours
+
+
+def _no_class(drawn: HeatMap) -> NDArray[np.bool_]:
+    """Which columns are of no one class."""
+    return np.isin(drawn.columns, (OTHERS, NONE))
+
+
+def _set_ticks(ax: Axes, drawn: HeatMap) -> None:
+    ax.set_xticks(range(len(drawn.columns)))
+    ax.set_xticklabels(drawn.names, fontsize=5, parse_math=False, rotation=0 if drawn.flat else 90)
+    step = 1 if drawn.numbered else 4
+    shown = [i for i, name in enumerate(drawn.rows) if len(drawn.rows) > 1 and (i % step == 0 or name == ALL)]
+    ax.set_yticks(shown)
+    ax.set_yticklabels([drawn.rows[i] for i in shown], fontsize=5)
+    ax.tick_params(length=0, pad=1.5)
+    if ALL in drawn.rows:
+        ax.axhline(len(drawn.rows) - 1.5, color="0.3", linewidth=0.5)
+    for column in np.flatnonzero(_no_class(drawn)):
+        ax.axvline(column - 0.5, color="0.3", linewidth=0.5)
+
+
+def _write_shares(ax: Axes, drawn: HeatMap) -> None:
+    """Per cent, where it is not 0; a question mark where there are no samples."""
+    for (row, column), share in np.ndenumerate(drawn.shares):
+        text = "?" if np.isnan(share) else f"{100 * share:.0f}"
+        if text != "0":
+            colour = "white" if share > 0.55 else "0.15"
+            ax.text(column, row, text, fontsize=4.5, color=colour, ha="center", va="center")
+
+
+def caption(maps: Sequence[HeatMap]) -> str:
+    """What the cells are, in a sentence."""
+    last = max(each.iteration for each in maps)
+    rows = "generators, and all of them" if any(ALL in each.rows for each in maps) else "the generator"
+    text = (
+        f"Cells: per cent of what a generator makes that is of a class, at iteration {curves.short(last)}; rows: {rows}"
+    )
+    columns = {name for each in maps for name in each.columns}
+    none = f"; {NONE}: of no class" if NONE in columns else ""
+    others = f"; {OTHERS}: of all other classes" if OTHERS in columns else ""
+    return f"{text}{others}{none}."

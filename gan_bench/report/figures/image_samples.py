@@ -1,0 +1,136 @@
+"""Images over iterations: mosaics with a row for each generator, from the same latents in every panel of a row.
+
+After figures 3 and 5 of the MGAN paper (Hoang et al., ICLR 2018). Each image is shown by whole pixels: as it is, or a
+whole number of times larger or smaller.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from gan_bench.report.figures import mosaic, sample_grid
+from gan_bench.report.figures.mosaic import Pixels
+from gan_bench.report.figures.sample_grid import COLUMNS, DPI, GAP, WIDTH, SampleGrid, SampleRow
+from gan_bench.results.load import StoredResults
+from gan_bench.results.stored_run import Snapshots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+PER_ROW = 8
+_LEAST, _MOST = 32, 48  # pixels of an image's longer side in a figure
+_INDENT, _EMPTY = 0.12, 0.25  # inches
+
+
+@dataclass(frozen=True)
+class ImageGrid(SampleGrid):
+    """Samples that are images.
+
+    Attributes:
+        shape: of one image, (C, H, W), in pixels of the figure.
+        by: how much larger that is than the image.
+        real: held-out real data, None where no anchor kept any.
+    """
+
+    shape: tuple[int, ...]
+    by: float
+    real: SampleRow | None
+
+    @property
+    def drawn_rows(self) -> tuple[SampleRow, ...]:
+        """Models, then real data."""
+        return self.rows if self.real is None else (*self.rows, self.real)
+
+    @property
+    def indent(self) -> float:
+        """For the numbers of generators."""
+        return _INDENT if any(row.generators > 1 for row in self.rows) else 0.0
+
+    def size(self, row: SampleRow) -> tuple[float, float]:
+        """Width and height of its mosaic; a row that only says that there is none is low."""
+        width, height = mosaic.mosaic_size(self.shape, [self._lines(row)] * row.generators, PER_ROW)
+        return width / DPI, _EMPTY if row.snapshots is None else height / DPI
+
+    def draw_panel(self, ax: Axes, row: SampleRow, iteration: int) -> None:
+        """One mosaic, pixel by pixel where the panel has its size."""
+        groups = self._groups(row, iteration)
+        if groups is None:
+            sample_grid.frame(ax)
+            sample_grid.say_absence(ax, row, iteration)
+            return
+        ax.axis("off")
+        if any(len(group) for group in groups):
+            whole = mosaic.mosaic([mosaic.scaled(group, self.by) for group in groups], PER_ROW)
+            colours = whole if whole.ndim == 3 else np.stack([whole] * 3, axis=2)  # a map of greys has other levels
+            ax.imshow(colours, interpolation="none", aspect="auto")
+
+    def mark(self, ax: Axes, row: SampleRow) -> None:
+        """The number of each generator, left of its images."""
+        for k in range(row.generators if row.generators > 1 and row.snapshots is not None else 0):
+            at = 1 - (k + 0.5) / row.generators
+            ax.text(-0.02, at, str(k), ha="right", va="center", fontsize=5, color="0.3", transform=ax.transAxes)
+
+    def caption(self, which: str) -> str:
+        """What a row is."""
+        text = f"Images: samples of {which}, from the same latents at every iteration"
+        if self.indent:
+            text += "; numbers at the left: generators"
+        return text + ("; last: held-out real data." if self.real is not None else ".")
+
+    def _lines(self, row: SampleRow) -> int:
+        """Rows of images for each generator: one, and more where there are few generators."""
+        if row is self.real:
+            return max(
+                1, len(_images(row, 0)) // (PER_ROW * len(self.iterations))
+            )  # full rows, if need be fewer images
+        return max(1, PER_ROW // row.generators)
+
+    def _groups(self, row: SampleRow, iteration: int) -> list[Pixels] | None:
+        """The images of each generator, as many of each; real data go on from panel to panel. None for no samples."""
+        each = PER_ROW * self._lines(row)
+        if row is self.real:
+            first = each * self.iterations.index(iteration)
+            part = _images(row, 0)[first : first + each]
+            return [mosaic.filled(part, each) if len(part) else part]
+        at = row.at(iteration)
+        if at is None or row.snapshots is None:
+            return None
+        x, generator = _images(row, at), row.snapshots.generator[at].clip(0)
+        return [mosaic.filled(x[generator == k], each) for k in range(row.generators)]
+
+
+def image_grid(results: StoredResults, dataset: str) -> ImageGrid | None:
+    """What can be shown of a dataset's samples; None where there are no images, grey or of three colours."""
+    rows = sample_grid.sample_rows(results, dataset, _drawable)
+    if not rows:
+        return None
+    shape = _common_shape(rows)
+    rows = tuple(row if _shape(row) == shape else replace(row, snapshots=None) for row in rows)
+    real = [row for row in sample_grid.real_rows(results, dataset, _drawable) if _shape(row) == shape]
+    by = mosaic.scale(max(shape[1:]), _LEAST, _MOST)
+    shown = mosaic.scaled(np.zeros((1, *shape), dtype=np.uint8), by).shape[1:]
+    width = mosaic.mosaic_size(shown, [1], PER_ROW)[0] / DPI
+    columns = max(1, min(COLUMNS, int((WIDTH + GAP) / (width + GAP))))
+    return ImageGrid(rows, sample_grid.common_iterations(rows, columns), shown, by, real[0] if real else None)
+
+
+def _drawable(found: Snapshots) -> bool:
+    return found.x.dtype == "uint8" and found.x.ndim == 5 and found.x.shape[2] in mosaic.CHANNELS and found.x.size > 0
+
+
+def _shape(row: SampleRow) -> tuple[int, ...] | None:
+    return None if row.snapshots is None else row.snapshots.x.shape[2:]
+
+
+def _common_shape(rows: tuple[SampleRow, ...]) -> tuple[int, ...]:
+    return Counter(snapshots.x.shape[2:] for snapshots in sample_grid.kept(rows)).most_common(1)[0][0]
+
+
+def _images(row: SampleRow, at: int) -> Pixels:
+    assert row.snapshots is not None  # whoever asks looked
+    return cast(Pixels, row.snapshots.x[at])

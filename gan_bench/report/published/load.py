@@ -1,0 +1,251 @@
+"""Published figures: the files that plugins bring, read and checked.
+
+A file is a table with the columns of `COLUMNS`, a figure a row. A figure is what some source prints, so a row says
+where it stands, what its ± is, how it was measured, who trained the system, and whether anybody has looked.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+
+from gan_bench.contracts.metric import Direction
+from gan_bench.errors import PluginError, UsageError
+from gan_bench.names import allowed
+from gan_bench.plugins.discovery import load_plugins, plugin_files, plugin_folders
+from gan_bench.plugins.kinds import PUBLISHED
+from gan_bench.plugins.registry import Registry
+
+COLUMNS: Mapping[str, str] = {
+    "system": "The model's plugin, or what it would be called.",
+    "name": "What the source calls it, with its variant.",
+    "params": "The model's parameters where the figure is of some: `generators=4; beta=0.25`; else empty.",
+    "dataset": "The dataset's plugin, and what it has otherwise than by default: `stl10; size=96`; else a plain name.",
+    "metric": "The metric's plugin where it is the same quantity; else empty.",
+    "measure": "What the source calls the metric.",
+    "direction": "lower, higher or none: which is better.",
+    "value": "The value; in the metric's unit where there is one.",
+    "spread": "What stands behind ±, in the same unit; empty where nothing does.",
+    "spread_is": "What the spread is: one of `SPREADS`.",
+    "n": "Training runs; empty where the source does not say.",
+    "samples": "Generated samples of a run; empty where the source does not say.",
+    "printed": "The value as the source prints it.",
+    "protocol": "What differs, or matters.",
+    "source": "Paper and table, or repository and issue.",
+    "quoted_by": "Where the figure was read, if not in its source.",
+    "kind": "paper: its authors claim it; independent re-run: others trained it.",
+    "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
+}
+"""The columns of a file, and what stands in them."""
+
+SPREADS: Mapping[str, str] = {
+    "std over runs": "± standard deviation over runs",
+    "standard error over runs": "± standard error over runs",
+    "evaluation repeats": "± over repeats of the evaluation",
+    "unknown": "± of unknown meaning",
+}
+CLAIM, RERUN = "paper", "independent re-run"
+
+_REQUIRED = ("system", "name", "dataset", "measure", "value", "source")
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "direction": get_args(Direction),
+    "spread_is": ("", *SPREADS),
+    "kind": (CLAIM, RERUN),
+    "verified": ("yes", "no"),
+}
+_COUNTS = ("n", "samples")
+_PARAM = r'[A-Za-z_]\w* *= *(?:[-+.\w]+|"[^";=]*")'
+_PARAMS = re.compile(rf"{_PARAM}(?: *; *{_PARAM})*", re.ASCII)
+_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
+_TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
+_MOST = 10
+"""How many wrong lines of a file are told one by one."""
+
+
+def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
+    """The published figures that are known, one a row: what papers claim, and what others measured.
+
+    Columns: system, name, params, dataset, metric (empty where it is none of ours), measure, direction, value, spread
+    (missing where there is none), spread_is, n (training runs) and samples (both <NA> where unknown), printed,
+    protocol, source, quoted_by, kind ("paper" or "independent re-run"), verified.
+
+    Args:
+        plugins: plugin files, beside those that are installed or stand in plugins/ of the working folder.
+
+    Raises PluginError for a wrong file, UsageError for a plugin that is no file.
+    """
+
+    def complain(number: int, message: str) -> None:
+        raise UsageError(message)
+
+    registry = load_plugins([*plugin_folders(), *plugin_files([*map(Path, plugins)], complain)], kinds=(PUBLISHED,))
+    return _joined([read_figures(path) for path, _ in registry.published])
+
+
+def gather(registry: Registry, directions: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The figures of all plugins of a registry, and why any of them are left out.
+
+    Args:
+        registry: with the published figures loaded.
+        directions: of every metric there is; a figure of another metric or direction is left out. None: all stay.
+    """
+    frames, problems = [], []
+    for path, origin in registry.published:
+        try:
+            frame = read_figures(path)
+        except PluginError as error:
+            problems.append(f"Published figures of {origin} are left out: {error}")
+            continue
+        wrong = _misjudged(frame, directions)
+        frames.append(frame[~wrong])
+        problems += [f"{path}: {message}" for message in _wrong_metrics(frame[wrong], directions or {})]
+    problems += [f"Plugin {each.name} is left out: {each.error} (from {each.origin})." for each in registry.broken]
+    return _joined(frames), tuple(problems)
+
+
+def _misjudged(frame: pd.DataFrame, directions: Mapping[str, str] | None) -> pd.Series[bool]:
+    """Which figures are of a metric that there is not, or that is better in another direction."""
+    named = (frame["metric"] != "") & (directions is not None)
+    wrong: pd.Series[bool] = named & (frame["metric"].map(directions or {}) != frame["direction"])
+    return wrong
+
+
+def _wrong_metrics(wrong: pd.DataFrame, directions: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for each metric that is wrong, and the systems it is told of."""
+    for (metric, direction), rows in wrong.groupby(["metric", "direction"], sort=False):
+        better = directions.get(str(metric))
+        reason = f"there is no metric {metric!r}; {allowed(str(metric), directions)}"
+        reason = f"the direction of {metric} is {better}, not {direction}." if better else reason
+        yield f"{len(rows)} of the figures of {', '.join(rows['system'].unique())} left out: {reason}"
+
+
+def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read one file of figures, a csv with `COLUMNS`; types as `published` has them.
+
+    Raises PluginError with the file and the line of everything that is wrong.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    wrong = [f"{path}:{line}: {message}" for line, row in rows.items() for message in _complaints(row)]
+    wrong = wrong or [f"{path}:{line}: {message}" for line, message in _repeated(rows)]
+    if wrong:
+        more = [f"… and {len(wrong) - _MOST} more."] if len(wrong) > _MOST else []
+        raise PluginError("\n".join([*wrong[:_MOST], *more]))
+    return _typed(rows.values())
+
+
+def _rows(path: Path) -> dict[int, dict[str, str]]:
+    """The rows of a file as text, by the line on which they end."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
+            reader = csv.reader(file, strict=True)
+            head = next(reader, [])
+            _check_head(path, head)
+            found = {}
+            for cells in reader:
+                if len(cells) != len(head):
+                    message = f"{len(cells)} cells under {len(head)} columns. Put text with a comma in quotes."
+                    raise PluginError(f"{path}:{reader.line_num}: {message}")
+                found[reader.line_num] = dict(zip(head, (cell.strip() for cell in cells), strict=True))
+            return found
+    except OSError as error:
+        raise PluginError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise PluginError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}).") from error
+    except csv.Error as error:
+        raise PluginError(f"{path}:{reader.line_num}: no csv ({error}).") from error
+
+
+def _check_head(path: Path, head: Sequence[str]) -> None:
+    missing = [name for name in COLUMNS if name not in head]
+    unknown = [name for name in head if name not in COLUMNS]
+    if unknown:
+        raise PluginError(f"{path}:1: there is no column {unknown[0]!r}; {allowed(unknown[0], COLUMNS, limit=20)}")
+    if missing or len(head) != len(COLUMNS):
+        what = f"is missing: {', '.join(missing)}" if missing else "stands twice"
+        raise PluginError(f"{path}:1: a column {what}.")
+
+
+def _complaints(row: Mapping[str, str]) -> Iterator[str]:
+    """Everything that is wrong with one row."""
+    for name in _REQUIRED:
+        if not row[name]:
+            yield f"{name} is empty."
+    for name, choices in _CHOICES.items():
+        if row[name] not in choices:
+            yield f"{name} is {row[name]!r}; {allowed(row[name], filter(None, choices))}"
+    for name in ("value", "spread"):
+        if row[name] and not math.isfinite(_number(row[name])):
+            yield f"{name} is {row[name]!r}; a number such as 8.33."
+    _, several, data = row["dataset"].partition(";")
+    if several and not (_PARAMS.fullmatch(data.strip()) and _names_once(data)):
+        yield f"dataset is {row['dataset']!r}; a name, and plain values, each once, as in stl10; size=96."
+    for name in _COUNTS:
+        if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
+            yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
+    if row["params"] and not (_PARAMS.fullmatch(row["params"]) and _names_once(row["params"])):
+        yield f"params is {row['params']!r}; names with plain values, each once, as in generators=4; beta=0.25."
+    if _number(row["spread"] or "0") < 0:
+        yield f"spread is {row['spread']}; it cannot be negative."
+    if bool(row["spread"]) != bool(row["spread_is"]):
+        yield "spread and spread_is belong together: give both, or neither."
+
+
+def _names_once(text: str) -> bool:
+    return len(params_of(text)) == text.count("=")
+
+
+def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
+    """Rows that tell a figure again."""
+    first: dict[tuple[str, ...], int] = {}
+    for line, row in rows.items():
+        told = first.setdefault(tuple(row[name] for name in _FIGURE), line)
+        if told != line:
+            yield line, f"the same {', '.join(_FIGURE)} as in line {told}. Say in name what differs."
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text) if re.fullmatch(r"[-+.0-9eE]+", text) else math.nan
+    except ValueError:
+        return math.nan
+
+
+def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="str")
+    frame["verified"] = frame["verified"] == "yes"
+    for name in ("value", "spread"):
+        frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
+    for name in _COUNTS:  # by int, not float: no digit is lost
+        frame[name] = pd.array([int(text) if text else None for text in frame[name]], dtype="Int64")
+    return frame.astype(_TYPES)
+
+
+def params_of(text: str) -> dict[str, bool | float | str]:
+    """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
+    pairs = (pair.split("=") for pair in text.split(";"))
+    return {name.strip(): _plain(value.strip()) for name, value in pairs}
+
+
+def data_of(text: str) -> tuple[str, dict[str, bool | float | str]]:
+    """``stl10; size=96`` as a name and its parameters."""
+    name, several, params = text.partition(";")
+    return name.strip(), params_of(params) if several else {}
+
+
+def _plain(text: str) -> bool | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    number = _number(text)
+    return text.strip('"') if math.isnan(number) else number
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(frames, ignore_index=True) if frames else _typed(())

@@ -1,0 +1,216 @@
+"""Published figures beside ours: the second table of `gan-bench table --published`.
+
+A figure stands beside a row where model and dataset are the same plugins, the dataset has the parameters that the
+figure says and otherwise its defaults, and the model has the figure's parameters; one that says none of a model stands
+once. Ours stands beside it where the metric is the same quantity, too; a metric of another definition has its own name
+and nothing of ours next to it. What papers claim of their own systems is apart from what others measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.contracts.table import Estimate, Row, Table
+from gan_bench.plugins.discovery import load_plugins, plugin_folders
+from gan_bench.plugins.kinds import PUBLISHED
+from gan_bench.plugins.registry import Registry
+from gan_bench.report.published.load import CLAIM, SPREADS, data_of, gather, params_of
+from gan_bench.report.tables.build import known_metrics
+from gan_bench.results.load import StoredResults
+
+NOTHING = "No published figure is known of these models on these datasets."
+BOUNDS = "values"
+"""The parameter of an image dataset that scales its pixels."""
+
+Data = Mapping[str, str]
+"""Label of a dataset → what it is, as in the column `dataset` of published figures."""
+MARKS: Mapping[str, str] = {
+    "std over runs": "s.d.",
+    "standard error over runs": "s.e.",
+    "evaluation repeats": "eval.",
+    "unknown": "?",
+}
+"""What stands beside a ±, by what it is."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published figure and the row that it stands beside.
+
+    Attributes:
+        row: of the comparison table.
+        ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
+        told: the figure, by the columns of `gan_bench.report.published.load`; None where it has no value.
+    """
+
+    row: Row
+    ours: Estimate | None
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The published figures of a comparison table: claims first, each in the order of the table's rows."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+
+
+def beside(results: StoredResults, table: Table) -> Beside:
+    """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
+    registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
+    frame, problems = gather(registry, _directions(results, registry))
+    known = [dict(zip(frame.columns, row, strict=True)) for row in _plain_rows(frame)]
+    known = [told | {"dataset": _described(*data_of(told["dataset"]), registry)} for told in known]
+    data, rows = _data(results, registry), table.rows
+    matched = [(row, told) for told in known for row in _rows_of(told, results, rows, data)]
+    columns = {column.name for column in table.columns}
+    figures = [_figure(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
+    figures.sort(key=lambda figure: (figure.told["kind"] != CLAIM, rows.index(figure.row)))
+    hidden = dict.fromkeys(str(told["metric"]) for _, told in matched if told["metric"] not in ("", *columns))
+    notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows, data)]
+    return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), known, data), *problems))
+
+
+def _plain_rows(frame: pd.DataFrame) -> list[list[Any]]:
+    """The cells by row, None where there is none."""
+    rows: list[list[Any]] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    return rows
+
+
+def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
+    """Which way every metric is better: of those that are installed, and of those that the results hold."""
+    installed = {name: str(metric.direction) for name, metric in registry.all("metrics").items()}
+    return {name: info.direction for name, info in known_metrics(results).items()} | installed
+
+
+def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
+    """The rows that a figure stands beside: those of its system and data that have its parameters.
+
+    A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
+    that departs in nothing from the protocol, or else the first.
+    """
+    mine = [row for row in rows if _shown(row, data) == _subject(told)]
+    if not told["params"]:
+        return sorted(mine, key=lambda row: bool(row.departures))[:1]
+    wanted = params_of(told["params"])
+    return [row for row in mine if _agrees(wanted, _params(row, results))]
+
+
+def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
+    return told["system"], told["dataset"]
+
+
+def _shown(row: Row, data: Data) -> tuple[str, str]:
+    """The subject of a row."""
+    return row.model, data.get(row.dataset, row.dataset)
+
+
+def _data(results: StoredResults, registry: Registry) -> Data:
+    """What each dataset is, by label."""
+    entries = results.benchmark.datasets if results.benchmark else ()
+    said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
+    for placed in results.runs:
+        dataset = placed.run.dataset
+        said[placed.dataset] = str(dataset.get("plugin", placed.dataset)), dataset.get("params") or {}
+    return {label: _described(plugin, params, registry) for label, (plugin, params) in said.items()}
+
+
+def _described(plugin: str, params: Mapping[str, Any], registry: Registry) -> str:
+    """``stl10; size=96``: a dataset with what it has otherwise than by default, the same text for the same data."""
+    unusual = sorted(_unusual(plugin, params, registry).items())
+    pairs = (f"{key}={float(value):g}" if _is_number(value) else f"{key}={value}".lower() for key, value in unusual)
+    return "; ".join([plugin, *pairs])
+
+
+def _unusual(plugin: str, params: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """The parameters that are not the plugin's defaults; the bounds of images are no other data. None without it."""
+    cls = registry.all("datasets").get(plugin)
+    if cls is None:
+        return {}
+    usual = json.loads(json.dumps({each.name: each.default for each in dataclasses.fields(cls.Params)}, default=str))
+    return {name: value for name, value in params.items() if name != BOUNDS and value != usual.get(name)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
+    """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
+    of_runs = [each.run.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)]
+    entries = results.benchmark.models if results.benchmark else ()
+    said = [model.get("params") for model in of_runs] + [each.params for each in entries if each.label == row.label]
+    return next((params for params in said if params), {})
+
+
+def _agrees(wanted: Mapping[str, object], params: Mapping[str, object]) -> bool:
+    """Whether parameters have these values, numbers however they are written."""
+    return all(name in params and _same(value, params[name]) for name, value in wanted.items())
+
+
+def _same(wanted: object, found: object) -> bool:
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    if isinstance(wanted, float) and isinstance(found, int | float):
+        return math.isclose(wanted, found, rel_tol=1e-9)
+    return wanted == found
+
+
+def _figure(row: Row, told: Mapping[str, Any]) -> Figure:
+    return Figure(row, row.cells[told["metric"]] if told["metric"] else None, told)
+
+
+def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
+    samples = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    drawn = f", of {samples:,} samples each" if isinstance(samples, int) else ""
+    yield (
+        f"Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
+        f"runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in papers: a system's own "
+        f"authors say so; independent re-runs: others trained it, often the authors of another system."
+    )
+    marks = dict.fromkeys(figure.told["spread_is"] for figure in figures if figure.told["spread_is"])
+    if marks:
+        yield "; ".join(f"({MARKS[mark]}) {SPREADS[mark]}" for mark in marks) + "."
+    if any(figure.ours is None for figure in figures):
+        yield "Where ours is missing, the metric is of another definition than any of ours, or has no value yet."
+    if not all(figure.told["verified"] for figure in figures):
+        yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
+
+
+def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
+    """How many figures there are of the same systems on other data, and of variants that no row is."""
+    subjects = {_shown(row, data) for row in rows if not row.anchor}
+    systems, here = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
+    far = [told for told in known if told["system"] in systems and _subject(told)[1] not in here]
+    if far:
+        counts = _most(far, "system", "{count} of {name}")
+        yield f"More figures are of other data ({_most(far, 'dataset')}): {counts}; gan_bench.published() has them."
+    others = [told for told in known if _subject(told) in subjects and not _rows_of(told, results, rows, data)]
+    if others:
+        counts = _most(others, "system", "{count} of {name}")
+        yield f"More figures are of parameters that no row is known to have: {counts}."
+
+
+def _most(known: Sequence[Mapping[str, Any]], column: str, write: str = "{name}") -> str:
+    """``mnist, celeba, …``: the three most frequent of a column, with their counts where `write` says so."""
+    counted = Counter(str(told[column]) for told in known).most_common()
+    names = [write.format(name=name, count=count) for name, count in counted[:3]]
+    return ", ".join([*names, "…"] if len(counted) > 3 else names)
+
+
+def _left_out(hidden: Sequence[str], known: Sequence[Mapping[str, Any]], data: Data) -> Iterator[str]:
+    if hidden:
+        yield f"More figures are known of metrics that the table does not show: {', '.join(hidden)}."
+    told_of = {_subject(told)[1] for told in known}
+    for label in (label for label, text in data.items() if ";" in text and text not in told_of):
+        yield f"{label}: its parameters are not the defaults of its plugin, so no published figure is of the same data."

@@ -1,0 +1,298 @@
+"""The comparison table: a row per model, the mean over its finished seeds with the 95 % t-interval.
+
+What the table refuses to do is the point of it: a model with a failed, diverged or missing seed shows "4/5"
+and is never marked best; anchors (held-out real data, the untrained model) stand apart and are never marked;
+values of another version of a metric are not shown under its name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+
+from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
+from gan_bench.errors import UsageError
+from gan_bench.files import write_atomically
+from gan_bench.names import allowed
+from gan_bench.report.tables import formats, notes
+from gan_bench.report.tables.formats import At, Format
+from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, only_seeds, read_results
+from gan_bench.results.statistics import mean_interval
+
+SELECTOR = "symmetric_kl"
+"""The metric whose lowest value says which iteration `at="best"` shows."""
+
+
+def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
+    """The comparison table of a results folder or results.csv, with numbers, for a notebook.
+
+    Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
+    `<metric>_half_width` (of the 95 % t-interval; missing for one seed), `best` (in which metrics), the
+    ledger, shared, departures. `attrs["notes"]` holds what stands below the rendered table.
+
+    Args:
+        path: a results folder, or a results.csv.
+        metrics: which, in this order; None for the benchmark's own.
+        at: "last" for each run's final values, "best" for those at the iteration of its lowest symmetric_kl.
+
+    Raises StoreError where there are no results, UsageError for an unknown metric.
+    """
+    built = build(read_results(path), metrics, at)
+    frame = formats.to_frame(built)
+    frame.attrs["notes"] = [*built.notes, *built.warnings]
+    return frame
+
+
+def render(
+    path: str | os.PathLike[str],
+    format: Format = "markdown",
+    metrics: Sequence[str] | None = None,
+    at: At = "last",
+) -> str:
+    """The comparison table as text; the arguments are those of `table`."""
+    return render_table(build(read_results(path), metrics, at), format)
+
+
+def render_table(built: Table, format: Format) -> str:
+    """A table that is built already, as text that ends with a line break."""
+    if format not in _RENDERERS:
+        raise UsageError(f"Unknown format {format!r}; {allowed(format, _RENDERERS)}")
+    return _RENDERERS[format](built).rstrip("\n") + "\n"
+
+
+def write_tables(folder: str | os.PathLike[str], seeds: Collection[int] | None = None) -> Table:
+    """Write table.md and table.csv into a results folder, and return the table.
+
+    Args:
+        seeds: only these, as long as not all are complete.
+    """
+    results = read_results(folder)
+    built = build(results if seeds is None else only_seeds(results, seeds))
+    names: dict[str, Format] = {"table.md": "markdown", "table.csv": "csv"}
+    for name, form in names.items():
+        write_atomically(Path(folder) / name, render_table(built, form))
+    return built
+
+
+_RENDERERS: Mapping[str, Callable[[Table], str]] = {
+    "markdown": formats.to_markdown,
+    "csv": formats.to_csv,
+    "latex": formats.to_latex,
+}
+
+
+def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At = "last") -> Table:
+    """Compare the models of `results`; see `table`."""
+    if at not in get_args(At):
+        raise UsageError(f"at={at!r}; {allowed(at, get_args(At))}")
+    if at == "best" and SELECTOR not in known_metrics(results):
+        raise UsageError(
+            f"{results.source}: at=best shows the iteration of the lowest {SELECTOR}, which this benchmark "
+            f'does not measure. Add it to [evaluation] metrics, or use at="last".'
+        )
+    columns = _columns(results, metrics)
+    footnotes = _footnotes(results)
+    values = _chosen(_values(results), at)
+    rows = [_row(results, group, values, columns, footnotes) for group in _groups(results)]
+    built = Table(
+        title=_title(results),
+        columns=columns,
+        rows=tuple(_marked(rows, columns)),
+        footnotes=tuple(footnotes),
+        notes=(),
+        warnings=(),
+    )
+    return replace(built, notes=notes.notes(results, built, values, at), warnings=notes.warnings(results))
+
+
+def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
+    """The metrics that can be shown: the benchmark's first, then any others that the runs hold."""
+    known = dict(results.benchmark.metrics) if results.benchmark else {}
+    found = [name for name in results.frame["metric"].unique() if is_metric(name) and name not in known]
+    described = _installed(found) if found else {}
+    return known | {name: described.get(name, MetricInfo()) for name in found}
+
+
+def is_metric(name: str) -> bool:
+    """Whether a row of this name was measured by a metric, and is not a loss or of the ledger."""
+    return not name.startswith("loss_") and name not in (*LEDGER, FINISHED)
+
+
+def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
+    """What the installed plugins say of metrics that no benchmark.json describes."""
+    from gan_bench.plugins.discovery import load_plugins
+
+    classes = load_plugins(kinds=("metrics",)).all("metrics")
+    return {name: MetricInfo(classes[name].direction, classes[name].unit) for name in names if name in classes}
+
+
+def _title(results: StoredResults) -> str:
+    if results.benchmark:
+        shown, planned = len(results.benchmark.seeds), results.planned_seeds
+        return results.benchmark.name + (f" ({shown} of {planned} seeds)" if planned and planned != shown else "")
+    return ", ".join(results.frame["benchmark"].unique()) or results.source.name
+
+
+def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Column, ...]:
+    known = known_metrics(results)
+    if metrics is None:
+        own = results.benchmark.evaluation.get("metrics") if results.benchmark else None
+        metrics = [name for name in own if name in known] if own else list(known)
+    for name in metrics:
+        if name not in known:
+            raise UsageError(f"{results.source}: no metric {name!r} here; {allowed(name, known)}")
+    return tuple(Column(name, known[name]) for name in dict.fromkeys(metrics))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One row to be, and where its runs stand in the frame."""
+
+    dataset: str
+    label: str
+    model: str
+    anchor: bool
+    shared: str = ""
+    departures: tuple[str, ...] = ()
+
+
+def _groups(results: StoredResults) -> list[_Group]:
+    """The rows in order: by dataset, models as the benchmark lists them, anchors last."""
+    groups = _listed(results) if results.benchmark else _found(results.frame)
+    order = list(dict.fromkeys(group.dataset for group in groups))
+    return sorted(groups, key=lambda group: (order.index(group.dataset), group.anchor))
+
+
+def _listed(results: StoredResults) -> list[_Group]:
+    assert results.benchmark is not None
+    sharing = {
+        (placed.dataset, placed.entry.label): str(placed.run.model.get("sharing") or "") for placed in results.runs
+    }
+    return [
+        _Group(
+            dataset.label,
+            entry.label,
+            entry.plugin,
+            entry.anchor,
+            sharing.get((dataset.label, entry.label), ""),
+            (*entry.departures, *entry.footnotes.get(dataset.label, ())),
+        )
+        for dataset in results.benchmark.datasets
+        for entry in results.benchmark.models
+    ]
+
+
+def _found(frame: pd.DataFrame) -> list[_Group]:
+    rows = frame[["dataset", "label", "model"]].drop_duplicates().to_numpy(dtype=str).tolist()
+    return [_Group(dataset, label, model, model in ANCHORS) for dataset, label, model in rows]
+
+
+def _footnotes(results: StoredResults) -> list[str]:
+    """Every departure once, in the order of the models."""
+    entries = results.benchmark.models if results.benchmark else ()
+    told = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
+    return list(dict.fromkeys(chain.from_iterable(told)))
+
+
+def _values(results: StoredResults) -> pd.DataFrame:
+    """The mixture's values of finished runs, one for each run, iteration and metric.
+
+    Where a metric was computed from several numbers of samples, the benchmark's number counts, else the
+    largest.
+    """
+    frame = results.frame
+    measured = frame["generator"].isna() & frame["metric"].map(is_metric).astype(bool)
+    values = frame[measured & (frame["status"] == "finished")]
+    wanted = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    order = values.assign(asked=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
+    order = order.sort_values(["asked", "size"], kind="stable")
+    return order.drop_duplicates(["dataset", "label", "seed", "iteration", "metric"], keep="last").sort_index()
+
+
+def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
+    """The rows of `values` at the one iteration of each run that the table shows."""
+    run = ["dataset", "label", "seed"]
+    if at == "last":
+        last = values.groupby(run)["iteration"].transform("max")
+        return values[values["iteration"] == last]
+    selector = values[(values["metric"] == SELECTOR) & values["value"].map(math.isfinite).astype(bool)]
+    lowest = selector.sort_values(["value", "iteration"], kind="stable").drop_duplicates(run)
+    return values.merge(lowest[[*run, "iteration"]], on=[*run, "iteration"])
+
+
+def _row(
+    results: StoredResults,
+    group: _Group,
+    values: pd.DataFrame,
+    columns: Sequence[Column],
+    footnotes: Sequence[str],
+) -> Row:
+    runs = _of(results.frame, group)
+    finished = runs[runs["status"] == "finished"]
+    asked = results.benchmark.seeds if results.benchmark else ()
+    shown = _of(values, group)
+    return Row(
+        group.dataset,
+        group.label,
+        group.model,
+        group.anchor,
+        finished=finished["seed"].nunique(),
+        planned=len(set(asked) | set(runs["seed"])),
+        cells={column.name: _estimate(shown, column.name) for column in columns},
+        # The count of parameters does not wait for the end of training, the rest of the ledger does.
+        ledger={name: _mean(runs if name == "parameters" else finished, name) for name in LEDGER},
+        shared=group.shared,
+        departures=tuple(sorted(footnotes.index(text) + 1 for text in set(group.departures))),
+    )
+
+
+def _of(frame: pd.DataFrame, group: _Group) -> pd.DataFrame:
+    return frame[(frame["dataset"] == group.dataset) & (frame["label"] == group.label)]
+
+
+def _estimate(values: pd.DataFrame, metric: str) -> Estimate | None:
+    found = values.loc[values["metric"] == metric, "value"].tolist()
+    return mean_interval(found) if found else None
+
+
+def _mean(runs: pd.DataFrame, name: str) -> float | None:
+    found = runs.loc[runs["metric"] == name, "value"]
+    return float(found.mean()) if len(found) else None
+
+
+def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows, each with the metrics in which it is the best of its dataset; not where all are equal."""
+    best: dict[tuple[str, str], float] = {}
+    for column in columns:
+        for dataset in {row.dataset for row in rows}:
+            means = [_comparable(row, column) for row in rows if row.dataset == dataset]
+            found = [mean for mean in means if mean is not None]
+            if len(found) == 1 or len(set(found)) > 1:
+                best[dataset, column.name] = (min if column.info.direction == "lower" else max)(found)
+    return [replace(row, best=frozenset(_wins(row, columns, best))) for row in rows]
+
+
+def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], float]) -> Iterable[str]:
+    for column in columns:
+        mean = _comparable(row, column)
+        best_mean = best.get((row.dataset, column.name))
+        if mean is not None and best_mean is not None and math.isclose(mean, best_mean, rel_tol=1e-12):
+            yield column.name
+
+
+def _comparable(row: Row, column: Column) -> float | None:
+    """The mean with which a row competes in a metric, None where it does not."""
+    cell = row.cells[column.name]
+    # One seed says nothing of the spread between seeds, so its lowest value is no result.
+    if row.anchor or not row.complete or row.finished < 2 or column.info.direction == "none":
+        return None
+    if cell is None or cell.n < row.finished or not math.isfinite(cell.mean):
+        return None
+    return cell.mean

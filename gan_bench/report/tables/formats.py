@@ -1,0 +1,293 @@
+"""A comparison table as Markdown, LaTeX, CSV or a DataFrame, with every label escaped for where it goes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from tabulate import tabulate
+
+from gan_bench.contracts.table import Estimate
+from gan_bench.results.load import LEDGER
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.table import Column, Row, Table
+from typing import Literal
+
+ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
+MISSING = "\N{EN DASH}"
+_LEDGER_HEADINGS = ("parameters", "real samples", "fake samples", "seconds")
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """The table with one number a cell; see `gan_bench.report.tables.build.table` for the columns."""
+    frame = pd.DataFrame([_record(table, row) for row in table.rows])
+    numbers = [name for column in table.columns for name in _number_columns(column)] + list(LEDGER)
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def to_csv(table: Table) -> str:
+    """The same numbers as CSV: nan and inf spelled out, empty where there is no value."""
+    records = [_record(table, row) for row in table.rows]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(records[0] if records else [])
+    writer.writerows(record.values() for record in records)  # csv writes None as "", nan as "nan"
+    return file.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """A heading and a pipe table for each dataset, then the footnotes and notes."""
+    parts = []
+    for dataset, rows in _by_dataset(table.rows):
+        parts += [f"### {escape_markdown(f'{table.title}: {dataset}')}", _pipes(table, rows)]
+    if table.footnotes:
+        parts.append("Departures from the protocol:")
+        parts.append("\n".join(f"{i}. {escape_markdown(text)}" for i, text in enumerate(table.footnotes, 1)))
+    parts.append("\n".join(f"- {escape_markdown(note)}" for note in (*table.notes, *table.warnings)))
+    return "\n\n".join(parts)
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs tabular with a block for each dataset, then the footnotes and notes in small print."""
+    lines = [r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{l{'r' * (_width(table) - 1)}}}"]
+    lines += [r"\toprule", _ampersands(_headings(table, escape_latex))]
+    blocks = list(_by_dataset(table.rows))
+    for dataset, rows in blocks:
+        lines.append(r"\midrule")
+        if len(blocks) > 1:
+            lines.append(rf"\multicolumn{{{_width(table)}}}{{l}}{{\emph{{{escape_latex(dataset)}}}}} \\")
+        models, anchors = _split(rows)
+        lines += [_latex_row(table, row) for row in models]
+        lines += [r"\midrule", *(_latex_row(table, row) for row in anchors)] if anchors else []
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", *_latex_notes(table)])
+
+
+def to_text(table: Table, width: int, *, notes: bool = True) -> str:
+    """The table for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
+    parts = []
+    for dataset, rows in _by_dataset(table.rows):
+        parts += [on_one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
+    if any(row.best for row in table.rows):
+        parts.append("* best value of a column")
+    if notes:
+        marked = [f"{i}. {text}" for i, text in enumerate(table.footnotes, 1)]
+        lines = [*marked, *(f"- {note}" for note in (*table.notes, *table.warnings))]
+        parts.append("\n".join(_wrapped(line, width) for line in lines))
+    return "\n\n".join(parts)
+
+
+def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
+    """Parts of a table that fit a width, each with the labels of the rows."""
+    models, anchors = _split(rows)
+    headings = [on_one_line(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
+    cells = [_cells(table, row, "", on_one_line, "*", "") for row in (*models, *anchors)]
+    longest = max(12, width // 3)
+    cut = [_shortened(label, longest) for label, *_ in cells]
+    labels = [label + _mark(row) for label, row in zip(cut, (*models, *anchors), strict=True)]
+    sizes = [max(len(each[i]) for each in (headings, *cells)) for i in range(len(headings))]
+    first, taken = 1, max(map(len, ["model", *labels]))
+    start = taken
+    for i in range(1, len(headings) + 1):
+        full = i == len(headings) or taken + 2 + sizes[i] > width
+        if full and i > first:
+            shown = [[label, *each[first:i]] for label, each in zip(labels, cells, strict=True)]
+            yield _columns(["model", *headings[first:i]], shown, len(models))
+            first, taken = i, start
+        taken += 2 + sizes[i] if i < len(headings) else 0
+
+
+def _shortened(label: str, longest: int) -> str:
+    """A label without its middle, if it is too long: the labels of an ablation differ at the end."""
+    end = longest // 2
+    return label if len(label) <= longest else f"{label[: longest - end - 1]}…{label[-end:]}"
+
+
+def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int) -> str:
+    """Aligned columns, two spaces apart, with a rule below the headings and one between models and anchors."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "  ".join([cells[0].ljust(widths[0]), *aligned]).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    lines = [line(headings), rule, *map(line, rows[:models])]
+    lines += [rule] if 0 < models < len(rows) else []
+    return "\n".join([*lines, *map(line, rows[models:])])
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(on_one_line(line), width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def on_one_line(text: str) -> str:
+    """Text on one line, without control characters, which a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
+
+
+def number(estimate: Estimate | None, finished: int) -> str:
+    """``1.02 ± 0.10``: three significant digits, both to the same decimals; n where it is not `finished`."""
+    if estimate is None:
+        return MISSING
+    mean, half = estimate.mean, estimate.half_width
+    write = _writer(mean, half)
+    text = write(mean)
+    if half is not None and math.isfinite(mean):
+        text += f" ± {write(half)}"
+    return text if estimate.n == finished else f"{text} (n={estimate.n})"
+
+
+def escape_markdown(text: str) -> str:
+    """Plain text that a Markdown table or list shows as it is."""
+    text = re.sub(r"[\\`*|<~$]", r"\\\g<0>", " ".join(text.split()))
+    text = re.sub(r"&(?=#?\w+;)|\](?=[(\[:])", r"\\\g<0>", text)
+    # Inside a word an underscore is an underscore, as in symmetric_kl.
+    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
+
+
+def escape_latex(text: str) -> str:
+    """Plain text that LaTeX sets as it is."""
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    MISSING: "--",
+    "…": r"\ldots{}",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "→": r"$\rightarrow$",
+}
+
+
+def _record(table: Table, row: Row) -> dict[str, object]:
+    record: dict[str, object] = {
+        "dataset": row.dataset,
+        "label": row.label,
+        "model": row.model,
+        "anchor": row.anchor,
+        "n": row.finished,
+        "planned": row.planned,
+    }
+    for column in table.columns:
+        cell = row.cells[column.name]
+        numbers = (None, None) if cell is None else (cell.mean, cell.half_width)
+        record |= zip(_number_columns(column), numbers, strict=True)
+    record["best"] = ", ".join(column.name for column in table.columns if column.name in row.best)
+    departures = "; ".join(table.footnotes[i - 1] for i in row.departures)
+    return {**record, **row.ledger, "shared": row.shared, "departures": departures}
+
+
+def _number_columns(column: Column) -> tuple[str, str]:
+    return column.name, f"{column.name}_half_width"
+
+
+def _by_dataset(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
+    for dataset, found in groupby(rows, key=lambda row: row.dataset):
+        yield dataset, list(found)
+
+
+def _width(table: Table) -> int:
+    return 2 + len(table.columns) + len(LEDGER)
+
+
+def _headings(table: Table, escape: Callable[[str], str]) -> list[str]:
+    return [escape(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
+
+
+def _heading(column: Column) -> str:
+    """``symmetric_kl ↓ (nats)``."""
+    arrow, unit = ARROWS[column.info.direction], column.info.unit
+    # A count of modes needs no "(modes)" behind its name.
+    shown = f"({unit})" if unit and unit != column.name else ""
+    return " ".join(part for part in (column.name, arrow, shown) if part)
+
+
+def _cells(table: Table, row: Row, mark: str, escape: Callable[[str], str], bold: str, unbold: str) -> list[str]:
+    count = str(row.finished) if row.finished == row.planned else f"{row.finished}/{row.planned}"
+    texts = [escape(row.label) + mark, count]
+    for column in table.columns:
+        text = escape(number(row.cells[column.name], row.finished))
+        texts.append(f"{bold}{text}{unbold}" if column.name in row.best else text)
+    return texts + [escape(_quantity(name, row.ledger[name])) for name in LEDGER]
+
+
+def _quantity(name: str, value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:.3g}" if name == "train_seconds" and value < 100 else f"{value:,.0f}"
+
+
+def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """The models, and the anchors that stand apart from them."""
+    return [row for row in rows if not row.anchor], [row for row in rows if row.anchor]
+
+
+def _pipes(table: Table, rows: Sequence[Row]) -> str:
+    models, anchors = _split(rows)
+    lines = [_markdown_row(table, row) for row in models]
+    if anchors:  # Markdown has no rule inside a table
+        lines.append(["*anchors*", *[""] * (_width(table) - 1)])
+        lines += [_markdown_row(table, row) for row in anchors]
+    align = ["left", *["right"] * (_width(table) - 1)]
+    headings = _headings(table, escape_markdown)
+    return str(tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align))
+
+
+def _markdown_row(table: Table, row: Row) -> list[str]:
+    return _cells(table, row, _mark(row), escape_markdown, "**", "**")
+
+
+def _mark(row: Row) -> str:
+    return f" [{', '.join(map(str, row.departures))}]" if row.departures else ""
+
+
+def _latex_row(table: Table, row: Row) -> str:
+    mark = rf"\textsuperscript{{{','.join(map(str, row.departures))}}}" if row.departures else ""
+    return _ampersands(_cells(table, row, mark, escape_latex, r"\textbf{", "}"))
+
+
+def _ampersands(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_notes(table: Table) -> list[str]:
+    lines = [rf"\textsuperscript{{{i}}} {escape_latex(text)}." for i, text in enumerate(table.footnotes, 1)]
+    lines += [escape_latex(note) for note in (*table.notes, *table.warnings)]
+    return [r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(lines), r"\par}"]
+
+
+def _writer(mean: float, half: float | None) -> Callable[[float], str]:
+    """How both are written: three digits of the larger, at least one of the half-width."""
+    scale = max((abs(x) for x in (mean, half) if x is not None and math.isfinite(x)), default=0.0)
+    if 0 < scale < 1e-4:
+        return "{:.2e}".format
+    digits = 2 - _magnitude(scale)
+    if half is not None and math.isfinite(half):
+        digits = max(digits, -_magnitude(half) if half else digits)
+    return f"{{:,.{min(max(digits, 0), 6)}f}}".format
+
+
+def _magnitude(x: float) -> int:
+    return math.floor(math.log10(x)) if x else 0
+
+
+At = Literal["last", "best"]
+Format = Literal["markdown", "csv", "latex"]

@@ -1,0 +1,299 @@
+"""What stands below a comparison table: how the numbers came about, and everything that is not in them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gan_bench.results.load import ANCHORS, FINISHED, StoredResults
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.table import Table
+    from gan_bench.report.tables.formats import At
+
+
+REAL = ANCHORS[0]
+_MOST = 12
+"""How many runs that did not finish are told one by one."""
+
+
+def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> tuple[str, ...]:
+    """What the numbers of `table` are: protocol, evaluation, sharing, cost; then how its runs ended.
+
+    `shown` holds the rows of the results that its cells were computed from.
+    """
+    found = [*_mode(results), _protocol(results), _evaluation(results, at), *_prepared(results, table)]
+    found += [*_shared(table), _devices(results)]
+    found += [
+        *_held_out(results, table),
+        *_gaps(results, table, at),
+        *_not_finite(table),
+        *_same_images(results, shown),
+        *_initial_averages(results),
+        *_sample_sizes(results, shown, table),
+        *_endings(results, table),
+        *_left_out(results),
+    ]
+    return tuple(text for text in found if text)
+
+
+def warnings(results: StoredResults) -> tuple[str, ...]:
+    """What stands in the folder and is not shown."""
+    found = []
+    if results.others:
+        runs = "1 stored run" if results.others == 1 else f"{results.others:,} stored runs"
+        found.append(f"{runs} of other settings {'is' if results.others == 1 else 'are'} not shown.")
+    for metric, count in (results.outdated or {}).items():
+        found.append(f"{metric}: {count} run(s) hold it in another version only, which is not shown.")
+    return (*found, *(f"ignored: {ignored}" for ignored in results.ignored))
+
+
+def _protocol(results: StoredResults) -> str:
+    if results.benchmark is None:
+        return (
+            "No benchmark.json beside this results.csv: settings, departures and seeds that never ran are "
+            "unknown; directions and units are those of the installed metrics."
+        )
+    return f"Protocol: {describe_protocol(results.benchmark.protocol)}."
+
+
+def describe_protocol(protocol: Mapping[str, Any]) -> str:
+    """The settings that every model shares, in one line."""
+    each = protocol.get("fakes_per_generator")
+    total = f"{_plain(protocol.get('fakes'))} generated samples a draw"
+    fakes = f"{each:,} generated samples of each generator a draw" if each else total
+    parts = [
+        f"{_plain(protocol.get('iterations'))} iterations",
+        f"{_plain(protocol.get('batch'))} real and {fakes}",
+        f"{protocol.get('latents')} latents, {protocol.get('latent')} of size {protocol.get('latent_size')}",
+        f"network {protocol.get('network')}",
+        f"{_plain(protocol.get('optimizer'))}, learning rate {_plain(protocol.get('learning_rate'))}"
+        f", betas {_plain(protocol.get('betas'))}",
+        f"{protocol.get('init')} initialisation ({protocol.get('init_scale')})",
+    ]
+    parts += ["half of the images mirrored"] if protocol.get("flip") else []
+    parts += [f"moving average {protocol['ema']}"] if protocol.get("ema") else []
+    parts += [f"{protocol['decay']} decay"] if protocol.get("decay") not in (None, "none") else []
+    parts += [f"{protocol['precision']} arithmetic"] if protocol.get("precision") not in (None, "float32") else []
+    return "; ".join(parts)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_plain, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "unknown" if value is None else str(value)
+
+
+def _evaluation(results: StoredResults, at: At) -> str:
+    benchmark = results.benchmark
+    seeds = len(benchmark.seeds) if benchmark else results.frame["seed"].nunique()
+    samples = f"{_plain(benchmark.evaluation.get('samples'))} samples; " if benchmark else ""
+    when = {
+        "last": "at the final iteration",
+        "best": "at the iteration of each run's lowest symmetric_kl (hindsight: not the headline)",
+    }[at]
+    spread = f"mean ± half-width of the 95 % t-interval over {seeds} training seeds"
+    return f"Evaluation: {samples}{spread if seeds > 1 else 'one training seed, so no interval'}, {when}."
+
+
+def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
+    """What metrics were computed with: a classifier, weights, features; each once, with the metrics that use it."""
+    users: dict[str, list[str]] = defaultdict(list)
+    mixed: list[tuple[str, str]] = []
+    for column in table.columns:
+        by_dataset = _notes_of(results, column.name)
+        mixed += [(column.name, dataset) for dataset, found in by_dataset.items() if len(found) > 1]
+        for note in dict.fromkeys(note for found in by_dataset.values() for note in found):
+            users[note].append(column.name)
+    for note, names in users.items():
+        yield f"{', '.join(names)}: {note}."
+    if mixed:
+        where = ", ".join(f"{metric} on {dataset}" for metric, dataset in mixed)
+        names = list(dict.fromkeys(metric for metric, _ in mixed))
+        yield (
+            f"Not comparable between runs, which were scored with different ones of these: {where}. "
+            f"gan-bench evaluate RESULTS --metrics {','.join(names)} scores the final generators anew, of runs that "
+            "were scored with another one than is on the machine now."
+        )
+
+
+def _notes_of(results: StoredResults, metric: str) -> Mapping[str, list[str]]:
+    """What a metric was computed with, by dataset: as its runs say; of a results.csv alone, as benchmark.json does."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for placed in results.runs:
+        note = placed.run.notes.get(metric)
+        if note and note not in found[placed.dataset]:
+            found[placed.dataset].append(note)
+    described = results.benchmark.metrics if results.benchmark else {}
+    if not results.runs and metric in described:
+        return {dataset: [note] for dataset, note in described[metric].notes.items()}
+    return found
+
+
+def _shared(table: Table) -> Iterator[str]:
+    labels: dict[str, list[str]] = defaultdict(list)
+    for row in table.rows:
+        if row.shared and row.label not in labels[row.shared]:
+            labels[row.shared].append(row.label)
+    for shared, names in labels.items():
+        yield f"Shared in {', '.join(names)}: {shared}."
+
+
+def _devices(results: StoredResults) -> str:
+    found = sorted({str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger})
+    where = f" ({', '.join(found)})" if found else ""
+    plans = [placed.run.ledger.get("plan") or {} for placed in results.runs if placed.run.iterations]
+    compiled = {bool(plan.get("compiled")) for plan in plans}
+    how = ", compiled iterations" if compiled == {True} else ""
+    stacks = sorted({int(plan.get("stack") or 1) for plan in plans})
+    if stacks and stacks[-1] > 1:
+        how += f", its share of that of {' or '.join(map(str, stacks))} seeds that train as one program"
+    unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
+    unequal += "; some runs with compiled iterations, some without: seconds do not compare" if len(compiled) > 1 else ""
+    return f"Seconds: mean training time of a run, without evaluation{how}{where}{unequal}."
+
+
+def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
+    """Metrics that real data have no value of, since they need more samples than a dataset holds out."""
+    by_need: dict[int, list[str]] = defaultdict(list)
+    for column in table.columns:
+        by_need[column.info.needs].append(column.name)
+    for needs, names in sorted(by_need.items()):
+        sizes = {label: size for label, size in _sizes(results).items() if size < needs}
+        if sizes:
+            yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_told_sizes(sizes)}."
+
+
+def _mode(results: StoredResults) -> Iterator[str]:
+    """What the values of a preview or a check are worth."""
+    mode = results.benchmark.mode if results.benchmark else "full"
+    if mode == "preview":
+        yield (
+            "Preview: a quarter of the iterations and one seed. Its values show what to expect and do not compare with "
+            "those of whole runs."
+        )
+    if mode == "quick":
+        yield "Check: a few iterations and samples, to see that everything works. Its values mean nothing."
+
+
+def _sizes(results: StoredResults) -> dict[str, int]:
+    """How many samples each dataset holds out, of those that run out, where the table has real data."""
+    benchmark = results.benchmark
+    if benchmark is None or not any(entry.plugin == REAL for entry in benchmark.models):
+        return {}
+    return {dataset.label: dataset.held_out for dataset in benchmark.datasets if dataset.held_out is not None}
+
+
+def _told_sizes(sizes: Mapping[str, int]) -> str:
+    if len(sizes) <= 3:
+        return ", ".join(f"{label} holds out {size:,}" for label, size in sizes.items())
+    return f"{len(sizes)} datasets hold out {min(sizes.values()):,} to {max(sizes.values()):,}"
+
+
+def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
+    """Real data whose seeds are all scored on the same samples, of which there are no more."""
+    sizes = _sizes(results)
+    rows = shown[shown["model"] == REAL]
+    rows = rows[(rows["n"] >= rows["dataset"].map(sizes).astype("Int64")).fillna(False).astype(bool)]
+    seeds = rows.groupby("dataset")["seed"].nunique()
+    exhausted = [str(label) for label in seeds[seeds > 1].index]
+    if exhausted:
+        told = _told_sizes({label: size for label, size in sizes.items() if label in exhausted})
+        yield (
+            f"{REAL}: every seed scores the same samples, all that there are ({told}): its intervals are 0, or of the "
+            "samples' order and a metric's own draws only, and say nothing of other data."
+        )
+
+
+def _initial_averages(results: StoredResults) -> Iterator[str]:
+    finished = (placed for placed in results.runs if placed.run.status == FINISHED)
+    found = (placed.entry.label for placed in finished if placed.run.model.get("initial_averages"))
+    labels = list(dict.fromkeys(found))
+    if labels:
+        yield (
+            f"{', '.join(labels)}: normalised by running averages that no batch has moved yet (mean 0 and variance 1, "
+            "as a rule), not by a batch's own; so is iteration 0 of models with this network."
+        )
+
+
+def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
+    """Finished runs without a value: an expensive metric stands at a few iterations only.
+
+    Left out where `_held_out` says why.
+    """
+    when, sizes = "best" if at == "best" else "final", _sizes(results)
+    for column in table.columns:
+        rows = (row for row in table.rows if row.model != REAL or sizes.get(row.dataset, math.inf) >= column.info.needs)
+        found = ((row, row.cells[column.name]) for row in rows)
+        short = [row.label for row, cell in found if row.finished > (cell.n if cell else 0)]
+        if short:
+            models = ", ".join(dict.fromkeys(short))
+            yield f"{column.name} does not stand at the {when} iteration of every finished run: {models}."
+
+
+def _not_finite(table: Table) -> Iterator[str]:
+    cells = [cell for row in table.rows for cell in row.cells.values() if cell is not None]
+    if not all(math.isfinite(cell.mean) for cell in cells):
+        yield "nan, inf: the value of a finished run is undefined or not finite."
+
+
+def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
+    """Say so where values come from another number of samples than the benchmark's, or one column's from several."""
+    asked = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    for name in (column.name for column in table.columns):
+        found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
+        sizes = sorted(int(size) for size in found.unique())
+        if len(sizes) > 1:
+            yield f"{name}: measured with different numbers of samples ({'; '.join(map(_plain, sizes))})."
+        elif sizes and asked is not None and sizes != [asked]:
+            yield f"{name}: measured with {_plain(sizes[0])} samples."
+
+
+def _endings(results: StoredResults, table: Table) -> Iterator[str]:
+    """How many runs ended in which way, and each of those that did not finish."""
+    runs = results.frame[results.frame["metric"] == FINISHED]
+    missing = max(0, sum(row.planned for row in table.rows) - len(runs))
+    counts = {**Counter(runs["status"].tolist()), "missing": missing}
+    yield "Runs: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n) + "."
+    unfinished = list(_unfinished(results, runs[runs["status"] != FINISHED]))
+    yield from unfinished[:_MOST]
+    if len(unfinished) > _MOST:
+        yield f"… and {len(unfinished) - _MOST} more runs that did not finish."
+
+
+def _left_out(results: StoredResults) -> Iterator[str]:
+    for label, error in results.benchmark.left_out if results.benchmark else ():
+        yield f"{label} is left out: {error}"
+
+
+def _unfinished(results: StoredResults, runs: pd.DataFrame) -> Iterable[str]:
+    errors = {placed.run.key: placed.run for placed in results.runs}
+    several = results.frame["dataset"].nunique() > 1
+    verbs = {
+        "failed": "failed",
+        "diverged": "diverged",
+        "running": "is running",
+        "interrupted": "was interrupted",
+    }
+    for row in runs.itertuples(index=False):
+        run = errors.get(str(row.key))
+        where = f" ({row.dataset})" if several else ""
+        of = f" of {run.iterations:,}" if run else ""
+        why = _why(run.error if run else None)
+        verb = verbs.get(str(row.status), str(row.status))
+        yield f"{row.label}{where} seed {row.seed} {verb} at iteration {row.iteration:,}{of}{why}"
+
+
+def _why(error: Mapping[str, str] | None) -> str:
+    if not error:
+        return "."
+    text = " ".join(f"{error.get('type', 'Error')}: {error.get('message', '')}".split())
+    return f": {text if len(text) <= 200 else text[:199] + '…'}"

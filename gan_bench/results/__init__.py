@@ -1,0 +1,1 @@
+"""Stored results, read as plain data without torch."""

@@ -1,0 +1,110 @@
+"""Which stored run is meant by a folder, a model, a dataset and a seed, none of which need be said where one is left.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_bench.errors import StoreError, UsageError
+from gan_bench.names import allowed, listed, matching
+from gan_bench.results.load import PlacedRun, StoredBenchmark, read_results
+from gan_bench.results.stored_run import Unreadable, read_run
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One stored run."""
+
+    folder: Path
+    label: str
+    seed: int
+
+
+def choose_run(
+    path: str | Path,
+    *,
+    model: str | None = None,
+    dataset: str | None = None,
+    seed: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Chosen:
+    """Find a run.
+
+    Args:
+        path: a results folder, or a run folder, of which nothing else is to be said.
+        model: label or plugin; None for the only one that is trained.
+        dataset: label or plugin; None for the only one.
+        seed: of training; None for the lowest that finished.
+        say: told of each run that cannot be read, and so is not among those that can be meant.
+
+    Raises:
+        UsageError: nothing or more than one is meant; the message lists what there is.
+        StoreError: there are no runs, or none of these has finished.
+    """
+    path = Path(path)
+    if (path / "run.json").is_file():
+        return _only(path, model, dataset, seed)
+    results = read_results(path)
+    for ignored in results.ignored:
+        say(f"ignored: {ignored}")
+    if results.benchmark is None or not (path / "runs").is_dir():
+        raise StoreError(f"{path}: holds scores, but no run folders (runs/). Samples are drawn where models were run.")
+    label, target = _model(path, results.benchmark, model), _dataset(path, results.benchmark, dataset)
+    runs = [placed for placed in results.runs if (placed.entry.label, placed.dataset) == (label, target)]
+    placed = _of_seed(f"{path}: {label} on {target}", runs, seed)
+    return Chosen(placed.run.folder, label, placed.run.seed)
+
+
+def _only(path: Path, *further: object) -> Chosen:
+    """The run of a run folder."""
+    if any(each is not None for each in further):
+        raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")
+    try:
+        run = read_run(path)
+    except Unreadable as error:
+        raise StoreError(f"{path}: {error}.") from error
+    return Chosen(path, str(run.model.get("plugin", "model")), run.seed)
+
+
+def _model(path: Path, benchmark: StoredBenchmark, name: str | None) -> str:
+    trained = [entry.label for entry in benchmark.models if not entry.anchor]
+    names = [(entry.label, entry.plugin) for entry in benchmark.models]
+    return _one(f"{path}: ", "model", name, names, trained)
+
+
+def _dataset(path: Path, benchmark: StoredBenchmark, name: str | None) -> str:
+    names = [(dataset.label, dataset.plugin) for dataset in benchmark.datasets]
+    return _one(f"{path}: ", "dataset", name, names, [label for label, _ in names])
+
+
+def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, str]], default: Sequence[str]) -> str:
+    """The label that a name means, or the only one there is."""
+    if name is None:
+        if len(default) == 1:
+            return default[0]
+        raise UsageError(f"{where}say which {kind}. {listed(default)}")
+    found = [entries[i][0] for i in matching(name, entries)]
+    if not found:
+        known = {each for pair in entries for each in pair}
+        raise UsageError(f"{where}no {kind} is called {name!r}; {allowed(name, known)}")
+    if len(found) > 1:
+        raise UsageError(f"{where}several {kind}s are {name!r}; say which by its label. {listed(found)}")
+    return found[0]
+
+
+def _of_seed(where: str, runs: Sequence[PlacedRun], seed: int | None) -> PlacedRun:
+    """The run of a seed, whatever became of it, or the lowest that finished."""
+    if not runs:
+        raise StoreError(f"{where}: there is no run yet. `gan-bench run` makes it.")
+    ordered = sorted(runs, key=lambda placed: placed.run.seed)
+    wanted = [each for each in ordered if seed == each.run.seed or (seed is None and each.run.status == "finished")]
+    if wanted:
+        return wanted[0]
+    told = ", ".join(f"{each.run.seed} ({each.run.status} at iteration {each.run.iteration:,})" for each in ordered)
+    if seed is None:
+        raise StoreError(f"{where}: no run has finished. Say a seed to draw from its last checkpoint: {told}.")
+    raise UsageError(f"{where}: there is no run of seed {seed}; there are: {told}.")

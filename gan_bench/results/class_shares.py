@@ -1,0 +1,118 @@
+"""classes.csv of a results folder: which share of each generator's samples is of which class, of all runs.
+
+Made from the run folders, as results.csv is; `gan_bench.evaluation.class_shares` says what the shares are.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from gan_bench.errors import StoreError
+from gan_bench.files import write_atomically
+from gan_bench.results.load import IgnoredRunWarning, PlacedRun, StoredResults, read_results
+from gan_bench.results.stored_run import Ignored, Unreadable, read_classes
+
+COLUMNS = (
+    "benchmark", "dataset", "model", "label", "seed", "iteration", "generator", "class", "share", "n", "status",
+)  # fmt: skip
+"""The columns of `load_classes` and of classes.csv."""
+
+_TYPES = {name: "str" for name in COLUMNS} | {
+    "seed": "int64", "iteration": "int64", "generator": "Int64", "share": "float64", "n": "Int64",
+}  # fmt: skip
+
+
+def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The share of each class in what each generator makes, one a row, of a results folder or a classes.csv.
+
+    Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture), class, share
+    (0 to 1; nan where a generator made nothing), n (its samples), status. It has no rows where no metric told classes.
+    Runs whose file cannot be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no
+    results.
+    """
+    path = Path(path)
+    if path.is_file() and path.name != "results.csv":
+        return _read_csv(path)
+    results = read_results(path)
+    beside = (path if path.is_dir() else path.parent) / "classes.csv"
+    if results.source.is_file() and beside.is_file():  # published without its runs
+        return _read_csv(beside)
+    frame, damaged = _collected(results)
+    for ignored in (*results.ignored, *damaged):
+        warnings.warn(f"ignored: {ignored}", IgnoredRunWarning, stacklevel=2)
+    return frame
+
+
+def damaged_classes(results: StoredResults) -> list[Ignored]:
+    """The runs whose shares of classes cannot be read."""
+    return _collected(results)[1]
+
+
+def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
+    """Write classes.csv into a results folder from its run folders; return its path. Raises StoreError.
+
+    There is no file, and none is returned, where no run kept shares.
+    """
+    folder = Path(folder)
+    frame, _ = _collected(read_results(folder))
+    path = folder / "classes.csv"
+    if frame.empty:
+        path.unlink(missing_ok=True)
+        return None
+    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as nothing
+    return write_atomically(path, text.to_csv(index=False, lineterminator="\n"))
+
+
+def _collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
+    """The shares of all runs in the order of the benchmark, and the files that cannot be read."""
+    damaged: dict[str, Ignored] = {}
+    parts = list(_parts(results, damaged))
+    empty = pd.DataFrame({name: [] for name in COLUMNS})
+    return _typed(pd.concat(parts, ignore_index=True) if parts else empty), list(damaged.values())
+
+
+def _parts(results: StoredResults, damaged: dict[str, Ignored]) -> Iterator[pd.DataFrame]:
+    name = results.benchmark.name if results.benchmark else ""
+    for placed in results.runs:
+        try:
+            found = read_classes(placed.run)
+        except Unreadable as error:
+            folder = placed.run.folder.name  # one run may stand under two labels
+            damaged[folder] = Ignored(folder, str(error))
+            continue
+        if found is not None and len(found):
+            yield _rows(name, placed, found)
+
+
+def _rows(benchmark: str, placed: PlacedRun, shares: pd.DataFrame) -> pd.DataFrame:
+    """One run's shares as rows with `COLUMNS`."""
+    return shares.assign(
+        benchmark=benchmark,
+        dataset=placed.dataset,
+        model=placed.entry.plugin,
+        label=placed.entry.label,
+        seed=placed.run.seed,
+        status=placed.run.status,
+    )[list(COLUMNS)]
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[list(COLUMNS)].astype(_TYPES)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A classes.csv as `write_classes_csv` wrote it. Raises StoreError for anything else."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        missing = [name for name in COLUMNS if name not in frame.columns]
+        if missing:
+            raise StoreError(f"{path}: not a classes.csv; these columns are missing: {', '.join(missing)}.")
+        whole = {name: pd.to_numeric(frame[name].mask(frame[name] == "")) for name in ("generator", "n")}
+        return _typed(frame.assign(**whole, share=frame["share"].map(float)))
+    except (OSError, ValueError, TypeError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors
+        raise StoreError(f"{path}: not a classes.csv, or damaged ({error}).") from error

@@ -1,0 +1,379 @@
+"""What stands in a results folder, as plain data: the stored benchmark, its runs, and one tidy table.
+
+Run folders are the truth and everything else is rebuilt from them. A folder that cannot be read is never a
+reason to stop and never silently lost: it is listed in `StoredResults.ignored` with what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import pandas as pd
+
+from gan_bench.contracts.metric import Direction
+from gan_bench.contracts.modes import reserved_for
+from gan_bench.contracts.table import MetricInfo
+from gan_bench.errors import StoreError
+from gan_bench.files import write_atomically
+from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, read_runs
+
+COLUMNS = (
+    "benchmark", "dataset", "model", "label", "seed", "iteration", "generator", "metric", "value", "n",
+    "status", "key",
+)  # fmt: skip
+"""The columns of `load_results` and of results.csv."""
+
+LEDGER = ("parameters", "real_samples", "fake_samples", "train_seconds")
+"""Names under which a run's ledger stands among the metrics, at the run's last iteration."""
+
+FINISHED = "finished"
+"""1 or 0 for every run, so that one that failed before its first evaluation still has a row."""
+
+ANCHORS = ("real-data", "untrained")
+"""Models that no training touches: how a bare results.csv tells anchor rows."""
+
+_INTEGERS = {"seed": "int64", "iteration": "int64", "generator": "Int64", "n": "Int64"}
+
+
+class IgnoredRunWarning(UserWarning):
+    """A run folder was left out because it cannot be read; the message names it and says why."""
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """One dataset of a stored benchmark; `params` is None where an older file does not say them.
+
+    `held_out` is how many samples it holds out; None where these never run out, or an older file does not say it.
+    """
+
+    label: str
+    plugin: str
+    params: Mapping[str, Any] | None = None
+    held_out: int | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a stored benchmark; `configurations` maps a dataset's label to the hash of its runs.
+
+    `footnotes` are what a table says of its row beside `departures`, by dataset. `params` is None where an older file
+    does not say them.
+    """
+
+    label: str
+    plugin: str
+    anchor: bool
+    departures: tuple[str, ...]
+    configurations: Mapping[str, str]
+    params: Mapping[str, Any] | None = None
+    footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredBenchmark:
+    """benchmark.json: what was asked for, whether or not it has run."""
+
+    name: str
+    seeds: tuple[int, ...]
+    evaluation: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    datasets: tuple[StoredDataset, ...]
+    models: tuple[Entry, ...]
+    metrics: Mapping[str, MetricInfo]
+    left_out: tuple[tuple[str, str], ...] = ()  # label and error of each model that could not be loaded
+    mode: str = "full"  # see `gan_bench.config.benchmark.Mode`
+
+
+@dataclass(frozen=True)
+class PlacedRun:
+    """A run, and the entry and dataset of the benchmark that it belongs to."""
+
+    dataset: str
+    entry: Entry
+    run: StoredRun
+
+
+@dataclass(frozen=True)
+class StoredResults:
+    """Everything that tables and figures are made from.
+
+    Attributes:
+        source: the results folder or the csv file.
+        benchmark: None for a csv file with no benchmark.json beside it.
+        frame: the tidy values, with `COLUMNS`.
+        runs: the run folders behind them; empty where only a csv file is there.
+        others: how many readable runs belong to no entry of the benchmark.
+        ignored: run folders that cannot be read.
+        outdated: metric → number of runs that hold it in a version other than the benchmark's.
+        planned_seeds: how many seeds the benchmark has in all, if only some are selected; else 0.
+    """
+
+    source: Path
+    benchmark: StoredBenchmark | None
+    frame: pd.DataFrame
+    runs: tuple[PlacedRun, ...] = ()
+    others: int = 0
+    ignored: tuple[Ignored, ...] = ()
+    outdated: Mapping[str, int] | None = None
+    planned_seeds: int = 0
+
+
+def only_seeds(results: StoredResults, seeds: Collection[int]) -> StoredResults:
+    """Select some seeds of a results folder, as if the benchmark had no others."""
+    assert results.benchmark is not None
+    return replace(
+        results,
+        benchmark=replace(results.benchmark, seeds=tuple(seed for seed in results.benchmark.seeds if seed in seeds)),
+        frame=results.frame[results.frame["seed"].isin(list(seeds))].reset_index(drop=True),
+        runs=tuple(placed for placed in results.runs if placed.run.seed in seeds),
+        planned_seeds=len(results.benchmark.seeds),
+    )
+
+
+def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """All values of a results folder, or of a results.csv, one a row.
+
+    Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture),
+    metric, value, n (samples it was computed from), status, key. Values may be nan or inf. Runs that cannot
+    be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no results.
+    """
+    results = read_results(path)
+    for ignored in results.ignored:
+        warnings.warn(f"ignored: {ignored}", IgnoredRunWarning, stacklevel=2)
+    return results.frame
+
+
+def read_results(path: str | os.PathLike[str]) -> StoredResults:
+    """Read a results folder, or a results.csv with or without its benchmark.json. Raises StoreError."""
+    path = Path(path)
+    if path.is_file():
+        return _from_csv(path)
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such results folder or file. {_nearby(path.parent)}")
+    described, has_csv = (path / "benchmark.json").is_file(), (path / "results.csv").is_file()
+    if has_csv and not (described and (path / "runs").is_dir()):
+        return _from_csv(path / "results.csv")
+    if not described:
+        raise StoreError(f"{path}: holds neither a benchmark.json nor a results.csv. {_nearby(path)}")
+    return _from_folders(path)
+
+
+def read_benchmark(path: str | os.PathLike[str]) -> StoredBenchmark:
+    """Read benchmark.json from a results folder (or the file itself). Raises StoreError."""
+    path = Path(path)
+    path = path / "benchmark.json" if path.is_dir() else path
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}). {_RERUN}") from error
+    if not isinstance(content, dict) or content.get("format") != 1:
+        found = content.get("format") if isinstance(content, dict) else content
+        raise StoreError(f"{path}: format {found!r:.40}; this version of gan-bench reads format 1.")
+    try:
+        return _benchmark(content)
+    except KeyError as error:
+        raise StoreError(f"{path}: {error} is missing. {_RERUN}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{path}: damaged ({error}). {_RERUN}") from error
+
+
+def write_results_csv(folder: str | os.PathLike[str]) -> Path:
+    """Write results.csv into a results folder from its run folders; return its path. Raises StoreError."""
+    folder = Path(folder)
+    frame = _from_folders(folder).frame
+    # Spelled out, because pandas writes nan as nothing, which would read as "no value".
+    text = frame.assign(value=[repr(float(value)) for value in frame["value"]])
+    return write_atomically(folder / "results.csv", text.to_csv(index=False, lineterminator="\n"))
+
+
+_RERUN = "`gan-bench run` writes it anew; the runs in runs/ are kept."
+
+
+def _nearby(folder: Path) -> str:
+    """Name results folders in `folder`, for someone who gave the wrong path."""
+    found = sorted(str(file.parent) for file in folder.glob("*/benchmark.json")) if folder.is_dir() else []
+    return f"Results stand in: {', '.join(found[:10])}." if found else "`gan-bench run FILE` makes one."
+
+
+def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
+    return StoredBenchmark(
+        name=str(content["name"]),
+        seeds=tuple(map(int, content["seeds"])),
+        evaluation=dict(content["evaluation"]),
+        protocol=dict(content["protocol"]),
+        datasets=tuple(map(_dataset, content["datasets"])),
+        models=tuple(map(_entry, content["models"])),
+        metrics={name: _metric(info) for name, info in content["metrics"].items()},
+        left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
+        mode=str(content.get("mode", "full")),
+    )
+
+
+def _dataset(item: Mapping[str, Any]) -> StoredDataset:
+    held_out = item.get("held_out")
+    return StoredDataset(item["label"], item["plugin"], item.get("params"), None if held_out is None else int(held_out))
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    return Entry(
+        item["label"],
+        item["plugin"],
+        bool(item["anchor"]),
+        tuple(map(str, item["departures"])),
+        dict(item["configurations"]),
+        dict(item["params"]) if "params" in item else None,
+        {str(label): tuple(map(str, texts)) for label, texts in item.get("footnotes", {}).items()},
+    )
+
+
+def _metric(info: Mapping[str, Any]) -> MetricInfo:
+    if info["direction"] not in get_args(Direction):
+        raise ValueError(f"direction {info['direction']!r}")
+    flags = (bool(info.get("per_generator")), bool(info.get("expensive")))
+    return MetricInfo(
+        cast(Direction, info["direction"]),
+        str(info["unit"]),
+        int(info["version"]),
+        *flags,
+        doc=str(info.get("doc", "")),
+        notes={str(label): str(note) for label, note in info.get("notes", {}).items()},
+        needs=int(info.get("needs", 1)),
+    )
+
+
+def _from_folders(folder: Path) -> StoredResults:
+    benchmark = read_benchmark(folder)
+    runs, ignored = read_runs(folder)
+    runs, copies = _without_copies(runs)
+    placed = tuple(_place(benchmark, runs))
+    mine = {item.run.key for item in placed}
+    outdated = Counter(name for run in runs if run.key in mine for name in _outdated(benchmark, run.curve))
+    return StoredResults(
+        folder,
+        benchmark,
+        _frame(benchmark, placed),
+        placed,
+        others=sum(run.key not in mine for run in runs),
+        ignored=(*ignored, *copies),
+        outdated=outdated,
+    )
+
+
+def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ignored]]:
+    """Keep one folder of each run, the finished or furthest: merging may bring the same run twice."""
+    by_key: dict[str, list[StoredRun]] = defaultdict(list)
+    for run in runs:
+        by_key[run.key].append(run)
+    kept: list[StoredRun] = []
+    copies: list[Ignored] = []
+    for same in by_key.values():
+        best, *rest = sorted(same, key=lambda run: (run.status != "finished", -run.iteration, run.folder.name))
+        kept.append(best)
+        copies += [Ignored(run.folder.name, ANOTHER.format(best.folder.name)) for run in rest]
+    return kept, copies
+
+
+def _place(benchmark: StoredBenchmark, runs: Sequence[StoredRun]) -> Iterable[PlacedRun]:
+    """The runs in the order of the benchmark: dataset, entry, seed. One run may serve two labels."""
+    by_configuration: dict[str, list[StoredRun]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: run.seed):
+        by_configuration[run.configuration].append(run)
+    for dataset in benchmark.datasets:
+        for entry in benchmark.models:
+            for run in by_configuration.get(entry.configurations.get(dataset.label, ""), ()):
+                yield PlacedRun(dataset.label, entry, run)
+
+
+def _outdated(benchmark: StoredBenchmark, curve: pd.DataFrame) -> set[str]:
+    """Metrics of which `curve` holds values of a version that is not the benchmark's, and none that is."""
+    current = _is_current(benchmark, curve)
+    return set(curve.loc[~current, "metric"]) - set(curve.loc[current, "metric"])
+
+
+def _is_current(benchmark: StoredBenchmark, curve: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each row is of the metric's version that the benchmark asks for (losses have none)."""
+    versions = {name: info.version for name, info in benchmark.metrics.items()}
+    wanted = curve["metric"].map(versions).astype("Int64")
+    same: pd.Series[bool] = (wanted.isna() | (curve["version"] == wanted).fillna(False)).astype(bool)
+    return same
+
+
+def _frame(benchmark: StoredBenchmark, placed: Iterable[PlacedRun]) -> pd.DataFrame:
+    parts = [_rows(benchmark, item) for item in placed]
+    if not parts:
+        return _typed(pd.DataFrame({name: [] for name in COLUMNS}))
+    return _typed(pd.concat(parts, ignore_index=True))
+
+
+def _rows(benchmark: StoredBenchmark, placed: PlacedRun) -> pd.DataFrame:
+    """The curve of one run, then its ledger, as rows with `COLUMNS`."""
+    run = placed.run
+    curve = run.curve[_is_current(benchmark, run.curve)].drop(columns="version")
+    ledger = pd.DataFrame(_ledger(run).items(), columns=["metric", "value"])
+    ledger = ledger.assign(iteration=run.iteration).reindex(columns=curve.columns)
+    ledger = ledger.astype({"generator": "Int64", "n": "Int64"})
+    both = pd.concat([curve, ledger], ignore_index=True) if len(curve) else ledger
+    return both.assign(
+        benchmark=benchmark.name,
+        dataset=placed.dataset,
+        model=placed.entry.plugin,
+        label=placed.entry.label,
+        seed=run.seed,
+        status=run.status,
+        key=run.key,
+    )[list(COLUMNS)]
+
+
+def _ledger(run: StoredRun) -> dict[str, float]:
+    """The run's ledger as name → value; a run that failed before it was built has only `finished`."""
+    values: dict[str, float] = {}
+    for name in LEDGER:
+        found = run.ledger.get(name)
+        if found is not None:
+            values[name] = float(sum(found.values()) if isinstance(found, dict) else found)
+    return values | {FINISHED: float(run.status == "finished")}
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the types that `load_results` promises."""
+    text = {name: "str" for name in COLUMNS if name not in _INTEGERS and name != "value"}
+    return frame[list(COLUMNS)].astype({**text, **_INTEGERS, "value": "float64"})
+
+
+def _from_csv(path: Path) -> StoredResults:
+    beside = path.parent / "benchmark.json"
+    benchmark = read_benchmark(beside) if path.name == "results.csv" and beside.is_file() else None
+    frame = _read_csv(path)
+    names = sorted(frame["benchmark"].unique())
+    if len(names) > 1 and any(map(reserved_for, names)):
+        raise StoreError(
+            f"{path}: holds {', '.join(names)} together; previews and checks do not compare with whole runs. "
+            "Give each its own file."
+        )
+    return StoredResults(path, benchmark, frame)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A results.csv as `write_results_csv` wrote it. Raises StoreError for anything else."""
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, ValueError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors
+        raise StoreError(f"{path}: not a results.csv ({error}).") from error
+    missing = [name for name in COLUMNS if name not in frame.columns]
+    if missing:
+        raise StoreError(f"{path}: not a results.csv; these columns are missing: {', '.join(missing)}.")
+    try:
+        numbers = {name: pd.to_numeric(frame[name].mask(frame[name] == "")) for name in _INTEGERS}
+        frame = _typed(frame.assign(**numbers, value=frame["value"].map(float)))
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path}: damaged or cut off ({error}).") from error
+    if (frame["key"] == "").any():
+        raise StoreError(f"{path}: damaged or cut off (a row without a key).")
+    return frame

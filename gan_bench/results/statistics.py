@@ -1,0 +1,28 @@
+"""What a handful of training seeds says: the mean and its 95 % t-interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from gan_bench.contracts.table import Estimate
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """The mean of at least one value and the half-width of its two-sided Student t-interval.
+
+    half_width = t((1 + confidence) / 2; n - 1) · s / √n with s² the unbiased variance. A value that is not
+    finite makes the mean nan or inf, and the half-width nan: it is shown, not dropped.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    assert x.ndim == 1 and len(x) > 0
+    n = len(x)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        mean = float(x.mean())
+        if n == 1:
+            return Estimate(mean, None, 1)
+        spread = float(x.std(ddof=1))
+    quantile = float(stats.t.ppf((1 + confidence) / 2, n - 1))
+    return Estimate(mean, quantile * spread / float(np.sqrt(n)), n)

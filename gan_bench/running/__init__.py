@@ -1,0 +1,1 @@
+"""Running a benchmark, and working with finished runs."""

@@ -1,0 +1,221 @@
+"""The local engine: as many worker processes as there are slots, each with one run, or one stack of seeds, at a time.
+
+On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads. With
+several GPUs each has a slot, whose process sees no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_bench.contracts.engine import Engine, Setup
+from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.run import Job
+from gan_bench.errors import RunError
+from gan_bench.planning.jobs import stacks
+from gan_bench.store.run_folder import RunFolder
+
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""For glibc: an iteration frees and asks for the same few megabytes; handing them back costs page faults."""
+
+
+class _Worker:
+    """One worker process and the jobs it has, by their keys; `slot` numbers those that are alive."""
+
+    def __init__(self, setup: Setup, slot: int, threads: int) -> None:
+        self.slot = slot
+        # modules are found where the command finds them, not first in the working folder
+        path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
+        gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
+        environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "gan_bench.running.engines.worker", *map(str, setup.plugin_places)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            pass_fds=(setup.lock,),  # the folder's lock lives as long as any process that writes there
+            start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
+        )
+        self.jobs: dict[str, Job] = {}
+        self.loaded = False
+        self._pending = b""
+
+    def give(self, jobs: Sequence[Job]) -> None:
+        """Hand jobs over, to be carried out together."""
+        assert self.process.stdin is not None
+        self.jobs = {job.run.key: job for job in jobs}
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
+            self.process.stdin.write(json.dumps({"jobs": list(map(dataclasses.asdict, jobs))}).encode() + b"\n")
+
+    def dismiss(self) -> None:
+        """Let it end: at once without a job, else after its run."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def signal(self, number: int) -> None:
+        """Signal it and its run, which lives on where the worker was killed."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def events(self) -> list[dict[str, Any]] | None:
+        """What the worker has told since; None when it is gone."""
+        assert self.process.stdout is not None
+        data = os.read(self.process.stdout.fileno(), 1 << 16)
+        if not data:
+            return None
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+
+class LocalEngine(Engine):
+    """Processes on this machine, one for each run that goes on."""
+
+    name = "local"
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        super().__init__(setup, observer)
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[list[Job]] = deque()
+        self._alive: list[_Worker] = []
+
+    def carry_out(self, jobs: Sequence[Job]) -> bool:
+        """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
+        self._waiting.extend(stacks(jobs))
+        try:
+            for _ in range(min(self.setup.workers, len(self._waiting))):
+                self._start()
+            self._attend()
+            return True
+        except KeyboardInterrupt:
+            self._stop()
+            return False
+        finally:
+            self._close()
+
+    def _start(self) -> None:
+        taken = {worker.slot for worker in self._alive}
+        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        worker = _Worker(self.setup, slot, threads=1)
+        self._alive.append(worker)
+        assert worker.process.stdout is not None
+        self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+
+    def _attend(self) -> None:
+        """Listen until no worker is left."""
+        while self._alive:
+            for key, _ in self._selector.select():
+                worker: _Worker = key.data
+                events = worker.events()
+                for event in events or ():
+                    self._handle(worker, event)
+                if events is None:
+                    self._bury(worker)
+
+    def _handle(self, worker: _Worker, event: dict[str, Any]) -> None:
+        if event["event"] == "ready":
+            worker.loaded = True
+            self._next(worker)
+            return
+        if event["event"] == "ended":
+            self._end(worker, event["detail"])
+            return
+        job = worker.jobs[event["key"]]
+        if event["event"] == "compiling":
+            self.observer.compiling(job.run)
+        elif event["event"] == "progress":
+            self.observer.progress(job.run, event)
+        elif event["event"] == "evaluated":
+            self.observer.evaluated(job.run, event)
+        else:
+            self.observer.warning(job.run, event["message"])
+
+    def _next(self, worker: _Worker) -> None:
+        """Give a free worker its next jobs, or let it end."""
+        if self._waiting:
+            jobs = self._waiting.popleft()
+            worker.give(jobs)
+            for job in jobs:
+                self.observer.started(job.run)
+        else:
+            worker.dismiss()
+
+    def _end(self, worker: _Worker, detail: str) -> None:
+        """A worker's jobs have ended; `detail` says how its process was cut off, if it was."""
+        jobs, worker.jobs = worker.jobs, {}
+        for job in jobs.values():
+            self._ended(job, detail)
+
+    def _ended(self, job: Job, detail: str) -> None:
+        record = _settled(job, detail)
+        log = Path(job.folder) / "log.txt"  # what the run's code printed
+        if log.exists() and log.stat().st_size == 0:
+            log.unlink()
+        error = record.get("error")
+        self.observer.ended(job.run, record["status"], f"{error['type']}: {error['message']}" if error else "")
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker has ended; where it still had a job or jobs wait, something killed it."""
+        assert worker.process.stdout is not None
+        self._selector.unregister(worker.process.stdout)
+        worker.process.stdout.close()
+        worker.dismiss()
+        code = worker.process.wait()
+        self._alive.remove(worker)
+        self._end(worker, f"its worker process ended ({code})")
+        if self._waiting and worker.loaded:
+            self._start()
+        elif self._waiting and not self._alive:
+            raise RunError(f"Workers end before taking a run (exit code {code}); see the messages above.")
+
+    def _stop(self) -> None:
+        """Ask every run to checkpoint and end, and hear them out; a second Ctrl-C kills them."""
+        self._waiting.clear()
+        self.observer.stopping()
+        for worker in self._alive:
+            worker.dismiss()  # one that waits for a job hears no signal
+            worker.signal(signal.SIGTERM)
+        try:
+            self._attend()
+        except KeyboardInterrupt:
+            for worker in self._alive:
+                worker.signal(signal.SIGKILL)
+
+    def _close(self) -> None:
+        for worker in self._alive:
+            worker.signal(signal.SIGKILL)
+            worker.dismiss()
+            worker.process.wait()
+        self._selector.close()
+
+
+def _settled(job: Job, detail: str) -> dict[str, Any]:
+    """The record of a run whose process has ended; what the process could not write is written here.
+
+    Args:
+        detail: how the process was cut off; empty where it ended by itself.
+    """
+    folder = RunFolder(Path(job.folder))
+    killed = {"status": "failed", "error": {"type": "Killed", "message": detail or "its process ended too early"}}
+    record = folder.read_own(job.run.key)
+    if record is None:
+        return killed
+    if record["status"] == "running":
+        record |= killed
+        folder.write(record)
+    return record

@@ -1,0 +1,148 @@
+"""A worker process: takes jobs as JSON lines on standard input, tells of them as JSON lines on standard output.
+
+It imports torch and the plugins once and forks for each job, so that a run starts at once, has its own memory,
+and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
+command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
+
+    in   {"jobs": [{…}, …]}, one, or the seeds of a stack
+    out  {"event": "ready"}, before each · {"key": …, "event": "compiling" | "progress" | "evaluated" | "warning", …} ·
+         {"event": "ended", "detail": "" or how the process was cut off}
+
+How a run ended stands in its run.json: an exit code could be any plugin's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.run import Job
+
+
+class _Stop:
+    """Set by SIGTERM; asked by the run before each iteration."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the command's to pass on
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def main(places: list[str]) -> None:
+    """Serve until the input ends; `places` are plugin files, and folders of such."""
+    stop = _Stop()
+    # A plugin may look for a GPU when it is imported. With NVML that does not initialise CUDA, which forks need.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)  # what a plugin prints must not be taken for an event
+
+    import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
+
+    import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
+    from gan_bench.contracts.run import Job
+    from gan_bench.plugins.discovery import load_plugins
+
+    registry = load_plugins([Path(place) for place in places])
+    wake, wake_end = os.pipe()
+    os.set_blocking(wake_end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_end)
+    commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
+    while not stop.asked:
+        _tell(out, {"event": "ready"})
+        line = commands.readline()
+        if not line:
+            return
+        jobs = [Job.from_plain(job) for job in json.loads(line)["jobs"]]
+        if jobs[0].likely_compiled and jobs[0].device == "cpu":
+            # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
+            # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.
+            import torch._inductor.compile_fx  # noqa: F401
+        _tell(out, {"event": "ended", "detail": _serve(jobs, registry, out, stop, wake)})
+
+
+def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
+    if not hasattr(os, "fork"):
+        _run(jobs, registry, out, stop)
+        return ""
+    child = os.fork()
+    log = Path(jobs[0].folder) / "log.txt"
+    if child == 0:
+        _child(jobs, log, registry, out, stop)
+    return _outcome(_wait(child, stop, wake), log)
+
+
+def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], stop: _Stop) -> None:
+    """Run the jobs in this forked process and leave without the parent's clean-up."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        _run(jobs, registry, out, stop)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
+    from gan_bench.running.execute import execute_stack
+
+    execute_stack(jobs, registry, lambda event: _tell(out, event), stop)
+
+
+def _wait(child: int, stop: _Stop, wake: int) -> int:
+    """Wait for the child; pass a request to stop on to it, and make one where the command is gone."""
+    watched = [wake, 0]
+    told = False
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        if stop.asked and not told:
+            os.kill(child, signal.SIGTERM)
+            told = True
+        for ready in select.select(watched, [], [], 5.0)[0]:
+            if ready == wake:
+                os.read(wake, 512)
+            elif not stop.asked:  # nothing is sent while a job runs: readable means closed
+                stop.asked = True
+                watched.remove(0)
+
+
+def _outcome(status: int, log: Path) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return f"killed by signal {number} ({signal.strsignal(number)})"
+    code = os.WEXITSTATUS(status)
+    return f"its process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
+
+
+def _tell(out: IO[str], event: Mapping[str, Any]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the command is gone; the run still writes its checkpoint
+        out.write(json.dumps(event) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

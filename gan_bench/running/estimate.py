@@ -1,0 +1,362 @@
+"""Estimate how long runs take: from earlier runs on this machine, or from a probe of a few iterations."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import multiprocessing
+import multiprocessing.connection
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gan_bench.contracts.run import Job
+from gan_bench.errors import StoreError
+from gan_bench.planning.planned import Planned
+from gan_bench.plugins.registry import Registry
+from gan_bench.running.machine import gpu_name
+from gan_bench.running.provenance import cpu_name
+from gan_bench.store.run_folder import RunFolder
+from gan_bench.training.assembly import make_trainer
+from gan_bench.training.trainer import Trainer
+
+PROBE_WARMUP = 3  # iterations
+PROBE_ITERATIONS = 12
+PROBE_SECONDS = 1.0  # after which neither has more iterations
+PATIENCE = 60.0  # seconds that a probe may take
+
+LEAST_SECONDS = 1.0
+"""Training seconds from which an earlier run's speed counts: the first iterations are slower than the others."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Expected seconds of runs.
+
+    Attributes:
+        seconds: by key, of what is left of each run; NaN if unknown.
+        measured: configurations whose speed comes from earlier runs, evaluation included.
+        probed: configurations whose speed comes from a few uncompiled iterations, without evaluation.
+        failed: configurations whose first iterations failed.
+    """
+
+    seconds: Mapping[str, float]
+    measured: frozenset[str] = frozenset()
+    probed: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether any run's time is unknown."""
+        return any(map(math.isnan, self.seconds.values()))
+
+    def source(self, *, compiled: bool) -> str:
+        """Describe where the times come from, and what they leave out.
+
+        Args:
+            compiled: whether any iterations will be compiled.
+        """
+        if not self.probed:
+            return "from earlier runs on this machine" + (", of other models unknown" if self.unknown else "")
+        left_out = "without evaluation" + (" and what compiling saves" if compiled else "")
+        some = "from a few iterations of models without an earlier run" if self.measured else "from a few iterations"
+        return f"{some}, {left_out}" + ("; of some models unknown" if self.unknown else "")
+
+
+def estimate(
+    todo: Sequence[Job],
+    registry: Registry,
+    *,
+    results: Path,
+    workers: int,
+    probe: bool = True,
+    budget: float = math.inf,
+    jobs: Sequence[Job] = (),
+) -> Estimates:
+    """Estimate the seconds that each run takes.
+
+    Args:
+        todo: the runs.
+        results: the folder of all results; runs of other benchmarks on the same data count as well.
+        workers: probes at the same time.
+        probe: whether to measure models without an earlier run.
+        budget: seconds for all probes together; configurations that they leave out stay unknown.
+        jobs: more runs of the benchmark, done or not, whose speed is preferred.
+    """
+    one_of = {job.run.configuration: job for job in reversed(todo)}
+    rates = {name: found for name, job in one_of.items() if (found := _earlier(job, [*jobs, *todo], results))}
+    unknown = [job for name, job in one_of.items() if name not in rates and not job.run.model["anchor"]]
+    probes = _probe(unknown, registry, workers, budget) if probe else {}
+    seconds = {}
+    for job in todo:
+        rate = rates.get(job.run.configuration) or _Rate(probes.get(job.run.configuration, math.nan))
+        seconds[job.run.key] = 0.0 if job.run.model["anchor"] and rate.unknown else rate.seconds(_left(job))
+    return Estimates(
+        seconds,
+        frozenset(rates),
+        frozenset(name for name, found in probes.items() if not math.isnan(found)),
+        frozenset(name for name, found in probes.items() if math.isnan(found)),
+    )
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds of one iteration, and fixed seconds of a run."""
+
+    iteration: float
+    once: float = 0.0
+
+    @property
+    def unknown(self) -> bool:
+        return math.isnan(self.iteration)
+
+    def seconds(self, iterations: int) -> float:
+        return self.iteration * iterations + self.once
+
+
+def _left(job: Job) -> int:
+    if job.run.model["anchor"]:
+        return 0
+    record = RunFolder(Path(job.folder)).read() or {}
+    return int(job.run.protocol["iterations"]) - int(record.get("iteration") or 0)
+
+
+# --- earlier runs ---------------------------------------------------------------------------------------------
+
+
+def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
+    """The speed of the longest earlier run of the same work on this machine."""
+    own = [Path(each.folder) for each in jobs if each.run.configuration == job.run.configuration]
+    name = f"{job.run.dataset['plugin']}-{job.run.model['plugin']}-s*"
+    for folders, least in ((own, 0.0), (results.glob(f"*/runs/{name}"), LEAST_SECONDS)):
+        records = [record for folder in folders if (record := _record(folder)) and _same_work(record, job)]
+        fitting = [record for record in records if record["ledger"]["train_seconds"] >= least]
+        if fitting:
+            return _rate(max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, _reached(record))))
+    return None
+
+
+def _record(folder: Path) -> Mapping[str, Any] | None:
+    with contextlib.suppress(StoreError):  # a damaged run of another benchmark must not stop this one
+        return RunFolder(folder).read()
+    return None
+
+
+def _same_work(record: Mapping[str, Any], job: Job) -> bool:
+    """Whether a stored run did what the job does, on a machine like this one, up to the number of iterations."""
+    run, ledger = job.run, record.get("ledger") or {}
+    if not ledger or "check" in record or not (_reached(record) or run.model["anchor"]):
+        return False
+    device = gpu_name() if job.device == "cuda" else "cpu"
+    places = [record.get("provenance") or {}, *(record.get("resumed") or ())]
+    here = ledger.get("device") == device and all(place.get("cpu") == cpu_name() for place in places)
+    data = all(record["dataset"].get(name) == run.dataset[name] for name in ("plugin", "params"))
+    model = all(record["model"].get(name) == run.model[name] for name in ("plugin", "params"))
+    return here and data and model and _protocol(record["protocol"]) == _protocol(run.protocol)
+
+
+def _protocol(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "iterations"}
+
+
+def _reached(record: Mapping[str, Any]) -> int:
+    return int(record.get("iteration") or 0)
+
+
+def _compiled(record: Mapping[str, Any]) -> bool:
+    return bool((record["ledger"].get("plan") or {}).get("compiled"))
+
+
+def _rate(record: Mapping[str, Any]) -> _Rate:
+    ledger, reached = record["ledger"], _reached(record)
+    evaluation = float(ledger.get("evaluation_seconds") or 0)
+    if not reached:  # an anchor only evaluates
+        return _Rate(0.0, evaluation)
+    return _Rate((float(ledger["train_seconds"]) + evaluation) / reached, float(ledger.get("compile_seconds") or 0))
+
+
+# --- probes ---------------------------------------------------------------------------------------------------
+
+
+def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
+    """Seconds an iteration by configuration; NaN for a model that fails. What the budget leaves out is missing."""
+    torch.set_num_threads(1)
+    deadline = time.monotonic() + budget
+    found: dict[str, float] = {}
+    forked = jobs and jobs[0].device == "cpu" and "fork" in multiprocessing.get_all_start_methods()
+    at_once = workers if forked else 1
+    for some in (jobs[start : start + at_once] for start in range(0, len(jobs), at_once)):
+        left = min(PATIENCE, deadline - time.monotonic())
+        if left <= 0:
+            break
+        if forked:
+            found |= _in_children(some, registry, left)
+        else:  # CUDA does not survive a fork
+            found |= {job.run.configuration: _timed_or_nan(job, registry) for job in some}
+    return found
+
+
+def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> dict[str, float]:
+    """Probe each job in a process of its own: a plugin that crashes must not end the command."""
+    context = multiprocessing.get_context("fork")
+    deadline, found, children = time.monotonic() + patience, {}, []
+    try:
+        for job in jobs:
+            ours, theirs = context.Pipe(duplex=False)
+            child = context.Process(target=_send_time, args=(job, registry, theirs), daemon=True)
+            child.start()
+            theirs.close()
+            children.append((child, ours))
+        for job, (_, pipe) in zip(jobs, children, strict=True):
+            try:
+                if pipe.poll(max(0.0, deadline - time.monotonic())):
+                    found[job.run.configuration] = pipe.recv()
+            except EOFError:  # it died
+                found[job.run.configuration] = math.nan
+        return found
+    finally:
+        for child, pipe in children:
+            child.kill()
+            child.join()
+            pipe.close()
+
+
+def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Connection) -> None:
+    # Ctrl-C is the command's, which then kills this process; its other handlers are not for here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    pipe.send(_timed_or_nan(job, registry))
+
+
+def _timed_or_nan(job: Job, registry: Registry) -> float:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not part of the answer
+            return _timed(make_trainer(job.run, registry, job.device))
+    except Exception:  # a plugin may raise anything; its run reports it
+        return math.nan
+
+
+def _timed(trainer: Trainer) -> float:
+    started = time.perf_counter()
+    for _ in range(PROBE_WARMUP):
+        trainer.iterate()
+        if time.perf_counter() - started > PROBE_SECONDS:
+            break
+    started, done = time.perf_counter(), 0
+    while done < PROBE_ITERATIONS and time.perf_counter() - started < PROBE_SECONDS:
+        trainer.iterate()
+        done += 1
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - started) / done
+
+
+# --- the whole ------------------------------------------------------------------------------------------------
+
+
+class Forecast:
+    """When each run is expected to end, as far as is known; corrected by what runs report."""
+
+    def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
+        """`groups` are in the order in which they start; the runs of a group train together."""
+        self._groups = [[job.run.key for job in group] for group in groups]
+        self._size = {key: len(group) for group in self._groups for key in group}
+        self._configuration = {job.run.key: job.run.configuration for job in chain.from_iterable(groups)}
+        self._seconds = dict(estimates.seconds)
+        self._workers = workers
+        self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs that reported them, and when
+        self._started: dict[str, float] = {}
+
+    def start(self, key: str) -> None:
+        """A run has started."""
+        self._started[key] = time.monotonic()
+
+    def report(self, key: str, seconds_left: float) -> None:
+        """A run reports how long it will take."""
+        self._known[key] = (seconds_left, time.monotonic())
+
+    def end(self, key: str, *, finished: bool) -> None:
+        """A run has ended; the other seeds of its configuration are as much slower or faster than expected."""
+        started, ended = self._started.pop(key, None), time.monotonic()
+        self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
+        if finished and started is not None:
+            share, expected = (ended - started) / self._size[key], self._seconds[key]
+            for each, name in self._configuration.items():
+                if name == self._configuration[key] and math.isnan(expected):
+                    self._seconds[each] = share
+                elif name == self._configuration[key] and expected > 0:
+                    self._seconds[each] *= share / expected
+
+    def ends(self) -> dict[str, float]:
+        """Seconds from now until each run ends; empty if nothing is known of any run."""
+        typical = self._typical()
+        if typical is None:
+            return {}
+        now = time.monotonic()
+        free = [0.0] * self._workers
+        ends: dict[str, float] = {}
+        # A started group holds its worker already, so it comes before any other.
+        for group in sorted(self._groups, key=lambda group: group[0] not in self._started):
+            start = heapq.heappop(free)
+            end = start + max(0.0, self._of_group(group, typical, now))
+            heapq.heappush(free, end)
+            ends |= dict.fromkeys(group, end)
+        return ends
+
+    def _typical(self) -> float | None:
+        """The mean of the runs of which something is known: what is expected of the others."""
+        known = [value for value in self._seconds.values() if not math.isnan(value)]
+        return sum(known) / len(known) if any(known) else None
+
+    def _of_group(self, group: Sequence[str], typical: float, now: float) -> float:
+        reported = [self._known[key] for key in group if key in self._known]
+        if reported:
+            return max(seconds - (now - when) for seconds, when in reported)
+        expected = sum(typical if math.isnan(self._seconds[key]) else self._seconds[key] for key in group)
+        began = self._started.get(group[0])
+        return expected if began is None else expected - (now - began)
+
+
+def longest_first(jobs: Sequence[Job], estimates: Estimates) -> list[Job]:
+    """Order jobs seed by seed, within a seed the longest first, so that the runs of a seed end together."""
+    return list(chain.from_iterable(_sorted_seed(jobs, seed, estimates) for seed in dict.fromkeys(_seeds(jobs))))
+
+
+def _seeds(jobs: Sequence[Job]) -> Iterator[int]:
+    return (job.run.seed for job in jobs)
+
+
+def _sorted_seed(jobs: Sequence[Job], seed: int, estimates: Estimates) -> list[Job]:
+    def seconds(job: Job) -> float:
+        found = estimates.seconds.get(job.run.key, math.nan)
+        return math.inf if math.isnan(found) else found  # an unknown run may be the longest
+
+    return sorted((job for job in jobs if job.run.seed == seed), key=seconds, reverse=True)
+
+
+PROBE_FROM = 1_000
+"""Iterations from which a run is worth measuring the speed of its model before it starts."""
+
+PROBE_BUDGET = 20.0
+"""Seconds that measuring all models may take."""
+
+
+def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], None]) -> Estimates:
+    """Estimate runs from earlier ones; measure models without any if their runs are long enough to repay it."""
+    long = any(job.run.protocol["iterations"] >= PROBE_FROM and not job.run.model["anchor"] for job in todo)
+    known = partial(estimate, todo, planned.registry, results=planned.folder.parent, workers=planned.workers)
+    found = known(jobs=planned.jobs, probe=False)
+    if planned.mode == "quick" or planned.device != "cpu" or not long or not found.unknown:
+        return found
+    say(f"No earlier run shows how fast all models train here; measuring it, for at most {PROBE_BUDGET:.0f} s.")
+    return known(jobs=planned.jobs, budget=PROBE_BUDGET)

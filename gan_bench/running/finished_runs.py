@@ -1,0 +1,300 @@
+"""Operations on finished runs: select them, load them and verify their samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+
+from gan_bench.contracts.metric import Metric
+from gan_bench.errors import Diverged, GanBenchError, PluginError, StoreError, UsageError, missing_package
+from gan_bench.evaluation.evaluate import draw
+from gan_bench.evaluation.snapshot import snapshot
+from gan_bench.files import locked
+from gan_bench.names import allowed, matching
+from gan_bench.plugins.instances import instantiate
+from gan_bench.results.load import FINISHED, PlacedRun, StoredResults, read_results
+from gan_bench.running.stored_model import load_trainer, run_of
+from gan_bench.store.run_folder import RunFolder
+from gan_bench.training.precision import set_precision
+from gan_bench.training.randomness import seed_of
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
+    from gan_bench.plugins.registry import Registry
+    from gan_bench.training.trainer import Trainer
+
+
+V = TypeVar("V", bound="Visit")
+TOLERANCE = 1e-3  # between samples drawn twice, on machines that round differently; in units of their spread
+
+
+class Unusable(Exception):
+    """Why a finished run cannot be scored."""
+
+
+@dataclass
+class Outcome:
+    """How a call of `rescore` ended.
+
+    Attributes:
+        scored: runs that have every score asked for, new or from before.
+        unusable: finished runs that could not be scored, or by a metric that failed.
+        added: the metrics that the table shows now and did not before.
+    """
+
+    folder: Path
+    scored: int = 0
+    unusable: int = 0
+    added: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 some finished run lacks a score, 130 interrupted."""
+        return 130 if self.interrupted else int(self.unusable > 0)
+
+
+@contextmanager
+def visited(
+    kind: Callable[..., V],
+    path: str | Path,
+    metrics: Sequence[str],
+    registry: Registry,
+    *,
+    samples: int | None,
+    models: Sequence[str],
+    say: Callable[[str], None],
+) -> Iterator[V]:
+    """Let a visit of this kind attend to the runs that are chosen, and keep their folder locked while it is looked at.
+
+    Arguments and errors are those of `rescore`.
+    """
+    wanted = _metrics(registry, metrics)
+    if samples is not None and samples < 1:
+        raise UsageError(f"{samples} samples: it is at least 1.")
+    folder = Path(path)
+    _require_runs(folder)
+    with locked(folder):
+        results = read_results(folder)
+        placed = _chosen(results, models)
+        assert results.benchmark is not None  # _require_runs
+        count = int(results.benchmark.evaluation["samples"]) if samples is None else samples
+        visit = kind(wanted, count, registry, Outcome(folder), say)
+        try:
+            visit.attend(placed)
+        except KeyboardInterrupt:
+            visit.outcome.interrupted = True
+        yield visit
+
+
+def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
+    if not names:
+        raise UsageError("No metric is named; write, for example, --metrics modes,high_quality.")
+    made = []
+    for name in dict.fromkeys(names):
+        try:
+            made.append(registry.get("metrics", name)())
+        except GanBenchError:
+            raise
+        except Exception as error:  # a plugin may raise anything
+            raise PluginError(f"metric {name!r} cannot be made: {type(error).__name__}: {error}.") from error
+    return made
+
+
+def _require_runs(folder: Path) -> None:
+    """Raise StoreError where there is nothing to score; before the folder is locked, which would make it."""
+    if (folder / "benchmark.json").is_file() and (folder / "runs").is_dir():
+        return
+    if folder.is_file():
+        raise StoreError(f"{folder}: is a file. Give a results folder, such as results/synthetic8.")
+    read_results(folder)  # says what is wrong, and where results are, where it is no results folder at all
+    raise StoreError(f"{folder}: holds scores, but no run folders (runs/). Generators are scored where they were run.")
+
+
+def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
+    """The runs of these models, each once; all where none is named."""
+    assert results.benchmark is not None
+    entries = [(entry.label, entry.plugin) for entry in results.benchmark.models]
+    labels: set[str] = set()
+    for name in models:
+        found = matching(name, entries)
+        if not found:
+            known = {each for pair in entries for each in pair}
+            raise UsageError(f"{results.source}: no model is called {name!r}; {allowed(name, known)}")
+        labels |= {entries[i][0] for i in found}
+    chosen = [placed for placed in results.runs if not models or placed.entry.label in labels]
+    return list({placed.run.key: placed for placed in reversed(chosen)}.values())[::-1]
+
+
+@dataclass
+class Visit(ABC):
+    """Going to finished runs one by one, to score samples of their final generators."""
+
+    metrics: Sequence[Metric]
+    samples: int
+    registry: Registry
+    outcome: Outcome
+    say: Callable[[str], None]
+    held: set[str] = field(default_factory=set)  # metrics of which some run holds a score
+    refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
+
+    @abstractmethod
+    def score(self, placed: PlacedRun, folder: RunFolder) -> str:
+        """Do with one finished run what the visit is for; what came of it, in words. Raises Unusable."""
+
+    def attend(self, runs: Sequence[PlacedRun]) -> None:
+        """Go to the runs one by one, and tell of each."""
+        for number, placed in enumerate(runs, 1):
+            name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
+            self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
+
+    def require_use(self) -> None:
+        """Raise UsageError where every metric was refused, and so nothing was done."""
+        if self.refusals and not self.held:
+            told = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
+            raise UsageError(f"No metric fits these runs. {told.rstrip('.')}.")
+
+    def _told(self, placed: PlacedRun) -> str:
+        run = placed.run
+        if run.status != FINISHED:
+            went_on = "" if run.status == "diverged" else "; `gan-bench run` goes on with it"
+            return f"skipped: {run.status} at iteration {run.iteration}{went_on}"
+        try:
+            return self.score(placed, RunFolder(run.folder))
+        except Unusable as error:
+            self.outcome.unusable += 1
+            return f"skipped: {error}"
+
+    def fitting(self, record: Mapping[str, Any], label: str) -> tuple[list[Metric], int]:
+        """The metrics that mean something for a run, and how many samples it has; other metrics are told of once."""
+        try:
+            model, dataset, _ = instantiate(run_of(record), self.registry)
+            missing = dataset.missing()
+            most = None if missing or not model.anchor else model.most_samples(dataset)
+        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
+            raise Unusable(_told_of(error)) from error
+        if missing:
+            raise Unusable(missing)
+        if dataset.contents != record["dataset"].get("contents", ""):
+            raise Unusable("its data have changed since: the files are others now")
+        count = self.samples if most is None else min(most, self.samples)
+        fitting = []
+        for metric in self.metrics:
+            reason = _refusal(metric, dataset, self.samples)
+            if reason is None and metric.needs <= count:
+                fitting.append(metric)
+            elif reason is not None and (label, metric.name) not in self.refusals:
+                self.refusals[label, metric.name] = reason
+                self.say(f"{metric.name} is not computed on {label}: {reason}")
+        return fitting, count
+
+    @contextmanager
+    def opened(
+        self, folder: RunFolder, record: Mapping[str, Any], rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
+    ) -> Iterator[tuple[Trainer, bool]]:
+        """A run's final generators, held against its snapshot, with metrics made ready; and whether they draw as then.
+
+        They draw other samples where the run was on another kind of device. Raises Unusable.
+        """
+        with _plan_of(record) as device:
+            trainer, same_kind = self._trainer(folder, record, device), _same_kind(record, device)
+            if same_kind:
+                _require_same_samples(trainer, folder, rows, int(record["seed"]))
+            for metric in metrics:
+                try:
+                    metric.prepare(trainer.dataset, device, self.say)
+                except ModuleNotFoundError as error:
+                    raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
+            try:
+                yield trainer, same_kind
+            except Diverged as error:
+                raise Unusable(str(error)) from error
+
+    def _trainer(self, folder: RunFolder, record: Mapping[str, Any], device: str) -> Trainer:
+        try:
+            trainer = load_trainer(folder, self.registry, device)
+        except Exception as error:  # the code of plugins may raise anything
+            raise Unusable(_told_of(error)) from error
+        if trainer.iteration != record["iteration"]:
+            reached = f"iteration {trainer.iteration}, and the run ended at {record['iteration']}"
+            anew = f"Move runs/{folder.path.name} away to run it anew"
+            raise Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
+        return trainer
+
+
+def read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The record and the curve of a run. Raises Unusable."""
+    try:
+        record, rows = folder.read(), folder.read_curve()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+    if record is None:
+        raise Unusable("its run.json is gone")
+    return record, rows
+
+
+def _refusal(metric: Metric, dataset: Dataset, samples: int) -> str | None:
+    try:
+        reason = metric.refuses(dataset)
+    except Exception as error:  # a plugin may raise anything
+        return f"its refuses() failed, {_told_of(error)}"
+    few = f"it needs {metric.needs:,} samples, and {samples:,} are drawn; --samples draws more"
+    return few if reason is None and metric.needs > samples else reason
+
+
+def _told_of(error: Exception) -> str:
+    return str(error) if isinstance(error, GanBenchError) else f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
+    """Compute as the run did, where this machine can: on its kind of device, with as many threads."""
+    plans = record.get("plans") or [{}]
+    before = torch.get_num_threads()
+    torch.set_num_threads(int(plans[-1].get("threads", 1)))
+    set_precision("float32")
+    try:
+        yield "cuda" if not _on_cpu(record) and torch.cuda.is_available() else "cpu"
+    finally:
+        torch.set_num_threads(before)
+
+
+def _on_cpu(record: Mapping[str, Any]) -> bool:
+    return bool(record["ledger"].get("device", "cpu") == "cpu")
+
+
+def _same_kind(record: Mapping[str, Any], device: str) -> bool:
+    """Whether samples drawn on `device` are those that the run drew: kinds of devices have their own streams."""
+    return _on_cpu(record) == (device == "cpu")
+
+
+def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Mapping[str, str]], seed: int) -> None:
+    """Raise Unusable where the run's last evaluation drew other samples than this model does now."""
+    last = trainer.iteration
+    kept = _snapshots(folder).get(last)
+    counts = dict.fromkeys(int(row["n"]) for row in rows if row["iteration"] == str(last) and row["n"])
+    if kept is None or not counts:
+        return
+    before = np.asarray(kept[0], dtype=np.float64)
+    for n in counts:  # the snapshot is of the run's own number of samples, the first unless it was scored again
+        now, _ = snapshot(trainer, partial(draw, trainer, n, seed_of(seed, "evaluation", last)), seed)
+        now = now[: len(before)]
+        tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # a level of 256
+        if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):
+            return
+    raise Unusable("its model, network or dataset has changed since: it draws other samples now")
+
+
+def _snapshots(folder: RunFolder) -> Mapping[int, tuple[Any, Any]]:
+    try:
+        return folder.read_samples()
+    except StoreError as error:
+        raise Unusable(str(error)) from error

@@ -1,0 +1,62 @@
+"""What a benchmark runs on, and whether its iterations are compiled, in words for the start-up line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+
+from gan_bench.contracts.run import COMPILE_FROM, Job
+from gan_bench.running.provenance import cpu_name
+
+
+def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
+    """``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
+    at_once = "1 run at a time" if workers == 1 else f"{workers} runs at a time"
+    if device == "cpu":
+        return f"{at_once} on a CPU ({cpu_name()}), one thread each"
+    several = f"{len(gpus)} GPUs" if len(gpus) > 1 else "a GPU"
+    return f"{at_once} on {several} ({gpu_name()})"
+
+
+@cache
+def gpu_name() -> str:
+    """The name of the first visible GPU, as torch has it.
+
+    nvidia-smi is asked first: torch would take memory of the GPU for this process, which computes nothing on it.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    command = ["nvidia-smi", "-i", visible, "--query-gpu=name", "--format=csv,noheader"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.splitlines()[0].strip()
+    return torch.cuda.get_device_name()
+
+
+def describe_compilation(jobs: Sequence[Job]) -> str:
+    """Whether the iterations of these jobs are compiled; if they are not, why."""
+    trained = [job for job in jobs if not job.run.model["anchor"]]
+    likely = [job for job in trained if job.likely_compiled]
+    if not trained:
+        return "nothing to train"
+    if likely and trained[0].device == "cpu" and cpp_compiler() is None:
+        return "iterations uncompiled: there is no C++ compiler (install g++, or set CXX)"
+    if len(likely) == len(trained):
+        return "iterations compiled"
+    if likely:
+        return "iterations of long runs compiled"
+    if trained[0].compile == "never":
+        return "iterations uncompiled: --compile never"
+    if all(job.heavy for job in trained):
+        return "iterations uncompiled: convolutional networks gain nothing by it"
+    return f"iterations uncompiled: it pays from {COMPILE_FROM:,} iterations on"
+
+
+def cpp_compiler() -> str | None:
+    """The C++ compiler that torch would use; None if it is not installed."""
+    return shutil.which(os.environ.get("CXX", "g++"))

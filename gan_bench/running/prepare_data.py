@@ -1,0 +1,95 @@
+"""Prepare datasets and metrics once, before any run starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+import torch
+
+from gan_bench.config.load import Benchmark, DatasetEntry
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.images import reduced
+from gan_bench.contracts.metric import Metric, lower_needs
+from gan_bench.contracts.run import CHECK_IMAGES, Job
+from gan_bench.errors import missing_package
+from gan_bench.planning.planned import Planned
+from gan_bench.planning.prepare import CHECK_SAMPLES, require_data
+from gan_bench.plugins.instances import dataset_of
+from gan_bench.plugins.registry import Registry
+
+SAID_EVERY = 10.0  # seconds
+
+
+def _made_ready(planned: Planned, say: Callable[[str], None]) -> Planned:
+    """The same with data and metrics that are prepared; of a check, without the metrics that cannot be."""
+    benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
+    if planned.mode != "quick":
+        prepare_data(benchmark, planned.registry, planned.device, say)
+        return planned
+    unprepared = _prepare_check(benchmark, planned.registry, planned.device, say)
+    return replace(planned, unprepared=unprepared, jobs=[_without(job, unprepared) for job in planned.jobs])
+
+
+def _without(job: Job, unprepared: Collection[str]) -> Job:
+    metrics = tuple(name for name in job.schedule.metrics if name not in unprepared)
+    return replace(job, schedule=replace(job.schedule, metrics=metrics))
+
+
+def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> dict[str, str]:
+    """Prepare what a check needs: metrics on a few images of each dataset; return why metrics could not be prepared."""
+    some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, say)]
+    errors: dict[str, str] = {}
+    for name in benchmark.evaluation.metrics:
+        try:
+            _make_ready(lower_needs(registry.get("metrics", name)(), CHECK_SAMPLES), some, device, say)
+        except Exception as error:  # a check lists what does not work, a plugin's errors included
+            errors[name] = f"{type(error).__name__}: {error}"
+    _free_gpu_memory(device)
+    return errors
+
+
+def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
+    """Make ready what datasets and metrics need, once, before any run.
+
+    Raises:
+        DataError: what is missing or wrong, of all datasets.
+    """
+    datasets = prepare_datasets(benchmark.datasets, registry, say)
+    for name in benchmark.evaluation.metrics:
+        metric = registry.get("metrics", name)()
+        if metric.needs <= benchmark.evaluation.samples:
+            _make_ready(metric, datasets, device, say)
+    _free_gpu_memory(device)
+
+
+def prepare_datasets(
+    entries: Sequence[DatasetEntry], registry: Registry, say: Callable[[str], None]
+) -> Sequence[Dataset]:
+    """Datasets whose images are ready. Raises DataError, as `prepare_data`."""
+    datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in entries}
+    require_data(datasets)
+    for dataset in datasets.values():
+        dataset.prepare(say)
+    return list(datasets.values())
+
+
+def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:
+    """Prepare a metric, and say every few seconds how far it is: each of many datasets may be too quick to say so."""
+    told = time.monotonic()
+    for done, dataset in enumerate(datasets):
+        if time.monotonic() - told > SAID_EVERY:
+            told = time.monotonic()
+            say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
+        try:
+            metric.prepare(dataset, device, say)
+        except ModuleNotFoundError as error:  # the runs go on without its scores, and their records say why
+            say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
+            return
+
+
+def _free_gpu_memory(device: str) -> None:
+    """Free what preparing metrics left in the cache of this process: the runs are carried out by others."""
+    if device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()

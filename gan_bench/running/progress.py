@@ -1,0 +1,271 @@
+"""The progress display: one live table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.run import Run
+from gan_bench.report.tables.formats import on_one_line, to_text
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.table import Table as ComparisonTable
+
+
+LINE_SECONDS = 30.0  # between two plain lines about the same run
+PLAIN_WIDTH = 120  # of tables where no terminal has a width
+MAIN_METRICS = 3  # of a run that goes on; all are in the tables
+
+
+@dataclass
+class _Active:
+    """What is known of a run that is going on."""
+
+    run: Run
+    iteration: int = 0
+    iterations: int = 0
+    rate: float = 0.0
+    compiling: bool = False
+    scores: Mapping[str, float] = field(default_factory=dict)
+    said: float = field(default_factory=time.monotonic)
+
+    def reach(self, event: Mapping[str, Any]) -> None:
+        """An event says how far the run is."""
+        self.iteration, self.iterations, self.compiling = event["iteration"], event["iterations"], False
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.iterations - self.iteration) / self.rate if self.rate > 0 else None
+
+
+class _Display(Observer):
+    """Keeps count; subclasses show it."""
+
+    name = "progress"
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self.metrics = metrics
+        self.active: dict[str, _Active] = {}
+        self.total = self.ended_runs = 0
+        self._expected: tuple[float, float] | None = None  # seconds to the last table, and when that was known
+
+    def planned(self, runs: Sequence[Run], done: int) -> None:
+        self.total = len(runs)
+        runs_to_do = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        self.say(f"{runs_to_do} to do, {done} done already." if runs else f"All {done} runs are done.")
+
+    def started(self, run: Run) -> None:
+        self.active[run.key] = _Active(run)
+
+    def compiling(self, run: Run) -> None:
+        self.active[run.key].compiling = True
+
+    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+        self.active[run.key].reach(event)
+        self.active[run.key].rate = event["rate"]
+
+    def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
+        active = self.active[run.key]
+        active.reach(event)
+        active.scores = active.scores | event["scores"]
+
+    def ended(self, run: Run, status: str, error: str) -> None:
+        active = self.active.pop(run.key)
+        self.ended_runs += status != "interrupted"
+        detail = self.scores(active) if status == "finished" else on_one_line(error)
+        left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
+        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {detail}".rstrip() + left)
+
+    def warning(self, run: Run, message: str) -> None:
+        self.say(f"{name_of(run)}: {on_one_line(message)}")
+
+    def forecast(self, next_table: float, last_table: float) -> None:
+        self._expected = last_table, time.monotonic()
+
+    def left(self) -> str:
+        """The expected time to the last table, or nothing as long as it is unknown."""
+        if self._expected is None:
+            return ""
+        seconds, known_at = self._expected
+        rest = seconds - (time.monotonic() - known_at)
+        return f"about {in_words(rest)} left" if rest >= 1 else ""
+
+    def stopping(self) -> None:
+        self._expected = None
+        self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
+
+    def note(self, message: str) -> None:
+        self.say(message)
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        raise NotImplementedError
+
+    def scores(self, active: _Active) -> str:
+        """The latest scores of a run by its main metrics: the first ones of the benchmark."""
+        known = [(name, active.scores[name]) for name in self.metrics if name in active.scores]
+        return "  ".join(f"{name} {value:.3g}" for name, value in known[:MAIN_METRICS])
+
+
+class PlainProgress(_Display):
+    """A line when a run starts or ends, and one every half minute in between."""
+
+    def __init__(self, metrics: Sequence[str], stream: IO[str] | None = None) -> None:
+        super().__init__(metrics)
+        self.stream = stream or sys.stderr
+
+    def say(self, line: str) -> None:
+        """Print it; a stream that is closed meanwhile must not end the runs."""
+        with contextlib.suppress(OSError, ValueError):
+            print(line, file=self.stream, flush=True)
+
+    def interim_table(self, table: ComparisonTable) -> None:
+        """Print it."""
+        terminal = not self.stream.closed and self.stream.isatty()
+        width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
+        self.say(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
+
+    def started(self, run: Run) -> None:
+        """Say so."""
+        super().started(run)
+        self.say(f"{name_of(run)} started")
+
+    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+        """Say so if the last line about this run is old."""
+        super().progress(run, event)
+        active = self.active[run.key]
+        if time.monotonic() - active.said >= LINE_SECONDS:
+            active.said = time.monotonic()
+            self.say(f"{name_of(run)} {_position(active)} {self.scores(active)}".rstrip())
+
+
+class LiveProgress(_Display):
+    """The last table and the runs that go on, redrawn in place; ended runs scroll away above it."""
+
+    def __init__(self, metrics: Sequence[str], console: Console) -> None:
+        super().__init__(metrics)
+        self.started_at = time.monotonic()
+        self.console = console
+        self.last_table: ComparisonTable | None = None
+        self.live = Live(console=console, get_renderable=self._shown, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.live.stop()
+
+    def started(self, run: Run) -> None:
+        """Begin to redraw: before the first run, models may be measured in forks, which no thread survives."""
+        super().started(run)
+        with contextlib.suppress(OSError):  # the terminal was closed
+            self.live.start()
+
+    def interim_table(self, table: ComparisonTable) -> None:
+        """Keep it above the runs that go on."""
+        self.last_table = table
+
+    def say(self, line: str) -> None:
+        """Print it above the table; a terminal that is closed meanwhile must not end the runs."""
+        with contextlib.suppress(OSError):
+            self.console.print(Text(line))
+
+    def _shown(self) -> Group:
+        elapsed = duration(time.monotonic() - self.started_at)
+        parts = [f"{self.ended_runs} of {self.total} runs ended", f"{elapsed} so far", self.left()]
+        runs = Text(", ".join(part for part in parts if part), no_wrap=True, overflow="ellipsis")
+        return Group(*self._kept_table(), runs, self._runs())
+
+    def _runs(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        # The counters keep their width: long labels and scores are cut before them.
+        table.add_column(
+            "run",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=max(12, min(self.console.width // 2, self.console.width - 34)),
+        )
+        for title, width in (("iteration", 11), ("speed", 8), ("left", 5)):
+            table.add_column(title, no_wrap=True, min_width=width)
+        table.add_column("scores", no_wrap=True, overflow="ellipsis", ratio=1)
+        for active in list(self.active.values()):
+            left = duration(active.seconds_left)
+            count = _count(active)
+            table.add_row(Text(name_of(active.run)), count, speed(active.rate), left, self.scores(active))
+        return table
+
+    def _kept_table(self) -> list[Text]:
+        """The last table, cut to the lines that leave room for the runs: what is too long cannot be redrawn."""
+        if self.last_table is None:
+            return []
+        lines = to_text(self.last_table, self.console.width, notes=False).splitlines()
+        room = self.console.height - len(self.active) - 5
+        if len(lines) > room:
+            lines = [*lines[: max(0, room - 1)], "… the whole table is in table.md"]
+        return [Text("\n".join(lines) + "\n", no_wrap=True, overflow="crop")]
+
+
+class QuietConsole(Console):
+    """A console that falls silent when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing more."""
+        self.quiet = True
+
+
+def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
+    """The display that suits standard error."""
+    console = QuietConsole(stderr=True)
+    live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
+    return LiveProgress(metrics, console) if live else PlainProgress(metrics)
+
+
+def name_of(run: Run) -> str:
+    """A run as a person calls it."""
+    return f"{run.label} on {run.dataset['label']}, seed {run.seed}"
+
+
+def _position(active: _Active) -> str:
+    left = duration(active.seconds_left)
+    return f"{active.iteration:,}/{active.iterations:,} {speed(active.rate)}, {left} left"
+
+
+def _count(active: _Active) -> str:
+    if active.compiling:
+        return "compiling"
+    return f"{active.iteration:,}/{active.iterations:,}" if active.iterations else ""
+
+
+def speed(rate: float) -> str:
+    """Iterations a second, or seconds an iteration if that is more than one; nothing as long as it is unknown."""
+    if rate <= 0:
+        return ""
+    return f"{1 / rate:.1f} s/it" if rate < 1 else f"{rate:.0f} it/s"
+
+
+def in_words(seconds: float) -> str:
+    """A duration to two digits: ``40 s``, ``14 min``, ``2.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def duration(seconds: float | None) -> str:
+    """``1:02:05``, or ``1:01`` below an hour; a question mark if it is unknown."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,122 @@
+"""Drawing the final generators of stored runs again and again: how much of a score is the luck of one evaluation.
+
+Draw 0 is the one that a run is scored on; draws 1, 2, … have other latents, and metrics that draw at random themselves
+other seeds. What they are scored is kept in the run's folder beside its curve, which does not change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gan_bench.errors import StoreError, UsageError
+from gan_bench.evaluation.evaluate import evaluate
+from gan_bench.report.tables.evaluation_noise import write_noise
+from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
+from gan_bench.running.rescore import rescore
+from gan_bench.store.rows import curve_rows, has_score
+from gan_bench.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from gan_bench.plugins.registry import Registry
+    from gan_bench.results.load import PlacedRun
+
+
+import pandas as pd
+
+from gan_bench.plugins.registry import Registry
+from gan_bench.results.load import PlacedRun
+
+
+def repeat(
+    path: str | Path,
+    metrics: Sequence[str],
+    registry: Registry,
+    *,
+    draws: int,
+    samples: int | None = None,
+    models: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[Outcome, pd.DataFrame]:
+    """Draw the final generators of a results folder's finished runs until there are `draws` of each, and score them.
+
+    What was drawn by an earlier call is kept; a metric that is new is computed as `rescore` does. Other arguments are
+    those of `rescore`.
+
+    Args:
+        draws: draws of each generator, the stored one included; at least 2.
+
+    Returns:
+        how it ended, and the noise of these metrics and models, see `gan_bench.report.tables.evaluation_noise.noise`;
+        the whole of it is evaluation-noise.csv in the results folder.
+
+    Raises:
+        UsageError: `draws` is less than 2, or as `rescore` does.
+        StoreError: no run is finished, or as `rescore` does.
+        KeyboardInterrupt: after what was drawn is kept; the same call goes on from there.
+    """
+    if draws < 2:
+        raise UsageError(f"{draws} repeats: a spread needs 2 draws of a generator or more, the stored one included.")
+    first = rescore(path, metrics, registry, samples=samples, models=models, say=say)
+    _raise_if_interrupted(first, say)
+    kind = partial(_Repeating, draws=draws)
+    with visited(kind, path, metrics, registry, samples=samples, models=models, say=say) as work:
+        _raise_if_interrupted(work.outcome, say)
+        frame = write_noise(work.outcome.folder)
+    work.outcome.added = first.added
+    return work.outcome, frame[frame["metric"].isin(metrics)]
+
+
+def _raise_if_interrupted(outcome: Outcome, say: Callable[[str], None]) -> None:
+    if outcome.interrupted:
+        say("Interrupted; the same call goes on from here.")
+        raise KeyboardInterrupt
+
+
+@dataclass
+class _Repeating(Visit):
+    """One call of `repeat`."""
+
+    draws: int = 2
+
+    def score(self, placed: PlacedRun, folder: RunFolder) -> str:
+        """Score the draws of one finished run that are not scored yet, each written as soon as it is."""
+        record, rows = read(folder)
+        done = _repeats(folder)
+        fitting, samples = self.fitting(record, placed.dataset)
+        last, seed = int(record["iteration"]), int(record["seed"])
+        lacking = {
+            number: [m for m in fitting if not has_score(_of(number, done), m, last, samples)]
+            for number in range(1, self.draws)
+        }
+        lacking = {number: wanted for number, wanted in lacking.items() if wanted}
+        if not lacking:
+            return "nothing to draw"
+        failed: dict[str, str] = {}
+        with self.opened(folder, record, rows, fitting) as (trainer, _):
+            for number, wanted in lacking.items():
+                found = evaluate(trainer, wanted, samples, seed, repeat=number)
+                failed |= found.errors
+                kept = [score for score in found.scores if score.metric not in found.errors]
+                done = [*done, *({"draw": str(number), **row} for row in curve_rows(last, kept))]
+                folder.write_repeats(done)
+        self.outcome.scored += 1
+        self.outcome.unusable += bool(failed)
+        told = "; ".join(f"{name} failed ({error})" for name, error in failed.items())
+        times = f"{len(lacking)} time{'s' if len(lacking) > 1 else ''}"
+        return f"drawn {times} more" + (f"; {told}" if told else "")
+
+
+def _repeats(folder: RunFolder) -> list[dict[str, str]]:
+    try:
+        return folder.read_repeats()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+
+
+def _of(number: int, rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The rows of one draw."""
+    return [row for row in rows if row["draw"] == str(number)]

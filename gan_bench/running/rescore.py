@@ -1,0 +1,231 @@
+"""Scoring runs that are stored by metrics that are new, from their generators: nothing is trained.
+
+A score is what the run would hold had it been asked for the metric from the start, to the last bit: of the samples
+of its last evaluation, drawn again. Those are first held against the snapshot that the run kept, so that a model
+or dataset whose code draws something else today gets no score under an old name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan_bench.contracts.metric import Metric
+from gan_bench.errors import StoreError
+from gan_bench.evaluation.evaluate import Evaluation, evaluate
+from gan_bench.evaluation.snapshot import metric_facts
+from gan_bench.files import write_atomically
+from gan_bench.plugins.code_hash import code_hash
+from gan_bench.plugins.instances import dataset_of
+from gan_bench.report.tables.build import write_tables
+from gan_bench.results.class_shares import write_classes_csv
+from gan_bench.results.load import PlacedRun, read_results, write_results_csv
+from gan_bench.running.benchmark_json import metric_facts as description_of
+from gan_bench.running.provenance import provenance
+from gan_bench.store.rows import curve_rows, has_score, with_classes
+from gan_bench.store.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from gan_bench.plugins.registry import Registry
+from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
+
+
+def rescore(
+    path: str | Path,
+    metrics: Sequence[str],
+    registry: Registry,
+    *,
+    samples: int | None = None,
+    models: Sequence[str] = (),
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
+
+    A run that was scored by a metric with something else than is prepared now (another classifier, other clusters) is
+    scored by it anew, and loses that metric's scores of earlier iterations, whose generators are gone.
+
+    Args:
+        path: a results folder with its run folders.
+        metrics: names of metrics.
+        samples: how many samples to draw; as many as the benchmark's where it is None.
+        models: only these labels or plugins; empty for all.
+        say: told a line for each run.
+
+    Raises:
+        PluginError: a metric is unknown or broken.
+        UsageError: no such model, or no metric fits any dataset.
+        StoreError: there are no runs, or the folder cannot be written or is in use.
+    """
+    with visited(_Rescoring, path, metrics, registry, samples=samples, models=models, say=say) as work:
+        work.require_use()
+        folder = work.outcome.folder
+        work.outcome.added = _show(folder, [metric for metric in work.metrics if metric.name in work.held])
+        write_results_csv(folder)
+        write_classes_csv(folder)
+        write_tables(folder)
+    return work.outcome
+
+
+class _Rescoring(Visit):
+    """One call of `rescore`."""
+
+    def score(self, placed: PlacedRun, folder: RunFolder) -> str:
+        """Score one finished run by what it lacks."""
+        record, rows = read(folder)
+        classes = _classes(folder)
+        fitting, samples = self.fitting(record, placed.dataset)
+        last = int(record["iteration"])
+        failed_before = record.get("metric_errors", {})
+        foreign = self._foreign(record, fitting)
+        kept = [row for row in rows if row["metric"] not in foreign]
+        if any(_tells_of(metric) for metric in fitting if metric.name in foreign):
+            classes = []
+        untold = not _tells_classes(classes, last, samples)
+        lacking = [
+            metric
+            for metric in fitting
+            if metric.name in failed_before
+            or not has_score(kept, metric, last, samples)
+            or (untold and _tells_of(metric))
+        ]
+        if not lacking:
+            self._count(fitting)
+            return "nothing to do" if fitting else "no metric fits its dataset"
+        with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
+            found = evaluate(trainer, lacking, samples, int(record["seed"]))
+            facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
+        if foreign:
+            _require_scores(found, foreign)
+            _forget(folder, kept, foreign, all_classes=not classes)
+        folder.write_classes(with_classes(classes, last, found.classes))
+        history = self._history(lacking, samples)
+        self._write(folder, record, kept, facts, history, curve_rows(last, found.scores), found.errors)
+        self._count(fitting)
+        self.outcome.unusable += bool(found.errors)
+        told = _told_scores(found)
+        told += "" if same_kind else " (of other samples: the run was on another device)"
+        return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
+
+    def _foreign(self, record: Mapping[str, Any], metrics: Sequence[Metric]) -> list[str]:
+        """The metrics that a run was scored by with something else (a classifier, clusters) than is prepared now."""
+        before = {name: facts.get("note") for name, facts in record.get("metrics", {}).items()}
+        noted = [metric for metric in metrics if before.get(metric.name)]
+        if not noted:
+            return []
+        dataset = dataset_of(record["dataset"]["plugin"], record["dataset"]["params"], self.registry)
+        now = {metric.name: metric.note(dataset) for metric in noted}
+        return [name for name, note in now.items() if note and note != before[name]]
+
+    def _count(self, fitting: Sequence[Metric]) -> None:
+        self.outcome.scored += bool(fitting)
+        self.held |= {metric.name for metric in fitting}
+
+    def _write(
+        self,
+        folder: RunFolder,
+        record: Mapping[str, Any],
+        rows: Sequence[Mapping[str, str]],
+        facts: Mapping[str, Any],
+        history: Mapping[str, Any],
+        new: Sequence[Mapping[str, str]],
+        errors: Mapping[str, str],
+    ) -> None:
+        """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
+        replaced = {_identity(row) for row in new}
+        curve = [*(row for row in rows if _identity(row) not in replaced), *new]
+        others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in facts}
+        metrics = record.get("metrics", {}) | facts
+        after = {**record, "metrics": metrics, "metric_errors": others | dict(errors)}
+        if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
+            return  # it failed again, in the same way
+        folder.write({**after, "rescored": [*record.get("rescored", []), history]})
+        folder.write_curve(curve)
+
+    def _history(self, scored: Sequence[Metric], samples: int) -> dict[str, Any]:
+        """When, where and by which code metrics were computed."""
+        code = {
+            metric.name: {"from": str(self.registry.origin("metrics", metric.name)), "code": code_hash(type(metric))}
+            for metric in scored
+        }
+        return {"metrics": code, "samples": samples, **provenance("cpu")}
+
+
+def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
+    return row["iteration"], row["metric"], row["n"], row["version"]
+
+
+def _require_scores(found: Evaluation, foreign: Sequence[str]) -> None:
+    """Raise Unusable where there is nothing to take the place of scores by another classifier."""
+    failed = [f"{name} failed ({found.errors[name]})" for name in foreign if name in found.errors]
+    if failed:
+        raise Unusable(f"{'; '.join(failed)}, and its scores by another classifier are kept")
+
+
+def _forget(folder: RunFolder, kept: Sequence[Mapping[str, str]], foreign: Sequence[str], *, all_classes: bool) -> None:
+    """Drop what a run was scored with another classifier: it has nothing to be compared with any more.
+
+    Before its record says otherwise, so that a run that is killed meanwhile lacks these scores, and mixes none.
+    """
+    try:
+        repeats = folder.read_repeats()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+    if any(row["metric"] in foreign for row in repeats):
+        folder.write_repeats([row for row in repeats if row["metric"] not in foreign])
+    if all_classes:
+        (folder.path / "classes.csv").unlink(missing_ok=True)
+    folder.write_curve(kept)
+
+
+def _classes(folder: RunFolder) -> list[dict[str, str]]:
+    try:
+        return folder.read_classes()
+    except StoreError as error:
+        raise Unusable(str(error)) from error
+
+
+def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
+    """Whether rows of classes.csv hold the mixture's shares at an iteration, from n samples."""
+    return any((row["iteration"], row["generator"], row["n"]) == (str(iteration), "", str(n)) for row in rows)
+
+
+def _tells_of(metric: Metric) -> bool:
+    """Whether a metric tells classes."""
+    return type(metric).classes is not Metric.classes
+
+
+def _told_scores(found: Evaluation) -> str:
+    """The mixture's scores, and what failed."""
+    values = {score.metric: score.value for score in found.scores if score.generator is None}
+    return ", ".join(
+        f"{name} failed ({found.errors[name]})" if name in found.errors else f"{name} {value:.4g}"
+        for name, value in values.items()
+    )
+
+
+def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Let benchmark.json describe these metrics and its table show them; the names of those it did not show."""
+    path = folder / "benchmark.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    shown = content["evaluation"].get("metrics", [])
+    added = tuple(metric.name for metric in metrics if metric.name not in shown)
+    notes = _notes(read_results(folder).runs)
+    before = content["metrics"]
+    facts = {metric.name: description_of(metric) for metric in metrics}
+    for name in facts:
+        facts[name]["notes"] = before.get(name, {}).get("notes", {}) | notes.get(name, {})
+    if added or before | facts != before:
+        more = {"evaluation": content["evaluation"] | {"metrics": [*shown, *added]}, "metrics": before | facts}
+        write_atomically(path, json.dumps(content | more, indent=1) + "\n")
+    return added
+
+
+def _notes(runs: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
+    """What each metric was computed with, by dataset, as its runs say."""
+    found: dict[str, dict[str, str]] = {}
+    for placed in runs:
+        for metric, note in placed.run.notes.items():
+            found.setdefault(metric, {})[placed.dataset] = note
+    return found

@@ -1,0 +1,127 @@
+"""Running a benchmark: what is missing is carried out, what is done is kept, then the tables are rebuilt."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gan_bench.contracts.engine import Setup
+from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.run import Job, Run
+from gan_bench.errors import StoreError
+from gan_bench.files import locked, write_atomically
+from gan_bench.planning.jobs import stacks
+from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.prepare import prepare, visible_gpus
+from gan_bench.report.tables.build import write_tables
+from gan_bench.results.class_shares import write_classes_csv
+from gan_bench.results.load import write_results_csv
+from gan_bench.running.benchmark_json import description
+from gan_bench.running.check_report import CheckReport, check_report
+from gan_bench.running.estimate import Estimates, Forecast, estimate_runs, longest_first
+from gan_bench.running.interim_tables import InterimTables
+from gan_bench.running.machine import describe_compilation, describe_machine
+from gan_bench.running.observers import Observers
+from gan_bench.running.prepare_data import _made_ready
+from gan_bench.running.progress import in_words
+from gan_bench.store.run_folder import RunFolder
+
+
+@dataclass
+class Outcome:
+    """How a call of `run` ended."""
+
+    folder: Path
+    counts: Counter[str] = field(default_factory=Counter)  # runs by status
+    interrupted: bool = False
+    left_out: int = 0  # models whose plugins are broken
+    check: CheckReport | None = None  # what a check found
+
+    @property
+    def exit_code(self) -> int:
+        """0 all finished, 1 some run did not or some model could not be loaded, 130 interrupted."""
+        if self.interrupted:
+            return 130
+        passed = self.check is None or self.check.passed
+        return 0 if self.counts.keys() <= {"finished"} and not self.left_out and passed else 1
+
+
+def run(planned: Planned, observer: Observer) -> Outcome:
+    """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
+    with locked(planned.folder) as lock:
+        todo = planned.todo  # reads the curves, and has to trust them before anything is written
+        observers = Observers(observer, list(planned.registry.all("observers").values()))
+        if todo:
+            planned = _made_ready(planned, observers.note)
+            todo = planned.todo
+        if planned.mode == "quick":  # results of an earlier check may be of other code
+            _remove_runs(planned.folder / "runs")
+        write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
+        for model in planned.benchmark.left_out:
+            observers.note(f"{model.label} is left out: {model.error}")
+        observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
+        completed = _carry_out(planned, todo, observers, lock) if todo else True
+        write_results_csv(planned.folder)
+        write_classes_csv(planned.folder)
+        if planned.mode != "quick":  # its values mean nothing
+            write_tables(planned.folder)
+    outcome = Outcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
+    outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
+    return outcome
+
+
+def _remove_runs(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be removed ({error.strerror}). Choose another with --results.") from error
+
+
+def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
+    """Hand the jobs to the engine, the longest of each seed first; False if Ctrl-C stopped them."""
+    gpus = visible_gpus() if planned.device == "cuda" else []
+    how = describe_compilation(todo)
+    observers.note(f"{describe_machine(planned.device, planned.workers, gpus)}; {how}.")
+    estimates = estimate_runs(planned, todo, observers.note)
+    todo = longest_first(todo, estimates)
+    groups = stacks(todo)
+    forecast = Forecast(groups, estimates, planned.workers)
+    done = {key: found for key, found in planned.status.items() if key not in {job.run.key for job in todo}}
+    watch = InterimTables(planned.folder, planned.jobs, done, groups, forecast, observers)
+    if planned.mode == "preview":
+        observers.note(f"Preview: a quarter of the iterations, of seed {planned.benchmark.seeds[0]} only.")
+    if planned.mode != "quick":
+        _note_times(watch, groups, estimates, observers)
+    watch.forecast_now()
+    engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), watch)
+    return engine.carry_out(todo)
+
+
+def _note_times(
+    watch: InterimTables, groups: Sequence[Sequence[Job]], estimates: Estimates, observers: Observers
+) -> None:
+    """Note when the first and the last table are expected, and the source of these times."""
+    if any(len(group) > 1 for group in groups):
+        observers.note("Seeds train together as one program and finish together, so the first table is the last.")
+    expected = watch.expected()
+    if expected is None:
+        observers.note("How long it will take is known once the first runs report their speed.")
+        return
+    first, last = map(in_words, expected)
+    source = estimates.source(compiled=any(job.likely_compiled for group in groups for job in group))
+    together = f"First table in about {first}, last in about {last}" if first != last else f"Table in about {last}"
+    observers.note(f"{together} ({source}).")
+
+
+def _count(jobs: Sequence[Job]) -> Counter[str]:
+    records = (RunFolder(Path(job.folder)).read() for job in jobs)
+    return Counter(str(record["status"]) if record else "not started" for record in records)
+
+
+__all__ = ["Options", "Outcome", "Planned", "Run", "prepare", "run"]

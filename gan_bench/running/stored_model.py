@@ -1,0 +1,111 @@
+"""Load trained models from run folders and draw samples from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from gan_bench.contracts.images import is_images
+from gan_bench.contracts.run import Run
+from gan_bench.errors import DataError, StoreError, UsageError
+from gan_bench.evaluation.evaluate import Drawn, draw
+from gan_bench.plugins.registry import Registry
+from gan_bench.store.run_folder import RunFolder
+from gan_bench.training.assembly import make_trainer
+from gan_bench.training.trainer import Trainer
+
+
+class StoredModel:
+    """A model as a stored run left it."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self.model = trainer.model
+        self.iteration = trainer.iteration
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        """(C, H, W) where samples are images, which are uint8; None where they are numbers."""
+        return self._trainer.dataset.shape if is_images(self._trainer.dataset) else None
+
+    @property
+    def generators(self) -> int:
+        """K, the number of generators."""
+        return self.model.generators
+
+    def sample(
+        self,
+        n: int,
+        *,
+        generator: int | None = None,
+        seed: int = 0,
+        told: Callable[[int], None] = lambda done: None,
+    ) -> Drawn:
+        """Draw n samples of the mixture, or of one generator; `told` hears how many there are on the way.
+
+        Returns:
+            `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
+            (None for real data). The same seed gives the same samples.
+        """
+        if n < 1:
+            raise UsageError(f"n is {n}; it is at least 1.")
+        if not 0 <= seed < 2**63:
+            raise UsageError(f"seed is {seed}; it is from 0 to 2^63 - 1.")
+        if generator is not None and not 0 <= generator < self.generators:
+            raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
+        if generator is not None and float(self.model.weights()[generator]) == 0:
+            raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
+        self._require_data(n)
+        drawn = draw(self._trainer, n, seed, generator=generator, told=told)
+        return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
+
+    def _require_data(self, n: int) -> None:
+        """What stands for real data draws from its files, as many samples as they hold out."""
+        dataset = self._trainer.dataset
+        if self.model.generating:
+            return
+        if (missing := dataset.missing()) is not None:
+            raise DataError(missing)
+        most = self.model.most_samples(dataset)
+        if most is not None and n > most:
+            raise UsageError(f"n is {n}; there are {most} held-out samples.")
+
+
+def load_trainer(
+    folder: RunFolder, registry: Registry, device: str, say: Callable[[str], None] = lambda line: None
+) -> Trainer:
+    """The trainer of a stored run, as its newest usable checkpoint left it.
+
+    Args:
+        say: told of each newer checkpoint that is damaged, or of another run.
+
+    Raises:
+        StoreError: there is none, or it does not fit the code of today.
+    """
+    record = folder.read()
+    if record is None:
+        raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
+    state, passed_over = folder.load_checkpoint(record["key"])
+    if state is None:
+        damaged = ", ".join(path.name for path in passed_over)
+        found = f" ({damaged}: damaged, or of another run)" if damaged else ""
+        raise StoreError(
+            f"{folder.path}: no usable checkpoint{found}. Move the folder away and run the benchmark again to make one."
+        )
+    for path in passed_over:
+        say(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
+    try:
+        trainer = make_trainer(run_of(record), registry, device)
+        trainer.load_state_dict(state["trainer"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise StoreError(f"{folder.path}: its checkpoint does not fit the model's code of today ({error}).") from error
+    return trainer
+
+
+def run_of(record: Mapping[str, Any]) -> Run:
+    """The run that a record describes; labels are the benchmark's, so it has none."""
+    names = ("benchmark", "dataset", "model", "protocol", "seed", "configuration", "key")
+    return Run(label="", **{name: record[name] for name in names})

@@ -1,0 +1,1 @@
+"""Run folders, written so that a kill at any moment loses nothing."""

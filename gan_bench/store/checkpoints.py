@@ -1,0 +1,77 @@
+"""Write and read checkpoints."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gan_bench.files import link_atomically, write_atomically
+from gan_bench.store.run_folder import RunFolder
+
+CHECKPOINTS_KEPT = 2
+DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+STATE = (
+    "key",
+    "trainer",
+    "train_seconds",
+    "compile_seconds",
+    "evaluation_seconds",
+    "peak_memory_mb",
+)  # what a checkpoint holds
+
+
+def save_checkpoints(states: Mapping[RunFolder, Mapping[str, Any]]) -> None:
+    """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
+
+    A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
+
+    Args:
+        states: of each run what its checkpoint holds, `STATE`.
+    """
+    import torch
+
+    own = [dict(state) for state in states.values()]
+    buffer = io.BytesIO()
+    torch.save(own[0] if len(own) == 1 else {"runs": {state["key"]: state for state in own}}, buffer)
+    [iteration] = {int(state["trainer"]["iteration"]) for state in states.values()}
+    name = f"checkpoint-{iteration}.pt"
+    first, *others = states
+    write_atomically(first.path / name, buffer.getvalue())
+    for folder in others:
+        link_atomically(first.path / name, folder.path / name)
+    for folder in states:
+        folder.drop_older(iteration)
+
+
+def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
+    """A run's part of a checkpoint; None where it holds none."""
+    if stored is None:
+        return None
+    runs = stored.get("runs", {stored.get("key"): stored})
+    state = runs.get(key) if isinstance(runs, dict) else None
+    return state if isinstance(state, dict) and state.keys() >= set(STATE) else None
+
+
+def _iteration_of(checkpoint: Path) -> int:
+    number = checkpoint.stem.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() else -1
+
+
+def load_tensors(path: Path) -> dict[str, Any] | None:
+    """A dictionary of tensors and plain values from a file, or None where it is not one. Never unpickles objects."""
+    import torch
+
+    try:
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                if archive.testzip() is not None:  # torch itself compares no checksum
+                    return None
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file makes torch raise anything; nothing of it is executed
+        return None
+    return state if isinstance(state, dict) else None

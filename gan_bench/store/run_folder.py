@@ -1,0 +1,194 @@
+"""Run folders: what one run leaves behind, written so that a kill at any moment loses nothing.
+
+    run.json             what the run is, how far it got, what it used, where it ran
+    curve.csv            every score at every evaluation
+    classes.csv          shares of classes in each generator, at a few iterations; only where a metric tells classes
+    samples.npz          a few snapshots of samples, for figures
+    repeats.csv          scores of more draws of the final generators; only where asked for
+    checkpoint-N.pt      the last two; the last of a finished run holds its generators
+    error.txt            the traceback of a run that failed
+
+Every file is written under a temporary name and renamed. Checkpoints are loaded with `weights_only=True`: a file
+from elsewhere is never unpickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_bench.errors import StoreError
+from gan_bench.files import write_atomically
+from gan_bench.store.checkpoints import CHECKPOINTS_KEPT, DAMAGED, _iteration_of, _of_run, load_tensors
+from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, FORMAT, REPEAT_COLUMNS
+
+ANEW = "Move the folder away to run it anew."
+RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # --- run.json -----------------------------------------------------------------------------------------
+
+    def read(self) -> dict[str, Any] | None:
+        """The record of the run; None where there is none. Raises StoreError where it cannot be understood."""
+        file = self.path / "run.json"
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise StoreError(f"{file} is not a run of format {FORMAT}. {ANEW}")
+        if not all(isinstance(record.get(name), kind) for name, kind in RECORD.items()):
+            raise StoreError(f"{file} lacks some of {', '.join(RECORD)}. {ANEW}")
+        return record
+
+    def read_own(self, key: str) -> dict[str, Any] | None:
+        """The record, if it is that of the run with this key; raises StoreError where another run lives here."""
+        record = self.read()
+        if record is not None and record["key"] != key:
+            raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
+        return record
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Replace the record."""
+        write_atomically(self.path / "run.json", json.dumps(record, indent=1) + "\n")
+
+    # --- curve.csv, classes.csv, repeats.csv ----------------------------------------------------------------
+
+    def read_curve(self) -> list[dict[str, str]]:
+        """All rows, as text. Raises StoreError where the file is damaged: scores are never dropped in silence."""
+        return self._read_rows("curve.csv", CURVE_COLUMNS, "a curve")
+
+    def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows."""
+        self._write_rows("curve.csv", CURVE_COLUMNS, rows)
+
+    def read_classes(self) -> list[dict[str, str]]:
+        """Shares of classes, as text. Raises StoreError where the file is damaged."""
+        advice = "Remove it to go on without earlier shares."
+        return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
+
+    def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows; where there are none there need be no file."""
+        if rows:
+            self._write_rows("classes.csv", CLASS_COLUMNS, rows)
+
+    def read_repeats(self) -> list[dict[str, str]]:
+        """Scores of draws 1, 2, … of the final generators, as text; draw 0 is the curve's. Raises StoreError."""
+        return self._read_rows("repeats.csv", REPEAT_COLUMNS, "repeated scores")
+
+    def write_repeats(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Replace all rows."""
+        self._write_rows("repeats.csv", REPEAT_COLUMNS, rows)
+
+    def _read_rows(self, name: str, columns: Sequence[str], what: str, advice: str = ANEW) -> list[dict[str, str]]:
+        file = self.path / name
+        try:
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = list(csv.DictReader(lines, strict=True))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
+        for number, row in enumerate(rows, 2):
+            if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
+                raise StoreError(f"{file}:{number} is no row of {what}. {advice}")
+        return rows
+
+    def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path / name, text.getvalue())
+
+    # --- samples.npz --------------------------------------------------------------------------------------
+
+    def read_samples(self) -> dict[int, tuple[Any, Any]]:
+        """Snapshots by iteration: x (n, *shape) and generator (n,), -1 where there is no index."""
+        path = self.path / "samples.npz"
+        try:
+            # opened here, because np.load leaves a damaged archive open
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                columns = (stored["iterations"], stored["x"], stored["generator"])
+                return {int(t): (x, g) for t, x, g in zip(*columns, strict=True)}
+        except FileNotFoundError:
+            return {}
+        except DAMAGED as error:
+            raise StoreError(
+                f"{path} cannot be read ({error}). Remove it to go on without earlier snapshots."
+            ) from error
+
+    def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:
+        """Replace all snapshots."""
+        if not snapshots:  # somebody removed the file, and none is due yet
+            return
+        times = sorted(snapshots)
+        n = min(len(x) for x, _ in snapshots.values())  # a run resumed with fewer samples has smaller ones
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            iterations=np.array(times, dtype=np.int64),
+            x=np.stack([_compact(snapshots[t][0][:n]) for t in times]),
+            generator=np.stack([snapshots[t][1][:n] for t in times]).astype(np.int16),
+        )
+        write_atomically(self.path / "samples.npz", buffer.getvalue())
+
+    # --- checkpoints --------------------------------------------------------------------------------------
+
+    def checkpoints(self) -> list[Path]:
+        """Stored checkpoints, the newest first."""
+        found = [(_iteration_of(path), path) for path in self.path.glob("checkpoint-*.pt")]
+        return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
+
+    def iterations(self) -> list[int]:
+        """The iterations of stored checkpoints, the newest first."""
+        return [_iteration_of(path) for path in self.checkpoints()]
+
+    def drop_older(self, than: int) -> None:
+        """Remove checkpoints of earlier iterations but for the last of them.
+
+        One of a later iteration was passed over when the run resumed: it must not push out the one of now.
+        """
+        own = [old for old in self.checkpoints() if _iteration_of(old) <= than]
+        for old in own[CHECKPOINTS_KEPT:]:
+            old.unlink(missing_ok=True)
+
+    def load_checkpoint(self, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
+        """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
+
+        Args:
+            at: only the one of this iteration will do.
+        """
+        passed_over: list[Path] = []
+        for path in self.checkpoints():
+            if at not in (None, _iteration_of(path)):
+                continue
+            state = _of_run(load_tensors(path), key)
+            if state is not None:
+                return state, passed_over
+            passed_over.append(path)
+        return None, passed_over
+
+    def sweep(self) -> None:
+        """Remove what a write that was killed left under a temporary name."""
+        for left in self.path.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+
+
+def _compact(x: Any) -> Any:
+    """Images as they are, all else as float32."""
+    return x if x.dtype == np.uint8 else x.astype(np.float32)

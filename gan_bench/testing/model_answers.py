@@ -1,0 +1,115 @@
+"""Checks of what a model declares: presets, turns, stages and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from gan_bench.config.protocol_layers import read_layer
+from gan_bench.contracts.model import Model, Noise, Stage, Turn
+from gan_bench.plugins.registry import Registry
+from gan_bench.testing import common
+from gan_bench.testing.checks import refuse
+from gan_bench.testing.settings import allowed
+from gan_bench.training.trainer import Trainer
+
+
+def _check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> None:
+    """A preset's values are ones that its parameters and the protocol take."""
+    problems = common.complaints(cls.Params, preset.params)
+    read_layer(preset.protocol, partial(registry.get, "networks"), lambda _, message: problems.append(message))
+    if not problems and allowed(cls, preset.params) is None:
+        problems.append("its parameters are refused together")
+    if problems:
+        refuse(
+            f"the preset {name!r} cannot be used: {problems[0]}",
+            "a benchmark that asks for it would be refused",
+            "write its values as a benchmark file would",
+        )
+
+
+def _check_answers(t: Trainer, where: str) -> None:
+    """What a model says of itself has the types that the harness relies on."""
+    model = t.model
+    expectations = [
+        ("players", isinstance(model.players, tuple), "a tuple of names", model.players),
+        ("generating", set(model.generating) <= set(model.players), "a tuple of players", model.generating),
+        ("generators", _is_count(model.generators), "a whole number >= 1", model.generators),
+        ("playing", _is_count(model.playing), "a whole number >= 1", model.playing),
+        ("stages()", _are_stages(t), "stages in order, none before iteration 0", model.stages(t.protocol.iterations)),
+        ("pool_size", model.pool_size is None or _is_count(model.pool_size), "None or a number >= 1", model.pool_size),
+        ("refuses_draws()", isinstance(_refusal(t), str | None), "None or a reason", _refusal(t)),
+        ("sharing", isinstance(model.sharing, str), "a string", model.sharing),
+        ("footnotes", _are_phrases(model.footnotes), "a tuple of phrases", model.footnotes),
+        ("shared_noise", isinstance(model.shared_noise, bool), "true or false", model.shared_noise),
+        ("refuses()", isinstance(model.refuses(t.dataset), str | None), "None or a reason", model.refuses(t.dataset)),
+        ("turns()", _are_turns(model), "turns, each of a tuple of players", model.turns(0)),
+        ("noise()", _all_are(model.noise(16, 16), Noise), "Noise by name", model.noise(16, 16)),
+        ("initial_state()", _all_are(model.initial_state(), Tensor), "tensors by name", model.initial_state()),
+        ("weights()", _are_weights(model), f"({model.generators},) shares >= 0 that sum to 1", _shown_weights(model)),
+    ]
+    for name, holds, expected, found in expectations:
+        if not holds:
+            refuse(f"{where}{name} is {found!r}", f"the harness relies on {expected}", f"return {expected}")
+    _check_turns(model)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_phrases(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(phrase, str) and phrase for phrase in value)
+
+
+def _are_turns(model: Model) -> bool:
+    return all(isinstance(turn, Turn) and isinstance(turn.players, tuple) for turn in model.turns(0))
+
+
+def _are_stages(t: Trainer) -> bool:
+    stages = tuple(t.model.stages(t.protocol.iterations))
+    firsts = [stage.first for stage in stages if isinstance(stage, Stage)]
+    return len(firsts) == len(stages) and firsts == sorted(firsts) and all(first >= 0 for first in firsts)
+
+
+def _refusal(t: Trainer) -> object:
+    return t.model.refuses_draws(t.protocol.batch, t.each * t.model.playing)
+
+
+def _all_are(values: object, kind: type[Any]) -> bool:
+    return isinstance(values, Mapping) and all(isinstance(value, kind) for value in values.values())
+
+
+def _shown_weights(model: Model) -> object:
+    weights: object = model.weights()
+    return weights.tolist() if isinstance(weights, Tensor) else weights
+
+
+def _are_weights(model: Model) -> bool:
+    if not model.generating:
+        return True
+    weights: object = model.weights()
+    weights = weights.detach() if isinstance(weights, Tensor) else weights
+    if not isinstance(weights, Tensor) or weights.shape != (model.generators,) or not weights.is_floating_point():
+        return False
+    return bool((weights >= 0).all()) and abs(float(weights.sum()) - 1) < 1e-5
+
+
+def _check_turns(model: Model) -> None:
+    """Turns depend on the number of the iteration alone, and the last moves a generator."""
+    first, again = ([tuple(model.turns(i)) for i in range(4)] for _ in range(2))
+    if first != again:
+        refuse(
+            "turns() gives other turns when it is asked again",
+            "a resumed run would take other turns than an uninterrupted one",
+            "let it depend on the number of the iteration alone",
+        )
+    if not model.anchor and not all(turns and set(turns[-1].players) & set(model.generating) for turns in first):
+        refuse(
+            "the last turn of an iteration moves no generator",
+            "iterations are compared by their one step of the generators",
+            "end each iteration's turns with the generators'",
+        )

@@ -1,0 +1,207 @@
+"""Checks of a model's losses and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_bench.contracts.model import Turn
+from gan_bench.testing.checks import refuse
+from gan_bench.testing.model_samples import _latents
+from gan_bench.testing.tiny import difference
+from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, play
+from gan_bench.training.trainer import Trainer
+
+LOOKED_AHEAD = 200  # iterations whose turns are looked at
+RATE = 0.005
+PURE = "a loss is a pure function of what it is given: return a value, and leave every step to the harness"
+
+
+def _watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
+    """Let a trainer's losses and steps go through a check."""
+    players = {name: replace(player, loss=around(player)) for name, player in t.rules.players.items()}
+    rules = replace(t.rules, players=players)
+
+    def carry_out(turns: tuple[Turn, ...], draws: Draws) -> Played:
+        return play(rules, turns, draws, t.parameters, t.state, move)
+
+    t.carry_out = carry_out
+    t.__dict__["play"] = carry_out  # for preludes
+
+
+def _step(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
+    """Plain gradient descent."""
+    for parameter, gradient in zip(t.parameters[player].values(), gradients, strict=True):
+        if gradient is not None:
+            parameter.sub_(RATE * gradient)
+
+
+def _requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
+    """A loss that is looked at: a scalar, or a scalar and a dict of scalars."""
+
+    def loss(**arguments: Any) -> Any:
+        result = player.loss(**arguments)
+        pair = result if isinstance(result, tuple) else (result, {})
+        values = [pair[0], *pair[1].values()] if len(pair) == 2 and isinstance(pair[1], Mapping) else [result]
+        for value in values:
+            if not isinstance(value, Tensor) or value.dim() != 0 or not value.is_floating_point():
+                tensor = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+                refuse(
+                    f"{player.name}_loss() returns {tensor or type(value).__name__}",
+                    "a player minimises one number, and what is logged beside it are numbers",
+                    "return a scalar tensor, such as a mean over the batch; or it and a dict of scalar tensors",
+                )
+        return _with_graph(t, player, result)
+
+    return loss
+
+
+def _with_graph(t: Trainer, player: Player, result: Any) -> Any:
+    """What a loss returned, with a graph even where it has none: that is for `learns` to say."""
+    graph = 0 * sum(parameter.sum() for parameter in t.parameters[player.name].values())
+    return (result[0] + graph, result[1]) if isinstance(result, tuple) else result + graph
+
+
+class _Ledger:
+    """What every player's parameters have to be, compared before and after each loss and at the end."""
+
+    def __init__(self, t: Trainer) -> None:
+        self.t = t
+        self.kept = {player: self._now(player) for player in t.parameters}
+        self.moved: set[str] = set()
+        t.stages.__dict__["renew"] = partial(self._renewed, t.stages.renew)
+
+    def around(self, player: Player) -> Callable[..., Any]:
+        """The player's loss, between two comparisons."""
+
+        def loss(**arguments: Any) -> Any:
+            self.settle()
+            result = player.loss(**arguments)
+            self._compare(f"{player.name}_loss()")
+            return _with_graph(self.t, player, result)
+
+        return loss
+
+    def move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
+        """A player's step, after which `constrain` may change its parameters too."""
+        self._compare("a loss, or what it left behind,", self.moved)
+        _step(self.t, player, gradients)
+        self.moved.add(player)
+
+    def settle(self) -> None:
+        """Compare between turns, and take over what the players that moved are now."""
+        self._compare("generate(), constrain(), after_turn() or turns()", self.moved)
+        for player in self.moved:
+            self.kept[player] = self._now(player)
+        self.moved.clear()
+
+    def _renewed(self, renew: Callable[[str, int], None], player: str, number: int) -> None:
+        """A stage initialises a player again, which no player did."""
+        self.settle()
+        renew(player, number)
+        self.kept[player] = self._now(player)
+
+    def _now(self, player: str) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.t.parameters[player].items()}
+
+    def _compare(self, who: str, free: set[str] | None = None) -> None:
+        for player, kept in self.kept.items():
+            name = None if player in (free or ()) else difference(kept, self._now(player))
+            if name:
+                refuse(
+                    f"{who} changes {player}.{name}",
+                    "players move one another's parameters, so that losses are no longer those of the paper",
+                    PURE,
+                )
+
+
+def _check_everybody_moves(t: Trainer) -> None:
+    turns = [turn for i in range(LOOKED_AHEAD) for turn in t.model.turns(i)]
+    turns += [turn for stage in t.model.stages(t.protocol.iterations) for turn in stage.prelude]
+    movers = {player for turn in turns for player in turn.players}
+    for player in t.model.players:
+        if player not in movers:
+            refuse(
+                f"player {player!r} has no turn in the first {LOOKED_AHEAD} iterations",
+                "its parameters would stay as they were initialised",
+                "give it a turn in turns(), or leave it out of `players`",
+            )
+
+
+def _representative(t: Trainer) -> list[int]:
+    """Up to four iterations that between them have every sequence of turns there is, and one that begins a stage."""
+    first: dict[tuple[Turn, ...], int] = {}
+    for iteration in range(LOOKED_AHEAD):
+        turns = tuple(t.model.turns(iteration))
+        if len(turns) <= MOST_TURNS:
+            first.setdefault(turns, iteration)
+    stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
+    return [*list(first.values())[:4], *stages[1:2]]
+
+
+def _requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
+    """A loss that is looked at: it has to hang on something."""
+
+    def loss(**arguments: Any) -> Any:
+        result = player.loss(**arguments)
+        value = result[0] if isinstance(result, tuple) else result
+        if not value.requires_grad:
+            _refuse_detached(t, player.name)
+        return result
+
+    return loss
+
+
+def _requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
+    if gradients and all(gradient is None for gradient in gradients):
+        _refuse_detached(t, player)
+    _step(t, player, gradients)
+
+
+def _refuse_detached(t: Trainer, player: str) -> None:
+    """Say why a player would never move."""
+    reason = "its parameters would stay as they were initialised"
+    if player not in t.model.generating:
+        refuse(
+            f"{player}_loss() does not depend on any parameter of {player}",
+            reason,
+            "compute the loss from what its network returns, or leave the player out of `players`",
+        )
+    with torch.enable_grad():
+        samples = t.model.generate(_latents(t, t.model.playing))
+    if not samples.requires_grad:
+        refuse(
+            "generate() returns samples that are detached from the generators",
+            f"no loss can move them: {reason}",
+            "take .detach(), .data, torch.no_grad() or a copy through numpy out of generate()",
+        )
+    refuse(
+        f"{player}_loss() is detached from the generated samples",
+        reason,
+        "compute it from fake.x as it is given: without .detach(), .data or torch.no_grad()",
+    )
+
+
+def _record_gradients(
+    t: Trainer, seen: dict[str, bool | None], player: str, gradients: Sequence[Tensor | None]
+) -> None:
+    """Note for each parameter whether it had a gradient that was not zero; None where it never had any."""
+    for name, gradient in zip(t.parameters[player], gradients, strict=True):
+        if gradient is not None:
+            full = f"{player}.{name}"
+            seen[full] = bool(seen[full]) or bool((gradient != 0).any())
+    _step(t, player, gradients)
+
+
+def _without_gradient(seen: Mapping[str, bool | None]) -> list[str]:
+    """Parameters without a gradient; a zero one counts where no other parameter of the layer has more.
+
+    The last bias of a Wasserstein critic cancels: its layer learns all the same.
+    """
+    layers = {name.rpartition(".")[0] for name, moved in seen.items() if moved}
+    return sorted(name for name, moved in seen.items() if moved is None or name.rpartition(".")[0] not in layers)

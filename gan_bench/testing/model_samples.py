@@ -1,0 +1,110 @@
+"""Checks of a model's generators and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gan_bench.testing.checks import first_line, place, refuse
+from gan_bench.testing.tiny import same, trajectory
+from gan_bench.training.trainer import Trainer
+
+
+def _latents(t: Trainer, k: int) -> Tensor:
+    """(k, 4, size) latents of a fixed seed."""
+    return t.latents.draw(k * 4, torch.Generator().manual_seed(0)).view(k, 4, -1)
+
+
+def _check_generators(t: Trainer) -> None:
+    """From the same latents, each of the K generators makes samples of its own, once all have a share."""
+    k = t.model.generators
+    if t.model.stages(t.protocol.iterations):
+        trajectory(t, t.protocol.iterations)
+    z = _latents(t, k)[:1].expand(k, -1, -1).contiguous()
+    ignored = "the row would compare another number of generators than it names"
+    ask = "ask networks.generators(self.generators) for them, and let generate() use all of z (K, b, latent size)"
+    try:
+        with torch.no_grad():
+            x = t.model.generate_all(z)
+    except Exception as error:
+        refuse(f"with {k} generators, generate() fails: {first_line(error)}{place(error)}", ignored, ask)
+    if not isinstance(x, Tensor) or x.dim() < 2 or x.shape[0] != k:
+        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        refuse(f"with {k} generators and latents {tuple(z.shape)}, generate() returns {found}", ignored, ask)
+    for first in range(k):
+        for second in range(first):
+            if same(x[first], x[second]):
+                refuse(
+                    f"with {k} generators, {second} and {first} make the same samples from the same latents",
+                    ignored,
+                    ask,
+                )
+
+
+def _require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
+    """Finite float32 samples of a shape."""
+    remedy = f"return float32 of shape {shape}: the dataset's shape at the end"
+    reason = "evaluation and losses rely on it"
+    if not isinstance(x, Tensor):
+        refuse(f"{what} returns {type(x).__name__}", reason, remedy)
+    if tuple(x.shape) != shape or x.dtype != torch.float32:
+        refuse(f"{what} returns {x.dtype} of shape {tuple(x.shape)}", reason, remedy)
+    if not bool(torch.isfinite(x).all()):
+        refuse(f"{what} returns values that are not finite", "a run that makes them is called diverged", remedy)
+
+
+def _counts(generators: int) -> Iterator[list[int]]:
+    """Samples asked of each generator: of all, unevenly, then of one alone."""
+    yield [3 + k for k in range(generators)]
+    if generators > 1:
+        yield [5 if k == generators - 1 else 0 for k in range(generators)]
+
+
+def _sample(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """Draw as an evaluation does."""
+    t.model.eval()
+    try:
+        with torch.no_grad():
+            return t.model.sample(counts, t.latents, torch.Generator().manual_seed(5))
+    finally:
+        t.model.train()
+
+
+def _recorded(made: list[Tensor], generate: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """What `generate` makes of latents, which is also added to `made`."""
+    made.append(generate(z))
+    return made[-1]
+
+
+def _check_index(t: Trainer, counts: list[int]) -> None:
+    """As many samples of each generator as asked for, each from the generator that its index names."""
+    made: list[Tensor] = []
+    if t.model.generating:
+        for name in ("generate", "generate_all"):
+            t.model.__dict__[name] = partial(_recorded, made, getattr(t.model, name))
+    x, index = _sample(t, counts)
+    _require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
+    reason = "samples are told apart by this index: purity, dead generators and the figures would be of other ones"
+    if index is None:
+        if t.model.generators > 1:
+            refuse(f"sample({counts}) returns no index", reason, "return the generator's index of each sample")
+        return
+    expected = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    if index.dtype != torch.int64 or not torch.equal(index, expected):
+        refuse(
+            f"sample({counts}) returns the index {index.tolist()}",
+            reason,
+            f"return int64, counts[k] times k in this order: {expected.tolist()}",
+        )
+    for position, k in enumerate(index.tolist()):
+        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made it
+        owners = {j for each in equal for j in each.nonzero().flatten().tolist()}
+        if owners and k not in owners:
+            refuse(
+                f"sample({counts}) gives sample {position} the index {k}, but generator {min(owners)} made it",
+                reason,
+                "take counts[k] samples from generate(z)[k], in the order of the generators",
+            )

@@ -1,0 +1,1 @@
+"""One model's training: draws, iterations, optimisers, state."""

@@ -1,0 +1,135 @@
+"""The random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
+
+On a CPU every iteration draws its own. On a GPU, where each draw is a launch or several, they are drawn for a block of
+iterations at a time, which is another stream of numbers: draws are equal per kind of device.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.model import Latents, Turn
+from gan_bench.training.iteration import Draws
+
+if TYPE_CHECKING:
+    from gan_bench.training.trainer import Trainer
+
+
+MOST_ROWS = 64
+"""Iterations that are drawn for at a time on a GPU."""
+
+LARGEST_BLOCK = 2**24
+"""Numbers in the draws of a block, at most, of one seed: 64 MiB."""
+
+Moment = tuple[int, ...]
+"""What counts a draw: an iteration; or of what draws for itself alone, a stage and a position in its prelude, or an
+iteration and how many turns it has."""
+
+Tensors = dict[str, Tensor]
+
+
+class Drawing:
+    """What the turns of one trainer are given.
+
+    Attributes:
+        rows: iterations that are drawn for at a time.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._latents = Latents(trainer.protocol.latent, trainer.protocol.latent_size)
+        self._noise = trainer.model.noise(trainer.protocol.batch, trainer.each * trainer.model.playing)
+        self.rows = self._most_rows() if trainer.device.type == "cuda" else 1
+        self._blocks: dict[tuple[str, int], tuple[int, Tensors]] = {}
+
+    def _most_rows(self) -> int:
+        """A function of the settings alone, so that a run draws the same wherever it goes on."""
+        trainer = self._trainer
+        real = trainer.protocol.batch * math.prod(trainer.dataset.shape)
+        noise = sum(math.prod(one.shape) for one in self._noise.values())
+        return max(1, min(MOST_ROWS, LARGEST_BLOCK // max(1, real, self._total * self._latents.size, noise)))
+
+    @property
+    def _total(self) -> int:
+        """Latents of a draw. The total is drawn whatever K is, so that every K that divides it sees the same."""
+        return self._trainer.protocol.fakes or self._trainer.model.playing * self._trainer.each
+
+    def real(self, turn: Turn, moment: Moment) -> Real:
+        """A batch of real data, x (B, *shape)."""
+        if turn.weights is None:
+            return Real(**self._of(moment, ("real", turn.real), self._real))
+        rng = self._trainer.randomness.at("data", *moment, turn.real)  # weights may be others in each iteration
+        real = self._trainer.stages.draw(turn.weights, rng)
+        return dataclasses.replace(real, x=self._flipped(real.x, turn.real, moment))
+
+    def latents(self, number: int, moment: Moment) -> Tensor:
+        """(K, each, size)."""
+        return self._of(moment, ("latents", number), self._latent)["z"]
+
+    def noise(self, position: int, moment: Moment) -> Mapping[str, Tensor]:
+        """The random numbers that the model declared, for the turn at this position."""
+        return self._of(moment, ("noise", position), self._declared)
+
+    def blocks(self, turns: Sequence[Turn], draws: Draws) -> list[Tensor] | None:
+        """What the next iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
+
+        Args:
+            draws: of these turns, just drawn.
+        """
+        numbers = (("real", [*draws.real]), ("latents", [*draws.latents]), ("noise", [*draws.noise]))
+        names = [(kind, number) for kind, drawn in numbers for number in drawn]
+        now = self._trainer.iteration // self.rows
+        if any(turn.weights for turn in turns) or any(self._blocks.get(name, (-1, {}))[0] != now for name in names):
+            return None
+        return [value for name in names for value in self._blocks[name][1].values()]
+
+    def _of(self, moment: Moment, what: tuple[str, int], make: Callable[[int, int, Moment], Tensors]) -> Tensors:
+        """The draw of a moment, out of its block's where there are blocks."""
+        if self.rows == 1 or len(moment) > 1:
+            return _row(make(1, what[1], moment), 0)
+        number, i = divmod(moment[0], self.rows)
+        kept, block = self._blocks.get(what, (-1, {}))
+        if kept != number:
+            block = make(self.rows, what[1], (number,))
+            self._blocks[what] = number, block
+        return _row(block, i)
+
+    def _real(self, rows: int, number: int, at: Moment) -> Tensors:
+        batch = self._trainer.protocol.batch
+        real = self._trainer.dataset.draw(rows * batch, self._trainer.randomness.at("data", *at, number))
+        drawn = {name: value for name, value in vars(real).items() if value is not None}
+        drawn["x"] = self._flipped(real.x, number, at)
+        return {name: value.view(rows, batch, *value.shape[1:]) for name, value in drawn.items()}
+
+    def _latent(self, rows: int, number: int, at: Moment) -> Tensors:
+        model, each = self._trainer.model, self._trainer.each
+        z = self._latents.draw(rows * self._total, self._trainer.randomness.at("latents", *at, number))
+        z, k = z.view(rows, self._total, -1), model.playing
+        if model.shared_noise:
+            return {"z": z[:, None, :each].expand(rows, k, each, -1)}
+        return {"z": z[:, : k * each].reshape(rows, k, each, -1)}
+
+    def _declared(self, rows: int, position: int, at: Moment) -> Tensors:
+        randomness = self._trainer.randomness
+        return {
+            name: one.draw(randomness.at(f"noise/{name}", *at, position), rows) for name, one in self._noise.items()
+        }
+
+    def _flipped(self, x: Tensor, number: int, at: Moment) -> Tensor:
+        """The same images, each mirrored with probability one half, where the protocol says so."""
+        if not self._trainer.protocol.flip:
+            return x
+        rng = self._trainer.randomness.at("flip", *at, number)
+        chosen = torch.rand(len(x), 1, 1, 1, generator=rng, device=rng.device) < 0.5
+        return torch.where(chosen, x.flip(-1), x)
+
+
+def _row(block: Tensors, i: int) -> Tensors:
+    return {name: value[i] for name, value in block.items()}

@@ -1,0 +1,183 @@
+"""One iteration as a function: from parameters, the model's state and random draws to moved parameters and losses.
+
+`play` is what every run does, however it is carried out: eagerly by `gan_bench.training.trainer`, or traced once and
+compiled by `gan_bench.acceleration.compilation`. So it is straight-line tensor code: nothing in it waits for the
+device, prints, draws or branches on a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.model import Fake, Model, Turn
+from gan_bench.errors import PluginError
+from gan_bench.names import allowed
+
+MOST_TURNS = 16
+"""Of an iteration that is carried out as usual. A longer one, such as a warm-up with a hundred critic steps, would take
+minutes to compile, and gigabytes for the draws of many iterations: it stays eager, and draws for itself."""
+
+Parameters = Mapping[str, Mapping[str, Tensor]]
+"""Every player's parameters, by player and name."""
+
+Update = Callable[[str, Sequence[Tensor | None]], None]
+"""Moves a player, in place, by the gradients of its parameters; None where its loss does not depend on one."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """What an iteration has to know of a player."""
+
+    name: str
+    loss: Callable[..., Any]
+    wants: frozenset[str]
+    generates: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is the same in every iteration of a run.
+
+    Attributes:
+        index: (K · each,) int64, the generator of each sample of a draw.
+        shared: whether turns with the same number of a draw of latents see the same latents.
+        autocast: the type that products and convolutions are carried out in, where it is not that of the weights.
+    """
+
+    model: Model
+    players: Mapping[str, Player]
+    index: Tensor
+    shared: bool
+    autocast: torch.dtype | None = None
+
+    def player(self, name: str) -> Player:
+        """A player that a turn names."""
+        if name not in self.players:
+            raise PluginError(f"{self.model.name}: a turn names the player {name!r}; {allowed(name, self.players)}")
+        return self.players[name]
+
+    def latents_of(self, turn: Turn, position: int) -> int:
+        """The number of a turn's draw of latents."""
+        return turn.latents if self.shared else position
+
+
+@dataclass
+class Draws:
+    """The random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
+
+    real: dict[int, Real] = field(default_factory=dict)
+    latents: dict[int, Tensor] = field(default_factory=dict)
+    noise: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What an iteration leaves behind beside the moved parameters: each player's last loss, and the model's state."""
+
+    losses: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+
+
+def play(
+    rules: Rules, turns: Sequence[Turn], draws: Draws, parameters: Parameters, state: Mapping[str, Tensor], move: Update
+) -> Played:
+    """Carry out the turns of one iteration: in each, all gradients at the same point, then all steps."""
+    fakes = _Fakes(rules, turns, draws)
+    losses: dict[str, Tensor] = {}
+    for position, turn in enumerate(turns):
+        movers = [rules.player(name) for name in turn.players]
+        gradients: dict[str, Sequence[Tensor | None]] = {}
+        values: dict[str, Tensor] = {}
+        for mover in movers:
+            sources = _Sources(turn, position, draws, fakes, state, mover)
+            with lower_precision(rules):
+                loss, extra = _loss(mover, sources)
+            # a graph that another player of this turn still needs is kept; parameters of others get no gradient
+            own, keep = list(parameters[mover.name].values()), mover is not movers[-1]
+            gradients[mover.name] = torch.autograd.grad(loss, own, retain_graph=keep, allow_unused=True)
+            losses[mover.name] = _kept(loss)
+            values |= {name: _kept(value) for name, value in extra.items()}
+        with torch.no_grad():
+            for mover in movers:
+                move(mover.name, gradients.pop(mover.name))  # their memory serves the next turn
+                rules.model.constrain(mover.name, parameters[mover.name])
+            state = rules.model.after_turn(turn, state, values)
+        if any(mover.generates for mover in movers):
+            fakes.forget()
+    return Played(losses, dict(state))
+
+
+def lower_precision(rules: Rules) -> AbstractContextManager[Any]:
+    """Forward passes in a type of fewer bits, where the protocol says so."""
+    if rules.autocast is None:
+        return nullcontext()
+    return torch.autocast(rules.index.device.type, rules.autocast)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a loss may ask for by name, each made only where it does."""
+
+    turn: Turn
+    position: int
+    draws: Draws
+    fakes: _Fakes
+    state: Mapping[str, Tensor]
+    mover: Player
+
+    def get(self, name: str) -> Any:
+        if name == "real":
+            return self.draws.real[self.turn.real]
+        if name == "fake":
+            return self.fakes.get(self.turn, self.position, attached=self.mover.generates)
+        return self.draws.noise[self.position] if name == "noise" else self.state
+
+
+def _loss(player: Player, sources: _Sources) -> tuple[Tensor, Mapping[str, Tensor]]:
+    result = player.loss(**{name: sources.get(name) for name in player.wants})
+    return result if isinstance(result, tuple) else (result, {})
+
+
+def _kept(value: Tensor) -> Tensor:
+    """What is logged of a loss: a number of at least 32 bits."""
+    return value.detach().to(torch.promote_types(value.dtype, torch.float32))
+
+
+class _Fakes:
+    """The generated samples of an iteration; one forward pass serves every turn until the generators move."""
+
+    def __init__(self, rules: Rules, turns: Sequence[Turn], draws: Draws) -> None:
+        self.rules, self.draws = rules, draws
+        self._made: dict[int, Fake] = {}
+        # only draws that a generating player sees need the generators' graph
+        self._with_graph = {
+            rules.latents_of(turn, position)
+            for position, turn in enumerate(turns)
+            if any(name in rules.model.generating for name in turn.players)
+        }
+
+    def get(self, turn: Turn, position: int, *, attached: bool) -> Fake:
+        """The samples that a turn sees, attached to the generators' graph or cut off from it."""
+        number = self.rules.latents_of(turn, position)
+        if number not in self._made:
+            with torch.set_grad_enabled(number in self._with_graph):
+                self._made[number] = self._generate(self.draws.latents[number])
+        fake = self._made[number]
+        return fake if attached else fake.detach()
+
+    def forget(self) -> None:
+        """The generators have moved: samples of the same latents must be made anew."""
+        self._made.clear()
+
+    def _generate(self, z: Tensor) -> Fake:
+        k, each, size = z.shape
+        with lower_precision(self.rules):
+            x = self.rules.model.generate(z).to(z.dtype)
+        return Fake(x.flatten(0, 1), z.reshape(k * each, size), self.rules.index, k)

@@ -1,0 +1,299 @@
+"""Training one model with one seed: draws, optimisers, and the state that a checkpoint holds.
+
+What happens in an iteration stands in `gan_bench.training.iteration`. Losses are kept as tensors and read only when an
+evaluation is due.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gan_bench.contracts.dataset import Dataset, Real
+from gan_bench.contracts.model import Latents, Model, Stage, Turn
+from gan_bench.contracts.network import Initialisation, initialise
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.errors import Diverged, PluginError
+from gan_bench.names import allowed
+from gan_bench.training.average import Average
+from gan_bench.training.draws import Drawing, Moment
+from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
+from gan_bench.training.optimisers import _laid_out, _lay_out_state, make_optimiser
+from gan_bench.training.randomness import Randomness
+
+ARGUMENTS = ("real", "fake", "noise", "state")
+
+
+@dataclass
+class Counts:
+    """What a run has used so far."""
+
+    real_samples: int = 0
+    fake_samples: int = 0
+    updates: dict[str, int] = field(default_factory=dict)
+
+    def add(self, turns: Sequence[Turn], draws: Draws) -> None:
+        """Count an iteration."""
+        self.real_samples += sum(len(real.x) for real in draws.real.values())
+        self.fake_samples += sum(z.shape[0] * z.shape[1] for z in draws.latents.values())
+        for turn in turns:
+            for name in turn.players:
+                self.updates[name] += 1
+
+
+class Trainer:
+    """One model, its optimisers and its position in the run."""
+
+    def __init__(self, model: Model, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device) -> None:
+        self.model, self.dataset, self.protocol, self.device = model, dataset, protocol, device
+        self.randomness = Randomness(seed, device)
+        self.latents = Latents(protocol.latent, protocol.latent_size)
+        self.each = protocol.fakes_each(model.playing)
+        self.iteration = 0
+        self.counts = Counts(updates=dict.fromkeys(model.players, 0))
+        self.losses: dict[str, Tensor] = {}
+        self.state: Mapping[str, Tensor] = {name: value.to(device) for name, value in model.initial_state().items()}
+        self.drawing = Drawing(self)
+        self.trains = bool(model.turns(0))
+        players = model.players if self.trains else ()
+        index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
+        of = {name: _player(model, name) for name in players}
+        autocast = torch.bfloat16 if protocol.precision == "bfloat16" else None
+        self.rules = Rules(model, of, index, protocol.latents == "shared", autocast)
+        self.parameters = {name: dict(model.get_submodule(name).named_parameters()) for name in players}
+        self.optimizers = {
+            name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()
+        }
+        self.average = Average(model, protocol.ema) if protocol.ema else None
+        self.stages = _Stages(self)
+        self.carry_out = self.play  # or compiled, see `gan_bench.acceleration.compilation`
+
+    def iterate(self) -> None:
+        """Carry out one iteration, and what comes before it where a stage begins."""
+        self.stages.enter()
+        turns = tuple(self.model.turns(self.iteration))
+        draws = self.draw(turns)
+        played = self.carry_out(turns, draws)
+        self.losses |= played.losses
+        self.state = played.state
+        self.counts.add(turns, draws)
+        if self.average:
+            self.average.update()
+        self.iteration += 1
+
+    def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
+        """Carry out the turns of an iteration, one operation after the other."""
+        return play(self.rules, turns, draws, self.parameters, self.state, self._move)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """With the moving average in place of the generating players' parameters, where there is one."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap()
+        try:
+            yield
+        finally:
+            self.average.swap()
+
+    def rate(self, player: str, iteration: int) -> float:
+        """A player's learning rate in an iteration."""
+        rate = float(self.protocol.of(player, "learning_rate"))
+        return rate * (1 - iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
+
+    def draw(self, turns: tuple[Turn, ...], moment: Moment | None = None) -> Draws:
+        """What the losses of these turns ask for, each draw once.
+
+        Args:
+            moment: counts the draws: of this iteration, unless it says otherwise.
+        """
+        draws, moment = Draws(), moment or self._moment(turns)
+        weighed: dict[int, str | None] = {}
+        for position, turn in enumerate(turns):
+            wants = frozenset[str]().union(*(self.rules.player(name).wants for name in turn.players))
+            number = self.rules.latents_of(turn, position)
+            if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
+                raise PluginError(f"{self.model.name}: turns share draw {turn.real} of real data, not its weights.")
+            if "real" in wants and turn.real not in draws.real:
+                draws.real[turn.real] = self.drawing.real(turn, moment)
+            if "fake" in wants and number not in draws.latents:
+                draws.latents[number] = self.drawing.latents(number, moment)
+            if "noise" in wants:
+                draws.noise[position] = self.drawing.noise(position, moment)
+        return draws
+
+    def _moment(self, turns: tuple[Turn, ...]) -> Moment:
+        """What counts the draws of the next iteration."""
+        alone = self.drawing.rows > 1 and len(turns) > MOST_TURNS
+        return (self.iteration, len(turns)) if alone else (self.iteration,)
+
+    def _move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
+        optimizer = self.optimizers[player]
+        for parameter, gradient in zip(self.parameters[player].values(), gradients, strict=True):
+            parameter.grad = _laid_out(gradient, parameter)
+        for group in optimizer.param_groups:
+            group["lr"] = self.rate(player, self.iteration)
+        optimizer.step()
+        for parameter in self.parameters[player].values():
+            parameter.grad = None  # as zero_grad() does, with less around it
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
+        return {
+            "iteration": self.iteration,
+            "model": self.model.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "state": dict(self.state),
+            "losses": self.losses,
+            "average": self.average.values if self.average else {},
+            "counts": vars(self.counts) | {"updates": dict(self.counts.updates)},
+            "renewed": dict(self.stages.renewed),
+        }
+
+    def load_state_dict(self, stored: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`, which stays as it is; uncompiled, since programs know the tensors of before."""
+        self.carry_out = self.play
+        stored = copy.deepcopy(dict(stored))
+        self.model.load_state_dict(stored["model"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(stored["optimizers"][name])
+            _lay_out_state(optimizer)
+        self.state = {name: value.to(self.device) for name, value in stored["state"].items()}
+        if self.average:
+            self.average.load(stored["average"])
+        self.losses = {name: value.to(self.device) for name, value in stored["losses"].items()}
+        self.counts = Counts(**stored["counts"])
+        self.stages.renewed = dict(stored["renewed"])
+        self.iteration = int(stored["iteration"])
+
+
+class _Stages:
+    """What happens between iterations where a stage of the model begins.
+
+    Attributes:
+        renewed: how many updates each player had when it was last initialised.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        model, protocol = trainer.model, trainer.protocol
+        self.renewed = dict.fromkeys(model.players, 0)
+        stages = model.stages(protocol.iterations) if trainer.trains else ()
+        self._stages = tuple(stages)
+        # what `initialise` does not know starts again from how it was built
+        again = {name for stage in stages for name in stage.renewed}
+        self._as_built = {name: copy.deepcopy(model.get_submodule(name)).cpu() for name in again}
+        self.pool: Real | None = None
+        if model.pool_size is not None:
+            self.pool = trainer.dataset.pool(model.pool_size, trainer.randomness.at("pool"))
+
+    @property
+    def begins(self) -> bool:
+        """Whether a stage begins with the next iteration."""
+        return any(stage.first == self.trainer.iteration for stage in self._stages)
+
+    def enter(self) -> None:
+        """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins.
+
+        Raises:
+            Diverged: a stage begins with parameters that are not finite.
+        """
+        for number, stage in enumerate(self._stages):
+            if stage.first == self.trainer.iteration:
+                check_parameters(self.trainer)
+                self._begin(number, stage)
+
+    def _begin(self, number: int, stage: Stage) -> None:
+        trainer = self.trainer
+        for position, turn in enumerate(stage.prelude):
+            draws = trainer.draw((turn,), moment=(number, position))
+            played = trainer.play((turn,), draws)
+            trainer.losses |= played.losses
+            trainer.state = played.state
+            trainer.counts.add((turn,), draws)
+        before = _identities(trainer.model)
+        with torch.no_grad(), trainer.averaged():  # what is kept of generators is what an evaluation sees
+            trainer.state = self._taken(trainer.model.enter_stage(number, trainer.state, self.pool))
+        for name, identity in _identities(trainer.model).items():
+            if before.get(name) != identity:
+                told = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
+                raise PluginError(f"{trainer.model.name}: {told}.")
+        for name in stage.renewed:
+            self.renew(name, number)
+
+    def _taken(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state that a stage begins with: every tensor of before, on the device."""
+        trainer = self.trainer
+        if state.keys() != trainer.state.keys():
+            found = f"{sorted(state)}, and the state is {sorted(trainer.state)}"
+            raise PluginError(f"{trainer.model.name}: enter_stage() returned {found}.")
+        return {name: value.to(trainer.device) for name, value in state.items()}
+
+    def draw(self, name: str, rng: torch.Generator) -> Real:
+        """A batch of the pool, with replacement, each sample as often as its weight in the state says."""
+        trainer, pool = self.trainer, self.pool
+        who, weights = trainer.model.name, trainer.state.get(name)
+        if pool is None:
+            raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
+        if weights is None:
+            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, trainer.state)}")
+        if weights.shape != (len(pool.x),):
+            raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
+        index = torch.multinomial(weights, trainer.protocol.batch, replacement=True, generator=rng)
+        return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
+
+    @torch.no_grad()
+    def renew(self, player: str, number: int) -> None:
+        """Initialise a player's parameters, buffers and optimiser again, in place: programs know these tensors."""
+        trainer, protocol = self.trainer, self.trainer.protocol
+        fresh = copy.deepcopy(self._as_built[player])
+        rng = Randomness(trainer.randomness.seed, torch.device("cpu")).at(f"init/{player}", number)
+        initialise(fresh, Initialisation(protocol.init, protocol.init_scale), rng)
+        own = trainer.model.get_submodule(player)
+        for name, value in (*fresh.named_parameters(), *fresh.named_buffers()):
+            _at(own, name).copy_(value)
+        if trainer.average:
+            trainer.average.restart(f"{player}.")
+        for state in trainer.optimizers[player].state.values():
+            for value in state.values():
+                value.zero_()
+        self.renewed[player] = trainer.counts.updates[player]
+
+
+def _identities(model: Model) -> dict[str, int]:
+    """Which tensor each parameter and buffer is."""
+    return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
+
+
+def _player(model: Model, name: str) -> Player:
+    """What an iteration has to know of a player, looked up once."""
+    loss = getattr(model, f"{name}_loss", None)
+    if loss is None:
+        raise PluginError(f"{model.name}: player {name!r} has no method {name}_loss().")
+    wants = frozenset(inspect.signature(loss).parameters)
+    if wants - set(ARGUMENTS):
+        unknown = ", ".join(sorted(wants - set(ARGUMENTS)))
+        raise PluginError(f"{model.name}: {name}_loss() asks for {unknown}; it may have {ARGUMENTS}.")
+    return Player(name, loss, wants, name in model.generating)
+
+
+def check_parameters(trainer: Trainer) -> None:
+    """Raise Diverged where a parameter is no longer finite, naming it."""
+    for name, parameter in trainer.model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")
+
+
+def _at(module: nn.Module, name: str) -> Tensor:
+    """The parameter or buffer of this name."""
+    path, _, last = name.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(path), last)
+    return value

@@ -1,0 +1,235 @@
+"""Images prepared once: what is stored, when it is made anew, and what is done about damage."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gan_bench.data import downloads, image_datasets
+from gan_bench.data.recipes import Part, Recipe, check_prepared, pictures, prepared_sets
+from gan_bench.errors import DataError
+
+SHAPE = (3, 4, 5)
+X = np.random.default_rng(0).integers(256, size=(23, *SHAPE), dtype=np.uint8)
+LABELS = np.arange(23) % 7
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder."""
+    monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(image_datasets, "_opened", {})  # as in another process
+    return tmp_path
+
+
+def recipe(made: list[int] | None = None, *, labelled: bool = True, **settings: Any) -> Recipe:
+    """A recipe of X in parts of ten; what it gives is counted in `made`."""
+
+    def parts() -> Iterator[Part]:
+        for start in range(0, len(X), 10):
+            x = X[start : start + 10]
+            (made if made is not None else []).append(len(x))
+            yield x, LABELS[start : start + 10] if labelled else None
+
+    return Recipe("set-train", "set", SHAPE, settings, {"file": "abc"}, parts)
+
+
+def anew(given: Recipe) -> Any:
+    """The images as another process would see them."""
+    image_datasets._opened.clear()
+    return pictures(given)
+
+
+class TestPrepared:
+    def test_is_what_the_recipe_gives(self, root: Path) -> None:
+        """Images and labels in its order, a plain .npy; prepared.json says of what."""
+        found = pictures(recipe(size=4))
+        assert np.array_equal(found.x, X) and found.x.dtype == np.uint8
+        assert found.label is not None and found.label.dtype == np.int64 and np.array_equal(found.label, LABELS)
+        folder = root / "prepared" / "set-train"
+        assert np.array_equal(np.load(folder / "images.npy"), X)
+        record = json.loads((folder / "prepared.json").read_text())
+        assert (record["count"], record["settings"], record["sources"]) == (23, {"size": 4}, {"file": "abc"})
+        assert sorted(path.name for path in folder.iterdir()) == ["images.npy", "labels.npy", "prepared.json"]
+
+    def test_needs_no_labels(self) -> None:
+        """A set without any has none."""
+        assert pictures(recipe(labelled=False)).label is None
+
+    def test_is_made_once(self) -> None:
+        """A second process only opens it; in one process, all have the same object."""
+        made: list[int] = []
+        first = pictures(recipe(made))
+        assert pictures(recipe(made)) is first
+        assert np.array_equal(anew(recipe(made)).x, X)
+        assert made == [10, 10, 3]
+
+    def test_is_made_once_by_two_at_the_same_time(self) -> None:
+        """The second waits for the first, and then opens what that one made."""
+        made: list[int] = []
+        with ThreadPoolExecutor(2) as both:
+            found = [both.submit(pictures, recipe(made)) for _ in range(2)]
+        assert all(np.array_equal(each.result().x, X) for each in found)
+        assert made == [10, 10, 3]
+
+    def test_is_memory_mapped_for_torch(self, root: Path) -> None:
+        """torch takes it without a warning, and writing to it changes no file."""
+        x = torch.from_numpy(pictures(recipe()).x)
+        x[0] = 0
+        assert np.array_equal(np.load(root / "prepared" / "set-train" / "images.npy"), X)
+
+    def test_of_other_settings_is_made_anew(self) -> None:
+        """Whatever its pixels depend on is compared."""
+        made: list[int] = []
+        for size in (4, 5, 5):
+            pictures(recipe(made, size=size))
+        assert sum(made) == 2 * len(X)
+
+    def test_says_what_takes_long(self) -> None:
+        """And what was done to the images, which is stored as well."""
+        said: list[str] = []
+        pictures(replace(recipe(), note=lambda: "3 cut"), said.append)
+        assert "preparing set-train" in said[0] and said[-1] == "set-train: 3 cut"
+        ((_, record),) = prepared_sets("set")
+        assert record is not None and record["note"] == "3 cut"
+
+    def test_of_a_folder_that_is_read_only_lies_in_the_users_own(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is found there and checked there; nobody else's is, where the folder can be written."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+        shared = tmp_path / "shared"
+        shared.mkdir()
+        monkeypatch.setenv("GAN_BENCH_DATA", str(shared))
+        (shared / "prepared").touch()  # nobody can make a folder of this name now
+        made, said = list[int](), list[str]()
+        pictures(recipe(made), said.append)
+        assert any(f"{shared} cannot be written" in line for line in said)
+        assert np.array_equal(anew(recipe(made)).x, X) and sum(made) == len(X)
+        own = tmp_path / "own" / "gan-bench" / "prepared" / "set-train"
+        assert [folder for folder, _ in prepared_sets("set")] == [own]
+        (shared / "prepared").unlink()
+        assert prepared_sets("set") == []
+
+    def test_of_other_settings_in_a_folder_that_is_read_only_is_left_alone(
+        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As is one that was not finished: both are made in the user's own; what is as wanted is read where it is."""
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+        shared = root / "prepared" / "set-train"
+        pictures(recipe(size=4))
+        monkeypatch.setattr(downloads, "is_writable", lambda path: not path.is_relative_to(root / "prepared"))
+        before = (shared / "prepared.json").read_bytes()
+        own = tmp_path / "own" / "gan-bench" / "prepared" / "set-train"
+        assert recipe(size=4).folder == shared and recipe(size=5).folder == own
+        made = list[int]()
+        assert np.array_equal(anew(recipe(made, size=5)).x, X) and sum(made) == len(X)
+        assert np.array_equal(anew(recipe(made, size=5)).x, X) and sum(made) == len(X)
+        assert (shared / "prepared.json").read_bytes() == before
+        (shared / "prepared.json").unlink()
+        assert recipe(size=4).folder == own
+
+    @pytest.mark.parametrize(
+        ("part", "message"),
+        [(X.astype(np.float32), "images are float32"), (X[:, :1], r"shape \(1, 4, 5\)"), (X[:0], "no images in file")],
+    )
+    def test_refuses_what_is_no_set_of_images(self, root: Path, part: Any, message: str) -> None:
+        """Other types and shapes, and none at all; nothing stays."""
+        with pytest.raises(DataError, match=message):
+            pictures(replace(recipe(), parts=lambda: iter([(part, None)])))
+        assert prepared_sets() == []
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), DataError("damaged"), MemoryError()])
+    def test_leaves_nothing(self, root: Path, error: BaseException) -> None:
+        """The next call makes it all."""
+
+        def parts() -> Iterator[Part]:
+            yield X, LABELS
+            raise error
+
+        with pytest.raises(type(error)):
+            pictures(replace(recipe(), parts=parts))
+        assert prepared_sets() == []
+        assert len(pictures(recipe())) == len(X)
+
+    def test_by_a_full_disk(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The error says so, and nothing stays that fills it."""
+
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"images\.npy cannot be written: the disk is full\. .*--data-root"):
+            pictures(recipe())
+        assert prepared_sets() == []
+
+    def test_by_a_kill(self, root: Path) -> None:
+        """A folder without its record is no set; what lies in it is replaced."""
+        pictures(recipe())
+        folder = root / "prepared" / "set-train"
+        (folder / "prepared.json").unlink()
+        (folder / "images.npy").write_bytes(b"half")
+        assert check_prepared(folder) and recipe().stored() is None
+        assert np.array_equal(anew(recipe()).x, X)
+
+
+class TestDamage:
+    @pytest.fixture
+    def images(self, root: Path) -> Path:
+        """The stored images."""
+        pictures(recipe())
+        return root / "prepared" / "set-train" / "images.npy"
+
+    def test_by_another_size_is_seen_at_once(self, images: Path) -> None:
+        """A file that was cut off is an error that says what to do."""
+        images.write_bytes(images.read_bytes()[:-1])
+        with pytest.raises(DataError, match=r"images\.npy has [\d,]+ bytes instead of [\d,]+\. Remove its folder"):
+            anew(recipe())
+
+    def test_of_one_byte_is_seen_where_the_file_was_touched(self, images: Path) -> None:
+        """The checksum is compared where the time of the file is another."""
+        _flip(images)
+        with pytest.raises(DataError, match="its checksum is not that which it was prepared with"):
+            anew(recipe())
+
+    def test_is_always_seen_by_a_check(self, images: Path) -> None:
+        """Though size and time are as they were; opening trusts those, for gigabytes take seconds to read."""
+        stat = images.stat()
+        _flip(images)
+        os.utime(images, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert len(anew(recipe())) == len(X)
+        (problem,) = check_prepared(images.parent)
+        assert "images.npy is damaged" in problem
+
+    def test_is_none_in_a_copy(self, images: Path) -> None:
+        """A file that is only newer is compared once, and then known."""
+        os.utime(images)
+        assert np.array_equal(anew(recipe()).x, X)
+        record = json.loads((images.parent / "prepared.json").read_text())
+        assert record["files"]["images.npy"]["mtime_ns"] == images.stat().st_mtime_ns
+        assert check_prepared(images.parent) == []
+
+    def test_of_a_missing_file(self, images: Path) -> None:
+        """It is named."""
+        images.unlink()
+        with pytest.raises(DataError, match=r"images\.npy is missing"):
+            anew(recipe())
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(1, 1))

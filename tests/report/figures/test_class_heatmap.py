@@ -1,0 +1,160 @@
+"""Heat maps of classes: which run they are of, what a cell says, and where they stand in the figure."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gan_bench.report.figures import class_heatmap, figures
+from gan_bench.report.figures.class_heatmap import ALL, HeatMap, heat_maps
+from gan_bench.results.load import read_results
+from tests.support import fabricate
+from tests.support.fabricate import HOSTILE, Model, Run
+
+Shares = Mapping[int | None, Mapping[str, float]]
+
+GAN, MGAN = Model("GAN"), Model("MGAN", "mgan", generators=2)
+ONE: Shares = {None: {"3": 0.9, "5": 0.1}, 0: {"3": 0.9, "5": 0.1}}
+TWO: Shares = {
+    None: {"3": 0.5, "5": 0.46, "(none)": 0.04},
+    0: {"3": 0.996, "5": 0.0, "(none)": 0.004},
+    1: {"3": 0.0, "5": 0.92, "(none)": 0.08},
+}
+NOTHING: Mapping[str, float] = {"3": float("nan"), "5": float("nan"), "(none)": float("nan")}
+
+
+def made(folder: Path, *runs: tuple[Run, Shares]) -> Path:
+    """A benchmark of these runs, with the shares at their last iteration; no shares where they are empty."""
+    models = {run.model.label: run.model for run, _ in runs}
+    fabricate.benchmark(folder, models.values(), seeds=[0, 1], metrics=["symmetric_kl"])
+    for run, shares in runs:
+        path = fabricate.run(folder, run)
+        if shares:
+            fabricate.classes(path, run.iteration, shares)
+    return folder
+
+
+def panels(folder: Path) -> list[Axes]:
+    """The axes of the figure that are not curves."""
+    drawn = figures.figure(read_results(folder), "ring8")
+    return [ax for ax in drawn.axes if ax.get_xlabel() != "iteration"]
+
+
+def texts(ax: Axes) -> list[str]:
+    """What is written in its cells."""
+    return [text.get_text() for text in ax.texts]
+
+
+class TestHeatMaps:
+    def test_have_a_row_for_each_generator_and_for_all(self, tmp_path: Path) -> None:
+        (found,) = heat_maps(read_results(made(tmp_path, (Run(MGAN), TWO))), "ring8", {})
+        assert (found.rows, found.columns) == (("0", "1", ALL), ("3", "5", "(none)"))
+        assert found.shares.tolist() == [[0.996, 0, 0.004], [0, 0.92, 0.08], [0.5, 0.46, 0.04]]
+
+    def test_of_one_generator_have_one_row(self, tmp_path: Path) -> None:
+        (found,) = heat_maps(read_results(made(tmp_path, (Run(GAN), ONE))), "ring8", {})
+        assert (found.rows, found.shares.tolist()) == (("0",), [[0.9, 0.1]])
+
+    def test_are_of_the_run_whose_samples_are_shown(self, tmp_path: Path) -> None:
+        """Else of the lowest seed that finished."""
+        other: Shares = {None: {"3": 0.0, "5": 1.0}, 0: {"3": 0.0, "5": 1.0}}
+        diverged = Run(GAN, 0, status="diverged", iteration=900)
+        results = read_results(made(tmp_path, (diverged, ONE), (Run(GAN, 1), other)))
+        assert heat_maps(results, "ring8", {})[0].shares.tolist() == [[0, 1]]
+        shown = next(placed.run for placed in results.runs if placed.run.seed == 0)
+        (found,) = heat_maps(results, "ring8", {"GAN": shown})
+        assert (found.shares.tolist(), found.iteration) == ([[0.9, 0.1]], 900)
+
+    def test_are_of_the_last_iteration_that_has_shares(self, tmp_path: Path) -> None:
+        folder = made(tmp_path, (Run(GAN), ONE))
+        path = next(folder.glob("runs/*"))
+        fabricate.classes(path, 500, ONE, after=True)
+        fabricate.classes(path, 1500, {None: {"3": 1.0}, 0: {"3": 1.0}}, after=True)
+        (found,) = heat_maps(read_results(folder), "ring8", {})
+        assert found.iteration == 2000
+
+    def test_are_none_where_no_run_kept_shares(self, tmp_path: Path) -> None:
+        """Figures of older results are as they were."""
+        folder = made(tmp_path, (Run(GAN), {}), (Run(MGAN), {}))
+        assert heat_maps(read_results(folder), "ring8", {}) == [] == panels(folder)
+
+
+class TestFigure:
+    def test_says_per_cent_in_each_cell_that_is_not_empty(self, tmp_path: Path) -> None:
+        """Rounded; below half a per cent nothing."""
+        (ax,) = panels(made(tmp_path, (Run(MGAN), TWO)))
+        assert texts(ax) == ["100", "92", "8", "50", "46", "4"]
+        assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "all"]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "5", "(none)"]
+
+    def test_is_darker_where_the_share_is_larger(self, tmp_path: Path) -> None:
+        (ax,) = panels(made(tmp_path, (Run(MGAN), TWO)))
+        cells = np.asarray(ax.images[0].get_array())[:, :2, :3].sum(axis=2)
+        assert cells[0, 0] < cells[1, 1] < cells[2, 0] < cells[0, 1]
+
+    def test_says_what_is_missing(self, tmp_path: Path) -> None:
+        """A generator that made nothing, a run without shares or with a damaged file, one that ended early."""
+        folder = made(
+            tmp_path,
+            (Run(MGAN), {**TWO, 0: NOTHING}),
+            (Run(Model("none")), {}),
+            (Run(Model("damaged")), ONE),
+            (Run(Model("early"), status="diverged", iteration=1200), ONE),
+        )
+        (folder / "runs/damaged-ring8-0/classes.csv").write_text("iteration\n")
+        dead, none, damaged, early = panels(folder)
+        assert texts(dead)[:4] == ["?", "?", "?", "92"]
+        assert texts(none) == texts(damaged) == ["no shares"]
+        assert early.get_title(loc="left") == "early, at 1.2k"
+
+    def test_explains_its_cells(self, tmp_path: Path) -> None:
+        """Only what there is."""
+        two, one = made(tmp_path / "two", (Run(MGAN), TWO)), made(tmp_path / "one", (Run(GAN), ONE))
+        captions = [figures.figure(read_results(folder), "ring8").texts[0].get_text() for folder in (two, one)]
+        assert "at iteration 2k; rows: generators, and all of them; (none): of no class." in captions[0]
+        assert "at iteration 2k; rows: the generator." in captions[1]
+
+    def test_holds_many_and_hostile_ones_without_overlap(self, tmp_path: Path) -> None:
+        """Names with TeX or HTML or many letters, 32 classes, 40 generators: within the page, beside each other."""
+        names = [*HOSTILE, "$x^{", "W" * 60, *map(str, range(27))]
+        shares = dict.fromkeys(names, 1 / 32) | {"(others)": 0.0, "(none)": 0.0}
+        labels = [*HOSTILE, "$x^{", "W" * 60]
+        each = {generator: shares for generator in (None, *range(40))}
+        folder = made(tmp_path, *((Run(Model(label)), each) for label in labels))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figures.plot(folder, folder / "figure.pdf")
+        boxes = [ax.get_position() for ax in panels(folder)]
+        assert len(boxes) == len(labels)
+        assert all(0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1 for box in boxes)
+        assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
+
+    def test_titles_end_before_the_next_panel(self) -> None:
+        """The longest label that stands whole, and longer ones, in the font of the figure."""
+        labels = ["multi-discriminator MGAN", "multi-discriminator MGAN with more"]
+        maps = [HeatMap(label, 0, ("0",), ("3",), np.ones((1, 1))) for label in labels]
+        first, second = class_heatmap.place(maps, 7.2)[0]
+        figure = Figure(figsize=(7.2, 1))
+        for placed in (first, second):
+            ax = figure.add_axes((placed.left / 7.2, 0.5, placed.map.width / 7.2, 0.1))
+            class_heatmap.draw(ax, placed, 0)
+            title = next(t for t in ax.get_children() if getattr(t, "get_text", str)().startswith("multi"))
+            right = title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).x1 / figure.dpi
+            assert right < placed.left + (second.left - first.left)
+        assert figure.axes[0].get_title(loc="left") == labels[0]
+        assert figure.axes[1].get_title(loc="left").endswith("…")
+
+    @pytest.mark.parametrize("generators", [16, 17])
+    def test_is_numbered_where_rows_are_high_enough(self, tmp_path: Path, generators: int) -> None:
+        folder = made(tmp_path, (Run(MGAN), {generator: {"3": 1.0} for generator in (None, *range(generators))}))
+        (ax,) = panels(folder)
+        assert bool(texts(ax)) == (generators == 16)
+        assert [label.get_text() for label in ax.get_yticklabels()][-1] == "all"

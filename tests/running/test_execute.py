@@ -1,0 +1,467 @@
+"""One run, interrupted in every way that its own process can be: it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gan_bench.acceleration.tracing import out_of_memory
+from gan_bench.contracts.run import Job, Schedule
+from gan_bench.errors import StoreError
+from gan_bench.planning.planned import Planned
+from gan_bench.running.execute import execute
+from gan_bench.store.run_folder import RunFolder
+from tests.support import project
+
+CHECKPOINTS = {"ema": 0.9, "decay": "linear", "latents": "fresh"}
+MODELS: Mapping[str, Mapping[str, Any]] = project.ZOO | {
+    "mgan, everything on": {"plugin": "mgan", "generators": 4, "protocol": CHECKPOINTS},
+    "gan, rmsprop": {"plugin": "gan", "protocol": {"optimizer": "rmsprop"}},
+    "gan, sgd": {"plugin": "gan", "protocol": {"optimizer": "sgd"}},
+}
+
+
+def run_of(results: Path, model: Mapping[str, Any], **changes: Any) -> tuple[Planned, RunFolder]:
+    """A benchmark of one run, and the folder that the run will have."""
+    planned = project.plan(project.describe([model], **changes), results)
+    return planned, RunFolder(Path(planned.jobs[0].folder))
+
+
+def assert_same(first: RunFolder, second: RunFolder) -> None:
+    """Two runs ended alike to the last bit."""
+    assert project.difference(project.outcome(first.path), project.outcome(second.path)) is None
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A GAN that nobody interrupted."""
+    planned, folder = run_of(tmp_path_factory.mktemp("whole"), project.ZOO["gan"])
+    assert project.carry_out(planned) == "finished"
+    return folder
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> tuple[Planned, RunFolder]:
+    """The same run, interrupted after 25 iterations: its checkpoints are of 20 and 25."""
+    planned, folder = run_of(tmp_path, project.ZOO["gan"])
+    assert project.carry_out(planned, stop=project.stop_at(25)) == "interrupted"
+    assert [path.name for path in folder.checkpoints()] == ["checkpoint-25.pt", "checkpoint-20.pt"]
+    return planned, folder
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("name", MODELS)
+    def test_anywhere_equals_uninterrupted(self, tmp_path: Path, name: str) -> None:
+        """Parameters, optimisers, state, curve and samples agree to the last bit, for every model."""
+        planned, whole = run_of(tmp_path / "whole", MODELS[name])
+        assert project.carry_out(planned) == "finished"
+        planned, cut = run_of(tmp_path / "cut", MODELS[name])
+        for more in (3, 7, 1, 12):  # before, at and after evaluations: iterations 3, 10, 11 and 23
+            assert project.carry_out(planned, stop=project.stop_at(more)) == "interrupted"
+        assert project.record(cut.path)["iteration"] == 23
+        assert project.carry_out(planned) == "finished"
+        assert_same(whole, cut)
+
+    def test_before_the_first_iteration(self, whole: RunFolder, tmp_path: Path) -> None:
+        """A run that is stopped at once has its first evaluation, and goes on from there."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        assert project.carry_out(planned, stop=lambda: True) == "interrupted"
+        assert {row["iteration"] for row in folder.read_curve()} == {"0"}
+        assert project.carry_out(planned) == "finished"
+        assert_same(whole, folder)
+
+    def test_is_recorded(self, cut: tuple[Planned, RunFolder]) -> None:
+        """Status, iteration and what was used so far are in the record."""
+        record = project.record(cut[1].path)
+        assert (record["status"], record["iteration"], record["iterations"]) == ("interrupted", 25, 30)
+        assert record["ledger"]["updates"] == {"discriminator": 25, "generator": 25}
+        assert record["ledger"]["real_samples"] == 25 * 32
+        assert record["error"] is None
+
+    def test_does_not_lose_the_seconds_before(self, cut: tuple[Planned, RunFolder]) -> None:
+        """The ledger's times are those of all attempts, and every attempt has its provenance."""
+        planned, folder = cut
+        before = project.record(folder.path)
+        project.carry_out(planned)
+        after = project.record(folder.path)
+        assert after["ledger"]["train_seconds"] > before["ledger"]["train_seconds"]
+        assert after["provenance"] == before["provenance"]
+        assert len(after["resumed"]) == 1
+        assert len(after["plans"]) == 1
+
+    def test_under_another_plan_is_marked(self, cut: tuple[Planned, RunFolder]) -> None:
+        """A run that goes on with more threads says so: it may differ by rounding."""
+        planned, folder = cut
+        job = Job(**vars(planned.jobs[0]) | {"threads": 2})
+        try:
+            assert execute(job, planned.registry, lambda _: None, project.never) == "finished"
+        finally:
+            torch.set_num_threads(1)
+        plans = project.record(folder.path)["plans"]
+        assert [plan["threads"] for plan in plans] == [1, 2]
+
+
+class TestKilled:
+    """What a kill at the worst moment leaves is simulated on the folder; real kills are in test_engine."""
+
+    def finish(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> list[str]:
+        """Go on, compare, and return the warnings."""
+        planned, folder = cut
+        events: list[Mapping[str, Any]] = []
+        assert execute(planned.jobs[0], planned.registry, events.append, project.never) == "finished"
+        assert_same(whole, folder)
+        return [event["message"] for event in events if event["event"] == "warning"]
+
+    def test_after_the_curve_and_before_the_checkpoint(
+        self, cut: tuple[Planned, RunFolder], whole: RunFolder, tmp_path: Path
+    ) -> None:
+        """Rows and snapshots beyond the checkpoint are dropped and computed again."""
+        _, folder = cut
+        rows = folder.read_curve()
+        folder.write_curve([*rows, *({**row, "iteration": "30", "value": "99.0"} for row in rows[:4])])
+        shares = folder.read_classes()
+        folder.write_classes([*shares, *({**row, "iteration": "30", "share": "9.0"} for row in shares[:4])])
+        x, index = folder.read_samples()[0]
+        folder.write_samples(folder.read_samples() | {30: (x + 9, index)})
+        assert self.finish(cut, whole) == []
+
+    def test_before_the_newest_checkpoint(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
+        """Without the newest checkpoint the one before it serves."""
+        cut[1].checkpoints()[0].unlink()
+        assert self.finish(cut, whole) == []
+
+    def test_with_nothing_but_the_record(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
+        """Without any checkpoint the run starts anew, whatever curve and samples say."""
+        for path in cut[1].checkpoints():
+            path.unlink()
+        assert self.finish(cut, whole) == []
+
+    @pytest.mark.parametrize("kept", [0, 1, 100, -1])
+    def test_with_a_truncated_checkpoint(self, cut: tuple[Planned, RunFolder], whole: RunFolder, kept: int) -> None:
+        """A damaged checkpoint is passed over with a word that names it."""
+        newest = cut[1].checkpoints()[0]
+        newest.write_bytes(newest.read_bytes()[:kept])
+        (warning,) = self.finish(cut, whole)
+        assert warning == f"{newest} is damaged or of another run; going on from iteration 20."
+
+    def test_with_both_checkpoints_damaged(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
+        """Then the run starts anew, and says so twice."""
+        for path in cut[1].checkpoints():
+            path.write_bytes(b"\0" * 1000)
+        warnings = self.finish(cut, whole)
+        assert len(warnings) == 2
+        assert all(warning.endswith("going on from iteration 0.") for warning in warnings)
+
+    def test_with_the_checkpoint_of_another_run(
+        self, cut: tuple[Planned, RunFolder], whole: RunFolder, tmp_path: Path
+    ) -> None:
+        """A foreign checkpoint is passed over, though it is whole and of a later iteration."""
+        planned, other = run_of(tmp_path / "other", project.ZOO["gan"], seeds=[1])
+        project.carry_out(planned)
+        foreign = cut[1].path / "checkpoint-29.pt"
+        foreign.write_bytes(other.checkpoints()[0].read_bytes())
+        (warning,) = self.finish(cut, whole)
+        assert str(foreign) in warning
+
+    def test_in_the_middle_of_a_write(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
+        """What lies under a temporary name is swept, and was never read."""
+        left = cut[1].path / ".checkpoint-30.pt.1.a.tmp"
+        left.write_bytes(b"half")
+        assert self.finish(cut, whole) == []
+        assert not left.exists()
+
+
+class TestDamaged:
+    def test_samples_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
+        """Damaged snapshots are not overwritten: the run says what to do, and goes on once it is done."""
+        planned, folder = cut
+        samples = folder.path / "samples.npz"
+        samples.write_bytes(b"PK\x03\x04 damaged")
+        assert project.carry_out(planned) == "failed"
+        assert samples.read_bytes() == b"PK\x03\x04 damaged"
+        error = project.record(folder.path)["error"]
+        assert error["type"] == "StoreError"
+        assert "Remove it to go on" in error["message"]
+        samples.unlink()
+        assert project.carry_out(planned) == "finished"
+        assert sorted(folder.read_samples()) == [30]
+
+    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
+        """Damaged shares are not overwritten: the run says what to do, and goes on once it is done."""
+        planned, folder = cut
+        file = folder.path / "classes.csv"
+        file.write_text("iteration\nx\n")
+        assert project.carry_out(planned) == "failed"
+        assert file.read_text() == "iteration\nx\n"
+        assert "Remove it to go on without earlier shares" in project.record(folder.path)["error"]["message"]
+        file.unlink()
+        assert project.carry_out(planned) == "finished"
+        assert {row["iteration"] for row in folder.read_classes()} == {"30"}
+
+    def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
+        """Scores that cannot be read are not thrown away."""
+        planned, folder = cut
+        (folder.path / "curve.csv").write_text("iteration\nx\n")
+        assert project.carry_out(planned) == "failed"
+        assert (folder.path / "curve.csv").read_text() == "iteration\nx\n"
+
+    def test_folder_of_another_run_is_left_alone(self, cut: tuple[Planned, RunFolder]) -> None:
+        """A run never writes into a folder that says it is another's."""
+        planned, folder = cut
+        record = project.record(folder.path) | {"key": "f" * 64}
+        folder.write(record)
+        with pytest.raises(StoreError, match="holds another run"):
+            project.carry_out(planned)
+        assert project.record(folder.path) == record
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A benchmark of plugins that misbehave."""
+    folder = tmp_path_factory.mktemp("bad")
+    models = [{"plugin": "failing"}, {"plugin": "diverging"}]
+    return project.write(folder, project.describe(models), bad=project.BAD)
+
+
+class TestFailing:
+    def test_is_recorded_with_its_traceback(
+        self, bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: RunFolder
+    ) -> None:
+        """Error and traceback are kept; once mended the same run goes on, and the traceback is gone."""
+        monkeypatch.chdir(tmp_path)
+        planned = project.plan(bad, tmp_path)
+        folder = Path(planned.jobs[0].folder)
+        assert project.carry_out(planned) == "failed"
+        record = project.record(folder)
+        assert (record["status"], record["iteration"]) == ("failed", 3)
+        assert record["error"] == {"type": "RuntimeError", "message": "no luck ↓"}
+        trace = (folder / "error.txt").read_text(encoding="utf-8")
+        assert trace.startswith("Traceback") and trace.endswith("RuntimeError: no luck ↓\n")
+        (tmp_path / "mended").touch()
+        assert project.carry_out(planned) == "finished"
+        assert not (folder / "error.txt").exists()
+        mended, plain = project.outcome(folder), project.outcome(whole.path)
+        assert project.difference(mended["trainer"], plain["trainer"]) is None
+
+    def test_before_anything_is_built(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A model that cannot be built is a failed run with an empty ledger."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        model = planned.registry.get("models", "gan")
+        monkeypatch.setattr(model, "build", lambda self, networks: 1 / 0)
+        assert project.carry_out(planned) == "failed"
+        record = project.record(folder.path)
+        assert (record["error"]["type"], record["ledger"]) == ("ZeroDivisionError", {})
+
+    def test_metric_costs_only_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A metric that raises is NaN with its error in the record; the run finishes."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        metric = planned.registry.get("metrics", "modes")
+
+        def broken(self: Any, samples: Any) -> float:
+            raise ArithmeticError("uncountable")
+
+        monkeypatch.setattr(metric, "compute", broken)
+        assert project.carry_out(planned) == "finished"
+        assert project.record(folder.path)["metric_errors"] == {"modes": "ArithmeticError: uncountable"}
+        values = {(row["metric"], row["iteration"]): row["value"] for row in folder.read_curve()}
+        assert values["modes", "30"] == "nan"
+        assert np.isfinite(float(values["symmetric_kl", "30"]))
+
+    @pytest.mark.parametrize(
+        ("message", "memory"),
+        [
+            ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+            ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", True),
+            ("Triton Error [CUDA]: out of memory", True),
+            ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", True),
+            ("out of resource: shared memory, Required: 262144, Hardware limit: 232448", False),
+            ("CUDA error: an illegal memory access was encountered", False),
+        ],
+    )
+    def test_of_memory_are_told_from_others(self, message: str, memory: bool) -> None:
+        """Libraries raise errors of their own, which torch hands on; also as the cause of another one."""
+        assert out_of_memory(RuntimeError(message)) == memory
+        outer = ValueError("while compiling")
+        outer.__cause__ = RuntimeError(message)
+        assert out_of_memory(outer) == memory
+        assert not out_of_memory(ValueError(message))
+
+    def test_metric_for_want_of_memory_is_not_undefined(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a stack, fewer members may leave room for it."""
+        planned, _ = run_of(tmp_path, project.ZOO["gan"])
+
+        def greedy(self: Any, samples: Any) -> float:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+        monkeypatch.setattr(planned.registry.get("metrics", "modes"), "compute", greedy)
+        assert project.carry_out(planned) == "failed"
+
+
+class TestDiverging:
+    def test_is_found_at_the_next_evaluation(self, bad: Path, tmp_path: Path) -> None:
+        """NaN from iteration 12 on ends the run where it is looked at next, and keeps what was good before."""
+        planned = project.plan(bad, tmp_path)
+        assert project.carry_out(planned, planned.jobs[1]) == "diverged"
+        folder = RunFolder(Path(planned.jobs[1].folder))
+        record = project.record(folder.path)
+        assert (record["status"], record["iteration"]) == ("diverged", 15)
+        assert record["error"]["type"] == "Diverged"
+        assert "not finite at iteration 15" in record["error"]["message"]
+        assert {int(row["iteration"]) for row in folder.read_curve()} == {0, 10}
+        assert folder.checkpoints()[0].name == "checkpoint-10.pt"
+
+
+class TestEvaluation:
+    def test_happens_when_it_is_due(self, whole: RunFolder) -> None:
+        """Cheap metrics at every interval and special point, expensive ones and snapshots at the points."""
+        at: dict[str, list[int]] = {}
+        for row in whole.read_curve():
+            at.setdefault(row["metric"], []).append(int(row["iteration"]))
+        assert at["modes"] == [0, 10, 15, 20, 30]
+        assert at["wasserstein"] == [0, 15, 30]
+        assert at["loss_generator"] == [10, 15, 20, 30]
+        assert sorted(whole.read_samples()) == [0, 15, 30]
+        assert {int(row["iteration"]) for row in whole.read_classes()} == {0, 15, 30}
+
+    def test_keeps_the_shares_of_the_modes(self, whole: RunFolder) -> None:
+        """Of the mixture and of each generator: a class for each mode of the ring, and none of them."""
+        last = [row for row in whole.read_classes() if row["iteration"] == "30"]
+        assert [(row["generator"], row["class"], row["n"]) for row in last] == [
+            (generator, name, "200") for generator in ("", "0") for name in [*"01234567", "(none)"]
+        ]
+        assert sum(float(row["share"]) for row in last) == pytest.approx(2)
+
+    def test_tells_no_classes_where_no_metric_does(self, tmp_path: Path) -> None:
+        planned, folder = run_of(tmp_path, project.ZOO["gan"], evaluation={"metrics": ["symmetric_kl"]})
+        assert project.carry_out(planned) == "finished"
+        assert not (folder.path / "classes.csv").exists()
+
+    @pytest.mark.parametrize(("samples", "n"), [(200, "200"), (100, "100")])
+    def test_again_replaces_the_shares_of_its_iteration(self, tmp_path: Path, samples: int, n: str) -> None:
+        """A metric added later, or other samples, leave one table of an iteration."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        project.carry_out(planned)
+        before = folder.read_classes()
+        again = {"metrics": [*project.METRICS, "high_quality"], "samples": samples}
+        planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation=again)
+        project.carry_out(planned)
+        after = folder.read_classes()
+        assert len(after) == len(before) and (after == before) == (samples == 200)
+        assert {row["n"] for row in after if row["iteration"] == "30"} == {n}
+
+    @pytest.mark.parametrize(
+        ("iterations", "every", "points", "due"),
+        [(30, 10, 2, [0, 10, 15, 20, 30]), (7, 100, 1, [0, 7]), (5, 2, 3, [0, 2, 3, 4, 5]), (2, 5, 9, [0, 1, 2])],
+    )
+    def test_always_includes_both_ends(self, iterations: int, every: int, points: int, due: list[int]) -> None:
+        """Whatever the interval, the first and the last iteration are evaluated in full."""
+        schedule = Schedule(every, 10, (), points)
+        assert [t for t in range(iterations + 1) if schedule.due(t, iterations)] == due
+        assert {0, iterations} <= schedule.expensive_at(iterations)
+
+    def test_of_a_metric_added_later_retrains_nothing(
+        self, whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A finished run gets the new score of its stored generators, and keeps all others as they were."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        project.carry_out(planned)
+        before = folder.read_curve()
+        evaluation = {"metrics": [*project.METRICS, "high_quality"]}
+        planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation=evaluation)
+        assert len(planned.todo) == 1
+        monkeypatch.setattr("gan_bench.training.trainer.Trainer.iterate", lambda self: 1 / 0)
+        assert project.carry_out(planned) == "finished"
+        curve = folder.read_curve()
+        assert curve[: len(before)] == before
+        (new,) = curve[len(before) :]
+        assert (new["iteration"], new["metric"], new["n"]) == ("30", "high_quality", "200")
+        monkeypatch.undo()
+        planned, direct = run_of(tmp_path / "direct", project.ZOO["gan"], evaluation=evaluation)
+        project.carry_out(planned)
+        (expected,) = [r for r in direct.read_curve() if (r["iteration"], r["metric"]) == ("30", "high_quality")]
+        assert new == expected
+        assert run_of(tmp_path, project.ZOO["gan"], evaluation=evaluation)[0].todo == []
+
+    def test_with_more_samples_is_made_up_for(self, tmp_path: Path) -> None:
+        """Scores of another sample size do not count as these."""
+        planned, folder = run_of(tmp_path, project.ZOO["gan"])
+        project.carry_out(planned)
+        planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})
+        assert len(planned.todo) == 1
+        project.carry_out(planned)
+        last = {(row["metric"], row["n"]) for row in folder.read_curve() if row["iteration"] == "30"}
+        assert {("modes", "200"), ("modes", "100")} <= last
+        assert run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})[0].todo == []
+
+    def test_of_anchors_needs_no_training(self, tmp_path: Path) -> None:
+        """Real data and the untrained model are evaluated once, at iteration 0."""
+        planned = project.plan(project.describe(evaluation={"anchors": True}), tmp_path)
+        anchors = [job for job in planned.jobs if job.run.model["anchor"]]
+        assert [job.run.label for job in anchors] == ["real-data", "untrained"]
+        for job in anchors:
+            assert project.carry_out(planned, job) == "finished"
+            curve = RunFolder(Path(job.folder)).read_curve()
+            assert {row["iteration"] for row in curve} == {"0"}
+            assert {row["metric"] for row in curve} == set(project.METRICS)
+
+
+class TestExactness:
+    def test_is_what_the_plan_says_on_a_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plan of float32 is carried out in float32, not in the 19 bits that torch lets convolutions have."""
+        cudnn = torch.backends.cudnn
+        for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
+            monkeypatch.setattr(cudnn, name, value)
+        planned = project.plan(project.describe(), tmp_path)
+        assert project.carry_out(planned) == "finished"
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+
+
+class TestJob:
+    def test_survives_a_trip_through_json(self, tmp_path: Path) -> None:
+        """What a worker reads is what the command meant."""
+        import dataclasses
+        import json
+
+        planned, _ = run_of(tmp_path, project.ZOO["mgan"])
+        job = planned.jobs[0]
+        assert Job.from_plain(json.loads(json.dumps(dataclasses.asdict(job)))) == job
+
+    def test_reports_its_evaluations(self, tmp_path: Path) -> None:
+        """Each evaluation is told with iteration and scores of the mixture."""
+        planned, _ = run_of(tmp_path, project.ZOO["gan"])
+        events: list[Mapping[str, Any]] = []
+        execute(planned.jobs[0], planned.registry, events.append, project.never)
+        told = [event for event in events if event["event"] == "evaluated"]
+        assert [event["iteration"] for event in told] == [0, 10, 15, 20, 30]
+        assert told[-1]["scores"].keys() >= set(project.METRICS)
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from tests.support import project
+for iterations in (200, 2000):
+    benchmark = project.describe(
+        [project.ZOO["mgan"]], protocol={"iterations": iterations}, evaluation={"every": 10_000, "points": 1}
+    )
+    project.carry_out(project.plan(benchmark, Path(sys.argv[1])))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_iterations(tmp_path: Path) -> None:
+    """2,000 iterations need no more memory than 200, to within a kilobyte an iteration."""
+    command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    short, long = map(int, done.stdout.split())
+    assert long - short < 1800  # KiB

@@ -1,0 +1,762 @@
+"""Plugins that break one promise each, as their authors might: what the contract kit has to find."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.gan import GAN
+from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.networks.mlp import MLP
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gan_bench.contracts.dataset import Dataset, Mixture, Real
+from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.contracts.model import Fake, Latents, Model, Preset, Stage, Turn
+from gan_bench.contracts.network import Discriminator, Generators, Heads, Networks, Sharing
+from gan_bench.contracts.parameters import NoParams, param
+
+
+class Small(MGAN):
+    """MGAN with three generators, whose faults are quickly found (Hoang et al., 2018)."""
+
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params:
+        """The size of the mixture."""
+
+        generators: int = param(3, "K, the number of generators.", low=1)
+        beta: float = param(0.5, "Weight of the classifier.", low=0)
+        shared_noise: ClassVar[bool] = False  # what MGAN asks of its parameters
+        classifier_mean: ClassVar[str] = "samples"
+        shared: ClassVar[str] = "body"
+        tied_classifier: ClassVar[bool] = True
+
+    params: Params  # type: ignore[assignment]
+
+
+class Meddling(GAN):
+    """A generator's loss moves the discriminator (Nobody, 2026)."""
+
+    name = "meddling"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        with torch.no_grad():
+            for parameter in self.discriminator.parameters():
+                parameter.mul_(0.99)
+        return super().generator_loss(fake)
+
+
+class Stepping(GAN):
+    """A generator's loss trains the discriminator once more with an optimiser (Nobody, 2026)."""
+
+    name = "stepping"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        optimiser = torch.optim.SGD(self.discriminator.parameters(), lr=0.1)
+        (-says_real(self.discriminator(fake.x.detach())["source"])).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        return super().generator_loss(fake)
+
+
+class Leaning(GAN):
+    """What follows the generator's turn moves the discriminator (Nobody, 2026)."""
+
+    name = "leaning"
+
+    def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
+        if player == "generator":
+            self.discriminator.get_parameter("trunk.weight").clamp_(-0.1, 0.1)
+
+
+class Detached(GAN):
+    """A generator's loss that is cut off from the generator (Nobody, 2026)."""
+
+    name = "detached"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake.detach())
+
+
+class Graphless(GAN):
+    """A generator's loss without any graph (Nobody, 2026)."""
+
+    name = "graphless"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        with torch.no_grad():
+            return super().generator_loss(fake)
+
+
+class Frozen(GAN):
+    """Samples that are cut off from the generator (Nobody, 2026)."""
+
+    name = "frozen"
+
+    def generate(self, z: Tensor) -> Tensor:
+        return super().generate(z).detach()
+
+
+class Vectorial(GAN):
+    """A loss of several numbers (Nobody, 2026)."""
+
+    name = "vectorial"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        logits: Tensor = self.discriminator(fake.x)["source"]
+        return -logits
+
+
+class Idle(GAN):
+    """A player whose loss does not depend on its network (Nobody, 2026)."""
+
+    name = "idle"
+    players = ("discriminator", "referee", "generator")
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        return dict(super().build(networks)) | {"referee": networks.discriminator({"source": None})}
+
+    def referee_loss(self, real: Real) -> Tensor:
+        return says_real(self.discriminator(real.x)["source"])
+
+
+class HalfIdle(GAN):
+    """A network with a head that no loss looks at (Nobody, 2026)."""
+
+    name = "half-idle"
+
+    class Two(nn.Module):
+        """Two networks, of which one is used."""
+
+        def __init__(self, first: nn.Module, second: nn.Module) -> None:
+            super().__init__()
+            self.first, self.second = first, second
+
+        def forward(self, x: Tensor) -> Any:
+            return self.first(x)
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        first, second = (networks.discriminator({"source": None}) for _ in range(2))
+        return {"discriminator": self.Two(first, second), "generator": networks.generators()}
+
+
+class Bystander(GAN):
+    """A player that no turn names (Nobody, 2026)."""
+
+    name = "bystander"
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        return (Turn(("generator",)),)
+
+
+class Dicing(GAN):
+    """Noise of torch's global stream in a loss (Nobody, 2026)."""
+
+    name = "dicing"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x + 0.1 * torch.randn_like(real.x)), fake)
+
+
+class DicingNumpy(GAN):
+    """A coin of numpy's global stream in each iteration (Nobody, 2026)."""
+
+    name = "dicing-numpy"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake) * float(np.random.rand() + 0.5)
+
+
+class DicingBuild(GAN):
+    """A coin of Python's global stream when it is built (Nobody, 2026)."""
+
+    name = "dicing-build"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.weight = random.random()
+        return super().build(networks)
+
+
+class Entropy(GAN):
+    """A generator of its own, seeded by the machine (Nobody, 2026)."""
+
+    name = "entropy"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake) * float(np.random.default_rng().random() + 0.5)
+
+
+class Forgetful(GAN):
+    """A weight that falls with every call of a loss, kept where no checkpoint looks (Nobody, 2026)."""
+
+    name = "forgetful"
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.weight = 1.0
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        self.weight *= 0.9
+        return self.weight * super().generator_loss(fake)
+
+
+class ForgetfulState(GAN):
+    """An average that follows the turns, kept where no checkpoint looks (Nobody, 2026)."""
+
+    name = "forgetful-state"
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.average = torch.zeros(())
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Any:
+        loss = super().discriminator_loss(real, fake)
+        return loss * (1 + self.average), {"loss": loss}
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if "loss" in values:
+            self.average = 0.5 * self.average + 0.5 * values["loss"]
+        return state
+
+
+class Single(Small):
+    """Builds one generator, whatever K is asked for (Nobody, 2026)."""
+
+    name = "single"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        return dict(super().build(networks)) | {"generator": networks.generators(1)}
+
+
+class Copied(Single):
+    """One generator that makes the samples of all K (Nobody, 2026)."""
+
+    name = "copied"
+
+    def generate(self, z: Tensor) -> Tensor:
+        x: Tensor = self.generator(z.flatten(0, 1)[None])
+        return x.view(*z.shape[:2], -1)
+
+
+class Constant(Small):
+    """Says that it has one generator, whatever K is asked for (Nobody, 2026)."""
+
+    name = "constant"
+
+    @property
+    def generators(self) -> int:
+        return 1
+
+
+class Lying(Small):
+    """An index that runs backwards (Nobody, 2026)."""
+
+    name = "lying"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, index = super().sample(counts, latents, rng)
+        assert index is not None
+        return x, self.generators - 1 - index
+
+
+class Swapping(Small):
+    """The index that is asked for, on samples of other generators (Nobody, 2026)."""
+
+    name = "swapping"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, _ = super().sample([*reversed(counts)], latents, rng)
+        return x.flip(0), torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))[: len(x)]
+
+
+class Rotating(Small):
+    """The index that is asked for, on samples of the next generator (Nobody, 2026)."""
+
+    name = "rotating"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        z = latents.draw(len(counts) * max(counts), rng).view(len(counts), max(counts), -1)
+        x = self.generate(z).roll(-1, 0)
+        index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return torch.cat([x[k, :count] for k, count in enumerate(counts)]), index
+
+
+class Unbalanced(Small):
+    """Weights that sum to K (Nobody, 2026)."""
+
+    name = "unbalanced"
+
+    def weights(self) -> Tensor:
+        return torch.ones(self.generators)
+
+
+class Exploding(GAN):
+    """A loss that is NaN in iteration 3 (Nobody, 2026)."""
+
+    name = "exploding"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"iteration": torch.zeros(())}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        loss = super().generator_loss(fake)
+        return torch.where(state["iteration"] == 3, torch.full_like(loss, torch.nan), loss)
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"iteration": state["iteration"] + (turn.players == ("generator",))}
+
+
+class Waiting(GAN):
+    """Reads a loss's value in each iteration (Nobody, 2026)."""
+
+    name = "waiting"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        self.shown = loss.item()
+        return loss
+
+
+class Printing(GAN):
+    """Prints a loss in each iteration (Nobody, 2026)."""
+
+    name = "printing"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        print(loss)
+        return loss
+
+
+class Masking(GAN):
+    """Looks only at the samples that a mask chooses (Nobody, 2026)."""
+
+    name = "masking"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        logits = self.discriminator(fake.x)["source"]
+        return says_real(logits[logits < logits.mean()])
+
+
+class Branching(GAN):
+    """Chooses its loss by the value of another (Nobody, 2026)."""
+
+    name = "branching"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        return loss if loss > 0.1 else 2 * loss
+
+
+class Stranded(GAN):
+    """A constant that stays on the CPU (Nobody, 2026)."""
+
+    name = "stranded"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x + torch.zeros(2)), fake)
+
+
+class Hosting(GAN):
+    """Samples that pass through the host (Nobody, 2026)."""
+
+    name = "hosting"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x.cpu().clone()), fake)
+
+
+class Unstackable(GAN):
+    """A direction that each seed draws for itself, and keeps where no stack looks (Nobody, 2026)."""
+
+    name = "unstackable"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.direction = torch.randn(2)
+        return super().build(networks)
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x + self.direction.to(real.x.device)), fake)
+
+
+class Offset(GAN):
+    """The same of a number, which would be the first seed's for all (Nobody, 2026)."""
+
+    name = "offset"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.lean = float(torch.rand(()))
+        return super().build(networks)
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        return super().discriminator_loss(Real(real.x + self.lean), fake)
+
+
+class Candid(Unstackable):
+    """A direction that each seed draws for itself, which says that it cannot be stacked (Nobody, 2026)."""
+
+    name = "candid"
+    stackable = False
+
+
+class Hiding(GAN):
+    """What a late stage brings is kept where no checkpoint looks (Nobody, 2026)."""
+
+    name = "hiding"
+    presets = {}
+    scale = 1.0
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        return (Stage(0), Stage(8))
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        self.scale = 1.0 + number
+        return state
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return self.scale * super().generator_loss(fake)
+
+
+class Restarting(GAN):
+    """Players that begin anew in the first and in the second iteration are no fault (Nobody, 2026)."""
+
+    name = "restarting"
+    presets = {}
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        return (Stage(0, renewed=("generator",)), Stage(1, renewed=self.players))
+
+
+class Untyped(GAN):
+    """A parameter without a type (Nobody, 2026)."""
+
+    name = "untyped"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The form of the loss."""
+
+        beta = 1.0
+
+    params: Params
+
+
+class AnyTyped(GAN):
+    """A parameter that may be anything (Nobody, 2026)."""
+
+    name = "any-typed"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The form of the loss."""
+
+        beta: Any = param(1.0, "A weight.")  # noqa: RUF009
+
+    params: Params
+
+
+class Unexplained(GAN):
+    """A parameter without an explanation (Nobody, 2026)."""
+
+    name = "unexplained"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The form of the loss."""
+
+        beta: float = 1.0
+
+    params: Params
+
+
+class WrongDefault(GAN):
+    """A default that its own range refuses (Nobody, 2026)."""
+
+    name = "wrong-default"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The form of the loss."""
+
+        beta: float = param("much", "A weight.")
+
+    params: Params
+
+
+class Uncited(GAN):
+    """A model out of nowhere."""
+
+    name = "uncited"
+
+
+class WrongPreset(GAN):
+    """A preset that names a parameter it does not have (Nobody, 2026)."""
+
+    name = "wrong-preset"
+    presets = {"paper": Preset("Of the paper.", params={"bta": 1.0})}
+
+
+class Narrow(GAN):
+    """Fails for a value that its range allows (Nobody, 2026)."""
+
+    name = "narrow"
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """The form of the loss."""
+
+        share: int = param(2, "A part.", low=0)
+
+    params: Params
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.part = 1 / self.params.share
+        return super().build(networks)
+
+
+class Undone(Model):
+    """A model without networks (Nobody, 2026)."""
+
+    name = "undone"
+
+
+class Doubled(GAN):
+    """Samples of a wrong type (Nobody, 2026)."""
+
+    name = "doubled"
+
+    def generate(self, z: Tensor) -> Tensor:
+        return super().generate(z).double()
+
+
+class EndsWithDiscriminator(GAN):
+    """Takes its turns in the wrong order (Nobody, 2026)."""
+
+    name = "backwards"
+    players = ("generator", "discriminator")
+
+
+class Noted(GAN):
+    """A footnote that would be told letter by letter (Nobody, 2026)."""
+
+    name = "noted"
+    footnotes = "uses the labels of the data"  # type: ignore[assignment]
+
+
+class Wordy(GAN):
+    """A turn of a string, which is a turn of its letters (Nobody, 2026)."""
+
+    name = "wordy"
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        return (Turn(("discriminator",)), Turn("generator"))  # type: ignore[arg-type]
+
+
+class Drifting(Ring8):
+    """A ring that turns with each draw."""
+
+    name = "drifting"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        self.turned = getattr(self, "turned", 0) + 1
+        real = super().draw(n, rng)
+        return replace(real, x=real.x + 0.001 * self.turned)
+
+
+class GlobalRing(Ring8):
+    """A ring of torch's global stream."""
+
+    name = "global-ring"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return super().draw(n, torch.default_generator)
+
+
+class Repeating(Ring8):
+    """A ring that draws the same points forever."""
+
+    name = "repeating"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return super().draw(n, torch.Generator().manual_seed(0))
+
+
+class Leaking(Ring8):
+    """Held-out data that training sees."""
+
+    name = "leaking"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        pool = super().draw(5000, torch.Generator().manual_seed(0))
+        assert pool.label is not None
+        index = torch.randint(5000, (n,), generator=rng)
+        return Real(pool.x[index], pool.label[index], index)
+
+
+class Flat(Ring8):
+    """Points of another shape than declared."""
+
+    name = "flat"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return Real(super().draw(n, rng).x.flatten())
+
+
+class Unlabelled(Ring8):
+    """Classes without labels."""
+
+    name = "unlabelled"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return replace(super().draw(n, rng), label=None)
+
+
+class Undeclared(Ring8):
+    """Labels that no property announces."""
+
+    name = "undeclared"
+    classes = None  # type: ignore[assignment]
+
+
+class Overflowing(Ring8):
+    """Labels beyond the last class."""
+
+    name = "overflowing"
+
+    @property
+    def classes(self) -> int:
+        return len(self.mixture.means) - 1
+
+
+class Displaced(Ring8):
+    """A density beside its data."""
+
+    name = "displaced"
+
+    @property
+    def mixture(self) -> Mixture:
+        true = super().mixture
+        return Mixture(true.means + 1, true.stds, true.weights)
+
+
+class Plain(Dataset):
+    """Standard normal points, without a density or parameters: nothing is wrong with it."""
+
+    name = "plain"
+    Params = NoParams
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (3,)
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return Real(torch.randn(n, 3, generator=rng))
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return self.draw(n, rng)
+
+
+class Spread(Metric):
+    """The standard deviation of the samples: nothing is wrong with it."""
+
+    name = "spread"
+    direction = "none"
+    unit = "data units"
+
+    def compute(self, samples: Samples) -> float:
+        return float(samples.x.std())
+
+
+class UpsideDown(Spread):
+    """A distance that claims to be better when it is higher."""
+
+    name = "upside_down"
+    direction = "higher"
+
+    def compute(self, samples: Samples) -> float:
+        return float(np.abs(samples.x).mean())
+
+
+class Undirected(Spread):
+    """A direction that is none."""
+
+    name = "undirected"
+    direction = "up"  # type: ignore[assignment]
+
+
+class Centring(Spread):
+    """Centres the samples in place."""
+
+    name = "centring"
+
+    def compute(self, samples: Samples) -> float:
+        x = samples.x
+        x -= x.mean(axis=0)
+        return float(x.std())
+
+
+class Tossing(Spread):
+    """Draws from numpy's global stream."""
+
+    name = "tossing"
+
+    def compute(self, samples: Samples) -> float:
+        return float(np.random.permutation(samples.x)[:10].mean())
+
+
+class Guessing(Spread):
+    """Draws from a generator that the machine seeds."""
+
+    name = "guessing"
+
+    def compute(self, samples: Samples) -> float:
+        return float(np.random.default_rng().permutation(samples.x)[:10].mean())
+
+
+class Several(Spread):
+    """Several values where one is promised."""
+
+    name = "several"
+
+    def compute(self, samples: Samples) -> NDArray[np.float64]:  # type: ignore[override]
+        return samples.x.std(axis=0)
+
+
+class SharesAll(MLP):
+    """Gives all generators one and the same body, the input layer included."""
+
+    name = "shares-all"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        one = super().generators(latent_size, shape, 1, shared)
+        one.register_forward_pre_hook(lambda module, inputs: (inputs[0].flatten(0, 1)[None],))
+        one.register_forward_hook(lambda module, inputs, x: x.view(count, -1, *shape))
+        return one
+
+
+class SharesNothing(MLP):
+    """Gives every generator a body of its own, whatever is asked for."""
+
+    name = "shares-nothing"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        return super().generators(latent_size, shape, count, "nothing")
+
+
+class Headless(MLP):
+    """Forgets the second head."""
+
+    name = "headless"
+
+    def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
+        return super().discriminator(shape, {"one": None}, copies)

@@ -1,0 +1,325 @@
+"""The page of all systems: complete, up to date, and showing what docstrings and labels say as they say it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from markdown_it import MarkdownIt
+
+from gan_bench import Model
+from gan_bench.contracts.unimplemented import Unimplemented
+from gan_bench.errors import UsageError
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.registry import Origin, Registry
+from gan_bench.results.load import read_results, write_results_csv
+from tests.support import fabricate
+from tests.support.fabricate import HOSTILE
+from tools import catalogue
+from tools.catalogue import Sources, draw, generate
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PUBLISHED = Sources.around(DOCS)
+LIMIT = 1.5
+OURS = Origin("gan-bench", "0.1.0", "gan_bench_zoo")
+
+SYSTEMS = """model,kind,required,because,reason
+example,control,1,GAN's passes,
+costly,several generators,2,two of | everything,a *reason*
+"""
+COSTS = """model,mode,ratio,low,high,milliseconds,required,measured_on
+costly,eager,3.5,3.4,3.6,9,2,here
+costly,compiled,2.1,2.0,2.2,9,2,here
+"""
+
+
+class Example(Model):
+    """Example: # no heading | no cell (*nobody*, 2026).
+
+    # min_G max_D |x| <b> [a](b) `c` $d$ E_{q_k} * 2, a_ and _b
+
+    - one choice,
+    - 2. another <i>
+
+    1. that a list might begin
+    """
+
+    name = "example"
+
+
+class Costly(Model):
+    """Costly: nothing else is said of it (nobody, 2026)."""
+
+    name = "costly"
+
+
+def registry(*classes: type[Any], origin: Origin = OURS) -> Registry:
+    """The registry of some models."""
+    made = Registry()
+    for cls in classes:
+        made.add("models", cls, origin)
+    assert made.broken == []
+    return made
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    """A checkout with an empty folder of documentation, kinds and costs, and no results."""
+    for name in ("docs", "tools", "results/published"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "tools" / "systems.csv").write_text(SYSTEMS, encoding="utf-8")
+    (tmp_path / "results" / "published" / "cost-cpu.csv").write_text(COSTS, encoding="utf-8")
+    return Sources.around(tmp_path / "docs")
+
+
+def published(sources: Sources, labels: dict[str, str], *, anchor: bool = False) -> Path:
+    """Made-up results, plugin by label, seeds 0 and 1, published for the page; returns the folder with the runs."""
+    folder = sources.folder.parent / "results" / "zoo-ring"
+    models = [fabricate.Model(label, plugin) for label, plugin in labels.items()]
+    if anchor:
+        models.append(fabricate.Model("real-data", "real-data", anchor=True))
+    fabricate.benchmark(folder, models, seeds=[0, 1], metrics=["symmetric_kl", "modes"], name="zoo-ring")
+    for number, model in enumerate(models):
+        for seed in (0, 1):
+            rows: fabricate.Rows = [(2000, None, "symmetric_kl", 1.5), (2000, None, "modes", 7.0 + number)]
+            x = fabricate.ring(32, np.random.default_rng(seed)).astype(np.float32)
+            snapshots = (np.asarray([2000]), x[None], np.zeros((1, len(x)), dtype=np.int16))
+            made = fabricate.Run(model, seed, rows=rows, snapshots=snapshots)
+            fabricate.run(folder, made, name=f"{number}-{seed}")
+    sources.results.mkdir(parents=True)
+    shutil.copy(write_results_csv(folder), sources.results)
+    shutil.copy(folder / "benchmark.json", sources.results)
+    return folder
+
+
+def section(page: str, name: str) -> str:
+    """What stands under a system's heading."""
+    return page.split(f"\n## {name}\n")[1].split("\n## ")[0].split("\n# ")[0]
+
+
+def line(page: str, name: str) -> list[str]:
+    """The cells of a system's line of the overview."""
+    (found,) = re.findall(rf"^\| (\[{name}\]\(#.*) \|$", page, re.MULTILINE)
+    return re.split(r" (?<!\\)\| ", found)
+
+
+def shown(markdown: str) -> list[str]:
+    """What a reader sees of each block: its text, without marks."""
+    parser = MarkdownIt("commonmark").enable("table")
+    texts = []
+    for token in parser.parse(markdown):
+        if token.type == "inline":
+            inside = [" " if each.type == "softbreak" else each.content for each in token.children or ()]
+            texts.append("".join(inside))
+    return texts
+
+
+def kinds(markdown: str) -> set[str]:
+    """The kinds of blocks and marks that a reader sees."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
+    return {each.type for token in tokens for each in (token, *(token.children or ()))}
+
+
+class TestOurs:
+    """The page that is in docs/."""
+
+    def test_it_is_up_to_date(self) -> None:
+        """`python tools/catalogue.py docs` would change nothing."""
+        page = (DOCS / catalogue.PAGE).read_text(encoding="utf-8")
+        assert page == generate(PUBLISHED, load_plugins()), "python tools/catalogue.py docs"
+
+    def test_every_system_has_its_kind_and_what_it_requires(self) -> None:
+        """systems.csv has the models that train, all of them and no other, each with a kind, a cost and its ground."""
+        models = load_plugins().all("models")
+        with PUBLISHED.systems.open(encoding="utf-8", newline="") as file:
+            stated = {row["model"]: row for row in csv.DictReader(file)}
+        ours = {name for name, cls in models.items() if cls.__module__.startswith("gan_bench_zoo.") and not cls.anchor}
+        assert set(stated) == ours
+        for row in stated.values():
+            assert row["kind"] in catalogue.KINDS
+            assert float(row["required"]) >= 1 and row["because"]
+
+    @pytest.mark.skipif(not PUBLISHED.costs.is_file(), reason="no costs are published")
+    def test_no_system_costs_much_more_than_it_must_without_a_reason(self) -> None:
+        """Whatever was measured above 1.5 times the required cost has a reason in systems.csv."""
+        with PUBLISHED.systems.open(encoding="utf-8", newline="") as file:
+            stated = {row["model"]: row for row in csv.DictReader(file)}
+        with PUBLISHED.costs.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows
+        above = [row for row in rows if float(row["ratio"]) > LIMIT * float(stated[row["model"]]["required"])]
+        assert [row["model"] for row in above if not stated[row["model"]]["reason"]] == []
+
+    def test_pictures_and_page_agree(self) -> None:
+        """The page shows every file of docs/models, and no other."""
+        page = (DOCS / catalogue.PAGE).read_text(encoding="utf-8")
+        files = {f"{catalogue.IMAGES}/{path.name}" for path in (DOCS / catalogue.IMAGES).glob("*")}
+        assert set(re.findall(r'<img src="([^"]+)"', page)) == files
+
+
+class TestSystems:
+    def test_each_has_a_line_and_a_section(self, sources: Sources) -> None:
+        """Of every model that trains and comes with the benchmark; of anchors and others' models there is none."""
+
+        class Anchor(Model):
+            """An anchor (2026)."""
+
+            name = "an-anchor"
+            anchor = True
+
+        made = registry(Example, Anchor)
+        made.add("models", Costly, Origin("someone", "1", "elsewhere"))
+        page = generate(sources, made)
+        assert re.findall(r"^## (.+)$", page, re.MULTILINE) == ["example"]
+        assert len(re.findall(r"^\| \[", page, re.MULTILINE)) == 1
+        assert line(page, "example")[1] == "control"
+
+    def test_docstrings_are_shown_as_they_are(self, sources: Sources) -> None:
+        """No character of a docstring becomes a heading, a list, a link, a table or a mark."""
+        text = section(generate(sources, registry(Example)), "example")
+        blocks = shown(text)
+        assert blocks[0] == "Example: # no heading | no cell (*nobody*, 2026)."
+        assert blocks[1] == "Objective. # min_G max_D |x| <b> [a](b) `c` $d$ E_{q_k} * 2, a_ and _b"
+        assert blocks[2] == "Choices. - one choice,<br>- 2. another <i>"
+        assert blocks[3] == "1. that a list might begin"
+        assert not kinds(text) & {"heading_open", "bullet_list_open", "ordered_list_open", "em_open", "code_inline"}
+        assert {each for each in kinds(text) if each.startswith("html")} == {"html_inline"}  # the line break
+
+    def test_the_source_is_cited_and_linked(self, sources: Sources) -> None:
+        """The head of the module, and a way from the page to its file."""
+        text = section(generate(sources, registry(Example)), "example")
+        (link,) = re.findall(r"\[test_catalogue\.py\]\(([^)]+)\)", text)
+        assert (sources.folder / link).resolve() == Path(__file__).resolve()
+        assert (sys.modules[__name__].__doc__ or "").strip() in text
+
+    def test_a_kind_that_nobody_stated_is_that_of_the_generators(self, sources: Sources) -> None:
+        """Without a row in systems.csv a system is told by its number of generators, and its cost is unknown."""
+        sources.systems.write_text(SYSTEMS.splitlines()[0] + "\n", encoding="utf-8")
+        page = generate(sources, registry(Example))
+        assert line(page, "example")[1] == "one generator"
+        assert "Required" not in section(page, "example")
+
+    def test_unimplemented_ones_say_why(self, sources: Sources) -> None:
+        """What is named and not implemented stands below, escaped; what others name does not."""
+        made = registry(Example)
+        made.add("unimplemented", Unimplemented("named", "A|B", "A paper.", "A *thing*.", "It _is_.", "a lot."), OURS)
+        other = Unimplemented("other", "C", "A paper.", "A thing.", "It is.", "a lot.")
+        made.add("unimplemented", other, Origin("someone", "1", "elsewhere"))
+        page = generate(sources, made)
+        below = page.split("\n# Named, not implemented\n")[1]
+        assert re.findall(r"^## (.+)$", below, re.MULTILINE) == ["named"]
+        texts = ["A|B: A *thing*.", "Why not. It _is_.", "Needed. A lot.", "Source. A paper."]
+        assert shown(section(page, "named")) == texts
+
+
+class TestCosts:
+    def test_measured_and_required_stand_together(self, sources: Sources) -> None:
+        """The overview has the compiled iteration, the section both, what is required, and the reason for more."""
+        page = generate(sources, registry(Costly, Example))
+        assert line(page, "costly")[2] == "2.1"
+        (told,) = (text for text in shown(section(page, "costly")) if text.startswith("Cost."))
+        assert told == (
+            "Cost. 2.1 times GAN's iteration compiled (quartiles 2.0 to 2.2); 3.5 times GAN's iteration eager "
+            "(quartiles 3.4 to 3.6). Required: 2, two of | everything. Why more: a *reason*."
+        )
+
+    def test_what_is_missing_is_not_measured(self, sources: Sources) -> None:
+        """A system without a row, and a page without a file of costs."""
+        assert line(generate(sources, registry(Example)), "example")[2] == "not measured"
+        sources.costs.unlink()
+        page = generate(sources, registry(Costly))
+        assert line(page, "costly")[2] == "not measured"
+        assert "**Cost.** Not measured. Required: 2, " in section(page, "costly")
+
+
+class TestResults:
+    def test_without_results_everything_is_not_measured(self, sources: Sources) -> None:
+        """A page is made where nothing has run."""
+        page = generate(sources, registry(Example))
+        assert "There are no results of the ring yet." in page
+        assert line(page, "example")[3:5] == ["not measured"] * 2
+        assert "**On the ring.** Not measured." in section(page, "example")
+
+    def test_a_system_that_did_not_run_is_not_measured(self, sources: Sources) -> None:
+        """Beside one that did."""
+        published(sources, {"Mine": "example"})
+        page = generate(sources, registry(Example, Costly))
+        assert line(page, "example")[3:6] == ["1.50 ± 0.00", "7.00 ± 0.00", "2"]
+        assert line(page, "costly")[3:5] == ["not measured"] * 2
+        assert "Mine: symmetric_kl 1.50 ± 0.00, modes 7.00 ± 0.00 (2 seeds)." in section(page, "example")
+
+    def test_real_data_stand_above(self, sources: Sources) -> None:
+        """What held-out data score is told once, with the benchmark's name and length."""
+        published(sources, {"Mine": "example"}, anchor=True)
+        page = generate(sources, registry(Example))
+        assert "`zoo-ring` on ring8 after 2,000 iterations" in page
+        assert "Held-out real data have symmetric_kl 1.50 ± 0.00, modes 8.00 ± 0.00." in page
+
+    def test_each_label_of_a_system_has_a_line(self, sources: Sources) -> None:
+        """A system that was run in several ways stands there as often, hostile labels included."""
+        published(sources, dict.fromkeys(HOSTILE, "example"))
+        page = generate(sources, registry(Example))
+        lines = [text for text in page.splitlines() if text.startswith("| [example]")]
+        assert len(lines) == len(HOSTILE)
+        table = page[page.index("| system") : page.index("\n\n## ")]
+        cells = [text.removeprefix("example<br>") for text in shown(table) if text.startswith("example<br>")]
+        assert cells == list(HOSTILE)
+        assert len(shown(table)) == 7 * (1 + len(HOSTILE))
+
+    def test_a_run_that_is_missing_is_counted(self, sources: Sources) -> None:
+        """One seed of two stands as 1/2."""
+        folder = published(sources, {"Mine": "example"})
+        shutil.rmtree(folder / "runs" / "0-1")
+        (sources.results / "results.csv").write_bytes(write_results_csv(folder).read_bytes())
+        assert line(generate(sources, registry(Example)), "example")[5] == "1/2"
+
+
+class TestPictures:
+    def test_they_are_drawn_from_run_folders_and_shown(self, sources: Sources) -> None:
+        """A small PNG by label, the same bytes each time; the page shows it in the overview and in the section."""
+        folder = published(sources, {"My GAN+": "example", "Other": "costly"})
+        images = draw(read_results(folder), sources.folder)
+        assert [path.name for path in images] == ["my-gan.png", "other.png"]
+        assert images == draw(read_results(folder), sources.folder)
+        assert all(image.startswith(b"\x89PNG") for image in images.values())
+        (sources.folder / "models").mkdir()
+        (sources.folder / "models" / "my-gan.png").write_bytes(b"")
+        page = generate(sources, registry(Example, Costly))
+        assert page.count('<img src="models/my-gan.png"') == 2
+        assert "other.png" not in page
+
+    def test_two_labels_of_one_name_are_refused(self, sources: Sources) -> None:
+        """No picture stands for another model's."""
+        folder = published(sources, {"MIX+GAN": "example", "MIX-GAN": "costly"})
+        with pytest.raises(UsageError, match=r"two labels would be drawn as mix-gan\.png, one of them is 'MIX-GAN'"):
+            draw(read_results(folder), sources.folder)
+
+    def test_the_command_writes_page_and_pictures(self, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Both go into the folder that it is given; without run folders the pictures that are there are kept."""
+        folder = published(sources, {"Mine": "example"})
+        monkeypatch.setattr(catalogue, "load_plugins", lambda: registry(Example))
+        arguments = [str(sources.folder), "--thumbnails", str(folder)]
+        assert CliRunner().invoke(catalogue.command, arguments, catch_exceptions=False).exit_code == 0
+        page = (sources.folder / "models.md").read_text(encoding="utf-8")
+        assert (sources.folder / "models" / "mine.png").is_file() and "models/mine.png" in page
+        CliRunner().invoke(catalogue.command, [str(sources.folder)], catch_exceptions=False)
+        assert (sources.folder / "models.md").read_text(encoding="utf-8") == page
+
+    def test_nothing_is_written_while_a_model_is_broken(
+        self, sources: Sources, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A system must not vanish from the page because its file cannot be imported."""
+        made = registry(Example)
+        made.add("models", Example, OURS)
+        monkeypatch.setattr(catalogue, "load_plugins", lambda: made)
+        with pytest.raises(UsageError, match="example is broken, and would be missing"):
+            CliRunner().invoke(catalogue.command, [str(sources.folder)], catch_exceptions=False)
+        assert not (sources.folder / "models.md").exists()

@@ -1,0 +1,302 @@
+"""Stages: what happens between iterations, proved by a small game of two stages that records what it sees."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import pytest
+import torch
+from gan_bench_zoo.models.gan import GAN
+from torch import Tensor, nn
+
+from gan_bench.acceleration.compilation import Program
+from gan_bench.contracts.model import Real, Stage, Turn
+from gan_bench.contracts.network import Networks
+from gan_bench.errors import Diverged, PluginError
+from gan_bench.training.trainer import Trainer
+from tests.support.tiny import same, spy, trainer, values
+
+SECOND = 3  # the first iteration of the second stage
+
+
+class TwoStages(GAN):
+    """A GAN whose discriminator has turns of its own before the second stage, which the generator begins anew."""
+
+    name = "two-stages"
+    pool_size = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered: list[tuple[int, dict[str, Tensor]]] = []
+
+    def stages(self, iterations: int) -> tuple[Stage, ...]:
+        alone = (Turn(("discriminator",), weights="chosen"), Turn(("discriminator",), weights="chosen"))
+        return (Stage(0), Stage(SECOND, alone, renewed=("generator",)))
+
+    def turns(self, iteration: int) -> tuple[Turn, ...]:
+        return (Turn(("discriminator",), weights="chosen"), Turn(("generator",)))
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"chosen": torch.ones(self.pool_size)}
+
+    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+        self.entered.append((number, values(self)))
+        chosen = torch.zeros(self.pool_size)
+        chosen[number] = 1
+        return {"chosen": chosen}
+
+
+def _after(iterations: int) -> Trainer:
+    t = trainer(TwoStages())
+    for _ in range(iterations):
+        t.iterate()
+    return t
+
+
+def _model(t: Trainer) -> TwoStages:
+    assert isinstance(t.model, TwoStages)
+    return t.model
+
+
+class TestPrelude:
+    def test_belongs_to_no_iteration(self) -> None:
+        """Its turns are carried out before the stage's first iteration, on draws of their own, and counted."""
+        model = TwoStages()
+        calls = spy(model, "discriminator_loss")
+        t = trainer(model)
+        for _ in range(SECOND + 1):
+            t.iterate()
+        assert t.iteration == SECOND + 1
+        assert t.counts.updates == {"discriminator": SECOND + 1 + 2, "generator": SECOND + 1}
+        latents = [call["fake"].z for call in calls]
+        assert len(latents) == SECOND + 1 + 2
+        assert all(not torch.equal(a, b) for i, a in enumerate(latents) for b in latents[:i])
+
+    def test_sees_the_stage_before(self) -> None:
+        """It is played by the networks and the state of the stage that ends."""
+        model = TwoStages()
+        calls = spy(model, "discriminator_loss")
+        t = trainer(model)
+        for _ in range(SECOND + 1):
+            t.iterate()
+        assert [set(call["real"].index.tolist()) for call in calls] == [{0}] * (SECOND + 2) + [{1}]
+
+
+class TestEntering:
+    def test_comes_before_renewal(self) -> None:
+        """The model enters a stage with the generators as they were trained."""
+        t = _after(SECOND)
+        trained = values(t.model)
+        t.iterate()
+        numbers = [number for number, _ in _model(t).entered]
+        assert numbers == [0, 1]
+        seen = _model(t).entered[1][1]
+        generator = {name: value for name, value in trained.items() if name.startswith("generator")}
+        assert all(torch.equal(seen[name], value) for name, value in generator.items())
+
+    def test_renews_parameters_and_optimiser(self) -> None:
+        """A renewed player has other weights than at the start, and an optimiser that knows nothing."""
+        start = values(trainer(TwoStages()).model)
+        t = _after(SECOND)
+        before = t.parameters["generator"]["layers.1.weight"]
+        t.stages.enter()
+        fresh = values(t.model)
+        assert before is t.parameters["generator"]["layers.1.weight"]
+        for name in ("generator.layers.0.weight", "generator.layers.1.weight", "generator.layers.2.weight"):
+            assert not torch.equal(fresh[name], start[name])
+            assert float(fresh[name].std()) == pytest.approx(0.5, rel=0.5)
+        assert all(not value.any() for name, value in fresh.items() if name.startswith("generator") and "bias" in name)
+        for state in t.optimizers["generator"].state.values():
+            assert all(not value.any() for value in state.values())
+        assert all(state["step"] == SECOND + 2 for state in t.optimizers["discriminator"].state.values())
+
+    def test_first_step_of_a_renewed_player(self) -> None:
+        """Its first step is Adam's first: every weight with a gradient moves by the learning rate."""
+        t = _after(SECOND)
+        t.stages.enter()
+        fresh = values(t.model)
+        t.stages._stages = ()
+        t.iterate()
+        moved = values(t.model)["generator.layers.2.weight"] - fresh["generator.layers.2.weight"]
+        assert moved.abs().max().item() == pytest.approx(t.rate("generator", t.iteration), rel=1e-3)
+
+    def test_compiled_counts_from_the_renewal(self) -> None:
+        """The traced graph's Adam starts again as well: traced and eager iterations agree across the stage."""
+        eager, traced = _after(SECOND + 2), trainer(TwoStages())
+        traced.iterate()
+        program = Program(traced, tuple(traced.model.turns(1)), lambda graph, *_: graph)
+        traced.carry_out = lambda turns, draws: program(draws)
+        for _ in range(SECOND + 1):
+            traced.iterate()
+        for name, value in values(eager.model).items():
+            torch.testing.assert_close(values(traced.model)[name], value, rtol=1e-4, atol=1e-6)
+
+
+class TestPool:
+    def test_is_the_seeds(self) -> None:
+        """A pool is drawn once a run, the same for the same seed."""
+        pools = [trainer(TwoStages(), seed=seed).stages.pool for seed in (0, 0, 1)]
+        first, again, other = (pool.x for pool in pools if pool is not None)
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert first.shape == (12, 2)
+
+    def test_draws_by_weights(self) -> None:
+        """A draw takes points of the pool, with index and label, as often as their weights say."""
+        t = trainer(TwoStages(), batch=3000)
+        assert t.stages.pool is not None
+        t.state = {"chosen": torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])}
+        drawn = t.stages.draw("chosen", torch.Generator().manual_seed(0))
+        assert drawn.index is not None
+        assert torch.equal(drawn.x, t.stages.pool.x[drawn.index])
+        assert drawn.label is not None
+        assert t.stages.pool.label is not None
+        assert torch.equal(drawn.label, t.stages.pool.label[drawn.index])
+        shares = torch.bincount(drawn.index, minlength=12) / 3000
+        assert shares[9:].tolist() == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.03)
+        assert not shares[:9].any()
+
+    @pytest.mark.parametrize(
+        ("state", "message"),
+        [
+            ({"others": torch.ones(12)}, "draws by 'chosen'"),
+            ({"chosen": torch.ones(11)}, "has shape \\(11,\\), for a pool of 12"),
+        ],
+    )
+    def test_wrong_weights(self, state: dict[str, Tensor], message: str) -> None:
+        """Weights of another name, or for another number of points, are errors that say so."""
+        t = trainer(TwoStages())
+        t.state = state
+        with pytest.raises(PluginError, match=message):
+            t.stages.draw("chosen", torch.Generator())
+
+    def test_one_draw_has_one_set_of_weights(self) -> None:
+        """Two turns that share a draw of real data and not its weights are refused."""
+
+        class Torn(TwoStages):
+            def turns(self, iteration: int) -> tuple[Turn, ...]:
+                return (Turn(("discriminator",), weights="chosen"), Turn(("discriminator",)), Turn(("generator",)))
+
+        with pytest.raises(PluginError, match="share draw 0 of real data, not its weights"):
+            trainer(Torn()).iterate()
+
+    def test_without_one(self) -> None:
+        """A turn that draws by weights where there is no pool is an error that says so."""
+
+        class Poolless(TwoStages):
+            pool_size = None
+
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"chosen": torch.ones(1)}
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return state
+
+        with pytest.raises(PluginError, match="draws by weights, but pool_size is None"):
+            trainer(Poolless()).iterate()
+
+
+@pytest.mark.parametrize("stop", [SECOND - 1, SECOND, SECOND + 1])
+def test_resumed_equals_uninterrupted(stop: int) -> None:
+    """Stopped before, at and after the beginning of a stage, a run goes on as if it had not been."""
+    through, file = _after(stop), io.BytesIO()
+    torch.save(through.state_dict(), file)
+    file.seek(0)
+    resumed = trainer(TwoStages())
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for _ in range(SECOND + 3 - stop):
+        through.iterate()
+        resumed.iterate()
+    assert same(values(through.model), values(resumed.model))
+    assert through.counts == resumed.counts
+    assert through.stages.renewed == resumed.stages.renewed == {"discriminator": 0, "generator": SECOND}
+
+
+class TestState:
+    def test_order_is_no_matter(self) -> None:
+        """A stage that returns the state in another order means the same, compiled as well."""
+
+        class Reversing(TwoStages):
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"chosen": torch.ones(12), "scale": torch.tensor(2.0)}
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return {"scale": state["scale"] + 1, "chosen": state["chosen"]}
+
+            def after_turn(
+                self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
+            ) -> Mapping[str, Tensor]:
+                return {**state, "scale": state["scale"] * 1.5}
+
+        eager, traced = trainer(Reversing()), trainer(Reversing())
+        program = Program(traced, tuple(traced.model.turns(0)), lambda graph, *_: graph)
+        traced.carry_out = lambda turns, draws: program(draws)
+        for _ in range(SECOND + 2):
+            eager.iterate()
+            traced.iterate()
+        assert float(traced.state["scale"]) == pytest.approx(float(eager.state["scale"]))
+        assert eager.state.keys() == {"chosen", "scale"}
+
+    def test_nothing_gets_lost(self) -> None:
+        """A stage that forgets a tensor of the state is refused."""
+
+        class Forgetting(TwoStages):
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                return {}
+
+        with pytest.raises(PluginError, match=r"enter_stage\(\) returned \[\], and the state is \['chosen'\]"):
+            trainer(Forgetting()).iterate()
+
+    def test_divergence_is_told_as_such(self) -> None:
+        """A stage that would begin with parameters that are not finite ends the run as diverged."""
+        t = _after(SECOND)
+        with torch.no_grad():
+            t.parameters["generator"]["layers.1.weight"].fill_(float("nan"))
+        with pytest.raises(Diverged, match="is not finite at iteration 3"):
+            t.iterate()
+
+
+class TestAverage:
+    def _trainer(self) -> Trainer:
+        t = trainer(TwoStages(), ema=0.9)
+        for _ in range(SECOND):
+            t.iterate()
+        return t
+
+    def test_starts_again_with_its_player(self) -> None:
+        """The moving average of a renewed player is what it is now, not what it was."""
+        t = self._trainer()
+        assert t.average is not None
+        assert not torch.equal(
+            t.average.values["generator.layers.1.weight"], values(t.model)["generator.layers.1.weight"]
+        )
+        t.stages.enter()
+        for name, value in t.average.values.items():
+            assert torch.equal(value, values(t.model)[name]), name
+
+    def test_is_what_a_stage_sees(self) -> None:
+        """What a stage keeps of the generators is their average, as an evaluation would draw from."""
+        t = self._trainer()
+        assert t.average is not None
+        average = {name: value.clone() for name, value in t.average.values.items()}
+        t.stages.enter()
+        seen = _model(t).entered[1][1]
+        assert all(torch.equal(seen[name], value) for name, value in average.items())
+
+
+class TestInPlace:
+    def test_a_buffer_that_is_replaced_is_refused(self) -> None:
+        """A program that is compiled, recorded or stacked would go on with the one of before."""
+
+        class Replacing(TwoStages):
+            def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+                self.register_buffer("scale", torch.ones(()))
+                return super().build(networks)
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                self.scale = self.scale * 2
+                return super().enter_stage(number, state, pool)
+
+        with pytest.raises(PluginError, match=r"enter_stage\(\) puts another tensor in place of scale; change it in"):
+            trainer(Replacing()).iterate()

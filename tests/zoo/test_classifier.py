@@ -1,0 +1,218 @@
+"""Classifiers of labelled images: trained once, kept, told apart from foreign files."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gan_bench_zoo import classifiers
+from gan_bench_zoo.classifiers import FEATURES, Network, _steps, classifier_of, record_of, trained
+from gan_bench_zoo.datasets.mnist import MNIST
+from gan_bench_zoo.datasets.shapes import Shapes
+
+from gan_bench.contracts.images import Pictures
+from gan_bench.errors import DataError
+from tests.support.tiny_images import Greys
+
+REAL = os.environ.get("GAN_BENCH_DATA")
+STEPS = classifiers.STEPS
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root, a process that has loaded nothing, and a short training."""
+    monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(classifiers, "STEPS", (20, 20))
+    monkeypatch.setattr(classifiers, "_loaded", {})
+    return tmp_path / "cache" / "classifiers"
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that starts."""
+    monkeypatch.setattr(classifiers, "_loaded", {})
+
+
+def weights(network: Network) -> dict[str, Any]:
+    """Parameters and buffers by name."""
+    return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+class Shuffled(Greys):
+    """Greys whose labels are in another order."""
+
+    def training(self) -> Pictures:
+        pictures = super().training()
+        assert pictures.label is not None
+        return Pictures(pictures.x, pictures.label[::-1].copy())
+
+
+class Unlabelled(Greys):
+    """Greys that have lost their labels."""
+
+    def training(self) -> Pictures:
+        return Pictures(super().training().x)
+
+
+class TestNetwork:
+    @pytest.mark.parametrize(
+        ("shape", "parameters"),
+        [
+            ((1, 28, 28), 32 * 9 + 64 * 32 * 9 + 2 * 96 + 128 * (64 * 7 * 7 + 1) + 10 * 129),
+            ((3, 32, 32), 32 * 27 + 64 * 32 * 9 + 128 * 64 * 9 + 2 * 224 + 128 * (128 * 4 * 4 + 1) + 10 * 129),
+        ],
+    )
+    def test_has_the_convolutions_and_the_dense_layer_that_are_promised(
+        self, shape: tuple[int, ...], parameters: int
+    ) -> None:
+        assert sum(p.numel() for p in Network(shape, 10).parameters()) == parameters
+
+    def test_features_are_what_logits_are_made_of(self) -> None:
+        network = Network((1, 8, 8), 3).eval()
+        logits, features = network(torch.full((2, 1, 8, 8), 90, dtype=torch.uint8))
+        assert features.shape == (2, FEATURES)
+        torch.testing.assert_close(logits, network.head(features))
+
+
+class TestTraining:
+    def test_depends_on_its_own_seed_alone(self) -> None:
+        """The same weights whatever the global stream is at, which stays where it is."""
+        torch.manual_seed(5)
+        state = torch.get_rng_state()
+        first = weights(trained(Greys(), "cpu", print))
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.manual_seed(6)
+        for name, value in weights(trained(Greys(), "cpu", print)).items():
+            np.testing.assert_array_equal(value, first[name])
+
+    def test_learns_what_is_easy(self) -> None:
+        data = Greys()
+        classifier = classifier_of(data)
+        pictures = data.testing()
+        logs, features = classifier(torch.from_numpy(pictures.x))
+        assert np.array_equal(logs.argmax(axis=1), pictures.label) and classifier.record.accuracy == 1
+        np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, rtol=1e-5)
+        assert features.shape == (30, FEATURES)
+
+    def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(classifiers, "SAID_EVERY", 0.0)
+        lines: list[str] = []
+        classifier_of(Greys(), say=lines.append)
+        assert "trained once for this machine on 60 images: 5 %" in lines[0]
+        assert lines[-1] == str(record_of(Greys()))
+
+    def test_accuracy_is_the_share_of_the_test_set_that_is_right(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A network that says class 0 of everything is right for a third of the images."""
+
+        def constant(*given: Any) -> Network:
+            network = Network((1, 8, 8), 3).eval()
+            network.head.weight.data.zero_()
+            network.head.bias.data.copy_(torch.tensor([1.0, 0.0, 0.0]))
+            return network
+
+        monkeypatch.setattr(classifiers, "trained", constant)
+        assert classifier_of(Greys()).record.accuracy == pytest.approx(1 / 3)
+
+    def test_takes_longer_for_more_images_up_to_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Four passes over grey images; the fewest steps where the dataset knows its classes."""
+        monkeypatch.setattr(classifiers, "STEPS", (2, 20))
+        few, some, many = (Greys(Greys.Params(count=count)) for count in (60, 320, 1280))
+        assert [_steps(data) for data in (few, some, many)] == [2, 10, 20]
+        assert _steps(Shapes(Shapes.Params())) == 2
+
+    def test_data_without_the_labels_they_promise_are_refused(self) -> None:
+        with pytest.raises(DataError, match="greys names classes, and its images have no labels"):
+            classifier_of(Unlabelled())
+
+
+class TestKeeping:
+    def test_is_trained_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Another process, and another object of the same data, find it."""
+        first = classifier_of(Greys())
+        forget(monkeypatch)
+        monkeypatch.setattr(classifiers, "trained", None)
+        again = classifier_of(Greys(Greys.Params(values="unit")))
+        assert again.record == first.record
+        x = torch.from_numpy(Greys().testing().x)
+        np.testing.assert_array_equal(again(x)[1], first(x)[1])
+
+    def test_other_images_labels_and_names_are_other_classifiers(self, place: Path) -> None:
+        for data in (Greys(), Greys(Greys.Params(count=63)), Shuffled()):
+            classifier_of(data)
+        assert len(list(place.glob("*.pt"))) == 3
+
+    def test_says_what_it_is(self, place: Path) -> None:
+        assert record_of(Greys()) is None
+        classifier_of(Greys())
+        record = record_of(Greys())
+        assert record is not None and record.classes == ["dark", "middle", "bright"]
+        assert (record.dataset, record.images, record.seed) == ("greys", 60, 0)
+        assert str(record) == f"classifier {record.sha256[:8]} of greys, 100.00 % right on its test set"
+
+    @pytest.mark.parametrize("damage", ["weights", "record", "another record", "no record"])
+    def test_damaged_files_are_not_used(self, place: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+        first = classifier_of(Greys())
+        file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
+        if damage == "weights":
+            file.write_bytes(file.read_bytes()[:-100] + bytes(100))
+        elif damage == "record":
+            record.write_text("{")
+        elif damage == "another record":
+            record.write_text(json.dumps({"sha256": first.record.sha256}))
+        else:
+            record.unlink()
+        forget(monkeypatch)
+        assert record_of(Greys()) is None
+        lines: list[str] = []
+        again = classifier_of(Greys(), say=lines.append)
+        assert "is damaged or foreign, and not used" in lines[0]
+        for name, value in weights(again.network).items():
+            np.testing.assert_array_equal(value, weights(first.network)[name])
+
+    def test_foreign_files_are_never_unpickled(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Not even where the record vouches for them."""
+        classifier_of(Greys())
+        file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
+        file.write_bytes(pickle.dumps(_Malicious(place / "harmed")))
+        told = json.loads(record.read_text()) | {"sha256": classifiers.sha256_of(file)}
+        record.write_text(json.dumps(told))
+        forget(monkeypatch)
+        assert classifier_of(Greys()).record.accuracy == 1
+        assert not (place / "harmed").exists()
+
+    def test_weights_of_another_network_are_not_used(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        classifier_of(Greys())
+        file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
+        torch.save(Network((1, 8, 8), 4).state_dict(), file)
+        told = json.loads(record.read_text()) | {"sha256": classifiers.sha256_of(file)}
+        record.write_text(json.dumps(told))
+        forget(monkeypatch)
+        assert classifier_of(Greys()).network.head.out_features == 3
+
+    def test_leaves_no_other_files(self, place: Path) -> None:
+        classifier_of(Greys())
+        assert sorted(path.suffix for path in place.iterdir()) == [".json", ".lock", ".pt"]
+
+
+class _Malicious:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.real
+class TestMNIST:
+    def test_reaches_99_percent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On the real digits, which lie in the folder GAN_BENCH_DATA."""
+        if not REAL or not (Path(REAL) / "MNIST" / "raw").is_dir():
+            pytest.skip("MNIST is not here: set GAN_BENCH_DATA to the folder that has MNIST/raw")
+        (tmp_path / "MNIST").symlink_to(Path(REAL) / "MNIST")
+        monkeypatch.setattr(classifiers, "STEPS", STEPS)
+        assert classifier_of(MNIST(MNIST.Params())).record.accuracy >= 0.99

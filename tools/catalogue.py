@@ -1,0 +1,323 @@
+"""The page of all systems: what each is, where it comes from, what it costs, and how it does on the ring.
+
+    python tools/catalogue.py docs                                  writes docs/models.md
+    python tools/catalogue.py docs --thumbnails results/zoo-ring    and docs/models/*.png, from run folders
+
+Everything is read: the models and their docstrings from the registry, results from a published results folder, costs
+from what `tools/speed/cost.py` wrote, and what the contract of a model does not say (its kind, and the cost that its
+definition requires) from `tools/systems.csv`. What is missing is said to be not measured.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gan_bench.contracts.table import Column, Row
+from gan_bench.contracts.unimplemented import Unimplemented
+from gan_bench.errors import UsageError
+from gan_bench.files import write_atomically
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.kinds import UNIMPLEMENTED
+from gan_bench.plugins.registry import Registry
+from gan_bench.report.figures.figures import thumbnails
+from gan_bench.report.tables.build import build, known_metrics
+from gan_bench.report.tables.formats import ARROWS, escape_markdown, number
+from gan_bench.results.load import StoredResults, read_results
+
+OURS = "gan-bench"
+"""The distribution whose systems are listed: what comes with the benchmark itself."""
+
+PAGE, IMAGES = "models.md", "models"
+KINDS = ("one generator", "several discriminators", "several generators", "uses labels", "control")
+METRICS = ("symmetric_kl", "modes")
+MODES = ("compiled", "eager")  # of an iteration; the first that was measured stands in the overview
+UNMEASURED = "not measured"
+
+INTRODUCTION = """\
+Every system that gan-bench implements, as `gan-bench list models` names it. This page is generated:
+`python tools/catalogue.py docs`.
+
+- **Cost** is the processor time of an iteration as a multiple of GAN's, with as many generated samples, measured by
+  [tools/speed/cost.py](../tools/speed/cost.py) with default parameters. What a definition requires is counted in passes
+  of networks of equal size ([tools/systems.csv](../tools/systems.csv)); the mlp's discriminator is far
+  smaller than its generator, so that systems which repeat the discriminator alone cost less.
+- **Kind** says what there is several of. Systems that use labels are told which mode a real sample is of, which the
+  others have to find; a control is no published system, and is there to hold one against."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the page is made of beside the registry; files that do not exist are nothing measured.
+
+    Attributes:
+        folder: where the page is to stand; links start from there.
+        results: a results folder, or a results.csv, of the ring.
+        costs: what `tools/speed/cost.py` wrote.
+        systems: kinds and required costs, by model.
+    """
+
+    folder: Path
+    results: Path
+    costs: Path
+    systems: Path
+
+    @classmethod
+    def around(cls, folder: Path, results: Path | None = None, costs: Path | None = None) -> Sources:
+        """The usual places, in the checkout that holds the folder of the documentation."""
+        root = folder.resolve().parent
+        published = root / "results" / "published"
+        return cls(
+            folder,
+            results or published / "zoo-ring-cpu",
+            costs or published / "cost-cpu.csv",
+            root / "tools" / "systems.csv",
+        )
+
+
+@dataclass(frozen=True)
+class System:
+    """One model, and all that is known of it."""
+
+    name: str
+    cls: type[Any]
+    kind: str
+    stated: Mapping[str, str]  # its row of systems.csv
+    costs: Sequence[Mapping[str, str]]  # a row for each way to carry out an iteration
+    rows: Sequence[Row]  # of the table of results, one for each label
+
+
+def generate(sources: Sources, registry: Registry) -> str:
+    """The page, as it should be."""
+    results = read_results(sources.results) if sources.results.exists() else None
+    columns, rows = _results(results)
+    systems = sorted(_systems(sources, registry, rows), key=lambda each: (_order(each.kind), each.name))
+    unimplemented = [
+        each for name, each in registry.unimplemented().items() if registry.origin(UNIMPLEMENTED, name).name == OURS
+    ]
+    parts = ["# Systems", INTRODUCTION, _about(results, rows), _overview(sources, systems, columns)]
+    for system in systems:
+        parts += _section(sources, system, columns)
+    if unimplemented:
+        parts += ["# Named, not implemented", "Systems that the papers name, and why they are not in the tables."]
+        parts += [part for each in unimplemented for part in _unimplemented(each)]
+    return "\n\n".join(parts) + "\n"
+
+
+def draw(results: StoredResults, folder: Path) -> dict[Path, bytes]:
+    """A thumbnail for each label of the first dataset that has samples, by path. Raises UsageError."""
+    made: dict[Path, bytes] = {}
+    for label, image in thumbnails(results, _first_dataset(results)).items():
+        path = _image(folder, label)
+        if path in made:
+            raise UsageError(f"{results.source}: two labels would be drawn as {path.name}, one of them is {label!r}.")
+        made[path] = image
+    return made
+
+
+def _first_dataset(results: StoredResults) -> str:
+    return next(iter(results.frame["dataset"]), "")
+
+
+def _image(folder: Path, label: str) -> Path:
+    return folder / IMAGES / f"{re.sub(r'[^a-z0-9]+', '-', label.lower()).strip('-') or 'model'}.png"
+
+
+# --- what is known ----------------------------------------------------------------------------------------------
+
+
+def _systems(sources: Sources, registry: Registry, rows: Sequence[Row]) -> Iterator[System]:
+    """Every model that trains and comes with the benchmark."""
+    stated = {row["model"]: row for row in _csv(sources.systems)}
+    costs = _csv(sources.costs)
+    for name, cls in registry.all("models").items():
+        if cls.anchor or registry.origin("models", name).name != OURS:
+            continue
+        said = stated.get(name, {})
+        own = [row for mode in MODES for row in costs if (row["model"], row["mode"]) == (name, mode)]
+        kind = said.get("kind") or _likely_kind(cls)
+        yield System(name, cls, kind, said, own, [row for row in rows if row.model == name])
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _likely_kind(cls: type[Any]) -> str:
+    return KINDS[2] if cls(cls.Params()).generators > 1 else KINDS[0]
+
+
+def _order(kind: str) -> int:
+    return KINDS.index(kind) if kind in KINDS else len(KINDS)
+
+
+def _results(results: StoredResults | None) -> tuple[Sequence[Column], Sequence[Row]]:
+    """The columns to show, and the rows of the first dataset, anchors included."""
+    if results is None:
+        return (), ()
+    table = build(results, [name for name in METRICS if name in known_metrics(results)])
+    return table.columns, [row for row in table.rows if row.dataset == _first_dataset(results)]
+
+
+def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
+    """What the results are of, and what real data reach in their place."""
+    if results is None:
+        return "There are no results of the ring yet."
+    name = results.benchmark.name if results.benchmark else str(results.frame["benchmark"].iloc[0])
+    iterations = int(results.frame["iteration"].max())
+    text = (
+        f"Results are those of `{escape_markdown(name)}` on {escape_markdown(_first_dataset(results))} after "
+        f"{iterations:,} iterations: the mean over the seeds that finished with its 95 % interval, and n of them. "
+        "Pictures show the last samples of the lowest seed, coloured by generator, over real data in grey."
+    )
+    real = next((row for row in rows if row.anchor and row.model == "real-data"), None)
+    if real is not None:
+        told = ", ".join(f"{metric} {_value(real, metric)}" for metric in real.cells)
+        text += f" Held-out real data have {told}."
+    return text
+
+
+def _value(row: Row, metric: str) -> str:
+    return escape_markdown(number(row.cells[metric], row.finished))
+
+
+# --- the page ---------------------------------------------------------------------------------------------------
+
+
+def _overview(sources: Sources, systems: Sequence[System], columns: Sequence[Column]) -> str:
+    """A line for each system; one for each label where a system was run in several ways."""
+    names = [column.name for column in columns] or list(METRICS)
+    arrows = {column.name: ARROWS[column.info.direction] for column in columns}
+    heads = ["system", "kind", "cost", *(f"{name} {arrows.get(name, '')}".strip() for name in names), "n", "samples"]
+    lines = [heads, [":--", ":--", "--:", *["--:"] * (len(names) + 1), ":-:"]]
+    for system in systems:
+        link = f"[{system.name}](#{system.name})"
+        cost = system.costs[0]["ratio"] if system.costs else UNMEASURED
+        shown: Sequence[Row | None] = system.rows or [None]
+        for row in shown:
+            label = f"<br>{escape_markdown(row.label)}" if row else ""
+            values = [_value(row, name) for name in names] if row else [UNMEASURED] * len(names)
+            lines.append([link + label, system.kind, cost, *values, _count(row), _picture(sources, row, 90)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _count(row: Row | None) -> str:
+    if row is None:
+        return ""
+    return str(row.finished) if row.complete else f"{row.finished}/{row.planned}"
+
+
+def _picture(sources: Sources, row: Row | None, width: int) -> str:
+    """The thumbnail of a label, empty where there is none."""
+    if row is None or not _image(sources.folder, row.label).is_file():
+        return ""
+    text = re.sub(r'[<>"&|\\`]', " ", row.label)
+    return f'<img src="{IMAGES}/{_image(sources.folder, row.label).name}" width="{width}" alt="samples of {text}">'
+
+
+def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Iterator[str]:
+    """Heading, what it is, objective, choices, source, cost and results, a block each."""
+    summary, *rest = _paragraphs(system.cls.__doc__)
+    yield f"## {system.name}"
+    yield summary
+    if rest:
+        yield f"**Objective.** {rest[0]}"
+    if rest[1:]:
+        yield "**Choices.** " + "\n\n".join(rest[1:])
+    yield f"**Source.** {_source(sources, system)}"
+    yield f"**Cost.** {_cost(system)}"
+    yield f"**On the ring.** {_told(system, columns)}"
+    pictures = [text for row in system.rows if (text := _picture(sources, row, 160))]
+    if pictures:
+        yield " ".join(pictures)
+
+
+def _paragraphs(doc: str | None) -> list[str]:
+    """A docstring's paragraphs as Markdown that shows them as they are; lines that are set apart stay lines."""
+    blocks = re.split(r"\n\s*\n", inspect.cleandoc(doc or "It has no docstring."))
+    return [_paragraph(block) for block in blocks]
+
+
+def _paragraph(block: str) -> str:
+    lines = block.splitlines()
+    apart = any(line.startswith((" ", "- ", "* ")) for line in lines)
+    texts = [escape_markdown(line) for line in (lines if apart else [block])]
+    # what would be a heading, a list or a quotation at the start of a line
+    return re.sub(r"^(\d+(?=[.)]\s)|(?=[#>+-]))(.)", r"\1\\\2", "<br>".join(texts))
+
+
+def _source(sources: Sources, system: System) -> str:
+    """The citation at the head of the module, and the file."""
+    module = sys.modules.get(system.cls.__module__)
+    cited = _paragraphs(module.__doc__)[0] if module is not None and module.__doc__ else ""
+    file = inspect.getsourcefile(system.cls)
+    if file is None:
+        return cited
+    link = os.path.relpath(file, sources.folder.resolve()).replace(os.sep, "/")
+    return f"{cited} [{escape_markdown(Path(file).name)}]({link})".strip()
+
+
+def _cost(system: System) -> str:
+    told = [
+        f"{row['ratio']} times GAN's iteration {row['mode']} (quartiles {row['low']} to {row['high']})"
+        for row in system.costs
+    ]
+    text = f"{'; '.join(told) or UNMEASURED.capitalize()}."
+    if system.stated.get("required"):
+        text += f" Required: {system.stated['required']}, {escape_markdown(system.stated['because'])}."
+    if system.stated.get("reason"):
+        text += f" Why more: {escape_markdown(system.stated['reason'])}."
+    return text
+
+
+def _told(system: System, columns: Sequence[Column]) -> str:
+    """The results of each label in words."""
+    told = []
+    for row in system.rows:
+        values = ", ".join(f"{column.name} {_value(row, column.name)}" for column in columns)
+        told.append(f"{escape_markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
+    return f"{'; '.join(told) or UNMEASURED.capitalize()}."
+
+
+def _unimplemented(system: Unimplemented) -> Iterator[str]:
+    """Heading, what it is, why it is not compared, what it would need, and its source, a block each."""
+    yield f"## {system.name}"
+    yield f"{escape_markdown(system.title)}: {escape_markdown(system.what)}"
+    yield f"**Why not.** {escape_markdown(system.why)}"
+    yield f"**Needed.** {escape_markdown(system.needs[:1].upper() + system.needs[1:])}"
+    yield f"**Source.** {escape_markdown(system.source)}"
+
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--results", type=PATH, help="Results of the ring.  [default: results/published/zoo-ring-cpu]")
+@click.option("--costs", type=PATH, help="What tools/speed/cost.py wrote.  [default: results/published/cost-cpu.csv]")
+@click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs: draw their samples anew.")
+def command(folder: Path, results: Path | None, costs: Path | None, runs: Path | None) -> None:
+    """Write models.md, the page of all systems, into FOLDER."""
+    registry = load_plugins()
+    for broken in registry.broken:
+        raise UsageError(f"{broken.name} is broken, and would be missing from the page: {broken.error}")
+    if runs is not None:
+        for path, image in draw(read_results(runs), folder).items():
+            write_atomically(path, image)
+    write_atomically(folder / PAGE, generate(Sources.around(folder, results, costs), registry))
+
+
+if __name__ == "__main__":
+    command()
