@@ -350,6 +350,6 @@ class _Course:
 
     def _checkpoint(self) -> None:
         """Of all members that go on, in one file."""
-        save_checkpoints({member.folder: member.checkpoint() for member in self.members})
+        save_checkpoints({member.folder.path: member.checkpoint() for member in self.members})
         for member in self.members:
             member.checkpointed()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from gan_bench.files import link_atomically, write_atomically
-from gan_bench.store.run_folder import RunFolder
 
 CHECKPOINTS_KEPT = 2
 DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -24,13 +23,13 @@ STATE = (
 )  # what a checkpoint holds
 
 
-def save_checkpoints(states: Mapping[RunFolder, Mapping[str, Any]]) -> None:
+def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
 
     A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
 
     Args:
-        states: of each run what its checkpoint holds, `STATE`.
+        states: folder of each run → contents of its checkpoint, `STATE`.
     """
     import torch
 
@@ -40,11 +39,50 @@ def save_checkpoints(states: Mapping[RunFolder, Mapping[str, Any]]) -> None:
     [iteration] = {int(state["trainer"]["iteration"]) for state in states.values()}
     name = f"checkpoint-{iteration}.pt"
     first, *others = states
-    write_atomically(first.path / name, buffer.getvalue())
+    write_atomically(first / name, buffer.getvalue())
     for folder in others:
-        link_atomically(first.path / name, folder.path / name)
+        link_atomically(first / name, folder / name)
     for folder in states:
-        folder.drop_older(iteration)
+        _drop_older(folder, iteration)
+
+
+def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
+    """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
+
+    Args:
+        at: only the one of this iteration will do.
+    """
+    passed_over: list[Path] = []
+    for path in list_checkpoints(folder):
+        if at not in (None, iteration_of(path)):
+            continue
+        state = _of_run(load_tensors(path), key)
+        if state is not None:
+            return state, passed_over
+        passed_over.append(path)
+    return None, passed_over
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, the newest first."""
+    found = [(iteration_of(path), path) for path in folder.glob("checkpoint-*.pt")]
+    return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
+
+
+def iteration_of(checkpoint: Path) -> int:
+    """Return the iteration in the name of a checkpoint, or -1 if there is none."""
+    number = checkpoint.stem.removeprefix("checkpoint-")
+    return int(number) if number.isdecimal() else -1
+
+
+def _drop_older(folder: Path, than: int) -> None:
+    """Remove checkpoints of earlier iterations but for the last of them.
+
+    One of a later iteration was passed over when the run resumed: it must not push out the one of now.
+    """
+    own = [old for old in list_checkpoints(folder) if iteration_of(old) <= than]
+    for old in own[CHECKPOINTS_KEPT:]:
+        old.unlink(missing_ok=True)
 
 
 def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
@@ -54,11 +92,6 @@ def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None
     runs = stored.get("runs", {stored.get("key"): stored})
     state = runs.get(key) if isinstance(runs, dict) else None
     return state if isinstance(state, dict) and state.keys() >= set(STATE) else None
-
-
-def _iteration_of(checkpoint: Path) -> int:
-    number = checkpoint.stem.removeprefix("checkpoint-")
-    return int(number) if number.isdecimal() else -1
 
 
 def load_tensors(path: Path) -> dict[str, Any] | None:

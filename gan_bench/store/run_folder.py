@@ -25,7 +25,7 @@ import numpy as np
 
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
-from gan_bench.store.checkpoints import CHECKPOINTS_KEPT, DAMAGED, _iteration_of, _of_run, load_tensors
+from gan_bench.store.checkpoints import DAMAGED, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, FORMAT, REPEAT_COLUMNS
 
 ANEW = "Move the folder away to run it anew."
@@ -151,37 +151,15 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """Stored checkpoints, the newest first."""
-        found = [(_iteration_of(path), path) for path in self.path.glob("checkpoint-*.pt")]
-        return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
+        return list_checkpoints(self.path)
 
     def iterations(self) -> list[int]:
         """The iterations of stored checkpoints, the newest first."""
-        return [_iteration_of(path) for path in self.checkpoints()]
-
-    def drop_older(self, than: int) -> None:
-        """Remove checkpoints of earlier iterations but for the last of them.
-
-        One of a later iteration was passed over when the run resumed: it must not push out the one of now.
-        """
-        own = [old for old in self.checkpoints() if _iteration_of(old) <= than]
-        for old in own[CHECKPOINTS_KEPT:]:
-            old.unlink(missing_ok=True)
+        return [iteration_of(path) for path in self.checkpoints()]
 
     def load_checkpoint(self, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
-        """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
-
-        Args:
-            at: only the one of this iteration will do.
-        """
-        passed_over: list[Path] = []
-        for path in self.checkpoints():
-            if at not in (None, _iteration_of(path)):
-                continue
-            state = _of_run(load_tensors(path), key)
-            if state is not None:
-                return state, passed_over
-            passed_over.append(path)
-        return None, passed_over
+        """The newest usable checkpoint, and those passed over; see `checkpoints.load_checkpoint`."""
+        return load_checkpoint(self.path, key, at)
 
     def sweep(self) -> None:
         """Remove what a write that was killed left under a temporary name."""

@@ -349,7 +349,7 @@ def not_finite(folder: RunFolder) -> None:
     assert state is not None
     for value in state["trainer"]["model"].values():
         value.fill_(float("nan"))
-    save_checkpoints({folder: state})
+    save_checkpoints({folder.path: state})
     (folder.path / "samples.npz").unlink()
 
 

@@ -225,7 +225,7 @@ class TestCheckpoints:
         """By number, not by name: 100 is newer than 20."""
         folder = RunFolder(tmp_path)
         for iteration in (20, 100):
-            save_checkpoints({folder: checkpoint(iteration)})
+            save_checkpoints({folder.path: checkpoint(iteration)})
         state, passed_over = folder.load_checkpoint(KEY)
         assert state is not None
         assert torch.equal(state["trainer"]["model"]["weight"], torch.full((2, 2), 100.0))
@@ -235,7 +235,7 @@ class TestCheckpoints:
         """Older ones go, so that a folder does not grow."""
         folder = RunFolder(tmp_path)
         for iteration in (0, 10, 20, 30):
-            save_checkpoints({folder: checkpoint(iteration)})
+            save_checkpoints({folder.path: checkpoint(iteration)})
         assert names(folder) == ["checkpoint-30.pt", "checkpoint-20.pt"]
 
     def test_a_damaged_later_one_pushes_nothing_out(self, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ class TestCheckpoints:
         for name in ("checkpoint-90.pt", "checkpoint-80.pt"):
             (tmp_path / name).write_bytes(b"damaged")
         for iteration in (10, 20, 30):
-            save_checkpoints({folder: checkpoint(iteration)})
+            save_checkpoints({folder.path: checkpoint(iteration)})
         state, passed_over = folder.load_checkpoint(KEY)
         assert state is not None
         assert state["trainer"]["iteration"] == 30
@@ -255,7 +255,7 @@ class TestCheckpoints:
     def test_that_cannot_be_used_is_passed_over(self, tmp_path: Path, damage: str) -> None:
         """The one before it serves, and the file stays where it is."""
         folder = RunFolder(tmp_path)
-        save_checkpoints({folder: checkpoint(10)})
+        save_checkpoints({folder.path: checkpoint(10)})
         newest = tmp_path / "checkpoint-20.pt"
         spoil(newest, damage)
         state, passed_over = folder.load_checkpoint(KEY)
@@ -272,7 +272,7 @@ class TestCheckpoints:
 
     def test_any_damage_is_noticed(self, tmp_path: Path) -> None:
         """Wherever a bit is flipped, a checkpoint comes back as it was or not at all."""
-        save_checkpoints({RunFolder(tmp_path): checkpoint(10)})
+        save_checkpoints({tmp_path: checkpoint(10)})
         whole = (tmp_path / "checkpoint-10.pt").read_bytes()
         draw = random.Random(0)
         refused = 0
