@@ -68,7 +68,7 @@ SILENT = 2.0  # seconds of waiting for another process before a word is said
 LOOKS = 0.05  # seconds between two looks whether it is done
 
 
-def _lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+def hold_lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
     """Hold a lock's file, and write into it who holds it."""
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):

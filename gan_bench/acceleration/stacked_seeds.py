@@ -57,7 +57,7 @@ class Stack:
         self._going = list(members)
         self._own = [Tensors(member) for member in members]
         self._programs: dict[Turns, _Program | None] = {}
-        self._draws = _StackedDraws(self)
+        self._draws = _StackedDraws()
         turns = next_short(members[0])
         one = self._traced(turns)
         self.tensors = [_stacked(same) for same in zip(*(own.all() for own in self._own), strict=True)]
@@ -66,12 +66,16 @@ class Stack:
         self._losses: dict[str, Tensor] = {}
         self._uncounted: Counter[str] = Counter()
         self._gather_state()
-        self._programs[turns] = _Program(self, one, self._draws.of(turns), compiler)
+        self._programs[turns] = self._compiled(turns, one)
 
     @property
     def leader(self) -> Trainer:
         """The first that goes on; its counts are always those of all."""
         return self._going[0]
+
+    def _places(self) -> list[Trainer]:
+        """A member for each place of the stack: the leader in that of one that has gone."""
+        return [member if member in self._going else self.leader for member in self.members]
 
     def leave(self, member: Trainer) -> None:
         """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
@@ -81,7 +85,7 @@ class Stack:
 
     def iterate(self) -> None:
         """Carry out one iteration of every member, and what comes before it where a stage begins."""
-        if self.leader.stages.begins:
+        if self.leader.begins_stage:
             self._enter_stages()
         if not self._going:
             return
@@ -91,10 +95,10 @@ class Stack:
         if program is None:
             self._one_by_one(turns)
         else:
-            losses, self.state = program(self._draws.of(turns))
+            losses, self.state = program(leader, self.state, self._draws.of(turns, self._places()))
             self._losses |= losses
             self._uncounted.update(program.moves)
-        leader.counts.add(turns, self._draws.like(turns))
+        leader.counts.add(turns, self._draws.like(turns, leader))
         for member in self._going:
             member.iteration += 1
         self._average.update()
@@ -119,7 +123,7 @@ class Stack:
         self.settle()
         for member in tuple(self._going):
             try:
-                member.stages.enter()
+                member.enter_stage()
             except Diverged as error:
                 self.diverged[member] = error
                 self._going.remove(member)
@@ -145,11 +149,15 @@ class Stack:
                 raise NotCompilableError(reason)
         return one
 
+    def _compiled(self, turns: Turns, one: Traced) -> _Program:
+        draws = self._draws.of(turns, self._places())
+        return _Program(one, self.tensors, self._compiler, self.leader, self.state, draws)
+
     def _program(self, turns: Turns) -> _Program | None:
         if turns not in self._programs:
             try:
                 one = self._traced(turns)
-                self._programs[turns] = _Program(self, one, self._draws.of(turns), self._compiler)
+                self._programs[turns] = self._compiled(turns, one)
             except NotCompilableError as error:
                 self._programs[turns] = None
                 self._warn(f"Iterations of {len(turns)} turns are carried out seed by seed: {error}")
@@ -163,62 +171,76 @@ class _Program:
         moves: how many steps each player takes.
     """
 
-    def __init__(self, stack: Stack, one: Traced, draws: Sequence[Tensor], compiler: Compiler) -> None:
-        self._stack, self._one, self.moves = stack, one, one.moves
-        arguments = self._arguments(draws)
-        self._code = compiler(_vectorised(one, arguments), arguments, len(stack.tensors))
+    def __init__(
+        self,
+        one: Traced,
+        tensors: Sequence[Tensor],
+        compiler: Compiler,
+        leader: Trainer,
+        state: Mapping[str, Tensor],
+        draws: Sequence[Tensor],
+    ) -> None:
+        """Compile the graph of one member for all.
 
-    def __call__(self, draws: Sequence[Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        Args:
+            one: the iteration of one member.
+            tensors: of all members, (S, …) each; the program changes them in place.
+            leader, state, draws: what it will be called with, for the shapes.
+        """
+        self._one, self._tensors, self.moves = one, tensors, one.moves
+        arguments = self._arguments(leader, state, draws)
+        self._code = compiler(_vectorised(one, arguments), arguments, len(tensors))
+
+    def __call__(
+        self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Carry out an iteration of every member: losses and state, (S, …) each."""
         with torch.no_grad():
-            results = self._code(*self._arguments(draws))
-        played = self._one.played(results, self._stack.state)
+            results = self._code(*self._arguments(leader, state, draws))
+        played = self._one.played(results, state)
         return dict(played.losses), dict(played.state)
 
-    def _arguments(self, draws: Sequence[Tensor]) -> list[Tensor]:
+    def _arguments(self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]) -> list[Tensor]:
         """The inputs of all members' graph: stacks, except for the optimisers' numbers, which are the same for all."""
-        return self._one.arguments(self._stack.leader, self._stack.tensors, self._stack.state, draws)
+        return self._one.arguments(leader, self._tensors, state, draws)
 
 
 class _StackedDraws:
     """What all members are given in an iteration, (S, …) each, in the order of `flat`."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
+    def __init__(self) -> None:
         self._blocks: dict[Turns, tuple[int, list[Tensor]]] = {}
         self._like: dict[Turns, Draws] = {}
 
-    def of(self, turns: Turns) -> list[Tensor]:
-        """The draws of the leader's next iteration."""
-        leader = self._stack.leader
-        rows = leader.drawing.rows
-        number, row = divmod(leader.iteration, rows)
+    def of(self, turns: Turns, places: Sequence[Trainer]) -> list[Tensor]:
+        """The draws of the next iteration, of the member in each place."""
+        first = places[0]
+        rows = first.draw_source.rows
+        number, row = divmod(first.iteration, rows)
         kept, blocks = self._blocks.get(turns, (-1, []))
         if kept == number and rows > 1:
             return [block[row] for block in blocks]
-        drawn = self._drawn(turns)
+        drawn = self._drawn(turns, places)
         self._like[turns] = drawn[0]
-        found = [member.drawing.blocks(turns, own) for member, own in zip(self._drawers(), drawn, strict=True)]
+        found = [
+            member.draw_source.blocks(turns, own, member.iteration) for member, own in zip(places, drawn, strict=True)
+        ]
         if rows > 1 and None not in found:
             blocks = [torch.stack(same, dim=1) for same in zip(*(each or [] for each in found), strict=True)]
             self._blocks[turns] = number, blocks
             return [block[row] for block in blocks]
         return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
 
-    def like(self, turns: Turns) -> Draws:
+    def like(self, turns: Turns, member: Trainer) -> Draws:
         """Draws of one member, as many as any has: what is counted."""
         if turns not in self._like:
-            self._like[turns] = self._stack.leader.draw(turns)
+            self._like[turns] = member.draw(turns)
         return self._like[turns]
 
-    def _drawers(self) -> list[Trainer]:
-        """A member for each place: one that has gone is given what the leader is."""
-        stack = self._stack
-        return [member if member in stack._going else stack.leader for member in stack.members]
-
-    def _drawn(self, turns: Turns) -> list[Draws]:
-        draws = {member: member.draw(turns) for member in set(self._drawers())}
-        return [draws[member] for member in self._drawers()]
+    @staticmethod
+    def _drawn(turns: Turns, places: Sequence[Trainer]) -> list[Draws]:
+        draws = {member: member.draw(turns) for member in set(places)}
+        return [draws[member] for member in places]
 
 
 class _StackedAverage:

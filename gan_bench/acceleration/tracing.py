@@ -203,7 +203,7 @@ class _Numbers:
 
     def at(self, trainer: Trainer) -> Tensor:
         """(moves, 2) float32."""
-        done = trainer.counts.updates[self._player] - trainer.stages.renewed[self._player]
+        done = trainer.counts.updates[self._player] - trainer.renewed[self._player]
         row = trainer.iteration - self._first[0]
         if not (0 <= row < len(self._rows) and done == self._first[1] + row * self._count):
             self._first, row = (trainer.iteration, done), 0

@@ -97,7 +97,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
     """What could not be loaded of the file, or of that name."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
-        if broken.origin.path == str(path) if path else broken.brings(name):
+        if broken.origin.path == str(path) if path else broken.is_called(name):
             remedy = "mend it" + ("; `gan-bench --debug check` shows the whole traceback" if broken.trace else "")
             shown.finding(f"{broken.name} ({broken.origin})", "loads", broken.error, MISSING, remedy)
             if debug and broken.trace:

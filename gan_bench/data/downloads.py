@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gan_bench.errors import DataError
-from gan_bench.files import _lock
+from gan_bench.files import hold_lock
 
 ROOT_VARIABLE = "GAN_BENCH_DATA"
 ELSEWHERE = f"Choose another folder with --data-root or the environment variable {ROOT_VARIABLE}."
@@ -128,7 +128,7 @@ def exclusive(path: Path, say: Callable[[str], None] = aloud) -> Iterator[None]:
         raise unwritable(path, error) from error
     try:
         _say_where(path, say)
-        _lock(descriptor, path, say)
+        hold_lock(descriptor, path, say)
         yield
     finally:
         os.close(descriptor)

@@ -15,7 +15,7 @@ import pluggy
 from gan_bench.contracts import hooks
 from gan_bench.errors import PluginError
 from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
-from gan_bench.plugins.registry import Origin, Registry, _broken
+from gan_bench.plugins.registry import Broken, Origin, Registry
 
 
 def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
@@ -66,7 +66,7 @@ def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
             found.append((entry.load(), origin))
         except BaseException as error:  # a plugin may raise anything, SystemExit too
             _reraise_interrupt(error)
-            registry.broken.append(_broken(entry.name, origin, error))
+            registry.broken.append(Broken.by_error(entry.name, origin, error))
         registry.origins.append(origin)
     return found
 
@@ -80,7 +80,7 @@ def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType,
             found.append((_import_file(path), origin))
         except BaseException as error:  # see _installed
             _reraise_interrupt(error)
-            registry.broken.append(_broken(path.stem, origin, error))
+            registry.broken.append(Broken.by_error(path.stem, origin, error))
         registry.origins.append(origin)
     return found
 
@@ -112,7 +112,7 @@ def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence
         manager.register(module)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        registry.broken.append(_broken(origin.name, origin, error))
+        registry.broken.append(Broken.by_error(origin.name, origin, error))
         return
     for kind in kinds:
         hook = getattr(manager.hook, f"gan_bench_{kind}")
@@ -122,7 +122,7 @@ def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence
                     registry.add(kind, item, origin)
         except BaseException as error:  # see _installed
             _reraise_interrupt(error)
-            registry.broken.append(_broken(f"{origin.name}:gan_bench_{kind}", origin, error))
+            registry.broken.append(Broken.by_error(f"{origin.name}:gan_bench_{kind}", origin, error))
 
 
 def _reraise_interrupt(error: BaseException) -> None:

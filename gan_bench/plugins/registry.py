@@ -18,7 +18,7 @@ from gan_bench.contracts.unimplemented import Unimplemented
 from gan_bench.errors import BrokenPluginError, PluginError
 from gan_bench.names import allowed
 from gan_bench.plugins.kinds import KINDS, NO_CLASSES, PUBLISHED, UNIMPLEMENTED
-from gan_bench.plugins.validation import _complaint
+from gan_bench.plugins.validation import find_problem
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,16 @@ class Broken:
     error: str  # one line
     trace: str = ""
 
-    def brings(self, name: str) -> bool:
-        """Whether this is what should bring `name`: it is called so, or is a file that names it."""
-        if self.name in NO_CLASSES:
-            return False
-        if name in (self.name, self.name.replace("_", "-")):
-            return True
-        path = Path(self.origin.path)
-        if path.suffix != ".py" or not path.is_file():
-            return False
-        text = path.read_text(encoding="utf-8", errors="replace")
-        return f'"{name}"' in text or f"'{name}'" in text
+    @classmethod
+    def by_error(cls, name: str, origin: Origin, error: BaseException) -> Broken:
+        """Describe what an exception broke, with the file and line that raised it."""
+        place = _last_frame(error)
+        line = f"{type(error).__name__}: {error}".splitlines()[0] + (f" ({place})" if place else "")
+        return cls(name, origin, line, "".join(traceback.format_exception(error)))
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is the name of this plugin or file; what else a broken file defines is unknown."""
+        return self.name not in NO_CLASSES and name in (self.name, self.name.replace("_", "-"))
 
 
 @dataclass
@@ -89,7 +88,7 @@ class Registry:
         if found is not None:
             return found
         for broken in self.broken:
-            if broken.brings(name):
+            if broken.is_called(name):
                 raise BrokenPluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
         if kind == "models" and name in self._unimplemented:
             raise PluginError(self._unimplemented[name].refusal())
@@ -105,9 +104,9 @@ class Registry:
     def add(self, kind: str, item: Any, origin: Origin) -> None:
         """Register one thing that a hook returned; what is wrong with it becomes a `Broken`."""
         if isinstance(item, Unloaded):
-            self.broken.append(_broken(item.name, origin, item.error))
+            self.broken.append(Broken.by_error(item.name, origin, item.error))
             return
-        complaint = _complaint(kind, item)
+        complaint = find_problem(kind, item)
         if complaint:
             hook = f"gan_bench_{kind}"
             name = hook if hook in NO_CLASSES else str(getattr(item, "name", item))[:80]
@@ -129,12 +128,6 @@ class Registry:
             return
         self._classes[kind][item.name] = item
         self._origin_of[kind, item.name] = origin
-
-
-def _broken(name: str, origin: Origin, error: BaseException) -> Broken:
-    place = _last_frame(error)
-    line = f"{type(error).__name__}: {error}".splitlines()[0] + (f" ({place})" if place else "")
-    return Broken(name, origin, line, "".join(traceback.format_exception(error)))
 
 
 def _last_frame(error: BaseException) -> str:

@@ -11,12 +11,12 @@ from gan_bench.errors import PluginError
 from gan_bench.plugins.kinds import PUBLISHED, RESERVED, UNIMPLEMENTED
 
 
-def _complaint(kind: str, item: Any) -> str | None:
+def find_problem(kind: str, item: Any) -> str | None:
     """What is wrong with something a hook returned, or None."""
     if kind == UNIMPLEMENTED:
-        return _complaint_of_unimplemented(item)
+        return _problem_of_unimplemented(item)
     if kind == PUBLISHED:
-        return _complaint_of_file(item)
+        return _problem_of_file(item)
     if not isinstance(item, type):
         return f"gan_bench_{kind} returned {type(item).__name__}, not a class"
     base = _contract(kind)
@@ -30,10 +30,10 @@ def _complaint(kind: str, item: Any) -> str | None:
         missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
     if missing:
         return f"{item.__name__} must define {', '.join(missing)}"
-    return _complaint_of_params(item) if hasattr(item, "Params") else None
+    return _problem_of_params(item) if hasattr(item, "Params") else None
 
 
-def _complaint_of_unimplemented(item: Any) -> str | None:
+def _problem_of_unimplemented(item: Any) -> str | None:
     if not isinstance(item, Unimplemented):
         return f"gan_bench_{UNIMPLEMENTED} returned {type(item).__name__}, not an {Unimplemented.__name__}"
     if not _is_name(item.name):
@@ -41,7 +41,7 @@ def _complaint_of_unimplemented(item: Any) -> str | None:
     return item.complaint()
 
 
-def _complaint_of_file(item: Any) -> str | None:
+def _problem_of_file(item: Any) -> str | None:
     if isinstance(item, Path) and item.is_absolute():
         return None
     found = f"{item}, which is not absolute" if isinstance(item, Path) else f"{type(item).__name__}, not a Path"
@@ -52,7 +52,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and name.replace("-", "").replace("_", "").isalnum()
 
 
-def _complaint_of_params(item: type[Any]) -> str | None:
+def _problem_of_params(item: type[Any]) -> str | None:
     try:
         taken = [each.name for each in describe(item.Params) if each.name in RESERVED]
         wrong = wrong_defaults(item.Params)

@@ -22,7 +22,7 @@ from gan_bench.plugins.registry import Registry
 SAID_EVERY = 10.0  # seconds
 
 
-def _made_ready(planned: Planned, say: Callable[[str], None]) -> Planned:
+def prepare_run(planned: Planned, say: Callable[[str], None]) -> Planned:
     """The same with data and metrics that are prepared; of a check, without the metrics that cannot be."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
     if planned.mode != "quick":

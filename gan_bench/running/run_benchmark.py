@@ -26,7 +26,7 @@ from gan_bench.running.estimate import Estimates, Forecast, estimate_runs, longe
 from gan_bench.running.interim_tables import InterimTables
 from gan_bench.running.machine import describe_compilation, describe_machine
 from gan_bench.running.observers import Observers
-from gan_bench.running.prepare_data import _made_ready
+from gan_bench.running.prepare_data import prepare_run
 from gan_bench.running.progress import in_words
 from gan_bench.store.run_folder import RunFolder
 
@@ -56,7 +56,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
-            planned = _made_ready(planned, observers.note)
+            planned = prepare_run(planned, observers.note)
             todo = planned.todo
         if planned.mode == "quick":  # results of an earlier check may be of other code
             _remove_runs(planned.folder / "runs")

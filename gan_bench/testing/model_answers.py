@@ -17,7 +17,7 @@ from gan_bench.testing.settings import allowed
 from gan_bench.training.trainer import Trainer
 
 
-def _check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> None:
+def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> None:
     """A preset's values are ones that its parameters and the protocol take."""
     problems = common.complaints(cls.Params, preset.params)
     read_layer(preset.protocol, partial(registry.get, "networks"), lambda _, message: problems.append(message))
@@ -31,7 +31,7 @@ def _check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) ->
         )
 
 
-def _check_answers(t: Trainer, where: str) -> None:
+def check_answers(t: Trainer, where: str) -> None:
     """What a model says of itself has the types that the harness relies on."""
     model = t.model
     expectations = [

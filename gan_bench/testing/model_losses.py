@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_bench.contracts.model import Turn
 from gan_bench.testing.checks import refuse
-from gan_bench.testing.model_samples import _latents
+from gan_bench.testing.model_samples import latents_of
 from gan_bench.testing.tiny import difference
 from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, play
 from gan_bench.training.trainer import Trainer
@@ -22,7 +22,7 @@ RATE = 0.005
 PURE = "a loss is a pure function of what it is given: return a value, and leave every step to the harness"
 
 
-def _watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
+def watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
     """Let a trainer's losses and steps go through a check."""
     players = {name: replace(player, loss=around(player)) for name, player in t.rules.players.items()}
     rules = replace(t.rules, players=players)
@@ -31,17 +31,17 @@ def _watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Cal
         return play(rules, turns, draws, t.parameters, t.state, move)
 
     t.carry_out = carry_out
-    t.__dict__["play"] = carry_out  # for preludes
+    t.play_prelude = carry_out
 
 
-def _step(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
+def descend(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
     """Plain gradient descent."""
     for parameter, gradient in zip(t.parameters[player].values(), gradients, strict=True):
         if gradient is not None:
             parameter.sub_(RATE * gradient)
 
 
-def _requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
+def requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
     """A loss that is looked at: a scalar, or a scalar and a dict of scalars."""
 
     def loss(**arguments: Any) -> Any:
@@ -67,14 +67,14 @@ def _with_graph(t: Trainer, player: Player, result: Any) -> Any:
     return (result[0] + graph, result[1]) if isinstance(result, tuple) else result + graph
 
 
-class _Ledger:
+class Ledger:
     """What every player's parameters have to be, compared before and after each loss and at the end."""
 
     def __init__(self, t: Trainer) -> None:
         self.t = t
         self.kept = {player: self._now(player) for player in t.parameters}
         self.moved: set[str] = set()
-        t.stages.__dict__["renew"] = partial(self._renewed, t.stages.renew)
+        t.renew = partial(self._renewed, t.renew)
 
     def around(self, player: Player) -> Callable[..., Any]:
         """The player's loss, between two comparisons."""
@@ -90,7 +90,7 @@ class _Ledger:
     def move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         """A player's step, after which `constrain` may change its parameters too."""
         self._compare("a loss, or what it left behind,", self.moved)
-        _step(self.t, player, gradients)
+        descend(self.t, player, gradients)
         self.moved.add(player)
 
     def settle(self) -> None:
@@ -120,7 +120,8 @@ class _Ledger:
                 )
 
 
-def _check_everybody_moves(t: Trainer) -> None:
+def check_everybody_moves(t: Trainer) -> None:
+    """Require a turn of every player."""
     turns = [turn for i in range(LOOKED_AHEAD) for turn in t.model.turns(i)]
     turns += [turn for stage in t.model.stages(t.protocol.iterations) for turn in stage.prelude]
     movers = {player for turn in turns for player in turn.players}
@@ -133,7 +134,7 @@ def _check_everybody_moves(t: Trainer) -> None:
             )
 
 
-def _representative(t: Trainer) -> list[int]:
+def representative_iterations(t: Trainer) -> list[int]:
     """Up to four iterations that between them have every sequence of turns there is, and one that begins a stage."""
     first: dict[tuple[Turn, ...], int] = {}
     for iteration in range(LOOKED_AHEAD):
@@ -144,7 +145,7 @@ def _representative(t: Trainer) -> list[int]:
     return [*list(first.values())[:4], *stages[1:2]]
 
 
-def _requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
+def requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
     """A loss that is looked at: it has to hang on something."""
 
     def loss(**arguments: Any) -> Any:
@@ -157,10 +158,11 @@ def _requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
     return loss
 
 
-def _requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
+def requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
+    """Refuse a loss that reaches none of its player's parameters; else descend."""
     if gradients and all(gradient is None for gradient in gradients):
         _refuse_detached(t, player)
-    _step(t, player, gradients)
+    descend(t, player, gradients)
 
 
 def _refuse_detached(t: Trainer, player: str) -> None:
@@ -173,7 +175,7 @@ def _refuse_detached(t: Trainer, player: str) -> None:
             "compute the loss from what its network returns, or leave the player out of `players`",
         )
     with torch.enable_grad():
-        samples = t.model.generate(_latents(t, t.model.playing))
+        samples = t.model.generate(latents_of(t, t.model.playing))
     if not samples.requires_grad:
         refuse(
             "generate() returns samples that are detached from the generators",
@@ -187,18 +189,16 @@ def _refuse_detached(t: Trainer, player: str) -> None:
     )
 
 
-def _record_gradients(
-    t: Trainer, seen: dict[str, bool | None], player: str, gradients: Sequence[Tensor | None]
-) -> None:
+def record_gradients(t: Trainer, seen: dict[str, bool | None], player: str, gradients: Sequence[Tensor | None]) -> None:
     """Note for each parameter whether it had a gradient that was not zero; None where it never had any."""
     for name, gradient in zip(t.parameters[player], gradients, strict=True):
         if gradient is not None:
             full = f"{player}.{name}"
             seen[full] = bool(seen[full]) or bool((gradient != 0).any())
-    _step(t, player, gradients)
+    descend(t, player, gradients)
 
 
-def _without_gradient(seen: Mapping[str, bool | None]) -> list[str]:
+def without_gradient(seen: Mapping[str, bool | None]) -> list[str]:
     """Parameters without a gradient; a zero one counts where no other parameter of the layer has more.
 
     The last bias of a Wasserstein critic cancels: its layer learns all the same.

@@ -13,17 +13,17 @@ from gan_bench.testing.tiny import same, trajectory
 from gan_bench.training.trainer import Trainer
 
 
-def _latents(t: Trainer, k: int) -> Tensor:
+def latents_of(t: Trainer, k: int) -> Tensor:
     """(k, 4, size) latents of a fixed seed."""
     return t.latents.draw(k * 4, torch.Generator().manual_seed(0)).view(k, 4, -1)
 
 
-def _check_generators(t: Trainer) -> None:
+def check_generators(t: Trainer) -> None:
     """From the same latents, each of the K generators makes samples of its own, once all have a share."""
     k = t.model.generators
     if t.model.stages(t.protocol.iterations):
         trajectory(t, t.protocol.iterations)
-    z = _latents(t, k)[:1].expand(k, -1, -1).contiguous()
+    z = latents_of(t, k)[:1].expand(k, -1, -1).contiguous()
     ignored = "the row would compare another number of generators than it names"
     ask = "ask networks.generators(self.generators) for them, and let generate() use all of z (K, b, latent size)"
     try:
@@ -44,7 +44,7 @@ def _check_generators(t: Trainer) -> None:
                 )
 
 
-def _require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
+def require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
     """Finite float32 samples of a shape."""
     remedy = f"return float32 of shape {shape}: the dataset's shape at the end"
     reason = "evaluation and losses rely on it"
@@ -56,14 +56,14 @@ def _require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
         refuse(f"{what} returns values that are not finite", "a run that makes them is called diverged", remedy)
 
 
-def _counts(generators: int) -> Iterator[list[int]]:
+def count_of_each(generators: int) -> Iterator[list[int]]:
     """Samples asked of each generator: of all, unevenly, then of one alone."""
     yield [3 + k for k in range(generators)]
     if generators > 1:
         yield [5 if k == generators - 1 else 0 for k in range(generators)]
 
 
-def _sample(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+def draw_samples(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
     """Draw as an evaluation does."""
     t.model.eval()
     try:
@@ -79,14 +79,14 @@ def _recorded(made: list[Tensor], generate: Callable[[Tensor], Tensor], z: Tenso
     return made[-1]
 
 
-def _check_index(t: Trainer, counts: list[int]) -> None:
+def check_index(t: Trainer, counts: list[int]) -> None:
     """As many samples of each generator as asked for, each from the generator that its index names."""
     made: list[Tensor] = []
     if t.model.generating:
         for name in ("generate", "generate_all"):
             t.model.__dict__[name] = partial(_recorded, made, getattr(t.model, name))
-    x, index = _sample(t, counts)
-    _require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
+    x, index = draw_samples(t, counts)
+    require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
     reason = "samples are told apart by this index: purity, dead generators and the figures would be of other ones"
     if index is None:
         if t.model.generators > 1:

@@ -15,26 +15,26 @@ from gan_bench.contracts.model import Model
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, first_line, place, refuse
-from gan_bench.testing.model_answers import _check_answers, _check_preset
+from gan_bench.testing.model_answers import check_answers, check_preset
 from gan_bench.testing.model_losses import (
-    _check_everybody_moves,
-    _Ledger,
-    _record_gradients,
-    _representative,
-    _requires_gradient,
-    _requires_graph,
-    _requires_scalar,
-    _step,
-    _watch,
-    _without_gradient,
+    Ledger,
+    check_everybody_moves,
+    descend,
+    record_gradients,
+    representative_iterations,
+    requires_gradient,
+    requires_graph,
+    requires_scalar,
+    watch,
+    without_gradient,
 )
 from gan_bench.testing.model_samples import (
-    _check_generators,
-    _check_index,
-    _counts,
-    _latents,
-    _require_samples,
-    _sample,
+    check_generators,
+    check_index,
+    count_of_each,
+    draw_samples,
+    latents_of,
+    require_samples,
 )
 from gan_bench.testing.moving import check_devices, check_stacks
 from gan_bench.testing.reading import check_reads, check_traced
@@ -111,7 +111,7 @@ class _Subject:
 
     def builds(self) -> None:
         for name, preset in self.cls.presets.items():
-            _check_preset(self.cls, name, preset, self.registry)
+            check_preset(self.cls, name, preset, self.registry)
         for setting in self.settings():
             try:
                 self.trainer(setting)
@@ -124,7 +124,7 @@ class _Subject:
 
     def answers(self) -> None:
         for setting in self.settings():
-            _check_answers(self.trainer(setting), f"with {setting}, ")
+            check_answers(self.trainer(setting), f"with {setting}, ")
 
     def generators(self) -> None:
         named = any(name == "generators" for name in getattr(self.cls.Params, "__dataclass_fields__", {}))
@@ -138,44 +138,44 @@ class _Subject:
                         "the number of generators that a benchmark asks for is ignored",
                         "let the property `generators` return params.generators, or rename the parameter",
                     )
-                _check_generators(t)
-        _check_generators(self.trainer(self.settings()[0]))
+                check_generators(t)
+        check_generators(self.trainer(self.settings()[0]))
 
     def samples(self) -> None:
         for setting in self.settings():
             t = self.trainer(setting)
             for name, k in (("generate", t.model.playing), ("generate_all", t.model.generators)):
                 with torch.no_grad():
-                    x = getattr(t.model, name)(_latents(t, k))
-                _require_samples(x, (k, 4, *t.dataset.shape), f"with {setting}, {name}()")
+                    x = getattr(t.model, name)(latents_of(t, k))
+                require_samples(x, (k, 4, *t.dataset.shape), f"with {setting}, {name}()")
 
     def index(self) -> None:
         for setting in self.settings():
             t = self.trainer(setting)
-            for counts in _counts(t.model.generators):
-                _check_index(t, counts)
+            for counts in count_of_each(t.model.generators):
+                check_index(t, counts)
 
     def losses(self) -> None:
         for setting in self.settings():
             t = self.trainer(setting)
-            _watch(t, partial(_requires_scalar, t), partial(_step, t))
+            watch(t, partial(requires_scalar, t), partial(descend, t))
             t.iterate()
 
     def own_parameters(self) -> None:
         for setting in self.settings():
             t = self.trainer(setting)
-            ledger = _Ledger(t)
-            _watch(t, ledger.around, ledger.move)
+            ledger = Ledger(t)
+            watch(t, ledger.around, ledger.move)
             for _ in range(2):
                 t.iterate()
                 ledger.settle()
 
     def learns(self) -> None:
         t = self.trainer(self.settings()[0])
-        _check_everybody_moves(t)
-        for iteration in _representative(t):
+        check_everybody_moves(t)
+        for iteration in representative_iterations(t):
             t.iteration = iteration
-            _watch(t, partial(_requires_graph, t), partial(_requires_gradient, t))
+            watch(t, partial(requires_graph, t), partial(requires_gradient, t))
             t.iterate()
 
     def gradients(self) -> None:
@@ -184,11 +184,11 @@ class _Subject:
             t = self.trainer(setting)
             for player, own in t.parameters.items():
                 seen.update({f"{player}.{name}": seen.get(f"{player}.{name}") for name in own})
-            _watch(t, lambda player: player.loss, partial(_record_gradients, t, seen))
-            for iteration in _representative(t):
+            watch(t, lambda player: player.loss, partial(record_gradients, t, seen))
+            for iteration in representative_iterations(t):
                 t.iteration = iteration
                 t.iterate()
-            some = _without_gradient(seen)
+            some = without_gradient(seen)
             if not some:
                 return
         refuse(
@@ -210,7 +210,7 @@ class _Subject:
             common.check_streams("building the model", lambda setting=setting: self.trainer(setting))  # type: ignore[misc]
             t = self.trainer(setting)
             common.check_streams("an iteration", t.iterate)
-            common.check_streams("sample()", partial(_sample, t, [3] * t.model.generators))
+            common.check_streams("sample()", partial(draw_samples, t, [3] * t.model.generators))
 
     def seeds(self) -> None:
         setting = self.settings()[0]
@@ -236,7 +236,7 @@ class _Subject:
     def _run(self, setting: Setting, seed: int = 0) -> list[dict[str, Tensor]]:
         t = self.trainer(setting, seed)
         after = trajectory(t, 4)
-        after[-1]["samples"] = _sample(t, [3] * t.model.generators)[0]
+        after[-1]["samples"] = draw_samples(t, [3] * t.model.generators)[0]
         return after
 
     def resumes(self) -> None:
@@ -249,7 +249,7 @@ class _Subject:
     def reads(self) -> None:
         for number, setting in enumerate(self.branches()):
             t = self.trainer(setting)
-            for iteration in _representative(t):
+            for iteration in representative_iterations(t):
                 t.iteration = iteration
                 check_reads(t, setting)
                 if number == 0:
@@ -279,7 +279,7 @@ def _require_finite(t: Trainer, setting: Setting) -> None:
 def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setting) -> None:
     """Some iterations, a checkpoint as on disk, three more, against all of them in a row."""
     trajectory(through, stop)
-    _sample(through, [3] * through.model.generators)
+    draw_samples(through, [3] * through.model.generators)
     file = io.BytesIO()
     torch.save(through.state_dict(), file)
     file.seek(0)

@@ -71,7 +71,7 @@ def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
     """
     singles, members = [make(0), make(1)], [make(0), make(1)]
     for trainer in (*singles, *members):
-        trainer.drawing.rows = 2  # as on a GPU, draws are made for several iterations at a time
+        trainer.draw_source.rows = 2  # as on a GPU, draws are made for several iterations at a time
     try:
         stack = Stack(members, as_traced, lambda message: None)
         for _ in range(ITERATIONS):

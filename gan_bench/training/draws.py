@@ -9,18 +9,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from gan_bench.contracts.dataset import Real
-from gan_bench.contracts.model import Latents, Turn
+from gan_bench.contracts.dataset import Dataset, Real
+from gan_bench.contracts.model import Latents, Model, Turn
+from gan_bench.contracts.protocol import Protocol
 from gan_bench.training.iteration import Draws
-
-if TYPE_CHECKING:
-    from gan_bench.training.trainer import Trainer
-
+from gan_bench.training.randomness import Randomness
 
 MOST_ROWS = 64
 """Iterations that are drawn for at a time on a GPU."""
@@ -34,39 +31,45 @@ iteration and how many turns it has."""
 
 Tensors = dict[str, Tensor]
 
+WeightedDraw = Callable[[str, torch.Generator], Real]
+"""Draws a batch by the weights of this name in the model's state."""
 
-class Drawing:
-    """What the turns of one trainer are given.
+
+class DrawSource:
+    """Random draws for the turns of one run: real data, latents and declared noise.
 
     Attributes:
         rows: iterations that are drawn for at a time.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._latents = Latents(trainer.protocol.latent, trainer.protocol.latent_size)
-        self._noise = trainer.model.noise(trainer.protocol.batch, trainer.each * trainer.model.playing)
-        self.rows = self._most_rows() if trainer.device.type == "cuda" else 1
+    def __init__(
+        self, model: Model, dataset: Dataset, protocol: Protocol, randomness: Randomness, weighted: WeightedDraw
+    ) -> None:
+        self._model, self._dataset, self._protocol = model, dataset, protocol
+        self._randomness, self._weighted = randomness, weighted
+        self._each = protocol.fakes_each(model.playing)
+        self._latents = Latents(protocol.latent, protocol.latent_size)
+        self._noise = model.noise(protocol.batch, self._each * model.playing)
+        self.rows = self._most_rows() if randomness.device.type == "cuda" else 1
         self._blocks: dict[tuple[str, int], tuple[int, Tensors]] = {}
 
     def _most_rows(self) -> int:
         """A function of the settings alone, so that a run draws the same wherever it goes on."""
-        trainer = self._trainer
-        real = trainer.protocol.batch * math.prod(trainer.dataset.shape)
+        real = self._protocol.batch * math.prod(self._dataset.shape)
         noise = sum(math.prod(one.shape) for one in self._noise.values())
         return max(1, min(MOST_ROWS, LARGEST_BLOCK // max(1, real, self._total * self._latents.size, noise)))
 
     @property
     def _total(self) -> int:
         """Latents of a draw. The total is drawn whatever K is, so that every K that divides it sees the same."""
-        return self._trainer.protocol.fakes or self._trainer.model.playing * self._trainer.each
+        return self._protocol.fakes or self._model.playing * self._each
 
     def real(self, turn: Turn, moment: Moment) -> Real:
         """A batch of real data, x (B, *shape)."""
         if turn.weights is None:
             return Real(**self._of(moment, ("real", turn.real), self._real))
-        rng = self._trainer.randomness.at("data", *moment, turn.real)  # weights may be others in each iteration
-        real = self._trainer.stages.draw(turn.weights, rng)
+        rng = self._randomness.at("data", *moment, turn.real)  # weights may be others in each iteration
+        real = self._weighted(turn.weights, rng)
         return dataclasses.replace(real, x=self._flipped(real.x, turn.real, moment))
 
     def latents(self, number: int, moment: Moment) -> Tensor:
@@ -77,15 +80,16 @@ class Drawing:
         """The random numbers that the model declared, for the turn at this position."""
         return self._of(moment, ("noise", position), self._declared)
 
-    def blocks(self, turns: Sequence[Turn], draws: Draws) -> list[Tensor] | None:
-        """What the next iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
+    def blocks(self, turns: Sequence[Turn], draws: Draws, iteration: int) -> list[Tensor] | None:
+        """What an iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
 
         Args:
             draws: of these turns, just drawn.
+            iteration: the one that the draws are for.
         """
         numbers = (("real", [*draws.real]), ("latents", [*draws.latents]), ("noise", [*draws.noise]))
         names = [(kind, number) for kind, drawn in numbers for number in drawn]
-        now = self._trainer.iteration // self.rows
+        now = iteration // self.rows
         if any(turn.weights for turn in turns) or any(self._blocks.get(name, (-1, {}))[0] != now for name in names):
             return None
         return [value for name in names for value in self._blocks[name][1].values()]
@@ -102,31 +106,32 @@ class Drawing:
         return _row(block, i)
 
     def _real(self, rows: int, number: int, at: Moment) -> Tensors:
-        batch = self._trainer.protocol.batch
-        real = self._trainer.dataset.draw(rows * batch, self._trainer.randomness.at("data", *at, number))
+        batch = self._protocol.batch
+        real = self._dataset.draw(rows * batch, self._randomness.at("data", *at, number))
         drawn = {name: value for name, value in vars(real).items() if value is not None}
         drawn["x"] = self._flipped(real.x, number, at)
         return {name: value.view(rows, batch, *value.shape[1:]) for name, value in drawn.items()}
 
     def _latent(self, rows: int, number: int, at: Moment) -> Tensors:
-        model, each = self._trainer.model, self._trainer.each
-        z = self._latents.draw(rows * self._total, self._trainer.randomness.at("latents", *at, number))
+        model, each = self._model, self._each
+        z = self._latents.draw(rows * self._total, self._randomness.at("latents", *at, number))
         z, k = z.view(rows, self._total, -1), model.playing
         if model.shared_noise:
             return {"z": z[:, None, :each].expand(rows, k, each, -1)}
         return {"z": z[:, : k * each].reshape(rows, k, each, -1)}
 
     def _declared(self, rows: int, position: int, at: Moment) -> Tensors:
-        randomness = self._trainer.randomness
+        at_position = (*at, position)
         return {
-            name: one.draw(randomness.at(f"noise/{name}", *at, position), rows) for name, one in self._noise.items()
+            name: one.draw(self._randomness.at(f"noise/{name}", *at_position), rows)
+            for name, one in self._noise.items()
         }
 
     def _flipped(self, x: Tensor, number: int, at: Moment) -> Tensor:
         """The same images, each mirrored with probability one half, where the protocol says so."""
-        if not self._trainer.protocol.flip:
+        if not self._protocol.flip:
             return x
-        rng = self._trainer.randomness.at("flip", *at, number)
+        rng = self._randomness.at("flip", *at, number)
         chosen = torch.rand(len(x), 1, 1, 1, generator=rng, device=rng.device) < 0.5
         return torch.where(chosen, x.flip(-1), x)
 

@@ -101,8 +101,8 @@ def fill_state(optimiser: Optimizer) -> None:
             optimiser.state[parameter] = {"step": torch.zeros((), device=beside), **slots}
 
 
-def _lay_out_state(optimizer: Optimizer) -> None:
-    """Give what an optimiser remembers of parameters their strides, and memory of its own; see `_laid_out`.
+def match_state_strides(optimizer: Optimizer) -> None:
+    """Give what an optimiser remembers of parameters their strides, and memory of its own; see `match_strides`.
 
     A checkpoint's may have others, where it was written on another kind of device, or be a part of a stack's.
     """
@@ -113,7 +113,7 @@ def _lay_out_state(optimizer: Optimizer) -> None:
                 state[name] = own.detach().to(value.dtype).copy_(value)
 
 
-def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+def match_strides(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     """A gradient with the strides of its parameter: fused optimisers go through both as they lie in memory.
 
     torch sees to it where gradients are accumulated, not where they are asked for; second derivatives of convolutions

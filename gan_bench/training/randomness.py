@@ -24,7 +24,7 @@ class Randomness:
     """The random draws of one run on one device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self.seed = seed
+        self.seed, self.device = seed, device
         self._generator = torch.Generator(device)
 
     def at(self, purpose: str, *counters: int) -> torch.Generator:

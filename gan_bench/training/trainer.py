@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Latents, Model, Stage, Turn
-from gan_bench.contracts.network import Initialisation, initialise
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import Diverged, PluginError
-from gan_bench.names import allowed
 from gan_bench.training.average import Average
-from gan_bench.training.draws import Drawing, Moment
+from gan_bench.training.draws import DrawSource, Moment
 from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
-from gan_bench.training.optimisers import _laid_out, _lay_out_state, make_optimiser
+from gan_bench.training.optimisers import make_optimiser, match_state_strides, match_strides
 from gan_bench.training.randomness import Randomness
+from gan_bench.training.stages import Pool, Renewal
 
 ARGUMENTS = ("real", "fake", "noise", "state")
 
@@ -49,7 +48,15 @@ class Counts:
 
 
 class Trainer:
-    """One model, its optimisers and its position in the run."""
+    """One model, its optimisers and its position in the run.
+
+    Attributes:
+        carry_out: executes the turns of an iteration: `play`, or a compiled program of it. Can be replaced.
+        play_prelude: executes a turn of a stage's prelude, by default `play`. Can be replaced.
+        renew: initialises a player again at the start of a stage. Can be replaced.
+        renewed: updates each player had when it was last initialised.
+        trains: whether the model has turns.
+    """
 
     def __init__(self, model: Model, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device) -> None:
         self.model, self.dataset, self.protocol, self.device = model, dataset, protocol, device
@@ -60,7 +67,6 @@ class Trainer:
         self.counts = Counts(updates=dict.fromkeys(model.players, 0))
         self.losses: dict[str, Tensor] = {}
         self.state: Mapping[str, Tensor] = {name: value.to(device) for name, value in model.initial_state().items()}
-        self.drawing = Drawing(self)
         self.trains = bool(model.turns(0))
         players = model.players if self.trains else ()
         index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
@@ -72,12 +78,18 @@ class Trainer:
             name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()
         }
         self.average = Average(model, protocol.ema) if protocol.ema else None
-        self.stages = _Stages(self)
-        self.carry_out = self.play  # or compiled, see `gan_bench.acceleration.compilation`
+        self.stages = tuple(model.stages(protocol.iterations)) if self.trains else ()
+        self.pool = Pool(model, dataset, protocol.batch, self.randomness)
+        self.renewed = dict.fromkeys(model.players, 0)
+        self._renewal = Renewal(model, protocol, seed, self.stages)
+        self.draw_source = DrawSource(model, dataset, protocol, self.randomness, self._draw_by_weights)
+        self.carry_out = self.play
+        self.play_prelude: Callable[[tuple[Turn, ...], Draws], Played] = self.play
+        self.renew: Callable[[str, int], None] = self._renew
 
     def iterate(self) -> None:
         """Carry out one iteration, and what comes before it where a stage begins."""
-        self.stages.enter()
+        self.enter_stage()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
         played = self.carry_out(turns, draws)
@@ -91,6 +103,53 @@ class Trainer:
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
         """Carry out the turns of an iteration, one operation after the other."""
         return play(self.rules, turns, draws, self.parameters, self.state, self._move)
+
+    @property
+    def begins_stage(self) -> bool:
+        """Whether a stage begins with the next iteration."""
+        return any(stage.first == self.iteration for stage in self.stages)
+
+    def enter_stage(self) -> None:
+        """Execute the prelude of a stage that begins now, let the model change its state, and renew players.
+
+        Raises:
+            Diverged: a stage begins with parameters that are not finite.
+        """
+        for number, stage in enumerate(self.stages):
+            if stage.first == self.iteration:
+                check_parameters(self)
+                self._enter(number, stage)
+
+    def _enter(self, number: int, stage: Stage) -> None:
+        for position, turn in enumerate(stage.prelude):
+            draws = self.draw((turn,), moment=(number, position))
+            played = self.play_prelude((turn,), draws)
+            self.losses |= played.losses
+            self.state = played.state
+            self.counts.add((turn,), draws)
+        before = _identities(self.model)
+        with torch.no_grad(), self.averaged():  # a model keeps generators as an evaluation sees them
+            self.state = self._checked(self.model.enter_stage(number, self.state, self.pool.samples))
+        for name, identity in _identities(self.model).items():
+            if before.get(name) != identity:
+                problem = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
+                raise PluginError(f"{self.model.name}: {problem}.")
+        for name in stage.renewed:
+            self.renew(name, number)
+
+    def _checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state that a stage begins with: every tensor of before, on the device."""
+        if state.keys() != self.state.keys():
+            found = f"{sorted(state)}, and the state is {sorted(self.state)}"
+            raise PluginError(f"{self.model.name}: enter_stage() returned {found}.")
+        return {name: value.to(self.device) for name, value in state.items()}
+
+    def _renew(self, player: str, number: int) -> None:
+        self._renewal.renew(player, number, self.optimizers[player], self.average)
+        self.renewed[player] = self.counts.updates[player]
+
+    def _draw_by_weights(self, name: str, rng: torch.Generator) -> Real:
+        return self.pool.draw(name, self.state, rng)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -123,22 +182,22 @@ class Trainer:
             if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
                 raise PluginError(f"{self.model.name}: turns share draw {turn.real} of real data, not its weights.")
             if "real" in wants and turn.real not in draws.real:
-                draws.real[turn.real] = self.drawing.real(turn, moment)
+                draws.real[turn.real] = self.draw_source.real(turn, moment)
             if "fake" in wants and number not in draws.latents:
-                draws.latents[number] = self.drawing.latents(number, moment)
+                draws.latents[number] = self.draw_source.latents(number, moment)
             if "noise" in wants:
-                draws.noise[position] = self.drawing.noise(position, moment)
+                draws.noise[position] = self.draw_source.noise(position, moment)
         return draws
 
     def _moment(self, turns: tuple[Turn, ...]) -> Moment:
         """What counts the draws of the next iteration."""
-        alone = self.drawing.rows > 1 and len(turns) > MOST_TURNS
+        alone = self.draw_source.rows > 1 and len(turns) > MOST_TURNS
         return (self.iteration, len(turns)) if alone else (self.iteration,)
 
     def _move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         optimizer = self.optimizers[player]
         for parameter, gradient in zip(self.parameters[player].values(), gradients, strict=True):
-            parameter.grad = _laid_out(gradient, parameter)
+            parameter.grad = match_strides(gradient, parameter)
         for group in optimizer.param_groups:
             group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
@@ -155,7 +214,7 @@ class Trainer:
             "losses": self.losses,
             "average": self.average.values if self.average else {},
             "counts": vars(self.counts) | {"updates": dict(self.counts.updates)},
-            "renewed": dict(self.stages.renewed),
+            "renewed": dict(self.renewed),
         }
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
@@ -165,107 +224,14 @@ class Trainer:
         self.model.load_state_dict(stored["model"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(stored["optimizers"][name])
-            _lay_out_state(optimizer)
+            match_state_strides(optimizer)
         self.state = {name: value.to(self.device) for name, value in stored["state"].items()}
         if self.average:
             self.average.load(stored["average"])
         self.losses = {name: value.to(self.device) for name, value in stored["losses"].items()}
         self.counts = Counts(**stored["counts"])
-        self.stages.renewed = dict(stored["renewed"])
+        self.renewed = dict(stored["renewed"])
         self.iteration = int(stored["iteration"])
-
-
-class _Stages:
-    """What happens between iterations where a stage of the model begins.
-
-    Attributes:
-        renewed: how many updates each player had when it was last initialised.
-    """
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
-        model, protocol = trainer.model, trainer.protocol
-        self.renewed = dict.fromkeys(model.players, 0)
-        stages = model.stages(protocol.iterations) if trainer.trains else ()
-        self._stages = tuple(stages)
-        # what `initialise` does not know starts again from how it was built
-        again = {name for stage in stages for name in stage.renewed}
-        self._as_built = {name: copy.deepcopy(model.get_submodule(name)).cpu() for name in again}
-        self.pool: Real | None = None
-        if model.pool_size is not None:
-            self.pool = trainer.dataset.pool(model.pool_size, trainer.randomness.at("pool"))
-
-    @property
-    def begins(self) -> bool:
-        """Whether a stage begins with the next iteration."""
-        return any(stage.first == self.trainer.iteration for stage in self._stages)
-
-    def enter(self) -> None:
-        """Carry out a prelude, let the model change its state, and renew players; nothing where no stage begins.
-
-        Raises:
-            Diverged: a stage begins with parameters that are not finite.
-        """
-        for number, stage in enumerate(self._stages):
-            if stage.first == self.trainer.iteration:
-                check_parameters(self.trainer)
-                self._begin(number, stage)
-
-    def _begin(self, number: int, stage: Stage) -> None:
-        trainer = self.trainer
-        for position, turn in enumerate(stage.prelude):
-            draws = trainer.draw((turn,), moment=(number, position))
-            played = trainer.play((turn,), draws)
-            trainer.losses |= played.losses
-            trainer.state = played.state
-            trainer.counts.add((turn,), draws)
-        before = _identities(trainer.model)
-        with torch.no_grad(), trainer.averaged():  # what is kept of generators is what an evaluation sees
-            trainer.state = self._taken(trainer.model.enter_stage(number, trainer.state, self.pool))
-        for name, identity in _identities(trainer.model).items():
-            if before.get(name) != identity:
-                told = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
-                raise PluginError(f"{trainer.model.name}: {told}.")
-        for name in stage.renewed:
-            self.renew(name, number)
-
-    def _taken(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state that a stage begins with: every tensor of before, on the device."""
-        trainer = self.trainer
-        if state.keys() != trainer.state.keys():
-            found = f"{sorted(state)}, and the state is {sorted(trainer.state)}"
-            raise PluginError(f"{trainer.model.name}: enter_stage() returned {found}.")
-        return {name: value.to(trainer.device) for name, value in state.items()}
-
-    def draw(self, name: str, rng: torch.Generator) -> Real:
-        """A batch of the pool, with replacement, each sample as often as its weight in the state says."""
-        trainer, pool = self.trainer, self.pool
-        who, weights = trainer.model.name, trainer.state.get(name)
-        if pool is None:
-            raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
-        if weights is None:
-            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, trainer.state)}")
-        if weights.shape != (len(pool.x),):
-            raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
-        index = torch.multinomial(weights, trainer.protocol.batch, replacement=True, generator=rng)
-        return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
-
-    @torch.no_grad()
-    def renew(self, player: str, number: int) -> None:
-        """Initialise a player's parameters, buffers and optimiser again, in place: programs know these tensors."""
-        trainer, protocol = self.trainer, self.trainer.protocol
-        fresh = copy.deepcopy(self._as_built[player])
-        rng = Randomness(trainer.randomness.seed, torch.device("cpu")).at(f"init/{player}", number)
-        initialise(fresh, Initialisation(protocol.init, protocol.init_scale), rng)
-        own = trainer.model.get_submodule(player)
-        for name, value in (*fresh.named_parameters(), *fresh.named_buffers()):
-            _at(own, name).copy_(value)
-        if trainer.average:
-            trainer.average.restart(f"{player}.")
-        for state in trainer.optimizers[player].state.values():
-            for value in state.values():
-                value.zero_()
-        self.renewed[player] = trainer.counts.updates[player]
 
 
 def _identities(model: Model) -> dict[str, int]:
@@ -290,10 +256,3 @@ def check_parameters(trainer: Trainer) -> None:
     for name, parameter in trainer.model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")
-
-
-def _at(module: nn.Module, name: str) -> Tensor:
-    """The parameter or buffer of this name."""
-    path, _, last = name.rpartition(".")
-    value: Tensor = getattr(module.get_submodule(path), last)
-    return value

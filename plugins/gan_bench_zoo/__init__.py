@@ -1,4 +1,4 @@
-"""The built-in models, networks, datasets, metrics and engine: one paper, one file, through the same door as anyone's.
+"""The built-in models, networks, datasets and metrics: one paper, one file, through the same door as anyone's.
 
 Each module is imported on its own, so that one that fails is listed as broken and the others still load.
 """
@@ -62,14 +62,6 @@ def gan_bench_unimplemented() -> Iterable[Unimplemented]:
     from gan_bench_zoo.unimplemented import SYSTEMS
 
     return SYSTEMS
-
-
-@hookimpl
-def gan_bench_engines() -> Iterator[Any]:
-    """This machine."""
-    from gan_bench.running.engines import local
-
-    yield local.LocalEngine
 
 
 @hookimpl

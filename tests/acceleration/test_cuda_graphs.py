@@ -292,7 +292,7 @@ class TestIterations:
             return call
 
         recorded = trainer((ZOO | WIDER)[name]())
-        recorded.drawing.rows = 8
+        recorded.draw_source.rows = 8
         compile_iterations(recorded, _silent, captured(strict, replayed))
         recorded.iterate()
         assert len(forms) == 1 + WARM_UP + 1 and all(form == forms[0] for form in forms)
@@ -303,7 +303,7 @@ class TestIterations:
     def test_of_shared_noise_compile(self, name: str) -> None:
         """Inductor's own check of strides passes, and the run is the eager one."""
         eager, recorded = (trainer(ZOO[name](), learning_rate=0.002) for _ in range(2))
-        eager.drawing.rows = recorded.drawing.rows = 8
+        eager.draw_source.rows = recorded.draw_source.rows = 8
         compile_iterations(recorded, _silent, captured(compiled, replayed))
         for _ in range(3):
             eager.iterate()
@@ -345,7 +345,7 @@ class TestIterations:
         """Draws in blocks, moving averages and a state."""
         singles, members = ([trainer(WIDER["began"](), seed=s, ema=0.9, iterations=20) for s in (0, 1)] for _ in "12")
         for one in (*singles, *members):
-            one.drawing.rows = 3
+            one.draw_source.rows = 3
         stack = Stack(members, captured(as_traced, replayed), _silent)
         side_by_side(singles, stack, 7)
         for one, member in zip(singles, members, strict=True):

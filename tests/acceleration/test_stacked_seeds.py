@@ -102,7 +102,7 @@ class TestStack:
 
         single, members = ([trainer(Weighing(), seed=s, learning_rate=0.002) for s in SEEDS] for _ in range(2))
         for one in (*single, *members):
-            one.drawing.rows = 4
+            one.draw_source.rows = 4
         side_by_side(single, Stack(members, as_traced, _silent), 7)
         for one, member in zip(single, members, strict=True):
             _assert_close(one, member)

@@ -82,7 +82,9 @@ class TestRegistry:
         registry = load_plugins([write(tmp_path, named=FILE)])
         assert registry.unimplemented()["far-gan"] == SYSTEM
         assert registry.origin(UNIMPLEMENTED, "far-gan") == Origin("named.py", "", str(tmp_path / "named.py"))
-        assert "far-gan" not in registry.all("models") and not any(each.brings("far-gan") for each in registry.broken)
+        assert "far-gan" not in registry.all("models") and not any(
+            each.is_called("far-gan") for each in registry.broken
+        )
         with pytest.raises(PluginError) as caught:
             registry.get("models", "far-gan")
         assert str(caught.value) == REFUSAL
@@ -101,7 +103,7 @@ class TestRegistry:
         registry = load_plugins([write(tmp_path, **dict(zip(order, (FILE, MODEL), strict=True)))])
         assert registry.get("models", "far-gan").__name__ == "Mine"
         assert "far-gan" not in registry.unimplemented()
-        assert not any(each.brings("far-gan") for each in registry.broken)
+        assert not any(each.is_called("far-gan") for each in registry.broken)
 
     def test_a_bad_entry_hides_no_good_one(self, tmp_path: Path) -> None:
         """A plugin that returns a name instead of an entry is broken; the reason of another one is still heard."""

@@ -145,10 +145,10 @@ class TestFiles:
         with pytest.raises(PluginError, match=r"No model is called 'other'.*Not loaded: my_gan\.py: ModuleNotFound"):
             registry.get("models", "other")
 
-    @pytest.mark.parametrize("name", ["my-gan", "my_gan", "inside"])
+    @pytest.mark.parametrize("name", ["my-gan", "my_gan"])
     def test_that_are_broken_are_told_from_unknown_names(self, folder: Path, name: str) -> None:
-        """A model that is called like a broken file, or named in it, is broken, not unknown."""
-        registry = load_plugins([write(folder, my_gan="import no_such_module\nname = 'inside'")])
+        """A model that is called like a broken file is broken, not unknown."""
+        registry = load_plugins([write(folder, my_gan="import no_such_module")])
         with pytest.raises(BrokenPluginError, match=rf"model '{name}' is broken: ModuleNotFoundError"):
             registry.get("models", name)
 

@@ -19,7 +19,7 @@ from tests.support.tiny import WIDER, ZOO, trainer
 def blocked(name: str, rows: int = 4, seed: int = 0, **settings: Any) -> Trainer:
     """A trainer that draws for some iterations at a time."""
     found = trainer((ZOO | WIDER)[name](), seed=seed, iterations=40, **settings)
-    found.drawing.rows = rows
+    found.draw_source.rows = rows
     return found
 
 
@@ -60,27 +60,27 @@ class TestBlocks:
         for _ in range(40):
             t.iterate()
         turns = tuple(t.model.turns(39))
-        assert t.drawing.blocks(turns, t.draw(turns)) is None
+        assert t.draw_source.blocks(turns, t.draw(turns), t.iteration) is None
 
     def test_long_iterations_draw_for_themselves(self) -> None:
         """Nothing is drawn for the iterations after a warm-up's, and each sees numbers of its own."""
         t = trainer(WGAN(WGAN.Params(critic_steps=2, warm_up=3, long_steps=MOST_TURNS)), iterations=40)
-        t.drawing.rows = 4
+        t.draw_source.rows = 4
         first, second = drawn(t, 0), drawn(t, 1)
-        assert t.drawing._blocks == {}
+        assert t.draw_source._blocks == {}
         assert not any(map(torch.equal, first, second))
         assert all(map(torch.equal, first, drawn(t, 0)))
         drawn(t, 5)
-        assert t.drawing._blocks
+        assert t.draw_source._blocks
 
     def test_are_no_larger_than_allowed(self) -> None:
         """Few rows of large draws, and never more than is worth it."""
-        assert blocked("gan").drawing._most_rows() == MOST_ROWS
-        large = trainer(ZOO["gan"](), batch=LARGEST_BLOCK // 6, fakes=2).drawing
+        assert blocked("gan").draw_source._most_rows() == MOST_ROWS
+        large = trainer(ZOO["gan"](), batch=LARGEST_BLOCK // 6, fakes=2).draw_source
         assert large._most_rows() == 3
 
 
 class TestOnACPU:
     def test_every_iteration_draws_its_own(self) -> None:
         """As it always has: published runs can be repeated."""
-        assert trainer(ZOO["mgan"]()).drawing.rows == 1
+        assert trainer(ZOO["mgan"]()).draw_source.rows == 1

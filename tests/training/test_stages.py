@@ -100,7 +100,7 @@ class TestEntering:
         start = values(trainer(TwoStages()).model)
         t = _after(SECOND)
         before = t.parameters["generator"]["layers.1.weight"]
-        t.stages.enter()
+        t.enter_stage()
         fresh = values(t.model)
         assert before is t.parameters["generator"]["layers.1.weight"]
         for name in ("generator.layers.0.weight", "generator.layers.1.weight", "generator.layers.2.weight"):
@@ -114,9 +114,9 @@ class TestEntering:
     def test_first_step_of_a_renewed_player(self) -> None:
         """Its first step is Adam's first: every weight with a gradient moves by the learning rate."""
         t = _after(SECOND)
-        t.stages.enter()
+        t.enter_stage()
         fresh = values(t.model)
-        t.stages._stages = ()
+        t.stages = ()
         t.iterate()
         moved = values(t.model)["generator.layers.2.weight"] - fresh["generator.layers.2.weight"]
         assert moved.abs().max().item() == pytest.approx(t.rate("generator", t.iteration), rel=1e-3)
@@ -136,7 +136,7 @@ class TestEntering:
 class TestPool:
     def test_is_the_seeds(self) -> None:
         """A pool is drawn once a run, the same for the same seed."""
-        pools = [trainer(TwoStages(), seed=seed).stages.pool for seed in (0, 0, 1)]
+        pools = [trainer(TwoStages(), seed=seed).pool.samples for seed in (0, 0, 1)]
         first, again, other = (pool.x for pool in pools if pool is not None)
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
@@ -145,14 +145,14 @@ class TestPool:
     def test_draws_by_weights(self) -> None:
         """A draw takes points of the pool, with index and label, as often as their weights say."""
         t = trainer(TwoStages(), batch=3000)
-        assert t.stages.pool is not None
+        assert t.pool.samples is not None
         t.state = {"chosen": torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])}
-        drawn = t.stages.draw("chosen", torch.Generator().manual_seed(0))
+        drawn = t.pool.draw("chosen", t.state, torch.Generator().manual_seed(0))
         assert drawn.index is not None
-        assert torch.equal(drawn.x, t.stages.pool.x[drawn.index])
+        assert torch.equal(drawn.x, t.pool.samples.x[drawn.index])
         assert drawn.label is not None
-        assert t.stages.pool.label is not None
-        assert torch.equal(drawn.label, t.stages.pool.label[drawn.index])
+        assert t.pool.samples.label is not None
+        assert torch.equal(drawn.label, t.pool.samples.label[drawn.index])
         shares = torch.bincount(drawn.index, minlength=12) / 3000
         assert shares[9:].tolist() == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.03)
         assert not shares[:9].any()
@@ -169,7 +169,7 @@ class TestPool:
         t = trainer(TwoStages())
         t.state = state
         with pytest.raises(PluginError, match=message):
-            t.stages.draw("chosen", torch.Generator())
+            t.pool.draw("chosen", t.state, torch.Generator())
 
     def test_one_draw_has_one_set_of_weights(self) -> None:
         """Two turns that share a draw of real data and not its weights are refused."""
@@ -210,7 +210,7 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
         resumed.iterate()
     assert same(values(through.model), values(resumed.model))
     assert through.counts == resumed.counts
-    assert through.stages.renewed == resumed.stages.renewed == {"discriminator": 0, "generator": SECOND}
+    assert through.renewed == resumed.renewed == {"discriminator": 0, "generator": SECOND}
 
 
 class TestState:
@@ -271,7 +271,7 @@ class TestAverage:
         assert not torch.equal(
             t.average.values["generator.layers.1.weight"], values(t.model)["generator.layers.1.weight"]
         )
-        t.stages.enter()
+        t.enter_stage()
         for name, value in t.average.values.items():
             assert torch.equal(value, values(t.model)[name]), name
 
@@ -280,7 +280,7 @@ class TestAverage:
         t = self._trainer()
         assert t.average is not None
         average = {name: value.clone() for name, value in t.average.values.items()}
-        t.stages.enter()
+        t.enter_stage()
         seen = _model(t).entered[1][1]
         assert all(torch.equal(seen[name], value) for name, value in average.items())
 

@@ -167,7 +167,7 @@ class TestEncoders:
         t = made(lambda: ALI(ALI.Params(encoder="implicit")))
         assert isinstance(t.model, ALI)
         encoder = t.model.encoder
-        assert t.drawing.noise(0, (0,))["encoder"].shape == (16, *SHAPE)
+        assert t.draw_source.noise(0, (0,))["encoder"].shape == (16, *SHAPE)
         x, noise = torch.rand(2, 5, *SHAPE)
         assert torch.equal(encoder(x, noise), encoder.body(torch.cat((x, noise), 1))["latent"])
         assert not torch.equal(encoder(x, noise), encoder(x, noise.flip(0)))
@@ -215,7 +215,7 @@ class TestPools:
         """A pool of more than there are is all of the data, and a run goes through all stages on it."""
         t = made(lambda: cls(cls.Params(generators=2, pool=20_000)), iterations=10)
         assert t.model.pool_size == Squares().training_size == 60
-        assert t.stages.pool is not None and len(t.stages.pool.x) == 60
+        assert t.pool.samples is not None and len(t.pool.samples.x) == 60
         assert {len(value) for value in t.state.values()} == {60}
 
     def test_are_judged_in_equal_parts(self) -> None:

@@ -114,9 +114,9 @@ class TestCascade:
         t = trainer(model, iterations=9)
         for _ in range(3):
             t.iterate()
-        assert t.stages.pool is not None
+        assert t.pool.samples is not None
         with torch.no_grad():
-            sure = model.discriminator(t.stages.pool.x)["source"]
+            sure = model.discriminator(t.pool.samples.x)["source"]
         t.iterate()
         chosen = t.state["passed"].nonzero().flatten()
         assert set(chosen.tolist()) == set(sure.topk(20).indices.tolist())
@@ -144,7 +144,7 @@ class TestCascade:
         start = values(model)
         for _ in range(3):
             t.iterate()
-        t.stages.enter()
+        t.enter_stage()
         for name, value in values(model).items():
             assert ("bias" in name and not value.any()) or not torch.equal(value, start[name])
 
@@ -210,7 +210,7 @@ class TestAdaGAN:
         enter = model.enter_stage
 
         def watched(number: int, state: object, pool: object) -> object:
-            seen.append(torch.exp(-model.classifier(t.stages.pool.x)["data"]))  # type: ignore[union-attr]
+            seen.append(torch.exp(-model.classifier(t.pool.samples.x)["data"]))  # type: ignore[union-attr]
             return enter(number, state, pool)  # type: ignore[arg-type]
 
         model.enter_stage = watched  # type: ignore[method-assign, assignment]

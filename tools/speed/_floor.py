@@ -125,8 +125,8 @@ def _adam(trainer: Trainer, traced: Traced) -> Loop:
 def _draws(trainer: Trainer) -> Loop:
     """Latents, noise and real data of one iteration."""
     rng = torch.Generator(trainer.device)
-    blocks = cycle(range(trainer.drawing.rows))  # all is drawn at the first of a block's iterations
-    drawn, rows = trainer.draw(tuple(trainer.model.turns(trainer.iteration))), trainer.drawing.rows
+    blocks = cycle(range(trainer.draw_source.rows))  # all is drawn at the first of a block's iterations
+    drawn, rows = trainer.draw(tuple(trainer.model.turns(trainer.iteration))), trainer.draw_source.rows
     like = [*drawn.latents.values(), *(value for of in drawn.noise.values() for value in of.values())]
     numbers = [torch.empty(rows, *each.shape, device=trainer.device) for each in like]
 

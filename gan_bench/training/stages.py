@@ -1,0 +1,91 @@
+"""Stages of a model: the pool that turns draw from by weights, and players that are initialised again."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gan_bench.contracts.dataset import Dataset, Real
+from gan_bench.contracts.model import Model, Stage
+from gan_bench.contracts.network import Initialisation, initialise
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.errors import PluginError
+from gan_bench.names import allowed
+from gan_bench.training.average import Average
+from gan_bench.training.randomness import Randomness
+
+
+class Pool:
+    """The fixed samples of a model that draws by weights.
+
+    Attributes:
+        samples: x (N, *shape), drawn once by the seed; None if the model has no `pool_size`.
+    """
+
+    def __init__(self, model: Model, dataset: Dataset, batch: int, randomness: Randomness) -> None:
+        self._model_name, self._batch = model.name, batch
+        self.samples: Real | None = None
+        if model.pool_size is not None:
+            self.samples = dataset.pool(model.pool_size, randomness.at("pool"))
+
+    def draw(self, name: str, state: Mapping[str, Tensor], rng: torch.Generator) -> Real:
+        """Draw a batch with replacement, each sample as often as its weight in the state says.
+
+        Args:
+            name: the weights' name in the model's state, shape (N,).
+
+        Raises:
+            PluginError: the model has no pool, the state no such weights, or their shape is not that of the pool.
+        """
+        who, pool, weights = self._model_name, self.samples, state.get(name)
+        if pool is None:
+            raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
+        if weights is None:
+            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, state)}")
+        if weights.shape != (len(pool.x),):
+            raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
+        index = torch.multinomial(weights, self._batch, replacement=True, generator=rng)
+        return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
+
+
+class Renewal:
+    """Initialises players again, with other random numbers each time."""
+
+    def __init__(self, model: Model, protocol: Protocol, seed: int, stages: Iterable[Stage]) -> None:
+        self._model, self._seed = model, seed
+        self._init = Initialisation(protocol.init, protocol.init_scale)
+        # Layers that `initialise` does not know start again from their state after `build`.
+        again = {name for stage in stages for name in stage.renewed}
+        self._as_built = {name: copy.deepcopy(model.get_submodule(name)).cpu() for name in again}
+
+    @torch.no_grad()
+    def renew(self, player: str, number: int, optimizer: Optimizer, average: Average | None) -> None:
+        """Initialise a player's parameters, buffers and optimiser.
+
+        In place, because compiled programs and CUDA graphs hold these tensors.
+
+        Args:
+            number: of the stage, which counts the random numbers.
+        """
+        fresh = copy.deepcopy(self._as_built[player])
+        rng = Randomness(self._seed, torch.device("cpu")).at(f"init/{player}", number)
+        initialise(fresh, self._init, rng)
+        own = self._model.get_submodule(player)
+        for name, value in (*fresh.named_parameters(), *fresh.named_buffers()):
+            _tensor_at(own, name).copy_(value)
+        if average:
+            average.restart(f"{player}.")
+        for state in optimizer.state.values():
+            for value in state.values():
+                value.zero_()
+
+
+def _tensor_at(module: nn.Module, name: str) -> Tensor:
+    """The parameter or buffer of this name."""
+    path, _, last = name.rpartition(".")
+    value: Tensor = getattr(module.get_submodule(path), last)
+    return value
