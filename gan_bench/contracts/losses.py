@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def says_real(logits: Tensor) -> Tensor:
+def bce_real(logits: Tensor) -> Tensor:
     """-log sigmoid(a) = sp(-a), averaged: low where the discriminator takes the samples for real."""
     return F.softplus(-logits).mean()
 
 
-def says_fake(logits: Tensor) -> Tensor:
+def bce_fake(logits: Tensor) -> Tensor:
     """-log(1 - sigmoid(a)) = sp(a), averaged: low where the discriminator takes the samples for generated."""
     return F.softplus(logits).mean()

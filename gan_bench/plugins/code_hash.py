@@ -1,76 +1,199 @@
-"""Hash the source code of plugins."""
+"""Hash the code of plugins by its syntax tree, so that a run's key changes if and only if the code does.
+
+Comments, formatting and docstrings are not part of a syntax tree, so an explanation added after a run changes nothing.
+The core is left out: `planning.runs.TRAINING_VERSION` stands for it. Of its imports only the names count, not the
+modules that they come from.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
+import importlib
+import importlib.metadata
+import importlib.util
 import sys
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
+CORE = "gan_bench"
+FILE_PREFIX = "gan_bench_plugin_"
+"""Start of the names under which plugin files are imported."""
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_IGNORED = ("type_comment", "kind")  # fields of nodes that change nothing when the code runs
 
 
 def code_hash(*classes: type[Any]) -> str:
-    """Hash of the source of the modules that define these classes, and of what those use of their own package.
+    """Hash of the modules that define these classes and their bases, and of the helper modules that those import.
 
-    Docstrings are left out: what is said of a model after it was measured retrains nothing.
-    The core is left out: `plan.TRAINING_VERSION` stands for it, so that a change of a message retrains nothing.
+    A helper is a module of the same top-level package, of the same distribution or in the same folder. Imports are
+    followed transitively, those inside functions included. Bases of other libraries are left out.
     """
-    modules: dict[str, ModuleType] = {}
+    files: dict[Path, None] = {}
     for cls in classes:
         for base in cls.__mro__:
-            _collect(sys.modules.get(base.__module__), modules)
+            if base is cls or _is_plugin(base.__module__) or _is_helper(base.__module__, cls.__module__):
+                _collect(base.__module__, files)
     digest = hashlib.sha256()
-    for source in sorted(map(_source, modules.values())):  # the name of a plugin file's module holds its path
-        digest.update(source)
+    for code in sorted(_code(_source(file)) for file in files):  # where a file lies may differ between machines
+        digest.update(code)
     return digest.hexdigest()
 
 
-def _collect(module: ModuleType | None, found: dict[str, ModuleType]) -> None:
-    """Add a plugin's module and, through its globals, the modules of the same package that it uses."""
-    if module is None or module.__name__ in found or not _is_plugin(module):
-        return
-    found[module.__name__] = module
-    package = module.__name__.split(".")[0]
-    for value in list(vars(module).values()):
-        name = value.__name__ if inspect.ismodule(value) else getattr(value, "__module__", None)
-        if isinstance(name, str) and name.split(".")[0] == package:
-            _collect(sys.modules.get(name), found)
-
-
-def _is_plugin(module: ModuleType) -> bool:
-    top = module.__name__.split(".")[0]
-    return top not in ("gan_bench", "torch", "abc", "typing", "builtins") and hasattr(module, "__file__")
-
-
-def _source(module: ModuleType) -> bytes:
+def _collect(name: str, found: dict[Path, None]) -> None:
+    """Add the file of a plugin's module, and those of its helpers."""
+    module = None if _is_library(name) else _module(name)
     file = getattr(module, "__file__", None)
-    return without_docstrings(Path(file).read_bytes()) if file and Path(file).is_file() else module.__name__.encode()
+    if module is None or file is None:
+        return
+    path = Path(file).resolve()
+    if path in found:
+        return
+    found[path] = None
+    for imported in _imports(_source(path), module.__package__ or ""):
+        if _is_helper(imported, name):
+            _collect(imported, found)
+
+
+def _top(name: str) -> str:
+    return name.split(".")[0]
+
+
+def _is_library(name: str) -> bool:
+    """Whether a module is of the core, for which a version stands, or of Python itself."""
+    return _top(name) == CORE or _top(name) in sys.stdlib_module_names
+
+
+def _is_plugin(name: str) -> bool:
+    """Whether a module is a plugin file, or of a package that is installed as a plugin."""
+    return not _is_library(name) and (_top(name).startswith(FILE_PREFIX) or _top(name) in _installed_plugins())
+
+
+def _is_helper(name: str, importer: str) -> bool:
+    """Whether a module belongs to the same package, distribution or folder as the one that imports it."""
+    top, own = _top(name), _top(importer)
+    if _is_library(name):
+        return False
+    if top == own or _distributions(own) & _distributions(top):
+        return True
+    files = [getattr(sys.modules.get(each), "__file__", None) for each in (top, importer)]
+    if None in files:
+        return False
+    file, folder = Path(str(files[0])).resolve(), Path(str(files[1])).resolve().parent
+    return file in (folder / f"{top}.py", folder / top / "__init__.py")
 
 
 @cache
-def without_docstrings(source: bytes) -> bytes:
-    """Python source without the docstrings of its module, classes and functions; unchanged where it is no UTF-8."""
+def _installed_plugins() -> frozenset[str]:
+    return frozenset(_top(entry.value) for entry in importlib.metadata.entry_points(group=CORE))
+
+
+@cache
+def _distributions(top: str) -> frozenset[str]:
+    return frozenset(_packages_distributions().get(top, ()))
+
+
+@cache
+def _packages_distributions() -> dict[str, list[str]]:
+    return {name: list(of) for name, of in importlib.metadata.packages_distributions().items()}
+
+
+def _module(name: str) -> ModuleType | None:
+    """The module of this name, imported if it is not yet, as an import inside a function is not."""
+    if name in sys.modules:
+        return sys.modules[name]
     try:
-        source.decode("utf-8")
-        with warnings.catch_warnings(action="ignore"):  # of what stands in it: it was told when it was imported
+        return importlib.import_module(name) if importlib.util.find_spec(name) else None
+    except Exception:  # of a helper that fails, or is there only at times, the importing code is all there is
+        return None
+
+
+def _source(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else str(path.name).encode()
+
+
+@cache
+def _tree(source: bytes) -> ast.Module | None:
+    """The syntax tree without docstrings; None if there is none, as of an extension module."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # they were shown when the module was imported
             tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return source
-    lines = source.splitlines(keepends=True)
+        return None
     for node in ast.walk(tree):
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
-            text = node.body[0]
-            first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
-            rest = lines[first][: text.col_offset] + lines[last][text.end_col_offset :]
-            lines[first : last + 1] = [rest, *[b""] * (last - first)]
-    return b"".join(lines)
+            del node.body[0]
+    return tree
+
+
+@cache
+def _imports(source: bytes, package: str) -> tuple[str, ...]:
+    """Absolute names that a source imports: of modules, and of what may be modules."""
+    tree = _tree(source)
+    return () if tree is None else tuple(dict.fromkeys(_imported(tree, package)))
+
+
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            submodules = [f"{base}.{alias.name}" for alias in node.names]
+            there = [name for name in submodules if _is_module(name)]
+            yield from there
+            if len(there) < len(submodules):
+                yield base
+
+
+def _is_module(name: str) -> bool:
+    """Whether a name is that of a module; of plugins only, since to look for it may import its parents."""
+    if name in sys.modules:
+        return True
+    parent = name.rpartition(".")[0]
+    if _is_library(name) or parent not in sys.modules or not hasattr(sys.modules[parent], "__path__"):
+        return False
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+@cache
+def _code(source: bytes) -> bytes:
+    """What a source does, as bytes that are equal in all versions of Python; the source itself if it has no tree."""
+    tree = _tree(source)
+    if tree is None:
+        return source
+    names = sorted({f"{alias.name} as {alias.asname or alias.name}" for alias in _core_imports(tree)})
+    return "\n".join([*names, _dumped(tree)]).encode()
+
+
+def _core_imports(tree: ast.Module) -> Iterator[ast.alias]:
+    for node in ast.walk(tree):
+        if _is_core_import(node):
+            yield from node.names
+
+
+def _is_core_import(node: ast.AST) -> bool:
+    return isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == CORE
+
+
+def _dumped(node: object) -> str:
+    """A node as text, like `ast.dump`, which differs between versions of Python in what it leaves out."""
+    if isinstance(node, ast.Constant):
+        return f"{type(node.value).__name__} {node.value!r}"
+    if isinstance(node, list):
+        return f"[{', '.join(_dumped(each) for each in node if not _is_core_import(each))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _IGNORED)
+    return f"{type(node).__name__}({', '.join(f'{n}={_dumped(v)}' for n, v in fields if v is not None and v != [])})"

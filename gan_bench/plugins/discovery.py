@@ -14,6 +14,7 @@ import pluggy
 
 from gan_bench.contracts import hooks
 from gan_bench.errors import PluginError
+from gan_bench.plugins.code_hash import FILE_PREFIX
 from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
 from gan_bench.plugins.registry import Broken, Origin, Registry
 
@@ -88,7 +89,7 @@ def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType,
 def _import_file(path: Path) -> ModuleType:
     """Import a file under a private name, so that it shadows nothing and nothing shadows it; again if it changed."""
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
-    name = f"gan_bench_plugin_{digest}_{path.stem}"
+    name = f"{FILE_PREFIX}{digest}_{path.stem}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -23,7 +23,7 @@ from gan_bench.acceleration.compilation import Program, compile_iterations
 from gan_bench.acceleration.narrow_products import turn_round
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.contracts.dataset import Real
-from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.contracts.network import Networks
 from gan_bench.contracts.run import Job
@@ -182,7 +182,7 @@ class _Selects(GAN):
     """Takes the samples that it likes."""
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        return says_real(self.discriminator(fake.x)["source"][fake.x[:, 0] > 0])
+        return bce_real(self.discriminator(fake.x)["source"][fake.x[:, 0] > 0])
 
 
 class _Idle(GAN):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp, rel_entr
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Real, Turn
 from tests.support.tiny import ZOO, Echo, Table, cells, fake, networks, number, put, real, values
 
@@ -94,18 +94,18 @@ def _column(a: Array) -> Array:
 
 class TestPieces:
     def test_closed_forms(self) -> None:
-        """says_real is the mean of -log sigmoid(a), says_fake that of -log(1 - sigmoid(a))."""
+        """bce_real is the mean of -log sigmoid(a), bce_fake that of -log(1 - sigmoid(a))."""
         probability = 1 / (1 + np.exp(-REAL))
-        assert number(says_real(torch.tensor(REAL))) == pytest.approx(-np.log(probability).mean(), rel=EXACT)
-        assert number(says_fake(torch.tensor(REAL))) == pytest.approx(-np.log1p(-probability).mean(), rel=EXACT)
+        assert number(bce_real(torch.tensor(REAL))) == pytest.approx(-np.log(probability).mean(), rel=EXACT)
+        assert number(bce_fake(torch.tensor(REAL))) == pytest.approx(-np.log1p(-probability).mean(), rel=EXACT)
 
     @pytest.mark.parametrize("logit", [-1e4, -200.0, 200.0, 1e4])
     def test_extreme_logits_stay_finite(self, logit: float) -> None:
         """A discriminator that is certain gives losses and gradients that are finite and right in float32."""
         a = torch.full((3,), logit, requires_grad=True)
-        (gradient,) = torch.autograd.grad(says_real(a) + 2 * says_fake(a), a)
-        assert number(says_real(a)) == pytest.approx(max(-logit, 0), abs=1e-6)
-        assert number(says_fake(a)) == pytest.approx(max(logit, 0), abs=1e-6)
+        (gradient,) = torch.autograd.grad(bce_real(a) + 2 * bce_fake(a), a)
+        assert number(bce_real(a)) == pytest.approx(max(-logit, 0), abs=1e-6)
+        assert number(bce_fake(a)) == pytest.approx(max(logit, 0), abs=1e-6)
         assert gradient.tolist() == pytest.approx([(2 if logit > 0 else -1) / 3] * 3)
 
 
@@ -548,7 +548,7 @@ def _optimal_multi(k: int, **params: Any) -> tuple[MultiDiscriminator, Real, Fak
 def _minimax(model: Any, f: Fake) -> float:
     """What the generators minimise in the paper's game: log(1 - D) in place of -log D."""
     logits = model.discriminator(f.x)["source"]
-    return number(model.generator_loss(f) - says_real(logits) - says_fake(logits))
+    return number(model.generator_loss(f) - bce_real(logits) - bce_fake(logits))
 
 
 class TestOptima:
@@ -584,7 +584,7 @@ class TestOptima:
         to_data = 2 * _jsd(p, np.mean(q, 0)) - math.log(4)
         apart = math.log(k) - _jsd(*q)
         assert number(model.discriminator_loss(r, f)) == pytest.approx(-to_data + apart, rel=1e-11)
-        on_real = number(says_real(model.discriminator(r.x)["source"]))
+        on_real = number(bce_real(model.discriminator(r.x)["source"]))
         assert _minimax(model, f) - on_real == pytest.approx(to_data + beta * apart, rel=1e-11)
 
     @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
@@ -640,7 +640,7 @@ class TestOptima:
         expected = 2 * _jsd(p, np.mean(q, 0)) - math.log(4)
         expected += -k * _jsd(*q) - k * (k - 1) * _jsd(*rest)
         expected += k * math.log(k) - k * (k - 1) * math.log((k - 1) / k)
-        on_real = number(says_real(model.discriminator(r.x)["source"]))
+        on_real = number(bce_real(model.discriminator(r.x)["source"]))
         assert _minimax(model, f) - on_real == pytest.approx(expected, rel=1e-11)
 
     @pytest.mark.parametrize("k", [2, 3, 4, 5])
@@ -652,5 +652,5 @@ class TestOptima:
         _is_optimal(model, "supplementary", lambda: model.supplementary_loss(f))
         rest = [(np.sum(q, 0) - q_k) / (k - 1) for q_k in q]
         diversity = -w / k * sum(2 * _jsd(a, b) - math.log(4) for a, b in zip(q, rest, strict=True))
-        adversarial = number(says_real(model.discriminator(f.x)["source"]))
+        adversarial = number(bce_real(model.discriminator(f.x)["source"]))
         assert number(model.generator_loss(f)) - adversarial == pytest.approx(diversity, rel=1e-11)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.contracts.dataset import Dataset, Mixture, Real
-from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Fake, Latents, Model, Preset, Stage, Turn
 from gan_bench.contracts.network import Discriminator, Generators, Heads, Networks, Sharing
@@ -62,7 +62,7 @@ class Stepping(GAN):
 
     def generator_loss(self, fake: Fake) -> Tensor:
         optimiser = torch.optim.SGD(self.discriminator.parameters(), lr=0.1)
-        (-says_real(self.discriminator(fake.x.detach())["source"])).backward()
+        (-bce_real(self.discriminator(fake.x.detach())["source"])).backward()
         optimiser.step()
         optimiser.zero_grad()
         return super().generator_loss(fake)
@@ -126,7 +126,7 @@ class Idle(GAN):
         return dict(super().build(networks)) | {"referee": networks.discriminator({"source": None})}
 
     def referee_loss(self, real: Real) -> Tensor:
-        return says_real(self.discriminator(real.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"])
 
 
 class HalfIdle(GAN):
@@ -344,7 +344,7 @@ class Masking(GAN):
 
     def generator_loss(self, fake: Fake) -> Tensor:
         logits = self.discriminator(fake.x)["source"]
-        return says_real(logits[logits < logits.mean()])
+        return bce_real(logits[logits < logits.mean()])
 
 
 class Branching(GAN):

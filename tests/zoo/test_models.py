@@ -20,7 +20,7 @@ from gan_bench_zoo.models.unrolled_gan import UnrolledGAN
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Fake, Model, Real, Turn
 from gan_bench.contracts.network import Networks
 from gan_bench.errors import PluginError
@@ -263,7 +263,7 @@ class TestBrokenModels:
             name = "curious"
 
             def generator_loss(self, fake: Fake, weather: Tensor) -> Tensor:  # type: ignore[override]
-                return says_real(weather)
+                return bce_real(weather)
 
         with pytest.raises(PluginError, match=r"curious: generator_loss\(\) asks for weather.*real.*fake.*noise"):
             trainer(Curious())

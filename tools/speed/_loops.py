@@ -16,7 +16,7 @@ from _players import Plain, Players, Port, real_data
 from torch import Tensor
 from torch.func import functional_call
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.training.iteration import lower_precision
 from gan_bench.training.randomness import Randomness
 from gan_bench.training.trainer import Trainer
@@ -232,13 +232,13 @@ def bare(trainer: Trainer) -> Loop:
         fake = generator(z).flatten(0, 1)
         real = dataset.draw(trainer.protocol.batch, randomness.at("data", t, 0)).x
         judged = discriminator(fake.detach())
-        loss = says_real(discriminator(real)["source"]) + says_fake(judged["source"])
+        loss = bce_real(discriminator(real)["source"]) + bce_fake(judged["source"])
         (loss + F.cross_entropy(judged["generator"], index)).backward(inputs=d_own)
         d_step.step()
         d_step.zero_grad()
         judged = discriminator(fake)
         apart = F.cross_entropy(judged["generator"], index)
-        (says_real(judged["source"]) + model.params.beta * apart).backward(inputs=g_own)
+        (bce_real(judged["source"]) + model.params.beta * apart).backward(inputs=g_own)
         g_step.step()
         g_step.zero_grad()
 

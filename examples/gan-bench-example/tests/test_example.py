@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from gan_bench.contracts.model import Fake, Real
+from gan_bench import Fake, Real
 from gan_bench.testing import Check, checks
 from torch import Tensor, nn
 
@@ -36,8 +36,8 @@ def test_losses_are_means_over_generators() -> None:
     fake = Fake(torch.tensor([[a, 0.0] for a in logits]), torch.empty(4, 0), torch.tensor([0, 0, 1, 1]), 2)
     model = StackelbergGAN(StackelbergGAN.Params(generators=2))
     model.add_module("discriminator", First())
-    says_fake = [math.log(1 + math.exp(a)) for a in logits]
-    of_each = [math.log(1 + math.exp(-0.5)) + sum(says_fake[k : k + 2]) / 2 for k in (0, 2)]
+    bce_fake = [math.log(1 + math.exp(a)) for a in logits]
+    of_each = [math.log(1 + math.exp(-0.5)) + sum(bce_fake[k : k + 2]) / 2 for k in (0, 2)]
     assert model.discriminator_loss(Real(real), fake).item() == pytest.approx(sum(of_each) / 2)
     assert model.generator_loss(fake).item() == pytest.approx(sum(math.log(1 + math.exp(-a)) for a in logits) / 4)
 

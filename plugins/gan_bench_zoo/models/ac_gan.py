@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Real
 from gan_bench.contracts.network import Discriminator, Networks
 from gan_bench.contracts.parameters import param
@@ -58,7 +58,7 @@ class ACGAN(Labelled):
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-L_S - L_C, discriminator and classifier in one step."""
         on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
-        source = says_real(on_real["source"]) + says_fake(on_fake["source"])
+        source = bce_real(on_real["source"]) + bce_fake(on_fake["source"])
         named = F.cross_entropy(on_real["class"], labels(real))
         if self.params.classified == "both":
             named = named + F.cross_entropy(on_fake["class"], fake.generator)
@@ -67,4 +67,4 @@ class ACGAN(Labelled):
     def generator_loss(self, fake: Fake) -> Tensor:
         """-E log D(G) - E log C(c | G)."""
         judged = self.discriminator(fake.x)
-        return says_real(judged["source"]) + F.cross_entropy(judged["class"], fake.generator)
+        return bce_real(judged["source"]) + F.cross_entropy(judged["class"], fake.generator)

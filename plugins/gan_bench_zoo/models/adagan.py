@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Fake, Real, Stage, Turn
 from gan_bench.contracts.network import Discriminator, Networks
 from gan_bench.contracts.parameters import param
@@ -95,7 +95,7 @@ class AdaGAN(PooledGAN):
         k, each = self.generators, len(fake.z) // self.generators
         mixture = self.kept.generate(self.generator, fake.z[: k * each].view(k, each, -1)).detach()
         on_mixture = F.softplus(self.classifier(mixture.flatten(0, 1))["data"]).view(k, each).mean(1)
-        return says_real(self.classifier(real.x)["data"]) + self.kept.weights @ on_mixture
+        return bce_real(self.classifier(real.x)["data"]) + self.kept.weights @ on_mixture
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
         """Weigh the data by the classifier, keep the generator, and make room for the next one's share."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Preset, Real
 from gan_bench.contracts.network import Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -107,12 +107,12 @@ class ALI(JointGAN):
     def discriminator_loss(self, real: Real, fake: Fake, noise: Mapping[str, Tensor]) -> Tensor:
         """-E_x log D(x, Q(x)) - E_z log(1 - D(G(z), z))."""
         codes = self.encoder(real.x, noise["encoder"]).detach()
-        return says_real(self.judge(real.x, codes)) + says_fake(self.judge(fake.x, fake.z))
+        return bce_real(self.judge(real.x, codes)) + bce_fake(self.judge(fake.x, fake.z))
 
     def generator_loss(self, real: Real, fake: Fake, noise: Mapping[str, Tensor]) -> Tensor:
         """-E_x log(1 - D(x, Q(x))) - E_z log D(G(z), z)."""
         codes = self.encoder(real.x, noise["encoder"])
-        return says_fake(self.judge(real.x, codes)) + says_real(self.judge(fake.x, fake.z))
+        return bce_fake(self.judge(real.x, codes)) + bce_real(self.judge(fake.x, fake.z))
 
 
 class Pair(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Real
 from gan_bench.contracts.network import JointDiscriminator, Networks
 from gan_bench.contracts.parameters import param
@@ -47,12 +47,12 @@ class ConditionalGAN(Labelled):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E log D(x, y) - E log(1 - D(G(z, y), y))."""
-        return says_real(self._judge(real.x, labels(real))) + says_fake(self._judge(fake.x, fake.generator))
+        return bce_real(self._judge(real.x, labels(real))) + bce_fake(self._judge(fake.x, fake.generator))
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """-E log D(G(z, y), y), or E log(1 - D(G(z, y), y)) where saturating."""
         logits = self._judge(fake.x, fake.generator)
-        return -says_fake(logits) if self.params.saturating else says_real(logits)
+        return -bce_fake(logits) if self.params.saturating else bce_real(logits)
 
     def _judge(self, x: Tensor, y: Tensor) -> Tensor:
         """(n,) logits of samples (n, *shape) with their classes (n,)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real
 from gan_bench.contracts.network import Discriminator, Initialisation, Networks, initialise
 from gan_bench.contracts.parameters import param
@@ -90,12 +90,12 @@ class DeLiGAN(Model):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log D(x) - E_z log(1 - D(G(z)))."""
-        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating, + lambda mean (1 - sigma)^2."""
         logits = self.discriminator(fake.x)["source"]
-        adversarial = -says_fake(logits) if self.params.saturating else says_real(logits)
+        adversarial = -bce_fake(logits) if self.params.saturating else bce_real(logits)
         return adversarial + self.params.penalty * (1 - self.generator.sigma).square().mean()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Noise, Preset, Real
 from gan_bench.contracts.network import Discriminator, Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -87,7 +87,7 @@ class DFM(Model):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """GAN's."""
-        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def denoiser_loss(self, real: Real, noise: Mapping[str, Tensor]) -> Tensor:
         """E_x |h(x) - R(h(x) + s e)|^2 / f."""
@@ -99,7 +99,7 @@ class DFM(Model):
         h = self.discriminator.features(fake.x)
         target = self.denoise(h)
         off = h - (target.detach() if self.params.detach_target else target)
-        adversarial = says_real(self.discriminator(fake.x)["source"])
+        adversarial = bce_real(self.discriminator(fake.x)["source"])
         return self.params.adversarial * adversarial + self.params.denoising * off.square().mean()
 
     def denoise(self, h: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
 from gan_bench.contracts.network import Discriminator, Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -67,9 +67,9 @@ class GAN(Model):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log D(x) - E_z log(1 - D(G(z))): the sum of both halves, not their average."""
-        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating."""
         logits = self.discriminator(fake.x)["source"]
-        return -says_fake(logits) if self.params.saturating else says_real(logits)
+        return -bce_fake(logits) if self.params.saturating else bce_real(logits)

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real
 from gan_bench.contracts.network import Discriminator, Initialisation, Networks, initialise
 from gan_bench.contracts.parameters import param
@@ -149,14 +149,14 @@ class ImprovedGAN(Model):
         """-E_x log D(x) - E_z log(1 - D(G(z))); smoothed, real samples are a little of the other class too."""
         on_real, on_fake = self._judge(real.x, real, fake), self._judge(fake.x, real, fake)
         alpha = self.params.real_label
-        return alpha * says_real(on_real) + (1 - alpha) * says_fake(on_real) + says_fake(on_fake)
+        return alpha * bce_real(on_real) + (1 - alpha) * bce_fake(on_real) + bce_fake(on_fake)
 
     def generator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating; or the distance of the mean features."""
         if self.params.technique == FEATURES:
             return self._mismatch(real, fake)
         logits = self._judge(fake.x, real, fake)
-        return -says_fake(logits) if self.params.saturating else says_real(logits)
+        return -bce_fake(logits) if self.params.saturating else bce_real(logits)
 
     def _judge(self, x: Tensor, real: Real, fake: Fake) -> Tensor:
         """Logits: (n,), or without what is left over by groups as large for real as for generated samples."""

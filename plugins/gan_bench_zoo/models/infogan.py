@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Preset, Real
 from gan_bench.contracts.network import Discriminator, Networks
 from gan_bench.contracts.parameters import param
@@ -80,10 +80,10 @@ class InfoGAN(Indexed):
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E log D(x) - E log(1 - D(G)) - lambda E log Q(c | G): discriminator and Q in one step."""
         judged = self.discriminator(fake.x)
-        source = says_real(self.discriminator(real.x)["source"]) + says_fake(judged["source"])
+        source = bce_real(self.discriminator(real.x)["source"]) + bce_fake(judged["source"])
         return source + self.params.lam * F.cross_entropy(judged["code"], fake.generator)
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """-E log D(G) - lambda E log Q(c | G)."""
         judged = self.discriminator(fake.x)
-        return says_real(judged["source"]) + self.params.lam * F.cross_entropy(judged["code"], fake.generator)
+        return bce_real(judged["source"]) + self.params.lam * F.cross_entropy(judged["code"], fake.generator)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Preset
 from gan_bench.contracts.network import SHARED, Networks, Sharing
 from gan_bench.contracts.parameters import param
@@ -99,7 +99,7 @@ class MADGANSim(GAN):
     def generator_loss(self, fake: Fake) -> Tensor:
         """GAN's loss and lambda times the competing term, each averaged over all generators."""
         logits = self.discriminator(fake.x)["source"]
-        adversarial = -says_fake(logits) if self.params.saturating else says_real(logits)
+        adversarial = -bce_fake(logits) if self.params.saturating else bce_real(logits)
         score = fake.by_generator(torch.sigmoid(logits))
         behind = _of_others(score.detach()) - score + self._similarity(fake)
         return adversarial + self.params.weight * F.relu(behind).mean()

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real
 from gan_bench.contracts.network import SHARED, Generators, Networks, Sharing
 from gan_bench.contracts.parameters import param
@@ -129,7 +129,7 @@ class MGAN(Model):
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """Discriminator and classifier in one step (algorithm 2, lines 4 to 6); real data never enters C's part."""
         judged = self.discriminator(fake.x)
-        adversarial = says_real(self.discriminator(real.x)["source"]) + says_fake(judged["source"])
+        adversarial = bce_real(self.discriminator(real.x)["source"]) + bce_fake(judged["source"])
         return adversarial + F.cross_entropy(judged["generator"], fake.generator)
 
     def generator_loss(self, fake: Fake) -> Tensor:
@@ -137,7 +137,7 @@ class MGAN(Model):
         judged = self.discriminator(fake.x)
         apart = F.cross_entropy(judged["generator"], fake.generator)
         share = self.generators if self.params.classifier_mean == "generators" else 1
-        return says_real(judged["source"]) + self.params.beta / share * apart
+        return bce_real(judged["source"]) + self.params.beta / share * apart
 
 
 class Apart(nn.Module):

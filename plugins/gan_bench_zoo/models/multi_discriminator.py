@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real
 from gan_bench.contracts.network import SHARED, Discriminator, Generators, Networks, Sharing
 from gan_bench.contracts.parameters import param
@@ -103,7 +103,7 @@ class MultiDiscriminator(Model):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log h - (1/K) sum_k E_{p_k} log(1 - h)."""
-        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def supplementary_loss(self, fake: Fake) -> Tensor:
         """Each h_k's own cross-entropy; their sum is each one's own loss, since they share no parameter.
@@ -116,7 +116,7 @@ class MultiDiscriminator(Model):
     def generator_loss(self, fake: Fake) -> Tensor:
         """-(1/K) sum_k E_{p_k} log h, and w times the supplementary terms, averaged or summed over k."""
         share = 1 / self.generators if self.params.balance == "mean" else 1.0
-        return says_real(self.discriminator(fake.x)["source"]) + self.params.weight * share * self._apart(fake)
+        return bce_real(self.discriminator(fake.x)["source"]) + self.params.weight * share * self._apart(fake)
 
     def _apart(self, fake: Fake) -> Tensor:
         """Sum over k of the mean of -log h_k on generator k's samples and of -log(1 - h_k) on the others'."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.func import grad
 
-from gan_bench.contracts.losses import says_real
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
 from gan_bench.contracts.network import Discriminator, Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -76,12 +76,12 @@ class R3GAN(Model):
         """E sp(-(d(x) - d(G(z)))) + (gamma / 2) (R1 + R2)."""
         on_real, r1 = self._with_slope(real.x)
         on_fake, r2 = self._with_slope(fake.x)
-        return says_real(_differences(on_real, on_fake)) + self.params.gamma / 2 * (r1 + r2)
+        return bce_real(_differences(on_real, on_fake)) + self.params.gamma / 2 * (r1 + r2)
 
     def generator_loss(self, real: Real, fake: Fake) -> Tensor:
         """E sp(-(d(G(z)) - d(x)))."""
         on_real, on_fake = self.discriminator(real.x)["score"], self.discriminator(fake.x)["score"]
-        return says_real(-_differences(on_real, on_fake))
+        return bce_real(-_differences(on_real, on_fake))
 
     def _with_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n,), and the mean over samples of the squared norm of their gradients by the sample."""

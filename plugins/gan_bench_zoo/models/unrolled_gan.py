@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Model, Preset, Real, Turn
 from gan_bench.contracts.network import Discriminator, Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -102,7 +102,7 @@ class UnrolledGAN(Model):
         """L_D of a discriminator with these parameters."""
         on_real = functional_call(self.discriminator, parameters, (real,))["source"]
         on_fake = functional_call(self.discriminator, parameters, (fake,))["source"]
-        return says_real(on_real) + says_fake(on_fake)
+        return bce_real(on_real) + bce_fake(on_fake)
 
     def _unroll(self, parameters: Parameters, real: Tensor, fake: Tensor) -> Parameters:
         """The discriminator's parameters after m steps, as a function of the generator's samples."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from gan_bench.contracts.losses import says_fake, says_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.model import Fake, Preset, Real
 from gan_bench.contracts.network import Generators, Networks
 from gan_bench.contracts.parameters import param
@@ -83,7 +83,7 @@ class VEEGAN(JointGAN):
     def discriminator_loss(self, real: Real, fake: Fake, noise: Mapping[str, Tensor]) -> Tensor:
         """E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps))."""
         codes = self.reconstructor(real.x, noise["encoder"]).detach()
-        return says_real(self.judge(fake.x, fake.z)) + says_fake(self.judge(real.x, codes))
+        return bce_real(self.judge(fake.x, fake.z)) + bce_fake(self.judge(real.x, codes))
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """E d(G(z), z) + lambda E |z - F(G(z))|^2."""

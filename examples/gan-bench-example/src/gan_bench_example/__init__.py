@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gan_bench.contracts.hooks import hookimpl
+from gan_bench import hookimpl
 
 if TYPE_CHECKING:
-    from gan_bench.contracts.dataset import Dataset
-    from gan_bench.contracts.model import Model
+    from gan_bench import Dataset, Model
 
 
 @hookimpl

@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gan_bench.contracts.losses import says_fake, says_real
-from gan_bench.contracts.model import Fake, Model, Preset, Real
-from gan_bench.contracts.network import Discriminator, Generators, Networks
-from gan_bench.contracts.parameters import param
+from gan_bench import Discriminator, Fake, Generators, Model, Networks, Preset, Real, bce_fake, bce_real, param
 from torch import Tensor, nn
 
 
@@ -65,8 +62,8 @@ class StackelbergGAN(Model):
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log D(x) - 1/K sum_k E_z log(1 - D(G_k(z))); a mean over all fakes, since each G_k makes as many."""
-        return says_real(self.discriminator(real.x)["source"]) + says_fake(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
         """-1/K sum_k E_z log D(G_k(z))."""
-        return says_real(self.discriminator(fake.x)["source"])
+        return bce_real(self.discriminator(fake.x)["source"])

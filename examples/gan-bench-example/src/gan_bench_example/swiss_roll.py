@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gan_bench.contracts.dataset import Dataset, Mixture, Real
-from gan_bench.contracts.parameters import param
+from gan_bench import Dataset, Mixture, Real, param
 
 if TYPE_CHECKING:
     import torch
