@@ -24,19 +24,18 @@ import numpy as np
 import pytest
 
 from gan_bench import cli
-from gan_bench.config.benchmark import Evaluation
 from gan_bench.config.load import TOP_LEVEL, load_benchmark
 from gan_bench.config.model_entries import KEYS
 from gan_bench.contracts import hooks
 from gan_bench.contracts.parameters import describe
-from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
 from gan_bench.plugins.registry import Registry
 from gan_bench.results import class_shares
 from gan_bench.results.load import COLUMNS
-from gan_bench.results.stored_run import STATUSES
 from gan_bench.running.engines import local
+from gan_bench.store.records import STATUSES
 from gan_bench.testing import checks, trainer
 from tests.support import project
 from tools import reference

@@ -24,8 +24,7 @@ PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL
 
 def generate(folder: Path) -> dict[Path, str]:
     """Every page of a folder, as it should be."""
-    from gan_bench.config.benchmark import Evaluation
-    from gan_bench.contracts.protocol import Protocol
+    from gan_bench.contracts.protocol import Evaluation, Protocol
 
     parts = {"protocol": settings(Protocol), "evaluation": settings(Evaluation)}
 

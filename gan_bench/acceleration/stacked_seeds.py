@@ -65,6 +65,7 @@ class Stack:
         self._average = _StackedAverage(members, dict(zip((*own.parameters, *own.buffers), self.tensors, strict=False)))
         self._losses: dict[str, Tensor] = {}
         self._uncounted: Counter[str] = Counter()
+        self.state: dict[str, Tensor] = {}
         self._gather_state()
         self._programs[turns] = self._compiled(turns, one)
 

@@ -194,7 +194,7 @@ def _print_plan(planned: Planned) -> None:
     for job in planned.jobs:
         status = planned.status.get(job.run.key, "not started")
         left = _about(seconds[job.run.key]) if job.run.key in waiting else "nothing to do"
-        click.echo(f"{job.run.label}\t{job.run.dataset['label']}\tseed {job.run.seed}\t{status}\t{left}")
+        click.echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
     guessed = any(job.likely_compiled and job.run.configuration in found.probed for job in todo)

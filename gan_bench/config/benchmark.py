@@ -8,8 +8,7 @@ from typing import Any
 
 from gan_bench.config.protocol_layers import departures
 from gan_bench.contracts.modes import SUFFIXES, Mode
-from gan_bench.contracts.parameters import param
-from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.names import matching
 
 PREVIEW_SHARE = 4  # a preview trains one iteration in so many
@@ -17,19 +16,6 @@ PREVIEW_SHARE = 4  # a preview trains one iteration in so many
 QUICK_ITERATIONS = 20
 QUICK_SAMPLES = 500
 QUICK_BATCH = 8
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What is measured, when, and on how many samples; the same for every model."""
-
-    every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
-    samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)
-    metrics: tuple[str, ...] = param((), "The metrics, in the order of the table's columns.")
-    points: int = param(
-        5, "Evenly spaced points of a run, the last included, that get the expensive metrics too.", low=1
-    )
-    anchors: bool = param(True, "Whether the table ends with the anchor rows.")
 
 
 @dataclass(frozen=True)

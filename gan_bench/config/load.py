@@ -23,7 +23,6 @@ from typing import Any
 from gan_bench.config.benchmark import (
     Benchmark,
     DatasetEntry,
-    Evaluation,
     LeftOut,
     ModelEntry,
     datasets_named,
@@ -38,7 +37,7 @@ from gan_bench.config.protocol_layers import Layer, layered, read_layer, report_
 from gan_bench.config.source import Problems, open_source, plugins_of, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.contracts.parameters import checked, shown
-from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.names import allowed, listed, matching
 from gan_bench.plugins.discovery import plugin_files
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
@@ -28,11 +30,11 @@ class Observer:
     def compiling(self, run: Run) -> None:
         """A run compiles its iteration before it goes on, which takes some ten seconds."""
 
-    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
-        """`iteration` of `iterations`, at `rate` iterations a second."""
+    def progress(self, run: Run, event: Progress) -> None:
+        """A run trains: `iteration` of `iterations`, at `rate` iterations a second."""
 
-    def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
-        """`scores` at `iteration`, by metric."""
+    def evaluated(self, run: Run, event: Evaluated) -> None:
+        """A run was evaluated: `scores` at `iteration`, by metric."""
 
     def warning(self, run: Run, message: str) -> None:
         """Something about a run that its owner should know; it goes on."""
@@ -51,3 +53,15 @@ class Observer:
 
     def note(self, message: str) -> None:
         """Something about the benchmark that its owner should know."""
+
+    def receive(self, run: Run, event: Event) -> None:
+        """Call the method for an event; engines forward events of their workers with it."""
+        match event:
+            case Compiling():
+                self.compiling(run)
+            case Progress():
+                self.progress(run, event)
+            case Evaluated():
+                self.evaluated(run, event)
+            case Warned():
+                self.warning(run, event.message)

@@ -66,3 +66,16 @@ class Protocol:
         if self.fakes_per_generator is not None:
             return self.fakes_per_generator
         return (self.fakes or self.batch) // generators
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured, when, and on how many samples; the same for every model."""
+
+    every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
+    samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)
+    metrics: tuple[str, ...] = param((), "The metrics, in the order of the table's columns.")
+    points: int = param(
+        5, "Evenly spaced points of a run, the last included, that get the expensive metrics too.", low=1
+    )
+    anchors: bool = param(True, "Whether the table ends with the anchor rows.")

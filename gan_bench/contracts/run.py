@@ -6,11 +6,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gan_bench.contracts.protocol import Protocol
+
 COMPILE_FROM = 5_000
 """Iterations from which compiling one, which takes about ten seconds, repays itself."""
 
 CHECK_IMAGES = 128
 """Real images that a check compares samples with."""
+
+Plain = Mapping[str, Any]
+"""Parameters of a plugin as JSON has them: lists in place of tuples."""
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A dataset by the name of its plugin.
+
+    Attributes:
+        label: the benchmark's name for it.
+        contents: hash of its files; empty if it has none.
+    """
+
+    plugin: str
+    params: Plain
+    label: str = ""
+    contents: str = ""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model by the name of its plugin; an anchor never trains."""
+
+    plugin: str
+    params: Plain
+    anchor: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run, fully resolved, as values that any process can read.
+
+    Attributes:
+        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
+            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
+        configuration: the same without the seed.
+    """
+
+    benchmark: str
+    label: str
+    dataset: DatasetRef
+    model: ModelRef
+    protocol: Protocol
+    seed: int
+    configuration: str
+    key: str
+
+    @property
+    def folder(self) -> str:
+        """The name of the run's folder."""
+        return f"{self.dataset.plugin}-{self.model.plugin}-s{self.seed}-{self.key[:12]}"
 
 
 @dataclass(frozen=True)
@@ -63,36 +117,5 @@ class Job:
     @property
     def likely_compiled(self) -> bool:
         """Whether a new run of this job is compiled, if it can be."""
-        repaid = not self.heavy and self.run.protocol["iterations"] >= COMPILE_FROM
-        return not self.run.model["anchor"] and (self.compile == "always" or (self.compile == "auto" and repaid))
-
-    @classmethod
-    def from_plain(cls, values: Mapping[str, Any]) -> Job:
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
-        schedule = values["schedule"] | {"metrics": tuple(values["schedule"]["metrics"])}
-        return cls(**dict(values) | {"run": Run(**values["run"]), "schedule": Schedule(**schedule)})
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run, fully resolved, as plain values.
-
-    Attributes:
-        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
-            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
-        configuration: the same without the seed.
-    """
-
-    benchmark: str
-    label: str
-    dataset: Mapping[str, Any]
-    model: Mapping[str, Any]
-    protocol: Mapping[str, Any]
-    seed: int
-    configuration: str
-    key: str
-
-    @property
-    def folder(self) -> str:
-        """The name of the run's folder."""
-        return f"{self.dataset['plugin']}-{self.model['plugin']}-s{self.seed}-{self.key[:12]}"
+        repaid = not self.heavy and self.run.protocol.iterations >= COMPILE_FROM
+        return not self.run.model.anchor and (self.compile == "always" or (self.compile == "auto" and repaid))

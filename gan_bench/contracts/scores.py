@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 OTHERS, NONE = "(others)", "(none)"
 """What stands for the classes that are not told one by one, and for samples that are of no class."""

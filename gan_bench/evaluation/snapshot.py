@@ -13,6 +13,7 @@ from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.metric import Metric
 from gan_bench.evaluation.evaluate import Drawn, fixed
+from gan_bench.store.records import MetricFacts
 from gan_bench.training.trainer import Trainer
 
 SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
@@ -30,8 +31,7 @@ def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[ND
     return x, index
 
 
-def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> dict[str, Any]:
-    """What the record of a run says of a metric that it was scored with; `note` where something was prepared for it."""
-    keys = ("direction", "unit", "version", "per_generator")
-    note = metric.note(dataset)
-    return {key: getattr(metric, key) for key in keys} | {"samples": samples} | ({"note": note} if note else {})
+def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> MetricFacts:
+    """What the record of a run keeps of a metric that it was scored with."""
+    note = metric.note(dataset) or ""
+    return MetricFacts(metric.direction, metric.unit, metric.version, metric.per_generator, samples, note)

@@ -60,7 +60,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     for job in () if mode == "quick" else jobs:  # a check starts anew, whatever an earlier one left
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
         if record is not None:
-            status[job.run.key] = record["status"]
+            status[job.run.key] = record.status
     workers = choose_workers(options.workers, device)
     engine = registry.get("engines", options.engine)
     return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, mode)
@@ -162,15 +162,15 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
 
 def _job(job: Job, stack: str | int, registry: Registry) -> Job:
     """A job with what its network says about how it is carried out best."""
-    heavy: bool = registry.get("networks", job.run.protocol["network"]).heavy
+    heavy: bool = registry.get("networks", job.run.protocol.network).heavy
     most = choose_stack(stack, job.device, heavy=heavy)
-    together = not job.run.model["anchor"] and registry.get("models", job.run.model["plugin"]).stackable
+    together = not job.run.model.anchor and registry.get("models", job.run.model.plugin).stackable
     return replace(job, heavy=heavy, stack=most if together else 1)
 
 
 def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
     """The schedule of one run: an anchor may have fewer samples than the benchmark asks for."""
-    if not run.model["anchor"]:
+    if not run.model.anchor:
         return schedule
     model, dataset, _ = instantiate(run, registry)
     most = None if dataset.missing() else model.most_samples(dataset)

@@ -10,55 +10,45 @@ from typing import Any
 
 from gan_bench.config.load import Benchmark, DatasetEntry, ModelEntry
 from gan_bench.contracts.protocol import Protocol
-from gan_bench.contracts.run import Run
+from gan_bench.contracts.run import DatasetRef, ModelRef, Run
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised by hand whenever the core trains differently: runs of another version are then other runs."""
+
+_SETTINGS = [each.name for each in dataclasses.fields(Protocol)]
 
 
 def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
     """Every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
-    data = {dataset.label: described(dataset, registry) for dataset in benchmark.datasets}
+    data = {dataset.label: identify_dataset(dataset, registry) for dataset in benchmark.datasets}
     runs: dict[str, Run] = {}
     for seed in benchmark.seeds:
         for dataset, model in _pairs(benchmark):
-            run = _run(benchmark.name, data[dataset.label], dataset.label, model, seed, registry)
+            run = _run(benchmark.name, data[dataset.label], model, seed, registry)
             runs.setdefault(run.key, run)
     return list(runs.values())
 
 
-def described(dataset: DatasetEntry, registry: Registry) -> dict[str, Any]:
-    """All that identifies a dataset, as plain values; asked once, since the contents of files may have to be read."""
+def identify_dataset(dataset: DatasetEntry, registry: Registry) -> DatasetRef:
+    """Everything that identifies a dataset. Slow: the contents of its files may have to be read."""
     contents = dataset_of(dataset.plugin, dataset.params, registry).contents
-    plain = {"plugin": dataset.plugin, "params": _plain(dataset.params)}
-    return plain | ({"contents": contents} if contents else {})
+    return DatasetRef(dataset.plugin, _plain(dataset.params), dataset.label, contents)
 
 
-def configuration(data: Mapping[str, Any], model: ModelEntry, registry: Registry) -> str:
-    """Hash of what is trained, without the seed; `data` is a dataset as `described`."""
+def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) -> str:
+    """Hash of what is trained, without the seed."""
     return _digest(
         {
             "version": TRAINING_VERSION,
-            "dataset": data,
-            "model": {"plugin": model.plugin, "params": dict(model.params)},
-            "protocol": _as_it_was(protocol_values(model.protocol)),
-            "code": _code(data["plugin"], model, registry),
+            "dataset": {"plugin": dataset.plugin, "params": dataset.params, "contents": dataset.contents},
+            "model": {"plugin": model.plugin, "params": _plain(model.params)},
+            "protocol": {name: _plain(getattr(model.protocol, name)) for name in _SETTINGS},
+            "code": _code(dataset.plugin, model, registry),
         }
     )
-
-
-def protocol_values(protocol: Protocol) -> dict[str, Any]:
-    """A protocol as plain values."""
-    return {f.name: _plain(getattr(protocol, f.name)) for f in dataclasses.fields(protocol)}
-
-
-def _as_it_was(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that came after version 1 of training and say what was always so: the runs are the same."""
-    always = {"precision": "float32"}
-    return {name: value for name, value in protocol.items() if name not in always or value != always[name]}
 
 
 def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
@@ -67,14 +57,14 @@ def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
             yield dataset, model
 
 
-def _run(benchmark: str, data: Mapping[str, Any], label: str, model: ModelEntry, seed: int, registry: Registry) -> Run:
-    of_all_seeds = configuration(data, model, registry)
+def _run(benchmark: str, dataset: DatasetRef, model: ModelEntry, seed: int, registry: Registry) -> Run:
+    of_all_seeds = configuration(dataset, model, registry)
     return Run(
         benchmark=benchmark,
         label=model.label,
-        dataset={**data, "label": label},
-        model={"plugin": model.plugin, "params": _plain(model.params), "anchor": model.anchor},
-        protocol=protocol_values(model.protocol),
+        dataset=dataset,
+        model=ModelRef(model.plugin, _plain(model.params), model.anchor),
+        protocol=dataclasses.replace(model.protocol, network_params=_plain(model.protocol.network_params)),
         seed=seed,
         configuration=of_all_seeds,
         key=_digest({"configuration": of_all_seeds, "seed": seed}),

@@ -14,10 +14,10 @@ from gan_bench.plugins.registry import Registry
 
 def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:
     """The model (not yet built), dataset and protocol of a run."""
-    model_class = registry.get("models", run.model["plugin"])
-    model = model_class(from_plain(model_class.Params, run.model["params"]))
-    dataset = dataset_of(run.dataset["plugin"], run.dataset["params"], registry)
-    return model, dataset, from_plain(Protocol, run.protocol)
+    model_class = registry.get("models", run.model.plugin)
+    model = model_class(from_plain(model_class.Params, run.model.params))
+    dataset = dataset_of(run.dataset.plugin, run.dataset.params, registry)
+    return model, dataset, run.protocol
 
 
 def dataset_of(plugin: str, params: Mapping[str, Any], registry: Registry) -> Dataset:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.names import allowed, listed, matching
-from gan_bench.results.load import PlacedRun, StoredBenchmark, read_results
+from gan_bench.results.load import PlacedRun, read_results
 from gan_bench.results.stored_run import Unreadable, read_run
+from gan_bench.store.records import BenchmarkRecord
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,16 @@ def _only(path: Path, *further: object) -> Chosen:
         run = read_run(path)
     except Unreadable as error:
         raise StoreError(f"{path}: {error}.") from error
-    return Chosen(path, str(run.model.get("plugin", "model")), run.seed)
+    return Chosen(path, run.record.model.plugin, run.seed)
 
 
-def _model(path: Path, benchmark: StoredBenchmark, name: str | None) -> str:
+def _model(path: Path, benchmark: BenchmarkRecord, name: str | None) -> str:
     trained = [entry.label for entry in benchmark.models if not entry.anchor]
     names = [(entry.label, entry.plugin) for entry in benchmark.models]
     return _one(f"{path}: ", "model", name, names, trained)
 
 
-def _dataset(path: Path, benchmark: StoredBenchmark, name: str | None) -> str:
+def _dataset(path: Path, benchmark: BenchmarkRecord, name: str | None) -> str:
     names = [(dataset.label, dataset.plugin) for dataset in benchmark.datasets]
     return _one(f"{path}: ", "dataset", name, names, [label for label, _ in names])
 

@@ -6,23 +6,20 @@ reason to stop and never silently lost: it is listed in `StoredResults.ignored` 
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
 
 import pandas as pd
 
-from gan_bench.contracts.metric import Direction
 from gan_bench.contracts.modes import reserved_for
-from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
 from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, read_runs
+from gan_bench.store.records import BenchmarkRecord, RecordError, StoredEntry, decode
 
 COLUMNS = (
     "benchmark", "dataset", "model", "label", "seed", "iteration", "generator", "metric", "value", "n",
@@ -47,56 +44,11 @@ class IgnoredRunWarning(UserWarning):
 
 
 @dataclass(frozen=True)
-class StoredDataset:
-    """One dataset of a stored benchmark; `params` is None where an older file does not say them.
-
-    `held_out` is how many samples it holds out; None where these never run out, or an older file does not say it.
-    """
-
-    label: str
-    plugin: str
-    params: Mapping[str, Any] | None = None
-    held_out: int | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of a stored benchmark; `configurations` maps a dataset's label to the hash of its runs.
-
-    `footnotes` are what a table says of its row beside `departures`, by dataset. `params` is None where an older file
-    does not say them.
-    """
-
-    label: str
-    plugin: str
-    anchor: bool
-    departures: tuple[str, ...]
-    configurations: Mapping[str, str]
-    params: Mapping[str, Any] | None = None
-    footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class StoredBenchmark:
-    """benchmark.json: what was asked for, whether or not it has run."""
-
-    name: str
-    seeds: tuple[int, ...]
-    evaluation: Mapping[str, Any]
-    protocol: Mapping[str, Any]
-    datasets: tuple[StoredDataset, ...]
-    models: tuple[Entry, ...]
-    metrics: Mapping[str, MetricInfo]
-    left_out: tuple[tuple[str, str], ...] = ()  # label and error of each model that could not be loaded
-    mode: str = "full"  # see `gan_bench.config.benchmark.Mode`
-
-
-@dataclass(frozen=True)
 class PlacedRun:
     """A run, and the entry and dataset of the benchmark that it belongs to."""
 
     dataset: str
-    entry: Entry
+    entry: StoredEntry
     run: StoredRun
 
 
@@ -116,7 +68,7 @@ class StoredResults:
     """
 
     source: Path
-    benchmark: StoredBenchmark | None
+    benchmark: BenchmarkRecord | None
     frame: pd.DataFrame
     runs: tuple[PlacedRun, ...] = ()
     others: int = 0
@@ -165,22 +117,15 @@ def read_results(path: str | os.PathLike[str]) -> StoredResults:
     return _from_folders(path)
 
 
-def read_benchmark(path: str | os.PathLike[str]) -> StoredBenchmark:
+def read_benchmark(path: str | os.PathLike[str]) -> BenchmarkRecord:
     """Read benchmark.json from a results folder (or the file itself). Raises StoreError."""
     path = Path(path)
     path = path / "benchmark.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return decode(path.read_bytes(), BenchmarkRecord)
+    except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error}). {_RERUN}") from error
-    if not isinstance(content, dict) or content.get("format") != 1:
-        found = content.get("format") if isinstance(content, dict) else content
-        raise StoreError(f"{path}: format {found!r:.40}; this version of gan-bench reads format 1.")
-    try:
-        return _benchmark(content)
-    except KeyError as error:
-        raise StoreError(f"{path}: {error} is missing. {_RERUN}") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except RecordError as error:
         raise StoreError(f"{path}: damaged ({error}). {_RERUN}") from error
 
 
@@ -200,52 +145,6 @@ def _nearby(folder: Path) -> str:
     """Name results folders in `folder`, for someone who gave the wrong path."""
     found = sorted(str(file.parent) for file in folder.glob("*/benchmark.json")) if folder.is_dir() else []
     return f"Results stand in: {', '.join(found[:10])}." if found else "`gan-bench run FILE` makes one."
-
-
-def _benchmark(content: Mapping[str, Any]) -> StoredBenchmark:
-    return StoredBenchmark(
-        name=str(content["name"]),
-        seeds=tuple(map(int, content["seeds"])),
-        evaluation=dict(content["evaluation"]),
-        protocol=dict(content["protocol"]),
-        datasets=tuple(map(_dataset, content["datasets"])),
-        models=tuple(map(_entry, content["models"])),
-        metrics={name: _metric(info) for name, info in content["metrics"].items()},
-        left_out=tuple((str(item["label"]), str(item["error"])) for item in content.get("left_out", ())),
-        mode=str(content.get("mode", "full")),
-    )
-
-
-def _dataset(item: Mapping[str, Any]) -> StoredDataset:
-    held_out = item.get("held_out")
-    return StoredDataset(item["label"], item["plugin"], item.get("params"), None if held_out is None else int(held_out))
-
-
-def _entry(item: Mapping[str, Any]) -> Entry:
-    return Entry(
-        item["label"],
-        item["plugin"],
-        bool(item["anchor"]),
-        tuple(map(str, item["departures"])),
-        dict(item["configurations"]),
-        dict(item["params"]) if "params" in item else None,
-        {str(label): tuple(map(str, texts)) for label, texts in item.get("footnotes", {}).items()},
-    )
-
-
-def _metric(info: Mapping[str, Any]) -> MetricInfo:
-    if info["direction"] not in get_args(Direction):
-        raise ValueError(f"direction {info['direction']!r}")
-    flags = (bool(info.get("per_generator")), bool(info.get("expensive")))
-    return MetricInfo(
-        cast(Direction, info["direction"]),
-        str(info["unit"]),
-        int(info["version"]),
-        *flags,
-        doc=str(info.get("doc", "")),
-        notes={str(label): str(note) for label, note in info.get("notes", {}).items()},
-        needs=int(info.get("needs", 1)),
-    )
 
 
 def _from_folders(folder: Path) -> StoredResults:
@@ -280,24 +179,24 @@ def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ig
     return kept, copies
 
 
-def _place(benchmark: StoredBenchmark, runs: Sequence[StoredRun]) -> Iterable[PlacedRun]:
+def _place(benchmark: BenchmarkRecord, runs: Sequence[StoredRun]) -> Iterable[PlacedRun]:
     """The runs in the order of the benchmark: dataset, entry, seed. One run may serve two labels."""
     by_configuration: dict[str, list[StoredRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.seed):
-        by_configuration[run.configuration].append(run)
+        by_configuration[run.record.configuration].append(run)
     for dataset in benchmark.datasets:
         for entry in benchmark.models:
             for run in by_configuration.get(entry.configurations.get(dataset.label, ""), ()):
                 yield PlacedRun(dataset.label, entry, run)
 
 
-def _outdated(benchmark: StoredBenchmark, curve: pd.DataFrame) -> set[str]:
+def _outdated(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> set[str]:
     """Metrics of which `curve` holds values of a version that is not the benchmark's, and none that is."""
     current = _is_current(benchmark, curve)
     return set(curve.loc[~current, "metric"]) - set(curve.loc[current, "metric"])
 
 
-def _is_current(benchmark: StoredBenchmark, curve: pd.DataFrame) -> pd.Series[bool]:
+def _is_current(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> pd.Series[bool]:
     """Whether each row is of the metric's version that the benchmark asks for (losses have none)."""
     versions = {name: info.version for name, info in benchmark.metrics.items()}
     wanted = curve["metric"].map(versions).astype("Int64")
@@ -305,14 +204,14 @@ def _is_current(benchmark: StoredBenchmark, curve: pd.DataFrame) -> pd.Series[bo
     return same
 
 
-def _frame(benchmark: StoredBenchmark, placed: Iterable[PlacedRun]) -> pd.DataFrame:
+def _frame(benchmark: BenchmarkRecord, placed: Iterable[PlacedRun]) -> pd.DataFrame:
     parts = [_rows(benchmark, item) for item in placed]
     if not parts:
         return _typed(pd.DataFrame({name: [] for name in COLUMNS}))
     return _typed(pd.concat(parts, ignore_index=True))
 
 
-def _rows(benchmark: StoredBenchmark, placed: PlacedRun) -> pd.DataFrame:
+def _rows(benchmark: BenchmarkRecord, placed: PlacedRun) -> pd.DataFrame:
     """The curve of one run, then its ledger, as rows with `COLUMNS`."""
     run = placed.run
     curve = run.curve[_is_current(benchmark, run.curve)].drop(columns="version")
@@ -334,10 +233,13 @@ def _rows(benchmark: StoredBenchmark, placed: PlacedRun) -> pd.DataFrame:
 def _ledger(run: StoredRun) -> dict[str, float]:
     """The run's ledger as name → value; a run that failed before it was built has only `finished`."""
     values: dict[str, float] = {}
-    for name in LEDGER:
-        found = run.ledger.get(name)
-        if found is not None:
-            values[name] = float(sum(found.values()) if isinstance(found, dict) else found)
+    if (ledger := run.record.ledger) is not None:
+        values = {
+            "parameters": float(sum(ledger.parameters.values())),
+            "real_samples": float(ledger.real_samples),
+            "fake_samples": float(ledger.fake_samples),
+            "train_seconds": ledger.train_seconds,
+        }
     return values | {FINISHED: float(run.status == "finished")}
 
 

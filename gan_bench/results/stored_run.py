@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-STATUSES = ("running", "interrupted", "finished", "failed", "diverged")
-CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
-CLASS_COLUMNS = ("iteration", "generator", "class", "share", "n")
+from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
+from gan_bench.store.records import RecordError, RunRecord, Status, decode
+
 ANOTHER = "the same run as runs/{}"
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "key": str, "configuration": str, "dataset": dict, "model": dict, "seed": int, "status": str,
-    "iteration": int, "iterations": int, "error": (dict, type(None)), "ledger": dict,
-}  # fmt: skip
-
-
-_NUMBERS = ("generators", "parameters", "real_samples", "fake_samples", "train_seconds")
 
 
 @dataclass(frozen=True)
@@ -40,27 +29,36 @@ class Ignored:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run as its folder tells it.
+    """One run as its folder has it.
 
-    `curve` has the columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and
-    version (Int64), in the order of the file; it is empty where the run ended before its first evaluation.
-    `ledger` is empty where it failed before its networks were built. `notes` tell of metrics, by name, what they were
-    computed with.
+    Attributes:
+        curve: columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and version (Int64), in
+            the order of the file; empty if the run ended before its first evaluation.
     """
 
     folder: Path
-    key: str
-    configuration: str
-    seed: int
-    status: str
-    iteration: int
-    iterations: int
-    error: Mapping[str, str] | None
-    dataset: Mapping[str, Any]
-    model: Mapping[str, Any]
-    ledger: Mapping[str, Any]
+    record: RunRecord
     curve: pd.DataFrame
-    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key of the run."""
+        return self.record.key
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return self.record.seed
+
+    @property
+    def status(self) -> Status:
+        """How the run ended, or that it runs."""
+        return self.record.status
+
+    @property
+    def iteration(self) -> int:
+        """The iteration that the run has reached."""
+        return self.record.iteration
 
 
 @dataclass(frozen=True)
@@ -100,17 +98,9 @@ def read_run(folder: Path) -> StoredRun:
         raise Unreadable("not a folder")
     record = _record(folder / "run.json")
     curve = _curve(folder / "curve.csv")
-    if curve is None and record["status"] == "finished":
+    if curve is None and record.status == "finished":
         raise Unreadable("finished, but curve.csv is missing")
-    fields = {name: record[name] for name in _FIELDS}
-    notes = _notes(record.get("metrics"))
-    return StoredRun(folder, curve=_empty_curve() if curve is None else curve, notes=notes, **fields)
-
-
-def _notes(metrics: object) -> dict[str, str]:
-    """What run.json tells of its metrics; a damaged entry tells nothing."""
-    known = metrics.items() if isinstance(metrics, dict) else ()
-    return {name: str(facts["note"]) for name, facts in known if isinstance(facts, dict) and "note" in facts}
+    return StoredRun(folder, record, _empty_curve() if curve is None else curve)
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
@@ -143,33 +133,13 @@ def read_classes(run: StoredRun) -> pd.DataFrame | None:
     return None if text is None else _parsed(text, path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
 
 
-def _record(path: Path) -> dict[str, Any]:
-    """run.json, with the fields that reading relies on checked."""
+def _record(path: Path) -> RunRecord:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return decode(path.read_bytes(), RunRecord)
     except FileNotFoundError as error:
         raise Unreadable("run.json is missing") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, RecordError) as error:
         raise Unreadable(f"run.json: {error}") from error
-    if not isinstance(record, dict) or record.get("format") != 1:
-        found = record.get("format") if isinstance(record, dict) else record
-        raise Unreadable(f"run.json: format {found!r:.40}, where 1 is known")
-    _check_fields(record)
-    return record
-
-
-def _check_fields(record: Mapping[str, Any]) -> None:
-    for name, kind in _FIELDS.items():
-        if name not in record:
-            raise Unreadable(f"run.json: {name!r} is missing")
-        if not isinstance(record[name], kind) or isinstance(record[name], bool):
-            raise Unreadable(f"run.json: {name!r} is {record[name]!r:.40}")
-    for name, value in {**record["ledger"], "generators": record["model"].get("generators", 1)}.items():
-        parts = value.values() if isinstance(value, dict) else [value]
-        if name in _NUMBERS and not all(isinstance(part, int | float) for part in parts):
-            raise Unreadable(f"run.json: {name!r} is {value!r:.40}")
-    if record["status"] not in STATUSES:
-        raise Unreadable(f"run.json: status {record['status']!r:.40}, where {', '.join(STATUSES)} are known")
 
 
 def _curve(path: Path) -> pd.DataFrame | None:

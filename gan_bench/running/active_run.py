@@ -7,17 +7,16 @@ a run interrupted at any moment, by any signal, ends as an uninterrupted one.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, Warned
 from gan_bench.contracts.images import reduced
 from gan_bench.contracts.metric import Metric, lower_needs
 from gan_bench.contracts.run import CHECK_IMAGES, Job
@@ -25,14 +24,12 @@ from gan_bench.evaluation.evaluate import Evaluation, evaluate, evaluated_by_ini
 from gan_bench.evaluation.snapshot import metric_facts, snapshot
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
-from gan_bench.running.provenance import plugin_facts, provenance
-from gan_bench.store.layout import FORMAT
+from gan_bench.running.record import execution_plan, ledger, peak_memory_mb, start_record
+from gan_bench.store.records import ErrorRecord, Ledger, MetricFacts, RunRecord, Status
 from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
 from gan_bench.training.trainer import Trainer
-
-Report = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass
@@ -61,8 +58,8 @@ class Member:
         self.job, self.registry, self._report = job, registry, report
         self.folder = RunFolder(Path(job.folder))
         self.progress = _Progress()
-        self.record: dict[str, Any] = {}
-        self.status = "running"
+        self.status: Status = "running"
+        self._record: RunRecord | None = None
         self.resumed_from = 0
         self._trainer: Trainer | None = None
 
@@ -73,58 +70,46 @@ class Member:
         return self._trainer
 
     @property
+    def record(self) -> RunRecord:
+        """What run.json holds, or will hold with the next write."""
+        assert self._record is not None
+        return self._record
+
+    @property
     def last(self) -> int:
         """The iteration that the run ends with."""
-        last: int = self.record["iterations"]
-        return last
+        return self.record.iterations
 
     @property
     def due(self) -> bool:
         """Whether the iteration it has reached is evaluated."""
         return self.job.schedule.due(self.trainer.iteration, self.last)
 
-    def report(self, event: str, **more: Any) -> None:
-        """Tell of an event of this run."""
-        self._report({"event": event, "key": self.job.run.key, **more})
+    def report_progress(self, iteration: int, rate: float) -> None:
+        """Report how many iterations are complete, and iterations per second."""
+        self._report(Progress(self.job.run.key, iteration, self.last, rate))
+
+    def report_compiling(self) -> None:
+        """Report that the first iteration is being compiled."""
+        self._report(Compiling(self.job.run.key))
 
     def warn(self, message: str) -> None:
-        """Tell of what went otherwise than expected."""
-        self.report("warning", message=message)
+        """Report a warning."""
+        self._report(Warned(self.job.run.key, message))
 
     def begin(self) -> None:
         """Write the record of a run that has started, keeping what an earlier attempt recorded of its plan."""
-        run = self.job.run
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        earlier = self.folder.read_own(run.key)
+        earlier = self.folder.read_own(self.job.run.key)
         self.folder.sweep()
         (self.folder.path / "error.txt").unlink(missing_ok=True)
-        self.record = {
-            "format": FORMAT,
-            "key": run.key,
-            "configuration": run.configuration,
-            "benchmark": run.benchmark,
-            "dataset": dict(run.dataset),
-            "model": dict(run.model),
-            "seed": run.seed,
-            "protocol": dict(run.protocol),
-            "status": "running",
-            "iteration": 0,
-            "iterations": 0 if run.model["anchor"] else run.protocol["iterations"],
-            "error": None,
-            "ledger": {},
-            "metrics": (earlier or {}).get("metrics", {}) | self._metric_facts(),
-            **self._history(earlier or {}),
-        }
-        self.progress.metric_errors |= (earlier or {}).get("metric_errors", {})
+        self._record = start_record(self.job, self.registry, self._metric_facts(), earlier)
+        self.progress.metric_errors |= self.record.metric_errors
         self.folder.write(self.record)
 
-    def _history(self, earlier: Mapping[str, Any]) -> dict[str, Any]:
-        """Where the run started, where else it went on, and under which plans."""
-        now = provenance(self.job.device) | {"plugins": plugin_facts(self.registry, self.job.run)}
-        first = earlier.get("provenance", now)
-        resumed = [*earlier.get("resumed", []), now] if earlier else []
-        scored = {"rescored": earlier["rescored"]} if "rescored" in earlier else {}  # see `gan_bench.running.rescore`
-        return {"provenance": first, "resumed": resumed, "plans": [*earlier.get("plans", [])], **scored}
+    def update_record(self, **changes: Any) -> None:
+        """Change fields of the record; `folder.write` writes it."""
+        self._record = replace(self.record, **changes)
 
     def set_up(self, at: int | None = None) -> None:
         """Make the trainer, and go on from the newest usable checkpoint, or from the one of an iteration.
@@ -133,14 +118,15 @@ class Member:
         """
         self.progress = _Progress(metric_errors=self.progress.metric_errors)
         self._trainer = trainer = make_trainer(self.job.run, self.registry, self.job.device)
-        self.record["model"] |= {
-            "generators": trainer.model.generators,
-            "sharing": trainer.model.sharing,
-            "initial_averages": evaluated_by_initial_averages(trainer),
-        }
+        built = replace(
+            self.record.model,
+            generators=trainer.model.generators,
+            sharing=trainer.model.sharing,
+            initial_averages=evaluated_by_initial_averages(trainer),
+        )
+        self.update_record(model=built, iterations=self.record.iterations if trainer.trains else 0)
         self._take_what_there_is(trainer)
         self._resume(trainer, at)
-        self.record["iterations"] = self.record["iterations"] if trainer.trains else 0
 
     def _take_what_there_is(self, trainer: Trainer) -> None:
         """No more samples than the model has: how many a data set holds out may be known only now."""
@@ -150,14 +136,14 @@ class Member:
 
     def wants_compiled(self) -> bool:
         """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
-        plans = self.record["plans"]
-        return bool(plans[-1]["compiled"]) if plans and self.job.compile == "auto" else self.job.likely_compiled
+        plans = self.record.plans
+        return plans[-1].compiled if plans and self.job.compile == "auto" else self.job.likely_compiled
 
     def settle_plan(self, *, compiled: bool, graph: bool, stack: int) -> None:
         """Record what the run runs under; a second plan says that it went on under another one."""
-        plan = self._plan(compiled, graph, stack)
-        if plan not in self.record["plans"][-1:]:
-            self.record["plans"].append(plan)
+        plan = execution_plan(self.job, compiled=compiled, graph=graph, stack=stack)
+        if plan not in self.record.plans[-1:]:
+            self.update_record(plans=(*self.record.plans, plan))
             self.folder.write(self.record)
 
     def evaluate(self) -> None:
@@ -200,9 +186,9 @@ class Member:
         return {row["metric"]: float(row["value"]) for row in rows}
 
     def evaluated(self) -> None:
-        """Tell of an evaluation whose checkpoint is written."""
+        """Report an evaluation whose checkpoint is written."""
         t = self.trainer.iteration
-        self.report("evaluated", iteration=t, iterations=self.last, scores=self._latest(t))
+        self._report(Evaluated(self.job.run.key, t, self.last, self._latest(t)))
 
     def _resume(self, trainer: Trainer, at: int | None) -> None:
         """Take over what the folder holds, up to a checkpoint."""
@@ -236,74 +222,41 @@ class Member:
 
     def checkpointed(self) -> None:
         """Record how far the run got."""
-        self.record["iteration"] = self.trainer.iteration
-        self.record["ledger"] = self._ledger(self.trainer)
+        self.update_record(iteration=self.trainer.iteration, ledger=self._ledger(self.trainer))
         self.folder.write(self.record)
 
     def forget(self) -> None:
         """Let go of the trainer, and of the memory that it takes."""
         self._trainer = None
 
-    def end(self, status: str, error: BaseException | None = None) -> None:
+    def end(self, status: Status, error: BaseException | None = None) -> None:
         """Record how the run ended, and why; of a failure the traceback as well."""
-        self.status = self.record["status"] = status
+        self.status = status
         if status == "failed" and error is not None:
             trace = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
             (self.folder.path / "error.txt").write_bytes(trace)
         if self._trainer is not None:
-            self.record["iteration"] = self._trainer.iteration
-            self.record["ledger"] = self._ledger(self._trainer)
+            self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
         if error is not None:
-            self.record["error"] = {"type": type(error).__name__, "message": str(error)}
-        self.record["metric_errors"] = self.progress.metric_errors
+            self.update_record(error=ErrorRecord(type(error).__name__, str(error)))
+        self.update_record(status=status, metric_errors=dict(self.progress.metric_errors))
         self.folder.write(self.record)
         self.forget()
 
-    def _ledger(self, trainer: Trainer) -> dict[str, Any]:
-        sizes = {
-            name: sum(p.numel() for p in trainer.model.get_submodule(name).parameters())
-            for name in trainer.model.players
-        }
-        return {
-            "parameters": sizes,
-            "updates": dict(trainer.counts.updates),
-            "real_samples": trainer.counts.real_samples,
-            "fake_samples": trainer.counts.fake_samples,
-            "train_seconds": round(self.progress.train_seconds, 3),
-            "compile_seconds": round(self.progress.compile_seconds, 3),
-            "evaluation_seconds": round(self.progress.evaluation_seconds, 3),
-            "peak_memory_mb": self._peak_memory(),
-            "device": self._device_name(),
-            "plan": self.record["plans"][-1] if self.record["plans"] else None,
-        }
+    def _ledger(self, trainer: Trainer) -> Ledger:
+        return ledger(
+            trainer,
+            self.job.device,
+            self.record.plans[-1] if self.record.plans else None,
+            train_seconds=self.progress.train_seconds,
+            compile_seconds=self.progress.compile_seconds,
+            evaluation_seconds=self.progress.evaluation_seconds,
+            peak_memory_mb=self._peak_memory(),
+        )
 
     def _peak_memory(self) -> float:
-        """Highest resident memory of this run so far, over all its processes; on a GPU the device's."""
-        now = _resident_mb() if self.job.device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
-        return round(max(self.progress.peak_memory_mb, now), 1)
-
-    def _plan(self, compiled: bool, graph: bool, stack: int) -> dict[str, Any]:
-        """What must be equal for two executions of a run to agree to the last bit.
-
-        On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
-        """
-        return {
-            "device": self._device_name(),
-            "threads": self.job.threads,
-            "stack": stack,
-            "compiled": compiled,
-            "graph": graph,
-            "precision": self._precision(),
-            "torch": torch.__version__,
-        }
-
-    def _precision(self) -> str:
-        """A CPU has no tf32."""
-        wanted: str = self.job.run.protocol["precision"]
-        return "float32" if wanted == "tf32" and self.job.device == "cpu" else wanted
-
-    def _device_name(self) -> str:
-        return torch.cuda.get_device_name() if self.job.device == "cuda" else "cpu"
+        """Highest memory of this run so far, over all its processes, in MiB."""
+        return round(max(self.progress.peak_memory_mb, peak_memory_mb(self.job.device)), 1)
 
     def _metrics(self) -> Sequence[Metric]:
         samples = self.job.schedule.samples
@@ -312,16 +265,11 @@ class Member:
             made = [lower_needs(metric, samples) for metric in made]
         return [metric for metric in made if metric.needs <= samples]
 
-    def _metric_facts(self) -> dict[str, Any]:
-        dataset = dataset_of(self.job.run.dataset["plugin"], self.job.run.dataset["params"], self.registry)
+    def _metric_facts(self) -> dict[str, MetricFacts]:
+        dataset = dataset_of(self.job.run.dataset.plugin, self.job.run.dataset.params, self.registry)
         return {metric.name: metric_facts(metric, self.job.schedule.samples, dataset) for metric in self._metrics()}
 
 
 def _loss_row(t: int, player: str, loss: torch.Tensor) -> dict[str, str]:
     row = {"iteration": str(t), "generator": "", "metric": f"loss_{player}", "value": repr(float(loss))}
     return row | {"n": "", "version": ""}
-
-
-def _resident_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -5,63 +5,71 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gan_bench.config.benchmark import Benchmark, ModelEntry
 from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
-from gan_bench.planning.runs import configuration, described, protocol_values
+from gan_bench.planning.runs import configuration, identify_dataset
 from gan_bench.plugins.instances import dataset_of, from_plain
 from gan_bench.plugins.registry import Registry
-from gan_bench.results.load import StoredBenchmark, read_benchmark
-from gan_bench.store.layout import FORMAT
+from gan_bench.results.load import read_benchmark
+from gan_bench.store.records import BenchmarkRecord, SkippedModel, StoredDataset, StoredEntry
 
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
 
 
-def description(planned: Planned) -> dict[str, Any]:
+def describe(planned: Planned) -> BenchmarkRecord:
     """The content of benchmark.json, once data are prepared.
 
-    Of datasets that are not selected it says what it said before: nothing is prepared for them now.
+    Datasets that are not selected keep what it had of them: nothing is prepared for them now.
     """
     benchmark, registry = planned.benchmark, planned.registry
     before = _before(planned.folder)
     selected = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in planned.datasets}
     others = {entry.label for entry in benchmark.datasets} - set(selected)
-    return {
-        "format": FORMAT,
-        "name": benchmark.name,
-        "seeds": list(benchmark.seeds),
-        "evaluation": vars(benchmark.evaluation) | {"metrics": list(benchmark.evaluation.metrics)},
-        "protocol": protocol_values(benchmark.protocol),
-        "datasets": _datasets(benchmark, selected, before),
-        "models": _models(benchmark, selected, registry, {label: _told(before, label) for label in others}),
-        "left_out": [vars(model) for model in benchmark.left_out],
-        "metrics": {
+    return BenchmarkRecord(
+        name=benchmark.name,
+        seeds=benchmark.seeds,
+        evaluation=benchmark.evaluation,
+        protocol=benchmark.protocol,
+        datasets=_datasets(benchmark, selected, before),
+        models=_models(benchmark, selected, registry, {label: _told(before, label) for label in others}),
+        left_out=tuple(SkippedModel(model.label, model.plugin, model.error) for model in benchmark.left_out),
+        metrics={
             name: _metric(registry.get("metrics", name), selected, _only(others, _notes(before, name)))
             for name in benchmark.evaluation.metrics
         },
-        "mode": planned.mode,
-    }
+        mode=planned.mode,
+    )
 
 
-def metric_facts(metric: Any) -> dict[str, Any]:
-    """What benchmark.json says of a metric, beside what was prepared for it."""
-    keys = ("direction", "unit", "version", "per_generator", "expensive", "needs")
-    doc = (metric.__doc__ or "").strip().split("\n")[0]
-    return {key: getattr(metric, key) for key in keys} | {"doc": doc}
+def describe_metric(metric: Metric | type[Metric], notes: Mapping[str, str]) -> MetricInfo:
+    """What benchmark.json holds of a metric; `notes` by dataset describe what was prepared for it."""
+    return MetricInfo(
+        direction=metric.direction,
+        unit=metric.unit,
+        version=metric.version,
+        per_generator=metric.per_generator,
+        expensive=metric.expensive,
+        doc=(metric.__doc__ or "").strip().split("\n")[0],
+        notes=notes,
+        needs=metric.needs,
+    )
 
 
 def _datasets(
-    benchmark: Benchmark, selected: Mapping[str, Dataset], before: StoredBenchmark | None
-) -> list[dict[str, Any]]:
+    benchmark: Benchmark, selected: Mapping[str, Dataset], before: BenchmarkRecord | None
+) -> tuple[StoredDataset, ...]:
     held_out = {dataset.label: dataset.held_out for dataset in before.datasets} if before else {}
     held_out |= {label: dataset.held_out_size for label, dataset in selected.items()}
-    return [
-        vars(entry) | {"params": dict(entry.params), "held_out": held_out.get(entry.label)}
+    return tuple(
+        StoredDataset(entry.label, entry.plugin, dict(entry.params), held_out.get(entry.label))
         for entry in benchmark.datasets
-    ]
+    )
 
 
 def _models(
@@ -69,31 +77,31 @@ def _models(
     selected: Mapping[str, Dataset],
     registry: Registry,
     told: Mapping[str, Mapping[str, tuple[str, ...]]],
-) -> list[dict[str, Any]]:
-    """What is said of each model; `told` holds the footnotes of other datasets than those selected, by model."""
-    data = {dataset.label: described(dataset, registry) for dataset in benchmark.datasets}
-    return [
-        {
-            "label": model.label,
-            "plugin": model.plugin,
-            "anchor": model.anchor,
-            "departures": list(model.departures),
-            "footnotes": _pool(model, selected, registry)
-            | {label: list(texts[model.label]) for label, texts in told.items() if model.label in texts},
-            "params": dict(model.params),
-            "configurations": {label: configuration(each, model, registry) for label, each in data.items()},
-        }
+) -> tuple[StoredEntry, ...]:
+    """One entry a model; `told` holds the footnotes of other datasets than those selected, by model."""
+    data = [identify_dataset(dataset, registry) for dataset in benchmark.datasets]
+    return tuple(
+        StoredEntry(
+            label=model.label,
+            plugin=model.plugin,
+            anchor=model.anchor,
+            departures=model.departures,
+            footnotes=_pool(model, selected, registry)
+            | {label: texts[model.label] for label, texts in told.items() if model.label in texts},
+            params=dict(model.params),
+            configurations={each.label: configuration(each, model, registry) for each in data},
+        )
         for model in benchmark.models
-    ]
+    )
 
 
-def _metric(metric: type[Any], selected: Mapping[str, Dataset], others: Mapping[str, str]) -> dict[str, Any]:
-    """What is said of one metric, with notes on what was prepared for it, by dataset."""
+def _metric(metric: type[Metric], selected: Mapping[str, Dataset], others: Mapping[str, str]) -> MetricInfo:
+    """One metric, with notes on what was prepared for it, by dataset."""
     notes = {**others} | {label: metric().note(dataset) for label, dataset in selected.items()}
-    return metric_facts(metric) | {"notes": {label: note for label, note in notes.items() if note}}
+    return describe_metric(metric, {label: note for label, note in notes.items() if note})
 
 
-def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry) -> dict[str, list[str]]:
+def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry) -> dict[str, tuple[str, ...]]:
     """A footnote, by dataset, for a model that draws from a pool of its own: others see a stream of ever new data."""
     cls = registry.get("models", model.plugin)
     most = None
@@ -102,10 +110,10 @@ def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry
     if most is None:
         return {}
     sizes = {label: min(most, dataset.training_size or most) for label, dataset in selected.items()}
-    return {label: [f"real data are a pool of {size:,} samples, drawn once"] for label, size in sizes.items()}
+    return {label: (f"real data are a pool of {size:,} samples, drawn once",) for label, size in sizes.items()}
 
 
-def _before(folder: Path) -> StoredBenchmark | None:
+def _before(folder: Path) -> BenchmarkRecord | None:
     """What benchmark.json of a results folder says so far; None where there is none that can be read."""
     try:
         return read_benchmark(folder)
@@ -113,13 +121,13 @@ def _before(folder: Path) -> StoredBenchmark | None:
         return None
 
 
-def _told(before: StoredBenchmark | None, dataset: str) -> dict[str, tuple[str, ...]]:
+def _told(before: BenchmarkRecord | None, dataset: str) -> dict[str, tuple[str, ...]]:
     """The footnotes of models on a dataset so far, by model."""
     entries = before.models if before else ()
     return {entry.label: entry.footnotes[dataset] for entry in entries if dataset in entry.footnotes}
 
 
-def _notes(before: StoredBenchmark | None, metric: str) -> Mapping[str, str]:
+def _notes(before: BenchmarkRecord | None, metric: str) -> Mapping[str, str]:
     return before.metrics[metric].notes if before and metric in before.metrics else {}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tabulate import tabulate
 
 from gan_bench.contracts.run import Job
 from gan_bench.report.tables.formats import on_one_line
+from gan_bench.store.records import CheckRecord, RunRecord
 from gan_bench.store.run_folder import RunFolder
 
 OK, FAILED, NOTHING = "yes", "NO", "-"
@@ -62,18 +62,18 @@ def check_report(jobs: Sequence[Job], unprepared: Mapping[str, str]) -> CheckRep
 
 
 def _checked(job: Job, unprepared: int) -> CheckedRun:
-    label, dataset = job.run.label, job.run.dataset["label"]
+    label, dataset = job.run.label, job.run.dataset.label
     record = RunFolder(Path(job.folder)).read()
-    if record is None or record["status"] != "finished":
+    if record is None or record.status != "finished":
         return CheckedRun(label, dataset, (FAILED, NOTHING, NOTHING, NOTHING), (_ending(record),))
-    check, trained = record.get("check") or {}, int(record["iterations"])
-    errors = record.get("metric_errors") or {}
+    check, trained = record.check or CheckRecord(0, "not tried"), record.iterations
+    errors = record.metric_errors
     wanted = len(job.schedule.metrics) + unprepared
     evaluated = f"{len(job.schedule.metrics) - len(errors)} of {wanted} metrics"
-    resumed = trained < 2 or check.get("resumed_from") == trained // 2  # one iteration cannot be interrupted
-    sample_error = check.get("sample_error", "not tried")
+    resumed = trained < 2 or check.resumed_from == trained // 2  # one iteration cannot be interrupted
+    sample_error = check.sample_error
     problems = [f"metric {name}: {error}" for name, error in errors.items()]
-    problems += [] if resumed else [f"resumed from iteration {check.get('resumed_from')}, not from {trained // 2}"]
+    problems += [] if resumed else [f"resumed from iteration {check.resumed_from}, not from {trained // 2}"]
     problems += [f"its stored generators cannot be sampled: {sample_error}"] if sample_error else []
     cells = (
         f"{trained} iteration{'s' if trained > 1 else ''}" if trained else NOTHING,
@@ -84,9 +84,7 @@ def _checked(job: Job, unprepared: int) -> CheckedRun:
     return CheckedRun(label, dataset, cells, tuple(problems))
 
 
-def _ending(record: Mapping[str, Any] | None) -> str:
+def _ending(record: RunRecord | None) -> str:
     if record is None:
         return "not started"
-    error = record.get("error")
-    why = f": {error['type']}: {error['message']}" if error else ""
-    return f"{record['status']} at iteration {record['iteration']}{why}"
+    return f"{record.status} at iteration {record.iteration}" + (f": {record.error}" if record.error else "")

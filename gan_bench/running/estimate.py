@@ -11,11 +11,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,6 +24,7 @@ from gan_bench.planning.planned import Planned
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.machine import gpu_name
 from gan_bench.running.provenance import cpu_name
+from gan_bench.store.records import Ledger, RunRecord
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
 from gan_bench.training.trainer import Trainer
@@ -94,12 +94,12 @@ def estimate(
     """
     one_of = {job.run.configuration: job for job in reversed(todo)}
     rates = {name: found for name, job in one_of.items() if (found := _earlier(job, [*jobs, *todo], results))}
-    unknown = [job for name, job in one_of.items() if name not in rates and not job.run.model["anchor"]]
+    unknown = [job for name, job in one_of.items() if name not in rates and not job.run.model.anchor]
     probes = _probe(unknown, registry, workers, budget) if probe else {}
     seconds = {}
     for job in todo:
         rate = rates.get(job.run.configuration) or _Rate(probes.get(job.run.configuration, math.nan))
-        seconds[job.run.key] = 0.0 if job.run.model["anchor"] and rate.unknown else rate.seconds(_left(job))
+        seconds[job.run.key] = 0.0 if job.run.model.anchor and rate.unknown else rate.seconds(_left(job))
     return Estimates(
         seconds,
         frozenset(rates),
@@ -124,10 +124,10 @@ class _Rate:
 
 
 def _left(job: Job) -> int:
-    if job.run.model["anchor"]:
+    if job.run.model.anchor:
         return 0
-    record = RunFolder(Path(job.folder)).read() or {}
-    return int(job.run.protocol["iterations"]) - int(record.get("iteration") or 0)
+    record = RunFolder(Path(job.folder)).read()
+    return job.run.protocol.iterations - (record.iteration if record else 0)
 
 
 # --- earlier runs ---------------------------------------------------------------------------------------------
@@ -136,52 +136,42 @@ def _left(job: Job) -> int:
 def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
     """The speed of the longest earlier run of the same work on this machine."""
     own = [Path(each.folder) for each in jobs if each.run.configuration == job.run.configuration]
-    name = f"{job.run.dataset['plugin']}-{job.run.model['plugin']}-s*"
+    name = f"{job.run.dataset.plugin}-{job.run.model.plugin}-s*"
     for folders, least in ((own, 0.0), (results.glob(f"*/runs/{name}"), LEAST_SECONDS)):
         records = [record for folder in folders if (record := _record(folder)) and _same_work(record, job)]
-        fitting = [record for record in records if record["ledger"]["train_seconds"] >= least]
+        fitting = [record for record in records if record.ledger and record.ledger.train_seconds >= least]
         if fitting:
-            return _rate(max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, _reached(record))))
+            return _rate(max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, record.iteration)))
     return None
 
 
-def _record(folder: Path) -> Mapping[str, Any] | None:
+def _record(folder: Path) -> RunRecord | None:
     with contextlib.suppress(StoreError):  # a damaged run of another benchmark must not stop this one
         return RunFolder(folder).read()
     return None
 
 
-def _same_work(record: Mapping[str, Any], job: Job) -> bool:
+def _same_work(record: RunRecord, job: Job) -> bool:
     """Whether a stored run did what the job does, on a machine like this one, up to the number of iterations."""
-    run, ledger = job.run, record.get("ledger") or {}
-    if not ledger or "check" in record or not (_reached(record) or run.model["anchor"]):
+    run, ledger = job.run, record.ledger
+    if ledger is None or record.check is not None or not (record.iteration or run.model.anchor):
         return False
     device = gpu_name() if job.device == "cuda" else "cpu"
-    places = [record.get("provenance") or {}, *(record.get("resumed") or ())]
-    here = ledger.get("device") == device and all(place.get("cpu") == cpu_name() for place in places)
-    data = all(record["dataset"].get(name) == run.dataset[name] for name in ("plugin", "params"))
-    model = all(record["model"].get(name) == run.model[name] for name in ("plugin", "params"))
-    return here and data and model and _protocol(record["protocol"]) == _protocol(run.protocol)
+    here = ledger.device == device and all(place.cpu == cpu_name() for place in (record.provenance, *record.resumed))
+    data = (record.dataset.plugin, record.dataset.params) == (run.dataset.plugin, run.dataset.params)
+    model = (record.model.plugin, record.model.params) == (run.model.plugin, run.model.params)
+    return here and data and model and replace(record.protocol, iterations=run.protocol.iterations) == run.protocol
 
 
-def _protocol(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "iterations"}
+def _compiled(record: RunRecord) -> bool:
+    return record.ledger is not None and record.ledger.plan is not None and record.ledger.plan.compiled
 
 
-def _reached(record: Mapping[str, Any]) -> int:
-    return int(record.get("iteration") or 0)
-
-
-def _compiled(record: Mapping[str, Any]) -> bool:
-    return bool((record["ledger"].get("plan") or {}).get("compiled"))
-
-
-def _rate(record: Mapping[str, Any]) -> _Rate:
-    ledger, reached = record["ledger"], _reached(record)
-    evaluation = float(ledger.get("evaluation_seconds") or 0)
-    if not reached:  # an anchor only evaluates
-        return _Rate(0.0, evaluation)
-    return _Rate((float(ledger["train_seconds"]) + evaluation) / reached, float(ledger.get("compile_seconds") or 0))
+def _rate(record: RunRecord) -> _Rate:
+    ledger = record.ledger or Ledger()
+    if not record.iteration:  # an anchor only evaluates
+        return _Rate(0.0, ledger.evaluation_seconds)
+    return _Rate((ledger.train_seconds + ledger.evaluation_seconds) / record.iteration, ledger.compile_seconds)
 
 
 # --- probes ---------------------------------------------------------------------------------------------------
@@ -353,7 +343,7 @@ PROBE_BUDGET = 20.0
 
 def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], None]) -> Estimates:
     """Estimate runs from earlier ones; measure models without any if their runs are long enough to repay it."""
-    long = any(job.run.protocol["iterations"] >= PROBE_FROM and not job.run.model["anchor"] for job in todo)
+    long = any(job.run.protocol.iterations >= PROBE_FROM and not job.run.model.anchor for job in todo)
     known = partial(estimate, todo, planned.registry, results=planned.folder.parent, workers=planned.workers)
     found = known(jobs=planned.jobs, probe=False)
     if planned.mode == "quick" or planned.device != "cpu" or not long or not found.unknown:

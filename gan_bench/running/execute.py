@@ -16,13 +16,15 @@ from gan_bench.acceleration.compilation import Compiler, as_traced, compile_iter
 from gan_bench.acceleration.cuda_graphs import captured, free_memory
 from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError, out_of_memory
+from gan_bench.contracts.events import Report
 from gan_bench.contracts.run import Job
 from gan_bench.errors import Diverged
 from gan_bench.evaluation.evaluate import check_finite, draw
 from gan_bench.plugins.registry import Registry
-from gan_bench.running.active_run import Member, Report
+from gan_bench.running.active_run import Member
 from gan_bench.running.stored_model import load_trainer
 from gan_bench.store.checkpoints import save_checkpoints
+from gan_bench.store.records import CheckRecord
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.precision import set_precision
 
@@ -51,16 +53,15 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 
 def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:
     """Carry out runs that only check that everything works; record whether they resumed and can be sampled."""
-    half = jobs[0].run.protocol["iterations"] // 2
+    half = jobs[0].run.protocol.iterations // 2
     asked = itertools.count()
     # An interruption half way, so that the runs can finish only if they resume.
     members = _members(jobs, registry, report, lambda: next(asked) >= half or stop())
     if any(member.status == "interrupted" for member in members) and not stop():
         members = _members(jobs, registry, report, stop)
     for member in members:
-        member.record["check"] = {"resumed_from": member.resumed_from}
-        if member.status == "finished":
-            member.record["check"]["sample_error"] = _sample_error(member.job, registry)
+        sample_error = _sample_error(member.job, registry) if member.status == "finished" else None
+        member.update_record(check=CheckRecord(member.resumed_from, sample_error))
         member.folder.write(member.record)
     return [member.status for member in members]
 
@@ -78,7 +79,7 @@ def _sample_error(job: Job, registry: Registry) -> str:
 def _members(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[Member]:
     """Carry out jobs to the end or until asked to stop."""
     torch.set_num_threads(jobs[0].threads)
-    set_precision(jobs[0].run.protocol["precision"])
+    set_precision(jobs[0].run.protocol.precision)
     members = [Member(job, registry, report) for job in jobs]
     for member in members:
         member.begin()
@@ -150,7 +151,7 @@ class _Course:
 
     def __init__(self, members: Sequence[Member], stop: Callable[[], bool]) -> None:
         self.members, self.stop = list(members), stop
-        self.precision: str = members[0].job.run.protocol["precision"]
+        self.precision = members[0].job.run.protocol.precision
         self.stack: Stack | None = None
 
     def carry_out(self) -> None:
@@ -208,7 +209,7 @@ class _Course:
 
     def _alone(self, member: Member) -> None:
         """Settle how one run is carried out; one that is at its end is not."""
-        if member.trainer.iteration >= member.last and member.record["plans"]:
+        if member.trainer.iteration >= member.last and member.record.plans:
             return
         way = self._choose(lambda compiler: compile_iterations(member.trainer, member.warn, compiler), EAGER)
         if way is not None:
@@ -261,7 +262,7 @@ class _Course:
         assert way.compiler is not None
         if way.compiled:
             for member in self.members:
-                member.report("compiling")
+                member.report_compiling()
         make(way.compiler)
 
     def _ways(self) -> Iterator[_Way]:
@@ -322,8 +323,7 @@ class _Course:
 
     def _say(self, rate: float) -> None:
         for member in self.members:
-            t = self.members[0].trainer.iteration
-            member.report("progress", iteration=t, iterations=member.last, rate=rate)
+            member.report_progress(self.members[0].trainer.iteration, rate)
 
     def _evaluate(self) -> None:
         """Score the members where they are due, then write a checkpoint of them."""

@@ -22,6 +22,7 @@ from gan_bench.names import allowed, matching
 from gan_bench.plugins.instances import instantiate
 from gan_bench.results.load import FINISHED, PlacedRun, StoredResults, read_results
 from gan_bench.running.stored_model import load_trainer, run_of
+from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.precision import set_precision
 from gan_bench.training.randomness import seed_of
@@ -86,7 +87,7 @@ def visited(
         results = read_results(folder)
         placed = _chosen(results, models)
         assert results.benchmark is not None  # _require_runs
-        count = int(results.benchmark.evaluation["samples"]) if samples is None else samples
+        count = results.benchmark.evaluation.samples if samples is None else samples
         visit = kind(wanted, count, registry, Outcome(folder), say)
         try:
             visit.attend(placed)
@@ -173,7 +174,7 @@ class Visit(ABC):
             self.outcome.unusable += 1
             return f"skipped: {error}"
 
-    def fitting(self, record: Mapping[str, Any], label: str) -> tuple[list[Metric], int]:
+    def fitting(self, record: RunRecord, label: str) -> tuple[list[Metric], int]:
         """The metrics that mean something for a run, and how many samples it has; other metrics are told of once."""
         try:
             model, dataset, _ = instantiate(run_of(record), self.registry)
@@ -183,7 +184,7 @@ class Visit(ABC):
             raise Unusable(_told_of(error)) from error
         if missing:
             raise Unusable(missing)
-        if dataset.contents != record["dataset"].get("contents", ""):
+        if dataset.contents != record.dataset.contents:
             raise Unusable("its data have changed since: the files are others now")
         count = self.samples if most is None else min(most, self.samples)
         fitting = []
@@ -198,7 +199,7 @@ class Visit(ABC):
 
     @contextmanager
     def opened(
-        self, folder: RunFolder, record: Mapping[str, Any], rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
+        self, folder: RunFolder, record: RunRecord, rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
     ) -> Iterator[tuple[Trainer, bool]]:
         """A run's final generators, held against its snapshot, with metrics made ready; and whether they draw as then.
 
@@ -207,7 +208,7 @@ class Visit(ABC):
         with _plan_of(record) as device:
             trainer, same_kind = self._trainer(folder, record, device), _same_kind(record, device)
             if same_kind:
-                _require_same_samples(trainer, folder, rows, int(record["seed"]))
+                _require_same_samples(trainer, folder, rows, record.seed)
             for metric in metrics:
                 try:
                     metric.prepare(trainer.dataset, device, self.say)
@@ -218,19 +219,19 @@ class Visit(ABC):
             except Diverged as error:
                 raise Unusable(str(error)) from error
 
-    def _trainer(self, folder: RunFolder, record: Mapping[str, Any], device: str) -> Trainer:
+    def _trainer(self, folder: RunFolder, record: RunRecord, device: str) -> Trainer:
         try:
             trainer = load_trainer(folder, self.registry, device)
         except Exception as error:  # the code of plugins may raise anything
             raise Unusable(_told_of(error)) from error
-        if trainer.iteration != record["iteration"]:
-            reached = f"iteration {trainer.iteration}, and the run ended at {record['iteration']}"
+        if trainer.iteration != record.iteration:
+            reached = f"iteration {trainer.iteration}, and the run ended at {record.iteration}"
             anew = f"Move runs/{folder.path.name} away to run it anew"
             raise Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
         return trainer
 
 
-def read(folder: RunFolder) -> tuple[dict[str, Any], list[dict[str, str]]]:
+def read(folder: RunFolder) -> tuple[RunRecord, list[dict[str, str]]]:
     """The record and the curve of a run. Raises Unusable."""
     try:
         record, rows = folder.read(), folder.read_curve()
@@ -255,11 +256,10 @@ def _told_of(error: Exception) -> str:
 
 
 @contextmanager
-def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
+def _plan_of(record: RunRecord) -> Iterator[str]:
     """Compute as the run did, where this machine can: on its kind of device, with as many threads."""
-    plans = record.get("plans") or [{}]
     before = torch.get_num_threads()
-    torch.set_num_threads(int(plans[-1].get("threads", 1)))
+    torch.set_num_threads(record.plans[-1].threads if record.plans else 1)
     set_precision("float32")
     try:
         yield "cuda" if not _on_cpu(record) and torch.cuda.is_available() else "cpu"
@@ -267,11 +267,11 @@ def _plan_of(record: Mapping[str, Any]) -> Iterator[str]:
         torch.set_num_threads(before)
 
 
-def _on_cpu(record: Mapping[str, Any]) -> bool:
-    return bool(record["ledger"].get("device", "cpu") == "cpu")
+def _on_cpu(record: RunRecord) -> bool:
+    return record.ledger is None or record.ledger.device == "cpu"
 
 
-def _same_kind(record: Mapping[str, Any], device: str) -> bool:
+def _same_kind(record: RunRecord, device: str) -> bool:
     """Whether samples drawn on `device` are those that the run drew: kinds of devices have their own streams."""
     return _on_cpu(record) == (device == "cpu")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from gan_bench.contracts.events import Progress
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job, Run
 from gan_bench.report.tables.build import write_tables
@@ -73,10 +73,10 @@ class InterimTables(Observer):
         self._forecast.start(run.key)
         self._observer.started(run)
 
-    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+    def progress(self, run: Run, event: Progress) -> None:
         """Pass on, and correct the forecast."""
-        if event["rate"] > 0:
-            self._forecast.report(run.key, (event["iterations"] - event["iteration"]) / event["rate"])
+        if event.rate > 0:
+            self._forecast.report(run.key, (event.iterations - event.iteration) / event.rate)
         self._observer.progress(run, event)
         if time.monotonic() - self._forecast_at >= FORECAST_SECONDS:
             self.forecast_now()

@@ -40,7 +40,7 @@ def gpu_name() -> str:
 
 def describe_compilation(jobs: Sequence[Job]) -> str:
     """Whether the iterations of these jobs are compiled; if they are not, why."""
-    trained = [job for job in jobs if not job.run.model["anchor"]]
+    trained = [job for job in jobs if not job.run.model.anchor]
     likely = [job for job in trained if job.likely_compiled]
     if not trained:
         return "nothing to train"

@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gan_bench.contracts.events import Evaluated, Progress
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Run
 from gan_bench.report.tables.formats import on_one_line, to_text
@@ -40,9 +41,9 @@ class _Active:
     scores: Mapping[str, float] = field(default_factory=dict)
     said: float = field(default_factory=time.monotonic)
 
-    def reach(self, event: Mapping[str, Any]) -> None:
+    def reach(self, event: Progress | Evaluated) -> None:
         """An event says how far the run is."""
-        self.iteration, self.iterations, self.compiling = event["iteration"], event["iterations"], False
+        self.iteration, self.iterations, self.compiling = event.iteration, event.iterations, False
 
     @property
     def seconds_left(self) -> float | None:
@@ -71,14 +72,14 @@ class _Display(Observer):
     def compiling(self, run: Run) -> None:
         self.active[run.key].compiling = True
 
-    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+    def progress(self, run: Run, event: Progress) -> None:
         self.active[run.key].reach(event)
-        self.active[run.key].rate = event["rate"]
+        self.active[run.key].rate = event.rate
 
-    def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
+    def evaluated(self, run: Run, event: Evaluated) -> None:
         active = self.active[run.key]
         active.reach(event)
-        active.scores = active.scores | event["scores"]
+        active.scores = {**active.scores, **event.scores}
 
     def ended(self, run: Run, status: str, error: str) -> None:
         active = self.active.pop(run.key)
@@ -141,7 +142,7 @@ class PlainProgress(_Display):
         super().started(run)
         self.say(f"{name_of(run)} started")
 
-    def progress(self, run: Run, event: Mapping[str, Any]) -> None:
+    def progress(self, run: Run, event: Progress) -> None:
         """Say so if the last line about this run is old."""
         super().progress(run, event)
         active = self.active[run.key]
@@ -234,7 +235,7 @@ def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
 
 def name_of(run: Run) -> str:
     """A run as a person calls it."""
-    return f"{run.label} on {run.dataset['label']}, seed {run.seed}"
+    return f"{run.label} on {run.dataset.label}, seed {run.seed}"
 
 
 def _position(active: _Active) -> str:

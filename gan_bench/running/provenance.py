@@ -7,48 +7,50 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
     from gan_bench.plugins.registry import Registry
 from gan_bench.plugins.code_hash import code_hash
+from gan_bench.store.records import GitState, PluginFacts, Provenance
 
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Facts about this process, as plain values."""
+def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
+    """Facts about this process."""
     import torch
 
-    facts: dict[str, Any] = {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": cpu_name(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "git": git_state(str(Path(__file__).resolve().parent)),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "cudnn_benchmark": torch.backends.cudnn.benchmark,
-        "matmul_precision": torch.get_float32_matmul_precision(),
-    }
-    if device == "cuda":
-        facts["gpu"] = torch.cuda.get_device_name()
-        facts["cuda"] = torch.version.cuda
-    return facts
+    on_gpu = device == "cuda"
+    return Provenance(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=cpu_name(),
+        packages={name: _version(name) for name in PACKAGES},
+        git=git_state(str(Path(__file__).resolve().parent)),
+        deterministic=torch.are_deterministic_algorithms_enabled(),
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        matmul_precision=torch.get_float32_matmul_precision(),
+        gpu=torch.cuda.get_device_name() if on_gpu else "",
+        cuda=str(torch.version.cuda) if on_gpu else "",
+        plugins=tuple(plugins),
+    )
 
 
 @cache
-def git_state(folder: str) -> dict[str, Any] | None:
-    """Commit and dirtiness of the checkout that holds `folder`; None where it is none."""
+def git_state(folder: str) -> GitState | None:
+    """Commit and dirtiness of the checkout that holds `folder`; None if there is none."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    return GitState(commit, bool(_git(folder, "status", "--porcelain", "--untracked-files=no")))
 
 
 def _git(folder: str, *arguments: str) -> str:
@@ -80,12 +82,11 @@ def cpu_name() -> str:
     return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
-def plugin_facts(registry: Registry, run: Run) -> list[dict[str, str]]:
-    """Where the code of a run's model, dataset and network came from: package and version, or file; and its hash."""
-    used = {"models": run.model["plugin"], "datasets": run.dataset["plugin"], "networks": run.protocol["network"]}
+def plugin_facts(registry: Registry, run: Run) -> list[PluginFacts]:
+    """Origin and hash of the code of a run's model, dataset and network."""
+    used = {"models": run.model.plugin, "datasets": run.dataset.plugin, "networks": run.protocol.network}
     facts = []
     for kind, name in used.items():
-        origin = registry.origin(kind, name)
-        place = {"from": origin.name, "version": origin.version, "path": origin.path}
-        facts.append({"kind": kind[:-1], "name": name, **place, "code": code_hash(registry.get(kind, name))})
+        origin, code = registry.origin(kind, name), code_hash(registry.get(kind, name))
+        facts.append(PluginFacts(kind[:-1], name, origin.name, origin.version, origin.path, code))
     return facts

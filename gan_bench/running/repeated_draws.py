@@ -87,7 +87,7 @@ class _Repeating(Visit):
         record, rows = read(folder)
         done = _repeats(folder)
         fitting, samples = self.fitting(record, placed.dataset)
-        last, seed = int(record["iteration"]), int(record["seed"])
+        last, seed = record.iteration, record.seed
         lacking = {
             number: [m for m in fitting if not has_score(_of(number, done), m, last, samples)]
             for number in range(1, self.draws)

@@ -7,12 +7,13 @@ or dataset whose code draws something else today gets no score under an old name
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
 from gan_bench.evaluation.evaluate import Evaluation, evaluate
 from gan_bench.evaluation.snapshot import metric_facts
@@ -21,9 +22,10 @@ from gan_bench.plugins.code_hash import code_hash
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
-from gan_bench.results.load import PlacedRun, read_results, write_results_csv
-from gan_bench.running.benchmark_json import metric_facts as description_of
+from gan_bench.results.load import PlacedRun, read_benchmark, read_results, write_results_csv
+from gan_bench.running.benchmark_json import describe_metric
 from gan_bench.running.provenance import provenance
+from gan_bench.store.records import MetricCode, MetricFacts, Rescored, RunRecord, encode
 from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
 
@@ -76,8 +78,8 @@ class _Rescoring(Visit):
         record, rows = read(folder)
         classes = _classes(folder)
         fitting, samples = self.fitting(record, placed.dataset)
-        last = int(record["iteration"])
-        failed_before = record.get("metric_errors", {})
+        last = record.iteration
+        failed_before = record.metric_errors
         foreign = self._foreign(record, fitting)
         kept = [row for row in rows if row["metric"] not in foreign]
         if any(_tells_of(metric) for metric in fitting if metric.name in foreign):
@@ -94,7 +96,7 @@ class _Rescoring(Visit):
             self._count(fitting)
             return "nothing to do" if fitting else "no metric fits its dataset"
         with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
-            found = evaluate(trainer, lacking, samples, int(record["seed"]))
+            found = evaluate(trainer, lacking, samples, record.seed)
             facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
         if foreign:
             _require_scores(found, foreign)
@@ -108,13 +110,13 @@ class _Rescoring(Visit):
         told += "" if same_kind else " (of other samples: the run was on another device)"
         return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
 
-    def _foreign(self, record: Mapping[str, Any], metrics: Sequence[Metric]) -> list[str]:
+    def _foreign(self, record: RunRecord, metrics: Sequence[Metric]) -> list[str]:
         """The metrics that a run was scored by with something else (a classifier, clusters) than is prepared now."""
-        before = {name: facts.get("note") for name, facts in record.get("metrics", {}).items()}
-        noted = [metric for metric in metrics if before.get(metric.name)]
+        before = record.notes
+        noted = [metric for metric in metrics if metric.name in before]
         if not noted:
             return []
-        dataset = dataset_of(record["dataset"]["plugin"], record["dataset"]["params"], self.registry)
+        dataset = dataset_of(record.dataset.plugin, record.dataset.params, self.registry)
         now = {metric.name: metric.note(dataset) for metric in noted}
         return [name for name, note in now.items() if note and note != before[name]]
 
@@ -125,31 +127,30 @@ class _Rescoring(Visit):
     def _write(
         self,
         folder: RunFolder,
-        record: Mapping[str, Any],
+        record: RunRecord,
         rows: Sequence[Mapping[str, str]],
-        facts: Mapping[str, Any],
-        history: Mapping[str, Any],
+        facts: Mapping[str, MetricFacts],
+        history: Rescored,
         new: Sequence[Mapping[str, str]],
         errors: Mapping[str, str],
     ) -> None:
         """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
         replaced = {_identity(row) for row in new}
         curve = [*(row for row in rows if _identity(row) not in replaced), *new]
-        others = {name: error for name, error in record.get("metric_errors", {}).items() if name not in facts}
-        metrics = record.get("metrics", {}) | facts
-        after = {**record, "metrics": metrics, "metric_errors": others | dict(errors)}
+        others = {name: error for name, error in record.metric_errors.items() if name not in facts}
+        after = replace(record, metrics={**record.metrics, **facts}, metric_errors=others | dict(errors))
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
             return  # it failed again, in the same way
-        folder.write({**after, "rescored": [*record.get("rescored", []), history]})
+        folder.write(replace(after, rescored=(*record.rescored, history)))
         folder.write_curve(curve)
 
-    def _history(self, scored: Sequence[Metric], samples: int) -> dict[str, Any]:
+    def _history(self, scored: Sequence[Metric], samples: int) -> Rescored:
         """When, where and by which code metrics were computed."""
         code = {
-            metric.name: {"from": str(self.registry.origin("metrics", metric.name)), "code": code_hash(type(metric))}
+            metric.name: MetricCode(str(self.registry.origin("metrics", metric.name)), code_hash(type(metric)))
             for metric in scored
         }
-        return {"metrics": code, "samples": samples, **provenance("cpu")}
+        return Rescored(code, samples, provenance("cpu"))
 
 
 def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
@@ -207,18 +208,21 @@ def _told_scores(found: Evaluation) -> str:
 
 def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
     """Let benchmark.json describe these metrics and its table show them; the names of those it did not show."""
-    path = folder / "benchmark.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    shown = content["evaluation"].get("metrics", [])
+    before = read_benchmark(folder)
+    shown = before.evaluation.metrics
     added = tuple(metric.name for metric in metrics if metric.name not in shown)
     notes = _notes(read_results(folder).runs)
-    before = content["metrics"]
-    facts = {metric.name: description_of(metric) for metric in metrics}
-    for name in facts:
-        facts[name]["notes"] = before.get(name, {}).get("notes", {}) | notes.get(name, {})
-    if added or before | facts != before:
-        more = {"evaluation": content["evaluation"] | {"metrics": [*shown, *added]}, "metrics": before | facts}
-        write_atomically(path, json.dumps(content | more, indent=1) + "\n")
+    facts = {}
+    for metric in metrics:
+        known = before.metrics.get(metric.name, MetricInfo()).notes
+        facts[metric.name] = describe_metric(metric, {**known, **notes.get(metric.name, {})})
+    now = replace(
+        before,
+        evaluation=replace(before.evaluation, metrics=(*shown, *added)),
+        metrics={**before.metrics, **facts},
+    )
+    if now != before:
+        write_atomically(folder / "benchmark.json", encode(now))
     return added
 
 
@@ -226,6 +230,6 @@ def _notes(runs: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
     """What each metric was computed with, by dataset, as its runs say."""
     found: dict[str, dict[str, str]] = {}
     for placed in runs:
-        for metric, note in placed.run.notes.items():
+        for metric, note in placed.run.record.notes.items():
             found.setdefault(metric, {})[placed.dataset] = note
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import write_results_csv
-from gan_bench.running.benchmark_json import description
+from gan_bench.running.benchmark_json import describe
 from gan_bench.running.check_report import CheckReport, check_report
 from gan_bench.running.estimate import Estimates, Forecast, estimate_runs, longest_first
 from gan_bench.running.interim_tables import InterimTables
@@ -28,6 +27,7 @@ from gan_bench.running.machine import describe_compilation, describe_machine
 from gan_bench.running.observers import Observers
 from gan_bench.running.prepare_data import prepare_run
 from gan_bench.running.progress import in_words
+from gan_bench.store.records import encode
 from gan_bench.store.run_folder import RunFolder
 
 
@@ -60,7 +60,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
             todo = planned.todo
         if planned.mode == "quick":  # results of an earlier check may be of other code
             _remove_runs(planned.folder / "runs")
-        write_atomically(planned.folder / "benchmark.json", json.dumps(description(planned), indent=1) + "\n")
+        write_atomically(planned.folder / "benchmark.json", encode(describe(planned)))
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
@@ -121,7 +121,7 @@ def _note_times(
 
 def _count(jobs: Sequence[Job]) -> Counter[str]:
     records = (RunFolder(Path(job.folder)).read() for job in jobs)
-    return Counter(str(record["status"]) if record else "not started" for record in records)
+    return Counter(record.status if record else "not started" for record in records)
 
 
 __all__ = ["Options", "Outcome", "Planned", "Run", "prepare", "run"]

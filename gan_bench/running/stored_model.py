@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from gan_bench.contracts.run import Run
 from gan_bench.errors import DataError, StoreError, UsageError
 from gan_bench.evaluation.evaluate import Drawn, draw
 from gan_bench.plugins.registry import Registry
+from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
 from gan_bench.training.trainer import Trainer
@@ -88,7 +88,7 @@ def load_trainer(
     record = folder.read()
     if record is None:
         raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
-    state, passed_over = folder.load_checkpoint(record["key"])
+    state, passed_over = folder.load_checkpoint(record.key)
     if state is None:
         damaged = ", ".join(path.name for path in passed_over)
         found = f" ({damaged}: damaged, or of another run)" if damaged else ""
@@ -105,7 +105,15 @@ def load_trainer(
     return trainer
 
 
-def run_of(record: Mapping[str, Any]) -> Run:
+def run_of(record: RunRecord) -> Run:
     """The run that a record describes; labels are the benchmark's, so it has none."""
-    names = ("benchmark", "dataset", "model", "protocol", "seed", "configuration", "key")
-    return Run(label="", **{name: record[name] for name in names})
+    return Run(
+        benchmark=record.benchmark,
+        label="",
+        dataset=record.dataset,
+        model=record.model,
+        protocol=record.protocol,
+        seed=record.seed,
+        configuration=record.configuration,
+        key=record.key,
+    )

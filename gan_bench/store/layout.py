@@ -1,8 +1,7 @@
-"""Format version and columns of the files in a run folder."""
+"""Columns of the CSV files in a run folder."""
 
 from __future__ import annotations
 
-FORMAT = 1
 CURVE_COLUMNS = ("iteration", "generator", "metric", "value", "n", "version")
 REPEAT_COLUMNS = ("draw", *CURVE_COLUMNS)
 CLASS_COLUMNS = ("iteration", "generator", "class", "share", "n")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ import numpy as np
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
 from gan_bench.store.checkpoints import DAMAGED, iteration_of, list_checkpoints, load_checkpoint
-from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, FORMAT, REPEAT_COLUMNS
+from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
+from gan_bench.store.records import RecordError, RunRecord, decode, encode
 
 ANEW = "Move the folder away to run it anew."
-RECORD = {"key": str, "status": str, "iteration": int, "dataset": dict, "model": dict, "protocol": dict}
 
 
 class RunFolder:
@@ -40,31 +39,26 @@ class RunFolder:
 
     # --- run.json -----------------------------------------------------------------------------------------
 
-    def read(self) -> dict[str, Any] | None:
-        """The record of the run; None where there is none. Raises StoreError where it cannot be understood."""
+    def read(self) -> RunRecord | None:
+        """The record of the run; None if there is none. Raises StoreError if it cannot be read."""
         file = self.path / "run.json"
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            return decode(file.read_bytes(), RunRecord)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, RecordError) as error:
             raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise StoreError(f"{file} is not a run of format {FORMAT}. {ANEW}")
-        if not all(isinstance(record.get(name), kind) for name, kind in RECORD.items()):
-            raise StoreError(f"{file} lacks some of {', '.join(RECORD)}. {ANEW}")
-        return record
 
-    def read_own(self, key: str) -> dict[str, Any] | None:
-        """The record, if it is that of the run with this key; raises StoreError where another run lives here."""
+    def read_own(self, key: str) -> RunRecord | None:
+        """The record, if it is that of the run with this key. Raises StoreError if another run is stored here."""
         record = self.read()
-        if record is not None and record["key"] != key:
+        if record is not None and record.key != key:
             raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
         return record
 
-    def write(self, record: Mapping[str, Any]) -> None:
+    def write(self, record: RunRecord) -> None:
         """Replace the record."""
-        write_atomically(self.path / "run.json", json.dumps(record, indent=1) + "\n")
+        write_atomically(self.path / "run.json", encode(record))
 
     # --- curve.csv, classes.csv, repeats.csv ----------------------------------------------------------------
 

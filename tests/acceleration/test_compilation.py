@@ -23,6 +23,7 @@ from gan_bench.acceleration.compilation import Program, compile_iterations
 from gan_bench.acceleration.narrow_products import turn_round
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.events import Event, Warned
 from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.contracts.network import Networks
@@ -321,11 +322,11 @@ def _run(folder: Path, mode: str, stops: Sequence[int] = (), model: str = "mgan"
     """A run, interrupted after so many iterations each, to its end; and what it warned of."""
     planned = project.plan(project.describe([project.ZOO[model]]), folder)
     job = Job(**vars(planned.jobs[0]) | {"compile": mode})
-    events: list[Mapping[str, Any]] = []
+    events: list[Event] = []
     for more in stops:
         assert execute(job, planned.registry, events.append, project.stop_at(more)) == "interrupted"
     assert execute(job, planned.registry, events.append, project.never) == "finished"
-    return RunFolder(Path(job.folder)), [event["message"] for event in events if event["event"] == "warning"]
+    return RunFolder(Path(job.folder)), [event.message for event in events if isinstance(event, Warned)]
 
 
 class TestRun:

@@ -19,6 +19,7 @@ from gan_bench.acceleration.compilation import as_traced, compile_iterations, co
 from gan_bench.acceleration.cuda_graphs import WARM_UP, Captured, StaticInputs, Work, captured, free_memory, record
 from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.contracts.events import Event, Warned
 from gan_bench.contracts.model import Turn
 from gan_bench.running import execute
 from tests.acceleration.test_compilation import _assert_close, _silent
@@ -267,9 +268,9 @@ class TestRecord:
         monkeypatch.setattr(execute._Course, "_ways", lambda self: iter(ways))
         streams.fails = "end"
         planned = project.plan(project.describe(), tmp_path / "recorded")
-        events: list[Mapping[str, Any]] = []
+        events: list[Event] = []
         assert execute.execute(planned.jobs[0], planned.registry, events.append, project.never) == "finished"
-        warned = [event["message"] for event in events if event["event"] == "warning"]
+        warned = [event.message for event in events if isinstance(event, Warned)]
         assert warned[0].startswith("It runs uncompiled: it cannot be recorded as a CUDA graph")
         assert warned[1].startswith("It runs without a CUDA graph: an earlier recording failed in this process")
         folders = [Path(each.jobs[0].folder) for each in (plain, planned)]

@@ -11,11 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from gan_bench.config.benchmark import Evaluation
 from gan_bench.config.load import Benchmark, load_benchmark, models_named, preview, quick, shipped_benchmarks
 from gan_bench.config.source import find_benchmark
 from gan_bench.contracts.parameters import NoParams, param
-from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.errors import ConfigError, PluginError
 from gan_bench.names import allowed
 from gan_bench.plugins.discovery import load_plugins

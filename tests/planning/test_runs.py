@@ -101,7 +101,7 @@ class TestRuns:
     def test_cover_every_dataset(self, registry: Registry) -> None:
         """Model × dataset × seed."""
         found = runs(registry, project.describe(dataset=[{"plugin": "ring8"}, {"plugin": "grid25"}], seeds=2))
-        assert [(run.seed, run.dataset["label"]) for run in found] == [
+        assert [(run.seed, run.dataset.label) for run in found] == [
             (0, "ring8"), (0, "grid25"), (1, "ring8"), (1, "grid25"),
         ]  # fmt: skip
 

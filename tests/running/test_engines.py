@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,13 +39,13 @@ class Recorder(Observer):
         self.to_do = (len(runs), done)
 
     def started(self, run: Run) -> None:
-        self.starts.append(run.model["plugin"])
+        self.starts.append(run.model.plugin)
 
-    def evaluated(self, run: Run, event: Mapping[str, Any]) -> None:
-        self.evaluations.append((run.model["plugin"], event["iteration"]))
+    def evaluated(self, run: Run, event: Any) -> None:
+        self.evaluations.append((run.model.plugin, event.iteration))
 
     def ended(self, run: Run, status: str, error: str) -> None:
-        self.ends[run.model["plugin"]] = (status, error)
+        self.ends[run.model.plugin] = (status, error)
 
 
 def run(file: Path, results: Path, **options: Any) -> tuple[run_benchmark.Outcome, Recorder]:

@@ -24,9 +24,9 @@ def stored(results: Path, ledger: Mapping[str, Any] = {}, **changes: Any) -> Pla
     planned = project.plan(project.describe(seeds=2), results)
     project.carry_out(planned)
     folder = RunFolder(Path(planned.jobs[0].folder))
-    record = folder.read() or {}
+    record = project.record(folder.path)
     times = {"train_seconds": 3.0, "evaluation_seconds": 0.6, "compile_seconds": 7.0}
-    folder.write(record | {"ledger": record["ledger"] | times | ledger} | changes)
+    project.write_record(folder.path, record | {"ledger": record["ledger"] | times | ledger} | changes)
     return project.plan(project.describe(seeds=2), results)
 
 
@@ -65,7 +65,7 @@ class TestEarlierRuns:
     def with_ledger(self, results: Path, ledger: dict[str, Any]) -> None:
         planned = stored(results)
         folder = RunFolder(Path(planned.jobs[0].folder))
-        folder.write((folder.read() or {}) | {"ledger": ledger})
+        project.write_record(folder.path, project.record(folder.path) | {"ledger": ledger})
 
     def test_of_other_settings_do_not(self, tmp_path: Path) -> None:
         stored(tmp_path)
@@ -191,10 +191,10 @@ def test_a_job_that_is_compiled_prefers_such_a_run(tmp_path: Path) -> None:
     """Of two earlier runs of the same work the one carried out in the same way counts."""
     planned = stored(tmp_path)
     folder = RunFolder(Path(planned.jobs[0].folder))
-    record = folder.read() or {}
+    record = project.record(folder.path)
     plan = record["ledger"]["plan"] | {"compiled": True}
     fast = record | {"ledger": record["ledger"] | {"plan": plan, "train_seconds": 1.4}, "key": "0" * 64}
-    RunFolder(tmp_path / "other" / "runs" / f"{folder.path.name[:-12]}{'0' * 12}").write(fast)
+    project.write_record(tmp_path / "other" / "runs" / f"{folder.path.name[:-12]}{'0' * 12}", fast)
     other = project.plan(project.describe(name="third"), tmp_path)
     job = replace(other.jobs[0], compile="always")
     found = estimate([job], other.registry, results=tmp_path, workers=1, probe=False)

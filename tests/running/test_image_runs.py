@@ -304,9 +304,9 @@ class TestCheck:
         """Those of one plugin differ in parameters only; a selection is followed."""
         data = [{"plugin": "greys", "label": label, "count": count} for label, count in (("A", 60), ("B", 30))]
         planned = project.plan(describe(dataset=data), place / "results", quick=True)
-        assert {job.run.dataset["label"] for job in planned.jobs} == {"A"}
+        assert {job.run.dataset.label for job in planned.jobs} == {"A"}
         chosen = project.plan(describe(dataset=data), place / "results", quick=True, datasets=["B", "A"])
-        assert {job.run.dataset["label"] for job in chosen.jobs} == {"A", "B"}
+        assert {job.run.dataset.label for job in chosen.jobs} == {"A", "B"}
 
 
 class Notes(Observer):
@@ -462,7 +462,7 @@ class TestPreparation:
         first, second = (RunFolder(path) for path in project.run_folders(place / "results"))
         record = project.record(first.path)
         record["metrics"]["prepared"]["note"] = "by another one"
-        first.write(record)
+        project.write_record(first.path, record)
         assert "gan-bench evaluate RESULTS --metrics prepared scores the final generators anew" in render(results)
         untouched = content(second.path)
         monkeypatch.setattr(Prepared, "compute", lambda self, samples: 7.0)

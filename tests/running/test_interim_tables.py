@@ -199,4 +199,4 @@ class TestOrder:
 def write_seconds(folder: Path, changes: Mapping[str, Any]) -> None:
     """Change the ledger of a stored run."""
     record = project.record(folder)
-    project.RunFolder(folder).write(record | {"ledger": record["ledger"] | changes})
+    project.write_record(folder, record | {"ledger": record["ledger"] | changes})

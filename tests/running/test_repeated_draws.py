@@ -206,7 +206,7 @@ class TestRunsThatCannotBeDrawn:
     def test_are_all_there_is(self, old: Path, registry: Registry) -> None:
         """No finished run: nothing to tell apart, and no file."""
         for folder in runs(old):
-            folder.write(project.record(folder.path) | {"status": "interrupted", "iteration": 20})
+            project.write_record(folder.path, project.record(folder.path) | {"status": "interrupted", "iteration": 20})
         with pytest.raises(StoreError, match="no finished run was drawn more than once"):
             repeat(old, ["modes"], registry, draws=2)
         assert not (old / FILE).exists()

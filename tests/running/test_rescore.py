@@ -328,19 +328,21 @@ def shorter(folder: RunFolder) -> None:
 
 def of_status(status: str) -> Callable[[RunFolder], None]:
     """The run ended otherwise."""
-    return lambda folder: folder.write(project.record(folder.path) | {"status": status, "iteration": 20})
+    return lambda folder: project.write_record(
+        folder.path, project.record(folder.path) | {"status": status, "iteration": 20}
+    )
 
 
 def of_another_model(folder: RunFolder) -> None:
     """The model's plugin is gone."""
     record = project.record(folder.path)
-    folder.write(record | {"model": record["model"] | {"plugin": "gna"}})
+    project.write_record(folder.path, record | {"model": record["model"] | {"plugin": "gna"}})
 
 
 def of_other_size(folder: RunFolder) -> None:
     """The network's code builds another network."""
     record = project.record(folder.path)
-    folder.write(record | {"protocol": record["protocol"] | {"network_params": {"hidden": 9}}})
+    project.write_record(folder.path, record | {"protocol": record["protocol"] | {"network_params": {"hidden": 9}}})
 
 
 def not_finite(folder: RunFolder) -> None:
@@ -405,7 +407,7 @@ class TestRunsThatCannotBeScored:
         """A run of another kind of device has other random numbers: its scores are of new samples, and it is said."""
         folder, lines = folder_of(old, "gan"), list[str]()
         record = project.record(folder.path)
-        folder.write(record | {"ledger": record["ledger"] | {"device": "Some GPU"}})
+        project.write_record(folder.path, record | {"ledger": record["ledger"] | {"device": "Some GPU"}})
         if not torch.cuda.is_available():
             rescore(old, ["spread"], registry, say=lines.append)
             assert lines[0].endswith("(of other samples: the run was on another device)")

@@ -60,7 +60,7 @@ class TestMissing:
         (folder,) = map(RunFolder, project.run_folders(tmp_path))
         record = project.record(folder.path)
         for status in ("failed", "interrupted", "running", "diverged", "finished"):
-            folder.write(record | {"status": status})
+            project.write_record(folder.path, record | {"status": status})
             planned = project.plan(project.describe(), tmp_path)
             assert bool(planned.todo) == (status in ("failed", "interrupted", "running")), status
 
@@ -118,7 +118,7 @@ class TestSelection:
         benchmark = project.describe(dataset=rings)
 
         def wanted(*names: str) -> list[str]:
-            return [job.run.dataset["label"] for job in project.plan(benchmark, tmp_path, datasets=names).todo]
+            return [job.run.dataset.label for job in project.plan(benchmark, tmp_path, datasets=names).todo]
 
         assert wanted("three", "one") == ["one", "three"]
         assert wanted("ring8") == wanted() == ["one", "two", "three"]
@@ -152,7 +152,7 @@ class TestQuick:
         quick = project.plan(project.describe(seeds=3), tmp_path, quick=True)
         (job,) = quick.jobs
         assert quick.folder == tmp_path / "tiny-quick"
-        assert job.run.protocol["iterations"] == 20
+        assert job.run.protocol.iterations == 20
         real = {job.run.key for job in project.plan(project.describe(seeds=3), tmp_path).jobs}
         assert job.run.key not in real
         run(quick)
@@ -208,7 +208,7 @@ class TestCheckReport:
 
     def changed(self, job: Job, **changes: Any) -> tuple[tuple[str, ...], str]:
         folder = RunFolder(Path(job.folder))
-        folder.write(project.record(folder.path) | changes)
+        project.write_record(folder.path, project.record(folder.path) | changes)
         found = check_report([job], {})
         return found.runs[0].cells, found.render()
 
@@ -273,7 +273,7 @@ class TestTrust:
         """A finished run of another key is not taken for this one."""
         run(project.plan(project.describe(), tmp_path))
         (folder,) = map(RunFolder, project.run_folders(tmp_path))
-        folder.write(project.record(folder.path) | {"key": "0" * 64})
+        project.write_record(folder.path, project.record(folder.path) | {"key": "0" * 64})
         with pytest.raises(StoreError, match="holds another run"):
             project.plan(project.describe(), tmp_path)
 

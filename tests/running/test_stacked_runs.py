@@ -13,6 +13,7 @@ import torch
 
 from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
+from gan_bench.contracts.events import Evaluated, Warned
 from gan_bench.contracts.run import Job
 from gan_bench.errors import Diverged, UsageError
 from gan_bench.planning.jobs import stacks
@@ -60,7 +61,7 @@ def outcomes(planned: Planned) -> list[dict[str, Any]]:
 
 def warnings(events: Events) -> list[str]:
     """The messages among events."""
-    return [event["message"] for event in events if event["event"] == "warning"]
+    return [event.message for event in events if isinstance(event, Warned)]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ class TestFinished:
         """Every event has the key of its run."""
         planned = planned_for(tmp_path)
         _, events = carry_out(planned)
-        evaluated = [(event["key"], event["iteration"]) for event in events if event["event"] == "evaluated"]
+        evaluated = [(event.key, event.iteration) for event in events if isinstance(event, Evaluated)]
         assert sorted(evaluated) == sorted((job.run.key, t) for job in planned.jobs for t in (0, 10, 15, 20, 30))
 
     def test_a_folder_stands_for_itself(self, whole: Planned, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ class TestFailing:
         assert [message for message in warnings(events) if "3 seeds at once need more memory" in message]
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
         assert plans == [[3, 2, 1], [3, 2, 1], [3, 1]]
-        evaluated = [(event["key"], event["iteration"]) for event in events if event["event"] == "evaluated"]
+        evaluated = [(event.key, event.iteration) for event in events if isinstance(event, Evaluated)]
         assert {key: evaluated.count((key, 10)) for key, _ in evaluated} == dict.fromkeys(dict(evaluated), 1)
 
     def test_so_does_an_evaluation_that_needs_too_much(self, tmp_path: Path) -> None:
@@ -314,7 +315,7 @@ class TestStacks:
     def test_anchors_stand_alone(self, tmp_path: Path) -> None:
         """There is nothing to train."""
         planned = project.plan(project.describe(evaluation={"anchors": True}, seeds=2), tmp_path, stack=2)
-        sizes = {(job.run.model["plugin"], job.stack) for job in planned.jobs}
+        sizes = {(job.run.model.plugin, job.stack) for job in planned.jobs}
         assert sizes == {("gan", 2), ("real-data", 1), ("untrained", 1)}
 
     @pytest.mark.parametrize(

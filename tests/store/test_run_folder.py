@@ -18,16 +18,30 @@ import numpy as np
 import pytest
 import torch
 
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.run import DatasetRef
 from gan_bench.contracts.scores import Score, Share
 from gan_bench.errors import StoreError
 from gan_bench.files import locked
-from gan_bench.store import run_folder
+from gan_bench.store import layout
 from gan_bench.store.checkpoints import load_tensors, save_checkpoints
+from gan_bench.store.records import ModelRecord, RunRecord, encode
 from gan_bench.store.rows import curve_rows, with_classes
 from gan_bench.store.run_folder import RunFolder
 
 KEY = "a" * 64
-RECORD = {"format": 1, "key": KEY, "status": "finished", "iteration": 3, "dataset": {}, "model": {}, "protocol": {}}
+RECORD = RunRecord(
+    key=KEY,
+    configuration="c" * 64,
+    benchmark="tiny",
+    dataset=DatasetRef("ring8", {}),
+    model=ModelRecord("gan", {}),
+    seed=0,
+    protocol=Protocol(),
+    status="finished",
+    iteration=3,
+)
+PLAIN: dict[str, Any] = json.loads(encode(RECORD))
 
 
 def checkpoint(iteration: int, key: str = KEY) -> dict[str, Any]:
@@ -59,8 +73,8 @@ class TestRecord:
     @pytest.mark.parametrize(
         "text",
         [
-            "", "{", '{"format": 1', "[]", "null", "\x00", '{"format": 2}', '{"format": 1}', "[" * 100_000,
-            json.dumps(RECORD | {"status": None}), json.dumps(RECORD | {"key": 7}), json.dumps(RECORD)[:-10],
+            "", "{", '{"format": 1', "[]", "null", "\x00", '{"format": 3}', '{"format": 1}', "[" * 100_000,
+            json.dumps(PLAIN | {"status": None}), json.dumps(PLAIN | {"key": 7}), json.dumps(PLAIN)[:-10],
         ],
     )  # fmt: skip
     def test_that_cannot_be_understood_is_an_error_that_names_the_file(self, tmp_path: Path, text: str) -> None:
@@ -102,10 +116,10 @@ class TestCurve:
         "text",
         [
             "other,columns\n1,2\n",
-            ",".join(run_folder.CURVE_COLUMNS) + "\n10,,modes\n",
-            ",".join(run_folder.CURVE_COLUMNS) + "\nten,,modes,1.0,5,1\n",
-            ",".join(run_folder.CURVE_COLUMNS) + "\n10,,modes,1.0,5,1,more\n",
-            ",".join(run_folder.CURVE_COLUMNS) + '\n10,,"modes,1.0,5,1\n',
+            ",".join(layout.CURVE_COLUMNS) + "\n10,,modes\n",
+            ",".join(layout.CURVE_COLUMNS) + "\nten,,modes,1.0,5,1\n",
+            ",".join(layout.CURVE_COLUMNS) + "\n10,,modes,1.0,5,1,more\n",
+            ",".join(layout.CURVE_COLUMNS) + '\n10,,"modes,1.0,5,1\n',
         ],
     )
     def test_that_is_damaged_is_an_error(self, tmp_path: Path, text: str) -> None:
@@ -123,7 +137,7 @@ class TestCurve:
         RunFolder(tmp_path).write_curve(curve_rows(0, [Score("modes", None, 2.0, 5, 1)]))
         text = (tmp_path / "curve.csv").read_text(encoding="utf-8")
         assert list(csv.reader(io.StringIO(text))) == [
-            list(run_folder.CURVE_COLUMNS),
+            list(layout.CURVE_COLUMNS),
             ["0", "", "modes", "2.0", "5", "1"],
         ]
 

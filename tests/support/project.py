@@ -204,10 +204,15 @@ def run_folders(results: Path) -> list[Path]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """run.json."""
-    found = RunFolder(folder).read()
-    assert found is not None
+    """The plain values of run.json."""
+    found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return found
+
+
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Replace run.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def by_label(results: Path) -> dict[str, dict[str, Any]]:

@@ -7,8 +7,6 @@ import torch
 
 from gan_bench.acceleration.compilation import as_traced, compile_iterations
 from gan_bench.acceleration.stacked_seeds import Stack
-from gan_bench.contracts.protocol import Protocol
-from gan_bench.planning.runs import _as_it_was, protocol_values
 from tests.acceleration.test_compilation import _silent
 from tests.support.tiny import WIDER, ZOO, trainer
 from tests.support.tiny import values as parameters
@@ -45,11 +43,3 @@ class TestBfloat16:
         for member in (traced, *members):
             for player, loss in eager.losses.items():
                 assert member.losses[player].item() == pytest.approx(loss.item(), rel=0.02, abs=0.01)
-
-
-class TestKey:
-    def test_runs_of_before_are_the_same_runs(self) -> None:
-        """A setting that came later is part of a key only where it says something new."""
-        values = protocol_values(Protocol())
-        assert _as_it_was(values) == {name: value for name, value in values.items() if name != "precision"}
-        assert _as_it_was(protocol_values(Protocol(precision="tf32")))["precision"] == "tf32"

@@ -13,9 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _runs import Record, differences, final_state, finished, records_of, synthetic8
+from _runs import differences, final_state, finished, records_of, synthetic8
 from _steps import Context, Failed, Values, write_json
 from _workloads import ROOT
+
+from gan_bench.errors import StoreError
+from gan_bench.store.records import ExecutionPlan, RunRecord
 
 
 def killed(context: Context) -> Values:
@@ -57,9 +60,9 @@ def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> 
 def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) -> dict[str, Any]:
     """Kill a command and its workers when some runs are between two checkpoints; return what had been reached."""
     while process.poll() is None:
-        with suppress(ValueError, KeyError, FileNotFoundError):
+        with suppress(StoreError):
             records = records_of(results)
-            on_the_way = [each for each in records.values() if 0 < _reached(each) < each["iterations"]]
+            on_the_way = [each for each in records.values() if 0 < _reached(each) < each.iterations]
             if on_the_way and (tiny or any(map(finished, records.values()))):
                 _kill(process)
                 left = records_of(results).values()
@@ -68,9 +71,9 @@ def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) 
     raise Failed(f"the command ended with exit code {process.returncode} before it could be killed")
 
 
-def _reached(record: Record) -> int:
+def _reached(record: RunRecord) -> int:
     """The iteration that a run has recorded; 0 for one that has ended."""
-    return int(record["iteration"]) if record["status"] == "running" else 0
+    return record.iteration if record.status == "running" else 0
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -96,7 +99,7 @@ def _wait(process: subprocess.Popen[bytes]) -> None:
         raise Failed(f"the command ended with exit code {process.returncode}")
 
 
-def _compared(context: Context, ran: Mapping[str, Mapping[str, Record]]) -> dict[str, Any]:
+def _compared(context: Context, ran: Mapping[str, Mapping[str, RunRecord]]) -> dict[str, Any]:
     """Runs that differ, the plans, and seconds of training by model, of the runs that have a ledger."""
     different = {}
     folders = {name: sorted((context.folder / f"killed-{name}").glob("*/runs/*")) for name in ran}
@@ -104,15 +107,15 @@ def _compared(context: Context, ran: Mapping[str, Mapping[str, Record]]) -> dict
         found = differences(final_state(one), final_state(other))
         if found:
             different[one.name] = found[:3]
-    plans = [plan for records in ran.values() for record in records.values() for plan in record["plans"]]
+    plans = [plan for records in ran.values() for record in records.values() for plan in record.plans]
     seconds: dict[str, float] = {}
     for each in ran["whole"].values():
-        if "train_seconds" in each["ledger"]:
-            model = each["model"]["plugin"]
-            seconds[model] = round(seconds.get(model, 0.0) + each["ledger"]["train_seconds"], 2)
+        if each.ledger is not None:
+            model = each.model.plugin
+            seconds[model] = round(seconds.get(model, 0.0) + each.ledger.train_seconds, 2)
     unique = [dict(items) for items in {tuple(sorted(_plain(plan).items())) for plan in plans}]
     return {"compared": len(folders["whole"]), "different": different, "plans": unique, "train_seconds": seconds}
 
 
-def _plain(plan: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: plan.get(key) for key in ("compiled", "graph", "stack")}
+def _plain(plan: ExecutionPlan) -> dict[str, Any]:
+    return {key: getattr(plan, key) for key in ("compiled", "graph", "stack")}

@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from _steps import Context, Failed
 from _workloads import BENCHMARKS, WORKLOADS, Workload
 
 import gan_bench
+from gan_bench.contracts.events import Event, Warned
 from gan_bench.contracts.run import Job, Schedule
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.execute import execute_stack
+from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 
 METRIC = "sliced_wasserstein"
@@ -35,7 +37,6 @@ TINY_IMAGES: Mapping[str, Any] = {
     "latent_size": 4,
     "network": {"plugin": "dcgan", "width": 2},
 }
-Record = dict[str, Any]
 
 
 def synthetic8(context: Context, iterations: int, every: int, samples: int = 1000) -> dict[str, Any]:
@@ -51,19 +52,19 @@ def synthetic8(context: Context, iterations: int, every: int, samples: int = 100
 class Carried:
     """What a call of `gan_bench.run` left behind."""
 
-    records: Mapping[str, Record]
+    records: Mapping[str, RunRecord]
     warnings: Sequence[str]
 
     def require(self, context: Context, **plan: Any) -> None:
         """Raise `Failed` unless all runs finished under this plan without a warning."""
-        wrong = [f"{name}: {record['status']}" for name, record in self.records.items() if not finished(record)]
+        wrong = [f"{name}: {record.status}" for name, record in self.records.items() if not finished(record)]
         if context.device == "cuda":
             wrong += [
-                f"{name}: {key} is {record['plans'][-1].get(key)}, not {value}"
+                f"{name}: {key} is {getattr(record.plans[-1], key)}, not {value}"
                 for name, record in self.records.items()
-                if record["plans"]
+                if record.plans
                 for key, value in plan.items()
-                if record["plans"][-1].get(key) != value
+                if getattr(record.plans[-1], key) != value
             ]
         wrong += [f"warning: {each}" for each in self.warnings]
         if wrong or not self.records:
@@ -72,21 +73,25 @@ class Carried:
     def facts(self) -> dict[str, Any]:
         """Statuses, plans and warnings."""
         runs = {
-            name: {"status": record["status"], "error": record.get("error"), "plan": (record["plans"] or [None])[-1]}
+            name: {
+                "status": record.status,
+                "error": str(record.error or ""),
+                "plan": asdict(record.plans[-1]) if record.plans else None,
+            }
             for name, record in self.records.items()
         }
         return {"runs": runs, "warnings": [*self.warnings]}
 
 
-def finished(record: Record) -> bool:
+def finished(record: RunRecord) -> bool:
     """Whether a run has got to its end."""
-    return bool(record["status"] == "finished")
+    return record.status == "finished"
 
 
-def records_of(results: Path) -> dict[str, Record]:
+def records_of(results: Path) -> dict[str, RunRecord]:
     """The records of all runs below a results folder, by the name of the run's folder."""
-    paths = sorted(results.glob("*/runs/*/run.json"))
-    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    found = {path.parent.name: RunFolder(path.parent).read() for path in sorted(results.glob("*/runs/*/run.json"))}
+    return {name: record for name, record in found.items() if record is not None}
 
 
 def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], **options: Any) -> Carried:
@@ -136,16 +141,17 @@ class InProcess:
         warnings: list[str] = []
         asked = count()
 
-        def report(event: Mapping[str, Any]) -> None:
-            if event["event"] == "warning":
-                warnings.append(str(event["message"]))
-                print(event["message"], flush=True)
+        def report(event: Event) -> None:
+            if isinstance(event, Warned):
+                warnings.append(event.message)
+                print(event.message, flush=True)
 
         stop: Callable[[], bool] = (lambda: next(asked) >= stop_at) if stop_at is not None else (lambda: False)
         statuses = execute_stack(jobs, self.registry, report, stop)
         wanted = "finished" if stop_at is None else "interrupted"
         if any(status != wanted for status in statuses):
-            errors = [(RunFolder(Path(job.folder)).read() or {}).get("error") for job in jobs]
+            records = [RunFolder(Path(job.folder)).read() for job in jobs]
+            errors = [str(record.error or "") if record else "no record" for record in records]
             raise Failed(f"runs ended {statuses}, not {wanted}: {errors}", warnings=warnings)
         return warnings
 
@@ -161,8 +167,8 @@ def ring(context: Context, registry: Registry, iterations: int, every: int) -> I
 def final_state(folder: Path) -> dict[str, Any]:
     """What has to be equal bit for bit of a finished run: its last checkpoint and its scores."""
     stored = RunFolder(folder)
-    record = stored.read() or {}
-    state, _ = stored.load_checkpoint(str(record.get("key")))
+    record = stored.read()
+    state, _ = stored.load_checkpoint(record.key if record else "")
     if state is None:
         raise Failed(f"{folder.name} has no usable checkpoint")
     return {"trainer": state["trainer"], "curve": stored.read_curve()}

@@ -31,7 +31,7 @@ IMAGES_FILE = "proof-images.npy"
 IMAGES = 10_000
 MIB = 2**20
 LIMIT = 64.0  # MiB a command
-LACKING = ("torch-fidelity", "POT==0.9.6.post1")
+LACKING = ("torch-fidelity", "POT==0.9.6.post1", "msgspec")
 """Packages that GPU machines with torch, pandas and pytest lack as a rule. Wheels of POT 0.9.7 have 31 MiB."""
 PYTHON = "3.12"
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]

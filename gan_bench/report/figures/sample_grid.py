@@ -173,7 +173,7 @@ def _preferred(runs: Sequence[StoredRun]) -> list[StoredRun]:
 
 
 def _generators(run: StoredRun) -> int:
-    return max(1, int(run.model.get("generators") or 1))
+    return max(1, run.record.model.generators)
 
 
 def _readable(run: StoredRun, drawable: Drawable) -> Snapshots | None:

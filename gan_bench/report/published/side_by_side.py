@@ -120,8 +120,8 @@ def _data(results: StoredResults, registry: Registry) -> Data:
     entries = results.benchmark.datasets if results.benchmark else ()
     said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:
-        dataset = placed.run.dataset
-        said[placed.dataset] = str(dataset.get("plugin", placed.dataset)), dataset.get("params") or {}
+        dataset = placed.run.record.dataset
+        said[placed.dataset] = dataset.plugin, dataset.params
     return {label: _described(plugin, params, registry) for label, (plugin, params) in said.items()}
 
 
@@ -147,9 +147,11 @@ def _is_number(value: object) -> bool:
 
 def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
     """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
-    of_runs = [each.run.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)]
+    of_runs = [
+        each.run.record.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)
+    ]
     entries = results.benchmark.models if results.benchmark else ()
-    said = [model.get("params") for model in of_runs] + [each.params for each in entries if each.label == row.label]
+    said = [model.params for model in of_runs] + [each.params for each in entries if each.label == row.label]
     return next((params for params in said if params), {})
 
 
@@ -171,8 +173,8 @@ def _figure(row: Row, told: Mapping[str, Any]) -> Figure:
 
 
 def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
-    samples = results.benchmark.evaluation.get("samples") if results.benchmark else None
-    drawn = f", of {samples:,} samples each" if isinstance(samples, int) else ""
+    samples = results.benchmark.evaluation.samples if results.benchmark else None
+    drawn = f", of {samples:,} samples each" if samples is not None else ""
     yield (
         f"Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
         f"runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in papers: a system's own "

@@ -143,7 +143,7 @@ def _title(results: StoredResults) -> str:
 def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Column, ...]:
     known = known_metrics(results)
     if metrics is None:
-        own = results.benchmark.evaluation.get("metrics") if results.benchmark else None
+        own = results.benchmark.evaluation.metrics if results.benchmark else None
         metrics = [name for name in own if name in known] if own else list(known)
     for name in metrics:
         if name not in known:
@@ -172,9 +172,7 @@ def _groups(results: StoredResults) -> list[_Group]:
 
 def _listed(results: StoredResults) -> list[_Group]:
     assert results.benchmark is not None
-    sharing = {
-        (placed.dataset, placed.entry.label): str(placed.run.model.get("sharing") or "") for placed in results.runs
-    }
+    sharing = {(placed.dataset, placed.entry.label): placed.run.record.model.sharing for placed in results.runs}
     return [
         _Group(
             dataset.label,
@@ -210,7 +208,7 @@ def _values(results: StoredResults) -> pd.DataFrame:
     frame = results.frame
     measured = frame["generator"].isna() & frame["metric"].map(is_metric).astype(bool)
     values = frame[measured & (frame["status"] == "finished")]
-    wanted = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    wanted = results.benchmark.evaluation.samples if results.benchmark else None
     order = values.assign(asked=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
     order = order.sort_values(["asked", "size"], kind="stable")
     return order.drop_duplicates(["dataset", "label", "seed", "iteration", "metric"], keep="last").sort_index()

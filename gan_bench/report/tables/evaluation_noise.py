@@ -18,7 +18,8 @@ from tabulate import tabulate
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
 from gan_bench.report.tables.formats import MISSING, escape_markdown
-from gan_bench.results.load import PlacedRun, StoredBenchmark, StoredResults, read_results
+from gan_bench.results.load import PlacedRun, StoredResults, read_results
+from gan_bench.store.records import BenchmarkRecord
 from gan_bench.store.run_folder import RunFolder
 
 FILE = "evaluation-noise.csv"
@@ -62,7 +63,7 @@ def noise(results: StoredResults) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _drawn(placed: PlacedRun, benchmark: StoredBenchmark) -> Drawn:
+def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
     """What a run was scored with more than once, in the metrics' current versions."""
     folder, last = RunFolder(placed.run.folder), str(placed.run.iteration)
     versions = {name: str(info.version) for name, info in benchmark.metrics.items()}

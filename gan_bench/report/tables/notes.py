@@ -14,7 +14,8 @@ from gan_bench.results.load import ANCHORS, FINISHED, StoredResults
 if TYPE_CHECKING:
     from gan_bench.contracts.table import Table
     from gan_bench.report.tables.formats import At
-
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.store.records import ErrorRecord, ExecutionPlan
 
 REAL = ANCHORS[0]
 _MOST = 12
@@ -61,24 +62,23 @@ def _protocol(results: StoredResults) -> str:
     return f"Protocol: {describe_protocol(results.benchmark.protocol)}."
 
 
-def describe_protocol(protocol: Mapping[str, Any]) -> str:
+def describe_protocol(protocol: Protocol) -> str:
     """The settings that every model shares, in one line."""
-    each = protocol.get("fakes_per_generator")
-    total = f"{_plain(protocol.get('fakes'))} generated samples a draw"
+    each = protocol.fakes_per_generator
+    total = f"{_plain(protocol.fakes)} generated samples a draw"
     fakes = f"{each:,} generated samples of each generator a draw" if each else total
     parts = [
-        f"{_plain(protocol.get('iterations'))} iterations",
-        f"{_plain(protocol.get('batch'))} real and {fakes}",
-        f"{protocol.get('latents')} latents, {protocol.get('latent')} of size {protocol.get('latent_size')}",
-        f"network {protocol.get('network')}",
-        f"{_plain(protocol.get('optimizer'))}, learning rate {_plain(protocol.get('learning_rate'))}"
-        f", betas {_plain(protocol.get('betas'))}",
-        f"{protocol.get('init')} initialisation ({protocol.get('init_scale')})",
+        f"{_plain(protocol.iterations)} iterations",
+        f"{_plain(protocol.batch)} real and {fakes}",
+        f"{protocol.latents} latents, {protocol.latent} of size {protocol.latent_size}",
+        f"network {protocol.network}",
+        f"{_plain(protocol.optimizer)}, learning rate {_plain(protocol.learning_rate)}, betas {_plain(protocol.betas)}",
+        f"{protocol.init} initialisation ({protocol.init_scale})",
     ]
-    parts += ["half of the images mirrored"] if protocol.get("flip") else []
-    parts += [f"moving average {protocol['ema']}"] if protocol.get("ema") else []
-    parts += [f"{protocol['decay']} decay"] if protocol.get("decay") not in (None, "none") else []
-    parts += [f"{protocol['precision']} arithmetic"] if protocol.get("precision") not in (None, "float32") else []
+    parts += ["half of the images mirrored"] if protocol.flip else []
+    parts += [f"moving average {protocol.ema}"] if protocol.ema else []
+    parts += [f"{protocol.decay} decay"] if protocol.decay != "none" else []
+    parts += [f"{protocol.precision} arithmetic"] if protocol.precision != "float32" else []
     return "; ".join(parts)
 
 
@@ -95,7 +95,7 @@ def _plain(value: Any) -> str:
 def _evaluation(results: StoredResults, at: At) -> str:
     benchmark = results.benchmark
     seeds = len(benchmark.seeds) if benchmark else results.frame["seed"].nunique()
-    samples = f"{_plain(benchmark.evaluation.get('samples'))} samples; " if benchmark else ""
+    samples = f"{_plain(benchmark.evaluation.samples)} samples; " if benchmark else ""
     when = {
         "last": "at the final iteration",
         "best": "at the iteration of each run's lowest symmetric_kl (hindsight: not the headline)",
@@ -129,7 +129,7 @@ def _notes_of(results: StoredResults, metric: str) -> Mapping[str, list[str]]:
     """What a metric was computed with, by dataset: as its runs say; of a results.csv alone, as benchmark.json does."""
     found: dict[str, list[str]] = defaultdict(list)
     for placed in results.runs:
-        note = placed.run.notes.get(metric)
+        note = placed.run.record.notes.get(metric)
         if note and note not in found[placed.dataset]:
             found[placed.dataset].append(note)
     described = results.benchmark.metrics if results.benchmark else {}
@@ -148,12 +148,14 @@ def _shared(table: Table) -> Iterator[str]:
 
 
 def _devices(results: StoredResults) -> str:
-    found = sorted({str(placed.run.ledger["device"]) for placed in results.runs if "device" in placed.run.ledger})
+    ledgers = [placed.run.record.ledger for placed in results.runs]
+    found = sorted({ledger.device for ledger in ledgers if ledger is not None})
     where = f" ({', '.join(found)})" if found else ""
-    plans = [placed.run.ledger.get("plan") or {} for placed in results.runs if placed.run.iterations]
-    compiled = {bool(plan.get("compiled")) for plan in plans}
+    trained = [placed.run.record.ledger for placed in results.runs if placed.run.record.iterations]
+    plans = [ledger.plan or ExecutionPlan() if ledger else ExecutionPlan() for ledger in trained]
+    compiled = {plan.compiled for plan in plans}
     how = ", compiled iterations" if compiled == {True} else ""
-    stacks = sorted({int(plan.get("stack") or 1) for plan in plans})
+    stacks = sorted({plan.stack for plan in plans})
     if stacks and stacks[-1] > 1:
         how += f", its share of that of {' or '.join(map(str, stacks))} seeds that train as one program"
     unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
@@ -215,7 +217,7 @@ def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
 
 def _initial_averages(results: StoredResults) -> Iterator[str]:
     finished = (placed for placed in results.runs if placed.run.status == FINISHED)
-    found = (placed.entry.label for placed in finished if placed.run.model.get("initial_averages"))
+    found = (placed.entry.label for placed in finished if placed.run.record.model.initial_averages)
     labels = list(dict.fromkeys(found))
     if labels:
         yield (
@@ -247,7 +249,7 @@ def _not_finite(table: Table) -> Iterator[str]:
 
 def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
     """Say so where values come from another number of samples than the benchmark's, or one column's from several."""
-    asked = results.benchmark.evaluation.get("samples") if results.benchmark else None
+    asked = results.benchmark.evaluation.samples if results.benchmark else None
     for name in (column.name for column in table.columns):
         found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
         sizes = sorted(int(size) for size in found.unique())
@@ -270,8 +272,8 @@ def _endings(results: StoredResults, table: Table) -> Iterator[str]:
 
 
 def _left_out(results: StoredResults) -> Iterator[str]:
-    for label, error in results.benchmark.left_out if results.benchmark else ():
-        yield f"{label} is left out: {error}"
+    for model in results.benchmark.left_out if results.benchmark else ():
+        yield f"{model.label} is left out: {model.error}"
 
 
 def _unfinished(results: StoredResults, runs: pd.DataFrame) -> Iterable[str]:
@@ -286,14 +288,14 @@ def _unfinished(results: StoredResults, runs: pd.DataFrame) -> Iterable[str]:
     for row in runs.itertuples(index=False):
         run = errors.get(str(row.key))
         where = f" ({row.dataset})" if several else ""
-        of = f" of {run.iterations:,}" if run else ""
-        why = _why(run.error if run else None)
+        of = f" of {run.record.iterations:,}" if run else ""
+        why = _why(run.record.error if run else None)
         verb = verbs.get(str(row.status), str(row.status))
         yield f"{row.label}{where} seed {row.seed} {verb} at iteration {row.iteration:,}{of}{why}"
 
 
-def _why(error: Mapping[str, str] | None) -> str:
-    if not error:
+def _why(error: ErrorRecord | None) -> str:
+    if error is None:
         return "."
-    text = " ".join(f"{error.get('type', 'Error')}: {error.get('message', '')}".split())
+    text = " ".join(str(error).split())
     return f": {text if len(text) <= 200 else text[:199] + '…'}"

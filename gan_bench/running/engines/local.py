@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import selectors
 import signal
@@ -17,13 +16,14 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from gan_bench.contracts.engine import Engine, Setup
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError
 from gan_bench.planning.jobs import stacks
+from gan_bench.running.engines.messages import Ended, Message, Ready, decode_message, encode_jobs
+from gan_bench.store.records import ErrorRecord, Status
 from gan_bench.store.run_folder import RunFolder
 
 KEEP_FREED_MEMORY = {
@@ -61,7 +61,7 @@ class _Worker:
         assert self.process.stdin is not None
         self.jobs = {job.run.key: job for job in jobs}
         with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
-            self.process.stdin.write(json.dumps({"jobs": list(map(dataclasses.asdict, jobs))}).encode() + b"\n")
+            self.process.stdin.write(encode_jobs(jobs).encode())
 
     def dismiss(self) -> None:
         """Let it end: at once without a job, else after its run."""
@@ -73,14 +73,14 @@ class _Worker:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
-    def events(self) -> list[dict[str, Any]] | None:
-        """What the worker has told since; None when it is gone."""
+    def messages(self) -> list[Message] | None:
+        """The messages since the last call; None when the worker is gone."""
         assert self.process.stdout is not None
         data = os.read(self.process.stdout.fileno(), 1 << 16)
         if not data:
             return None
         *lines, self._pending = (self._pending + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [decode_message(line) for line in lines]
 
 
 class LocalEngine(Engine):
@@ -121,29 +121,21 @@ class LocalEngine(Engine):
         while self._alive:
             for key, _ in self._selector.select():
                 worker: _Worker = key.data
-                events = worker.events()
-                for event in events or ():
-                    self._handle(worker, event)
-                if events is None:
+                messages = worker.messages()
+                for message in messages or ():
+                    self._handle(worker, message)
+                if messages is None:
                     self._bury(worker)
 
-    def _handle(self, worker: _Worker, event: dict[str, Any]) -> None:
-        if event["event"] == "ready":
-            worker.loaded = True
-            self._next(worker)
-            return
-        if event["event"] == "ended":
-            self._end(worker, event["detail"])
-            return
-        job = worker.jobs[event["key"]]
-        if event["event"] == "compiling":
-            self.observer.compiling(job.run)
-        elif event["event"] == "progress":
-            self.observer.progress(job.run, event)
-        elif event["event"] == "evaluated":
-            self.observer.evaluated(job.run, event)
-        else:
-            self.observer.warning(job.run, event["message"])
+    def _handle(self, worker: _Worker, message: Message) -> None:
+        match message:
+            case Ready():
+                worker.loaded = True
+                self._next(worker)
+            case Ended():
+                self._end(worker, message.detail)
+            case _:
+                self.observer.receive(worker.jobs[message.key].run, message)
 
     def _next(self, worker: _Worker) -> None:
         """Give a free worker its next jobs, or let it end."""
@@ -162,12 +154,11 @@ class LocalEngine(Engine):
             self._ended(job, detail)
 
     def _ended(self, job: Job, detail: str) -> None:
-        record = _settled(job, detail)
+        ending = _settle(job, detail)
         log = Path(job.folder) / "log.txt"  # what the run's code printed
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
-        error = record.get("error")
-        self.observer.ended(job.run, record["status"], f"{error['type']}: {error['message']}" if error else "")
+        self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
     def _bury(self, worker: _Worker) -> None:
         """A worker has ended; where it still had a job or jobs wait, something killed it."""
@@ -204,18 +195,26 @@ class LocalEngine(Engine):
         self._selector.close()
 
 
-def _settled(job: Job, detail: str) -> dict[str, Any]:
-    """The record of a run whose process has ended; what the process could not write is written here.
+@dataclasses.dataclass(frozen=True)
+class _Ending:
+    """How a run ended."""
+
+    status: Status
+    error: ErrorRecord | None
+
+
+def _settle(job: Job, detail: str) -> _Ending:
+    """How a run ended whose process has ended; what the process could not write is written here.
 
     Args:
-        detail: how the process was cut off; empty where it ended by itself.
+        detail: how the process was killed; empty if it ended by itself.
     """
     folder = RunFolder(Path(job.folder))
-    killed = {"status": "failed", "error": {"type": "Killed", "message": detail or "its process ended too early"}}
+    killed = _Ending("failed", ErrorRecord("Killed", detail or "its process ended too early"))
     record = folder.read_own(job.run.key)
     if record is None:
         return killed
-    if record["status"] == "running":
-        record |= killed
-        folder.write(record)
-    return record
+    if record.status == "running":
+        folder.write(dataclasses.replace(record, status=killed.status, error=killed.error))
+        return killed
+    return _Ending(record.status, record.error)

@@ -4,9 +4,8 @@ It imports torch and the plugins once and forks for each job, so that a run star
 and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
 command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
 
-    in   {"jobs": [{…}, …]}, one, or the seeds of a stack
-    out  {"event": "ready"}, before each · {"key": …, "event": "compiling" | "progress" | "evaluated" | "warning", …} ·
-         {"event": "ended", "detail": "" or how the process was cut off}
+    in   [job, …], one, or the seeds of a stack
+    out  Ready before each · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
 
 How a run ended stands in its run.json: an exit code could be any plugin's.
 """
@@ -14,15 +13,16 @@ How a run ended stands in its run.json: an exit code could be any plugin's.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from gan_bench.running.engines.messages import Ended, Message, Ready, decode_jobs, encode_message
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Job
@@ -54,7 +54,6 @@ def main(places: list[str]) -> None:
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
     import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
-    from gan_bench.contracts.run import Job
     from gan_bench.plugins.discovery import load_plugins
 
     registry = load_plugins([Path(place) for place in places])
@@ -64,16 +63,16 @@ def main(places: list[str]) -> None:
     signal.set_wakeup_fd(wake_end)
     commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
     while not stop.asked:
-        _tell(out, {"event": "ready"})
+        _send(out, Ready())
         line = commands.readline()
         if not line:
             return
-        jobs = [Job.from_plain(job) for job in json.loads(line)["jobs"]]
+        jobs = decode_jobs(line)
         if jobs[0].likely_compiled and jobs[0].device == "cpu":
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
             # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.
             import torch._inductor.compile_fx  # noqa: F401
-        _tell(out, {"event": "ended", "detail": _serve(jobs, registry, out, stop, wake)})
+        _send(out, Ended(_serve(jobs, registry, out, stop, wake)))
 
 
 def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
@@ -109,7 +108,7 @@ def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], sto
 def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
     from gan_bench.running.execute import execute_stack
 
-    execute_stack(jobs, registry, lambda event: _tell(out, event), stop)
+    execute_stack(jobs, registry, lambda event: _send(out, event), stop)
 
 
 def _wait(child: int, stop: _Stop, wake: int) -> int:
@@ -139,9 +138,9 @@ def _outcome(status: int, log: Path) -> str:
     return f"its process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
 
 
-def _tell(out: IO[str], event: Mapping[str, Any]) -> None:
+def _send(out: IO[str], message: Message) -> None:
     with contextlib.suppress(BrokenPipeError):  # the command is gone; the run still writes its checkpoint
-        out.write(json.dumps(event) + "\n")
+        out.write(encode_message(message))
 
 
 if __name__ == "__main__":

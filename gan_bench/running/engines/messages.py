@@ -1,0 +1,61 @@
+"""Messages between a command and its workers: one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
+from gan_bench.contracts.run import Job
+from gan_bench.store.records import convert
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker waits for jobs."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker's jobs have ended; `detail` describes how their process was killed, empty if it was not."""
+
+    detail: str
+
+
+Message = Ready | Ended | Event
+_KINDS: dict[str, type[Any]] = {
+    "ready": Ready,
+    "ended": Ended,
+    "compiling": Compiling,
+    "progress": Progress,
+    "evaluated": Evaluated,
+    "warning": Warned,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def encode_message(message: Message) -> str:
+    """A message of a worker as a line."""
+    return json.dumps({"event": _NAMES[type(message)], **msgspec.to_builtins(message)}) + "\n"
+
+
+def decode_message(line: str | bytes) -> Message:
+    """The message in a line of a worker."""
+    values = json.loads(line)  # not msgspec's decoder: scores may be nan
+    message: Message = convert(values, _KINDS[values["event"]])
+    return message
+
+
+def encode_jobs(jobs: Sequence[Job]) -> str:
+    """Jobs to be carried out together, as a line for a worker."""
+    return json.dumps(msgspec.to_builtins(list(jobs))) + "\n"
+
+
+def decode_jobs(line: str | bytes) -> list[Job]:
+    """The jobs in a line for a worker."""
+    jobs: list[Job] = convert(json.loads(line), list[Job])
+    return jobs

@@ -1,0 +1,110 @@
+"""Build a run's record: its start, execution plans and ledger."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from gan_bench.contracts.run import Job
+from gan_bench.planning.runs import TRAINING_VERSION
+from gan_bench.plugins.registry import Registry
+from gan_bench.running.provenance import plugin_facts, provenance
+from gan_bench.store.records import ExecutionPlan, Ledger, MetricFacts, ModelRecord, RunRecord
+from gan_bench.training.trainer import Trainer
+
+
+def start_record(
+    job: Job, registry: Registry, metrics: Mapping[str, MetricFacts], earlier: RunRecord | None
+) -> RunRecord:
+    """The record of a run that starts or goes on.
+
+    Args:
+        metrics: those that it will be scored with.
+        earlier: its record so far, whose history and plans are kept.
+    """
+    run = job.run
+    now = provenance(job.device, plugin_facts(registry, run))
+    record = RunRecord(
+        key=run.key,
+        configuration=run.configuration,
+        benchmark=run.benchmark,
+        dataset=run.dataset,
+        model=ModelRecord(run.model.plugin, run.model.params, run.model.anchor),
+        seed=run.seed,
+        protocol=run.protocol,
+        status="running",
+        iterations=0 if run.model.anchor else run.protocol.iterations,
+        metrics=metrics,
+        provenance=now,
+        training_version=TRAINING_VERSION,
+    )
+    if earlier is None:
+        return record
+    return replace(
+        record,
+        metrics={**earlier.metrics, **metrics},
+        metric_errors=earlier.metric_errors,
+        provenance=earlier.provenance,
+        resumed=(*earlier.resumed, now),
+        plans=earlier.plans,
+        rescored=earlier.rescored,
+    )
+
+
+def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> ExecutionPlan:
+    """How a job's iterations are executed on this machine."""
+    precision = job.run.protocol.precision
+    return ExecutionPlan(
+        device=device_name(job.device),
+        threads=job.threads,
+        stack=stack,
+        compiled=compiled,
+        graph=graph,
+        precision="float32" if precision == "tf32" and job.device == "cpu" else precision,  # a CPU has no tf32
+        torch=torch.__version__,
+    )
+
+
+def ledger(
+    trainer: Trainer,
+    device: str,
+    plan: ExecutionPlan | None,
+    *,
+    train_seconds: float,
+    compile_seconds: float,
+    evaluation_seconds: float,
+    peak_memory_mb: float,
+) -> Ledger:
+    """What a run has used so far."""
+    return Ledger(
+        parameters={
+            name: sum(p.numel() for p in trainer.model.get_submodule(name).parameters())
+            for name in trainer.model.players
+        },
+        updates=dict(trainer.counts.updates),
+        real_samples=trainer.counts.real_samples,
+        fake_samples=trainer.counts.fake_samples,
+        train_seconds=round(train_seconds, 3),
+        compile_seconds=round(compile_seconds, 3),
+        evaluation_seconds=round(evaluation_seconds, 3),
+        peak_memory_mb=peak_memory_mb,
+        device=device_name(device),
+        plan=plan,
+    )
+
+
+def device_name(device: str) -> str:
+    """ "cpu", or the name of the GPU."""
+    return torch.cuda.get_device_name() if device == "cuda" else "cpu"
+
+
+def peak_memory_mb(device: str) -> float:
+    """Highest resident memory of this process in MiB; on a GPU the device's."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,366 @@
+"""run.json and benchmark.json as typed records, with one codec for both.
+
+Records are written in the current format. Those of format 1 are read as well, see `migrate_run`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar, get_args
+
+import msgspec
+
+from gan_bench.contracts.modes import Mode
+from gan_bench.contracts.protocol import Evaluation, Protocol
+from gan_bench.contracts.run import DatasetRef, ModelRef, Plain
+from gan_bench.contracts.table import MetricInfo
+
+FORMAT = 2
+OLDER_FORMATS = (1,)
+
+Status = Literal["running", "interrupted", "finished", "failed", "diverged"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+R = TypeVar("R", "RunRecord", "BenchmarkRecord")
+
+
+class RecordError(ValueError):
+    """Why a record cannot be read, with the field."""
+
+
+@dataclass(frozen=True)
+class ErrorRecord:
+    """The exception that ended a run."""
+
+    type: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """What must be equal for two executions of a run to agree to the last bit.
+
+    On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
+
+    Attributes:
+        device: "cpu", or the name of the GPU.
+        stack: seeds that trained together.
+        graph: whether iterations were recorded as CUDA graphs.
+        torch: its version.
+    """
+
+    device: str = "cpu"
+    threads: int = 1
+    stack: int = 1
+    compiled: bool = False
+    graph: bool = False
+    precision: str = "float32"
+    torch: str = ""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a run has used so far.
+
+    Attributes:
+        parameters: player → number of parameters.
+        updates: player → optimiser steps.
+        peak_memory_mb: highest resident memory in MiB; on a GPU the device's.
+        plan: the last execution plan.
+    """
+
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    updates: Mapping[str, int] = field(default_factory=dict)
+    real_samples: int = 0
+    fake_samples: int = 0
+    train_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    device: str = "cpu"
+    plan: ExecutionPlan | None = None
+
+
+@dataclass(frozen=True)
+class ModelRecord(ModelRef):
+    """A run's model, with what is known once it is built.
+
+    Attributes:
+        sharing: what generators share, in words.
+        initial_averages: whether it was evaluated with batch-norm statistics at their initial values.
+    """
+
+    generators: int = 1
+    sharing: str = ""
+    initial_averages: bool = False
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """A metric that a run was scored with; `note` describes what was prepared for it."""
+
+    direction: str = "none"
+    unit: str = ""
+    version: int = 1
+    per_generator: bool = False
+    samples: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The checkout that ran."""
+
+    commit: str
+    dirty: bool
+
+
+@dataclass(frozen=True)
+class PluginFacts:
+    """Where the code of a plugin came from, and its hash; `origin` is a package or a file."""
+
+    kind: str
+    name: str
+    origin: str
+    version: str
+    path: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Code, packages, machine and flags of a process that worked on a run.
+
+    Attributes:
+        started: ISO 8601, UTC.
+        git: None outside a checkout.
+        gpu, cuda: empty on a CPU.
+    """
+
+    started: str = ""
+    command: tuple[str, ...] = ()
+    python: str = ""
+    platform: str = ""
+    cpu: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    git: GitState | None = None
+    deterministic: bool = False
+    cudnn_benchmark: bool = False
+    matmul_precision: str = ""
+    gpu: str = ""
+    cuda: str = ""
+    plugins: tuple[PluginFacts, ...] = ()
+
+
+@dataclass(frozen=True)
+class MetricCode:
+    """Where the code of a metric came from, and its hash."""
+
+    origin: str
+    code: str
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """A later evaluation of a finished run: which metrics, from how many samples, by which process."""
+
+    metrics: Mapping[str, MetricCode]
+    samples: int
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """What a check found of a run.
+
+    Attributes:
+        resumed_from: the iteration of the checkpoint that it resumed from.
+        sample_error: why its stored generators could not be sampled; empty if they could, None if not tried.
+    """
+
+    resumed_from: int
+    sample_error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what a run is, how far it got, what it used and where it ran.
+
+    Attributes:
+        training_version: of the core that trains it, see `planning.runs.TRAINING_VERSION`; 0 if unknown.
+        iterations: the iteration that the run ends with; 0 for anchors.
+        ledger: None if it failed before its networks were built.
+        metrics: those that it was scored with.
+        metric_errors: metric → why it failed.
+        provenance: of the process that started it; `resumed`, of those that went on with it.
+        plans: one, and a further one for each change of machine or mode of execution.
+    """
+
+    key: str
+    configuration: str
+    benchmark: str
+    dataset: DatasetRef
+    model: ModelRecord
+    seed: int
+    protocol: Protocol
+    status: Status
+    iteration: int = 0
+    iterations: int = 0
+    error: ErrorRecord | None = None
+    ledger: Ledger | None = None
+    metrics: Mapping[str, MetricFacts] = field(default_factory=dict)
+    metric_errors: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+    resumed: tuple[Provenance, ...] = ()
+    plans: tuple[ExecutionPlan, ...] = ()
+    rescored: tuple[Rescored, ...] = ()
+    check: CheckRecord | None = None
+    training_version: int = 0
+    format: int = FORMAT
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What was prepared for metrics, by metric."""
+        return {name: facts.note for name, facts in self.metrics.items() if facts.note}
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """One dataset of a stored benchmark.
+
+    Attributes:
+        params: None in files that do not have them.
+        held_out: samples held out; None if they never run out, or in files that do not have it.
+    """
+
+    label: str
+    plugin: str
+    params: Plain | None = None
+    held_out: int | None = None
+
+
+@dataclass(frozen=True)
+class StoredEntry:
+    """One model of a stored benchmark.
+
+    Attributes:
+        departures: its footnotes about settings of its own.
+        configurations: dataset label → hash of its runs.
+        params: None in files that do not have them.
+        footnotes: dataset label → further footnotes.
+    """
+
+    label: str
+    plugin: str
+    anchor: bool
+    departures: tuple[str, ...]
+    configurations: Mapping[str, str]
+    params: Plain | None = None
+    footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SkippedModel:
+    """A model that could not be loaded."""
+
+    label: str
+    plugin: str
+    error: str
+
+
+@dataclass(frozen=True)
+class BenchmarkRecord:
+    """benchmark.json: what was requested, whether or not it has run."""
+
+    name: str
+    seeds: tuple[int, ...]
+    evaluation: Evaluation
+    protocol: Protocol
+    datasets: tuple[StoredDataset, ...]
+    models: tuple[StoredEntry, ...]
+    metrics: Mapping[str, MetricInfo]
+    left_out: tuple[SkippedModel, ...] = ()
+    mode: Mode = "full"
+    format: int = FORMAT
+
+
+def encode(record: RunRecord | BenchmarkRecord) -> str:
+    """The text of a record's file."""
+    return json.dumps(msgspec.to_builtins(record), indent=1) + "\n"
+
+
+def decode(text: str | bytes, kind: type[R]) -> R:
+    """Read a record.
+
+    Raises:
+        RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
+    """
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(str(error)) from error
+    if not isinstance(values, dict):
+        raise RecordError(f"expected an object, found {values!r:.40}")
+    found = values.get("format")
+    if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
+        raise RecordError(f"format {found!r:.40}; this version of gan-bench reads formats 1 to {FORMAT}")
+    if found != FORMAT and kind is RunRecord:
+        values = migrate_run(values)
+    return _convert(values | {"format": FORMAT}, kind)
+
+
+def migrate_run(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A run.json of format 1 as one of the current format.
+
+    Format 1 had an empty object for a ledger that is not known, and provenance among other fields.
+    """
+    now = dict(values)
+    if not now.get("ledger"):
+        now["ledger"] = None
+    for name in ("provenance", "resumed", "rescored"):
+        if name in now and isinstance(now[name], dict):
+            now[name] = _migrate_provenance(now[name])
+        elif isinstance(now.get(name), list):
+            now[name] = [_migrate_provenance(each) for each in now[name] if isinstance(each, dict)]
+    if isinstance(now.get("rescored"), list):
+        now["rescored"] = [
+            {"metrics": _migrate_code(each.get("metrics", {})), "samples": each.get("samples", 0), "provenance": each}
+            for each in now["rescored"]
+        ]
+    return now
+
+
+def _migrate_provenance(values: Mapping[str, Any]) -> dict[str, Any]:
+    plugins = values.get("plugins") or ()
+    cuda = {"cuda": values.get("cuda") or ""}
+    return {**values, **cuda, "plugins": [{"origin": each.get("from", ""), **each} for each in plugins]}
+
+
+def _migrate_code(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: {"origin": facts.get("from", ""), "code": facts.get("code", "")} for name, facts in metrics.items()}
+
+
+def convert(values: object, kind: type[Any]) -> Any:
+    """Plain values as an instance of a dataclass. Raises RecordError."""
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise RecordError(_explained(str(error))) from error
+
+
+def _convert(values: object, kind: type[R]) -> R:
+    found: R = convert(values, kind)
+    return found
+
+
+def _explained(message: str) -> str:
+    """msgspec's message with the field first: "Expected `int`, got `str` - at `$.seed`"."""
+    problem, _, place = message.partition(" - at ")
+    where = place.strip("`").removeprefix("$").removeprefix(".")
+    problem = problem.replace("`", "").replace("Object missing required field ", "missing ")
+    return f"{where}: {problem[0].lower()}{problem[1:]}" if where else f"{problem[0].lower()}{problem[1:]}"

@@ -1,0 +1,153 @@
+"""run.json and benchmark.json as typed records: what is read, migrated and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan_bench.contracts.protocol import Evaluation, Protocol
+from gan_bench.contracts.run import DatasetRef
+from gan_bench.contracts.table import MetricInfo
+from gan_bench.report.tables.build import render
+from gan_bench.results.load import load_results, read_results
+from gan_bench.store.records import (
+    FORMAT,
+    BenchmarkRecord,
+    CheckRecord,
+    ErrorRecord,
+    ExecutionPlan,
+    GitState,
+    Ledger,
+    MetricCode,
+    MetricFacts,
+    ModelRecord,
+    PluginFacts,
+    Provenance,
+    RecordError,
+    Rescored,
+    RunRecord,
+    SkippedModel,
+    StoredDataset,
+    StoredEntry,
+    decode,
+    encode,
+)
+
+FORMAT_1 = Path(__file__).parent / "format1"
+"""A results folder that gan-bench wrote while run.json had format 1."""
+
+PLACE = Provenance(
+    started="2026-11-30T08:00:00+00:00",
+    command=("gan-bench", "run"),
+    packages={"torch": "2.6.0"},
+    git=GitState("0" * 40, dirty=True),
+    plugins=(PluginFacts("model", "gan", "gan-bench", "0.1.0", "zoo", "c" * 64),),
+)
+RUN = RunRecord(
+    key="a" * 64,
+    configuration="c" * 64,
+    benchmark="tiny",
+    dataset=DatasetRef("ring8", {"radius": 2.0}, "ring", "hash"),
+    model=ModelRecord("mgan", {"generators": 8}, generators=8, sharing="trunks", initial_averages=True),
+    seed=3,
+    protocol=Protocol(learning_rate={"generator": 1e-3}, betas=(0.5, 0.9), network_params={"hidden": [4, 4]}),
+    status="failed",
+    iteration=20,
+    iterations=30,
+    error=ErrorRecord("ValueError", "no luck ↓"),
+    ledger=Ledger({"generator": 5}, {"generator": 20}, 640, 1280, 1.5, plan=ExecutionPlan(threads=2, compiled=True)),
+    metrics={"modes": MetricFacts("higher", "modes", 2, samples=500, note="by a classifier")},
+    metric_errors={"purity": "KeyError: 1"},
+    provenance=PLACE,
+    resumed=(PLACE, PLACE),
+    plans=(ExecutionPlan(), ExecutionPlan(stack=2)),
+    rescored=(Rescored({"modes": MetricCode("gan-bench 0.1.0", "d" * 64)}, 500, PLACE),),
+    check=CheckRecord(10, ""),
+    training_version=3,
+)
+BENCHMARK = BenchmarkRecord(
+    name="tiny",
+    seeds=(0, 1),
+    evaluation=Evaluation(metrics=("modes",)),
+    protocol=Protocol(),
+    datasets=(StoredDataset("ring", "ring8", {}, 100),),
+    models=(StoredEntry("GAN", "gan", False, ("a departure",), {"ring": "c" * 64}, {}, {"ring": ("a footnote",)}),),
+    metrics={"modes": MetricInfo("higher", "modes", notes={"ring": "a note"})},
+    left_out=(SkippedModel("Mine", "my-gan", "ImportError: no"),),
+    mode="preview",
+)
+
+
+@pytest.mark.parametrize("record", [RUN, BENCHMARK], ids=["run", "benchmark"])
+class TestCodec:
+    def test_reads_what_it_writes(self, record: RunRecord | BenchmarkRecord) -> None:
+        """Every field comes back equal, of the same type."""
+        assert decode(encode(record), type(record)) == record
+
+    def test_ignores_fields_of_later_versions(self, record: RunRecord | BenchmarkRecord) -> None:
+        """A field that this version does not know is no error."""
+        values = json.loads(encode(record)) | {"later": [1]}
+        assert decode(json.dumps(values), type(record)) == record
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"seed": "0"}, "seed: expected int, got str"),
+            ({"status": "lost"}, "status: invalid enum value 'lost'"),
+            ({"model": {"plugin": "gan"}}, "model: missing params"),
+            ({"ledger": {"updates": {"generator": "many"}}}, r"ledger\.updates\[\.\.\.\]: expected int, got str"),
+            ({"plans": [{"threads": None}]}, r"plans\[0\]\.threads: expected int, got null"),
+            ({"format": 3}, "format 3; this version of gan-bench reads formats 1 to 2"),
+            ({"format": None}, "format None"),
+            ({"format": True}, "format True"),
+        ],
+    )
+    def test_name_the_field(self, change: dict[str, Any], message: str) -> None:
+        """Where it is, what was expected and what was found."""
+        with pytest.raises(RecordError, match=message):
+            decode(json.dumps(json.loads(encode(RUN)) | change), RunRecord)
+
+    @pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(RunRecord)])
+    def test_only_for_fields_that_matter(self, name: str) -> None:
+        """Without a field that has a default a run is readable; without another it is an error that names it."""
+        values = {key: value for key, value in json.loads(encode(RUN)).items() if key != name}
+        field = next(each for each in dataclasses.fields(RunRecord) if each.name == name)
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed or name == "format":
+            with pytest.raises(RecordError, match=name):
+                decode(json.dumps(values), RunRecord)
+        else:
+            assert decode(json.dumps(values), RunRecord).key == RUN.key
+
+
+class TestFormat1:
+    def test_reads_as_before(self) -> None:
+        """Values, table and history of a folder that an earlier version wrote."""
+        results = read_results(FORMAT_1)
+        assert (results.ignored, results.others) == ((), 0)
+        assert [placed.run.status for placed in results.runs] == ["finished", "finished", "failed"]
+        expected = (FORMAT_1 / "results.csv").read_text(encoding="utf-8")
+        frame = load_results(FORMAT_1)
+        again = frame.assign(value=[repr(float(value)) for value in frame["value"]])
+        assert again.to_csv(index=False, lineterminator="\n") == expected
+        assert render(FORMAT_1) == (FORMAT_1 / "table.md").read_text(encoding="utf-8")
+
+    def test_keeps_its_history(self) -> None:
+        """Who trained it, where it went on, and what was scored later."""
+        [finished, *_] = read_results(FORMAT_1).runs
+        record = finished.run.record
+        assert record.format == FORMAT
+        assert record.provenance.python and record.provenance.plugins[0].origin
+        assert record.rescored[0].metrics["high_quality"].code
+        assert record.plans[-1].torch and record.training_version == 0
+
+    def test_of_a_failed_run_has_no_ledger(self) -> None:
+        """Format 1 wrote an empty object."""
+        failed = read_results(FORMAT_1).runs[-1].run.record
+        assert failed.ledger is None and failed.error is not None
