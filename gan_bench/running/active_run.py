@@ -46,7 +46,7 @@ class _Progress:
     metric_errors: dict[str, str] = field(default_factory=dict)
 
 
-class Member:
+class ActiveRun:
     """One run that is carried out, alone or in a stack with others.
 
     Attributes:

@@ -21,7 +21,8 @@ from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.contracts.events import Event, Warned
 from gan_bench.contracts.model import Turn
-from gan_bench.running import execute
+from gan_bench.running import batch, execute
+from gan_bench.running.execution_modes import ExecutionMode
 from tests.acceleration.test_compilation import _assert_close, _silent
 from tests.support import project
 from tests.support.tiny import WIDER, ZOO, side_by_side, trainer
@@ -264,8 +265,8 @@ class TestRecord:
         """It tries no other capture, ends as a plain run, and its plan and two warnings say so."""
         plain = project.plan(project.describe(), tmp_path / "plain")
         assert project.carry_out(plain) == "finished"
-        ways = [execute._Way(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
-        monkeypatch.setattr(execute._Course, "_ways", lambda self: iter(ways))
+        modes = [ExecutionMode(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
+        monkeypatch.setattr(batch, "candidates", lambda run: iter(modes))
         streams.fails = "end"
         planned = project.plan(project.describe(), tmp_path / "recorded")
         events: list[Event] = []

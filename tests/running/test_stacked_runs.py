@@ -20,7 +20,7 @@ from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import choose_stack
 from gan_bench.running import active_run, execute
-from gan_bench.running.active_run import Member
+from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.execute import execute_stack
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
@@ -252,21 +252,21 @@ class TestFailing:
 
     def test_so_does_an_evaluation_that_needs_too_much(self, tmp_path: Path) -> None:
         """Its scores are computed where there is room for them; none is taken for undefined."""
-        evaluate, settle, stacked = active_run.evaluate, Member.settle_plan, [SEEDS]
+        evaluate, settle, stacked = active_run.evaluate, ActiveRun.settle_plan, [SEEDS]
 
         def greedy(trainer: Any, *rest: Any, **more: Any) -> Any:
             if trainer.iteration == 10 and stacked[-1] > 1:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return evaluate(trainer, *rest, **more)
 
-        def noting(self: Member, **plan: Any) -> None:
+        def noting(self: ActiveRun, **plan: Any) -> None:
             stacked.append(plan["stack"])
             settle(self, **plan)
 
         planned = planned_for(tmp_path)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(active_run, "evaluate", greedy)
-            patch.setattr(Member, "settle_plan", noting)
+            patch.setattr(ActiveRun, "settle_plan", noting)
             assert carry_out(planned)[0] == ["finished"] * SEEDS
         assert {row["value"] for folder in folders(planned) for row in folder.read_curve()}.isdisjoint({"nan"})
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]

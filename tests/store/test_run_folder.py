@@ -164,7 +164,7 @@ class TestClasses:
         assert os.listdir(tmp_path) == [] == RunFolder(tmp_path).read_classes()
 
     def test_that_are_damaged_are_an_error_that_says_what_to_do(self, tmp_path: Path) -> None:
-        (tmp_path / "classes.csv").write_text(",".join(run_folder.CLASS_COLUMNS) + "\n10,,a\n", encoding="utf-8")
+        (tmp_path / "classes.csv").write_text(",".join(layout.CLASS_COLUMNS) + "\n10,,a\n", encoding="utf-8")
         with pytest.raises(StoreError, match=r"classes\.csv:2 is no row of shares of classes\. Remove it to go on"):
             RunFolder(tmp_path).read_classes()
 

@@ -1,0 +1,230 @@
+"""Runs at the same iteration, executed together to their ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+
+import torch
+
+from gan_bench.acceleration.compilation import Compiler, compile_iterations
+from gan_bench.acceleration.cuda_graphs import free_memory
+from gan_bench.acceleration.stacked_seeds import Stack
+from gan_bench.acceleration.tracing import NotCompilableError, out_of_memory
+from gan_bench.errors import Diverged
+from gan_bench.running.active_run import ActiveRun
+from gan_bench.running.execution_modes import EAGER, TRACED, candidates, choose_mode
+from gan_bench.store.checkpoints import save_checkpoints
+from gan_bench.training.precision import set_precision
+
+REPORT_SECONDS = 0.5
+
+
+def set_up(member: ActiveRun, at: int | None = None) -> bool:
+    """Whether the member is ready to go on; what a plugin raises ends it."""
+    try:
+        member.set_up(at)
+    except Exception as error:
+        end_with(member, error)
+        return False
+    return True
+
+
+def end_with(member: ActiveRun, error: Exception) -> None:
+    """A run that did not get to its end; the other runs go on."""
+    member.end("diverged" if isinstance(error, Diverged) else "failed", error)
+
+
+def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]]:
+    """Members at the same iteration: those ahead go back by a checkpoint where that is enough.
+
+    Checkpoints of a stack reach its folders one after the other, so that a kill may leave some a checkpoint behind.
+    """
+    first = min((member.trainer.iteration for member in members), default=0)
+    for member in members:
+        ahead = first < member.trainer.iteration < member.last  # a finished run is not trained again
+        if ahead and first in member.folder.iterations():
+            set_up(member, at=first)
+            if member.status == "running" and member.trainer.iteration != first:  # it was damaged
+                set_up(member)
+
+    def reached(member: ActiveRun) -> int:
+        return member.trainer.iteration
+
+    for _, group in groupby(sorted((m for m in members if m.status == "running"), key=reached), reached):
+        yield list(group)
+
+
+class RunBatch:
+    """Members at the same iteration on their way to the end.
+
+    Attributes:
+        members: those that have not ended.
+    """
+
+    def __init__(self, members: Sequence[ActiveRun], stop: Callable[[], bool]) -> None:
+        self.members, self.stop = list(members), stop
+        self.precision = members[0].job.run.protocol.precision
+        self.stack: Stack | None = None
+
+    def carry_out(self) -> None:
+        """To the end of each, whatever it is."""
+        if not self._fits():
+            self._halve()
+
+    def _fits(self) -> bool:
+        """Carry out; False where several members together need more memory than there is."""
+        try:
+            self._go()
+        except Exception as error:  # recorded; the other runs go on
+            if out_of_memory(error) and len(self.members) > 1:
+                return False
+            for member in self.members:
+                end_with(member, error)
+        return True
+
+    def _go(self) -> None:
+        if len(self.members) > 1 and not self._stacked():
+            self._one_by_one([[member] for member in self.members])
+            return
+        if len(self.members) == 1:
+            self._alone(self.members[0])
+        while True:
+            self._evaluate()
+            for member in [m for m in self.members if m.trainer.iteration >= m.last]:
+                self._leave(member).end("finished")
+            if not self.members:
+                return
+            if not self._train_until_due():
+                self._checkpoint()
+                for member in self.members:
+                    member.end("interrupted")
+                return
+
+    def _one_by_one(self, groups: Sequence[Sequence[ActiveRun]]) -> None:
+        for group in groups:
+            RunBatch(group, self.stop).carry_out()
+            free_memory()
+
+    def _halve(self) -> None:
+        """Two stacks of half the size, one after the other, from the last checkpoint."""
+        members, self.stack = self.members, None
+        half = (len(members) + 1) // 2
+        for member in members:
+            member.warn(f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on.")
+            member.forget()
+        free_memory()
+        ready = [member for member in members if set_up(member)]
+        groups = list(group_by_iteration(ready))
+        self._one_by_one([part for group in groups for part in (group[:half], group[half:]) if part])
+
+    # --- how iterations are carried out ---------------------------------------------------------------------
+
+    def _alone(self, member: ActiveRun) -> None:
+        """Settle how one run is carried out; one that is at its end is not."""
+        if member.trainer.iteration >= member.last and member.record.plans:
+            return
+        prepare = partial(compile_iterations, member.trainer, member.warn)
+        mode = choose_mode([member], candidates(member), EAGER, prepare, self.stop)
+        if mode is not None:
+            member.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=1)
+
+    def _stacked(self) -> bool:
+        """Stack the members; False where they have to go on one by one, which is told."""
+        first, trainers = self.members[0], [member.trainer for member in self.members]
+        if first.trainer.iteration >= first.last:
+            return False
+
+        def prepare(compiler: Compiler) -> None:
+            self.stack = Stack(trainers, compiler, first.warn)
+
+        try:
+            mode = choose_mode(self.members, candidates(first), TRACED, prepare, self.stop)
+        except NotCompilableError as error:
+            first.warn(f"Its seeds run one by one: {error}.")
+            return False
+        if mode is not None:
+            for member in self.members:
+                member.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=len(self.members))
+        return True
+
+    def _advance(self) -> None:
+        """One iteration of every member."""
+        if self.stack is None:
+            self.members[0].trainer.iterate()
+            return
+        self.stack.iterate()
+        for member in [m for m in self.members if m.trainer in self.stack.diverged]:
+            end_with(self._leave(member), self.stack.diverged[member.trainer])
+
+    def _leave(self, member: ActiveRun) -> ActiveRun:
+        """A member that goes no further; the others do."""
+        self.members.remove(member)
+        if self.stack is not None:
+            self.stack.leave(member.trainer)
+        return member
+
+    # --- what happens on the way ----------------------------------------------------------------------------
+
+    def _train_until_due(self) -> bool:
+        """Iterate up to the next evaluation; False where asked to stop before it."""
+        started = said = time.perf_counter()
+        everybody, leader = tuple(self.members), self.members[0]
+        schedule, first = leader.job.schedule, leader.trainer.iteration
+        special = schedule.expensive_at(leader.last)
+        stopped = False
+        while self.members:
+            if self.stop():
+                stopped = True
+                break
+            self._advance()
+            if not self.members:
+                break
+            now, t = time.perf_counter(), self.members[0].trainer.iteration
+            if now - said > REPORT_SECONDS:
+                self._say((t - first) / (now - started))
+                said = now
+            if t % schedule.every == 0 or t in special:
+                break
+        if self.stack is not None and self.members:
+            self.stack.settle()
+        if leader.job.device == "cuda":
+            torch.cuda.synchronize()
+        for member in everybody:
+            member.progress.train_seconds += (time.perf_counter() - started) / len(everybody)
+        return not stopped
+
+    def _say(self, rate: float) -> None:
+        for member in self.members:
+            member.report_progress(self.members[0].trainer.iteration, rate)
+
+    def _evaluate(self) -> None:
+        """Score the members where they are due, then write a checkpoint of them."""
+        due = [member for member in self.members if member.due]
+        set_precision("float32")
+        try:
+            for member in due:
+                self._score(member)
+        finally:
+            set_precision(self.precision)
+        scored = [member for member in due if member in self.members]
+        if scored:
+            self._checkpoint()
+        for member in scored:
+            member.evaluated()
+
+    def _score(self, member: ActiveRun) -> None:
+        try:
+            member.evaluate()
+        except Exception as error:
+            if out_of_memory(error) and len(self.members) > 1:
+                raise  # fewer members leave more room
+            end_with(self._leave(member), error)
+
+    def _checkpoint(self) -> None:
+        """Of all members that go on, in one file."""
+        save_checkpoints({member.folder.path: member.checkpoint() for member in self.members})
+        for member in self.members:
+            member.checkpointed()
