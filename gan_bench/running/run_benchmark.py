@@ -16,6 +16,7 @@ from gan_bench.files import locked, write_atomically
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Options, Planned
 from gan_bench.planning.prepare import prepare, visible_gpus
+from gan_bench.planning.stale_runs import describe_stale_runs
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import write_results_csv
@@ -63,6 +64,8 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         write_atomically(planned.folder / "benchmark.json", encode(describe(planned)))
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
+        for line in describe_stale_runs(planned.folder, planned.jobs):
+            observers.note(line)
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
         completed = _carry_out(planned, todo, observers, lock) if todo else True
         write_results_csv(planned.folder)

@@ -1,0 +1,51 @@
+"""Stored runs that a benchmark does not count although their settings are its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gan_bench.contracts.run import Job, Run
+from gan_bench.errors import StoreError
+from gan_bench.planning.runs import TRAINING_VERSION
+from gan_bench.store.records import RunRecord
+from gan_bench.store.run_folder import RunFolder
+
+
+def describe_stale_runs(folder: Path, jobs: Sequence[Job]) -> Iterator[str]:
+    """Explain why stored runs with the settings of a job have another key, in one sentence for each reason.
+
+    Args:
+        folder: a results folder.
+        jobs: the runs of its benchmark.
+    """
+    keys = {job.run.key for job in jobs}
+    reasons: Counter[str] = Counter()
+    for path in (folder / "runs").glob("*/run.json"):
+        with suppress(StoreError):  # the table lists folders that cannot be read
+            record = RunFolder(path.parent).read()
+            if record is not None and record.key not in keys:
+                same = next((job.run for job in jobs if _same_settings(record, job.run)), None)
+                if same is not None:
+                    reasons[_reason(record, same)] += 1
+    for reason, count in reasons.items():
+        yield f"{count} stored run{'s' if count > 1 else ''} not counted, and trained again: {reason}."
+
+
+def _same_settings(record: RunRecord, run: Run) -> bool:
+    return (
+        (record.dataset.plugin, record.dataset.params) == (run.dataset.plugin, run.dataset.params)
+        and (record.model.plugin, record.model.params) == (run.model.plugin, run.model.params)
+        and (record.seed, record.protocol) == (run.seed, run.protocol)
+    )
+
+
+def _reason(record: RunRecord, run: Run) -> str:
+    if record.training_version != TRAINING_VERSION:
+        found = f"version {record.training_version}" if record.training_version else "an earlier version"
+        return f"trained by {found} of gan-bench's training code, now version {TRAINING_VERSION}"
+    if record.dataset.contents != run.dataset.contents:
+        return "the data files have changed since"
+    return "the code of its model, dataset or network has changed since"
