@@ -9,47 +9,33 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, Warned
 from gan_bench.contracts.images import reduced
 from gan_bench.contracts.metric import Metric, lower_needs
 from gan_bench.contracts.run import CHECK_IMAGES, Job
-from gan_bench.evaluation.evaluate import Evaluation, evaluate, evaluated_by_initial_averages
+from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_averages
 from gan_bench.evaluation.snapshot import metric_facts, snapshot
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
-from gan_bench.running.record import execution_plan, ledger, peak_memory_mb, start_record
+from gan_bench.running.evaluations import Evaluations
+from gan_bench.running.record import Usage, execution_plan, ledger, start_record
 from gan_bench.store.records import ErrorRecord, Ledger, MetricFacts, RunRecord, Status
-from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
 from gan_bench.training.trainer import Trainer
-
-
-@dataclass
-class _Progress:
-    """What a run has written or will write with its next evaluation."""
-
-    curve: list[dict[str, str]] = field(default_factory=list)
-    classes: Sequence[Mapping[str, str]] = ()
-    snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
-    train_seconds: float = 0.0
-    compile_seconds: float = 0.0
-    evaluation_seconds: float = 0.0
-    peak_memory_mb: float = 0.0
-    metric_errors: dict[str, str] = field(default_factory=dict)
 
 
 class ActiveRun:
     """One run that is carried out, alone or in a stack with others.
 
     Attributes:
+        evaluations: its scores, shares of classes and snapshots.
+        usage: seconds and memory so far.
         status: how it ended, "finished", "interrupted", "diverged" or "failed"; "running" until then.
         resumed_from: the iteration of the checkpoint from which it resumed; 0 without one.
     """
@@ -57,7 +43,7 @@ class ActiveRun:
     def __init__(self, job: Job, registry: Registry, report: Report) -> None:
         self.job, self.registry, self._report = job, registry, report
         self.folder = RunFolder(Path(job.folder))
-        self.progress = _Progress()
+        self.evaluations, self.usage = Evaluations(), Usage()
         self.status: Status = "running"
         self._record: RunRecord | None = None
         self.resumed_from = 0
@@ -104,7 +90,7 @@ class ActiveRun:
         self.folder.sweep()
         (self.folder.path / "error.txt").unlink(missing_ok=True)
         self._record = start_record(self.job, self.registry, self._metric_facts(), earlier)
-        self.progress.metric_errors |= self.record.metric_errors
+        self.evaluations.errors |= self.record.metric_errors
         self.folder.write(self.record)
 
     def update_record(self, **changes: Any) -> None:
@@ -116,7 +102,7 @@ class ActiveRun:
 
         Raises whatever a plugin does.
         """
-        self.progress = _Progress(metric_errors=self.progress.metric_errors)
+        self.evaluations, self.usage = Evaluations(errors=self.evaluations.errors), Usage()
         self._trainer = trainer = make_trainer(self.job.run, self.registry, self.job.device)
         built = replace(
             self.record.model,
@@ -152,43 +138,27 @@ class ActiveRun:
         Raises:
             Diverged: parameters or samples are not finite.
         """
-        trainer = self.trainer
+        trainer, evaluations = self.trainer, self.evaluations
         started = time.perf_counter()
         t, schedule = trainer.iteration, self.job.schedule
         full = t in schedule.expensive_at(self.last)
-        asked = [metric for metric in self._metrics() if full or not metric.is_expensive(trainer.dataset)]
-        metrics = [metric for metric in asked if not self._has(metric, t)]
-        if metrics or (full and t not in self.progress.snapshots):
+        due = [metric for metric in self._metrics() if full or not metric.is_expensive(trainer.dataset)]
+        metrics = [metric for metric in due if not evaluations.has(metric, t, schedule.samples)]
+        if metrics or (full and t not in evaluations.snapshots):
             compared = reduced(trainer.dataset, CHECK_IMAGES) if self.job.check else trainer.dataset
             found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed, dataset=compared)
             if full:
-                self._keep(trainer, found, t)
-            self.progress.metric_errors |= found.errors
-            self.progress.curve += curve_rows(t, found.scores)
-            here = {row["metric"] for row in self.progress.curve if row["iteration"] == str(t)}
-            losses = [_loss_row(t, *item) for item in trainer.losses.items()]
-            self.progress.curve += [row for row in losses if row["metric"] not in here]
-        self.progress.evaluation_seconds += time.perf_counter() - started
-        self.folder.write_classes(self.progress.classes)  # before the scores, which say that they were told
-        self.folder.write_curve(self.progress.curve)
-        self.folder.write_samples(self.progress.snapshots)
-
-    def _keep(self, trainer: Trainer, found: Evaluation, t: int) -> None:
-        self.progress.classes = with_classes(self.progress.classes, t, found.classes)
-        if t not in self.progress.snapshots:
-            self.progress.snapshots[t] = snapshot(trainer, lambda: found.drawn, self.job.run.seed)
-
-    def _has(self, metric: Metric, t: int) -> bool:
-        return has_score(self.progress.curve, metric, t, self.job.schedule.samples)
-
-    def _latest(self, t: int) -> dict[str, float]:
-        rows = (row for row in self.progress.curve if row["iteration"] == str(t) and not row["generator"])
-        return {row["metric"]: float(row["value"]) for row in rows}
+                evaluations.add_classes(t, found)
+                if t not in evaluations.snapshots:
+                    evaluations.snapshots[t] = snapshot(trainer, lambda: found.drawn, self.job.run.seed)
+            evaluations.add(t, found, trainer.losses)
+        self.usage.evaluation_seconds += time.perf_counter() - started
+        evaluations.write(self.folder)
 
     def evaluated(self) -> None:
         """Report an evaluation whose checkpoint is written."""
         t = self.trainer.iteration
-        self._report(Evaluated(self.job.run.key, t, self.last, self._latest(t)))
+        self._report(Evaluated(self.job.run.key, t, self.last, self.evaluations.latest(t)))
 
     def _resume(self, trainer: Trainer, at: int | None) -> None:
         """Take over what the folder holds, up to a checkpoint."""
@@ -200,25 +170,13 @@ class ActiveRun:
             return
         trainer.load_state_dict(state["trainer"])
         self.resumed_from = trainer.iteration
-        self.progress.train_seconds = float(state["train_seconds"])
-        self.progress.compile_seconds = float(state["compile_seconds"])
-        self.progress.peak_memory_mb = float(state["peak_memory_mb"])
-        self.progress.evaluation_seconds = float(state["evaluation_seconds"])
-        reached = trainer.iteration
-        self.progress.curve = [row for row in self.folder.read_curve() if int(row["iteration"]) <= reached]
-        self.progress.classes = [row for row in self.folder.read_classes() if int(row["iteration"]) <= reached]
-        self.progress.snapshots = {t: s for t, s in self.folder.read_samples().items() if t <= reached}
+        self.usage = Usage.of_checkpoint(state)
+        self.evaluations.read(self.folder, trainer.iteration)
 
     def checkpoint(self) -> dict[str, Any]:
         """What a checkpoint of this run holds."""
-        return {
-            "key": self.job.run.key,
-            "trainer": self.trainer.state_dict(),
-            "train_seconds": self.progress.train_seconds,
-            "compile_seconds": self.progress.compile_seconds,
-            "evaluation_seconds": self.progress.evaluation_seconds,
-            "peak_memory_mb": self._peak_memory(),
-        }
+        usage = asdict(self.usage.measured(self.job.device))
+        return {"key": self.job.run.key, "trainer": self.trainer.state_dict(), **usage}
 
     def checkpointed(self) -> None:
         """Record how far the run got."""
@@ -239,24 +197,13 @@ class ActiveRun:
             self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
         if error is not None:
             self.update_record(error=ErrorRecord(type(error).__name__, str(error)))
-        self.update_record(status=status, metric_errors=dict(self.progress.metric_errors))
+        self.update_record(status=status, metric_errors=dict(self.evaluations.errors))
         self.folder.write(self.record)
         self.forget()
 
     def _ledger(self, trainer: Trainer) -> Ledger:
-        return ledger(
-            trainer,
-            self.job.device,
-            self.record.plans[-1] if self.record.plans else None,
-            train_seconds=self.progress.train_seconds,
-            compile_seconds=self.progress.compile_seconds,
-            evaluation_seconds=self.progress.evaluation_seconds,
-            peak_memory_mb=self._peak_memory(),
-        )
-
-    def _peak_memory(self) -> float:
-        """Highest memory of this run so far, over all its processes, in MiB."""
-        return round(max(self.progress.peak_memory_mb, peak_memory_mb(self.job.device)), 1)
+        plan = self.record.plans[-1] if self.record.plans else None
+        return ledger(trainer, self.job.device, plan, self.usage.measured(self.job.device))
 
     def _metrics(self) -> Sequence[Metric]:
         samples = self.job.schedule.samples
@@ -268,8 +215,3 @@ class ActiveRun:
     def _metric_facts(self) -> dict[str, MetricFacts]:
         dataset = dataset_of(self.job.run.dataset.plugin, self.job.run.dataset.params, self.registry)
         return {metric.name: metric_facts(metric, self.job.schedule.samples, dataset) for metric in self._metrics()}
-
-
-def _loss_row(t: int, player: str, loss: torch.Tensor) -> dict[str, str]:
-    row = {"iteration": str(t), "generator": "", "metric": f"loss_{player}", "value": repr(float(loss))}
-    return row | {"n": "", "version": ""}

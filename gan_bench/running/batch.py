@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import groupby
 
 import torch
 
-from gan_bench.acceleration.compilation import Compiler, compile_iterations
 from gan_bench.acceleration.cuda_graphs import free_memory
 from gan_bench.acceleration.stacked_seeds import Stack
-from gan_bench.acceleration.tracing import NotCompilableError, out_of_memory
+from gan_bench.acceleration.tracing import out_of_memory
 from gan_bench.errors import Diverged
 from gan_bench.running.active_run import ActiveRun
-from gan_bench.running.execution_modes import EAGER, TRACED, candidates, choose_mode
+from gan_bench.running.execution_modes import settle_single, stack_seeds
 from gan_bench.store.checkpoints import save_checkpoints
 from gan_bench.training.precision import set_precision
 
@@ -86,11 +84,13 @@ class RunBatch:
         return True
 
     def _go(self) -> None:
-        if len(self.members) > 1 and not self._stacked():
-            self._one_by_one([[member] for member in self.members])
-            return
         if len(self.members) == 1:
-            self._alone(self.members[0])
+            settle_single(self.members[0], self.stop)
+        else:
+            self.stack, stackable = stack_seeds(self.members, self.stop)
+            if not stackable:
+                self._one_by_one([[member] for member in self.members])
+                return
         while True:
             self._evaluate()
             for member in [m for m in self.members if m.trainer.iteration >= m.last]:
@@ -120,35 +120,7 @@ class RunBatch:
         groups = list(group_by_iteration(ready))
         self._one_by_one([part for group in groups for part in (group[:half], group[half:]) if part])
 
-    # --- how iterations are carried out ---------------------------------------------------------------------
-
-    def _alone(self, member: ActiveRun) -> None:
-        """Settle how one run is carried out; one that is at its end is not."""
-        if member.trainer.iteration >= member.last and member.record.plans:
-            return
-        prepare = partial(compile_iterations, member.trainer, member.warn)
-        mode = choose_mode([member], candidates(member), EAGER, prepare, self.stop)
-        if mode is not None:
-            member.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=1)
-
-    def _stacked(self) -> bool:
-        """Stack the members; False where they have to go on one by one, which is told."""
-        first, trainers = self.members[0], [member.trainer for member in self.members]
-        if first.trainer.iteration >= first.last:
-            return False
-
-        def prepare(compiler: Compiler) -> None:
-            self.stack = Stack(trainers, compiler, first.warn)
-
-        try:
-            mode = choose_mode(self.members, candidates(first), TRACED, prepare, self.stop)
-        except NotCompilableError as error:
-            first.warn(f"Its seeds run one by one: {error}.")
-            return False
-        if mode is not None:
-            for member in self.members:
-                member.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=len(self.members))
-        return True
+    # --- iterations -----------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
         """One iteration of every member."""
@@ -193,7 +165,7 @@ class RunBatch:
         if leader.job.device == "cuda":
             torch.cuda.synchronize()
         for member in everybody:
-            member.progress.train_seconds += (time.perf_counter() - started) / len(everybody)
+            member.usage.train_seconds += (time.perf_counter() - started) / len(everybody)
         return not stopped
 
     def _say(self, rate: float) -> None:

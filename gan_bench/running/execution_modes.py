@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from gan_bench.acceleration import compilation
-from gan_bench.acceleration.compilation import Compiler, as_traced
+from gan_bench.acceleration.compilation import Compiler, as_traced, compile_iterations
 from gan_bench.acceleration.cuda_graphs import captured
+from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.running.active_run import ActiveRun
 
@@ -84,4 +86,39 @@ def choose_mode(
         return last
     finally:
         for run in runs:
-            run.progress.compile_seconds += (time.perf_counter() - started) / len(runs)
+            run.usage.compile_seconds += (time.perf_counter() - started) / len(runs)
+
+
+def settle_single(run: ActiveRun, stop: Callable[[], bool]) -> None:
+    """Choose how one run is executed and record it; nothing to do for one that is at its end."""
+    if run.trainer.iteration >= run.last and run.record.plans:
+        return
+    prepare = partial(compile_iterations, run.trainer, run.warn)
+    mode = choose_mode([run], candidates(run), EAGER, prepare, stop)
+    if mode is not None:
+        run.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=1)
+
+
+def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[Stack | None, bool]:
+    """Stack the seeds of a configuration and record how they are executed.
+
+    Returns:
+        The stack, None if asked to stop meanwhile; and whether they can be stacked. If not, they go on one by one.
+    """
+    first = runs[0]
+    if first.trainer.iteration >= first.last:
+        return None, False
+    stacks: list[Stack] = []
+
+    def prepare(compiler: Compiler) -> None:
+        stacks[:] = [Stack([run.trainer for run in runs], compiler, first.warn)]
+
+    try:
+        mode = choose_mode(runs, candidates(first), TRACED, prepare, stop)
+    except NotCompilableError as error:
+        first.warn(f"Its seeds run one by one: {error}.")
+        return None, False
+    if mode is not None:
+        for run in runs:
+            run.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=len(runs))
+    return (stacks[0] if stacks else None), True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 
@@ -69,16 +70,30 @@ def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> Exec
     )
 
 
-def ledger(
-    trainer: Trainer,
-    device: str,
-    plan: ExecutionPlan | None,
-    *,
-    train_seconds: float,
-    compile_seconds: float,
-    evaluation_seconds: float,
-    peak_memory_mb: float,
-) -> Ledger:
+@dataclass
+class Usage:
+    """Seconds and memory that a run has used, over all its processes.
+
+    Attributes:
+        peak_memory_mb: of earlier processes, in MiB.
+    """
+
+    train_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+
+    @classmethod
+    def of_checkpoint(cls, state: Mapping[str, Any]) -> Usage:
+        """What a checkpoint holds of it."""
+        return cls(**{each.name: float(state[each.name]) for each in fields(cls)})
+
+    def measured(self, device: str) -> Usage:
+        """The same with the memory of this process."""
+        return replace(self, peak_memory_mb=round(max(self.peak_memory_mb, peak_memory_mb(device)), 1))
+
+
+def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usage) -> Ledger:
     """What a run has used so far."""
     return Ledger(
         parameters={
@@ -88,10 +103,10 @@ def ledger(
         updates=dict(trainer.counts.updates),
         real_samples=trainer.counts.real_samples,
         fake_samples=trainer.counts.fake_samples,
-        train_seconds=round(train_seconds, 3),
-        compile_seconds=round(compile_seconds, 3),
-        evaluation_seconds=round(evaluation_seconds, 3),
-        peak_memory_mb=peak_memory_mb,
+        train_seconds=round(usage.train_seconds, 3),
+        compile_seconds=round(usage.compile_seconds, 3),
+        evaluation_seconds=round(usage.evaluation_seconds, 3),
+        peak_memory_mb=usage.peak_memory_mb,
         device=device_name(device),
         plan=plan,
     )

@@ -21,7 +21,7 @@ from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.contracts.events import Event, Warned
 from gan_bench.contracts.model import Turn
-from gan_bench.running import batch, execute
+from gan_bench.running import execute, execution_modes
 from gan_bench.running.execution_modes import ExecutionMode
 from tests.acceleration.test_compilation import _assert_close, _silent
 from tests.support import project
@@ -266,7 +266,7 @@ class TestRecord:
         plain = project.plan(project.describe(), tmp_path / "plain")
         assert project.carry_out(plain) == "finished"
         modes = [ExecutionMode(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
-        monkeypatch.setattr(batch, "candidates", lambda run: iter(modes))
+        monkeypatch.setattr(execution_modes, "candidates", lambda run: iter(modes))
         streams.fails = "end"
         planned = project.plan(project.describe(), tmp_path / "recorded")
         events: list[Event] = []

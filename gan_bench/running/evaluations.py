@@ -1,0 +1,69 @@
+"""The evaluations of a run: scores, shares of classes and snapshots, as its folder keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from gan_bench.contracts.metric import Metric
+from gan_bench.evaluation.evaluate import Evaluation
+from gan_bench.store.rows import curve_rows, has_score, with_classes
+from gan_bench.store.run_folder import RunFolder
+
+
+@dataclass
+class Evaluations:
+    """What a run has written or will write with its next evaluation.
+
+    Attributes:
+        curve: rows of curve.csv.
+        classes: rows of classes.csv.
+        snapshots: iteration → x and generator of its samples.
+        errors: metric → why it failed.
+    """
+
+    curve: list[dict[str, str]] = field(default_factory=list)
+    classes: Sequence[Mapping[str, str]] = ()
+    snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def read(self, folder: RunFolder, reached: int) -> None:
+        """Take over what a folder holds up to an iteration; what lies beyond it is computed again."""
+        self.curve = [row for row in folder.read_curve() if int(row["iteration"]) <= reached]
+        self.classes = [row for row in folder.read_classes() if int(row["iteration"]) <= reached]
+        self.snapshots = {t: kept for t, kept in folder.read_samples().items() if t <= reached}
+
+    def write(self, folder: RunFolder) -> None:
+        """Replace the files of a folder; the curve after the classes, whose metric it shows as done."""
+        folder.write_classes(self.classes)
+        folder.write_curve(self.curve)
+        folder.write_samples(self.snapshots)
+
+    def has(self, metric: Metric, iteration: int, samples: int) -> bool:
+        """Whether a metric is scored already."""
+        return has_score(self.curve, metric, iteration, samples)
+
+    def latest(self, iteration: int) -> dict[str, float]:
+        """The mixture's scores and losses at an iteration, by metric."""
+        rows = (row for row in self.curve if row["iteration"] == str(iteration) and not row["generator"])
+        return {row["metric"]: float(row["value"]) for row in rows}
+
+    def add(self, iteration: int, found: Evaluation, losses: Mapping[str, Tensor]) -> None:
+        """Add the scores of an evaluation, and the players' losses if this iteration has none yet."""
+        self.errors |= found.errors
+        self.curve += curve_rows(iteration, found.scores)
+        here = {row["metric"] for row in self.curve if row["iteration"] == str(iteration)}
+        rows = [_loss_row(iteration, player, loss) for player, loss in losses.items()]
+        self.curve += [row for row in rows if row["metric"] not in here]
+
+    def add_classes(self, iteration: int, found: Evaluation) -> None:
+        """Replace the shares of classes at an iteration, if the evaluation has some."""
+        self.classes = with_classes(self.classes, iteration, found.classes)
+
+
+def _loss_row(iteration: int, player: str, loss: Tensor) -> dict[str, str]:
+    row = {"iteration": str(iteration), "generator": "", "metric": f"loss_{player}", "value": repr(float(loss))}
+    return row | {"n": "", "version": ""}
