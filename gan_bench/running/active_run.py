@@ -8,26 +8,45 @@ a run interrupted at any moment, by any signal, ends as an uninterrupted one.
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, Warned
 from gan_bench.contracts.images import reduced
-from gan_bench.contracts.metric import Metric, lower_needs
 from gan_bench.contracts.run import CHECK_IMAGES, Job
 from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_averages
-from gan_bench.evaluation.snapshot import metric_facts, snapshot
-from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
-from gan_bench.running.record import Usage, execution_plan, ledger, start_record
-from gan_bench.store.records import ErrorRecord, Ledger, MetricFacts, RunRecord, Status
+from gan_bench.running.record import Usage, execution_plan, ledger, scheduled_metrics, start_record
+from gan_bench.store.records import ErrorRecord, Ledger, RunRecord, Status
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
 from gan_bench.training.trainer import Trainer
+
+
+class Reporter:
+    """Reports the events of one run."""
+
+    def __init__(self, key: str, report: Report) -> None:
+        self._key, self._report = key, report
+
+    def progress(self, iteration: int, iterations: int, rate: float) -> None:
+        """Report how many iterations are complete, and iterations per second."""
+        self._report(Progress(self._key, iteration, iterations, rate))
+
+    def compiling(self) -> None:
+        """Report that the first iteration is being compiled."""
+        self._report(Compiling(self._key))
+
+    def evaluated(self, iteration: int, iterations: int, scores: Mapping[str, float]) -> None:
+        """Report an evaluation whose checkpoint is written."""
+        self._report(Evaluated(self._key, iteration, iterations, scores))
+
+    def warn(self, message: str) -> None:
+        """Report a warning."""
+        self._report(Warned(self._key, message))
 
 
 class ActiveRun:
@@ -41,7 +60,8 @@ class ActiveRun:
     """
 
     def __init__(self, job: Job, registry: Registry, report: Report) -> None:
-        self.job, self.registry, self._report = job, registry, report
+        self.job, self.registry = job, registry
+        self.reporter = Reporter(job.run.key, report)
         self.folder = RunFolder(Path(job.folder))
         self.evaluations, self.usage = Evaluations(), Usage()
         self.status: Status = "running"
@@ -71,25 +91,11 @@ class ActiveRun:
         """Whether the iteration it has reached is evaluated."""
         return self.job.schedule.due(self.trainer.iteration, self.last)
 
-    def report_progress(self, iteration: int, rate: float) -> None:
-        """Report how many iterations are complete, and iterations per second."""
-        self._report(Progress(self.job.run.key, iteration, self.last, rate))
-
-    def report_compiling(self) -> None:
-        """Report that the first iteration is being compiled."""
-        self._report(Compiling(self.job.run.key))
-
-    def warn(self, message: str) -> None:
-        """Report a warning."""
-        self._report(Warned(self.job.run.key, message))
-
     def begin(self) -> None:
         """Write the record of a run that has started, keeping what an earlier attempt recorded of its plan."""
-        self.folder.path.mkdir(parents=True, exist_ok=True)
         earlier = self.folder.read_own(self.job.run.key)
         self.folder.sweep()
-        (self.folder.path / "error.txt").unlink(missing_ok=True)
-        self._record = start_record(self.job, self.registry, self._metric_facts(), earlier)
+        self._record = start_record(self.job, self.registry, earlier)
         self.evaluations.errors |= self.record.metric_errors
         self.folder.write(self.record)
 
@@ -111,14 +117,10 @@ class ActiveRun:
             initial_averages=evaluated_by_initial_averages(trainer),
         )
         self.update_record(model=built, iterations=self.record.iterations if trainer.trains else 0)
-        self._take_what_there_is(trainer)
-        self._resume(trainer, at)
-
-    def _take_what_there_is(self, trainer: Trainer) -> None:
-        """No more samples than the model has: how many a data set holds out may be known only now."""
         most, schedule = trainer.model.most_samples(trainer.dataset), self.job.schedule
-        if most is not None and most < schedule.samples:
+        if most is not None and most < schedule.samples:  # the held-out size may be known only now
             self.job = replace(self.job, schedule=replace(schedule, samples=most))
+        self._resume(trainer, at)
 
     def wants_compiled(self) -> bool:
         """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
@@ -142,15 +144,18 @@ class ActiveRun:
         started = time.perf_counter()
         t, schedule = trainer.iteration, self.job.schedule
         full = t in schedule.expensive_at(self.last)
-        due = [metric for metric in self._metrics() if full or not metric.is_expensive(trainer.dataset)]
+        due = [
+            metric
+            for metric in scheduled_metrics(self.job, self.registry)
+            if full or not metric.is_expensive(trainer.dataset)
+        ]
         metrics = [metric for metric in due if not evaluations.has(metric, t, schedule.samples)]
         if metrics or (full and t not in evaluations.snapshots):
             compared = reduced(trainer.dataset, CHECK_IMAGES) if self.job.check else trainer.dataset
             found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed, dataset=compared)
             if full:
                 evaluations.add_classes(t, found)
-                if t not in evaluations.snapshots:
-                    evaluations.snapshots[t] = snapshot(trainer, lambda: found.drawn, self.job.run.seed)
+                evaluations.add_snapshot(t, trainer, found.drawn, self.job.run.seed)
             evaluations.add(t, found, trainer.losses)
         self.usage.evaluation_seconds += time.perf_counter() - started
         evaluations.write(self.folder)
@@ -158,14 +163,14 @@ class ActiveRun:
     def evaluated(self) -> None:
         """Report an evaluation whose checkpoint is written."""
         t = self.trainer.iteration
-        self._report(Evaluated(self.job.run.key, t, self.last, self.evaluations.latest(t)))
+        self.reporter.evaluated(t, self.last, self.evaluations.latest(t))
 
     def _resume(self, trainer: Trainer, at: int | None) -> None:
         """Take over what the folder holds, up to a checkpoint."""
         state, passed_over = self.folder.load_checkpoint(self.job.run.key, at)
         for path in passed_over:
             reached = 0 if state is None else state["trainer"]["iteration"]
-            self.warn(f"{path} is damaged or of another run; going on from iteration {reached}.")
+            self.reporter.warn(f"{path} is damaged or of another run; going on from iteration {reached}.")
         if state is None:
             return
         trainer.load_state_dict(state["trainer"])
@@ -191,8 +196,7 @@ class ActiveRun:
         """Record how the run ended, and why; of a failure the traceback as well."""
         self.status = status
         if status == "failed" and error is not None:
-            trace = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
-            (self.folder.path / "error.txt").write_bytes(trace)
+            self.folder.write_error(error)
         if self._trainer is not None:
             self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
         if error is not None:
@@ -204,14 +208,3 @@ class ActiveRun:
     def _ledger(self, trainer: Trainer) -> Ledger:
         plan = self.record.plans[-1] if self.record.plans else None
         return ledger(trainer, self.job.device, plan, self.usage.measured(self.job.device))
-
-    def _metrics(self) -> Sequence[Metric]:
-        samples = self.job.schedule.samples
-        made = [self.registry.get("metrics", name)() for name in self.job.schedule.metrics]
-        if self.job.check:
-            made = [lower_needs(metric, samples) for metric in made]
-        return [metric for metric in made if metric.needs <= samples]
-
-    def _metric_facts(self) -> dict[str, MetricFacts]:
-        dataset = dataset_of(self.job.run.dataset.plugin, self.job.run.dataset.params, self.registry)
-        return {metric.name: metric_facts(metric, self.job.schedule.samples, dataset) for metric in self._metrics()}

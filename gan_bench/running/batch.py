@@ -113,7 +113,9 @@ class RunBatch:
         members, self.stack = self.members, None
         half = (len(members) + 1) // 2
         for member in members:
-            member.warn(f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on.")
+            member.reporter.warn(
+                f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on."
+            )
             member.forget()
         free_memory()
         ready = [member for member in members if set_up(member)]
@@ -170,7 +172,7 @@ class RunBatch:
 
     def _say(self, rate: float) -> None:
         for member in self.members:
-            member.report_progress(self.members[0].trainer.iteration, rate)
+            member.reporter.progress(self.members[0].trainer.iteration, member.last, rate)
 
     def _evaluate(self) -> None:
         """Score the members where they are due, then write a checkpoint of them."""

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from gan_bench.contracts.metric import Metric
-from gan_bench.evaluation.evaluate import Evaluation
+from gan_bench.evaluation.evaluate import Drawn, Evaluation
+from gan_bench.evaluation.snapshot import snapshot
 from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
+from gan_bench.training.trainer import Trainer
 
 
 @dataclass
@@ -62,6 +64,11 @@ class Evaluations:
     def add_classes(self, iteration: int, found: Evaluation) -> None:
         """Replace the shares of classes at an iteration, if the evaluation has some."""
         self.classes = with_classes(self.classes, iteration, found.classes)
+
+    def add_snapshot(self, iteration: int, trainer: Trainer, drawn: Drawn, seed: int) -> None:
+        """Keep samples of an evaluation, unless some of this iteration are kept already."""
+        if iteration not in self.snapshots:
+            self.snapshots[iteration] = snapshot(trainer, lambda: drawn, seed)
 
 
 def _loss_row(iteration: int, player: str, loss: Tensor) -> dict[str, str]:

@@ -73,14 +73,14 @@ def choose_mode(
             assert mode.compiler is not None
             if mode.compiled:
                 for run in runs:
-                    run.report_compiling()
+                    run.reporter.compiling()
             try:
                 prepare(mode.compiler)
                 return mode
             except NotCompilableError as error:
                 if stop():  # the signal ends the C++ compiler as well: nothing is settled
                     return None
-                runs[0].warn(f"It runs {mode.fallback}: {error}.")
+                runs[0].reporter.warn(f"It runs {mode.fallback}: {error}.")
         if last.compiler is not None:
             prepare(last.compiler)
         return last
@@ -93,7 +93,7 @@ def settle_single(run: ActiveRun, stop: Callable[[], bool]) -> None:
     """Choose how one run is executed and record it; nothing to do for one that is at its end."""
     if run.trainer.iteration >= run.last and run.record.plans:
         return
-    prepare = partial(compile_iterations, run.trainer, run.warn)
+    prepare = partial(compile_iterations, run.trainer, run.reporter.warn)
     mode = choose_mode([run], candidates(run), EAGER, prepare, stop)
     if mode is not None:
         run.settle_plan(compiled=mode.compiled, graph=mode.graph, stack=1)
@@ -111,12 +111,12 @@ def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[St
     stacks: list[Stack] = []
 
     def prepare(compiler: Compiler) -> None:
-        stacks[:] = [Stack([run.trainer for run in runs], compiler, first.warn)]
+        stacks[:] = [Stack([run.trainer for run in runs], compiler, first.reporter.warn)]
 
     try:
         mode = choose_mode(runs, candidates(first), TRACED, prepare, stop)
     except NotCompilableError as error:
-        first.warn(f"Its seeds run one by one: {error}.")
+        first.reporter.warn(f"Its seeds run one by one: {error}.")
         return None, False
     if mode is not None:
         for run in runs:

@@ -10,24 +10,37 @@ from typing import Any
 
 import torch
 
+from gan_bench.contracts.metric import Metric, lower_needs
 from gan_bench.contracts.run import Job
+from gan_bench.evaluation.snapshot import metric_facts
 from gan_bench.planning.runs import TRAINING_VERSION
+from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.provenance import plugin_facts, provenance
-from gan_bench.store.records import ExecutionPlan, Ledger, MetricFacts, ModelRecord, RunRecord
+from gan_bench.store.records import ExecutionPlan, Ledger, ModelRecord, RunRecord
 from gan_bench.training.trainer import Trainer
 
 
-def start_record(
-    job: Job, registry: Registry, metrics: Mapping[str, MetricFacts], earlier: RunRecord | None
-) -> RunRecord:
+def scheduled_metrics(job: Job, registry: Registry) -> list[Metric]:
+    """The metrics of a job that its number of samples is enough for; a check lowers what they need."""
+    samples = job.schedule.samples
+    metrics = [registry.get("metrics", name)() for name in job.schedule.metrics]
+    if job.check:
+        metrics = [lower_needs(metric, samples) for metric in metrics]
+    return [metric for metric in metrics if metric.needs <= samples]
+
+
+def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> RunRecord:
     """The record of a run that starts or goes on.
 
     Args:
-        metrics: those that it will be scored with.
         earlier: its record so far, whose history and plans are kept.
     """
     run = job.run
+    dataset = dataset_of(run.dataset.plugin, run.dataset.params, registry)
+    metrics = {
+        metric.name: metric_facts(metric, job.schedule.samples, dataset) for metric in scheduled_metrics(job, registry)
+    }
     now = provenance(job.device, plugin_facts(registry, run))
     record = RunRecord(
         key=run.key,

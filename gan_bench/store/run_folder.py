@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,15 @@ class RunFolder:
         """The newest usable checkpoint, and those passed over; see `checkpoints.load_checkpoint`."""
         return load_checkpoint(self.path, key, at)
 
+    def write_error(self, error: BaseException) -> None:
+        """Write the traceback of the exception that ended the run."""
+        trace = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
+        (self.path / "error.txt").write_bytes(trace)
+
     def sweep(self) -> None:
-        """Remove what a write that was killed left under a temporary name."""
+        """Make the folder, and remove an earlier error and what a write that was killed left."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "error.txt").unlink(missing_ok=True)
         for left in self.path.glob(".*.tmp"):
             left.unlink(missing_ok=True)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -36,6 +37,15 @@ class Average:
             kept = parameter.clone()
             parameter.copy_(self.values[name])
             self.values[name].copy_(kept)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Exchange average and parameters for a while."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
 
     @torch.no_grad()
     def restart(self, prefix: str) -> None:

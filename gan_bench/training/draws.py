@@ -16,7 +16,8 @@ from torch import Tensor
 from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Latents, Model, Turn
 from gan_bench.contracts.protocol import Protocol
-from gan_bench.training.iteration import Draws
+from gan_bench.errors import PluginError
+from gan_bench.training.iteration import Draws, Rules
 from gan_bench.training.randomness import Randomness
 
 MOST_ROWS = 64
@@ -63,6 +64,30 @@ class DrawSource:
     def _total(self) -> int:
         """Latents of a draw. The total is drawn whatever K is, so that every K that divides it sees the same."""
         return self._protocol.fakes or self._model.playing * self._each
+
+    def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
+        """What the losses of these turns need, each draw once.
+
+        Args:
+            moment: counts the draws.
+
+        Raises:
+            PluginError: turns share a draw of real data, but not its weights.
+        """
+        draws = Draws()
+        weighed: dict[int, str | None] = {}
+        for position, turn in enumerate(turns):
+            wants = frozenset[str]().union(*(rules.player(name).wants for name in turn.players))
+            number = rules.latents_of(turn, position)
+            if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
+                raise PluginError(f"{self._model.name}: turns share draw {turn.real} of real data, not its weights.")
+            if "real" in wants and turn.real not in draws.real:
+                draws.real[turn.real] = self.real(turn, moment)
+            if "fake" in wants and number not in draws.latents:
+                draws.latents[number] = self.latents(number, moment)
+            if "noise" in wants:
+                draws.noise[position] = self.noise(position, moment)
+        return draws
 
     def real(self, turn: Turn, moment: Moment) -> Real:
         """A batch of real data, x (B, *shape)."""

@@ -84,6 +84,30 @@ class Renewal:
                 value.zero_()
 
 
+def change_state(
+    model: Model, number: int, state: Mapping[str, Tensor], pool: Pool, device: torch.device
+) -> dict[str, Tensor]:
+    """Let a model change its state where a stage begins, and return the state on the device.
+
+    Raises:
+        PluginError: `enter_stage` returns other names, or puts another tensor in place of a parameter or buffer.
+    """
+    before = _identities(model)
+    changed = model.enter_stage(number, state, pool.samples)
+    for name, identity in _identities(model).items():
+        if before.get(name) != identity:
+            problem = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
+            raise PluginError(f"{model.name}: {problem}.")
+    if changed.keys() != state.keys():
+        raise PluginError(f"{model.name}: enter_stage() returned {sorted(changed)}, and the state is {sorted(state)}.")
+    return {name: value.to(device) for name, value in changed.items()}
+
+
+def _identities(model: Model) -> dict[str, int]:
+    """Which tensor each parameter and buffer is."""
+    return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
+
+
 def _tensor_at(module: nn.Module, name: str) -> Tensor:
     """The parameter or buffer of this name."""
     path, _, last = name.rpartition(".")

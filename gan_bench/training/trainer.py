@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from gan_bench.training.draws import DrawSource, Moment
 from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
 from gan_bench.training.optimisers import make_optimiser, match_state_strides, match_strides
 from gan_bench.training.randomness import Randomness
-from gan_bench.training.stages import Pool, Renewal
+from gan_bench.training.stages import Pool, Renewal, change_state
 
 ARGUMENTS = ("real", "fake", "noise", "state")
 
@@ -51,11 +51,9 @@ class Trainer:
     """One model, its optimisers and its position in the run.
 
     Attributes:
-        carry_out: executes the turns of an iteration: `play`, or a compiled program of it. Can be replaced.
-        play_prelude: executes a turn of a stage's prelude, by default `play`. Can be replaced.
-        renew: initialises a player again at the start of a stage. Can be replaced.
-        renewed: updates each player had when it was last initialised.
-        trains: whether the model has turns.
+        carry_out: executes an iteration: `play`, or a compiled program of it. Can be replaced.
+        play_prelude, renew: execute a prelude's turn, initialise a player again. Can be replaced.
+        renewed: updates that each player had when it was last initialised.
     """
 
     def __init__(self, model: Model, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device) -> None:
@@ -127,22 +125,10 @@ class Trainer:
             self.losses |= played.losses
             self.state = played.state
             self.counts.add((turn,), draws)
-        before = _identities(self.model)
         with torch.no_grad(), self.averaged():  # a model keeps generators as an evaluation sees them
-            self.state = self._checked(self.model.enter_stage(number, self.state, self.pool.samples))
-        for name, identity in _identities(self.model).items():
-            if before.get(name) != identity:
-                problem = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
-                raise PluginError(f"{self.model.name}: {problem}.")
+            self.state = change_state(self.model, number, self.state, self.pool, self.device)
         for name in stage.renewed:
             self.renew(name, number)
-
-    def _checked(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state that a stage begins with: every tensor of before, on the device."""
-        if state.keys() != self.state.keys():
-            found = f"{sorted(state)}, and the state is {sorted(self.state)}"
-            raise PluginError(f"{self.model.name}: enter_stage() returned {found}.")
-        return {name: value.to(self.device) for name, value in state.items()}
 
     def _renew(self, player: str, number: int) -> None:
         self._renewal.renew(player, number, self.optimizers[player], self.average)
@@ -151,17 +137,9 @@ class Trainer:
     def _draw_by_weights(self, name: str, rng: torch.Generator) -> Real:
         return self.pool.draw(name, self.state, rng)
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """With the moving average in place of the generating players' parameters, where there is one."""
-        if self.average is None:
-            yield
-            return
-        self.average.swap()
-        try:
-            yield
-        finally:
-            self.average.swap()
+    def averaged(self) -> AbstractContextManager[None]:
+        """Exchange the generating players' parameters for their moving average, if there is one."""
+        return nullcontext() if self.average is None else self.average.swapped()
 
     def rate(self, player: str, iteration: int) -> float:
         """A player's learning rate in an iteration."""
@@ -174,20 +152,7 @@ class Trainer:
         Args:
             moment: counts the draws: of this iteration, unless it says otherwise.
         """
-        draws, moment = Draws(), moment or self._moment(turns)
-        weighed: dict[int, str | None] = {}
-        for position, turn in enumerate(turns):
-            wants = frozenset[str]().union(*(self.rules.player(name).wants for name in turn.players))
-            number = self.rules.latents_of(turn, position)
-            if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
-                raise PluginError(f"{self.model.name}: turns share draw {turn.real} of real data, not its weights.")
-            if "real" in wants and turn.real not in draws.real:
-                draws.real[turn.real] = self.draw_source.real(turn, moment)
-            if "fake" in wants and number not in draws.latents:
-                draws.latents[number] = self.draw_source.latents(number, moment)
-            if "noise" in wants:
-                draws.noise[position] = self.draw_source.noise(position, moment)
-        return draws
+        return self.draw_source.draw(turns, self.rules, moment or self._moment(turns))
 
     def _moment(self, turns: tuple[Turn, ...]) -> Moment:
         """What counts the draws of the next iteration."""
@@ -232,11 +197,6 @@ class Trainer:
         self.counts = Counts(**stored["counts"])
         self.renewed = dict(stored["renewed"])
         self.iteration = int(stored["iteration"])
-
-
-def _identities(model: Model) -> dict[str, int]:
-    """Which tensor each parameter and buffer is."""
-    return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
 
 
 def _player(model: Model, name: str) -> Player:
