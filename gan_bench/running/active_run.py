@@ -122,11 +122,6 @@ class ActiveRun:
             self.job = replace(self.job, schedule=replace(schedule, samples=most))
         self._resume(trainer, at)
 
-    def wants_compiled(self) -> bool:
-        """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
-        plans = self.record.plans
-        return plans[-1].compiled if plans and self.job.compile == "auto" else self.job.likely_compiled
-
     def settle_plan(self, *, compiled: bool, graph: bool, stack: int) -> None:
         """Record what the run runs under; a second plan says that it went on under another one."""
         plan = execution_plan(self.job, compiled=compiled, graph=graph, stack=stack)
@@ -159,11 +154,6 @@ class ActiveRun:
             evaluations.add(t, found, trainer.losses)
         self.usage.evaluation_seconds += time.perf_counter() - started
         evaluations.write(self.folder)
-
-    def evaluated(self) -> None:
-        """Report an evaluation whose checkpoint is written."""
-        t = self.trainer.iteration
-        self.reporter.evaluated(t, self.last, self.evaluations.latest(t))
 
     def _resume(self, trainer: Trainer, at: int | None) -> None:
         """Take over what the folder holds, up to a checkpoint."""

@@ -187,7 +187,8 @@ class RunBatch:
         if scored:
             self._checkpoint()
         for member in scored:
-            member.evaluated()
+            t = member.trainer.iteration
+            member.reporter.evaluated(t, member.last, member.evaluations.latest(t))
 
     def _score(self, member: ActiveRun) -> None:
         try:

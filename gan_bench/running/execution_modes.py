@@ -42,11 +42,17 @@ TRACED = ExecutionMode(as_traced)
 def candidates(run: ActiveRun) -> Iterator[ExecutionMode]:
     """Modes that a run may try, from the fastest on, without the last resort."""
     recorded = run.job.device == "cuda" and run.trainer.trains
-    if run.wants_compiled():
+    if _wants_compiled(run):
         compiler = compilation.compiled
         yield ExecutionMode(captured(compiler) if recorded else compiler, compiled=True, graph=recorded)
     if recorded:
         yield ExecutionMode(captured(as_traced), graph=True)
+
+
+def _wants_compiled(run: ActiveRun) -> bool:
+    """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
+    plans, job = run.record.plans, run.job
+    return plans[-1].compiled if plans and job.compile == "auto" else job.likely_compiled
 
 
 def choose_mode(
