@@ -81,11 +81,23 @@ def _is_helper(name: str, importer: str) -> bool:
         return False
     if top == own or _distributions(own) & _distributions(top):
         return True
-    files = [getattr(sys.modules.get(each), "__file__", None) for each in (top, importer)]
-    if None in files:
+    file, place = _file_of(top), _file_of(importer)
+    if file is None or place is None:
         return False
-    file, folder = Path(str(files[0])).resolve(), Path(str(files[1])).resolve().parent
-    return file in (folder / f"{top}.py", folder / top / "__init__.py")
+    return file in (place.parent / f"{top}.py", place.parent / top / "__init__.py")
+
+
+def _file_of(name: str) -> Path | None:
+    """The file of a module that is loaded, or of a top-level one that can be."""
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            return None
+        file = spec.origin if spec else None
+    return Path(file).resolve() if file else None
 
 
 @cache

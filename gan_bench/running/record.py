@@ -79,7 +79,7 @@ def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> Exec
         compiled=compiled,
         graph=graph,
         precision="float32" if precision == "tf32" and job.device == "cpu" else precision,  # a CPU has no tf32
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 

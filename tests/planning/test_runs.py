@@ -74,7 +74,7 @@ class TestKey:
     def test_changes_with_the_code(self, tmp_path: Path) -> None:
         """An edited model is another model; a metric beside it is none of its business."""
         keys = []
-        for text in (project.GATE, project.GATE, project.GATE + "# edited\n"):
+        for text in (project.GATE, project.GATE, project.GATE + "EDITED = True\n"):
             project.write(tmp_path, project.describe(), gate=text)
             keys.append(key(load_plugins([tmp_path / "plugins"]), {"plugin": "gate"}))
         assert keys[0] == keys[1] != keys[2]
