@@ -59,9 +59,9 @@ if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
     from gan_bench.data.downloads import data_root as data_root
     from gan_bench.data.image_datasets import PreparedImages as PreparedImages
     from gan_bench.data.image_datasets import PublishedImages as PublishedImages
+    from gan_bench.data.image_datasets import SourceFile as SourceFile
     from gan_bench.data.recipes import Part as Part
     from gan_bench.data.recipes import Recipe as Recipe
-    from gan_bench.data.recipes import SourceFile as SourceFile
     from gan_bench.errors import DataError as DataError
     from gan_bench.errors import PluginError as PluginError
     from gan_bench.planning.jobs import stacks as stacks
@@ -125,9 +125,9 @@ _HOMES = {
     "data_root": "gan_bench.data.downloads",
     "PreparedImages": "gan_bench.data.image_datasets",
     "PublishedImages": "gan_bench.data.image_datasets",
+    "SourceFile": "gan_bench.data.image_datasets",
     "Part": "gan_bench.data.recipes",
     "Recipe": "gan_bench.data.recipes",
-    "SourceFile": "gan_bench.data.recipes",
     "DataError": "gan_bench.errors",
     "PluginError": "gan_bench.errors",
     "stacks": "gan_bench.planning.jobs",

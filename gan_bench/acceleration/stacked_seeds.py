@@ -41,6 +41,8 @@ class Stack:
         tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
     """
 
+    state: dict[str, Tensor]
+
     def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
         """Make the program of the next iteration, and stack the members' tensors.
 

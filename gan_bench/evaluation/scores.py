@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gan_bench.contracts.metric import UNINDEXED, Metric, Samples
-
-if TYPE_CHECKING:
-    pass
 from gan_bench.contracts.scores import Score
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 CORE = "gan_bench"
 FILE_PREFIX = "gan_bench_plugin_"
@@ -183,7 +183,7 @@ def _core_imports(tree: ast.Module) -> Iterator[ast.alias]:
             yield from node.names
 
 
-def _is_core_import(node: ast.AST) -> bool:
+def _is_core_import(node: object) -> TypeGuard[ast.ImportFrom]:
     return isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == CORE
 
 
