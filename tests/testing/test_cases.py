@@ -119,7 +119,7 @@ def test_the_registry_is_that_of_the_class() -> None:
         plugin = GAN
         registry = empty
 
-    with pytest.raises(Fault, match="No network is called .dcgan."):
+    with pytest.raises(Fault, match="No network is called 'dcgan'"):
         Case().test_builds()
 
 
