@@ -41,8 +41,6 @@ class Stack:
         tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
     """
 
-    state: dict[str, Tensor]
-
     def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
         """Make the program of the next iteration, and stack the members' tensors.
 
@@ -67,6 +65,7 @@ class Stack:
         self._average = _StackedAverage(members, dict(zip((*own.parameters, *own.buffers), self.tensors, strict=False)))
         self._losses: dict[str, Tensor] = {}
         self._uncounted: Counter[str] = Counter()
+        self.state: dict[str, Tensor] = {}
         self._gather_state()
         self._programs[turns] = self._compiled(turns, one)
 

@@ -12,11 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.plugins.code_hash import code_hash
-
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
     from gan_bench.plugins.registry import Registry
+from gan_bench.plugins.code_hash import code_hash
 
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 

@@ -23,13 +23,13 @@ from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import PlacedRun, read_results, write_results_csv
 from gan_bench.running.benchmark_json import metric_facts as description_of
-from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
 from gan_bench.running.provenance import provenance
 from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from gan_bench.plugins.registry import Registry
+from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
 
 
 def rescore(
