@@ -521,6 +521,42 @@ class TestPublicNames:
         assert {origin.split("/")[0].split(":")[0] for origin in importing} >= {"tutorial.md", "examples", "README.md"}
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def places_of(path: str) -> list[Path]:
+    """The files and folders that a path of CONTRIBUTING may be: of the project, of the core or of the tests."""
+    return [found for base in (ROOT, ROOT / "gan_bench", ROOT / "tests") if (found := base / path).exists()]
+
+
+class TestContributing:
+    @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w./-]+(?:/|\.py|\.csv|\.md))[`:]", CONTRIBUTING))))
+    def test_every_path_exists(self, path: str) -> None:
+        """Files and folders are named as they are."""
+        assert places_of(path) or path.startswith(".ci/data")
+
+    @pytest.mark.parametrize(("path", "name"), re.findall(r"`([\w/]+\.py)::(?:[^`]*::)?(\w+)", CONTRIBUTING))
+    def test_every_test_exists(self, path: str, name: str) -> None:
+        """The slowest tests are there."""
+        assert f"def {name}(" in places_of(path)[0].read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(("cls", "name", "path"), re.findall(r"`(\w+)\.(\w+)` in `([\w/]+\.py)`", CONTRIBUTING))
+    def test_every_method_exists(self, cls: str, name: str, path: str) -> None:
+        """What stands beside a path is in the file."""
+        text = places_of(path)[0].read_text(encoding="utf-8")
+        assert f"class {cls}" in text and f"def {name}(" in text
+
+    def test_the_picture_has_the_layers_of_the_linter(self) -> None:
+        """From top to bottom, every package and module of the core."""
+        settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+        layers = [re.findall(r"\w+", layer) for layer in settings["contracts"][0]["layers"]]
+        picture = CONTRIBUTING.split("\ngan_bench/\n")[1].split("\nplugins/")[0]
+        column = re.search(r"^ *cli/ *", picture, re.MULTILINE)
+        assert column
+        drawn = [re.findall(r"\w+", line[: len(column[0])]) for line in picture.splitlines()]
+        assert drawn == [["__init__", *layers[0]], *layers[1:]]
+
+
 def _members() -> Iterator[tuple[type[Any], str]]:
     """Every public attribute and method of the contracts that is their own."""
     from gan_bench.contracts import model, network
