@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
     from gan_bench.contracts.dataset import Real as Real
     from gan_bench.contracts.engine import Engine as Engine
     from gan_bench.contracts.engine import Setup as Setup
+    from gan_bench.contracts.events import Compiling as Compiling
+    from gan_bench.contracts.events import Evaluated as Evaluated
+    from gan_bench.contracts.events import Progress as Progress
+    from gan_bench.contracts.events import Warned as Warned
     from gan_bench.contracts.hooks import hookimpl as hookimpl
     from gan_bench.contracts.images import ImageDataset as ImageDataset
     from gan_bench.contracts.images import Pictures as Pictures
@@ -84,6 +88,10 @@ _HOMES = {
     "Real": "gan_bench.contracts.dataset",
     "Engine": "gan_bench.contracts.engine",
     "Setup": "gan_bench.contracts.engine",
+    "Compiling": "gan_bench.contracts.events",
+    "Evaluated": "gan_bench.contracts.events",
+    "Progress": "gan_bench.contracts.events",
+    "Warned": "gan_bench.contracts.events",
     "hookimpl": "gan_bench.contracts.hooks",
     "ImageDataset": "gan_bench.contracts.images",
     "Pictures": "gan_bench.contracts.images",

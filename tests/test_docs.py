@@ -7,7 +7,9 @@ page are executed. Shell blocks are carried out with training cut down to two it
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import re
 import shlex
 import shutil
@@ -18,12 +20,16 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gan_bench
+import gan_bench.testing
 from gan_bench import cli
+from gan_bench.cli import scaffold
 from gan_bench.config.load import TOP_LEVEL, load_benchmark
 from gan_bench.config.model_entries import KEYS
 from gan_bench.contracts import hooks
@@ -109,6 +115,7 @@ SHELL = [block for block in BLOCKS if block.language == "sh"]
 TOML = [block for block in BLOCKS if block.language == "toml"]
 SCRIPTS = [block for block in BLOCKS if block.language == "python" and not block.file and not block.note]
 PAIRS = [block for block in BLOCKS if block.note]
+TESTS = [block for block in BLOCKS if block.file.startswith("tests/")]
 
 
 def file(name: str, page: str = "tutorial.md") -> Block:
@@ -198,10 +205,11 @@ class TestBlocks:
         load_benchmark(content, plugins_in(here))
 
     @pytest.mark.slow
-    def test_the_tests_of_the_tutorial_pass(self, tmp_path: Path) -> None:
-        """The test file that the tutorial shows passes with the plugin that it shows."""
-        save(tmp_path, file("plugins/lsgan.py"), file("tests/test_lsgan.py"))
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_lsgan.py"]
+    @pytest.mark.parametrize("block", TESTS, ids=str)
+    def test_a_test_file_passes(self, block: Block, tmp_path: Path) -> None:
+        """A test file of a page passes with the plugins that the page shows before it."""
+        save(tmp_path, *before(block))
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.file]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
@@ -224,7 +232,7 @@ HEAD = """
 import torch
 from torch.func import grad
 from gan_bench import Real
-from gan_bench.contracts.model import Noise
+from gan_bench import Noise
 """
 
 TAIL = '''
@@ -455,6 +463,99 @@ class TestCompleteness:
             assert part in {anchor(heading) for level in (1, 2, 3) for heading in headings(path.name, level)}
 
 
+def names_listed(module: str) -> list[str]:
+    """The names in the first column of the tables of a module's public names."""
+    names = PAGES["contracts.md"].split("\n# Names\n")[1]
+    tables = [table for table in names.split("\n\n") if table.startswith(f"| from `{module}`")]
+    cells = [row.split("|")[1] for table in tables for row in table.splitlines()[2:]]
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def imports_of_core(source: str) -> Iterator[tuple[str, str]]:
+    """Module and name of everything that a source imports from gan-bench; the name is empty for a whole module."""
+    for node in ast.walk(ast.parse(source)):
+        found = []
+        if isinstance(node, ast.ImportFrom):
+            found = [(str(node.module), each.name) for each in node.names]
+        elif isinstance(node, ast.Import):
+            found = [(each.name, "") for each in node.names]
+        yield from ((module, name) for module, name in found if module.split(".")[0] == "gan_bench")
+
+
+def _authored() -> Iterator[tuple[str, str]]:
+    """What authors of plugins are shown: blocks of the pages, what `gan-bench new` writes, and the example package."""
+    yield from ((str(block), block.code) for block in BLOCKS if block.language == "python" and not block.note)
+    for kind, package in itertools.product(scaffold.KINDS, (False, True)):
+        made = scaffold.scaffold(kind, "an-idea", package=package)
+        yield from ((f"new {kind} {path}", text) for path, text in made.files.items() if path.suffix == ".py")
+    for path in (ROOT / "examples").rglob("*.py"):
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+
+
+AUTHORED = dict(_authored())
+
+
+class TestPublicNames:
+    @pytest.mark.parametrize("module", [gan_bench, gan_bench.testing], ids=lambda module: module.__name__)
+    def test_are_listed_on_the_page_of_contracts(self, module: ModuleType) -> None:
+        """Each once, and no other."""
+        assert sorted(names_listed(module.__name__)) == sorted(module.__all__)
+
+    @pytest.mark.parametrize("name", gan_bench.__all__)
+    def test_can_be_imported(self, name: str) -> None:
+        """A name leads to the object of that name."""
+        assert getattr(gan_bench, name) is not None
+
+    @pytest.mark.parametrize("source", AUTHORED.values(), ids=list(AUTHORED))
+    def test_are_all_that_an_author_imports(self, source: str) -> None:
+        """Plugins and their tests import from `gan_bench` and `gan_bench.testing` only."""
+        public = {"gan_bench": gan_bench.__all__, "gan_bench.testing": gan_bench.testing.__all__}
+        for module, name in imports_of_core(source):
+            assert name in ("", *public.get(module, ())) and module in public, f"from {module} import {name}"
+
+    def test_are_imported_in_most_of_these(self) -> None:
+        """The sources are found, with what `gan-bench new` writes and the example among them."""
+        importing = [origin for origin, source in AUTHORED.items() if any(imports_of_core(source))]
+        assert sum(origin.startswith("new ") for origin in importing) == 8
+        assert {origin.split("/")[0].split(":")[0] for origin in importing} >= {"tutorial.md", "examples", "README.md"}
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def places_of(path: str) -> list[Path]:
+    """The files and folders that a path of CONTRIBUTING may be: of the project, of the core or of the tests."""
+    return [found for base in (ROOT, ROOT / "gan_bench", ROOT / "tests") if (found := base / path).exists()]
+
+
+class TestContributing:
+    @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w./-]+(?:/|\.py|\.csv|\.md))[`:]", CONTRIBUTING))))
+    def test_every_path_exists(self, path: str) -> None:
+        """Files and folders are named as they are."""
+        assert places_of(path) or path.startswith(".ci/data")
+
+    @pytest.mark.parametrize(("path", "name"), re.findall(r"`([\w/]+\.py)::(?:[^`]*::)?(\w+)", CONTRIBUTING))
+    def test_every_test_exists(self, path: str, name: str) -> None:
+        """The slowest tests are there."""
+        assert f"def {name}(" in places_of(path)[0].read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(("cls", "name", "path"), re.findall(r"`(\w+)\.(\w+)` in `([\w/]+\.py)`", CONTRIBUTING))
+    def test_every_method_exists(self, cls: str, name: str, path: str) -> None:
+        """What stands beside a path is in the file."""
+        text = places_of(path)[0].read_text(encoding="utf-8")
+        assert f"class {cls}" in text and f"def {name}(" in text
+
+    def test_the_picture_has_the_layers_of_the_linter(self) -> None:
+        """From top to bottom, every package and module of the core."""
+        settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+        layers = [re.findall(r"\w+", layer) for layer in settings["contracts"][0]["layers"]]
+        picture = CONTRIBUTING.split("\ngan_bench/\n")[1].split("\nplugins/")[0]
+        column = re.search(r"^ *cli/ *", picture, re.MULTILINE)
+        assert column
+        drawn = [re.findall(r"\w+", line[: len(column[0])]) for line in picture.splitlines()]
+        assert drawn == [["__init__", *layers[0]], *layers[1:]]
+
+
 def _members() -> Iterator[tuple[type[Any], str]]:
     """Every public attribute and method of the contracts that is their own."""
     from gan_bench.contracts import model, network
@@ -475,7 +576,7 @@ def _members() -> Iterator[tuple[type[Any], str]]:
 
 
 def _is_explained(contract: str, member: str) -> bool:
-    section = PAGES["contracts.md"].split(f"\n## {contract}\n")[1].split("\n## ")[0]
+    section = re.split(r"\n##? ", PAGES["contracts.md"].split(f"\n## {contract}\n")[1])[0]
     return re.search(rf"\b{member}\b", section) is not None
 
 

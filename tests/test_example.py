@@ -17,18 +17,23 @@ from gan_bench_example.swiss_roll import SwissRoll
 
 from gan_bench.cli.scaffold import scaffold
 from gan_bench.plugins.registry import Origin, Registry
-from gan_bench.testing import Check, checks
+from gan_bench.testing import DatasetTestCase, ModelTestCase
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "gan-bench-example"
-CHECKS = [pytest.param(check, id=f"{cls.name}-{check}") for cls in (StackelbergGAN, SwissRoll) for check in checks(cls)]
 
 Python = Callable[..., str]
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_the_example_passes_the_kit(check: Check) -> None:
-    """The model and the dataset of the example keep every rule."""
-    check()
+class TestStackelbergGAN(ModelTestCase):
+    """The model of the example keeps every rule."""
+
+    plugin = StackelbergGAN
+
+
+class TestSwissRoll(DatasetTestCase):
+    """The dataset of the example keeps every rule."""
+
+    plugin = SwissRoll
 
 
 def test_the_example_brings_what_its_readme_says() -> None:

@@ -106,6 +106,12 @@ def _refuse_if_broken() -> None:
         raise NotCompilableError(f"an earlier recording failed in this process ({_broken})")
 
 
+def forget_failure() -> None:
+    """Allow captures again after one has failed: to find out what the installed torch makes of the next."""
+    global _broken
+    _broken = ""
+
+
 def free_memory() -> None:
     """Free unused memory. Trainers form reference cycles, so collect explicitly."""
     gc.collect()

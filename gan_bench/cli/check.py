@@ -25,8 +25,9 @@ MISSING = "what cannot be loaded is missing from every benchmark"
 def command(plugin: str, verbose: bool) -> int:
     """Check a model, dataset, metric or network by its NAME, or everything that a plugin FILE (.py) brings.
 
-    Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. The
-    same checks are a pytest kit: gan_bench.testing.checks. Exit codes: 0 nothing found; 1 something; 2 wrong use.
+    Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. For
+    pytest, a subclass of gan_bench.testing.ModelTestCase has a test for each check. Exit codes: 0 nothing found; 1
+    something; 2 wrong use.
     """
     from gan_bench.plugins.discovery import load_plugins, plugin_folders
 

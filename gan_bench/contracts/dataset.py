@@ -17,11 +17,8 @@ from gan_bench.contracts.parameters import NoParams
 from gan_bench.errors import DataError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
-
-
-import torch
-from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The contract of an engine: it carries out jobs somewhere, and tells an observer how they go.
 
-Whatever an engine is (processes here, a cluster elsewhere), a run's folder is the truth: `execution.execute` writes
+Whatever an engine is (processes here, a cluster elsewhere), a run's folder is the truth: `gan_bench.execute` writes
 it, and how a run ended stands there.
 """
 

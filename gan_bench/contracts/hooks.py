@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
+
+from gan_bench.contracts.unimplemented import Unimplemented
 
 if TYPE_CHECKING:
     from gan_bench.contracts.dataset import Dataset
@@ -15,10 +18,6 @@ if TYPE_CHECKING:
     from gan_bench.contracts.model import Model
     from gan_bench.contracts.network import Network
     from gan_bench.contracts.observer import Observer
-    from gan_bench.contracts.unimplemented import Unimplemented
-from dataclasses import dataclass
-
-from gan_bench.contracts.unimplemented import Unimplemented
 
 PROJECT = "gan_bench"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 from gan_bench.contracts.dataset import Dataset, Real
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
-
-
-import torch
-from torch import Tensor
 
 BOUNDS = {"signed": (-1.0, 1.0), "unit": (0.0, 1.0)}
 """What the parameter `values` of an image dataset may be, and the bounds of its pixels."""

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import ImageDataset, is_images, to_pixels
 from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.contracts.scores import Score
 from gan_bench.errors import StoreError, UsageError, missing_package
+from gan_bench.evaluation.scores import compute
 
 if TYPE_CHECKING:
     from torch import Tensor
-from gan_bench.contracts.scores import Score
-from gan_bench.evaluation.scores import compute
 
 LARGEST = float(np.finfo(np.float32).max)
 MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz

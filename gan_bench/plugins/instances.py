@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gan_bench.contracts.dataset import Dataset
-from gan_bench.contracts.model import Model
 from gan_bench.contracts.protocol import Protocol
-from gan_bench.contracts.run import Run
-from gan_bench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
+    from gan_bench.contracts.model import Model
+    from gan_bench.contracts.run import Run
+    from gan_bench.plugins.registry import Registry
 
 
 def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:

@@ -21,14 +21,10 @@ from gan_bench.store.rows import curve_rows, has_score
 from gan_bench.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gan_bench.plugins.registry import Registry
     from gan_bench.results.load import PlacedRun
-
-
-import pandas as pd
-
-from gan_bench.plugins.registry import Registry
-from gan_bench.results.load import PlacedRun
 
 
 def repeat(

@@ -13,9 +13,7 @@ from typing import NoReturn
 import numpy as np
 import torch
 
-import gan_bench
-
-FOREIGN = tuple(Path(str(package.__file__)).parent for package in (gan_bench, torch, np))
+FOREIGN = (Path(__file__).parents[1], *(Path(str(package.__file__)).parent for package in (torch, np)))
 STANDARD = Path(sysconfig.get_path("stdlib"))
 
 

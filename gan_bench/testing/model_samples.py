@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
+from gan_bench.contracts.model import Model
 from gan_bench.testing.checks import first_line, place, refuse
 from gan_bench.testing.tiny import same, trajectory
 from gan_bench.training.trainer import Trainer
@@ -73,19 +76,26 @@ def draw_samples(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | No
         t.model.train()
 
 
-def _recorded(made: list[Tensor], generate: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """What `generate` makes of latents, which is also added to `made`."""
-    made.append(generate(z))
-    return made[-1]
+@contextmanager
+def recorded_samples(model: Model) -> Iterator[list[Tensor]]:
+    """Record what `generate` and `generate_all` of a model return, (K, b, *shape) each call, while the block runs."""
+    made: list[Tensor] = []
+
+    def recording(generate: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+        made.append(generate(z))
+        return made[-1]
+
+    with ExitStack() as patches:
+        for name in ("generate", "generate_all"):
+            wrapper = partial(recording, getattr(model, name))
+            patches.enter_context(patch.object(model, name, wrapper))
+        yield made
 
 
 def check_index(t: Trainer, counts: list[int]) -> None:
     """As many samples of each generator as asked for, each from the generator that its index names."""
-    made: list[Tensor] = []
-    if t.model.generating:
-        for name in ("generate", "generate_all"):
-            t.model.__dict__[name] = partial(_recorded, made, getattr(t.model, name))
-    x, index = draw_samples(t, counts)
+    with recorded_samples(t.model) as made:
+        x, index = draw_samples(t, counts)
     require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
     reason = "samples are told apart by this index: purity, dead generators and the figures would be of other ones"
     if index is None:

@@ -174,7 +174,7 @@ class TestChecks:
                 raise RuntimeError("no luck")
 
         (finding,) = examine(Raising)
-        assert re.fullmatch(r"RuntimeError: no luck \(test_testing\.py:\d+\)", finding.found)
+        assert re.fullmatch(r"RuntimeError: no luck \(test_kit\.py:\d+\)", finding.found)
         check = next(check for check in checks(Raising) if check.name == finding.check)
         with pytest.raises(RuntimeError, match="no luck"):
             check()

@@ -164,7 +164,7 @@ def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
     if guarded:
         cuda_graphs.free_memory()
     else:
-        cuda_graphs._broken = ""
+        cuda_graphs.forget_failure()
         if context.device == "cuda":
             torch.cuda.empty_cache()
     try:

@@ -157,7 +157,7 @@ class Bench:
         return bool(self.registry.get("networks", trainer.protocol.network).heavy)
 
     def compilers(self, *, heavy: bool) -> list[Compiler | None]:
-        """As `execution` tries them, from the one that long runs use here on; None for uncompiled."""
+        """As runs try them, from the one that long runs use here on; None for uncompiled."""
         if self.device == "cpu":
             return [None] if heavy else [compiled, None]
         return [captured(as_traced), None] if heavy else [captured(compiled), captured(as_traced), None]

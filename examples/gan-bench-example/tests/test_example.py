@@ -7,19 +7,23 @@ import math
 import pytest
 import torch
 from gan_bench import Fake, Real
-from gan_bench.testing import Check, checks
+from gan_bench.testing import DatasetTestCase, ModelTestCase
 from torch import Tensor, nn
 
 from gan_bench_example.stackelberg import StackelbergGAN
 from gan_bench_example.swiss_roll import SwissRoll
 
-CHECKS = [pytest.param(check, id=f"{cls.name}-{check}") for cls in (StackelbergGAN, SwissRoll) for check in checks(cls)]
+
+class TestStackelbergGAN(ModelTestCase):
+    """What `gan-bench check` asks of every model, a test for each check."""
+
+    plugin = StackelbergGAN
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_keeps_the_contract(check: Check) -> None:
-    """What `gan-bench check` asks of every model and dataset."""
-    check()
+class TestSwissRoll(DatasetTestCase):
+    """What `gan-bench check` asks of every dataset, a test for each check."""
+
+    plugin = SwissRoll
 
 
 class First(nn.Module):

@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 from tabulate import tabulate
@@ -19,7 +19,6 @@ from gan_bench.results.load import LEDGER
 
 if TYPE_CHECKING:
     from gan_bench.contracts.table import Column, Row, Table
-from typing import Literal
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
 MISSING = "\N{EN DASH}"

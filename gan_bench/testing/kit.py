@@ -1,0 +1,45 @@
+"""All checks of a plugin, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Network
+from gan_bench.errors import PluginError
+from gan_bench.plugins.registry import Registry
+from gan_bench.testing import datasets, metrics, models, networks
+from gan_bench.testing.checks import Check, Finding
+
+KINDS: Mapping[type[Any], Callable[[type[Any], Registry | None], list[Check]]] = {
+    Model: models.checks,
+    Dataset: datasets.checks,
+    Metric: metrics.checks,
+    Network: networks.checks,
+}
+"""What returns the checks of each kind of plugin."""
+
+
+def checks(cls: type[Any], registry: Registry | None = None) -> list[Check]:
+    """The checks of a model, dataset, metric or network, in an order in which each builds upon earlier ones.
+
+    Args:
+        cls: the plugin's class.
+        registry: the datasets and networks to try it with; the installed plugins if it is None.
+
+    Raises:
+        PluginError: the class is none of the four.
+    """
+    for base, checks_of in KINDS.items():
+        if isinstance(cls, type) and issubclass(cls, base):
+            return checks_of(cls, registry)
+    raise PluginError(f"{cls!r} is no subclass of Model, Dataset, Metric or Network.")
+
+
+def examine(cls: type[Any], registry: Registry | None = None) -> list[Finding]:
+    """Carry out all checks of a plugin and return what they find, exceptions of the plugin included."""
+    reports = [check.report() for check in checks(cls, registry)]
+    return [report.finding for report in reports if report.finding is not None]
