@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, resolve, shown
 from gan_bench.errors import PluginError
 from gan_bench.names import listed
+from gan_bench.plugins.registry import Registry
 
 LONGEST_NAME = 80
 
 T = TypeVar("T")
-
-
-class Plugins(Protocol):
-    """What reading a benchmark needs of `gan_bench.plugins.registry.Registry`."""
-
-    def get(self, kind: str, name: str) -> type[Any]:
-        """The class called `name`; raises PluginError."""
-
-    def all(self, kind: str) -> dict[str, type[Any]]:
-        """Every class of one kind, by name."""
 
 
 @dataclass
@@ -32,7 +23,7 @@ class Reading:
     """A description while it is read. Whatever is wrong is reported, and reading goes on without it."""
 
     source: Source
-    registry: Plugins
+    registry: Registry
     problems: Problems
     labels: dict[tuple[str, str], KeyPath] = field(default_factory=dict)  # (section, label) → its entry
 
