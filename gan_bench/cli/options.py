@@ -1,4 +1,4 @@
-"""Options that several verbs have, and flags made from the fields of a dataclass."""
+"""What several verbs share: options, flags made from the fields of a dataclass, the plugins to load."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from gan_bench.planning.options import OptionField
+    from gan_bench.plugins.registry import Registry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +54,12 @@ def places_of(plugins: Sequence[str]) -> list[Path]:
     from gan_bench.plugins.discovery import option_files, plugin_folders
 
     return [*plugin_folders(), *option_files(plugins)]
+
+
+def warn_of_broken(registry: Registry) -> None:
+    """Print a line for every plugin that cannot be loaded: results may lack what it would bring."""
+    for broken in registry.broken:
+        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
 
 
 def options_of(declaration: type[Any]) -> Callable[[Command], Command]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gan_bench.cli.options import data_root_option, options_of
+from gan_bench.cli.options import data_root_option, options_of, warn_of_broken
 from gan_bench.planning.options import Options
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     from gan_bench.running.run_benchmark import run
 
     planned = prepare(benchmark, Options(**options))
-    _warn_of_broken(planned)
+    warn_of_broken(planned.registry)
     if dry_run:
         _print_plan(planned)
         return 0
@@ -84,11 +84,6 @@ def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
     # The scores of a check mean nothing.
     display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
     return display if isinstance(display, LiveProgress) else nullcontext(display)
-
-
-def _warn_of_broken(planned: Planned) -> None:
-    for broken in planned.registry.broken:
-        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
 
 
 def _print_stored(planned: Planned) -> None:

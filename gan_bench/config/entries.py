@@ -50,22 +50,20 @@ class Reading:
     def label(self, table: Mapping[str, Any], path: KeyPath, reserved: Iterable[str] = ()) -> str:
         """The label of an entry; the plugin's name where none is given."""
         label = table.get("label", table.get("plugin"))
-        place = (*path, "label" if "label" in table else "plugin")
-        if "label" in table and not _is_label(label):
+        given = "label" in table
+        place = (*path, "label" if given else "plugin")
+        if given and not _is_label(label):
             message = f"label must be one line of 1 to {LONGEST_NAME} characters, found {shown(label)}."
             self.problems.add(place, message)
         elif isinstance(label, str) and label in reserved:
             self.problems.add(place, f"{label!r} is the label of an anchor row; choose another label.")
         elif isinstance(label, str):  # else the plugin is missing, which is reported already
-            self._claim(str(path[0]), label, path, place)
+            first = self.labels.setdefault((str(path[0]), label), path)
+            if first != path:
+                advice = "choose another" if given else "give each entry a label of its own"
+                message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
+                self.problems.add(place, message)
         return str(label)
-
-    def _claim(self, section: str, label: str, path: KeyPath, place: KeyPath) -> None:
-        first = self.labels.setdefault((section, label), path)
-        if first != path:
-            advice = "choose another" if place[-1] == "label" else "give each entry a label of its own"
-            message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
-            self.problems.add(place, message)
 
     def params(self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]) -> Any:
         """An instance of the plugin's `Params`, or None where something is wrong."""

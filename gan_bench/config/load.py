@@ -33,7 +33,7 @@ from gan_bench.config.benchmark import (
 from gan_bench.config.entries import LONGEST_NAME, Reading
 from gan_bench.config.model_entries import ModelReader
 from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
-from gan_bench.config.protocol_layers import Layer, layered, read_layer, report_unknown_players, values_of
+from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
 from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.contracts.parameters import checked, shown
@@ -212,33 +212,37 @@ class _Reader:
         self, datasets: Mapping[str, Any], evaluation: Evaluation
     ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
         """The common protocol, the models with anchors last, and those that cannot be loaded."""
-        classes = self.reading.registry.all("models") if evaluation.anchors else {}
-        anchors = {name: found for name, found in classes.items() if found.anchor}
-        reader = ModelReader(self.reading, self._common(), datasets, anchors)
-        reader.check_layer(reader.common, ("protocol",))
-        tables = self.reading.tables("model")
-        models = [entry for path, table in tables if (entry := reader.read(path, table)) is not None]
-        if tables and len(reader.left_out) == len(tables):
-            for (path, _), left in zip(tables, reader.left_out, strict=True):
-                self.problems.add((*path, "plugin"), left.error)
-        players = tuple(dict.fromkeys(player for players in reader.players for player in players))
-        if len(reader.players) == len(tables):  # else a player may belong to a model that was not found
-            report_unknown_players(reader.common, players, self.problems.under("protocol"))
-        self._check_samples(evaluation, reader.generators)
-        models += reader.anchor_rows(models)
-        in_order = tuple(sorted(models, key=lambda model: model.anchor))
-        return layered([reader.common], players), in_order, tuple(reader.left_out)
-
-    def _common(self) -> Layer:
-        """The ``[protocol]``; it names the default network where the file names none."""
+        # The default network is written into the table, so that its parameters get their defaults as of any other.
         table = self.data.get("protocol", {})
         if isinstance(table, dict):
             table = {"network": Protocol.network, **table}
         network_of = partial(self.reading.registry.get, "networks")
-        return read_layer(table, network_of, self.problems.under("protocol"))
+        common = read_layer(table, network_of, self.problems.under("protocol"))
 
-    def _check_samples(self, evaluation: Evaluation, generators: Mapping[str, int]) -> None:
+        classes = self.reading.registry.all("models") if evaluation.anchors else {}
+        anchors = {name: found for name, found in classes.items() if found.anchor}
+        reader = ModelReader(self.reading, common, datasets, anchors)
+        reader.check_layer(common, ("protocol",))
+        entries = self.reading.tables("model")
+        models = [model for path, entry in entries if (model := reader.read(path, entry)) is not None]
+
+        # Broken models are left out and the others are trained, unless there are no others.
+        if entries and len(reader.left_out) == len(entries):
+            for (path, _), left in zip(entries, reader.left_out, strict=True):
+                self.problems.add((*path, "plugin"), left.error)
+
+        # A player that no model has may belong to one that was not found.
+        players = tuple(dict.fromkeys(player for players in reader.players for player in players))
+        if len(reader.players) == len(entries):
+            report_unknown_players(common, players, self.problems.under("protocol"))
+
+        # Every generator is evaluated on at least one sample.
+        generators = reader.generators
         label = max(generators, key=lambda label: generators[label], default=None)
         if label is not None and evaluation.samples < generators[label]:
             fewer = f"fewer than the {generators[label]} generators of {label!r}"
             self.problems.add(("evaluation", "samples"), f"samples = {evaluation.samples} is {fewer}.")
+
+        models += reader.anchor_rows(models)
+        in_order = tuple(sorted(models, key=lambda model: model.anchor))
+        return layered([common], players), in_order, tuple(reader.left_out)

@@ -41,7 +41,10 @@ class Source:
         if flag is not None:
             return flag
         if not self.name:
-            return "benchmark" + (f"[{path[0]}]{_after(path)}" if path else "")
+            # As Python would write it: benchmark[protocol].batch, benchmark[seeds][1].
+            rest = dotted(path[1:])
+            dot = "." if rest and not rest.startswith("[") else ""
+            return f"benchmark[{path[0]}]{dot}{rest}" if path else "benchmark"
         line = _nearest(self.lines, path)
         return self.name if line is None else f"{self.name}:{line}"
 
@@ -69,11 +72,6 @@ class Source:
 def _nearest(places: Mapping[KeyPath, T], path: KeyPath) -> T | None:
     """What is known of the longest prefix of `path`, or None."""
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
-
-
-def _after(path: KeyPath) -> str:
-    rest = dotted(path[1:])
-    return rest if not rest or rest.startswith("[") else f".{rest}"
 
 
 class Problems:

@@ -106,7 +106,7 @@ class TestOneDeclaration:
         assert CliRunner().invoke(verb, ["--pace", "fast"]).output == "fast\n"
         assert "--pace slow|fast" in CliRunner().invoke(verb, ["--help"]).output
         with pytest.raises(UsageError, match=r"^--pace medium: it is slow or fast\.$"):
-            called("b.toml", pace="medium")  # type: ignore[arg-type]
+            called("b.toml", pace="medium")
 
 
 class TestValues:
