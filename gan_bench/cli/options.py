@@ -7,7 +7,6 @@ import os
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -75,14 +74,15 @@ def options_of(declaration: type[Any]) -> Callable[[Command], Command]:
 
 
 def _flag(each: OptionField) -> Callable[[Command], Command]:
+    """One flag. Choices are not left to click: `Options` refuses others, from Python as well."""
     if each.type is bool:
         return click.option(each.flag, each.name, is_flag=True, default=each.default, help=each.help)
     listed = typing.get_origin(each.type) is Sequence and not each.repeatable
-    whole = {*typing.get_args(each.type)} - {NoneType} == {int}
+    number = each.type in (int, int | None)
     return click.option(
         each.flag,
         each.name,
-        type=int if whole else str,
+        type=int if number else str,
         default=None if listed or each.repeatable else each.default,
         show_default=isinstance(each.default, str),
         multiple=each.repeatable,

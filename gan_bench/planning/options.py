@@ -147,6 +147,16 @@ def as_keywords(
         options: a dataclass whose fields `option` declares, with keyword-only arguments.
     """
 
+    made = cast(type[Chosen], options)
+
+    def documented(line: re.Match[str]) -> str:
+        """The line of the docstring, replaced by one for each option."""
+        lines = []
+        for each in option_fields(made):
+            choices = f" One of {', '.join(each.choices)}." if each.choices else ""
+            lines.append(f"{line[1]}{each.name}: {each.help}{choices}")
+        return "\n".join(lines)
+
     def decorate(function: Callable[[Subject, Chosen], Result]) -> Callable[Concatenate[Subject, P], Result]:
         signature = inspect.signature(function)
         subject, _ = signature.parameters.values()
@@ -161,13 +171,4 @@ def as_keywords(
         called.__doc__ = re.sub(r"^( *)options: .*$", documented, function.__doc__ or "", flags=re.MULTILINE)
         return called
 
-    def documented(line: re.Match[str]) -> str:
-        """The line of the docstring, replaced by one for each option."""
-        return "\n".join(f"{line[1]}{each.name}: {each.help}{_choices_note(each)}" for each in option_fields(made))
-
-    made = cast(type[Chosen], options)
     return decorate
-
-
-def _choices_note(each: OptionField) -> str:
-    return f" One of {', '.join(each.choices)}." if each.choices else ""
