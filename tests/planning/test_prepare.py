@@ -70,7 +70,7 @@ class TestOneDoor:
     def test_of_the_planner(self, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         counts = Counts(file, monkeypatch)
         planned = prepare(file, Options(results=tmp_path / "results", overrides=["protocol.batch=64"]))
-        assert [job.run.model["plugin"] for job in planned.jobs] == ["mine"]
+        assert [job.run.label for job in planned.jobs] == ["mine"]
         check_once(counts)
 
     def test_of_a_shipped_benchmark(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
