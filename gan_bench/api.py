@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from gan_bench.contracts.observer import Observer
-from gan_bench.planning.planned import Options
+from gan_bench.planning.options import Options, as_keywords, option
 from gan_bench.planning.prepare import prepare
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 from gan_bench.plugins.registry import Registry
@@ -23,54 +24,29 @@ from gan_bench.running.stored_model import StoredModel, load_trainer
 from gan_bench.store.run_folder import RunFolder
 
 
-def run(
-    benchmark: str | Path | Mapping[str, Any],
-    *,
-    overrides: Sequence[str] = (),
-    models: Sequence[str] = (),
-    datasets: Sequence[str] = (),
-    seeds: str | int | Sequence[int] | None = None,
-    device: str = "auto",
-    results: str | Path = "results",
-    workers: int | None = None,
-    quick: bool = False,
-    preview: bool = False,
-    compile: str = "auto",
-    stack: str | int = "auto",
-    engine: str = "local",
-    plugins: Sequence[str | Path] = (),
-    progress: bool = True,
-) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """Options of the command line, and what only Python needs."""
+
+    progress: bool = option(True, "Print lines about the progress to standard error.")
+
+
+@as_keywords(RunOptions)
+def run(benchmark: str | Path | Mapping[str, Any], options: RunOptions) -> pd.DataFrame:
     """Run what is missing of a benchmark and return all its results, tidy (see `gan_bench.load_results`).
 
     Args:
-        benchmark: a TOML file, the name of a shipped benchmark, or a mapping of the same form.
-        overrides: ``"protocol.iterations=2000"`` and the like, as ``--set`` takes them.
-        models: only these labels or plugins; empty for all.
-        datasets: the same of datasets.
-        seeds: instead of the benchmark's: a count, or exact seeds.
-        device: "auto", "cpu" or "cuda".
-        results: the folder that holds a folder for each benchmark.
-        workers: runs at the same time; one for each core, or for each GPU, where it is None.
-        quick: check that everything works: a few iterations of one seed, evaluated on a few samples, interrupted and
-            resumed, in a folder of its own. Its values mean nothing.
-        preview: a quarter of the iterations of one seed, in a folder of its own.
-        compile: "always" or "never"; "auto" compiles new runs that are long enough, and goes on as a run began.
-        stack: how many seeds of a model train as one program, or "never"; "auto" stacks them on a GPU.
-        engine: what carries out the runs.
-        plugins: plugin files beside those of ``plugins/``.
-        progress: whether lines about it go to standard error.
+        benchmark: A TOML file, the name of a shipped benchmark, or a mapping of the same form.
+        options: The fields of `gan_bench.planning.options.Options` and `progress`, as keywords.
 
     Raises:
         ConfigError: the benchmark is wrong; every problem is in it.
+        UsageError: an option is wrong.
         StoreError: the results folder cannot be written, or is in use.
         KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
     """
-    options = Options(
-        overrides, models, datasets, seeds, device, results, workers, quick, preview, compile, stack, engine, plugins
-    )
     planned = prepare(benchmark, options)
-    observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if progress else Observer()
+    observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if options.progress else Observer()
     outcome = run_planned(planned, observer)
     if outcome.interrupted:
         raise KeyboardInterrupt

@@ -32,6 +32,7 @@ from gan_bench import cli
 from gan_bench.cli import scaffold
 from gan_bench.config.load import TOP_LEVEL, load_benchmark
 from gan_bench.config.model_entries import KEYS
+from gan_bench.config.source import open_source
 from gan_bench.contracts import hooks
 from gan_bench.contracts.parameters import describe
 from gan_bench.contracts.protocol import Evaluation, Protocol
@@ -202,7 +203,7 @@ class TestBlocks:
             return
         if not block.file:
             content = project.describe() | content
-        load_benchmark(content, plugins_in(here))
+        load_benchmark(open_source(content), plugins_in(here))
 
     @pytest.mark.slow
     @pytest.mark.parametrize("block", TESTS, ids=str)
@@ -294,7 +295,7 @@ class TestWrongAndRight:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a run of each model of the shipped benchmark, of two iterations."""
     from gan_bench.contracts.observer import Observer
-    from gan_bench.planning.planned import Options
+    from gan_bench.planning.options import Options
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import click
 
 if TYPE_CHECKING:
     from gan_bench.plugins.registry import Origin, Registry
-    from gan_bench.testing.checks import Report
 
 KINDS = ("models", "networks", "datasets", "metrics")
 MISSING = "what cannot be loaded is missing from every benchmark"
@@ -165,8 +164,16 @@ class _Shown:
         self.passed += passed
         click.echo(f"{'FAILED' if wrong else 'ok'}  {thing}: {passed} of {len(made)} checks passed")
         for report in reports:
-            self._report(str(thing), report)
-        self._not_checked(reports)
+            check, found = report.check, report.finding
+            if found is not None:
+                self.finding(str(thing), found.check, found.found, found.reason, found.remedy, heading=False)
+            elif self.verbose and not report.skipped:
+                click.echo(f"  passed: {check.name}: {check.promise}")
+        # Several checks are skipped for one reason: a failure that they build upon, or files that are not here.
+        for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
+            names = [report.check.name for report in reports if report.skipped == reason]
+            self.skipped += len(names)
+            click.echo(f"  not checked, since {reason}: {', '.join(names)}")
 
     def read(self, figures: Path) -> None:
         """Read one file of published figures and print what is wrong with it."""
@@ -181,20 +188,6 @@ class _Shown:
             return
         self.things, self.passed = self.things + 1, self.passed + 1
         click.echo(f"ok  {thing}: {rows} rows read")
-
-    def _report(self, thing: str, report: Report) -> None:
-        check, found = report.check, report.finding
-        if found is not None:
-            self.finding(thing, found.check, found.found, found.reason, found.remedy, heading=False)
-        elif self.verbose and not report.skipped:
-            click.echo(f"  passed: {check.name}: {check.promise}")
-
-    def _not_checked(self, reports: Sequence[Report]) -> None:
-        """A line for each failure that others build upon, and for files that are not here."""
-        for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
-            names = [report.check.name for report in reports if report.skipped == reason]
-            self.skipped += len(names)
-            click.echo(f"  not checked, since {reason}: {', '.join(names)}")
 
     def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
         """Print one finding, below a line for its plugin where that has none yet."""

@@ -82,16 +82,12 @@ def _list(registry: Registry) -> int:
     click.echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
     for name, weights in _weights(registry).items():
         users = [metric for metric, cls in registry.all("metrics").items() if name in cls.fetchable]
-        click.echo(f"\n{name}: weights for {', '.join(users)}; {_state_of_weights(name, weights)}")
+        found = weights.found()
+        state = f"to be fetched: `gan-bench data fetch {name}`"
+        if found is not None:
+            state = f"there: {found} ({_size(found.stat().st_size)})"
+        click.echo(f"\n{name}: weights for {', '.join(users)}; {state}.")
     return 0
-
-
-def _state_of_weights(name: str, weights: Fetchable) -> str:
-    """Where they are, or what fetches them."""
-    found = weights.found()
-    if found is None:
-        return f"to be fetched: `gan-bench data fetch {name}`."
-    return f"there: {found} ({_size(found.stat().st_size)})."
 
 
 def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
+from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
 
 
 @click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")
@@ -42,8 +42,7 @@ def command(
     from gan_bench.running.rescore import rescore
 
     registry = load_plugins(places_of(plugins))
-    for broken in registry.broken:
-        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+    warn_of_broken(registry)
 
     def say(line: str) -> None:
         click.echo(line, err=True)

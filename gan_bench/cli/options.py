@@ -1,13 +1,21 @@
-"""Options that several verbs have."""
+"""What several verbs share: options, flags made from the fields of a dataclass, the plugins to load."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from gan_bench.planning.options import OptionField
+    from gan_bench.plugins.registry import Registry
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 plugin_option = click.option(
     "--plugin", "plugins", multiple=True, metavar="FILE", help="A plugin file beside those of plugins/; repeatable."
@@ -42,10 +50,43 @@ def names(option: str | None) -> list[str] | None:
 
 def places_of(plugins: Sequence[str]) -> list[Path]:
     """plugins/ of the working folder, and the files that `--plugin` names."""
-    from gan_bench.errors import UsageError
-    from gan_bench.plugins.discovery import plugin_files, plugin_folders
+    from gan_bench.plugins.discovery import option_files, plugin_folders
 
-    def complain(number: int, message: str) -> None:
-        raise UsageError(f"--plugin {message}")
+    return [*plugin_folders(), *option_files(plugins)]
 
-    return [*plugin_folders(), *plugin_files(plugins, complain)]
+
+def warn_of_broken(registry: Registry) -> None:
+    """Print a line for every plugin that cannot be loaded: results may lack what it would bring."""
+    for broken in registry.broken:
+        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+
+
+def options_of(declaration: type[Any]) -> Callable[[Command], Command]:
+    """Decorate a command with a flag for each field of a dataclass of options, in their order."""
+    from gan_bench.planning.options import option_fields
+
+    def decorate(command: Command) -> Command:
+        for each in reversed(option_fields(declaration)):  # the last decorator comes first in the help
+            command = _flag(each)(command)
+        return command
+
+    return decorate
+
+
+def _flag(each: OptionField) -> Callable[[Command], Command]:
+    """One flag. Choices are not left to click: `Options` refuses others, from Python as well."""
+    if each.type is bool:
+        return click.option(each.flag, each.name, is_flag=True, default=each.default, help=each.help)
+    listed = typing.get_origin(each.type) is Sequence and not each.repeatable
+    number = each.type in (int, int | None)
+    return click.option(
+        each.flag,
+        each.name,
+        type=int if number else str,
+        default=None if listed or each.repeatable else each.default,
+        show_default=isinstance(each.default, str),
+        multiple=each.repeatable,
+        callback=(lambda context, parameter, value: names(value) or ()) if listed else None,
+        metavar=each.metavar or "|".join(each.choices),
+        help=each.help,
+    )

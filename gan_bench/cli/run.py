@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gan_bench.cli.options import data_root_option, names, plugin_option
+from gan_bench.cli.options import data_root_option, options_of, warn_of_broken
+from gan_bench.planning.options import Options
 
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
@@ -22,83 +23,21 @@ if TYPE_CHECKING:
 
 @click.command("run")
 @click.argument("benchmark")
-@click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="E.g. protocol.iterations=2000.")
-@click.option(
-    "--models", metavar="A,B", help='Only these labels or plugins (and the anchors); one with a comma as "A, B".'
-)
-@click.option("--datasets", metavar="A,B", help="Only these labels or plugins of datasets.")
-@click.option("--seeds", metavar="N|A,B", help="A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to train.")
-@click.option("--results", default="results", show_default=True, metavar="DIR", help="Where results go.")
-@click.option("--workers", type=int, metavar="N", help="Runs at the same time.  [default: one a core, one a GPU]")
-@click.option(
-    "--compile",
-    default="auto",
-    show_default=True,
-    metavar="auto|always|never",
-    help="Compile iterations; auto: long runs on a CPU.",
-)
-@click.option(
-    "--stack",
-    default="auto",
-    show_default=True,
-    metavar="auto|never|N",
-    help="Seeds of a model that train as one program; auto: all on a GPU, unless the network is convolutional.",
-)
-@click.option("--engine", default="local", show_default=True, metavar="NAME", help="What carries out the runs.")
+@options_of(Options)
 @data_root_option
-@plugin_option
 @click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
-@click.option("--preview", is_flag=True, help="A quarter of the iterations, one seed, into NAME-preview.")
-@click.option(
-    "--quick",
-    is_flag=True,
-    help="Check that everything works: a few iterations and samples of each model, into NAME-quick.",
-)
-def command(
-    benchmark: str,
-    overrides: Sequence[str],
-    models: str | None,
-    datasets: str | None,
-    seeds: str | None,
-    device: str,
-    results: str,
-    workers: int | None,
-    compile: str,
-    stack: str,
-    engine: str,
-    plugins: Sequence[str],
-    dry_run: bool,
-    preview: bool,
-    quick: bool,
-) -> int:
+def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
 
     Only what is missing runs; errors and interruptions are tried again, divergences are not. Ctrl-C writes
     checkpoints and stops; the same command goes on from there. Whenever a further seed of all models is complete, the
     table so far is shown, and written to table.md.
     """
-    from gan_bench.planning.planned import Options
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
 
-    options = Options(
-        overrides=overrides,
-        models=names(models) or [],
-        datasets=names(datasets) or [],
-        seeds=seeds,
-        device=device,
-        results=results,
-        workers=workers,
-        quick=quick,
-        preview=preview,
-        compile=compile,
-        stack=stack,
-        engine=engine,
-        plugins=plugins,
-    )
-    planned = prepare(benchmark, options)
-    _warn_of_broken(planned)
+    planned = prepare(benchmark, Options(**options))
+    warn_of_broken(planned.registry)
     if dry_run:
         _print_plan(planned)
         return 0
@@ -145,11 +84,6 @@ def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
     # The scores of a check mean nothing.
     display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
     return display if isinstance(display, LiveProgress) else nullcontext(display)
-
-
-def _warn_of_broken(planned: Planned) -> None:
-    for broken in planned.registry.broken:
-        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
 
 
 def _print_stored(planned: Planned) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gan_bench.cli.options import places_of, plugin_option
+from gan_bench.cli.options import places_of, plugin_option, warn_of_broken
 
 if TYPE_CHECKING:
     from gan_bench.report.sample_files import Target
@@ -82,8 +82,7 @@ def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[
     from gan_bench.plugins.discovery import load_plugins
 
     registry = load_plugins(places_of(plugins))
-    for broken in registry.broken:
-        _say(f"Broken plugin {broken.name}: {broken.error}")
+    warn_of_broken(registry)
     return load_run(chosen.folder, registry=registry, device=choose_device(device), say=say)
 
 

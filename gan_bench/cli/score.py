@@ -7,7 +7,7 @@ import math
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,28 +58,25 @@ def command(
 
 
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
+    """A dataset with parameters such as ``radius=3``; values are written as in a benchmark file."""
     kind = registry.get("datasets", name)
-    problems: list[Problem] = []
-
-    def report(path: tuple[str | int, ...], message: str) -> None:
-        problems.append(Problem(f"--set {'.'.join(map(str, path))}".strip(), message))
-
-    params = resolve(kind.Params, _parsed(settings), report)
-    if params is None:
-        raise ConfigError(problems)
-    made: Dataset = kind(params)
-    return made
-
-
-def _parsed(settings: Sequence[str]) -> Mapping[str, Any]:
-    """``("radius=3",)`` to ``{"radius": 3}``; values are written as in a benchmark file."""
     values: dict[str, Any] = {}
     for text in settings:
         try:
             values |= tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"--set {text}: write KEY=VALUE, for example radius=3 ({error}).") from error
-    return values
+
+    problems: list[Problem] = []
+
+    def report(path: tuple[str | int, ...], message: str) -> None:
+        problems.append(Problem(f"--set {'.'.join(map(str, path))}".strip(), message))
+
+    params = resolve(kind.Params, values, report)
+    if params is None:
+        raise ConfigError(problems)
+    made: Dataset = kind(params)
+    return made
 
 
 def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -> list[Metric]:

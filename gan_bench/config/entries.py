@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, resolve, shown
 from gan_bench.errors import PluginError
 from gan_bench.names import listed
+from gan_bench.plugins.registry import Registry
 
 LONGEST_NAME = 80
 
 T = TypeVar("T")
-
-
-class Plugins(Protocol):
-    """What reading a benchmark needs of `gan_bench.plugins.registry.Registry`."""
-
-    def get(self, kind: str, name: str) -> type[Any]:
-        """The class called `name`; raises PluginError."""
-
-    def all(self, kind: str) -> dict[str, type[Any]]:
-        """Every class of one kind, by name."""
 
 
 @dataclass
@@ -32,7 +23,7 @@ class Reading:
     """A description while it is read. Whatever is wrong is reported, and reading goes on without it."""
 
     source: Source
-    registry: Plugins
+    registry: Registry
     problems: Problems
     labels: dict[tuple[str, str], KeyPath] = field(default_factory=dict)  # (section, label) → its entry
 
@@ -59,22 +50,20 @@ class Reading:
     def label(self, table: Mapping[str, Any], path: KeyPath, reserved: Iterable[str] = ()) -> str:
         """The label of an entry; the plugin's name where none is given."""
         label = table.get("label", table.get("plugin"))
-        place = (*path, "label" if "label" in table else "plugin")
-        if "label" in table and not _is_label(label):
+        given = "label" in table
+        place = (*path, "label" if given else "plugin")
+        if given and not _is_label(label):
             message = f"label must be one line of 1 to {LONGEST_NAME} characters, found {shown(label)}."
             self.problems.add(place, message)
         elif isinstance(label, str) and label in reserved:
             self.problems.add(place, f"{label!r} is the label of an anchor row; choose another label.")
         elif isinstance(label, str):  # else the plugin is missing, which is reported already
-            self._claim(str(path[0]), label, path, place)
+            first = self.labels.setdefault((str(path[0]), label), path)
+            if first != path:
+                advice = "choose another" if given else "give each entry a label of its own"
+                message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
+                self.problems.add(place, message)
         return str(label)
-
-    def _claim(self, section: str, label: str, path: KeyPath, place: KeyPath) -> None:
-        first = self.labels.setdefault((section, label), path)
-        if first != path:
-            advice = "choose another" if place[-1] == "label" else "give each entry a label of its own"
-            message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
-            self.problems.add(place, message)
 
     def params(self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]) -> Any:
         """An instance of the plugin's `Params`, or None where something is wrong."""

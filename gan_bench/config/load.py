@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gan_bench.config.benchmark import (
@@ -30,16 +29,17 @@ from gan_bench.config.benchmark import (
     preview,
     quick,
 )
-from gan_bench.config.entries import LONGEST_NAME, Plugins, Reading
+from gan_bench.config.entries import LONGEST_NAME, Reading
 from gan_bench.config.model_entries import ModelReader
 from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
-from gan_bench.config.protocol_layers import Layer, layered, read_layer, report_unknown_players, values_of
-from gan_bench.config.source import Problems, open_source, plugins_of, shipped_benchmarks
+from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
+from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.contracts.parameters import checked, shown
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.names import allowed, listed, matching
 from gan_bench.plugins.discovery import plugin_files
+from gan_bench.plugins.registry import Registry
 
 __all__ = [
     "Benchmark",
@@ -60,19 +60,19 @@ MOST_SEEDS = 10_000
 
 
 def load_benchmark(
-    source: str | Path | Mapping[str, Any],
-    registry: Plugins,
+    source: Source,
+    registry: Registry,
     *,
     overrides: Sequence[str] = (),
     seeds: str | int | Sequence[int] | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
 ) -> Benchmark:
-    """Read and validate a benchmark.
+    """Validate a benchmark that `gan_bench.config.source.open_source` has opened.
 
     Args:
-        source: a TOML file, the name of a shipped benchmark (``synthetic8``), or a mapping of the same form.
-        registry: the plugins.
+        source: the description; it is left as it is, overrides are written into a copy.
+        registry: the plugins, those of the benchmark (`Source.plugin_places`) among them.
         overrides: ``PATH=VALUE`` each, as ``--set`` takes them: ``protocol.batch=64``, ``model.MGAN.beta=1``.
         seeds: instead of the file's: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
         models: labels or plugins that somebody wants to select (see `models_named`); only validated here.
@@ -81,15 +81,15 @@ def load_benchmark(
     Raises:
         ConfigError: with every problem, in the order of the file.
     """
-    opened = open_source(source)
-    problems = Problems(opened)
-    apply_overrides(opened, overrides, problems)
+    changed = source.copy()
+    problems = Problems(changed)
+    apply_overrides(changed, overrides, problems)
     if seeds is not None:
-        apply_seeds(opened, seeds, problems)
-    benchmark = _Reader(Reading(opened, registry, problems)).read()
+        apply_seeds(changed, seeds, problems)
+    benchmark = _Reader(Reading(changed, registry, problems)).read()
     anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
-    _check_selection("model", models or (), [*entry_names(opened.data.get("model")), *anchors], problems)
-    _check_selection("dataset", datasets or (), entry_names(opened.data.get("dataset")), problems)
+    _check_selection("model", models or (), [*entry_names(changed.data.get("model")), *anchors], problems)
+    _check_selection("dataset", datasets or (), entry_names(changed.data.get("dataset")), problems)
     problems.raise_if_any()
     return benchmark
 
@@ -142,7 +142,7 @@ class _Reader:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             message = f"plugins must be a list of files, from the folder of the benchmark, found {shown(names)}."
             self.problems.add(("plugins",), message)
-        paths = plugins_of(self.reading.source)
+        paths = self.reading.source.named_plugins()
         plugin_files(paths, lambda number, message: self.problems.add(("plugins", number), message))
 
     def _seeds(self) -> tuple[int, ...]:
@@ -211,33 +211,37 @@ class _Reader:
         self, datasets: Mapping[str, Any], evaluation: Evaluation
     ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
         """The common protocol, the models with anchors last, and those that cannot be loaded."""
-        classes = self.reading.registry.all("models") if evaluation.anchors else {}
-        anchors = {name: found for name, found in classes.items() if found.anchor}
-        reader = ModelReader(self.reading, self._common(), datasets, anchors)
-        reader.check_layer(reader.common, ("protocol",))
-        tables = self.reading.tables("model")
-        models = [entry for path, table in tables if (entry := reader.read(path, table)) is not None]
-        if tables and len(reader.left_out) == len(tables):
-            for (path, _), left in zip(tables, reader.left_out, strict=True):
-                self.problems.add((*path, "plugin"), left.error)
-        players = tuple(dict.fromkeys(player for players in reader.players for player in players))
-        if len(reader.players) == len(tables):  # else a player may belong to a model that was not found
-            report_unknown_players(reader.common, players, self.problems.under("protocol"))
-        self._check_samples(evaluation, reader.generators)
-        models += reader.anchor_rows(models)
-        in_order = tuple(sorted(models, key=lambda model: model.anchor))
-        return layered([reader.common], players), in_order, tuple(reader.left_out)
-
-    def _common(self) -> Layer:
-        """The ``[protocol]``; it names the default network where the file names none."""
+        # The default network is written into the table, so that its parameters get their defaults as of any other.
         table = self.data.get("protocol", {})
         if isinstance(table, dict):
             table = {"network": Protocol.network, **table}
         network_of = partial(self.reading.registry.get, "networks")
-        return read_layer(table, network_of, self.problems.under("protocol"))
+        common = read_layer(table, network_of, self.problems.under("protocol"))
 
-    def _check_samples(self, evaluation: Evaluation, generators: Mapping[str, int]) -> None:
+        classes = self.reading.registry.all("models") if evaluation.anchors else {}
+        anchors = {name: found for name, found in classes.items() if found.anchor}
+        reader = ModelReader(self.reading, common, datasets, anchors)
+        reader.check_layer(common, ("protocol",))
+        entries = self.reading.tables("model")
+        models = [model for path, entry in entries if (model := reader.read(path, entry)) is not None]
+
+        # Broken models are left out and the others are trained, unless there are no others.
+        if entries and len(reader.left_out) == len(entries):
+            for (path, _), left in zip(entries, reader.left_out, strict=True):
+                self.problems.add((*path, "plugin"), left.error)
+
+        # A player that no model has may belong to one that was not found.
+        players = tuple(dict.fromkeys(player for players in reader.players for player in players))
+        if len(reader.players) == len(entries):
+            report_unknown_players(common, players, self.problems.under("protocol"))
+
+        # Every generator is evaluated on at least one sample.
+        generators = reader.generators
         label = max(generators, key=lambda label: generators[label], default=None)
         if label is not None and evaluation.samples < generators[label]:
             fewer = f"fewer than the {generators[label]} generators of {label!r}"
             self.problems.add(("evaluation", "samples"), f"samples = {evaluation.samples} is {fewer}.")
+
+        models += reader.anchor_rows(models)
+        in_order = tuple(sorted(models, key=lambda model: model.anchor))
+        return layered([common], players), in_order, tuple(reader.left_out)

@@ -10,7 +10,6 @@ from typing import Any
 from gan_bench.config.benchmark import LeftOut, ModelEntry
 from gan_bench.config.entries import Reading
 from gan_bench.config.protocol_layers import Layer, departures, layered, read_layer, report_unknown_players, values_of
-from gan_bench.contracts.images import is_images
 from gan_bench.contracts.parameters import KeyPath, shown
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import BrokenPluginError, PluginError
@@ -56,6 +55,7 @@ class ModelReader:
 
     def read(self, path: KeyPath, table: Mapping[str, Any]) -> ModelEntry | None:
         """One entry, or None where it has no plugin or impossible parameters."""
+        # Label and protocol are read even if the plugin is not found: all problems of an entry are reported at once.
         found = self._plugin(table, path)
         is_anchor = found is not None and found.anchor
         label = self.reading.label(table, path, reserved=() if is_anchor else self.anchors)
@@ -64,11 +64,15 @@ class ModelReader:
             return None
         self.players.append(found.players)
         report_unknown_players(own, found.players, self.reading.problems.under(*path, "protocol"))
+
+        # The preset lies below what the entry itself gives, and above the common protocol.
         preset = self._preset(found, table, path)
         params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
         protocol = layered([self.common, preset.layer, own], found.players)
-        model = None if params is None else self.reading.ask(path, found.name, found, params)
         told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
+
+        # An untrained instance answers what the class cannot: whether its parameters and these datasets work.
+        model = None if params is None else self.reading.ask(path, found.name, found, params)
         if model is not None:
             self._check(model, label, protocol, own, path)
             told += self.reading.ask(path, found.name, _footnotes, model) or ()
@@ -99,6 +103,8 @@ class ModelReader:
 
     def check_layer(self, layer: Layer, path: KeyPath) -> None:
         """Ask the network that a layer names, if it names one, whether it can serve the datasets; flips need images."""
+        from gan_bench.contracts.images import is_images  # imports torch, which most of reading does without
+
         points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
         if layer.values.get("flip") and points:
             told = f"flip = true mirrors images, and dataset {points[0]!r} has none."

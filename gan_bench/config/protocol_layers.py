@@ -100,17 +100,17 @@ def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
     for layer in layers:
         values = dict(layer.values)
         if "fakes" in values or "fakes_per_generator" in values:
+            # One replaces the other, whichever an earlier layer has.
             values = {"fakes": None, "fakes_per_generator": None} | values
-        tables = {name: values[name] for name in PER_PLAYER if isinstance(values.get(name), Mapping)}
-        values |= {name: _completed(name, table, protocol, players) for name, table in tables.items()}
+        for name in PER_PLAYER:
+            table = values.get(name)
+            if isinstance(table, Mapping):
+                # Players that the table does not name keep what earlier layers gave them.
+                full = {player: table.get(player, protocol.of(player, name)) for player in players}
+                each = list(full.values()) or [getattr(protocol, name)]
+                values[name] = each[0] if all(value == each[0] for value in each) else full
         protocol = dataclasses.replace(protocol, **values)
     return with_fakes(protocol)
-
-
-def _completed(name: str, table: Mapping[str, Any], before: Protocol, players: Sequence[str]) -> Any:
-    full = {player: table.get(player, before.of(player, name)) for player in players}
-    values = list(full.values()) or [getattr(before, name)]
-    return values[0] if all(value == values[0] for value in values) else full
 
 
 def with_fakes(protocol: Protocol) -> Protocol:
@@ -122,22 +122,21 @@ def with_fakes(protocol: Protocol) -> Protocol:
 
 def departures(own: Protocol, common: Protocol, players: Sequence[str]) -> tuple[str, ...]:
     """What a model's protocol has otherwise than the benchmark's, a sentence each for the footnotes."""
-    skipped = {"network_params", "fakes_per_generator"}  # told with `network` and `fakes`
-    names = [each.name for each in dataclasses.fields(Protocol) if each.name not in skipped]
-    return tuple(sentence for name in names for sentence in _sentences(name, own, common, players))
-
-
-def _sentences(name: str, own: Protocol, common: Protocol, players: Sequence[str]) -> list[str]:
-    called = name.replace("_", " ")
-    if not any(isinstance(getattr(each, name), Mapping) for each in (own, common)):
-        new, old = _told(name, own), _told(name, common)
-        return [] if new == old else [f"{called}: {new} instead of {old}"]
-    pairs = {player: (own.of(player, name), common.of(player, name)) for player in players}
-    return [
-        f"{called} of {player}: {_plain(new)} instead of {_plain(old)}"
-        for player, (new, old) in pairs.items()
-        if new != old
-    ]
+    sentences = []
+    for name in (each.name for each in dataclasses.fields(Protocol)):
+        if name in ("network_params", "fakes_per_generator"):  # parts of the sentences on network and fakes
+            continue
+        called = name.replace("_", " ")
+        if any(isinstance(getattr(each, name), Mapping) for each in (own, common)):
+            for player in players:
+                new, old = own.of(player, name), common.of(player, name)
+                if new != old:
+                    sentences.append(f"{called} of {player}: {_plain(new)} instead of {_plain(old)}")
+        else:
+            text, before = _told(name, own), _told(name, common)
+            if text != before:
+                sentences.append(f"{called}: {text} instead of {before}")
+    return tuple(sentences)
 
 
 def _told(name: str, protocol: Protocol) -> str:

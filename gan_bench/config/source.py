@@ -1,10 +1,10 @@
-"""Where a benchmark description comes from, and how to say where in it something is wrong."""
+"""A benchmark description before validation: its values, the place of each, and the plugins that it names."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,14 +12,16 @@ from gan_bench.config.toml_lines import Lines, parse
 from gan_bench.contracts.parameters import KeyPath, dotted
 from gan_bench.errors import ConfigError, Problem
 from gan_bench.names import allowed
-from gan_bench.plugins.discovery import plugin_files
+from gan_bench.plugins.discovery import plugin_files, plugin_folders
 
 T = TypeVar("T")
 
 
 @dataclass
 class Source:
-    """A benchmark description before validation.
+    """A benchmark description, opened once by `open_source` and not yet validated.
+
+    A command loads plugins from `plugin_places`, then `gan_bench.config.load.load_benchmark` validates the whole.
 
     Attributes:
         name: the file, as messages call it; empty for a mapping from Python.
@@ -39,7 +41,10 @@ class Source:
         if flag is not None:
             return flag
         if not self.name:
-            return "benchmark" + (f"[{path[0]}]{_after(path)}" if path else "")
+            # As Python would write it: benchmark[protocol].batch, benchmark[seeds][1].
+            rest = dotted(path[1:])
+            dot = "." if rest and not rest.startswith("[") else ""
+            return f"benchmark[{path[0]}]{dot}{rest}" if path else "benchmark"
         line = _nearest(self.lines, path)
         return self.name if line is None else f"{self.name}:{line}"
 
@@ -49,15 +54,24 @@ class Source:
             return math.inf
         return _nearest(self.lines, path) or (0 if self.name else math.inf)
 
+    def copy(self) -> Source:
+        """A copy that overrides can be written into."""
+        return replace(self, data=_own_copy(self.data), flags=dict(self.flags))
+
+    def named_plugins(self) -> list[Path]:
+        """The paths in `plugins`, from the folder of the file (or the working folder); none if it is not a list."""
+        names = self.data.get("plugins", [])
+        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return [Path(self.name).parent / name for name in names] if known else []
+
+    def plugin_places(self) -> list[Path]:
+        """Folders and files to load the benchmark's plugins from; wrong names are reported by the validation."""
+        return [*plugin_folders(self.name or None), *plugin_files(self.named_plugins(), lambda number, message: None)]
+
 
 def _nearest(places: Mapping[KeyPath, T], path: KeyPath) -> T | None:
     """What is known of the longest prefix of `path`, or None."""
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
-
-
-def _after(path: KeyPath) -> str:
-    rest = dotted(path[1:])
-    return rest if not rest or rest.startswith("[") else f".{rest}"
 
 
 class Problems:
@@ -96,18 +110,6 @@ def open_source(source: str | Path | Mapping[str, Any]) -> Source:
     path = find_benchmark(source)
     data, lines = parse(_read(path), str(path))
     return Source(str(path), data, lines)
-
-
-def named_plugins(source: str | Path | Mapping[str, Any]) -> list[Path]:
-    """The files of a description's `plugins`, to be loaded before it is validated; what is wrong with it waits."""
-    return plugin_files(plugins_of(open_source(source)), lambda number, message: None)
-
-
-def plugins_of(source: Source) -> list[Path]:
-    """What a description's `plugins` names, from the folder of its file (or the working folder)."""
-    names = source.data.get("plugins", [])
-    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return [Path(source.name).parent / name for name in names] if known else []
 
 
 def shipped_benchmarks() -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""Options of a command, and a benchmark prepared to run on this machine."""
+"""A benchmark prepared to run on this machine."""
 
 from __future__ import annotations
 
@@ -10,38 +10,8 @@ from gan_bench.config.load import Benchmark, DatasetEntry
 from gan_bench.contracts.engine import Engine
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.run import Job
-from gan_bench.errors import UsageError
 from gan_bench.plugins.registry import Registry
 from gan_bench.store.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a command says beside the benchmark."""
-
-    overrides: Sequence[str] = ()
-    models: Sequence[str] = ()
-    datasets: Sequence[str] = ()
-    seeds: str | int | Sequence[int] | None = None
-    device: str = "auto"
-    results: str | Path = "results"
-    workers: int | None = None
-    quick: bool = False
-    preview: bool = False
-    compile: str = "auto"
-    stack: str | int = "auto"
-    engine: str = "local"
-    plugins: Sequence[str | Path] = ()
-
-    @property
-    def mode(self) -> Mode:
-        """How much of the benchmark runs. Raises UsageError for two answers."""
-        if self.quick and self.preview:
-            raise UsageError(
-                "--preview and --quick exclude each other: --quick checks that everything works, "
-                "--preview trains a quarter of one seed."
-            )
-        return "quick" if self.quick else "preview" if self.preview else "full"
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from gan_bench.config.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES
 from gan_bench.config.load import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
-from gan_bench.config.source import find_benchmark, named_plugins
+from gan_bench.config.source import open_source
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Job, Run, Schedule
 from gan_bench.errors import DataError, UsageError
-from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.options import Device, Options, require_choice
+from gan_bench.planning.planned import Planned
 from gan_bench.planning.runs import plan
-from gan_bench.plugins.discovery import load_plugins, plugin_files, plugin_folders
+from gan_bench.plugins.discovery import load_plugins, option_files
 from gan_bench.plugins.instances import dataset_of, instantiate
 from gan_bench.plugins.registry import Registry
 from gan_bench.store.run_folder import RunFolder
@@ -36,17 +37,18 @@ CHECK_SAMPLES = 32
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
     """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
-    mode = options.mode
-    places = _plugin_places(source, options)
+    opened = open_source(source)
+    places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
     benchmark = load_benchmark(
-        source,
+        opened,
         registry,
         overrides=options.overrides,
         seeds=options.seeds,
         models=options.models,
         datasets=options.datasets,
     )
+    mode = options.mode
     if mode == "preview":
         benchmark = preview(benchmark)
     if mode == "quick":
@@ -81,16 +83,6 @@ def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Ben
     )
 
 
-def _plugin_places(source: str | Path | Mapping[str, Any], options: Options) -> list[Path]:
-    """Folders called plugins/, and the files that the benchmark and the command name."""
-
-    def complain(number: int, message: str) -> None:
-        raise UsageError(f"--plugin {message}")
-
-    path = None if isinstance(source, Mapping) else find_benchmark(source)
-    return [*plugin_folders(path), *named_plugins(source), *plugin_files(options.plugins, complain)]
-
-
 def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...]:
     """The datasets that are to be run, in the order of the file; all where none is named."""
     named = [entry for name in options.datasets for entry in datasets_named(benchmark.datasets, name)]
@@ -101,8 +93,7 @@ def choose_device(wanted: str) -> str:
     """ "cpu" or "cuda": what was asked for, or with "auto" a GPU where there is one."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
-    if wanted not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {wanted}: it is auto, cpu or cuda.")
+    require_choice("--device", wanted, get_args(Device))
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return wanted
@@ -139,8 +130,6 @@ def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
 
 
 def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
-    if options.compile not in ("auto", "always", "never"):
-        raise UsageError(f"--compile {options.compile}: it is auto, always or never.")
     evaluation = benchmark.evaluation
     check = options.mode == "quick"
     schedule = Schedule(

@@ -13,7 +13,7 @@ from types import ModuleType
 import pluggy
 
 from gan_bench.contracts import hooks
-from gan_bench.errors import PluginError
+from gan_bench.errors import PluginError, UsageError
 from gan_bench.plugins.code_hash import FILE_PREFIX
 from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
 from gan_bench.plugins.registry import Broken, Origin, Registry
@@ -56,6 +56,15 @@ def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], Non
         else:
             complain(number, f"{path}: there is no such file.")
     return found
+
+
+def option_files(names: Sequence[str | Path]) -> list[Path]:
+    """The plugin files that the option `--plugin` names, absolute. Raises UsageError for a path that is none."""
+
+    def refuse(number: int, message: str) -> None:
+        raise UsageError(f"--plugin {message}")
+
+    return plugin_files(names, refuse)
 
 
 def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:

@@ -14,7 +14,8 @@ from gan_bench.contracts.run import Job, Run
 from gan_bench.errors import StoreError
 from gan_bench.files import locked, write_atomically
 from gan_bench.planning.jobs import stacks
-from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.options import Options
+from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.planning.stale_runs import describe_stale_runs
 from gan_bench.report.tables.build import write_tables

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from gan_bench.config.load import Benchmark, load_benchmark, models_named, preview, quick, shipped_benchmarks
-from gan_bench.config.source import find_benchmark
+from gan_bench.config.source import find_benchmark, open_source
 from gan_bench.contracts.parameters import NoParams, param
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.errors import ConfigError, PluginError
@@ -236,7 +236,7 @@ def load(text: str | Mapping[str, Any] = GOOD, **options: Any) -> Benchmark:
     """Load a description; text is written to b.toml in the working folder."""
     if isinstance(text, str):
         Path("b.toml").write_text(text, encoding="utf-8")
-    return load_benchmark("b.toml" if isinstance(text, str) else text, FakeRegistry(), **options)
+    return load_benchmark(open_source("b.toml" if isinstance(text, str) else text), FakeRegistry(), **options)
 
 
 def problems(text: str | Mapping[str, Any] = GOOD, **options: Any) -> list[str]:
@@ -280,6 +280,15 @@ class TestGoodFiles:
         assert data["model"] == [{"plugin": "mgan"}]
         assert "protocol" not in data
 
+    def test_an_opened_file_is_left_alone(self) -> None:
+        """Overrides and seeds of one validation are not those of the next."""
+        Path("b.toml").write_text(GOOD, encoding="utf-8")
+        source = open_source("b.toml")
+        changed = load_benchmark(source, FakeRegistry(), overrides=["model.MGAN.beta=2"], seeds=1)
+        again = load_benchmark(source, FakeRegistry())
+        assert (changed.seeds, changed.models[1].params["beta"]) == ((0,), 2.0)
+        assert (again.seeds, again.models[1].params["beta"]) == ((0, 1, 2), 1.0)
+
     def test_fakes_are_as_many_as_real_samples_where_nothing_is_said(self) -> None:
         """fakes = batch, for a model that changes its batch too."""
         text = with_model('plugin = "gan"\nlabel = "b"\nprotocol = { batch = 64 }').replace("fakes = 1024", "")
@@ -313,7 +322,7 @@ class TestGoodFiles:
     def test_a_byte_order_mark_and_windows_line_ends_are_fine(self) -> None:
         """What editors on Windows write is read."""
         Path("b.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
-        assert load_benchmark("b.toml", FakeRegistry()).name == "small"
+        assert load_benchmark(open_source("b.toml"), FakeRegistry()).name == "small"
 
 
 @pytest.mark.usefixtures("folder")
@@ -802,15 +811,17 @@ class TestFiles:
     @pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.toml")))
     def test_every_benchmark_is_shipped_and_valid(self, name: str) -> None:
         """Each file of benchmarks/ is found by its name, which it also gives its results, and is in the wheel."""
-        assert load_benchmark(name, load_plugins()).name == name
+        assert load_benchmark(open_source(name), load_plugins()).name == name
         with (BENCHMARKS.parent / "pyproject.toml").open("rb") as file:
             included = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-        assert included[f"benchmarks/{name}.toml"] == f"gan_bench/benchmarks/{name}.toml"
+        assert included["benchmarks"] == "gan_bench/benchmarks"
 
     @pytest.mark.parametrize("name", ["stl10-48", "stl10-96"])
     def test_photographs_without_labels_have_the_scores_of_those_with_labels(self, name: str) -> None:
         """By clusters where there are no classes: which generator makes what is the question of these benchmarks."""
-        ours, theirs = (load_benchmark(each, load_plugins()).evaluation.metrics for each in (name, "cifar10"))
+        ours, theirs = (
+            load_benchmark(open_source(each), load_plugins()).evaluation.metrics for each in (name, "cifar10")
+        )
         assert ours == theirs
 
     def test_a_bare_name_is_a_shipped_benchmark(self, folder: Path) -> None:
@@ -840,7 +851,7 @@ class TestFiles:
         """The message names the closest of them."""
         (folder / "empty").mkdir()
         with pytest.raises(ConfigError) as caught:
-            load_benchmark(source, FakeRegistry())
+            load_benchmark(open_source(source), FakeRegistry())
         assert str(caught.value).startswith(expected)
         assert "synthetic8" in str(caught.value)
 
@@ -848,7 +859,7 @@ class TestFiles:
         """The line of the first byte that is not UTF-8 is named."""
         (folder / "b.toml").write_bytes(b"name = 'x'\n# \xff\n")
         with pytest.raises(ConfigError, match=r"^b\.toml:2: not UTF-8 text; save the file as UTF-8\.$"):
-            load_benchmark("b.toml", FakeRegistry())
+            load_benchmark(open_source("b.toml"), FakeRegistry())
 
 
 @pytest.mark.usefixtures("folder")
@@ -891,7 +902,7 @@ class TestPlugins:
         file = tmp_path / "b.toml"
         file.write_text('name = "b"\nplugins = [\n  "none.py",\n  "folder",\n]\n[[dataset]]\nplugin = "ring9"\n')
         with pytest.raises(ConfigError) as caught:
-            load_benchmark(file, load_plugins())
+            load_benchmark(open_source(file), load_plugins())
         said = [str(problem) for problem in caught.value.problems]
         assert any(re.search(r"b\.toml:3: .*none\.py: there is no such file\.$", line) for line in said)
         assert any(re.search(r"b\.toml:4: .*folder is a folder\. Name its \.py files", line) for line in said)
@@ -904,7 +915,7 @@ class TestPlugins:
         file.write_text(f'name = "b"\n[[dataset]]\nplugin = "ring8"\n[evaluation]\nmetrics = ["modes"]\n{entries}')
         registry = load_plugins()
         with pytest.raises(ConfigError) as caught:
-            load_benchmark(file, registry)
+            load_benchmark(open_source(file), registry)
         first, second = map(str, caught.value.problems)
         assert "b.toml:8: beta must be" in first
         assert second == f"{file}:11: {registry.unimplemented()['cogan'].refusal()}"
@@ -916,4 +927,4 @@ class TestPlugins:
     def test_must_be_a_list_of_files(self, value: object) -> None:
         """Anything else is an error that says so."""
         with pytest.raises(ConfigError, match="plugins must be a list of files, from the folder of the benchmark"):
-            load_benchmark({"name": "b", "plugins": value}, load_plugins())
+            load_benchmark(open_source({"name": "b", "plugins": value}), load_plugins())

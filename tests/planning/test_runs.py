@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
 from gan_bench.contracts.run import Run
 from gan_bench.planning import runs as plan_module
 from gan_bench.planning.runs import plan
@@ -24,7 +25,7 @@ def registry() -> Registry:
 
 def runs(registry: Registry, benchmark: dict[str, Any]) -> list[Run]:
     """The runs of a benchmark."""
-    return plan(load_benchmark(benchmark, registry), registry)
+    return plan(load_benchmark(open_source(benchmark), registry), registry)
 
 
 def key(registry: Registry, model: dict[str, Any] | None = None, **changes: Any) -> str:

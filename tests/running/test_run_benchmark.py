@@ -13,7 +13,8 @@ from gan_bench_zoo.metrics.modes import Modes
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job, Run
 from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
-from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.options import Options
+from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import choose_device, choose_workers, prepare
 from gan_bench.results.load import read_benchmark
 from gan_bench.running import run_benchmark

@@ -19,7 +19,8 @@ import torch
 from gan_bench import cli
 from gan_bench.contracts.engine import Engine
 from gan_bench.contracts.run import Job
-from gan_bench.planning.planned import Options, Planned
+from gan_bench.planning.options import Options
+from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import prepare
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.execute import execute

@@ -19,6 +19,7 @@ from gan_bench.acceleration.cuda_graphs import captured
 from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
 from gan_bench.contracts.run import Run
 from gan_bench.planning.runs import plan
 from gan_bench.plugins.discovery import load_plugins
@@ -70,7 +71,7 @@ class Workload:
             "evaluation": {"metrics": ["sliced_wasserstein"], "anchors": False},
             "model": [{**self.model, **model}],
         }
-        return plan(load_benchmark(source | changes, registry), registry)
+        return plan(load_benchmark(open_source(source | changes), registry), registry)
 
 
 MGAN_ON_RING = {"plugin": "mgan", "generators": 8, "beta": 0.125}

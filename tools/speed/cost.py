@@ -30,6 +30,7 @@ from _measuring import WARM_UP, interleaved, quartiles
 from gan_bench.acceleration.compilation import compile_iterations
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
 from gan_bench.errors import ConfigError
 from gan_bench.files import write_atomically
 from gan_bench.planning.runs import plan
@@ -85,7 +86,7 @@ def loop(name: str, registry: Registry, options: argparse.Namespace) -> Spread:
     source = tomllib.loads((BENCHMARKS / "synthetic8.toml").read_text(encoding="utf-8"))
     evaluation = {"metrics": ["symmetric_kl"], "anchors": False}
     benchmark = source | {"name": "cost", "seeds": 1, "evaluation": evaluation, "model": [{"plugin": name}]}
-    trainer = make_trainer(plan(load_benchmark(benchmark, registry), registry)[0], registry, "cpu")
+    trainer = make_trainer(plan(load_benchmark(open_source(benchmark), registry), registry)[0], registry, "cpu")
     if options.compiled:
         compile_iterations(trainer, print)
     made = Spread(trainer, options.rounds, options.iterations)

@@ -19,6 +19,7 @@ import pytest
 
 import gan_bench
 from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
 from gan_bench.errors import PluginError, UsageError
 from gan_bench.plugins import registry as plugins
 from gan_bench.plugins.discovery import load_plugins
@@ -661,7 +662,7 @@ class TestBeside:
     ) -> None:
         """Models, datasets and metrics have the same names in both; without data and without runs."""
         registry = load_plugins()
-        asked = load_benchmark(name, registry)
+        asked = load_benchmark(open_source(name), registry)
         models = [Model(model.label, model.plugin, model.anchor) for model in asked.models]
         (dataset,) = asked.datasets
         folder = fabricate.benchmark(tmp_path / name, models, datasets=[dataset.label], metrics=[])

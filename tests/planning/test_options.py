@@ -1,0 +1,160 @@
+"""The options of a run: the command line, `gan_bench.run` and the runner take them from one dataclass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import gan_bench
+from gan_bench import api
+from gan_bench.cli.options import options_of
+from gan_bench.cli.run import command
+from gan_bench.errors import UsageError
+from gan_bench.planning import prepare as planner
+from gan_bench.planning.options import Options, as_keywords, option, option_fields
+
+ONLY_COMMAND_LINE = {"benchmark", "dry_run", "data_root"}
+ONLY_PYTHON = {"benchmark", "progress"}
+NAMES = {field.name for field in fields(Options)}
+
+
+class Captured(Exception):
+    """What the planner was given."""
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], tuple[Any, Options]]:
+    """Calls something, and returns the benchmark and options that reach the planner."""
+
+    def capture(source: Any, options: Options) -> None:
+        raise Captured(source, options)
+
+    monkeypatch.setattr(planner, "prepare", capture)
+    monkeypatch.setattr(api, "prepare", capture)
+
+    def call(function: Callable[[], Any]) -> tuple[Any, Options]:
+        with pytest.raises(Captured) as caught:
+            function()
+        source, options = caught.value.args
+        return source, options
+
+    return call
+
+
+Given = Callable[[Callable[[], Any]], tuple[Any, Options]]
+
+
+class TestOneDeclaration:
+    """The flags, the keywords and the fields are the same, and so are their defaults and texts."""
+
+    def test_of_names(self) -> None:
+        flags = {parameter.name for parameter in command.params}
+        keywords = inspect.signature(gan_bench.run).parameters.keys()
+        assert flags - ONLY_COMMAND_LINE == keywords - ONLY_PYTHON == NAMES
+
+    def test_of_types_and_defaults(self) -> None:
+        keywords = inspect.signature(gan_bench.run).parameters
+        for field in fields(Options):
+            assert (keywords[field.name].annotation, keywords[field.name].default) == (field.type, field.default)
+            assert keywords[field.name].kind is inspect.Parameter.KEYWORD_ONLY
+
+    def test_of_texts(self) -> None:
+        """Each has one, and stands in the help of both."""
+        by_name = {parameter.name: parameter for parameter in command.params}
+        for each in option_fields(Options):
+            assert each.doc
+            assert each.flag in by_name[each.name].opts
+            assert f"\n        {each.name}: {each.help}" in (gan_bench.run.__doc__ or "")
+            assert each.help in (by_name[each.name].get_help_record(click.Context(command)) or ("", ""))[1]
+
+    def test_of_what_is_not_given(self, given: Given) -> None:
+        """A bare command is a bare call."""
+        assert given(lambda: command.main(["b.toml"], standalone_mode=False)) == ("b.toml", Options())
+        source, options = given(lambda: gan_bench.run("b.toml"))
+        assert (source, {name: getattr(options, name) for name in NAMES}) == ("b.toml", vars(Options()))
+
+    def test_of_a_further_field(self) -> None:
+        """A new field is a flag, a keyword with its text, and reaches the function: nothing else is to be changed."""
+
+        @dataclass(frozen=True, kw_only=True)
+        class Further(Options):
+            pace: Literal["slow", "fast"] = option("slow", "How fast.")
+
+        @as_keywords(Further)
+        def called(benchmark: str, options: Further) -> tuple[str, str]:
+            """Call.
+
+            Args:
+                options: all.
+            """
+            return benchmark, options.pace
+
+        @click.command()
+        @options_of(Further)
+        def verb(**options: Any) -> None:
+            click.echo(Further(**options).pace)
+
+        assert called("b.toml", pace="fast") == ("b.toml", "fast")
+        assert "pace: How fast. One of slow, fast." in (called.__doc__ or "")
+        assert CliRunner().invoke(verb, ["--pace", "fast"]).output == "fast\n"
+        assert "--pace slow|fast" in CliRunner().invoke(verb, ["--help"]).output
+        with pytest.raises(UsageError, match=r"^--pace medium: it is slow or fast\.$"):
+            called("b.toml", pace="medium")
+
+
+class TestValues:
+    def test_of_the_command_line(self, given: Given) -> None:
+        """Every flag reaches the planner in the type of its field."""
+        flags = [
+            "--set", "protocol.batch=64", "--set", "seeds=1", "--models", 'A, "B, C"', "--datasets", "ring8",
+            "--seeds", "0,5", "--device", "cpu", "--results", "there", "--workers", "2", "--compile", "never",
+            "--stack", "3", "--engine", "mine", "--plugin", "a.py", "--plugin", "b.py", "--preview",
+        ]  # fmt: skip
+        _, options = given(lambda: command.main(["b.toml", *flags], standalone_mode=False))
+        assert vars(options) == {
+            "overrides": ("protocol.batch=64", "seeds=1"),
+            "models": ["A", "B, C"],
+            "datasets": ["ring8"],
+            "seeds": "0,5",
+            "device": "cpu",
+            "results": "there",
+            "workers": 2,
+            "compile": "never",
+            "stack": "3",
+            "engine": "mine",
+            "plugins": ("a.py", "b.py"),
+            "preview": True,
+            "quick": False,
+        }
+
+    def test_of_python(self, given: Given) -> None:
+        """Keywords reach the planner as they are; the benchmark may be a keyword too."""
+        seeds: Sequence[int] = [0, 5]
+        source, options = given(lambda: gan_bench.run(benchmark={}, seeds=seeds, results=Path("there"), quick=True))
+        assert (source, options.seeds, options.results, options.mode) == ({}, seeds, Path("there"), "quick")
+
+    def test_that_nobody_knows(self) -> None:
+        """The message names the function, not the dataclass behind it."""
+        with pytest.raises(TypeError, match="got an unexpected keyword argument 'sedes'") as caught:
+            gan_bench.run("b.toml", sedes=1)
+        assert "RunOptions" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"device": "tpu"}, "--device tpu: it is auto, cpu or cuda."),
+            ({"compile": "often"}, "--compile often: it is auto, always or never."),
+            ({"quick": True, "preview": True}, "--preview and --quick exclude each other"),
+        ],
+    )
+    def test_that_are_no_choice(self, wrong: dict[str, Any], message: str) -> None:
+        """They are refused before the benchmark is opened."""
+        with pytest.raises(UsageError, match=f"^{message}"):
+            gan_bench.run("missing.toml", **wrong)
