@@ -194,9 +194,9 @@ class TestLoadRun:
             (lambda f, r: [p.unlink() for p in f.checkpoints()], StoreError, "no usable checkpoint"),
             (lambda f, r: [p.write_bytes(b"x") for p in f.checkpoints()], StoreError, "no usable checkpoint"),
             (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"latent_size": 9}}), StoreError, "does not fit"),
-            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"nope": 9}}), StoreError, "does not fit"),
+            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"nope": 9}}), StoreError, "protocol.nope: unknown"),
             (lambda f, r: f.write(r | {"model": {"plugin": "mgan", "params": {"k": 1}}}), StoreError, "does not fit"),
-            (lambda f, r: f.write({k: v for k, v in r.items() if k != "seed"}), StoreError, "does not fit"),
+            (lambda f, r: f.write({k: v for k, v in r.items() if k != "seed"}), StoreError, "missing seed"),
             (lambda f, r: f.write(r | {"model": {"plugin": "mgna", "params": {}}}), PluginError, "did you mean 'mgan'"),
         ],
     )

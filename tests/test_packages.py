@@ -18,7 +18,7 @@ from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.observer import Observer
 from gan_bench.errors import UsageError, missing_package
 from gan_bench.evaluation.score_samples import score
-from gan_bench.running import run_benchmark
+from gan_bench.running import prepare_data, run_benchmark
 from tests.support import project
 
 POT = "the package POT is not installed; `pip install POT` installs it"
@@ -105,5 +105,5 @@ def test_preparing_metrics_leaves_no_gpu_memory(
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
     planned = project.plan(project.describe(), tmp_path)
     for device in ("cpu", "cuda"):
-        run_benchmark.prepare_data(planned.benchmark, planned.registry, device, lambda line: None)
+        prepare_data.prepare_data(planned.benchmark, planned.registry, device, lambda line: None)
     assert emptied == [True] * initialised

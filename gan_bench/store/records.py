@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
@@ -301,7 +301,7 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
     """
     try:
-        values = json.loads(text)
+        values = json.loads(text if isinstance(text, str) else text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise RecordError(str(error)) from error
     if not isinstance(values, dict):
@@ -311,6 +311,11 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         raise RecordError(f"format {found!r:.40}; this version of gan-bench reads formats 1 to {FORMAT}")
     if found != FORMAT and kind is RunRecord:
         values = migrate_run(values)
+    if kind is RunRecord and isinstance(values.get("protocol"), dict):
+        # A setting of a later version changes what was trained, so it cannot be ignored as other fields can.
+        unknown = values["protocol"].keys() - {each.name for each in fields(Protocol)}
+        if unknown:
+            raise RecordError(f"protocol.{min(unknown)}: unknown setting")
     return _convert(values | {"format": FORMAT}, kind)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_bench.data import image_datasets
+from gan_bench.data import recipes
 from tests.support import project
 
 PLUGIN = '''
@@ -95,7 +95,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     (tmp_path / "data").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(image_datasets, "_opened", {})
+    monkeypatch.setattr(recipes, "_opened", {})
     return project.caller(monkeypatch, capfd)
 
 

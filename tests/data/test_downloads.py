@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gan_bench import files
 from gan_bench.data import downloads
 from gan_bench.data.downloads import (
     ROOT_VARIABLE,
@@ -205,7 +206,7 @@ class TestExclusive:
             told.append(line)
             release.set()
 
-        monkeypatch.setattr(downloads, "SILENT", 0.2)
+        monkeypatch.setattr(files, "SILENT", 0.2)
         for _ in range(2):
             with exclusive(tmp_path / "set", say):
                 pass

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan_bench.data import downloads, image_datasets
+from gan_bench.data import downloads, recipes
 from gan_bench.data.recipes import Part, Recipe, check_prepared, pictures, prepared_sets
 from gan_bench.errors import DataError
 
@@ -28,7 +28,7 @@ LABELS = np.arange(23) % 7
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data folder."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(image_datasets, "_opened", {})  # as in another process
+    monkeypatch.setattr(recipes, "_opened", {})  # as in another process
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def recipe(made: list[int] | None = None, *, labelled: bool = True, **settings: 
 
 def anew(given: Recipe) -> Any:
     """The images as another process would see them."""
-    image_datasets._opened.clear()
+    recipes._opened.clear()
     return pictures(given)
 
 

@@ -161,14 +161,20 @@ DAMAGE = {
     "run.json: Unterminated": lambda run: (run / "run.json").write_text('{"format": 1, "key'),
     "run.json: 'utf-8'": lambda run: (run / "run.json").write_bytes(b"\xff\xfe{}"),
     "run.json: format 7": lambda run: (run / "run.json").write_text('{"format": 7}'),
-    r"run.json: format \[\]": lambda run: (run / "run.json").write_text("[]"),
-    "run.json: 'seed' is missing": lambda run: _edit(run, "seed", None),
-    "run.json: 'seed' is 'x'": lambda run: _edit(run, "seed", "x"),
-    "run.json: 'seed' is True": lambda run: _edit(run, "seed", True),
-    "run.json: 'train_seconds' is 'long'": lambda run: _edit(run, "ledger", {"train_seconds": "long"}),
-    "run.json: 'parameters' is": lambda run: _edit(run, "ledger", {"parameters": {"generator": None}}),
-    "run.json: 'generators' is 'K'": lambda run: _edit(run, "model", {"generators": "K"}),
-    "run.json: status 'happy'": lambda run: _edit(run, "status", "happy"),
+    r"run.json: expected an object, found \[\]": lambda run: (run / "run.json").write_text("[]"),
+    "run.json: missing seed": lambda run: _edit(run, "seed", None),
+    "run.json: seed: expected int, got str": lambda run: _edit(run, "seed", "x"),
+    "run.json: seed: expected int, got bool": lambda run: _edit(run, "seed", True),
+    "run.json: ledger.train_seconds: expected float, got str": lambda run: _edit(
+        run, "ledger", {"train_seconds": "long"}
+    ),
+    r"run.json: ledger.parameters\[...\]: expected int, got null": lambda run: _edit(
+        run, "ledger", {"parameters": {"generator": None}}
+    ),
+    "run.json: model.generators: expected int, got str": lambda run: _edit(
+        run, "model", {"plugin": "gan", "params": {}, "generators": "K"}
+    ),
+    "run.json: status: invalid enum value 'happy'": lambda run: _edit(run, "status", "happy"),
     "finished, but curve.csv is missing": lambda run: (run / "curve.csv").unlink(),
     "curve.csv: its last line is cut off": lambda run: _cut(run, 3),
     "curve.csv: columns": lambda run: (run / "curve.csv").write_text("a,b\n1,2\n"),
@@ -247,10 +253,10 @@ def test_no_results_is_one_clear_error(folder: Path, tmp_path: Path) -> None:
         fabricate.benchmark(tmp_path / "several" / "one", [GAN])
         read_results(tmp_path / "several")
     (folder / "benchmark.json").write_text('{"format": 1, "name": "x"}')
-    with pytest.raises(StoreError, match=r"benchmark\.json: 'seeds' is missing"):
+    with pytest.raises(StoreError, match=r"benchmark\.json: damaged \(missing seeds\)"):
         read_results(folder)
-    (folder / "benchmark.json").write_text('{"format": 2}')
-    with pytest.raises(StoreError, match="format 2; this version of gan-bench reads format 1"):
+    (folder / "benchmark.json").write_text('{"format": 3}')
+    with pytest.raises(StoreError, match="format 3; this version of gan-bench reads formats 1 to 2"):
         read_results(folder)
 
 

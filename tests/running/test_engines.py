@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Run
 from gan_bench.errors import RunError, StoreError
 from gan_bench.files import locked
+from gan_bench.planning import prepare
 from gan_bench.running import run_benchmark
 from gan_bench.running.engines import local
+from gan_bench.running.engines.messages import encode_jobs
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
 
@@ -285,7 +287,7 @@ class TestWorkers:
 
 
 FORKED = """
-import os, sys
+import json, os, sys
 import torch
 from gan_bench.running.engines import worker
 
@@ -293,7 +295,8 @@ def serve(jobs, registry, out, *rest):
     child = os.fork()
     if child == 0:
         imported = "torch._inductor.compile_fx" in sys.modules
-        worker._tell(out, {"broken": torch.cuda._is_in_bad_fork(), "imported": imported})
+        out.write(json.dumps({"broken": torch.cuda._is_in_bad_fork(), "imported": imported}) + "\n")
+        out.flush()
         os._exit(0)
     os.waitpid(child, 0)
     return ""
@@ -315,10 +318,10 @@ class TestGPUs:
         looking = tmp_path / "looking.py"
         looking.write_text("import torch\nDEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'\n")
         planned = project.plan(project.describe(), tmp_path, compile="always")
-        sent = [json.dumps({"jobs": [asdict(replace(planned.jobs[0], device=device))]}) for device in ("cuda", "cpu")]
+        sent = [encode_jobs([replace(planned.jobs[0], device=device)]) for device in ("cuda", "cpu")]
         done = subprocess.run(
             [sys.executable, "-c", FORKED, str(looking)],
-            input="\n".join(sent) + "\n",
+            input="".join(sent),
             capture_output=True,
             text=True,
             check=True,
@@ -353,6 +356,6 @@ class TestGPUs:
         """All of them, unless the environment names some; and a worker for each."""
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-        assert run_benchmark.visible_gpus() == ["0", "1"] and run_benchmark.choose_workers(None, "cuda") == 2
+        assert prepare.visible_gpus() == ["0", "1"] and prepare.choose_workers(None, "cuda") == 2
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-8f")
         assert run_benchmark.visible_gpus() == ["4", "GPU-8f"]

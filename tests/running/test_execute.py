@@ -440,7 +440,7 @@ class TestJob:
         execute(planned.jobs[0], planned.registry, events.append, project.never)
         told = [event for event in events if isinstance(event, Evaluated)]
         assert [event.iteration for event in told] == [0, 10, 15, 20, 30]
-        assert told[-1]["scores"].keys() >= set(project.METRICS)
+        assert told[-1].scores.keys() >= set(project.METRICS)
 
 
 MEASURE = """

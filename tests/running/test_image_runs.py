@@ -25,7 +25,7 @@ from gan_bench.planning.planned import Planned
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.tables.build import render
 from gan_bench.results.load import read_benchmark
-from gan_bench.running import run_benchmark
+from gan_bench.running import prepare_data, run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.repeated_draws import repeat
 from gan_bench.running.rescore import rescore
@@ -564,12 +564,12 @@ class TestScore:
         self, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each is too quick to say so itself; nothing is said before the time has come."""
-        monkeypatch.setattr(run_benchmark, "SAID_EVERY", -1.0)
+        monkeypatch.setattr(prepare_data, "SAID_EVERY", -1.0)
         told: list[str] = []
-        run_benchmark._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        prepare_data._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
         assert told == [f"brightness is made ready: {done} of 3 datasets" for done in range(3)]
-        monkeypatch.setattr(run_benchmark, "SAID_EVERY", 60.0)
-        run_benchmark._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        monkeypatch.setattr(prepare_data, "SAID_EVERY", 60.0)
+        prepare_data._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
         assert len(told) == 3
 
     def test_by_the_command_leaves_slow_metrics_to_who_asks(

@@ -19,7 +19,7 @@ from gan_bench.planning.planned import Planned
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.tables.build import render
 from gan_bench.report.tables.formats import to_markdown
-from gan_bench.running import interim_tables, run_benchmark
+from gan_bench.running import estimate, interim_tables, run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.execute import execute
 from gan_bench.running.run_benchmark import Outcome
@@ -175,7 +175,7 @@ class TestTimes:
 
     def test_are_measured_of_long_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model without an earlier run is measured before its runs start, if these are long enough to repay it."""
-        monkeypatch.setattr(run_benchmark, "PROBE_FROM", project.ITERATIONS)
+        monkeypatch.setattr(estimate, "PROBE_FROM", project.ITERATIONS)
         _, listener = run(project.plan(project.describe(TWO), tmp_path))
         assert any("(from a few iterations, without evaluation)" in note for note in listener.notes)
 

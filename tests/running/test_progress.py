@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from gan_bench.contracts.run import Run
+from gan_bench.contracts.events import Evaluated, Progress
+from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.run import DatasetRef, ModelRef, Run
 from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
 from gan_bench.results.load import LEDGER
 from gan_bench.running import progress
@@ -20,12 +20,18 @@ METRICS = ("symmetric_kl", "modes")
 
 def run(label: str = "MGAN", seed: int = 0) -> Run:
     """A run that only has a name."""
-    return Run("tiny", label, {"label": "ring8"}, {}, {}, seed, "c", f"{label}-{seed}")
+    dataset, model = DatasetRef("ring8", {}, "ring8"), ModelRef("mgan", {})
+    return Run("tiny", label, dataset, model, Protocol(), seed, "c", f"{label}-{seed}")
 
 
-def at(iteration: int, **more: Any) -> Mapping[str, Any]:
+def at(iteration: int, **scores: float) -> Evaluated:
+    """An evaluation at an iteration of 2,000."""
+    return Evaluated("key", iteration, 2000, scores)
+
+
+def trained(iteration: int, rate: float) -> Progress:
     """An event at an iteration of 2,000."""
-    return {"iteration": iteration, "iterations": 2000, **more}
+    return Progress("key", iteration, 2000, rate)
 
 
 class TestPlain:
@@ -38,7 +44,7 @@ class TestPlain:
         display, stream = self.lines()
         display.planned([run(), run("GAN")], 3)
         display.started(run())
-        display.evaluated(run(), at(2000, scores={"modes": 8.0, "symmetric_kl": 0.12345, "loss_generator": 1.0}))
+        display.evaluated(run(), at(2000, modes=8.0, symmetric_kl=0.12345, loss_generator=1.0))
         display.ended(run(), "finished", "")
         display.started(run("GAN"))
         display.ended(run("GAN"), "failed", "RuntimeError: no luck")
@@ -57,10 +63,10 @@ class TestPlain:
         display, stream = self.lines()
         display.started(run())
         display.active[run().key].said = 0.0
-        display.evaluated(run(), at(0, scores={"modes": 2.0}))
+        display.evaluated(run(), at(0, modes=2.0))
         for second in range(70):
             clock[0] = float(second)
-            display.progress(run(), at(100 + second, rate=20.0))
+            display.progress(run(), trained(100 + second, rate=20.0))
         assert stream.getvalue().splitlines()[1:] == [
             "MGAN on ring8, seed 0 130/2,000 20 it/s, 1:33 left modes 2",
             "MGAN on ring8, seed 0 160/2,000 20 it/s, 1:32 left modes 2",
@@ -136,8 +142,8 @@ class TestLive:
         display.planned([run(seed=0), run(seed=1)], 0)
         for seed in (0, 1):
             display.started(run(seed=seed))
-        display.progress(run(seed=1), at(500, rate=25.0))
-        display.evaluated(run(seed=1), at(500, scores={"modes": 8.0}))
+        display.progress(run(seed=1), trained(500, rate=25.0))
+        display.evaluated(run(seed=1), at(500, modes=8.0))
         display.ended(run(seed=0), "finished", "")
         shown = self.shown(display)
         assert "1 of 2 runs ended" in shown
@@ -167,7 +173,7 @@ class TestLive:
         display = LiveProgress(METRICS, console)
         display.started(run("a label that is longer than others"))
         display.interim_table(comparison(1, rows=2))
-        display.evaluated(run("a label that is longer than others"), at(5, scores={"symmetric_kl": 1.0, "modes": 8.0}))
+        display.evaluated(run("a label that is longer than others"), at(5, symmetric_kl=1.0, modes=8.0))
         for width in (120, 60, 40):
             console.width = width
             shown = Console(file=io.StringIO(), width=width)
@@ -181,7 +187,7 @@ class TestLive:
         long = "a label of forty characters, if not more"
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=60))
         display.started(run(long))
-        display.progress(run(long), at(500, rate=25.0))
+        display.progress(run(long), trained(500, rate=25.0))
         shown = Console(file=io.StringIO(), width=60)
         shown.print(display._shown())
         assert isinstance(shown.file, io.StringIO)

@@ -245,7 +245,7 @@ class TestScores:
         """The run's record holds when and by which code they were computed."""
         rescore(old, ["spread", "modes"], registry)
         (entry,) = project.record(folder_of(old, "gan").path)["rescored"]
-        assert entry["metrics"]["spread"]["from"] == "new.py" and len(entry["metrics"]["spread"]["code"]) == 64
+        assert entry["metrics"]["spread"]["origin"] == "new.py" and len(entry["metrics"]["spread"]["code"]) == 64
         assert (entry["samples"], list(entry["metrics"])) == (200, ["spread"])  # modes were there already
 
     def test_leave_threads_and_streams_alone(self, old: Path, registry: Registry) -> None:

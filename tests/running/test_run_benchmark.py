@@ -409,16 +409,16 @@ class TestPluginFiles:
         assert outcome.counts == {"finished": 1}
         (folder,) = project.run_folders(tmp_path / "results")
         used = {fact["kind"]: fact for fact in project.record(folder)["provenance"]["plugins"]}
-        assert (used["model"]["name"], used["model"]["from"]) == ("mine", "mine.py")
+        assert (used["model"]["name"], used["model"]["origin"]) == ("mine", "mine.py")
         assert used["model"]["path"] == str(tmp_path / "ideas" / "mine.py")
-        assert used["dataset"]["from"] == used["network"]["from"] == "gan-bench"
+        assert used["dataset"]["origin"] == used["network"]["origin"] == "gan-bench"
         assert len({fact["code"] for fact in used.values()}) == 3
 
     def test_that_changed_make_other_runs(self, tmp_path: Path) -> None:
         """Edited code is not what was trained; edited back, it is."""
         file = project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE)
         before = project.plan(file, tmp_path).jobs[0].run.key
-        project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE + "# changed")
+        project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE + "CHANGED = True\n")
         assert project.plan(file, tmp_path).jobs[0].run.key != before
         project.write(tmp_path, project.describe([{"plugin": "mine"}]), mine=MINE)
         assert project.plan(file, tmp_path).jobs[0].run.key == before

@@ -278,7 +278,8 @@ class TestSupplies:
         (found,) = metadata.Distribution.discover(path=[str(tmp_path)])
         assert found.metadata["Name"] == "gan-bench"
         assert [(each.group, each.name, each.value) for each in found.entry_points] == [
-            ("gan_bench", "zoo", "gan_bench_zoo")
+            ("gan_bench", "engines", "gan_bench.running.engines"),
+            ("gan_bench", "zoo", "gan_bench_zoo"),
         ]
 
 

@@ -31,7 +31,7 @@ from PIL import Image
 
 from gan_bench.contracts.images import ImageDataset, to_pixels
 from gan_bench.contracts.parameters import resolve
-from gan_bench.data import image_datasets
+from gan_bench.data import recipes
 from gan_bench.errors import DataError
 from gan_bench.testing import examine
 
@@ -44,7 +44,7 @@ RNG = np.random.default_rng(0)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty data folder."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(image_datasets, "_opened", {})
+    monkeypatch.setattr(recipes, "_opened", {})
     return tmp_path
 
 

@@ -22,6 +22,7 @@ import itertools
 import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -111,7 +112,7 @@ def mode_of(options: argparse.Namespace) -> str:
 
 def measured_on() -> str:
     """The machine and the versions."""
-    facts = provenance("cpu")
+    facts = asdict(provenance("cpu"))
     return f"{facts['cpu']}; Python {facts['python']}, torch {facts['packages']['torch']}; {facts['started'][:10]}"
 
 

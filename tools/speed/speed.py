@@ -29,6 +29,7 @@ import io
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ Row = dict[str, Any]
 
 def rows(measured: Measured, device: str) -> list[Row]:
     """One for each loop, with `COLUMNS`."""
-    facts = provenance(device)
+    facts = asdict(provenance(device))
     where = {
         "device": facts["gpu"] if device == "cuda" else facts["cpu"],
         "torch": facts["packages"]["torch"],

@@ -21,7 +21,7 @@ import gan_bench
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
 from gan_bench.errors import PluginError, UsageError
-from gan_bench.plugins import registry as plugins
+from gan_bench.plugins import discovery
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.published import load as literature
 from gan_bench.report.published.formats import render
@@ -68,7 +68,7 @@ def zoo() -> pd.DataFrame:
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with a plugin of figures.csv and two metrics, and none installed; the path of the file."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plugins, "_installed", lambda registry: [])
+    monkeypatch.setattr(discovery, "_installed", lambda registry: [])
     (tmp_path / "plugins").mkdir()
     path = tmp_path / "plugins" / "figures.csv"
     text = "from pathlib import Path\nfrom gan_bench import hookimpl\n@hookimpl\ndef gan_bench_published():\n"

@@ -21,7 +21,7 @@ from scipy import stats
 from gan_bench.cli.table import command
 from gan_bench.contracts.table import Estimate
 from gan_bench.errors import UsageError
-from gan_bench.plugins import registry as plugins
+from gan_bench.plugins import discovery
 from gan_bench.report.tables import build as tables
 from gan_bench.report.tables.formats import MISSING, escape_latex, escape_markdown, number, to_text
 from gan_bench.results.load import read_results, write_results_csv
@@ -493,7 +493,7 @@ def test_a_bare_csv_takes_directions_from_the_installed_metrics(
         def all(self, kind: str) -> dict[str, type]:
             return {"modes": Modes}
 
-    monkeypatch.setattr(plugins, "load_plugins", lambda kinds: Registry())
+    monkeypatch.setattr(discovery, "load_plugins", lambda kinds: Registry())
     bare = tmp_path_factory.mktemp("bare") / "published.csv"
     bare.write_bytes(write_results_csv(tmp_path).read_bytes())
     text = tables.render(bare)
