@@ -295,8 +295,7 @@ def serve(jobs, registry, out, *rest):
     child = os.fork()
     if child == 0:
         imported = "torch._inductor.compile_fx" in sys.modules
-        out.write(json.dumps({"broken": torch.cuda._is_in_bad_fork(), "imported": imported}) + "\n")
-        out.flush()
+        print(json.dumps({"broken": torch.cuda._is_in_bad_fork(), "imported": imported}), file=out, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
     return ""

@@ -19,7 +19,7 @@ from gan_bench.errors import Diverged, UsageError
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import choose_stack
-from gan_bench.running import active_run, execute, execution_modes
+from gan_bench.running import active_run, execution_modes
 from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.execute import execute_stack
 from gan_bench.store.run_folder import RunFolder
@@ -172,7 +172,7 @@ class TestInterrupted:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(execution_modes, "Stack", note)
-            patch.setattr(execute, "compile_iterations", note)
+            patch.setattr(execution_modes, "compile_iterations", note)
             patch.setattr(active_run, "evaluate", diverge)
             assert carry_out(planned)[0] == ["diverged"] * SEEDS
         assert seen == [True] * (2 + SEEDS)  # twice for the stack, which is refused, then for each seed
