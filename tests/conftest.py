@@ -18,6 +18,10 @@ COMPUTED = ("prepared", "cache")
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
 torch.set_num_threads(1)  # one worker a core: more threads would wait for each other
 
+# Autograd starts its threads with the first backward pass, for all devices that there are. Compiling registers another
+# one; threads for it would forbid forks in every later test.
+torch.ones(1, requires_grad=True).sum().backward()
+
 Shared = Callable[[str, Callable[[Path], object]], Path]
 """Return the folder of a name, filled by the given function once in a test run, whichever worker needs it first."""
 

@@ -32,6 +32,9 @@ from gan_bench.training.trainer import Trainer
 PROBE_WARMUP = 3  # iterations
 PROBE_ITERATIONS = 12
 PROBE_SECONDS = 1.0  # after which neither has more iterations
+BAD_FORK = "in combination with fork-based multiprocessing"
+"""Part of the message of torch's autograd in such a fork."""
+
 PATIENCE = 60.0  # seconds that a probe may take
 
 LEAST_SECONDS = 1.0
@@ -191,7 +194,8 @@ def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float)
         if forked:
             found |= _in_children(some, registry, left)
         else:  # CUDA does not survive a fork
-            found |= {job.run.configuration: _timed_or_nan(job, registry) for job in some}
+            times = {job.run.configuration: _timed_or_nan(job, registry) for job in some}
+            found |= {name: seconds for name, seconds in times.items() if seconds is not None}
     return found
 
 
@@ -208,8 +212,8 @@ def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> di
             children.append((child, ours))
         for job, (_, pipe) in zip(jobs, children, strict=True):
             try:
-                if pipe.poll(max(0.0, deadline - time.monotonic())):
-                    found[job.run.configuration] = pipe.recv()
+                if pipe.poll(max(0.0, deadline - time.monotonic())) and (seconds := pipe.recv()) is not None:
+                    found[job.run.configuration] = seconds
             except EOFError:  # it died
                 found[job.run.configuration] = math.nan
         return found
@@ -228,12 +232,14 @@ def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Co
     pipe.send(_timed_or_nan(job, registry))
 
 
-def _timed_or_nan(job: Job, registry: Registry) -> float:
+def _timed_or_nan(job: Job, registry: Registry) -> float | None:
+    """Seconds an iteration; NaN if the model fails, None if it cannot be measured in this process."""
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not part of the answer
             return _timed(make_trainer(job.run, registry, job.device))
-    except Exception:  # a plugin may raise anything; its run reports it
-        return math.nan
+    except Exception as error:  # a plugin may raise anything; its run reports it
+        # Autograd refuses a fork of a process that compiled something: no fault of the model.
+        return None if BAD_FORK in str(error) else math.nan
 
 
 def _timed(trainer: Trainer) -> float:

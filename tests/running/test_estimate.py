@@ -96,6 +96,16 @@ class TestProbes:
         assert unknown == {"failing": True, "suicidal": True, "leaving": True, "gan": False}
         assert len(found.failed) == 3
 
+    def test_that_cannot_be_made_here_are_no_fault_of_the_model(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Autograd refuses forks of a process that compiled something: the speed is unknown, nothing has failed."""
+        message = f"Unable to handle autograd's threading {module.BAD_FORK}."
+        monkeypatch.setattr(module, "_timed", lambda trainer: (_ for _ in ()).throw(RuntimeError(message)))
+        planned = project.plan(project.describe(), tmp_path)
+        found = estimate(planned.todo, planned.registry, results=tmp_path, workers=1)
+        assert math.isnan(*found.seconds.values()) and not found.failed and not found.probed
+
     def test_end_when_their_time_is_over(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A model that takes too long is left unknown and does not count as failed."""
         slow = project.plugin("slow", "def turns(self, iteration):", "    time.sleep(60)")
