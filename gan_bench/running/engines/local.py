@@ -22,6 +22,7 @@ from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError
 from gan_bench.planning.jobs import stacks
+from gan_bench.running.engines.interrupts import DeferredInterrupts
 from gan_bench.running.engines.messages import Ended, Message, Ready, decode_message, encode_jobs
 from gan_bench.store.records import ErrorRecord, Status
 from gan_bench.store.run_folder import RunFolder
@@ -93,20 +94,24 @@ class LocalEngine(Engine):
         self._selector = selectors.DefaultSelector()
         self._waiting: deque[list[Job]] = deque()
         self._alive: list[_Worker] = []
+        self._interrupts = DeferredInterrupts()
 
     def carry_out(self, jobs: Sequence[Job]) -> bool:
         """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
         self._waiting.extend(stacks(jobs))
-        try:
-            for _ in range(min(self.setup.workers, len(self._waiting))):
-                self._start()
-            self._attend()
-            return True
-        except KeyboardInterrupt:
-            self._stop()
-            return False
-        finally:
-            self._close()
+        with DeferredInterrupts() as self._interrupts:
+            if self._interrupts.descriptor is not None:
+                self._selector.register(self._interrupts.descriptor, selectors.EVENT_READ)
+            try:
+                for _ in range(min(self.setup.workers, len(self._waiting))):
+                    self._start()
+                self._attend()
+                return True
+            except KeyboardInterrupt:
+                self._stop()
+                return False
+            finally:
+                self._close()
 
     def _start(self) -> None:
         taken = {worker.slot for worker in self._alive}
@@ -117,10 +122,13 @@ class LocalEngine(Engine):
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
     def _attend(self) -> None:
-        """Listen until no worker is left."""
+        """Listen until no worker is left. Raises KeyboardInterrupt between two messages."""
         while self._alive:
             for key, _ in self._selector.select():
-                worker: _Worker = key.data
+                self._interrupts.raise_arrived()
+                worker: _Worker | None = key.data
+                if worker is None:  # it was a signal of no interest
+                    continue
                 messages = worker.messages()
                 for message in messages or ():
                     self._handle(worker, message)

@@ -1,0 +1,79 @@
+"""Interruptions of a command at safe points.
+
+A signal handler that raises may do so anywhere: inside a lock, or in a destructor, where the exception is lost. While
+an engine waits for its workers, handlers only leave a byte in a pipe, and the engine raises when it reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 3
+"""Signals after which one raises at once: whatever the engine does, it does not get to its next safe point."""
+
+
+class DeferredInterrupts:
+    """Defer interrupting signals while the context is entered.
+
+    Only signals whose handler is a Python function are deferred: one that is ignored stays ignored, and one that ends
+    the process does so. Does nothing outside of the main thread, where no handler can be set.
+
+    Attributes:
+        descriptor: readable if a signal has arrived; None outside of the main thread.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor: int | None = None
+        self._end = -1
+        self._arrived = 0
+        self._hung_up = False
+        self._before: dict[int, Any] = {}
+        self._wakeup_before = -1
+
+    def __enter__(self) -> DeferredInterrupts:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self.descriptor, self._end = os.pipe()
+        for end in (self.descriptor, self._end):
+            os.set_blocking(end, False)
+        for number in SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._before[number] = handler
+                signal.signal(number, self._defer)
+        # The C handler writes at once, so that a wait that has just begun returns.
+        self._wakeup_before = signal.set_wakeup_fd(self._end, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.descriptor is None:
+            return
+        signal.set_wakeup_fd(self._wakeup_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        for end in (self.descriptor, self._end):
+            os.close(end)
+        self.descriptor = None
+
+    def raise_arrived(self) -> None:
+        """Raise KeyboardInterrupt if a deferred signal has arrived since the last call."""
+        if self.descriptor is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.descriptor, 512)
+        if self._arrived:
+            self._arrived = 0
+            raise KeyboardInterrupt
+
+    def _defer(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP and self._hung_up:
+            return  # a closed terminal may send several
+        self._hung_up |= number == signal.SIGHUP
+        self._arrived += 1
+        if self._arrived >= PATIENCE:
+            raise KeyboardInterrupt
