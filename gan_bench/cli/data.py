@@ -217,7 +217,7 @@ def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str])
         if isinstance(dataset, PublishedImages):
             yield from ((str(source.there), problem) for source, problem in dataset.checked())
     for folder, record in prepared_sets():
-        if not wanted or (record and record["dataset"] in wanted):
+        if not wanted or (record and record.dataset in wanted):
             yield f"{folder}, prepared", check_prepared(folder)
 
 
