@@ -16,7 +16,7 @@ from unittest.mock import patch
 import pytest
 
 from gan_bench.config.load import load_benchmark
-from gan_bench.config.source import shipped_benchmarks
+from gan_bench.config.source import open_source, shipped_benchmarks
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.planning.runs import plan
 from gan_bench.plugins.discovery import load_plugins
@@ -28,7 +28,7 @@ BENCHMARKS = sorted(shipped_benchmarks())
 def keys_of(name: str) -> dict[str, str]:
     """The start of each configuration's hash, by dataset and model; contents of data files count as none."""
     registry = load_plugins()
-    benchmark = load_benchmark(shipped_benchmarks()[name], registry)
+    benchmark = load_benchmark(open_source(name), registry)
     classes = {Dataset, *(base for cls in registry.all("datasets").values() for base in cls.__mro__)}
     patches = [patch.object(cls, "contents", "") for cls in classes if "contents" in vars(cls)]
     for each in patches:
