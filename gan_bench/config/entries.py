@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_bench.config.source import Problems, Source
-from gan_bench.contracts.parameters import KeyPath, resolve, shown
+from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, resolve, shown
 from gan_bench.errors import PluginError
 from gan_bench.names import listed
 from gan_bench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
 
 LONGEST_NAME = 80
 
@@ -27,7 +30,7 @@ class Reading:
     problems: Problems
     labels: dict[tuple[str, str], KeyPath] = field(default_factory=dict)  # (section, label) → its entry
 
-    def tables(self, section: str) -> list[tuple[KeyPath, dict[str, Any]]]:
+    def tables(self, section: str) -> list[tuple[KeyPath, TomlTable]]:
         """The entries of ``[[section]]`` with their paths."""
         found = self.source.data.get(section, [])
         entries = found if isinstance(found, list) else []
@@ -38,7 +41,7 @@ class Reading:
             self.problems.add((section,), f"no [[{section}]] is given; a benchmark needs at least one.")
         return [((section, i), entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
 
-    def plugin(self, kind: str, table: Mapping[str, Any], path: KeyPath) -> type[Any] | None:
+    def plugin(self, kind: str, table: TomlTable, path: KeyPath) -> type[Any] | None:
         """The class that an entry names."""
         name, path = table.get("plugin"), (*path, "plugin")
         if isinstance(name, str):
@@ -47,7 +50,7 @@ class Reading:
         self.problems.add(path, f"plugin {found}. {listed(self.registry.all(kind))}")
         return None
 
-    def label(self, table: Mapping[str, Any], path: KeyPath, reserved: Iterable[str] = ()) -> str:
+    def label(self, table: TomlTable, path: KeyPath, reserved: Iterable[str] = ()) -> str:
         """The label of an entry; the plugin's name where none is given."""
         label = table.get("label", table.get("plugin"))
         given = "label" in table
@@ -65,7 +68,7 @@ class Reading:
                 self.problems.add(place, message)
         return str(label)
 
-    def params(self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]) -> Any:
+    def params(self, found: type[Any] | None, table: TomlTable, path: KeyPath, reserved: Sequence[str]) -> Any:
         """An instance of the plugin's `Params`, or None where something is wrong."""
         if found is None:
             return None
@@ -83,7 +86,7 @@ class Reading:
             self.problems.add(path, f"plugin {plugin!r} failed: {type(error).__name__}: {error}")
         return None
 
-    def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Any]) -> None:
+    def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Dataset]) -> None:
         """Report the datasets (by label) that `judge`, an instance of a plugin, refuses."""
         for label, dataset in datasets.items():
             reason = self.ask(path, judge.name, judge.refuses, dataset)
@@ -91,5 +94,5 @@ class Reading:
                 self.problems.add(path, f"{what} refuses dataset {label!r}: {reason}")
 
 
-def _is_label(label: object) -> bool:
+def _is_label(label: TomlValue) -> bool:
     return isinstance(label, str) and 1 <= len(label) <= LONGEST_NAME and label.isprintable() and label == label.strip()
