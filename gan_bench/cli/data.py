@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +154,7 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
     return 0
 
 
-def _require_known(wanted: Sequence[str], *tables: Mapping[str, object]) -> None:
+def _require_known(wanted: Sequence[str], *tables: Iterable[str]) -> None:
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, resolve, shown
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 80
 
+A = ParamSpec("A")
 T = TypeVar("T")
 
 
@@ -76,10 +77,12 @@ class Reading:
         make = partial(resolve, found.Params, table, report, reserved=reserved)
         return self.ask(path, found.name, make)
 
-    def ask(self, path: KeyPath, plugin: str, question: Callable[..., T], *arguments: object) -> T | None:
+    def ask(
+        self, path: KeyPath, plugin: str, question: Callable[A, T], *arguments: A.args, **options: A.kwargs
+    ) -> T | None:
         """What a plugin's code answers; an error of it becomes a problem that names the plugin."""
         try:
-            return question(*arguments)
+            return question(*arguments, **options)
         except PluginError as error:
             self.problems.add(path, str(error))
         except Exception as error:  # a plugin may raise anything

@@ -58,7 +58,7 @@ def _pairs(betas: Sequence[float] | Mapping[str, Sequence[float]]) -> bool:
     return all(len(pair) == 2 for pair in (betas.values() if isinstance(betas, Mapping) else [betas]))
 
 
-def _network(value: TomlValue, network_of: NetworkOf, report: Report) -> dict[str, Any]:
+def _network(value: TomlValue, network_of: NetworkOf, report: Report) -> TomlTable:
     """``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` as two fields of `Protocol`."""
     table = {"plugin": value} if isinstance(value, str) else value
     name = table.get("plugin") if isinstance(table, Mapping) else None
@@ -151,6 +151,6 @@ def _told(name: str, protocol: Protocol) -> str:
     return _plain(getattr(protocol, name))
 
 
-def _plain(value: object) -> str:
+def _plain(value: TomlValue) -> str:
     """A value for a sentence: no quotes, no brackets."""
     return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

@@ -14,8 +14,9 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
-from gan_bench.contracts.run import Plain
+from gan_bench.contracts.run import JsonValue, Plain
 from gan_bench.contracts.table import Estimate, Row, Table
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 from gan_bench.plugins.kinds import PUBLISHED
@@ -128,7 +129,7 @@ def _unusual(plugin: str, params: Plain, registry: Registry) -> Plain:
     return {name: value for name, value in params.items() if name != BOUNDS and value != usual.get(name)}
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: JsonValue) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -147,7 +148,7 @@ def _agrees(wanted: Mapping[str, ParamValue], params: Plain) -> bool:
     return all(name in params and _same(value, params[name]) for name, value in wanted.items())
 
 
-def _same(wanted: object, found: object) -> bool:
+def _same(wanted: ParamValue, found: JsonValue) -> bool:
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
     if isinstance(wanted, float) and isinstance(found, int | float):
