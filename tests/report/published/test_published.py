@@ -503,11 +503,17 @@ class TestParameters:
 class TestBeside:
     def test_a_wrong_metric_is_told(self, own: Path, results: Path) -> None:
         """A name that no metric has, or the other direction, leaves the figure out: file, system and what is right."""
-        write(own, {"metric": "mods"}, {"name": "x", "direction": "lower"}, {"name": "right"})
+        write(
+            own,
+            {"metric": "mods"},
+            {"metric": "mods", "name": "y"},
+            {"name": "x", "direction": "lower"},
+            {"name": "right"},
+        )
         found = rows_of(results)
         assert [each.published.name for each in found.figures] == ["right"]
         said = "\n".join(found.notes)
-        assert f"{own}: 1 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
+        assert f"{own}: 2 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
         assert f"{own}: 1 of the figures of mgan left out: the direction of modes is higher, not lower." in said
 
     def test_figures_of_other_data_are_counted(self, own: Path, results: Path) -> None:
