@@ -121,7 +121,7 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
         raise NotCompilableError(f"torch cannot compile it here ({first_line(error)})") from error
 
 
-def reproducible() -> dict[str, Any]:
+def reproducible() -> dict[str, bool]:
     """Settings of inductor for GPUs with which no choice that affects rounding depends on a timing.
 
     By default it times several configurations of each sum and takes the fastest, so that a program that is compiled

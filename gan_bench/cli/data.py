@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,7 +154,7 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
     return 0
 
 
-def _require_known(wanted: Sequence[str], *tables: Mapping[str, object]) -> None:
+def _require_known(wanted: Sequence[str], *tables: Iterable[str]) -> None:
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
 
@@ -217,7 +217,7 @@ def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str])
         if isinstance(dataset, PublishedImages):
             yield from ((str(source.there), problem) for source, problem in dataset.checked())
     for folder, record in prepared_sets():
-        if not wanted or (record and record["dataset"] in wanted):
+        if not wanted or (record and record.dataset in wanted):
             yield f"{folder}, prepared", check_prepared(folder)
 
 

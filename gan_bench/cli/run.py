@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,7 +59,7 @@ def _graceful_stop() -> Iterator[None]:
     Where a signal is ignored already, as by nohup, it stays ignored.
     """
 
-    def interrupt(*_: object) -> None:
+    def interrupt(signum: int, frame: FrameType | None) -> None:
         # A closed terminal may send several; the second of Ctrl-C or `kill` ends the runs without checkpoints.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from tabulate import tabulate
@@ -19,7 +18,7 @@ from gan_bench.cli.options import data_root_option, names, places_of, plugin_opt
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.metric import UNINDEXED, Metric
-from gan_bench.contracts.parameters import resolve
+from gan_bench.contracts.parameters import TomlValue, resolve
 from gan_bench.contracts.scores import Score
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
@@ -60,7 +59,7 @@ def command(
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
     """A dataset with parameters such as ``radius=3``; values are written as in a benchmark file."""
     kind = registry.get("datasets", name)
-    values: dict[str, Any] = {}
+    values: dict[str, TomlValue] = {}
     for text in settings:
         try:
             values |= tomllib.loads(text)

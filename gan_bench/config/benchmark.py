@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gan_bench.config.protocol_layers import departures
 from gan_bench.contracts.modes import SUFFIXES, Mode
+from gan_bench.contracts.parameters import TomlTable
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.names import matching
 
@@ -24,7 +24,7 @@ class DatasetEntry:
 
     plugin: str
     label: str
-    params: Mapping[str, Any]
+    params: TomlTable
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ModelEntry:
 
     plugin: str
     label: str
-    params: Mapping[str, Any]
+    params: TomlTable
     protocol: Protocol
     departures: tuple[str, ...] = ()
     anchor: bool = False
@@ -125,7 +125,7 @@ def quick(
     return _reduced(benchmark, "quick", lambda planned: min(iterations, planned), evaluation)
 
 
-def _small_batches(protocol: Protocol, params: Mapping[str, Any]) -> Protocol:
+def _small_batches(protocol: Protocol, params: TomlTable) -> Protocol:
     """At most `QUICK_BATCH` real samples a draw, and in proportion generated ones: at least two of each generator."""
     factor = max(1, protocol.batch // QUICK_BATCH)
     count = params.get("generators", 1)

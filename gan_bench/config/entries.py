@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from gan_bench.config.source import Problems, Source
-from gan_bench.contracts.parameters import KeyPath, resolve, shown
+from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, resolve, shown
 from gan_bench.errors import PluginError
 from gan_bench.names import listed
 from gan_bench.plugins.registry import Registry
 
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
+
 LONGEST_NAME = 80
 
+A = ParamSpec("A")
 T = TypeVar("T")
 
 
@@ -27,7 +31,7 @@ class Reading:
     problems: Problems
     labels: dict[tuple[str, str], KeyPath] = field(default_factory=dict)  # (section, label) → its entry
 
-    def tables(self, section: str) -> list[tuple[KeyPath, dict[str, Any]]]:
+    def tables(self, section: str) -> list[tuple[KeyPath, TomlTable]]:
         """The entries of ``[[section]]`` with their paths."""
         found = self.source.data.get(section, [])
         entries = found if isinstance(found, list) else []
@@ -38,7 +42,7 @@ class Reading:
             self.problems.add((section,), f"no [[{section}]] is given; a benchmark needs at least one.")
         return [((section, i), entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
 
-    def plugin(self, kind: str, table: Mapping[str, Any], path: KeyPath) -> type[Any] | None:
+    def plugin(self, kind: str, table: TomlTable, path: KeyPath) -> type[Any] | None:
         """The class that an entry names."""
         name, path = table.get("plugin"), (*path, "plugin")
         if isinstance(name, str):
@@ -47,7 +51,7 @@ class Reading:
         self.problems.add(path, f"plugin {found}. {listed(self.registry.all(kind))}")
         return None
 
-    def label(self, table: Mapping[str, Any], path: KeyPath, reserved: Iterable[str] = ()) -> str:
+    def label(self, table: TomlTable, path: KeyPath, reserved: Iterable[str] = ()) -> str:
         """The label of an entry; the plugin's name where none is given."""
         label = table.get("label", table.get("plugin"))
         given = "label" in table
@@ -65,7 +69,7 @@ class Reading:
                 self.problems.add(place, message)
         return str(label)
 
-    def params(self, found: type[Any] | None, table: Mapping[str, Any], path: KeyPath, reserved: Sequence[str]) -> Any:
+    def params(self, found: type[Any] | None, table: TomlTable, path: KeyPath, reserved: Sequence[str]) -> Any:
         """An instance of the plugin's `Params`, or None where something is wrong."""
         if found is None:
             return None
@@ -73,17 +77,19 @@ class Reading:
         make = partial(resolve, found.Params, table, report, reserved=reserved)
         return self.ask(path, found.name, make)
 
-    def ask(self, path: KeyPath, plugin: str, question: Callable[..., T], *arguments: object) -> T | None:
+    def ask(
+        self, path: KeyPath, plugin: str, question: Callable[A, T], *arguments: A.args, **options: A.kwargs
+    ) -> T | None:
         """What a plugin's code answers; an error of it becomes a problem that names the plugin."""
         try:
-            return question(*arguments)
+            return question(*arguments, **options)
         except PluginError as error:
             self.problems.add(path, str(error))
         except Exception as error:  # a plugin may raise anything
             self.problems.add(path, f"plugin {plugin!r} failed: {type(error).__name__}: {error}")
         return None
 
-    def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Any]) -> None:
+    def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Dataset]) -> None:
         """Report the datasets (by label) that `judge`, an instance of a plugin, refuses."""
         for label, dataset in datasets.items():
             reason = self.ask(path, judge.name, judge.refuses, dataset)
@@ -91,5 +97,5 @@ class Reading:
                 self.problems.add(path, f"{what} refuses dataset {label!r}: {reason}")
 
 
-def _is_label(label: object) -> bool:
+def _is_label(label: TomlValue) -> bool:
     return isinstance(label, str) and 1 <= len(label) <= LONGEST_NAME and label.isprintable() and label == label.strip()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gan_bench.config.benchmark import (
     Benchmark,
@@ -35,11 +35,14 @@ from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
 from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
 from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
-from gan_bench.contracts.parameters import checked, shown
+from gan_bench.contracts.parameters import TomlValue, checked, shown
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.names import allowed, listed, matching
 from gan_bench.plugins.discovery import plugin_files
 from gan_bench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
 
 __all__ = [
     "Benchmark",
@@ -155,7 +158,7 @@ class _Reader:
         self.problems.add(("seeds",), f"seeds must be {expected}, found {shown(value)}.")
         return ()
 
-    def _exact_seeds(self, values: list[Any]) -> tuple[int, ...]:
+    def _exact_seeds(self, values: Sequence[TomlValue]) -> tuple[int, ...]:
         if not 1 <= len(values) <= MOST_SEEDS:
             message = f"seeds must be 1 to {MOST_SEEDS} seeds, found a list of {len(values)}."
             self.problems.add(("seeds",), message)
@@ -165,12 +168,12 @@ class _Reader:
                 self.problems.add(("seeds", i), message)
             elif seed in values[:i]:
                 self.problems.add(("seeds", i), f"seed {seed} stands twice; seeds must be distinct.")
-        return tuple(values)
+        return tuple(seed for seed in values if isinstance(seed, int))
 
-    def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Any]]:
+    def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Dataset]]:
         """The entries, and an instance of each by label."""
         entries: list[DatasetEntry] = []
-        instances: dict[str, Any] = {}
+        instances: dict[str, Dataset] = {}
         for path, table in self.reading.tables("dataset"):
             found = self.reading.plugin("datasets", table, path)
             label = self.reading.label(table, path)
@@ -181,7 +184,7 @@ class _Reader:
                 instances |= {} if instance is None else {label: instance}
         return tuple(entries), instances
 
-    def _evaluation(self, datasets: Mapping[str, Any]) -> Evaluation:
+    def _evaluation(self, datasets: Mapping[str, Dataset]) -> Evaluation:
         table = self.data.get("evaluation", {})
         if not isinstance(table, dict):
             self.problems.add(("evaluation",), f"evaluation must be a table, found {shown(table)}.")
@@ -194,7 +197,9 @@ class _Reader:
             self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
         return evaluation
 
-    def _check_metric(self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Any]) -> None:
+    def _check_metric(
+        self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Dataset]
+    ) -> None:
         path = ("evaluation", "metrics", i)
         if name in names[:i]:
             self.problems.add(path, f"metric {name!r} stands twice.")
@@ -208,7 +213,7 @@ class _Reader:
                 self.problems.add(path, f"metric {name!r} {told}; raise samples, or choose a metric of fewer.")
 
     def _models(
-        self, datasets: Mapping[str, Any], evaluation: Evaluation
+        self, datasets: Mapping[str, Dataset], evaluation: Evaluation
     ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
         """The common protocol, the models with anchors last, and those that cannot be loaded."""
         # The default network is written into the table, so that its parameters get their defaults as of any other.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gan_bench.config.benchmark import LeftOut, ModelEntry
 from gan_bench.config.entries import Reading
 from gan_bench.config.protocol_layers import Layer, departures, layered, read_layer, report_unknown_players, values_of
-from gan_bench.contracts.parameters import KeyPath, shown
+from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, shown
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import BrokenPluginError, PluginError
 from gan_bench.names import allowed
+
+if TYPE_CHECKING:
+    from gan_bench.contracts.dataset import Dataset
 
 KEYS = ("plugin", "label", "preset", "protocol")
 """Keys of an entry that are no parameters of the model."""
@@ -27,7 +30,7 @@ DRAWS = {"batch", "fakes", "fakes_per_generator"}
 class _Preset:
     """A model's published settings, checked; empty where an entry asks for none."""
 
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: TomlTable = field(default_factory=dict)
     layer: Layer = field(default_factory=Layer)
     departures: tuple[str, ...] = ()
 
@@ -47,13 +50,13 @@ class ModelReader:
 
     reading: Reading
     common: Layer
-    datasets: Mapping[str, Any]
+    datasets: Mapping[str, Dataset]
     anchors: Mapping[str, type[Any]]
     players: list[tuple[str, ...]] = field(default_factory=list)
     generators: dict[str, int] = field(default_factory=dict)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def read(self, path: KeyPath, table: Mapping[str, Any]) -> ModelEntry | None:
+    def read(self, path: KeyPath, table: TomlTable) -> ModelEntry | None:
         """One entry, or None where it has no plugin or impossible parameters."""
         # Label and protocol are read even if the plugin is not found: all problems of an entry are reported at once.
         found = self._plugin(table, path)
@@ -79,7 +82,7 @@ class ModelReader:
         values = {} if params is None else values_of(params)
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
 
-    def _plugin(self, table: Mapping[str, Any], path: KeyPath) -> type[Any] | None:
+    def _plugin(self, table: TomlTable, path: KeyPath) -> type[Any] | None:
         """The class that an entry names; where it is there but broken, the entry is left out."""
         name = table.get("plugin")
         try:
@@ -118,13 +121,13 @@ class ModelReader:
         if network is not None:
             self.reading.check_refusals(path, f"network {name!r}", network, self.datasets)
 
-    def _layer(self, table: object, path: KeyPath) -> Layer:
+    def _layer(self, table: TomlValue, path: KeyPath) -> Layer:
         network_of = partial(self.reading.registry.get, "networks")
         layer = read_layer(table, network_of, self.reading.problems.under(*path))
         self.check_layer(layer, path)
         return layer
 
-    def _preset(self, found: type[Any], table: Mapping[str, Any], path: KeyPath) -> _Preset:
+    def _preset(self, found: type[Any], table: TomlTable, path: KeyPath) -> _Preset:
         name = table.get("preset")
         if name is None:
             return _Preset()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gan_bench.config.source import Problems, Source
-from gan_bench.contracts.parameters import KeyPath, shown
+from gan_bench.contracts.parameters import KeyPath, TomlValue, shown
 from gan_bench.names import allowed, matching
 
 SECTIONS = ("name", "protocol", "evaluation", "model", "dataset")
@@ -77,7 +77,7 @@ def _set_in_entries(source: Source, section: str, text: str, problems: Problems)
         _set(source, (section, index), keys, value, flag, problems)
 
 
-def entry_names(entries: object) -> list[tuple[str, str]]:
+def entry_names(entries: TomlValue) -> list[tuple[str, str]]:
     """Label and plugin of each entry of a description that is not validated yet."""
     tables = entries if isinstance(entries, list) else []
     plugins = [str(table.get("plugin", "")) if isinstance(table, dict) else "" for table in tables]
@@ -85,7 +85,7 @@ def entry_names(entries: object) -> list[tuple[str, str]]:
     return [(label or plugin, plugin) for label, plugin in zip(labels, plugins, strict=True)]
 
 
-def _set(source: Source, start: KeyPath, keys: list[str], value: object, flag: str, problems: Problems) -> None:
+def _set(source: Source, start: KeyPath, keys: list[str], value: TomlValue, flag: str, problems: Problems) -> None:
     """Write `value` at ``start + keys``, making the tables on the way."""
     table: Any = source.data
     for step in start:
@@ -104,12 +104,12 @@ def _set(source: Source, start: KeyPath, keys: list[str], value: object, flag: s
     source.flags[path] = flag
 
 
-def _split(text: str) -> tuple[list[str], Any]:
+def _split(text: str) -> tuple[list[str], TomlValue]:
     key, _, value = text.partition("=")
     return [part.strip() for part in key.split(".")], _value(value.strip())
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> TomlValue:
     """A TOML value; what is none is a plain string, so that ``protocol.network=mlp`` needs no quotes."""
     try:
         parsed = tomllib.loads(f"value = {text}")

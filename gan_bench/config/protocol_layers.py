@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.contracts.parameters import checked, resolve, shown
+from gan_bench.contracts.parameters import TomlTable, TomlValue, checked, resolve, shown
 from gan_bench.contracts.protocol import PER_PLAYER, Protocol
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
@@ -37,7 +37,7 @@ class Layer:
     wrong: frozenset[str] = frozenset()
 
 
-def read_layer(table: object, network_of: NetworkOf, report: Report) -> Layer:
+def read_layer(table: TomlValue, network_of: NetworkOf, report: Report) -> Layer:
     """Validate one table of protocol settings."""
     if not isinstance(table, Mapping):
         report((), f"protocol must be a table such as {{ batch = 256 }}, found {shown(table)}.")
@@ -58,24 +58,25 @@ def _pairs(betas: Sequence[float] | Mapping[str, Sequence[float]]) -> bool:
     return all(len(pair) == 2 for pair in (betas.values() if isinstance(betas, Mapping) else [betas]))
 
 
-def _network(value: object, network_of: NetworkOf, report: Report) -> dict[str, Any]:
+def _network(value: TomlValue, network_of: NetworkOf, report: Report) -> TomlTable:
     """``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` as two fields of `Protocol`."""
     table = {"plugin": value} if isinstance(value, str) else value
-    if not isinstance(table, Mapping) or not isinstance(table.get("plugin"), str):
+    name = table.get("plugin") if isinstance(table, Mapping) else None
+    if not isinstance(table, Mapping) or not isinstance(name, str):
         report(("network",), f'network must be a name or {{ plugin = "…", … }}, found {shown(value)}.')
         return {}
     try:
-        network = network_of(table["plugin"])
+        network = network_of(name)
         params = resolve(
             network.Params, table, lambda path, text: report(("network", *path), text), reserved=("plugin",)
         )
     except PluginError as error:
         report(("network",), str(error))
         return {}
-    return {} if params is None else {"network": table["plugin"], "network_params": values_of(params)}
+    return {} if params is None else {"network": name, "network_params": values_of(params)}
 
 
-def values_of(params: Any) -> dict[str, Any]:
+def values_of(params: Any) -> TomlTable:
     """The values of a `Params` instance, by name."""
     return {each.name: getattr(params, each.name) for each in dataclasses.fields(params)}
 
@@ -150,6 +151,6 @@ def _told(name: str, protocol: Protocol) -> str:
     return _plain(getattr(protocol, name))
 
 
-def _plain(value: object) -> str:
+def _plain(value: TomlValue) -> str:
     """A value for a sentence: no quotes, no brackets."""
     return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

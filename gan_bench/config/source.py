@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gan_bench.config.toml_lines import Lines, parse
-from gan_bench.contracts.parameters import KeyPath, dotted
+from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, dotted
 from gan_bench.errors import ConfigError, Problem
 from gan_bench.names import allowed
 from gan_bench.plugins.discovery import plugin_files, plugin_folders
@@ -31,7 +31,7 @@ class Source:
     """
 
     name: str
-    data: dict[str, Any]
+    data: dict[str, TomlValue]
     lines: Lines = field(default_factory=dict)
     flags: dict[KeyPath, str] = field(default_factory=dict)
 
@@ -56,13 +56,13 @@ class Source:
 
     def copy(self) -> Source:
         """A copy that overrides can be written into."""
-        return replace(self, data=_own_copy(self.data), flags=dict(self.flags))
+        return replace(self, data={key: _own_copy(each) for key, each in self.data.items()}, flags=dict(self.flags))
 
     def named_plugins(self) -> list[Path]:
         """The paths in `plugins`, from the folder of the file (or the working folder); none if it is not a list."""
         names = self.data.get("plugins", [])
-        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        return [Path(self.name).parent / name for name in names] if known else []
+        found = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        return [Path(self.name).parent / name for name in found] if found == names else []
 
     def plugin_places(self) -> list[Path]:
         """Folders and files to load the benchmark's plugins from; wrong names are reported by the validation."""
@@ -99,14 +99,14 @@ class Problems:
             raise ConfigError([problem for _, problem in sorted(self._found, key=lambda item: item[0])])
 
 
-def open_source(source: str | Path | Mapping[str, Any]) -> Source:
+def open_source(source: str | Path | TomlTable) -> Source:
     """Read a benchmark description: a file, the name of a shipped benchmark, or a mapping from Python.
 
     Raises:
         ConfigError: there is no such file or benchmark, it cannot be read, or it is not TOML.
     """
     if isinstance(source, Mapping):
-        return Source("", _own_copy(source))
+        return Source("", {key: _own_copy(each) for key, each in source.items()})
     path = find_benchmark(source)
     data, lines = parse(_read(path), str(path))
     return Source(str(path), data, lines)
@@ -149,7 +149,7 @@ def _read(path: Path) -> str:
         raise ConfigError([Problem(f"{path}:{line}", "not UTF-8 text; save the file as UTF-8.")]) from None
 
 
-def _own_copy(value: object) -> Any:
+def _own_copy(value: TomlValue) -> TomlValue:
     """Mappings as dicts and sequences as lists, so that overrides change nothing of the caller's."""
     if isinstance(value, Mapping):
         return {key: _own_copy(each) for key, each in value.items()}

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
-from typing import Any
 
-from gan_bench.contracts.parameters import KeyPath
+from gan_bench.contracts.parameters import KeyPath, TomlValue
 from gan_bench.errors import ConfigError, Problem
 
 Lines = dict[KeyPath, int]
@@ -31,7 +30,7 @@ _ATOM = re.compile(r"[^,\]}#\n]+")  # numbers, booleans, dates
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def parse(text: str, name: str) -> tuple[dict[str, Any], Lines]:
+def parse(text: str, name: str) -> tuple[dict[str, TomlValue], Lines]:
     """Parse TOML; return its data and the line of every key.
 
     Raises:

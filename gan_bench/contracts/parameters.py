@@ -11,6 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, time
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +23,15 @@ KeyPath = tuple[str | int, ...]
 
 Report = Callable[[KeyPath, str], None]
 """Takes a problem: the path of the value beneath the table that is checked, and a sentence."""
+
+TomlValue = bool | int | float | str | date | time | None | Sequence["TomlValue"] | Mapping[str, "TomlValue"]
+"""A value as a TOML file or a mapping from Python has it, before it is checked."""
+
+TomlTable = Mapping[str, TomlValue]
+"""Values by name: a table of a file, or the parameters of a plugin."""
+
+Annotation = type[Any] | types.UnionType | types.GenericAlias
+"""The type of a field, as `typing.get_type_hints` returns it."""
 
 P = TypeVar("P")
 
@@ -86,9 +96,7 @@ def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
     return found
 
 
-def resolve(
-    params_class: type[P], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
-) -> P | None:
+def resolve(params_class: type[P], given: TomlTable, report: Report, *, reserved: Iterable[str] = ()) -> P | None:
     """Make an instance of a `Params` dataclass from the values of a file, or report all that is wrong.
 
     Args:
@@ -120,7 +128,7 @@ def resolve(
 
 
 def checked(
-    params_class: type[Any], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
+    params_class: type[Any], given: TomlTable, report: Report, *, reserved: Iterable[str] = ()
 ) -> dict[str, Any]:
     """The valid ones of `given`, converted to the types of `params_class`; every other is reported."""
     fields = _settable(params_class)
@@ -159,7 +167,7 @@ class _Kind(NamedTuple):
     accepts: Callable[[Any], bool]
 
 
-def _is_number(value: object, kind: type[Any]) -> bool:
+def _is_number(value: TomlValue, kind: type[Any]) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -175,15 +183,32 @@ _BAD = object()
 
 
 @dataclasses.dataclass(frozen=True)
+class _Metadata:
+    """The arguments of `param` that a field keeps."""
+
+    doc: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    choices: Sequence[Any] | None = None
+
+    @classmethod
+    def of(cls, field: dataclasses.Field[Any]) -> _Metadata:
+        """Those of a field; what others keep in its metadata is ignored."""
+        names = {each.name for each in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in field.metadata.items() if name in names})
+
+
+@dataclasses.dataclass(frozen=True)
 class _Field:
     """One parameter, ready to check values with."""
 
     name: str
-    annotation: object
+    annotation: Annotation
     default: Any
-    limits: Mapping[str, Any]
+    limits: _Metadata
 
-    def check(self, path: KeyPath, value: object, report: Report) -> Any:
+    def check(self, path: KeyPath, value: TomlValue, report: Report) -> Any:
         """`value` converted, or `_BAD` with at least one problem reported."""
         return self._check(path, value, self.annotation, report)
 
@@ -194,11 +219,10 @@ class _Field:
 
     def range(self) -> str:
         """The bounds in symbols; empty without bounds."""
-        signs = {"low": ">=", "above": ">", "high": "<="}
-        bounds = [(sign, self.limits.get(key)) for key, sign in signs.items()]
+        bounds = [(">=", self.limits.low), (">", self.limits.above), ("<=", self.limits.high)]
         return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
 
-    def _check(self, path: KeyPath, value: object, annotation: object, report: Report) -> Any:
+    def _check(self, path: KeyPath, value: TomlValue, annotation: Annotation, report: Report) -> Any:
         option = next((option for option in _options(annotation) if _fits(value, option)), None)
         if option is None:
             report(path, f"{dotted(path)} must be {self.expected()}, found {shown(value)}.")
@@ -211,15 +235,15 @@ class _Field:
             return _BAD if any(each is _BAD for each in values) else tuple(values)
         return self._check_scalar(path, value, option, report)
 
-    def _check_mapping(self, path: KeyPath, value: Mapping[str, Any], element: Any, report: Report) -> Any:
+    def _check_mapping(self, path: KeyPath, value: TomlTable, element: Annotation, report: Report) -> Any:
         values = {key: self._check((*path, key), each, element, report) for key, each in value.items()}
         return _BAD if any(each is _BAD for each in values.values()) else values
 
-    def _check_scalar(self, path: KeyPath, value: object, option: object, report: Report) -> Any:
+    def _check_scalar(self, path: KeyPath, value: TomlValue, option: Annotation, report: Report) -> Any:
         if value is None:
             return None
         converted = _converted(value, option)
-        choices = self.limits.get("choices")
+        choices = self.limits.choices
         if converted is None or not self._within(converted):
             report(path, f"{dotted(path)} must be {_phrase(option, self.range())}, found {shown(value)}.")
         elif choices is not None and converted not in choices:
@@ -229,8 +253,8 @@ class _Field:
             return converted
         return _BAD
 
-    def _within(self, value: object) -> bool:
-        low, high, above = (self.limits.get(key) for key in ("low", "high", "above"))
+    def _within(self, value: Any) -> bool:
+        low, high, above = self.limits.low, self.limits.high, self.limits.above
         return (low is None or value >= low) and (high is None or value <= high) and (above is None or value > above)
 
 
@@ -246,11 +270,11 @@ def _settable(params_class: type[Any]) -> dict[str, _Field]:
     for field in dataclasses.fields(params_class):
         if field.default_factory is dataclasses.MISSING and field.init:
             _require_known_type(params_class, field.name, hints[field.name])
-            fields[field.name] = _Field(field.name, hints[field.name], field.default, field.metadata)
+            fields[field.name] = _Field(field.name, hints[field.name], field.default, _Metadata.of(field))
     return fields
 
 
-def _require_known_type(params_class: type[Any], name: str, annotation: object) -> None:
+def _require_known_type(params_class: type[Any], name: str, annotation: Annotation) -> None:
     for option in _options(annotation):
         if option not in _SCALARS and _element(option) not in _SCALARS and not _is_table_of_lists(option):
             raise PluginError(
@@ -259,12 +283,12 @@ def _require_known_type(params_class: type[Any], name: str, annotation: object) 
             )
 
 
-def _is_table_of_lists(option: object) -> bool:
+def _is_table_of_lists(option: Annotation) -> bool:
     inner = _element(option)
     return typing.get_origin(option) is not tuple and inner is not None and _element(inner) in _SCALARS
 
 
-def _element(option: object) -> Any:
+def _element(option: Annotation) -> Any:
     """The type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None of anything else."""
     arguments = typing.get_args(option)
     if typing.get_origin(option) is tuple and arguments[1:] == (...,):
@@ -272,14 +296,14 @@ def _element(option: object) -> Any:
     return arguments[1] if typing.get_origin(option) in (dict, Mapping) else None
 
 
-def _options(annotation: object) -> tuple[Any, ...]:
+def _options(annotation: Annotation) -> tuple[Annotation, ...]:
     """The members of a union, or the annotation alone."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.get_args(annotation)
     return (annotation,)
 
 
-def _fits(value: object, option: object) -> bool:
+def _fits(value: TomlValue, option: Annotation) -> bool:
     """Whether a value is of a type's kind; lists and tables are looked into later."""
     if option in _SCALARS:
         return _SCALARS[option].accepts(value)
@@ -297,7 +321,7 @@ def _converted(value: Any, kind: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def _phrase(option: object, bounds: str) -> str:
+def _phrase(option: Annotation, bounds: str) -> str:
     """What a type asks for, for a message: ``a list of finite numbers >= 0``."""
     suffix = f" {bounds}" if bounds else ""
     if option in _SCALARS:
@@ -307,11 +331,11 @@ def _phrase(option: object, bounds: str) -> str:
     return "a table of such values"
 
 
-def _type_text(annotation: object) -> str:
+def _type_text(annotation: Annotation) -> str:
     return " or ".join(map(_option_text, _options(annotation)))
 
 
-def _option_text(option: object) -> str:
+def _option_text(option: Annotation) -> str:
     if option in _SCALARS:
         return _SCALARS[option].name
     outer = "list" if typing.get_origin(option) is tuple else "table"
@@ -319,10 +343,10 @@ def _option_text(option: object) -> str:
 
 
 def _description(field: _Field) -> Description:
-    choices = field.limits.get("choices")
+    choices = field.limits.choices
     limits = f"one of {', '.join(map(str, choices))}" if choices else field.range()
     default = "required" if field.default is dataclasses.MISSING else shown(field.default)
-    return Description(field.name, _type_text(field.annotation), default, limits, field.limits.get("doc", ""))
+    return Description(field.name, _type_text(field.annotation), default, limits, field.limits.doc)
 
 
 def dotted(path: Iterable[str | int]) -> str:

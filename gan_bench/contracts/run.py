@@ -14,7 +14,10 @@ COMPILE_FROM = 5_000
 CHECK_IMAGES = 128
 """Real images that a check compares samples with."""
 
-Plain = Mapping[str, Any]
+JsonValue = bool | int | float | str | None | list[Any] | dict[str, Any]
+"""A value of a JSON file. Not recursive: msgspec reads no such types."""
+
+Plain = Mapping[str, JsonValue]
 """Parameters of a plugin as JSON has them: lists in place of tuples."""
 
 

@@ -66,7 +66,7 @@ class PreparedImages(ImageDataset):
     def count(self, split: str) -> int | None:
         """How many images there are, as far as it is known before they are prepared."""
         stored = self.recipe(split).stored()
-        return stored["count"] if stored else self.counts.get(split)
+        return stored.count if stored else self.counts.get(split)
 
     @property
     def training_size(self) -> int | None:

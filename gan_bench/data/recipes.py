@@ -6,10 +6,11 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +34,42 @@ Part = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
 
 
 @dataclass(frozen=True)
+class PreparedFile:
+    """A file of a prepared set as it was written: checksum, size and time of its last change."""
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> PreparedFile:
+        """The file as it is now; every byte is read."""
+        stat = path.stat()
+        return cls(sha256_of(path), stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """prepared.json: what a set of images was made of, and the files that hold it.
+
+    Attributes:
+        dataset: the name of the dataset that it belongs to.
+        settings, sources, note: of the recipe.
+        shape: (C, H, W).
+        files: by name; `images.npy`, and `labels.npy` if the images have labels.
+    """
+
+    format: int
+    dataset: str
+    settings: Mapping[str, object]
+    sources: Mapping[str, str]
+    count: int
+    shape: tuple[int, int, int]
+    files: Mapping[str, PreparedFile]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a set of images is made.
 
@@ -48,7 +85,7 @@ class Recipe:
     name: str
     dataset: str
     shape: tuple[int, int, int]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     sources: Mapping[str, str]
     parts: Callable[[], Iterable[Part]] = field(compare=False)
     note: Callable[[], str] = field(default=str, compare=False)
@@ -58,14 +95,14 @@ class Recipe:
         """Where the set is kept: one of other settings in a folder that is read-only is left alone."""
         return kept_at("prepared", self.name, is_usable=lambda place: self._stored(place) is not None)
 
-    def stored(self) -> dict[str, Any] | None:
-        """prepared.json of the set; None where there is none of these settings."""
+    def stored(self) -> PreparedSet | None:
+        """The record of the set; None if there is none of these settings."""
         return self._stored(self.folder)
 
-    def _stored(self, folder: Path) -> dict[str, Any] | None:
-        record = read_record(folder)
-        wanted = {"settings": dict(self.settings), "shape": list(self.shape)}
-        return record if record and all(record[key] == value for key, value in wanted.items()) else None
+    def _stored(self, folder: Path) -> PreparedSet | None:
+        record = read_prepared(folder)
+        same = record is not None and (record.settings, record.shape) == (dict(self.settings), self.shape)
+        return record if same else None
 
 
 def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pictures:
@@ -77,7 +114,7 @@ def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pic
         DataError: a source is missing or damaged, the disk is full, or the prepared file is damaged.
     """
     record = recipe.stored() or _prepare(recipe, say)
-    key = recipe.folder, *((name, about["sha256"]) for name, about in sorted(record["files"].items()))
+    key = recipe.folder, *((name, file.sha256) for name, file in sorted(record.files.items()))
     if key not in _opened:
         _opened[key] = _open(recipe.folder, record)
     return _opened[key]
@@ -89,7 +126,7 @@ _opened: dict[tuple[Any, ...], Pictures] = {}
 # --- making -------------------------------------------------------------------------------------------------
 
 
-def _prepare(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
+def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
     """Make the set, unless another process did meanwhile; its record."""
     folder = recipe.folder
     with exclusive(folder, say):
@@ -109,7 +146,7 @@ def _prepare(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
             raise
 
 
-def _made(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
+def _made(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
     """Write the arrays, then prepared.json."""
     labels: list[NDArray[np.int64]] = []
     with whole(recipe.folder / "images.npy") as file:
@@ -117,18 +154,18 @@ def _made(recipe: Recipe, say: Callable[[str], None]) -> dict[str, Any]:
     if labels:
         with whole(recipe.folder / "labels.npy") as file:
             np.save(file, np.concatenate(labels), allow_pickle=False)
-    record = {
-        "format": FORMAT,
-        "dataset": recipe.dataset,
-        "settings": dict(recipe.settings),
-        "sources": dict(recipe.sources),
-        "count": count,
-        "shape": list(recipe.shape),
-        "files": {path.name: _about(path) for path in sorted(recipe.folder.glob("*.npy"))},
-        "note": recipe.note(),
-    }
-    if record["note"]:
-        say(f"{recipe.name}: {record['note']}")
+    record = PreparedSet(
+        format=FORMAT,
+        dataset=recipe.dataset,
+        settings=dict(recipe.settings),
+        sources=dict(recipe.sources),
+        count=count,
+        shape=recipe.shape,
+        files={path.name: PreparedFile.of(path) for path in sorted(recipe.folder.glob("*.npy"))},
+        note=recipe.note(),
+    )
+    if record.note:
+        say(f"{recipe.name}: {record.note}")
     _write_record(recipe.folder, record)
     return record
 
@@ -161,14 +198,9 @@ def _write_header(file: IO[bytes], count: int, shape: tuple[int, int, int]) -> N
     np.lib.format.write_array_header_1_0(file, about)
 
 
-def _about(path: Path) -> dict[str, Any]:
-    stat = path.stat()
-    return {"sha256": sha256_of(path), "bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+def _write_record(folder: Path, record: PreparedSet) -> None:
     try:
-        write_atomically(folder / "prepared.json", json.dumps(record, indent=1) + "\n")
+        write_atomically(folder / "prepared.json", json.dumps(msgspec.to_builtins(record), indent=1) + "\n")
     except StoreError as error:
         raise DataError(f"{error} {ELSEWHERE}") from error
 
@@ -176,77 +208,78 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
 # --- reading ------------------------------------------------------------------------------------------------
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """prepared.json of a folder; None where there is none, or none of this format."""
+def read_prepared(folder: Path) -> PreparedSet | None:
+    """prepared.json of a folder; None if there is none, or none of this format."""
     try:
-        record = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = msgspec.convert(json.loads((folder / "prepared.json").read_text(encoding="utf-8")), PreparedSet)
+    except (OSError, ValueError, RecursionError):  # ValueError: no JSON, or a field of another type
         return None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        return None
-    keys = {"dataset": str, "settings": dict, "sources": dict, "count": int, "shape": list, "files": dict}
-    if not all(isinstance(record.get(key), kind) for key, kind in keys.items()) or "images.npy" not in record["files"]:
-        return None
-    about = {"sha256", "bytes", "mtime_ns"}
-    return record if all(isinstance(each, dict) and each.keys() >= about for each in record["files"].values()) else None
+    return record if record.format == FORMAT and "images.npy" in record.files else None
 
 
-def _open(folder: Path, record: dict[str, Any]) -> Pictures:
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """The same as plain values, for datasets that look up what a set of theirs was made of."""
+    record = read_prepared(folder)
+    return None if record is None else msgspec.to_builtins(record)
+
+
+def _open(folder: Path, record: PreparedSet) -> Pictures:
     """The arrays of a set, after a look at their size, and at their checksums where they were touched.
 
     Checksums of all would cost seconds at each start of each process for gigabytes that nobody touched;
     `gan-bench data check` compares them always.
     """
-    touched = [name for name, about in record["files"].items() if _is_touched(folder / name, about)]
-    wrong = [problem for name in touched if (problem := _difference(folder / name, record["files"][name]))]
+    touched = [name for name, file in record.files.items() if _is_touched(folder / name, file)]
+    wrong = [problem for name in touched if (problem := _difference(folder / name, record.files[name]))]
     if wrong:
         raise DataError(f"{wrong[0]} {ANEW}")
     if touched:  # copied, or the clock of another machine: not to be asked again
         with suppress(DataError, OSError):
-            _write_record(folder, record | {"files": {name: _about(folder / name) for name in record["files"]}})
+            files = {name: PreparedFile.of(folder / name) for name in record.files}
+            _write_record(folder, replace(record, files=files))
     try:
         # copy-on-write: torch wants memory that it may write to, and nothing does
         x = np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False)
-        label = np.load(folder / "labels.npy", allow_pickle=False) if "labels.npy" in record["files"] else None
+        label = np.load(folder / "labels.npy", allow_pickle=False) if "labels.npy" in record.files else None
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} cannot be read ({error}). {ANEW}") from error
-    expected = (record["count"], *record["shape"])
+    expected = (record.count, *record.shape)
     if x.dtype != np.uint8 or x.shape != expected or (label is not None and label.shape != expected[:1]):
         raise DataError(f"{folder / 'images.npy'} is {x.dtype} of shape {x.shape}, not uint8 {expected}. {ANEW}")
     return Pictures(x, label)
 
 
-def _is_touched(path: Path, about: Mapping[str, Any]) -> bool:
+def _is_touched(path: Path, file: PreparedFile) -> bool:
     try:
         stat = path.stat()
     except OSError:
         return True
-    return (stat.st_size, stat.st_mtime_ns) != (about["bytes"], about["mtime_ns"])
+    return (stat.st_size, stat.st_mtime_ns) != (file.bytes, file.mtime_ns)
 
 
-def _difference(path: Path, about: Mapping[str, Any]) -> str | None:
+def _difference(path: Path, file: PreparedFile) -> str | None:
     """What is wrong with a file of a set: its size, or its checksum."""
     if not path.is_file():
         return f"{path} is missing."
     size = path.stat().st_size
-    if size != about["bytes"]:
-        return f"{path} has {size:,} bytes instead of {about['bytes']:,}."
-    if sha256_of(path) != about["sha256"]:
+    if size != file.bytes:
+        return f"{path} has {size:,} bytes instead of {file.bytes:,}."
+    if sha256_of(path) != file.sha256:
         return f"{path} is damaged: its checksum is not that which it was prepared with."
     return None
 
 
 def check_prepared(folder: Path) -> list[str]:
     """Everything that is wrong with a prepared set; every byte of it is read."""
-    record = read_record(folder)
+    record = read_prepared(folder)
     if record is None:
         return [f"{folder} is not finished. {ANEW}"]
-    found = (_difference(folder / name, about) for name, about in sorted(record["files"].items()))
+    found = (_difference(folder / name, file) for name, file in sorted(record.files.items()))
     return [f"{problem} {ANEW}" for problem in found if problem]
 
 
-def prepared_sets(dataset: str | None = None) -> list[tuple[Path, dict[str, Any] | None]]:
+def prepared_sets(dataset: str | None = None) -> list[tuple[Path, PreparedSet | None]]:
     """The folder and the record of each prepared set, of one dataset or of all."""
     places = [path for folder in folders_of("prepared") for path in sorted(folder.glob("*")) if path.is_dir()]
-    found = [(path, read_record(path)) for path in places]
-    return [(path, record) for path, record in found if dataset is None or (record and record["dataset"] == dataset)]
+    found = [(path, read_prepared(path)) for path in places]
+    return [(path, record) for path, record in found if dataset is None or (record and record.dataset == dataset)]

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gan_bench.config.load import Benchmark, DatasetEntry, ModelEntry
+from gan_bench.contracts.parameters import TomlTable
 from gan_bench.contracts.protocol import Protocol
-from gan_bench.contracts.run import DatasetRef, ModelRef, Run
+from gan_bench.contracts.run import DatasetRef, ModelRef, Plain, Run
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
@@ -35,7 +36,7 @@ def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
 def identify_dataset(dataset: DatasetEntry, registry: Registry) -> DatasetRef:
     """Everything that identifies a dataset. Slow: the contents of its files may have to be read."""
     contents = dataset_of(dataset.plugin, dataset.params, registry).contents
-    return DatasetRef(dataset.plugin, _plain(dataset.params), dataset.label, contents)
+    return DatasetRef(dataset.plugin, plain(dataset.params), dataset.label, contents)
 
 
 def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) -> str:
@@ -44,7 +45,7 @@ def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) ->
         {
             "version": TRAINING_VERSION,
             "dataset": {"plugin": dataset.plugin, "params": dataset.params, "contents": dataset.contents},
-            "model": {"plugin": model.plugin, "params": _plain(model.params)},
+            "model": {"plugin": model.plugin, "params": plain(model.params)},
             "protocol": {name: _plain(getattr(model.protocol, name)) for name in _SETTINGS},
             "code": _code(dataset.plugin, model, registry),
         }
@@ -63,8 +64,8 @@ def _run(benchmark: str, dataset: DatasetRef, model: ModelEntry, seed: int, regi
         benchmark=benchmark,
         label=model.label,
         dataset=dataset,
-        model=ModelRef(model.plugin, _plain(model.params), model.anchor),
-        protocol=dataclasses.replace(model.protocol, network_params=_plain(model.protocol.network_params)),
+        model=ModelRef(model.plugin, plain(model.params), model.anchor),
+        protocol=dataclasses.replace(model.protocol, network_params=plain(model.protocol.network_params)),
         seed=seed,
         configuration=of_all_seeds,
         key=_digest({"configuration": of_all_seeds, "seed": seed}),
@@ -77,6 +78,11 @@ def _code(dataset: str, model: ModelEntry, registry: Registry) -> str:
         registry.get("models", model.plugin),
         registry.get("networks", model.protocol.network),
     )
+
+
+def plain(params: TomlTable) -> Plain:
+    """Parameters as JSON has them: lists in place of tuples."""
+    return {name: _plain(value) for name, value in params.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from gan_bench.contracts.parameters import TomlTable
 from gan_bench.contracts.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]
     return model, dataset, run.protocol
 
 
-def dataset_of(plugin: str, params: Mapping[str, Any], registry: Registry) -> Dataset:
+def dataset_of(plugin: str, params: TomlTable, registry: Registry) -> Dataset:
     """A dataset from its name and its parameters as plain values."""
     cls = registry.get("datasets", plugin)
     made: Dataset = cls(from_plain(cls.Params, params))
     return made
 
 
-def from_plain(cls: Any, values: Mapping[str, Any]) -> Any:
+def from_plain(cls: Any, values: TomlTable) -> Any:
     """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
     return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

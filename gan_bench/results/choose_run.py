@@ -60,7 +60,7 @@ def choose_run(
     return Chosen(placed.run.folder, label, placed.run.seed)
 
 
-def _only(path: Path, *further: object) -> Chosen:
+def _only(path: Path, *further: str | int | None) -> Chosen:
     """The run of a run folder."""
     if any(each is not None for each in further):
         raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_average
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
 from gan_bench.running.record import Usage, execution_plan, ledger, scheduled_metrics, start_record
+from gan_bench.store.checkpoints import CheckpointState
 from gan_bench.store.records import ErrorRecord, Ledger, RunRecord, Status
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
@@ -168,9 +169,9 @@ class ActiveRun:
         self.usage = Usage.of_checkpoint(state)
         self.evaluations.read(self.folder, trainer.iteration)
 
-    def checkpoint(self) -> dict[str, Any]:
+    def checkpoint(self) -> CheckpointState:
         """What a checkpoint of this run holds."""
-        usage = asdict(self.usage.measured(self.job.device))
+        usage = self.usage.measured(self.job.device).to_checkpoint()
         return {"key": self.job.run.key, "trainer": self.trainer.state_dict(), **usage}
 
     def checkpointed(self) -> None:

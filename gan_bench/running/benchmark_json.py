@@ -12,7 +12,7 @@ from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
-from gan_bench.planning.runs import configuration, identify_dataset
+from gan_bench.planning.runs import configuration, identify_dataset, plain
 from gan_bench.plugins.instances import dataset_of, from_plain
 from gan_bench.plugins.registry import Registry
 from gan_bench.results.load import read_benchmark
@@ -67,7 +67,7 @@ def _datasets(
     held_out = {dataset.label: dataset.held_out for dataset in before.datasets} if before else {}
     held_out |= {label: dataset.held_out_size for label, dataset in selected.items()}
     return tuple(
-        StoredDataset(entry.label, entry.plugin, dict(entry.params), held_out.get(entry.label))
+        StoredDataset(entry.label, entry.plugin, plain(entry.params), held_out.get(entry.label))
         for entry in benchmark.datasets
     )
 
@@ -88,7 +88,7 @@ def _models(
             departures=model.departures,
             footnotes=_pool(model, selected, registry)
             | {label: texts[model.label] for label, texts in told.items() if model.label in texts},
-            params=dict(model.params),
+            params=plain(model.params),
             configurations={each.label: configuration(each, model, registry) for each in data},
         )
         for model in benchmark.models

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,6 +15,7 @@ from gan_bench.planning.runs import TRAINING_VERSION
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.provenance import plugin_facts, provenance
+from gan_bench.store.checkpoints import UsageState
 from gan_bench.store.records import ExecutionPlan, Ledger, ModelRecord, RunRecord
 from gan_bench.training.trainer import Trainer
 
@@ -97,9 +96,23 @@ class Usage:
     peak_memory_mb: float = 0.0
 
     @classmethod
-    def of_checkpoint(cls, state: Mapping[str, Any]) -> Usage:
+    def of_checkpoint(cls, state: UsageState) -> Usage:
         """What a checkpoint holds of it."""
-        return cls(**{each.name: float(state[each.name]) for each in fields(cls)})
+        return cls(
+            train_seconds=float(state["train_seconds"]),
+            compile_seconds=float(state["compile_seconds"]),
+            evaluation_seconds=float(state["evaluation_seconds"]),
+            peak_memory_mb=float(state["peak_memory_mb"]),
+        )
+
+    def to_checkpoint(self) -> UsageState:
+        """What a checkpoint keeps of it."""
+        return {
+            "train_seconds": self.train_seconds,
+            "compile_seconds": self.compile_seconds,
+            "evaluation_seconds": self.evaluation_seconds,
+            "peak_memory_mb": self.peak_memory_mb,
+        }
 
     def measured(self, device: str) -> Usage:
         """The same with the memory of this process."""

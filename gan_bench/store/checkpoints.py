@@ -7,29 +7,70 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from gan_bench.files import link_atomically, write_atomically
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 CHECKPOINTS_KEPT = 2
 DAMAGED = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
-STATE = (
-    "key",
-    "trainer",
-    "train_seconds",
-    "compile_seconds",
-    "evaluation_seconds",
-    "peak_memory_mb",
-)  # what a checkpoint holds
 
 
-def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
+class CountsState(TypedDict):
+    """Samples drawn so far, and optimiser steps by player."""
+
+    real_samples: int
+    fake_samples: int
+    updates: dict[str, int]
+
+
+class TrainerState(TypedDict):
+    """Everything that the next iteration of a run depends on.
+
+    Attributes:
+        model: its parameters and buffers.
+        optimizers: player → state, in torch's own form.
+        state: the tensors of `Model.initial_state`, as they are now.
+        losses: player → its last loss.
+        average: the moving averages of parameters; empty if there are none.
+        renewed: player → updates that it had when it was last initialised.
+    """
+
+    iteration: int
+    model: Mapping[str, Tensor]
+    optimizers: Mapping[str, dict[str, Any]]
+    state: Mapping[str, Tensor]
+    losses: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    counts: CountsState
+    renewed: Mapping[str, int]
+
+
+class UsageState(TypedDict):
+    """Seconds, and MiB of memory, that a run has used over all its processes."""
+
+    train_seconds: float
+    compile_seconds: float
+    evaluation_seconds: float
+    peak_memory_mb: float
+
+
+class CheckpointState(UsageState):
+    """What a checkpoint of one run holds."""
+
+    key: str
+    trainer: TrainerState
+
+
+def save_checkpoints(states: Mapping[Path, CheckpointState]) -> None:
     """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
 
     A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
 
     Args:
-        states: folder of each run → contents of its checkpoint, `STATE`.
+        states: folder of each run → contents of its checkpoint.
     """
     import torch
 
@@ -46,7 +87,7 @@ def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
         _drop_older(folder, iteration)
 
 
-def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
+def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[CheckpointState | None, list[Path]]:
     """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
 
     Args:
@@ -85,13 +126,17 @@ def _drop_older(folder: Path, than: int) -> None:
         old.unlink(missing_ok=True)
 
 
-def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
+def _of_run(stored: dict[str, Any] | None, key: str) -> CheckpointState | None:
     """A run's part of a checkpoint; None where it holds none."""
     if stored is None:
         return None
     runs = stored.get("runs", {stored.get("key"): stored})
     state = runs.get(key) if isinstance(runs, dict) else None
-    return state if isinstance(state, dict) and state.keys() >= set(STATE) else None
+    return state if _is_complete(state) else None
+
+
+def _is_complete(state: Any) -> TypeGuard[CheckpointState]:
+    return isinstance(state, dict) and state.keys() >= CheckpointState.__required_keys__
 
 
 def load_tensors(path: Path) -> dict[str, Any] | None:

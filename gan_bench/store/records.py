@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 import msgspec
 
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.protocol import Evaluation, Protocol
-from gan_bench.contracts.run import DatasetRef, ModelRef, Plain
+from gan_bench.contracts.run import DatasetRef, JsonValue, ModelRef, Plain
 from gan_bench.contracts.table import MetricInfo
 
 FORMAT = 2
@@ -23,6 +23,7 @@ OLDER_FORMATS = (1,)
 Status = Literal["running", "interrupted", "finished", "failed", "diverged"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+T = TypeVar("T")
 R = TypeVar("R", "RunRecord", "BenchmarkRecord")
 
 
@@ -316,10 +317,10 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         unknown = values["protocol"].keys() - {each.name for each in fields(Protocol)}
         if unknown:
             raise RecordError(f"protocol.{min(unknown)}: unknown setting")
-    return _convert(values | {"format": FORMAT}, kind)
+    return convert(values | {"format": FORMAT}, kind)
 
 
-def migrate_run(values: Mapping[str, Any]) -> dict[str, Any]:
+def migrate_run(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """A run.json of format 1 as one of the current format.
 
     Format 1 had an empty object for a ledger that is not known, and provenance among other fields.
@@ -328,39 +329,37 @@ def migrate_run(values: Mapping[str, Any]) -> dict[str, Any]:
     if not now.get("ledger"):
         now["ledger"] = None
     for name in ("provenance", "resumed", "rescored"):
-        if name in now and isinstance(now[name], dict):
-            now[name] = _migrate_provenance(now[name])
-        elif isinstance(now.get(name), list):
-            now[name] = [_migrate_provenance(each) for each in now[name] if isinstance(each, dict)]
-    if isinstance(now.get("rescored"), list):
+        found = now.get(name)
+        if isinstance(found, dict):
+            now[name] = _migrate_provenance(found)
+        elif isinstance(found, list):
+            now[name] = [_migrate_provenance(each) for each in found if isinstance(each, dict)]
+    rescored = now.get("rescored")
+    if isinstance(rescored, list):
         now["rescored"] = [
             {"metrics": _migrate_code(each.get("metrics", {})), "samples": each.get("samples", 0), "provenance": each}
-            for each in now["rescored"]
+            for each in rescored
         ]
     return now
 
 
-def _migrate_provenance(values: Mapping[str, Any]) -> dict[str, Any]:
-    plugins = values.get("plugins") or ()
-    cuda = {"cuda": values.get("cuda") or ""}
-    return {**values, **cuda, "plugins": [{"origin": each.get("from", ""), **each} for each in plugins]}
+def _migrate_provenance(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    plugins = values.get("plugins") or []
+    if isinstance(plugins, list):  # else it is reported as a field of another type
+        plugins = [{"origin": each.get("from", ""), **each} for each in plugins]
+    return {**values, "cuda": values.get("cuda") or "", "plugins": plugins}
 
 
-def _migrate_code(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _migrate_code(metrics: Mapping[str, Mapping[str, JsonValue]]) -> dict[str, dict[str, JsonValue]]:
     return {name: {"origin": facts.get("from", ""), "code": facts.get("code", "")} for name, facts in metrics.items()}
 
 
-def convert(values: object, kind: type[Any]) -> Any:
-    """Plain values as an instance of a dataclass. Raises RecordError."""
+def convert(values: object, kind: type[T]) -> T:
+    """Plain values as an instance of a dataclass, or of a list of such. Raises RecordError."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise RecordError(_explained(str(error))) from error
-
-
-def _convert(values: object, kind: type[R]) -> R:
-    found: R = convert(values, kind)
-    return found
 
 
 def _explained(message: str) -> str:

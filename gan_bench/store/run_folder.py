@@ -25,7 +25,7 @@ import numpy as np
 
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
-from gan_bench.store.checkpoints import DAMAGED, iteration_of, list_checkpoints, load_checkpoint
+from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
 
@@ -152,7 +152,7 @@ class RunFolder:
         """The iterations of stored checkpoints, the newest first."""
         return [iteration_of(path) for path in self.checkpoints()]
 
-    def load_checkpoint(self, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
+    def load_checkpoint(self, key: str, at: int | None = None) -> tuple[CheckpointState | None, list[Path]]:
         """The newest usable checkpoint, and those passed over; see `checkpoints.load_checkpoint`."""
         return load_checkpoint(self.path, key, at)
 

@@ -6,14 +6,14 @@ import inspect
 import random
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
 import torch
 
-from gan_bench.contracts.parameters import NoParams, checked, describe, wrong_defaults
+from gan_bench.contracts.parameters import NoParams, TomlTable, checked, describe, wrong_defaults
 from gan_bench.errors import PluginError
 from gan_bench.testing.checks import refuse
 
@@ -53,7 +53,7 @@ def _check_defaults(cls: type[Any]) -> None:
         )
 
 
-def complaints(params: type[Any], values: Mapping[str, Any]) -> list[str]:
+def complaints(params: type[Any], values: TomlTable) -> list[str]:
     """What a benchmark file with these values of parameters would be told."""
     told: list[str] = []
     with suppress(PluginError):  # a type that no file can hold: `check_parameters` tells it
@@ -118,7 +118,7 @@ def check_streams(what: str, run: Callable[[], Any]) -> None:
             )
 
 
-def _streams() -> dict[str, Any]:
+def _streams() -> dict[str, bytes | tuple[Any, ...]]:
     """The states of the global streams, by name."""
     _, keys, *rest = np.random.get_state()
     return {

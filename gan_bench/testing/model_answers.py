@@ -75,7 +75,7 @@ def _are_stages(t: Trainer) -> bool:
     return len(firsts) == len(stages) and firsts == sorted(firsts) and all(first >= 0 for first in firsts)
 
 
-def _refusal(t: Trainer) -> object:
+def _refusal(t: Trainer) -> str | None:
     return t.model.refuses_draws(t.protocol.batch, t.each * t.model.playing)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any
 
-from gan_bench.contracts.parameters import checked, describe
+from gan_bench.contracts.parameters import TomlTable, checked, describe
 from gan_bench.errors import PluginError
 
 NEAR = 4  # how many times the default a bound may be and still be tried: 10,000 modes are a benchmark, no check
@@ -26,7 +26,7 @@ class Setting:
     label: str
     params: Any
     branches: bool = True
-    protocol: Mapping[str, Any] = field(default_factory=dict)
+    protocol: TomlTable = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.label
@@ -60,7 +60,7 @@ def made(cls: type[Any], **wanted: Any) -> Any:
     return cls.Params(**_required(cls)) if params is None else params
 
 
-def allowed(cls: type[Any], values: Mapping[str, Any]) -> Any | None:
+def allowed(cls: type[Any], values: TomlTable) -> Any | None:
     """`Params` of these values, or None where its ranges or its ``__post_init__`` refuse them."""
     told: list[str] = []
     try:
@@ -70,7 +70,7 @@ def allowed(cls: type[Any], values: Mapping[str, Any]) -> Any | None:
         return None
 
 
-def _required(cls: type[Any]) -> dict[str, Any]:
+def _required(cls: type[Any]) -> TomlTable:
     """A value for each parameter that has no default: its first choice, its lowest or 1."""
     hints, values = typing.get_type_hints(cls.Params), {}
     for each in dataclasses.fields(cls.Params):
@@ -82,7 +82,7 @@ def _required(cls: type[Any]) -> dict[str, Any]:
     return values
 
 
-def _variations(cls: type[Any], small: Mapping[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+def _variations(cls: type[Any], small: TomlTable) -> Iterator[tuple[str, Any, bool]]:
     """Name, value and whether it may switch code, for each parameter alone."""
     try:
         names = {each.name for each in describe(cls.Params)}

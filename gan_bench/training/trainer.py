@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Latents, Model, Stage, Turn
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import Diverged, PluginError
+from gan_bench.store.checkpoints import CountsState, TrainerState
 from gan_bench.training.average import Average
 from gan_bench.training.draws import DrawSource, Moment
 from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
@@ -45,6 +45,14 @@ class Counts:
         for turn in turns:
             for name in turn.players:
                 self.updates[name] += 1
+
+    def state_dict(self) -> CountsState:
+        """The counts as a checkpoint keeps them."""
+        return {
+            "real_samples": self.real_samples,
+            "fake_samples": self.fake_samples,
+            "updates": dict(self.updates),
+        }
 
 
 class Trainer:
@@ -169,7 +177,7 @@ class Trainer:
         for parameter in self.parameters[player].values():
             parameter.grad = None  # as zero_grad() does, with less around it
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> TrainerState:
         """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
         return {
             "iteration": self.iteration,
@@ -178,14 +186,14 @@ class Trainer:
             "state": dict(self.state),
             "losses": self.losses,
             "average": self.average.values if self.average else {},
-            "counts": vars(self.counts) | {"updates": dict(self.counts.updates)},
+            "counts": self.counts.state_dict(),
             "renewed": dict(self.renewed),
         }
 
-    def load_state_dict(self, stored: Mapping[str, Any]) -> None:
+    def load_state_dict(self, stored: TrainerState) -> None:
         """Go on from a `state_dict`, which stays as it is; uncompiled, since programs know the tensors of before."""
         self.carry_out = self.play
-        stored = copy.deepcopy(dict(stored))
+        stored = copy.deepcopy(stored)
         self.model.load_state_dict(stored["model"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(stored["optimizers"][name])

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gan_bench.data import downloads, recipes
-from gan_bench.data.recipes import Part, Recipe, check_prepared, pictures, prepared_sets
+from gan_bench.data.recipes import Part, Recipe, check_prepared, pictures, prepared_sets, read_record
 from gan_bench.errors import DataError
 
 SHAPE = (3, 4, 5)
@@ -101,7 +101,7 @@ class TestPrepared:
         pictures(replace(recipe(), note=lambda: "3 cut"), said.append)
         assert "preparing set-train" in said[0] and said[-1] == "set-train: 3 cut"
         ((_, record),) = prepared_sets("set")
-        assert record is not None and record["note"] == "3 cut"
+        assert record is not None and record.note == "3 cut"
 
     def test_of_a_folder_that_is_read_only_lies_in_the_users_own(
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -148,6 +148,51 @@ class TestPrepared:
         with pytest.raises(DataError, match=message):
             pictures(replace(recipe(), parts=lambda: iter([(part, None)])))
         assert prepared_sets() == []
+
+
+class TestRecord:
+    @pytest.fixture
+    def path(self, root: Path) -> Path:
+        """prepared.json of a set."""
+        pictures(recipe(size=4))
+        return root / "prepared" / "set-train" / "prepared.json"
+
+    def test_has_the_format_of_earlier_versions(self, path: Path) -> None:
+        """The same keys in the same order; a set that they prepared is opened, not prepared again."""
+        record = json.loads(path.read_text())
+        assert list(record) == ["format", "dataset", "settings", "sources", "count", "shape", "files", "note"]
+        assert record["format"] == 1 and record["shape"] == [3, 4, 5]
+        assert list(record["files"]["images.npy"]) == ["sha256", "bytes", "mtime_ns"]
+        del record["note"]
+        path.write_text(json.dumps(record | {"later": 1}))
+        made: list[int] = []
+        assert np.array_equal(anew(recipe(made, size=4)).x, X) and made == []
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"format": 2},
+            {"dataset": 1},
+            {"settings": []},
+            {"sources": None},
+            {"count": "23"},
+            {"shape": [3, 4]},
+            {"files": {}},
+            {"files": {"images.npy": {"sha256": "", "bytes": 1}}},
+        ],
+    )
+    def test_of_another_format_is_none(self, path: Path, change: dict[str, Any]) -> None:
+        """The set counts as not finished."""
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+        assert recipe(size=4).stored() is None
+        (problem,) = check_prepared(path.parent)
+        assert "is not finished" in problem
+
+    def test_is_given_as_plain_values(self, path: Path) -> None:
+        """To datasets that look up what their sets were made of."""
+        assert json.loads(json.dumps(read_record(path.parent))) == json.loads(path.read_text())
+        path.unlink()
+        assert read_record(path.parent) is None
 
 
 class TestInterrupted:

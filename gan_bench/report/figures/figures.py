@@ -216,9 +216,16 @@ def _draw_grid(figure: Figure, layout: _Layout, grid: SampleGrid) -> None:
 def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
     """The model's label, left of its first panel and of what is written in the indent."""
     name = "\n".join(textwrap.wrap(row.label, round(19 * (1 - indent)))[:4])
-    where: dict[str, Any] = {"xytext": (-72 * (0.057 + indent), 0), "textcoords": "offset points"}
     ax.annotate(
-        name, (0, 0.5), xycoords="axes fraction", ha="right", va="center", fontsize=6.5, parse_math=False, **where
+        name,
+        (0, 0.5),
+        xytext=(-72 * (0.057 + indent), 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=6.5,
+        parse_math=False,
     )
 
 

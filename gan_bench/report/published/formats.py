@@ -7,11 +7,11 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
 from tabulate import tabulate
 
-from gan_bench.report.published.load import CLAIM, RERUN
+from gan_bench.report.published.load import CLAIM, RERUN, PublishedFigure
 from gan_bench.report.published.side_by_side import MARKS, Beside, Figure
 from gan_bench.report.tables.formats import ARROWS, MISSING, Format, escape_latex, escape_markdown, number
 
@@ -90,10 +90,10 @@ def to_csv(found: Beside) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*_RECORD, *_COPIED])
     for figure in found.figures:
-        told, ours = figure.told, figure.ours
+        theirs, ours = figure.published, figure.ours
         mine = (None, None, None) if ours is None else (ours.mean, ours.half_width, ours.n)
-        row = (told["kind"], figure.row.dataset, figure.row.label, told["system"], told["name"], told["metric"])
-        writer.writerow([*row, *mine, *(told[name] for name in _COPIED)])  # csv writes None as ""
+        row = (theirs.kind, figure.row.dataset, figure.row.label, theirs.system, theirs.name, theirs.metric)
+        writer.writerow([*row, *mine, *(getattr(theirs, name) for name in _COPIED)])  # csv writes None as ""
     return file.getvalue()
 
 
@@ -104,62 +104,71 @@ def _several(found: Beside) -> bool:
 def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
     """Claims and re-runs with their titles, those that there are."""
     for kind, title in TITLES.items():
-        figures = [figure for figure in found.figures if figure.told["kind"] == kind]
+        figures = [figure for figure in found.figures if figure.published.kind == kind]
         if figures:
             yield f"{found.title}: {title}", figures
 
 
 def _cells(found: Beside, figure: Figure) -> list[str]:
     """The texts of one line but the last, not escaped; the dataset is named where there are several."""
-    row, told, ours = figure.row, figure.told, figure.ours
+    row, theirs, ours = figure.row, figure.published, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [
         f"{row.label} ({row.dataset})" if _several(found) else row.label,
-        _metric(told),
+        _metric(theirs),
         number(ours, ours.n if ours else 0),
         count,
-        _value(told),
-        MISSING if told["n"] is None else f"{told['n']:,}",
-        told["name"],
+        _value(theirs),
+        MISSING if theirs.n is None else f"{theirs.n:,}",
+        theirs.name,
     ]
 
 
-def _place(figure: Figure) -> tuple[Any, ...]:
+class _Place(NamedTuple):
     """What a numbered note is of: where a figure stands, and how it was measured."""
-    return tuple(figure.told[name] for name in ("source", "quoted_by", "samples", "protocol"))
+
+    source: str
+    quoted_by: str
+    samples: int | None
+    protocol: str
 
 
-def _places(found: Beside) -> list[tuple[Any, ...]]:
+def _place(figure: Figure) -> _Place:
+    theirs = figure.published
+    return _Place(theirs.source, theirs.quoted_by, theirs.samples, theirs.protocol)
+
+
+def _places(found: Beside) -> list[_Place]:
     """Each once, in the order of the tables."""
     return list(dict.fromkeys(map(_place, found.figures)))
 
 
 def _footnotes(found: Beside) -> list[str]:
     """The text of each place: source, samples, protocol, and what our metrics are called there."""
-    return [_footnote([each.told for each in found.figures if _place(each) == place]) for place in _places(found)]
+    places = _places(found)
+    return [_footnote(place, [each.published for each in found.figures if _place(each) == place]) for place in places]
 
 
-def _footnote(figures: Sequence[Mapping[str, Any]]) -> str:
-    told = figures[0]
-    place = f"{told['source']}, as quoted in {told['quoted_by']}" if told["quoted_by"] else str(told["source"])
-    drawn = "" if told["samples"] is None else f"{told['samples']:,} samples"
-    named = [each for each in figures if each["metric"] not in ("", each["measure"])]
-    words = dict.fromkeys(f"{each['metric']} there: {each['measure']}" for each in named)
-    how = "; ".join(part for part in (drawn, told["protocol"], *words) if part)
-    return f"{place}: {how}" if how else place
+def _footnote(place: _Place, figures: Sequence[PublishedFigure]) -> str:
+    where = f"{place.source}, as quoted in {place.quoted_by}" if place.quoted_by else place.source
+    drawn = "" if place.samples is None else f"{place.samples:,} samples"
+    named = [each for each in figures if each.metric not in ("", each.measure)]
+    words = dict.fromkeys(f"{each.metric} there: {each.measure}" for each in named)
+    how = "; ".join(part for part in (drawn, place.protocol, *words) if part)
+    return f"{where}: {how}" if how else where
 
 
-def _metric(told: Mapping[str, Any]) -> str:
+def _metric(figure: PublishedFigure) -> str:
     """``mode_kl ↓``; a metric of another definition by the source's name for it."""
-    return f"{told['metric'] or told['measure']} {ARROWS[told['direction']]}".strip()
+    return f"{figure.metric or figure.measure} {ARROWS[figure.direction]}".strip()
 
 
-def _value(told: Mapping[str, Any]) -> str:
+def _value(figure: PublishedFigure) -> str:
     """``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
-    given = [each for each in (told["value"], told["spread"]) if each is not None]
-    remarks = [MARKS[told["spread_is"]]] if told["spread_is"] else []
-    remarks += [] if told["verified"] else ["unverified"]
-    return " ± ".join(_written(given, told["printed"])) + (f" ({'; '.join(remarks)})" if remarks else "")
+    given = [each for each in (figure.value, figure.spread) if each is not None]
+    remarks = [MARKS[figure.spread_is]] if figure.spread_is else []
+    remarks += [] if figure.verified else ["unverified"]
+    return " ± ".join(_written(given, figure.printed)) + (f" ({'; '.join(remarks)})" if remarks else "")
 
 
 def _written(numbers: Sequence[float], printed: str) -> list[str]:

@@ -10,7 +10,8 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -44,6 +45,42 @@ COLUMNS: Mapping[str, str] = {
     "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
 }
 """The columns of a file, and what stands in them."""
+
+ParamValue = bool | float | str
+"""The value of a parameter as a row gives it."""
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """One published figure: a row of a file, with a field for each of `COLUMNS`.
+
+    Texts that the row does not give are empty, numbers are None.
+    """
+
+    system: str
+    name: str
+    params: str
+    dataset: str
+    metric: str
+    measure: str
+    direction: str
+    value: float
+    spread: float | None
+    spread_is: str
+    n: int | None
+    samples: int | None
+    printed: str
+    protocol: str
+    source: str
+    quoted_by: str
+    kind: str
+    verified: bool
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """System and dataset."""
+        return self.system, self.dataset
+
 
 SPREADS: Mapping[str, str] = {
     "std over runs": "± standard deviation over runs",
@@ -86,48 +123,50 @@ def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
         raise UsageError(message)
 
     registry = load_plugins([*plugin_folders(), *plugin_files([*map(Path, plugins)], complain)], kinds=(PUBLISHED,))
-    return _joined([read_figures(path) for path, _ in registry.published])
+    return to_frame([figure for path, _ in registry.published for figure in read_figures(path)])
 
 
-def gather(registry: Registry, directions: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def gather(
+    registry: Registry, directions: Mapping[str, str] | None = None
+) -> tuple[list[PublishedFigure], tuple[str, ...]]:
     """The figures of all plugins of a registry, and why any of them are left out.
 
     Args:
         registry: with the published figures loaded.
         directions: of every metric there is; a figure of another metric or direction is left out. None: all stay.
     """
-    frames, problems = [], []
+    kept: list[PublishedFigure] = []
+    problems: list[str] = []
     for path, origin in registry.published:
         try:
-            frame = read_figures(path)
+            figures = read_figures(path)
         except PluginError as error:
             problems.append(f"Published figures of {origin} are left out: {error}")
             continue
-        wrong = _misjudged(frame, directions)
-        frames.append(frame[~wrong])
-        problems += [f"{path}: {message}" for message in _wrong_metrics(frame[wrong], directions or {})]
+        wrong = [] if directions is None else [each for each in figures if _is_misjudged(each, directions)]
+        kept += [each for each in figures if each not in wrong]
+        problems += [f"{path}: {message}" for message in _wrong_metrics(wrong, directions or {})]
     problems += [f"Plugin {each.name} is left out: {each.error} (from {each.origin})." for each in registry.broken]
-    return _joined(frames), tuple(problems)
+    return kept, tuple(problems)
 
 
-def _misjudged(frame: pd.DataFrame, directions: Mapping[str, str] | None) -> pd.Series[bool]:
-    """Which figures are of a metric that there is not, or that is better in another direction."""
-    named = (frame["metric"] != "") & (directions is not None)
-    wrong: pd.Series[bool] = named & (frame["metric"].map(directions or {}) != frame["direction"])
-    return wrong
+def _is_misjudged(figure: PublishedFigure, directions: Mapping[str, str]) -> bool:
+    """Whether a figure is of a metric that does not exist, or that is better in another direction."""
+    return figure.metric != "" and directions.get(figure.metric) != figure.direction
 
 
-def _wrong_metrics(wrong: pd.DataFrame, directions: Mapping[str, str]) -> Iterator[str]:
-    """One sentence for each metric that is wrong, and the systems it is told of."""
-    for (metric, direction), rows in wrong.groupby(["metric", "direction"], sort=False):
-        better = directions.get(str(metric))
-        reason = f"there is no metric {metric!r}; {allowed(str(metric), directions)}"
+def _wrong_metrics(wrong: Sequence[PublishedFigure], directions: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for each wrong metric, with the systems of its figures."""
+    for metric, direction in dict.fromkeys((each.metric, each.direction) for each in wrong):
+        systems = [each.system for each in wrong if (each.metric, each.direction) == (metric, direction)]
+        better = directions.get(metric)
+        reason = f"there is no metric {metric!r}; {allowed(metric, directions)}"
         reason = f"the direction of {metric} is {better}, not {direction}." if better else reason
-        yield f"{len(rows)} of the figures of {', '.join(rows['system'].unique())} left out: {reason}"
+        yield f"{len(systems)} of the figures of {', '.join(dict.fromkeys(systems))} left out: {reason}"
 
 
-def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read one file of figures, a csv with `COLUMNS`; types as `published` has them.
+def read_figures(path: str | os.PathLike[str]) -> list[PublishedFigure]:
+    """Read one file of figures, a csv with `COLUMNS`.
 
     Raises PluginError with the file and the line of everything that is wrong.
     """
@@ -138,7 +177,7 @@ def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
     if wrong:
         more = [f"… and {len(wrong) - _MOST} more."] if len(wrong) > _MOST else []
         raise PluginError("\n".join([*wrong[:_MOST], *more]))
-    return _typed(rows.values())
+    return [_figure(row) for row in rows.values()]
 
 
 def _rows(path: Path) -> dict[int, dict[str, str]]:
@@ -218,34 +257,50 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows), columns=list(COLUMNS), dtype="str")
-    frame["verified"] = frame["verified"] == "yes"
-    for name in ("value", "spread"):
-        frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
-    for name in _COUNTS:  # by int, not float: no digit is lost
-        frame[name] = pd.array([int(text) if text else None for text in frame[name]], dtype="Int64")
-    return frame.astype(_TYPES)
+def _figure(row: Mapping[str, str]) -> PublishedFigure:
+    """The figure of a row without complaints."""
+    return PublishedFigure(
+        system=row["system"],
+        name=row["name"],
+        params=row["params"],
+        dataset=row["dataset"],
+        metric=row["metric"],
+        measure=row["measure"],
+        direction=row["direction"],
+        value=float(row["value"]),
+        spread=float(row["spread"]) if row["spread"] else None,
+        spread_is=row["spread_is"],
+        n=int(row["n"]) if row["n"] else None,
+        samples=int(row["samples"]) if row["samples"] else None,
+        printed=row["printed"],
+        protocol=row["protocol"],
+        source=row["source"],
+        quoted_by=row["quoted_by"],
+        kind=row["kind"],
+        verified=row["verified"] == "yes",
+    )
 
 
-def params_of(text: str) -> dict[str, bool | float | str]:
+def to_frame(figures: Sequence[PublishedFigure]) -> pd.DataFrame:
+    """Figures as a table, with the columns and types of `published`."""
+    columns = {name: [getattr(each, name) for each in figures] for name in COLUMNS}
+    return pd.DataFrame({name: pd.Series(cells, dtype=_TYPES.get(name, "str")) for name, cells in columns.items()})
+
+
+def params_of(text: str) -> dict[str, ParamValue]:
     """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
     pairs = (pair.split("=") for pair in text.split(";"))
     return {name.strip(): _plain(value.strip()) for name, value in pairs}
 
 
-def data_of(text: str) -> tuple[str, dict[str, bool | float | str]]:
+def data_of(text: str) -> tuple[str, dict[str, ParamValue]]:
     """``stl10; size=96`` as a name and its parameters."""
     name, several, params = text.partition(";")
     return name.strip(), params_of(params) if several else {}
 
 
-def _plain(text: str) -> bool | float | str:
+def _plain(text: str) -> ParamValue:
     if text in ("true", "false"):
         return text == "true"
     number = _number(text)
     return text.strip('"') if math.isnan(number) else number
-
-
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(frames, ignore_index=True) if frames else _typed(())

@@ -13,16 +13,15 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeGuard
 
-import pandas as pd
-
+from gan_bench.contracts.run import JsonValue, Plain
 from gan_bench.contracts.table import Estimate, Row, Table
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 from gan_bench.plugins.kinds import PUBLISHED
 from gan_bench.plugins.registry import Registry
-from gan_bench.report.published.load import CLAIM, SPREADS, data_of, gather, params_of
+from gan_bench.report.published.load import CLAIM, SPREADS, ParamValue, PublishedFigure, data_of, gather, params_of
 from gan_bench.report.tables.build import known_metrics
 from gan_bench.results.load import StoredResults
 
@@ -48,12 +47,12 @@ class Figure:
     Attributes:
         row: of the comparison table.
         ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
-        told: the figure, by the columns of `gan_bench.report.published.load`; None where it has no value.
+        published: the figure.
     """
 
     row: Row
     ours: Estimate | None
-    told: Mapping[str, Any]
+    published: PublishedFigure
 
 
 @dataclass(frozen=True)
@@ -68,23 +67,16 @@ class Beside:
 def beside(results: StoredResults, table: Table) -> Beside:
     """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
-    frame, problems = gather(registry, _directions(results, registry))
-    known = [dict(zip(frame.columns, row, strict=True)) for row in _plain_rows(frame)]
-    known = [told | {"dataset": _described(*data_of(told["dataset"]), registry)} for told in known]
+    read, problems = gather(registry, _directions(results, registry))
+    known = [replace(each, dataset=_described(*data_of(each.dataset), registry)) for each in read]
     data, rows = _data(results, registry), table.rows
-    matched = [(row, told) for told in known for row in _rows_of(told, results, rows, data)]
+    matched = [(row, each) for each in known for row in _rows_of(each, results, rows, data)]
     columns = {column.name for column in table.columns}
-    figures = [_figure(row, told) for row, told in matched if not told["metric"] or told["metric"] in columns]
-    figures.sort(key=lambda figure: (figure.told["kind"] != CLAIM, rows.index(figure.row)))
-    hidden = dict.fromkeys(str(told["metric"]) for _, told in matched if told["metric"] not in ("", *columns))
+    figures = [_figure(row, each) for row, each in matched if not each.metric or each.metric in columns]
+    figures.sort(key=lambda figure: (figure.published.kind != CLAIM, rows.index(figure.row)))
+    hidden = dict.fromkeys(each.metric for _, each in matched if each.metric not in ("", *columns))
     notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows, data)]
     return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), known, data), *problems))
-
-
-def _plain_rows(frame: pd.DataFrame) -> list[list[Any]]:
-    """The cells by row, None where there is none."""
-    rows: list[list[Any]] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    return rows
 
 
 def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
@@ -93,21 +85,17 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
     return {name: info.direction for name, info in known_metrics(results).items()} | installed
 
 
-def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
+def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
     """The rows that a figure stands beside: those of its system and data that have its parameters.
 
     A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
     that departs in nothing from the protocol, or else the first.
     """
-    mine = [row for row in rows if _shown(row, data) == _subject(told)]
-    if not told["params"]:
+    mine = [row for row in rows if _shown(row, data) == figure.subject]
+    if not figure.params:
         return sorted(mine, key=lambda row: bool(row.departures))[:1]
-    wanted = params_of(told["params"])
+    wanted = params_of(figure.params)
     return [row for row in mine if _agrees(wanted, _params(row, results))]
-
-
-def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
-    return told["system"], told["dataset"]
 
 
 def _shown(row: Row, data: Data) -> tuple[str, str]:
@@ -118,21 +106,21 @@ def _shown(row: Row, data: Data) -> tuple[str, str]:
 def _data(results: StoredResults, registry: Registry) -> Data:
     """What each dataset is, by label."""
     entries = results.benchmark.datasets if results.benchmark else ()
-    said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
+    said: dict[str, tuple[str, Plain]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:
         dataset = placed.run.record.dataset
         said[placed.dataset] = dataset.plugin, dataset.params
     return {label: _described(plugin, params, registry) for label, (plugin, params) in said.items()}
 
 
-def _described(plugin: str, params: Mapping[str, Any], registry: Registry) -> str:
+def _described(plugin: str, params: Plain, registry: Registry) -> str:
     """``stl10; size=96``: a dataset with what it has otherwise than by default, the same text for the same data."""
     unusual = sorted(_unusual(plugin, params, registry).items())
     pairs = (f"{key}={float(value):g}" if _is_number(value) else f"{key}={value}".lower() for key, value in unusual)
     return "; ".join([plugin, *pairs])
 
 
-def _unusual(plugin: str, params: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+def _unusual(plugin: str, params: Plain, registry: Registry) -> Plain:
     """The parameters that are not the plugin's defaults; the bounds of images are no other data. None without it."""
     cls = registry.all("datasets").get(plugin)
     if cls is None:
@@ -141,11 +129,11 @@ def _unusual(plugin: str, params: Mapping[str, Any], registry: Registry) -> dict
     return {name: value for name, value in params.items() if name != BOUNDS and value != usual.get(name)}
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: JsonValue) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
+def _params(row: Row, results: StoredResults) -> Plain:
     """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
     of_runs = [
         each.run.record.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)
@@ -155,12 +143,12 @@ def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
     return next((params for params in said if params), {})
 
 
-def _agrees(wanted: Mapping[str, object], params: Mapping[str, object]) -> bool:
+def _agrees(wanted: Mapping[str, ParamValue], params: Plain) -> bool:
     """Whether parameters have these values, numbers however they are written."""
     return all(name in params and _same(value, params[name]) for name, value in wanted.items())
 
 
-def _same(wanted: object, found: object) -> bool:
+def _same(wanted: ParamValue, found: JsonValue) -> bool:
     if isinstance(wanted, bool) or isinstance(found, bool):
         return wanted is found
     if isinstance(wanted, float) and isinstance(found, int | float):
@@ -168,8 +156,8 @@ def _same(wanted: object, found: object) -> bool:
     return wanted == found
 
 
-def _figure(row: Row, told: Mapping[str, Any]) -> Figure:
-    return Figure(row, row.cells[told["metric"]] if told["metric"] else None, told)
+def _figure(row: Row, published: PublishedFigure) -> Figure:
+    return Figure(row, row.cells[published.metric] if published.metric else None, published)
 
 
 def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
@@ -180,39 +168,40 @@ def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
         f"runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in papers: a system's own "
         f"authors say so; independent re-runs: others trained it, often the authors of another system."
     )
-    marks = dict.fromkeys(figure.told["spread_is"] for figure in figures if figure.told["spread_is"])
+    marks = dict.fromkeys(figure.published.spread_is for figure in figures if figure.published.spread_is)
     if marks:
         yield "; ".join(f"({MARKS[mark]}) {SPREADS[mark]}" for mark in marks) + "."
     if any(figure.ours is None for figure in figures):
         yield "Where ours is missing, the metric is of another definition than any of ours, or has no value yet."
-    if not all(figure.told["verified"] for figure in figures):
+    if not all(figure.published.verified for figure in figures):
         yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
 
 
-def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
+def _more(known: Sequence[PublishedFigure], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
     """How many figures there are of the same systems on other data, and of variants that no row is."""
     subjects = {_shown(row, data) for row in rows if not row.anchor}
     systems, here = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
-    far = [told for told in known if told["system"] in systems and _subject(told)[1] not in here]
+    far = [each for each in known if each.system in systems and each.dataset not in here]
     if far:
-        counts = _most(far, "system", "{count} of {name}")
-        yield f"More figures are of other data ({_most(far, 'dataset')}): {counts}; gan_bench.published() has them."
-    others = [told for told in known if _subject(told) in subjects and not _rows_of(told, results, rows, data)]
+        datasets = _most([each.dataset for each in far])
+        counts = _most([each.system for each in far], "{count} of {name}")
+        yield f"More figures are of other data ({datasets}): {counts}; gan_bench.published() has them."
+    others = [each for each in known if each.subject in subjects and not _rows_of(each, results, rows, data)]
     if others:
-        counts = _most(others, "system", "{count} of {name}")
+        counts = _most([each.system for each in others], "{count} of {name}")
         yield f"More figures are of parameters that no row is known to have: {counts}."
 
 
-def _most(known: Sequence[Mapping[str, Any]], column: str, write: str = "{name}") -> str:
-    """``mnist, celeba, …``: the three most frequent of a column, with their counts where `write` says so."""
-    counted = Counter(str(told[column]) for told in known).most_common()
+def _most(texts: Sequence[str], write: str = "{name}") -> str:
+    """``mnist, celeba, …``: the three most frequent, with their counts if `write` has a place for them."""
+    counted = Counter(texts).most_common()
     names = [write.format(name=name, count=count) for name, count in counted[:3]]
     return ", ".join([*names, "…"] if len(counted) > 3 else names)
 
 
-def _left_out(hidden: Sequence[str], known: Sequence[Mapping[str, Any]], data: Data) -> Iterator[str]:
+def _left_out(hidden: Sequence[str], known: Sequence[PublishedFigure], data: Data) -> Iterator[str]:
     if hidden:
         yield f"More figures are known of metrics that the table does not show: {', '.join(hidden)}."
-    told_of = {_subject(told)[1] for told in known}
-    for label in (label for label, text in data.items() if ";" in text and text not in told_of):
+    published = {each.dataset for each in known}
+    for label in (label for label, text in data.items() if ";" in text and text not in published):
         yield f"{label}: its parameters are not the defaults of its plugin, so no published figure is of the same data."

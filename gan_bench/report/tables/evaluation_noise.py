@@ -122,7 +122,7 @@ def _block(dataset: str, rows: pd.DataFrame) -> Iterator[str]:
     yield str(tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align))
 
 
-def _cell(value: object) -> str:
+def _cell(value: str | float) -> str:
     if isinstance(value, float):
         return MISSING if math.isnan(value) else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else escape_markdown(str(value))

@@ -176,8 +176,8 @@ _LATEX = {
 }
 
 
-def _record(table: Table, row: Row) -> dict[str, object]:
-    record: dict[str, object] = {
+def _record(table: Table, row: Row) -> dict[str, str | float | None]:
+    record: dict[str, str | float | None] = {
         "dataset": row.dataset,
         "label": row.label,
         "model": row.model,

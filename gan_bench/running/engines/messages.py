@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -27,7 +26,7 @@ class Ended:
 
 
 Message = Ready | Ended | Event
-_KINDS: dict[str, type[Any]] = {
+_KINDS: dict[str, type[Message]] = {
     "ready": Ready,
     "ended": Ended,
     "compiling": Compiling,
@@ -46,8 +45,7 @@ def encode_message(message: Message) -> str:
 def decode_message(line: str | bytes) -> Message:
     """The message in a line of a worker."""
     values = json.loads(line)  # not msgspec's decoder: scores may be nan
-    message: Message = convert(values, _KINDS[values["event"]])
-    return message
+    return convert(values, _KINDS[values["event"]])
 
 
 def encode_jobs(jobs: Sequence[Job]) -> str:
@@ -57,5 +55,4 @@ def encode_jobs(jobs: Sequence[Job]) -> str:
 
 def decode_jobs(line: str | bytes) -> list[Job]:
     """The jobs in a line for a worker."""
-    jobs: list[Job] = convert(json.loads(line), list[Job])
-    return jobs
+    return convert(json.loads(line), list[Job])

@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from gan_bench.running.engines.messages import Ended, Message, Ready, decode_jobs, encode_message
@@ -36,7 +37,7 @@ class _Stop:
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the command's to pass on
 
-    def _ask(self, *_: object) -> None:
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = True
 
     def __call__(self) -> bool:

@@ -25,7 +25,7 @@ from gan_bench.plugins import discovery
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.published import load as literature
 from gan_bench.report.published.formats import render
-from gan_bench.report.published.load import CLAIM, COLUMNS, RERUN, data_of, read_figures
+from gan_bench.report.published.load import CLAIM, COLUMNS, RERUN, data_of, read_figures, to_frame
 from gan_bench.report.published.side_by_side import NOTHING, Beside, beside
 from gan_bench.report.tables import build as tables
 from gan_bench.report.tables.formats import MISSING
@@ -61,7 +61,7 @@ def write(path: Path, *rows: Mapping[str, str], columns: tuple[str, ...] = tuple
 @pytest.fixture(scope="module")
 def zoo() -> pd.DataFrame:
     """The figures of the zoo."""
-    return read_figures(ZOO)
+    return to_frame(read_figures(ZOO))
 
 
 @pytest.fixture
@@ -336,7 +336,9 @@ class TestWrongFiles:
     def test_counts_keep_every_digit(self, tmp_path: Path) -> None:
         """Also beyond what a float holds, and beside rows without a count."""
         found = read_figures(write(tmp_path / "f.csv", {"n": "9007199254740993"}, {"name": "x", "n": ""}))
-        assert found["n"][0] == 9007199254740993 and found["n"].isna().tolist() == [False, True]
+        assert [each.n for each in found] == [9007199254740993, None]
+        counts = to_frame(found)["n"]
+        assert counts[0] == 9007199254740993 and counts.isna().tolist() == [False, True]
 
     def test_a_missing_file_and_a_folder_are_refused(self, tmp_path: Path) -> None:
         """The reason is the operating system's."""
@@ -419,7 +421,7 @@ class TestParameters:
         folder = fabricate.benchmark(tmp_path / "r", rows, metrics=["modes"])
         say(folder, two={"generators": 2, "beta": 0.5}, four={"generators": 4, "beta": 0.25, "shared": "body"})
         write(own, {"params": "generators=4; beta=.250; shared=body"}, {"name": "x", "params": "generators=3"})
-        assert [(each.row.label, each.told["name"]) for each in rows_of(folder).figures] == [("four", "MGAN")]
+        assert [(each.row.label, each.published.name) for each in rows_of(folder).figures] == [("four", "MGAN")]
 
     def test_of_the_usual_model_once(self, own: Path, tmp_path: Path) -> None:
         """A figure without parameters stands beside the first row that departs in nothing, and beside no other."""
@@ -442,7 +444,7 @@ class TestParameters:
         folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
         say(folder, a={"beta": 0, "shared": "body"}, b={"beta": 0, "shared": "nothing"})
         write(own, {"params": "beta=0"}, {"name": "x", "params": "beta=0; shared=nothing"})
-        assert [(each.row.label, each.told["name"]) for each in rows_of(folder).figures] == [
+        assert [(each.row.label, each.published.name) for each in rows_of(folder).figures] == [
             ("a", "MGAN"), ("b", "MGAN"), ("b", "x"),
         ]  # fmt: skip
 
@@ -501,11 +503,17 @@ class TestParameters:
 class TestBeside:
     def test_a_wrong_metric_is_told(self, own: Path, results: Path) -> None:
         """A name that no metric has, or the other direction, leaves the figure out: file, system and what is right."""
-        write(own, {"metric": "mods"}, {"name": "x", "direction": "lower"}, {"name": "right"})
+        write(
+            own,
+            {"metric": "mods"},
+            {"metric": "mods", "name": "y"},
+            {"name": "x", "direction": "lower"},
+            {"name": "right"},
+        )
         found = rows_of(results)
-        assert [each.told["name"] for each in found.figures] == ["right"]
+        assert [each.published.name for each in found.figures] == ["right"]
         said = "\n".join(found.notes)
-        assert f"{own}: 1 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
+        assert f"{own}: 2 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
         assert f"{own}: 1 of the figures of mgan left out: the direction of modes is higher, not lower." in said
 
     def test_figures_of_other_data_are_counted(self, own: Path, results: Path) -> None:
@@ -644,13 +652,13 @@ class TestBeside:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 path.write_text(json.dumps(record | {"dataset": {"plugin": "ring8", "params": {"radius": radius}}}))
             found = rows_of(results)
-            assert [figure.told["name"] for figure in found.figures] == [name]
+            assert [figure.published.name for figure in found.figures] == [name]
 
     def test_metrics_that_are_not_shown_are_counted(self, own: Path, results: Path) -> None:
         """--metrics chooses; what is known of others is named below."""
         write(own, {"metric": "high_quality", "measure": "hq"}, {})
         found = rows_of(results)
-        assert [figure.told["metric"] for figure in found.figures] == ["modes"]
+        assert [figure.published.metric for figure in found.figures] == ["modes"]
         assert any("metrics that the table does not show: high_quality." in note for note in found.notes)
 
     @pytest.mark.parametrize(
@@ -679,8 +687,8 @@ class TestBeside:
         for record in (folder / "runs").glob("*/run.json"):
             told = json.loads(record.read_text(encoding="utf-8")) | {"dataset": described["datasets"][0]}
             record.write_text(json.dumps(told), encoding="utf-8")
-        own = [each for each in rows_of(folder).figures if each.row.model == "mgan" and each.told["kind"] == CLAIM]
-        assert {each.told["value"] for each in own} == claims
+        own = [each for each in rows_of(folder).figures if each.row.model == "mgan" and each.published.kind == CLAIM]
+        assert {each.published.value for each in own} == claims
 
     def test_several_datasets_are_told_apart(self, own: Path, tmp_path: Path) -> None:
         """A row names its dataset where there is more than one; a label is not a plugin."""
@@ -729,7 +737,7 @@ class TestBeside:
         fill(folder, model, "modes", 8.0, 8.0, dataset="ring8-veegan")
         say(folder, PacGAN={"pack": 2})
         found = rows_of(folder)
-        assert [(figure.told["name"], figure.told["value"]) for figure in found.figures] == [("PacGAN2", 7.9)]
+        assert [(figure.published.name, figure.published.value) for figure in found.figures] == [("PacGAN2", 7.9)]
         assert "| 7.9 ± 0.1 (s.e.) |" in render(found, "markdown")
 
     def test_needs_no_torch(self, results: Path) -> None:

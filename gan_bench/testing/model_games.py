@@ -1,0 +1,38 @@
+"""The games that a model is checked in: every setting of it, with a tiny trainer on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gan_bench.contracts.model import Model
+from gan_bench.plugins.registry import Registry
+from gan_bench.testing.settings import Setting, settings
+from gan_bench.testing.tiny import partners, trainer
+from gan_bench.training.trainer import Trainer
+
+CARRIED = ("latents", "latent", "init", "init_scale", "optimizer", "betas", "decay")
+"""What a preset changes in the protocol that a tiny game takes over; sizes stay tiny."""
+
+
+class Subject:
+    """One model's class, and the tiny games that it is tried in."""
+
+    def __init__(self, cls: type[Any], registry: Registry) -> None:
+        self.cls, self.registry = cls, registry
+
+    def settings(self) -> list[Setting]:
+        """Every setting that it is tried with."""
+        return settings(self.cls)
+
+    def branches(self) -> list[Setting]:
+        """The settings that may switch code: what the slower checks are carried out for."""
+        return [setting for setting in self.settings() if setting.branches]
+
+    def trainer(self, setting: Setting, seed: int = 0) -> Trainer:
+        """A tiny trainer of the model with these settings."""
+        model: Model = self.cls(setting.params)
+        dataset, network = partners(model, self.registry)
+        departs = {name: value for name, value in setting.protocol.items() if name in CARRIED}
+        plain = {name: value for name, value in departs.items() if not isinstance(value, Mapping)}
+        return trainer(model, seed=seed, dataset=dataset, network=network, **plain)

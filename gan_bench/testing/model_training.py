@@ -1,0 +1,186 @@
+"""The checks of a model's training: its losses, its players' turns, and what a run must be able to do."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from gan_bench.testing import common
+from gan_bench.testing.checks import refuse
+from gan_bench.testing.model_games import Subject
+from gan_bench.testing.model_losses import (
+    Ledger,
+    check_everybody_moves,
+    descend,
+    record_gradients,
+    representative_iterations,
+    requires_gradient,
+    requires_graph,
+    requires_scalar,
+    watch,
+    without_gradient,
+)
+from gan_bench.testing.model_samples import draw_samples
+from gan_bench.testing.moving import check_devices, check_stacks
+from gan_bench.testing.reading import check_reads, check_traced
+from gan_bench.testing.settings import Setting
+from gan_bench.testing.tiny import contents, difference, trajectory
+from gan_bench.training.trainer import Trainer
+
+
+class TrainingChecks(Subject):
+    """The checks of one model that carry out iterations; an anchor has none of them."""
+
+    def losses(self) -> None:
+        """Each loss returns a scalar, and perhaps scalars by name."""
+        for setting in self.settings():
+            t = self.trainer(setting)
+            watch(t, partial(requires_scalar, t), partial(descend, t))
+            t.iterate()
+
+    def own_parameters(self) -> None:
+        """A player's turn moves its own parameters only."""
+        for setting in self.settings():
+            t = self.trainer(setting)
+            ledger = Ledger(t)
+            watch(t, ledger.around, ledger.move)
+            for _ in range(2):
+                t.iterate()
+                ledger.settle()
+
+    def learns(self) -> None:
+        """Every player's loss depends on its parameters."""
+        t = self.trainer(self.settings()[0])
+        check_everybody_moves(t)
+        for iteration in representative_iterations(t):
+            t.iteration = iteration
+            watch(t, partial(requires_graph, t), partial(requires_gradient, t))
+            t.iterate()
+
+    def gradients(self) -> None:
+        """Every parameter gets a gradient in some setting."""
+        seen: dict[str, bool | None] = {}
+        for setting in self.settings():
+            t = self.trainer(setting)
+            for player, own in t.parameters.items():
+                seen.update({f"{player}.{name}": seen.get(f"{player}.{name}") for name in own})
+            watch(t, lambda player: player.loss, partial(record_gradients, t, seen))
+            for iteration in representative_iterations(t):
+                t.iteration = iteration
+                t.iterate()
+            some = without_gradient(seen)
+            if not some:
+                return
+        refuse(
+            f"no gradient, or a zero one, in every setting tried: {', '.join(some[:3])}"
+            + (f" and {len(some) - 3} more" if len(some) > 3 else ""),
+            "a parameter that never moves is counted in the table and does nothing",
+            "let a loss depend on it, or register it as a buffer",
+        )
+
+    def finite(self) -> None:
+        """Losses, parameters and samples stay finite over some iterations."""
+        for number, setting in enumerate(self.settings()):
+            t = self.trainer(setting)
+            for _ in range(5 if number else 10):
+                t.iterate()
+                _require_finite(t, setting)
+
+    def streams(self) -> None:
+        """No global random stream is used."""
+        for setting in self.settings():
+            common.check_streams("building the model", lambda setting=setting: self.trainer(setting))  # type: ignore[misc]
+            t = self.trainer(setting)
+            common.check_streams("an iteration", t.iterate)
+            common.check_streams("sample()", partial(draw_samples, t, [3] * t.model.generators))
+
+    def seeds(self) -> None:
+        """The same seed gives the same run, another seed another."""
+        setting = self.settings()[0]
+        with common.streams_from(1):
+            first = self._run(setting)
+        with common.streams_from(2):
+            again = self._run(setting)
+        for number, (one, other) in enumerate(zip(first, again, strict=True)):
+            name = difference(one, other)
+            if name:
+                refuse(
+                    f"two runs with the same seed differ in {name} after iteration {number}",
+                    "nothing that is measured could be repeated",
+                    "draw no random numbers of your own and keep nothing between models: declare them in noise()",
+                )
+        if all(difference(one, other) is None for one, other in zip(first, self._run(setting, 1), strict=True)):
+            refuse(
+                "two runs with different seeds are the same",
+                "the interval over seeds would be zero",
+                "seed nothing yourself; the harness initialises and draws from the run's seed",
+            )
+
+    def _run(self, setting: Setting, seed: int = 0) -> list[dict[str, Tensor]]:
+        t = self.trainer(setting, seed)
+        after = trajectory(t, 4)
+        after[-1]["samples"] = draw_samples(t, [3] * t.model.generators)[0]
+        return after
+
+    def resumes(self) -> None:
+        """A run goes on from its checkpoint as if uninterrupted."""
+        for setting in self.branches():
+            t = self.trainer(setting)
+            stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
+            for stop in (3, *(first + 1 for first in stages[1:2])):
+                _check_resumes(self.trainer(setting), self.trainer(setting), stop, setting)
+
+    def reads(self) -> None:
+        """An iteration neither waits for a value nor branches on one."""
+        for number, setting in enumerate(self.branches()):
+            t = self.trainer(setting)
+            for iteration in representative_iterations(t):
+                t.iteration = iteration
+                check_reads(t, setting)
+                if number == 0:
+                    check_traced(t, setting)
+
+    def devices(self) -> None:
+        """An iteration runs on the device of its model."""
+        for setting in self.settings():
+            check_devices(self.trainer(setting), setting)
+
+    def stacks(self) -> None:
+        """Seeds that train as one program train as each by itself."""
+        setting = self.settings()[0]  # what seeds hold outside of their modules depends on no parameter
+        descent = replace(setting, protocol={**setting.protocol, "optimizer": "sgd"})
+        check_stacks(lambda seed: self.trainer(descent, seed), setting)
+
+
+def _require_finite(t: Trainer, setting: Setting) -> None:
+    """Losses, parameters and samples after an iteration."""
+    for name, value in contents(t).items():
+        if not bool(torch.isfinite(value).all()):
+            refuse(
+                f"with {setting}, {name} is not finite after iteration {t.iteration - 1}",
+                "the run would be recorded as diverged",
+                "keep logarithms, roots and quotients away from zero: softplus and logsumexp of logits are safe",
+            )
+
+
+def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setting) -> None:
+    """Some iterations, a checkpoint as on disk, three more, against all of them in a row."""
+    trajectory(through, stop)
+    draw_samples(through, [3] * through.model.generators)
+    file = io.BytesIO()
+    torch.save(through.state_dict(), file)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    for number, (one, other) in enumerate(zip(trajectory(through, 3), trajectory(resumed, 3), strict=True)):
+        name = difference(one, other)
+        if name:
+            refuse(
+                f"with {setting}, a run resumed after iteration {stop - 1} differs in {name} after iteration "
+                f"{number + stop}",
+                "the model keeps something that no checkpoint holds: a run that is interrupted would end elsewhere",
+                "declare it in initial_state() and change it in after_turn(), or register it as a buffer",
+            )
