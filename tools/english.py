@@ -59,7 +59,9 @@ SUMMARY = re.compile(
 )
 """What is counted at the beginning of a docstring; Whether only of what is not a boolean."""
 
-NOUNS = frozenset({"String", "Training", "Setting", "Warning", "Mapping", "Missing", "Scaling", "Rounding"})
+NOUNS = frozenset(
+    {"String", "Docstring", "Moving", "Training", "Setting", "Warning", "Mapping", "Missing", "Scaling", "Rounding"}
+)
 """Words that end like gerunds and begin a summary as nouns or adjectives."""
 
 ALLOWED = {
@@ -73,6 +75,7 @@ ALLOWED = {
 
 _ALLOWED = re.compile("|".join(rf"\b{re.escape(each)}\b" for each in ALLOWED), re.IGNORECASE)
 _CODE = re.compile(r"``.+?``|`[^`]+`|\"[^\"\n]{1,60}\"|\]\([^)]*\)")
+_PARAMETER = re.compile(r"^\s+\w+:")
 _DIRECTIVE = re.compile(r"#\s*(?:noqa|type:|pragma|!/|ruff:|mypy:)")
 _WORDS = re.compile(
     "|".join(rf"(?P<p{i}>\b(?:{pattern})\b)" for i, pattern in enumerate(PHRASES.values())), re.IGNORECASE
@@ -124,7 +127,7 @@ def python_texts(source: str) -> Iterator[Text]:
 def _is_boolean(node: ast.AST) -> bool:
     """Whether a function returns a boolean, or an attribute is one."""
     annotation = getattr(node, "returns", None) or getattr(node, "annotation", None)
-    return annotation is not None and "bool" in ast.unparse(annotation)
+    return annotation is not None and re.search("bool|TypeGuard", ast.unparse(annotation)) is not None
 
 
 def page_texts(source: str) -> Iterator[Text]:
@@ -146,7 +149,7 @@ def page_texts(source: str) -> Iterator[Text]:
 
 def hits(text: Text) -> Iterator[Hit]:
     """Phrases of a text that are counted."""
-    joined = " ".join(text.lines)
+    joined = " ".join(_PARAMETER.sub(_blank, line) if text.summary else line for line in text.lines)
     starts = [0]
     for line in text.lines:
         starts.append(starts[-1] + len(line) + 1)

@@ -33,14 +33,14 @@ Those come first and change in place.
 
 
 def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None = None) -> None:
-    """Let a trainer carry out its iterations compiled, until it loads another state.
+    """Execute a trainer's iterations compiled, until it loads another state.
 
     Args:
-        compiler: `compiled`, unless it says otherwise.
-        warn: told where iterations with other turns than the next one's have to stay eager, and why.
+        compiler: None for `compiled`.
+        warn: receives a message if iterations with other turns than the next one's have to stay eager.
 
     Raises:
-        NotCompilableError: the next iteration cannot be compiled here; the trainer is as it was.
+        NotCompilableError: the next iteration cannot be compiled here; the trainer is unchanged.
     """
     programs = _Programs(trainer, warn, compiler or compiled)
     programs.add(next_short(trainer))
@@ -89,7 +89,7 @@ class Program:
         self._code = compiler(self.traced.graph, self._arguments(trainer.draw(turns)), len(self._fixed))
 
     def __call__(self, draws: Draws) -> Played:
-        """Carry out an iteration."""
+        """Execute an iteration."""
         with torch.no_grad():
             results = self._code(*self._arguments(draws))
         self._tensors.count(self.traced.moves)
@@ -100,7 +100,7 @@ class Program:
 
 
 def as_traced(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-    """The graph as it is, carried out operation by operation."""
+    """Return the graph unchanged, to be executed operation by operation."""
     return graph
 
 
@@ -108,7 +108,7 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
     """The graph as a program of this machine. Raises NotCompilableError."""
     import torch._inductor
 
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # the absence of a GPU is expected here
     try:
         on_cpu = arguments[0].device.type == "cpu"
         with torch.no_grad(), torch._inductor.config.patch({} if on_cpu else reproducible()):

@@ -37,7 +37,7 @@ def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
         NotCompilableError: an earlier capture failed in this process.
     """
     _refuse_if_broken()
-    gc.collect()  # a graph that nobody needs must not be taken apart while this one is recorded
+    gc.collect()  # collecting an unused graph during capture would break the capture
     now, beside = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
     graph = torch.cuda.CUDAGraph()
     try:

@@ -1,8 +1,8 @@
 """Stacked seeds: the runs of one configuration advance together, as one program made from code written for one seed.
 
-Every tensor that training changes lies in a stack with one more dimension, and each member's tensors are views of it:
-a member is evaluated, checkpointed and resumed as a run of its own. An iteration is traced for one seed, then
-vectorised over the members. No operation of it mixes members, so that one that diverges disturbs nobody.
+Every tensor that training changes is in a stack with one more dimension, and each member's tensors are views of it:
+a member is evaluated, checkpointed and resumed like a separate run. An iteration is traced for one seed, then
+vectorised over the members. None of its operations mixes members, so a member that diverges affects no other.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor
 class Stack:
     """Trainers of one configuration, which differ by their seeds and are at the same iteration.
 
-    What members know of themselves is right after `settle`; while they are stacked they load no other state.
+    The attributes of members are up to date after `settle`; while stacked, members load no other state.
 
     Attributes:
-        members: all that were stacked, gone or not.
-        diverged: members that cannot go on, and why; they stay in the stack, and what becomes of them means nothing.
+        members: all that were stacked, including those that have ended.
+        diverged: members that cannot continue, with the reason; they stay in the stack with meaningless values.
         tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
     """
 
     def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
-        """Make the program of the next iteration, and stack the members' tensors.
+        """Build the program of the next iteration, and stack the members' tensors.
 
         Args:
-            warn: told where iterations with other turns than the next one's are carried out seed by seed, and why.
+            warn: receives a message if iterations with other turns than the next one's are executed seed by seed.
 
         Raises:
-            NotCompilableError: the next iteration cannot be stacked; the members may still go on one by one.
+            NotCompilableError: the next iteration cannot be stacked; the members may still run one by one.
         """
         if len({member.iteration for member in members}) > 1:
             raise ValueError("members of a stack are at the same iteration")
@@ -71,11 +71,11 @@ class Stack:
 
     @property
     def leader(self) -> Trainer:
-        """The first that goes on; its counts are always those of all."""
+        """First active member; its counts equal those of all others."""
         return self._going[0]
 
     def _places(self) -> list[Trainer]:
-        """A member for each place of the stack: the leader in that of one that has gone."""
+        """A member for each place of the stack: the leader in the place of one that has ended."""
         return [member if member in self._going else self.leader for member in self.members]
 
     def leave(self, member: Trainer) -> None:
@@ -85,7 +85,7 @@ class Stack:
             self._going.remove(member)
 
     def iterate(self) -> None:
-        """Carry out one iteration of every member, and what comes before it where a stage begins."""
+        """Execute one iteration of every member, after the prelude of its stage if one begins."""
         if self.leader.begins_stage:
             self._enter_stages()
         if not self._going:
@@ -105,7 +105,7 @@ class Stack:
         self._average.update()
 
     def settle(self) -> None:
-        """Let every member that goes on know its losses, its state and its counts."""
+        """Copy losses, state and counts to every active member."""
         for i, member in enumerate(self.members):
             if member in self._going:
                 member.losses |= {name: value[i] for name, value in self._losses.items()}
@@ -131,7 +131,7 @@ class Stack:
         self._gather_state()
 
     def _one_by_one(self, turns: Turns) -> None:
-        """Carry out an iteration that is no program."""
+        """Execute an iteration that has no program."""
         self.settle()
         for member in self._going:
             played = member.play(turns, member.draw(turns))
@@ -144,7 +144,7 @@ class Stack:
         one = Traced(self.members[0], turns)
         for member in self.members[1:]:
             other = Traced(member, turns)
-            same = one.graph.code == other.graph.code  # numbers stand in it as they are
+            same = one.graph.code == other.graph.code  # the code of a graph contains numbers literally
             if not (same and all(map(torch.equal, one.constants(), other.constants()))):
                 reason = "it holds numbers outside of its parameters and buffers that differ between seeds"
                 raise NotCompilableError(reason)
@@ -195,7 +195,7 @@ class _Program:
     def __call__(
         self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Carry out an iteration of every member: losses and state, (S, …) each."""
+        """Execute an iteration of every member; return losses and state, (S, …) each."""
         with torch.no_grad():
             results = self._code(*self._arguments(leader, state, draws))
         played = self._one.played(results, state)
@@ -207,7 +207,7 @@ class _Program:
 
 
 class _StackedDraws:
-    """What all members are given in an iteration, (S, …) each, in the order of `flat`."""
+    """Draws of all members for an iteration, (S, …) each, in the order of `flat`."""
 
     def __init__(self) -> None:
         self._blocks: dict[Turns, tuple[int, list[Tensor]]] = {}
@@ -245,7 +245,7 @@ class _StackedDraws:
 
 
 class _StackedAverage:
-    """The members' moving averages, where there are any."""
+    """Moving averages of the members, if the protocol sets one."""
 
     def __init__(self, members: Sequence[Trainer], tensors: Mapping[str, Tensor]) -> None:
         """Stack them; `tensors` are the members' parameters and buffers, by name."""
@@ -272,10 +272,9 @@ def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
 
 
 def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
-    """Replace tensors made of a Python number by the number, in place.
+    """Replace tensors that were built from a Python number by the number, in place.
 
-    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which lies on the CPU whatever the
-    device is.
+    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which is on the CPU for any device.
     """
     for node in [*graph.graph.nodes]:
         if node.target is aten._to_copy.default and isinstance(node.args[0], int | float):

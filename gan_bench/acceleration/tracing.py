@@ -103,7 +103,7 @@ class Traced:
         return self.arguments(self.trainer, tensors, self.trainer.state, flat(self._draws))
 
     def constants(self) -> list[Tensor]:
-        """The tensors in the graph that are no inputs: what the model holds outside of its modules."""
+        """Tensors in the graph that are not inputs: those that the model holds outside of its modules."""
         values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
         index = self.trainer.rules.index.data_ptr()
         return [value for value in values if isinstance(value, Tensor) and value.data_ptr() != index]
@@ -125,7 +125,7 @@ class Traced:
         return Played(losses, {**state, **changed})
 
     def _numbers(self, trainer: Trainer) -> list[Tensor]:
-        """What changes in the optimisers from step to step: (moves, 2) float32 for each player that moves."""
+        """Numbers of the optimisers that change at each step: (moves, 2) float32 for each player that moves."""
         return [self._rows[player].at(trainer) for player in self.moves]
 
     def _trace(self, turns: tuple[Turn, ...], draws: Draws) -> fx.GraphModule:
@@ -182,7 +182,7 @@ def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.Grap
     from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
-        # a model may hold constant tensors, which are no inputs: they reach the graph as they are
+        # a model may hold constant tensors, which are not inputs: they enter the graph unchanged
         graph: fx.GraphModule = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         return graph
     except NotCompilableError:
@@ -220,7 +220,7 @@ class _Numbers:
 
 
 class _With(nn.Module):
-    """Calls a function while other tensors stand in for a model's parameters and buffers."""
+    """Module that calls a function while other tensors replace a model's parameters and buffers."""
 
     def __init__(self, model: nn.Module, function: Callable[[], Played]) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Warned:
-    """A run goes on under conditions that its owner should know."""
+    """A run continues under conditions that its owner should be aware of."""
 
     key: str
     message: str

@@ -1,4 +1,4 @@
-"""The pieces that adversarial losses are made of, from logits, finite wherever the logits are.
+"""Terms of adversarial losses as functions of logits, finite for finite logits.
 
 ``sp(a) = log(1 + exp(a))``; a discriminator's probability is ``sigmoid(a)``. Every function is a mean over its own
 batch, so that the real and the generated half of a loss weigh 1 each whatever their sizes.

@@ -26,16 +26,16 @@ UNINDEXED = "the samples carry no generator index"
 
 
 class Samples:
-    """Samples of one model at one iteration, with what several metrics compute from them kept once.
+    """Samples of one model at one iteration, with a cache of results that several metrics share.
 
     Attributes:
         x: (n, *shape) float64, finite.
-        pixels: of images, (n, C, H, W) uint8 on the device where they were drawn, a `torch.Tensor`; else None. Of
-            images `x` is made from it when it is asked for.
-        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None where
-            there is no such index (real data, a file without one).
-        generators: K, the number of generators (1 where there is no index).
-        dataset: what the samples are compared with.
+        pixels: of images, (n, C, H, W) uint8, a `torch.Tensor` on the device that drew them; else None. For
+            images, `x` is computed from it on first access.
+        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None if
+            samples have no such index (real data, a file without one).
+        generators: K, the number of generators (1 without an index).
+        dataset: the dataset that samples are compared with.
         seed: an integer for metrics that draw at random themselves; the same seed gives the same value.
     """
 
@@ -83,9 +83,9 @@ class Samples:
 class Fetchable:
     """Weights that `gan-bench data` lists, fetches and checks.
 
-    fetch: downloads them unless they are there, and is told where to say how far it is; raises DataError.
-    found: the file, or None where there is none; reads nothing of it.
-    verify: reads all of the file that is found; raises DataError where it is damaged or another.
+    fetch: downloads them if they are missing and reports progress to its argument; raises DataError.
+    found: the file, or None if it is missing; does not read it.
+    verify: reads the whole file if it exists; raises DataError if it is damaged or a different file.
     """
 
     fetch: Callable[[Callable[[str], None]], None]
@@ -106,7 +106,7 @@ class Metric(ABC):
     """Samples, at least. A metric that scores only the first ones has their number in its name, and reads `self.needs`:
     `gan-bench run --quick` lowers it to the few samples that it draws."""
     fetchable: ClassVar[Mapping[str, Fetchable]] = {}
-    """What `gan-bench data fetch NAME` downloads for it, by name."""
+    """Files that `gan-bench data fetch NAME` downloads for this metric, by name."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Why this metric means nothing for `dataset`, or None where it is valid."""
@@ -119,16 +119,16 @@ class Metric(ABC):
     def prepare(  # noqa: B027 - most need nothing
         self, dataset: Dataset, device: str, say: Callable[[str], None]
     ) -> None:
-        """Make ready, once and before any run, what scoring samples of `dataset` needs, and keep it on the disk.
+        """Prepare once, before any run, whatever scores of samples of `dataset` need, and store it on disk.
 
-        A classifier, features of the training set, weights. `say` is told of what takes long.
+        Examples: a classifier, features of the training set, weights. `say` receives a message about each long step.
 
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
 
     def note(self, dataset: Dataset) -> str:
-        """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""
+        """Note for readers on prepared files (which weights, accuracy of a classifier), or an empty string."""
         return ""
 
     @abstractmethod
@@ -140,9 +140,9 @@ class Metric(ABC):
         return ""
 
     def classes(self, samples: Samples) -> Classes | None:
-        """The class of each sample, where the metric tells classes (or modes) apart; None where it does not.
+        """Class of each sample if the metric distinguishes classes (or modes), else None.
 
-        A run keeps the shares of the classes in each generator, as its first metric that tells them has it.
+        A run stores the share of each class in each generator, from the first of its metrics that returns classes.
         """
         return None
 

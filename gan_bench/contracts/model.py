@@ -1,8 +1,8 @@
 """The contract of a model: the rules of a game between players that own disjoint parameters.
 
-A model says which players there are and what networks they hold (`build`), in which order they take turns
-(`turns`), and what each minimises (a method ``<player>_loss``). The harness owns everything else: data, latents,
-noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name what it needs of
+A model defines its players and their networks (`build`), the order of their turns
+(`turns`), and the loss that each minimises (a method ``<player>_loss``). The harness owns the rest: data, latents,
+noise, optimisers, the loop, evaluation and checkpoints. A loss declares as parameters, by name, any of
 
 - ``real``: a `gan_bench.contracts.dataset.Real`;
 - ``fake``: a `Fake`, attached to the generators' graph in the turn of a player that generates, else detached;
@@ -10,8 +10,8 @@ noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name wh
 - ``state``: the named tensors that `initial_state` declares;
 
 and returns a scalar, or a scalar and a dict of scalars to log (and to hand to `after_turn`). It must be a pure
-function of these and of the networks: no ``.item()``, no printing, no branch on a value, no random stream of its
-own, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
+function of these and of the networks: no ``.item()``, no printing, no branch on a value, no separate random
+stream, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class Fake:
 
 @dataclass(frozen=True)
 class Turn:
-    """One step of an iteration: who moves, and on which draws.
+    """One step of an iteration: the players that move, and the draws that they use.
 
     Attributes:
-        players: who moves; several move simultaneously, all gradients taken at the same point.
+        players: the players that move; several move simultaneously, with all gradients taken at the same point.
         real: number of the draw of real data; turns with the same number see the same samples.
-        latents: number of the draw of latents, likewise where the protocol says `latents = "shared"`; where it
-            says "fresh" every turn gets a draw of its own.
+        latents: number of the draw of latents. With `latents = "shared"` turns with the same number see the same
+            latents; with "fresh" every turn draws separately.
         weights: the tensor of the model's state by which real data are drawn from the model's pool; None draws from
             the dataset. Turns that share a draw share its weights.
     """
@@ -76,12 +76,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run that begins with more than a turn: the model's networks, state or data change before it.
+    """A part of a run; before it begins, the model's networks, state or data may change.
 
     Attributes:
         first: its first iteration.
-        prelude: turns that are carried out before it, one after the other, and belong to no iteration.
-        renewed: the players that start it initialised anew, with new optimisers, after `Model.enter_stage`.
+        prelude: turns executed before it, one after the other, that belong to no iteration.
+        renewed: players that begin it re-initialised, with new optimisers, after `Model.enter_stage`.
     """
 
     first: int
@@ -91,7 +91,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers that a loss asks for, drawn anew in each turn: N(0, 1) or U(0, 1) of a shape."""
+    """Random numbers that a loss takes, redrawn in each turn: N(0, 1) or U(0, 1) of a shape."""
 
     shape: tuple[int, ...]
     distribution: Literal["normal", "uniform"] = "normal"
@@ -153,22 +153,22 @@ class Model(nn.Module):
 
     @property
     def playing(self) -> int:
-        """How many generators make the samples of a turn: all K, unless a model trains them one after the other."""
+        """Number of generators that make the samples of a turn: K, unless a model trains them one after the other."""
         return self.generators
 
     @property
     def shared_noise(self) -> bool:
-        """Whether all generators see the same latents in a draw; a parameter of this name says it."""
+        """Whether all generators see the same latents in a draw, as a parameter of this name specifies."""
         return bool(getattr(self.params, "shared_noise", False))
 
     @property
     def sharing(self) -> str:
-        """What is shared between generators or heads, in a phrase for the table; empty where nothing can be."""
+        """Phrase for the table on parts shared between generators or heads; empty if nothing can be shared."""
         return ""
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """What a reader of the table has to know of every row of this model, a phrase each, beside departures."""
+        """Footnotes of the table for every row of this model, a phrase each, in addition to departures."""
         return ()
 
     def refuses(self, dataset: Dataset) -> str | None:
@@ -180,7 +180,7 @@ class Model(nn.Module):
         return None
 
     def most_samples(self, dataset: Dataset) -> int | None:
-        """How many samples there are to draw at an evaluation; None for any number."""
+        """Largest number of samples to draw at an evaluation; None if unlimited."""
         return None
 
     def turns(self, iteration: int) -> Sequence[Turn]:
@@ -193,7 +193,7 @@ class Model(nn.Module):
 
     @property
     def pool_size(self) -> int | None:
-        """How many real samples, the same for a whole run, turns may draw from by weights; None where none do."""
+        """Number of real samples, fixed for a whole run, that turns may draw by weight; None if no turn does."""
         return None
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
@@ -217,11 +217,11 @@ class Model(nn.Module):
         return torch.full((self.generators,), 1 / self.generators)
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        """The random numbers that losses ask for, by name; `batch` real and `fakes` generated samples a draw."""
+        """Random numbers that losses take, by name, for `batch` real and `fakes` generated samples a draw."""
         return {}
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Named tensors that are no parameters but change with training (BEGAN's k); saved and restored."""
+        """Named tensors that change with training but are not parameters (BEGAN's k); saved and restored."""
         return {}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

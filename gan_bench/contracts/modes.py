@@ -9,7 +9,7 @@ Mode = Literal["full", "preview", "quick"]
 """All of a benchmark, a quarter of one seed, or a check that everything works."""
 
 SUFFIXES: Mapping[Mode, str] = {"preview": "-preview", "quick": "-quick"}
-"""Reserved ends of names: previews and checks have results folders of their own, so they never mix with results."""
+"""Reserved ends of names: previews and checks have separate results folders and never mix with results."""
 
 
 def reserved_for(name: str) -> str | None:

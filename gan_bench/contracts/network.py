@@ -1,7 +1,7 @@
-"""The contract of a network: the bodies that models are built of, so that models differ by objective only.
+"""The contract of a network: the bodies of all models, so that models differ by objective only.
 
-A model asks `Networks` for a generator or a discriminator; the protocol says which `Network` plugin builds it.
-What is shared between generators is the model's choice; how many parameters that costs is counted from the
+A model calls `Networks` for a generator or a discriminator; the protocol selects the `Network` plugin that builds it.
+The model decides which parts generators share; the number of shared parameters is counted from the
 modules.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 Sharing = Literal["body", "trunk", "nothing"]
-"""What several generators share: all but their input layers, all but their output layers, or nothing."""
+"""Parts that several generators share: all but their input layers, all but their output layers, or nothing."""
 
 SHARED: Mapping[str, str] = {
     "body": "all but the input layer",
@@ -66,7 +66,7 @@ class Discriminator(nn.Module):
     """
 
     def features(self, x: Tensor) -> Tensor:
-        """What the heads read of samples: the last hidden layer, flat, (n, f) or (M, n, f); few models need it."""
+        """Features that heads read: the last hidden layer, flat, (n, f) or (M, n, f). Few models need it."""
         raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
 
 
@@ -132,9 +132,10 @@ class Network(ABC):
         """One discriminator, or `copies` of it as one batched module."""
 
     def without_batch_statistics(self) -> Network:
-        """The same network with discriminators that judge each sample by itself: without batch normalisation.
+        """The same network with discriminators that judge each sample independently, without batch normalisation.
 
-        Itself, unless its discriminators normalise over the batch. Penalties on the gradient at single samples need it.
+        Returns this network unless its discriminators normalise over the batch. Penalties on gradients at single
+        samples need it.
         """
         return self
 
@@ -153,14 +154,14 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class Networks:
-    """What `Model.build` asks: a network plugin bound to the dataset and the latents of this run."""
+    """Argument of `Model.build`: a network plugin bound to the dataset and the latents of this run."""
 
     network: Network
     dataset: Dataset
     latent_size: int
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
-        """`count` generators within the data's bounds; `shared` says what they have in common."""
+        """Build `count` generators within the data's bounds that share the parts named by `shared`."""
         made = self.network.generators(self.latent_size, self.dataset.shape, count, shared)
         return made if self.dataset.bounds is None else Bounded(made, self.dataset.bounds)
 
@@ -172,9 +173,9 @@ class Networks:
         shape: tuple[int, ...] | None = None,
         batch_statistics: bool = True,
     ) -> Discriminator:
-        """A discriminator with named heads; `copies` of it, batched, where an int is given.
+        """Build a discriminator with named heads, or a batch of `copies` of it.
 
-        It judges samples of the dataset, or whatever has `shape`; without `batch_statistics` each by itself.
+        It judges samples of the dataset, or tensors of `shape`; without `batch_statistics`, each independently.
         """
         network = self.network if batch_statistics else self.network.without_batch_statistics()
         return network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
@@ -190,7 +191,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Initialisation:
-    """How weights start: normal (std = scale), orthogonal or xavier-uniform (gain = scale); biases at zero."""
+    """Initialisation of weights: normal (std = scale), orthogonal or xavier-uniform (gain = scale); biases are 0."""
 
     kind: str
     scale: float
@@ -218,7 +219,7 @@ class BatchedLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """Start each layer as a linear layer of its own would."""
+        """Initialise each layer like a separate linear layer."""
         for weight in self.weight:
             init.weight(weight.t(), rng)
         nn.init.zeros_(self.bias)

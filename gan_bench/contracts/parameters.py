@@ -1,4 +1,4 @@
-"""Typed, documented parameters: what a plugin's `Params` dataclass is made of, and how values are checked.
+"""Typed, documented parameters: `Params` dataclasses of plugins, and the validation of values.
 
 The same rules serve the parameters of plugins, the protocol and the evaluation settings.
 """
@@ -61,16 +61,16 @@ class Description(NamedTuple):
 
 
 def describe(params_class: type[Any]) -> list[Description]:
-    """Every parameter of a `Params` dataclass, in the order of its declaration.
+    """Return every parameter of a `Params` dataclass, in the order of its declaration.
 
     Raises:
-        PluginError: it is no dataclass, or a field has a type that cannot be read from a file.
+        PluginError: the class is not a dataclass, or a field has a type that cannot be read from a file.
     """
     return [_description(field) for field in _settable(params_class).values()]
 
 
 def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
-    """What is wrong with each default that a file could not say: of another type, or out of its own range.
+    """Return the defaults that a file could not contain, with the reason: wrong type, or outside their range.
 
     Raises:
         PluginError: as `describe`.
@@ -114,7 +114,7 @@ def resolve(
         return None
     try:
         return params_class(**values)
-    except ValueError as error:  # what a __post_init__ has to say about values together
+    except ValueError as error:  # a __post_init__ may reject values that are valid only separately
         report((), f"{error}")
         return None
 
@@ -188,7 +188,7 @@ class _Field:
         return self._check(path, value, self.annotation, report)
 
     def expected(self) -> str:
-        """What a value must be, for a message."""
+        """Description of a valid value, for a message."""
         options = [option for option in _options(self.annotation) if option is not types.NoneType]
         return " or ".join(_phrase(option, self.range()) for option in options)
 
@@ -298,7 +298,7 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _phrase(option: object, bounds: str) -> str:
-    """What a type asks for, for a message: ``a list of finite numbers >= 0``."""
+    """Description of a type, for a message: ``a list of finite numbers >= 0``."""
     suffix = f" {bounds}" if bounds else ""
     if option in _SCALARS:
         return _SCALARS[option].one + suffix
@@ -326,5 +326,5 @@ def _description(field: _Field) -> Description:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """A path as a reader of TOML would say it: ``learning_rate.discriminator``, ``betas[1]``."""
+    """Format a path in TOML notation: ``learning_rate.discriminator``, ``betas[1]``."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")

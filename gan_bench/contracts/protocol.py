@@ -1,4 +1,4 @@
-"""What must be equal for every model of a benchmark, and how one model departs from it."""
+"""The protocol: settings that are equal for every model of a benchmark, and departures of single models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PER_PLAYER = ("optimizer", "learning_rate", "betas")
 class Protocol:
     """The settings of training.
 
-    As the benchmark gives it, a per-player field is one value for all. Resolved for a model that departs from
+    Before resolution, a per-player field is one value for all. Resolved for a model that departs from
     it, it is a mapping that names every player of that model.
     """
 
@@ -70,7 +70,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, when, and on how many samples; the same for every model."""
+    """Metrics, their schedule and the number of samples; the same for every model."""
 
     every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
     samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)

@@ -1,4 +1,4 @@
-"""A run as an engine is given it: what it is, where it lives, how it is evaluated and carried out."""
+"""A run as an engine receives it: its definition, folder, evaluation and execution."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and how a run is evaluated.
+    """Schedule and settings of a run's evaluations.
 
     Attributes:
         initial: whether iteration 0 is evaluated, if it is not the last as well.
@@ -94,12 +94,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Job:
-    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read.
+    """A run with its folder, evaluation and device: plain values that any process can read.
 
     Attributes:
-        compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
-        heavy: whether its network's arithmetic takes the time, so that nothing would repay it.
-        stack: how many seeds of its configuration may be carried out together, at most.
+        compile: "always", "never", or "auto": resume as the run began; compile a new run if it is long enough.
+        heavy: whether the network's arithmetic dominates the time, so that compilation would not pay off.
+        stack: largest number of seeds of its configuration that may be executed together.
         check: whether it only checks that everything works: it is interrupted and resumed half way, evaluated on a
             few images, and its stored generators are sampled.
     """

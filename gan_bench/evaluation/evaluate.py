@@ -1,4 +1,4 @@
-"""Evaluating a model: samples of the whole mixture, and the scores of them."""
+"""Evaluation of a model: samples of the whole mixture, and their scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gan_bench.training.randomness import seed_of
 from gan_bench.training.trainer import Trainer, check_parameters
 
 LARGEST_PART = 2**21
-"""Numbers that samples are made of, at most, when they are drawn: 682 colour images of 32 x 32; more come in parts."""
+"""Largest number of values in samples drawn at once: 682 colour images of 32 x 32. More are drawn in parts."""
 
 FIXED = 16
 """Images that are kept of each generator, from the same latents whenever they are; of few generators more."""
@@ -62,12 +62,12 @@ def draw(
     generator: int | None = None,
     told: Callable[[int], None] = lambda done: None,
 ) -> Drawn:
-    """Draw n samples of the mixture (of its moving average where there is one), or of one generator.
+    """Draw n samples of the mixture (of its moving average if it has one), or of one generator.
 
     Args:
-        seed: names the draw; the same seed gives the same samples of the same model on one kind of device.
+        seed: identifies the draw; the same seed gives the same samples of the same model on one kind of device.
         generator: index in 0…K-1; None draws from the mixture, each generator its share.
-        told: how many there are, after each part.
+        told: receives the number of samples after each part.
     """
     model = trainer.model
     counts = allocate(model.weights().tolist(), n)
@@ -162,10 +162,10 @@ def check_finite(trainer: Trainer, drawn: Drawn) -> None:
 
 
 class Evaluation(NamedTuple):
-    """What came of one evaluation.
+    """Result of one evaluation.
 
     drawn: the samples; scores: of them; errors: for each metric that failed its name and the error (its value is NaN,
-    unless only its classes failed); classes: shares in each generator, empty where no metric tells them.
+    unless only its classes failed); classes: shares in each generator, empty if no metric distinguishes classes.
     """
 
     drawn: Drawn
@@ -186,8 +186,8 @@ def evaluate(
     """Draw n samples at this point of training and score them.
 
     Args:
-        repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
-        dataset: what the samples are compared with, if it is not the trainer's dataset.
+        repeat: 0 is the draw that scores a run; 1, 2, … are others, with other seeds for metrics that draw as well.
+        dataset: dataset that samples are compared with, if it is not the trainer's.
     """
     again = (repeat,) if repeat else ()
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
@@ -215,12 +215,12 @@ def evaluate(
 
 
 def _class_shares(metrics: Sequence[Metric], samples: Samples, errors: dict[str, str]) -> list[Share]:
-    """Shares of classes by the first metric that tells them; what fails is noted in `errors`."""
+    """Shares of classes by the first metric that distinguishes them; failures are added to `errors`."""
     for metric in metrics:
         try:
             found = metric.classes(samples)
             if found is not None:
                 return class_shares(found, samples)
-        except Exception as error:  # its score stands
+        except Exception as error:  # its score remains valid
             errors[metric.name] = f"classes: {type(error).__name__}: {error}"
     return []

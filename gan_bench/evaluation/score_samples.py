@@ -1,4 +1,4 @@
-"""Scoring samples, of a model in training or of any other program.
+"""Scores of samples, from a model in training or any other program.
 
 Nothing here imports torch: a file of samples is scored on a machine without it.
 """
@@ -30,7 +30,7 @@ MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
 
 @dataclass(frozen=True)
 class SampleFile:
-    """What a file of samples holds, not yet compared with a dataset."""
+    """Contents of a file of samples, before comparison with a dataset."""
 
     x: NDArray[Any]
     generator: NDArray[Any] | None
@@ -53,8 +53,8 @@ def score(
         metrics: each must be valid for the dataset.
         generator: (n,) whole numbers 0…K-1, the generator that made each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
-        where: what a message calls the samples.
-        say: told of what takes long before the first score: a classifier, features of the real images.
+        where: name of the samples in messages.
+        say: receives a message about each long step before the first score: a classifier, features of the real images.
 
     Raises:
         UsageError: samples, indices or metrics do not fit the dataset.
@@ -96,7 +96,7 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
     if x.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x))
     low, high = dataset.bounds
-    found = float(np.min(x)), float(np.max(x))  # NaN where there is any
+    found = float(np.min(x)), float(np.max(x))  # NaN if x contains one
     if not low <= found[0] <= found[1] <= high:
         told = f"values from {found[0]:.4g} to {found[1]:.4g}"
         raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")

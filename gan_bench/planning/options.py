@@ -47,7 +47,7 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a command changes or selects of a benchmark, and how it is run."""
+    """Changes to a benchmark, selections from it, and settings of its execution."""
 
     overrides: Sequence[str] = option(
         (), "Change the benchmark, e.g. protocol.iterations=2000.", flag="--set", metavar="PATH=VALUE", repeatable=True
@@ -78,7 +78,7 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a value that is none of the choices, and for two modes at once."""
+        """Raise UsageError for a value outside the choices, and for two modes at once."""
         for each in option_fields(type(self)):
             if each.choices:
                 require_choice(each.flag, getattr(self, each.name), each.choices)
@@ -90,12 +90,12 @@ class Options:
 
     @property
     def mode(self) -> Mode:
-        """How much of the benchmark runs."""
+        """Mode that the options select: the full benchmark, a preview or a check."""
         return "quick" if self.quick else "preview" if self.preview else "full"
 
 
 def require_choice(flag: str, value: str, choices: Sequence[str]) -> None:
-    """Raise UsageError if `value` is none of the choices."""
+    """Raise UsageError if `value` is not among the choices."""
     if value not in choices:
         raise UsageError(f"{flag} {value}: it is {', '.join(choices[:-1])} or {choices[-1]}.")
 

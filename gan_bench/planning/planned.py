@@ -16,7 +16,7 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Planned:
-    """A benchmark made ready to run on this machine."""
+    """A benchmark prepared to run on this machine."""
 
     benchmark: Benchmark
     datasets: Sequence[DatasetEntry]  # those that are selected
@@ -33,7 +33,7 @@ class Planned:
 
     @property
     def todo(self) -> list[Job]:
-        """Jobs that are unfinished or lack a score of the benchmark. A check always starts anew."""
+        """Jobs that are unfinished or lack a score of the benchmark. A check always starts from scratch."""
         return list(self.jobs) if self.mode == "quick" else [job for job in self.jobs if not self._done(job)]
 
     def _done(self, job: Job) -> bool:

@@ -59,7 +59,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     status = {}
-    for job in () if mode == "quick" else jobs:  # a check starts anew, whatever an earlier one left
+    for job in () if mode == "quick" else jobs:  # a check starts from scratch, whatever an earlier one left
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
         if record is not None:
             status[job.run.key] = record.status
@@ -90,7 +90,7 @@ def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...
 
 
 def choose_device(wanted: str) -> str:
-    """ "cpu" or "cuda": what was asked for, or with "auto" a GPU where there is one."""
+    """Device "cpu" or "cuda" as requested; "auto" is a GPU if one is available."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
     require_choice("--device", wanted, get_args(Device))
@@ -100,7 +100,7 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_workers(wanted: int | None, device: str) -> int:
-    """How many runs go on at the same time: one for each core this process may use, or for each GPU."""
+    """Number of runs at the same time: one for each core that this process may use, or for each GPU."""
     if wanted is not None:
         if wanted < 1:
             raise UsageError(f"--workers {wanted}: it is at least 1.")
@@ -119,7 +119,7 @@ def visible_gpus() -> list[str]:
 
 
 def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
-    """How many seeds of a configuration are carried out together, at most; with "auto" many on a GPU, one on a CPU."""
+    """Largest number of seeds of a configuration in one stack; "auto" is many on a GPU, one on a CPU."""
     if wanted == "auto":
         return MOST_STACKED if device == "cuda" and not heavy else 1
     if wanted == "never":
@@ -150,7 +150,7 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
 
 
 def _job(job: Job, stack: str | int, registry: Registry) -> Job:
-    """A job with what its network says about how it is carried out best."""
+    """A job with the settings that its network recommends for execution."""
     heavy: bool = registry.get("networks", job.run.protocol.network).heavy
     most = choose_stack(stack, job.device, heavy=heavy)
     together = not job.run.model.anchor and registry.get("models", job.run.model.plugin).stackable
@@ -158,7 +158,7 @@ def _job(job: Job, stack: str | int, registry: Registry) -> Job:
 
 
 def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
-    """The schedule of one run: an anchor may have fewer samples than the benchmark asks for."""
+    """The schedule of one run: an anchor may have fewer samples than the benchmark requests."""
     if not run.model.anchor:
         return schedule
     model, dataset, _ = instantiate(run, registry)

@@ -65,7 +65,7 @@ def _top(name: str) -> str:
 
 
 def _is_library(name: str) -> bool:
-    """Whether a module is of the core, for which a version stands, or of Python itself."""
+    """Whether a module is part of the core, which has a version, or of Python itself."""
     return _top(name) == CORE or _top(name) in sys.stdlib_module_names
 
 
@@ -131,7 +131,7 @@ def _source(path: Path) -> bytes:
 
 @cache
 def _tree(source: bytes) -> ast.Module | None:
-    """The syntax tree without docstrings; None if there is none, as of an extension module."""
+    """The syntax tree without docstrings; None for sources without one, such as an extension module."""
     try:
         with warnings.catch_warnings(action="ignore"):  # they were shown when the module was imported
             tree = ast.parse(source)
@@ -181,7 +181,7 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _code(source: bytes) -> bytes:
-    """What a source does, as bytes that are equal in all versions of Python; the source itself if it has no tree."""
+    """Encode the behaviour of a source as bytes that are equal in all versions of Python; fall back to the source."""
     tree = _tree(source)
     if tree is None:
         return source

@@ -20,12 +20,12 @@ from gan_bench.plugins.registry import Broken, Origin, Registry
 
 
 def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
-    """Load the installed plugins, then the files of `places`, and ask them for what they provide.
+    """Load the installed plugins, then the files of `places`, and collect the classes that they provide.
 
     Args:
-        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is no error.
-        kinds: the kinds to ask for; metrics, datasets and published figures need no torch. With the models come the
-            systems that are named and not implemented.
+        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is skipped.
+        kinds: kinds to collect; metrics, datasets and published figures need no torch. Models include the
+            systems that are listed without an implementation.
     """
     registry = Registry()
     modules = [*_installed(registry), *_files(registry, places)]
@@ -44,7 +44,7 @@ def plugin_folders(source: str | Path | None = None) -> list[Path]:
 
 
 def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], None]) -> list[Path]:
-    """The plugin files that somebody named, absolute; `complain` is told which is none, by its number, and why."""
+    """Absolute paths of plugin files; `complain` receives the number of each unusable name, and the reason."""
     found = []
     for number, path in enumerate(map(Path, names)):
         if path.is_file() and path.suffix == ".py":
@@ -59,7 +59,7 @@ def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], Non
 
 
 def option_files(names: Sequence[str | Path]) -> list[Path]:
-    """The plugin files that the option `--plugin` names, absolute. Raises UsageError for a path that is none."""
+    """Absolute paths of the files of the option `--plugin`. Raises UsageError for a path that is not a plugin file."""
 
     def refuse(number: int, message: str) -> None:
         raise UsageError(f"--plugin {message}")

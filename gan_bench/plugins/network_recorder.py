@@ -1,4 +1,4 @@
-"""Networks that remember what a model asked of them, for `gan-bench show`."""
+"""Networks that record the requests of a model, for `gan-bench show`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from gan_bench.contracts.network import (
 
 @dataclass(frozen=True)
 class Recording(Networks):
-    """Networks that remember what was asked of them.
+    """Networks that record every request.
 
-    asked: each module that was made, and what it is in words.
+    asked: each module that was built, with its description.
     """
 
     asked: list[tuple[nn.Module, str]] = field(default_factory=list)

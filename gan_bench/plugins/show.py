@@ -1,6 +1,6 @@
-"""What a plugin's class is, in plain text: its docstring, its facts, its parameters, the networks it asks for.
+"""Description of a plugin's class in plain text: docstring, facts, parameters, and the networks it requests.
 
-Plugins are asked behind a guard: what one cannot tell is said to be missing, with the reason, and the rest is shown.
+Errors of plugins are caught: a fact that cannot be computed is reported missing with the reason; the rest is shown.
 Nothing here imports torch unless a model is shown.
 """
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 Fact = tuple[str, str]
 
 DATASET = "ring8"
-"""What a model's networks are built for when it is shown."""
+"""Dataset for which a model's networks are built when it is shown."""
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "none: it describes"}
 
 
 def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, width: int = 100) -> str:
-    """Everything there is to say of what is called `name`; of several kinds one after the other.
+    """Describe everything called `name`; several kinds one after the other.
 
-    Of a system that is named and not implemented, why that is so.
+    For a system that is listed without an implementation, the description gives the reason.
 
     Args:
-        places: plugin files, and folders of such, beside the installed plugins.
-        kind: one of `gan_bench.plugins.kinds.KINDS`; None for whatever has the name.
+        places: plugin files, and folders of plugin files, in addition to the installed plugins.
+        kind: one of `gan_bench.plugins.kinds.KINDS`; None for any kind.
         width: of a line; a table whose words are longer may pass it.
 
     Raises:
-        PluginError: nothing is called so, it is broken, or two plugins claim the name.
+        PluginError: no plugin has the name, it is broken, or two plugins define it.
     """
     registry = load_plugins(places, kinds=_needed(kind))
     kinds = [each for each in ([kind] if kind else KINDS) if name in registry.all(each)]
@@ -124,7 +124,7 @@ def _title(cls: type[Any], kind: str) -> str:
 
 
 def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
-    """The class's own docstring; for a model also the first words of its file, where the paper stands."""
+    """Docstring of the class; for a model also the first paragraph of its file, which cites the paper."""
     doc = inspect.cleandoc(cls.__doc__ or "It has no docstring.")
     yield "\n\n".join(_wrapped(paragraph, width) for paragraph in re.split(r"\n\s*\n", doc))
     module = sys.modules.get(cls.__module__)
@@ -190,7 +190,7 @@ def _metric_facts(cls: type[Any]) -> list[Fact]:
 
 
 def _dataset_facts(cls: type[Any]) -> list[Fact]:
-    """What the dataset with its default parameters is."""
+    """Facts about the dataset with its default parameters."""
     try:
         dataset = cls(cls.Params())
         shape, mixture = dataset.shape, dataset.mixture
@@ -224,7 +224,7 @@ def _model_facts(cls: type[Any]) -> list[Fact]:
 
 
 def _turns(model: Any) -> str:
-    """Who moves in the first iteration: ``critic (5 times); then generator``."""
+    """Players of the first iteration in order: ``critic (5 times); then generator``."""
     runs = [(movers, len(list(run))) for movers, run in groupby(turn.players for turn in model.turns(0))]
     told = [" and ".join(movers) + (f" ({count} times)" if count > 1 else "") for movers, count in runs]
     return "; then ".join(told) or "none"
@@ -249,7 +249,7 @@ def _parameters(cls: type[Any], width: int) -> str:
 
 
 def _networks(cls: type[Any], registry: Registry, width: int) -> str:
-    """What each player holds and how many parameters it has, from building the model as a benchmark would."""
+    """Networks and number of parameters of each player, from building the model as a benchmark would."""
     from gan_bench.contracts.protocol import Protocol
 
     protocol = Protocol()

@@ -12,7 +12,7 @@ from gan_bench.plugins.kinds import PUBLISHED, RESERVED, UNIMPLEMENTED
 
 
 def find_problem(kind: str, item: Any) -> str | None:
-    """What is wrong with something a hook returned, or None."""
+    """Describe the problem of an object that a hook returned; None if it is valid."""
     if kind == UNIMPLEMENTED:
         return _problem_of_unimplemented(item)
     if kind == PUBLISHED:

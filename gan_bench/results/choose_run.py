@@ -1,4 +1,4 @@
-"""Which stored run is meant by a folder, a model, a dataset and a seed, none of which need be said where one is left.
+"""Select one stored run; model, dataset and seed are optional when unambiguous.
 
 Nothing here imports torch.
 """
@@ -36,14 +36,14 @@ def choose_run(
     """Find a run.
 
     Args:
-        path: a results folder, or a run folder, of which nothing else is to be said.
+        path: a results folder, or a run folder, which needs no further selection.
         model: label or plugin; None for the only one that is trained.
         dataset: label or plugin; None for the only one.
         seed: of training; None for the lowest that finished.
-        say: told of each run that cannot be read, and so is not among those that can be meant.
+        say: receives a message for each run that cannot be read and is therefore left out.
 
     Raises:
-        UsageError: nothing or more than one is meant; the message lists what there is.
+        UsageError: no run or more than one is selected; the message lists the candidates.
         StoreError: there are no runs, or none of these has finished.
     """
     path = Path(path)

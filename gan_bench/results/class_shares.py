@@ -1,6 +1,6 @@
-"""classes.csv of a results folder: which share of each generator's samples is of which class, of all runs.
+"""classes.csv of a results folder: shares of classes among each generator's samples, for all runs.
 
-Made from the run folders, as results.csv is; `gan_bench.evaluation.class_shares` says what the shares are.
+Built from the run folders, like results.csv; `gan_bench.evaluation.class_shares` defines the shares.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _TYPES = {name: "str" for name in COLUMNS} | {
 
 
 def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The share of each class in what each generator makes, one a row, of a results folder or a classes.csv.
+    """Load the share of each class among each generator's samples, one a row, from a results folder or a classes.csv.
 
     Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture), class, share
-    (0 to 1; nan where a generator made nothing), n (its samples), status. It has no rows where no metric told classes.
-    Runs whose file cannot be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no
+    (0 to 1; nan if a generator has no samples), n (its samples), status. There are no rows if no metric distinguishes
+    classes. Runs whose file cannot be read are left out with an `IgnoredRunWarning`. Raises StoreError if there are no
     results.
     """
     path = Path(path)
@@ -82,7 +82,7 @@ def _parts(results: StoredResults, damaged: dict[str, Ignored]) -> Iterator[pd.D
         try:
             found = read_classes(placed.run)
         except Unreadable as error:
-            folder = placed.run.folder.name  # one run may stand under two labels
+            folder = placed.run.folder.name  # one run may be listed under two labels
             damaged[folder] = Ignored(folder, str(error))
             continue
         if found is not None and len(found):

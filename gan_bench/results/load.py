@@ -1,7 +1,7 @@
-"""What stands in a results folder, as plain data: the stored benchmark, its runs, and one tidy table.
+"""Contents of a results folder as plain data: the stored benchmark, its runs, and one tidy table.
 
-Run folders are the truth and everything else is rebuilt from them. A folder that cannot be read is never a
-reason to stop and never silently lost: it is listed in `StoredResults.ignored` with what is wrong with it.
+Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read neither stops
+the program nor disappears silently: it is listed in `StoredResults.ignored` with the reason.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ COLUMNS = (
 """The columns of `load_results` and of results.csv."""
 
 LEDGER = ("parameters", "real_samples", "fake_samples", "train_seconds")
-"""Names under which a run's ledger stands among the metrics, at the run's last iteration."""
+"""Names of a run's ledger values among the metrics, at the run's last iteration."""
 
 FINISHED = "finished"
 """1 or 0 for every run, so that one that failed before its first evaluation still has a row."""
 
 ANCHORS = ("real-data", "untrained")
-"""Models that no training touches: how a bare results.csv tells anchor rows."""
+"""Models without training, by which anchor rows of a bare results.csv are recognised."""
 
 _INTEGERS = {"seed": "int64", "iteration": "int64", "generator": "Int64", "n": "Int64"}
 
 
 class IgnoredRunWarning(UserWarning):
-    """A run folder was left out because it cannot be read; the message names it and says why."""
+    """A run folder was left out because it cannot be read; the message gives its name and the reason."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ def only_seeds(results: StoredResults, seeds: Collection[int]) -> StoredResults:
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """All values of a results folder, or of a results.csv, one a row.
+    """Load all values of a results folder, or of a results.csv, one a row.
 
     Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture),
     metric, value, n (samples it was computed from), status, key. Values may be nan or inf. Runs that cannot
-    be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no results.
+    be read are left out with an `IgnoredRunWarning`. Raises StoreError if there are no results.
     """
     results = read_results(path)
     for ignored in results.ignored:
@@ -166,7 +166,7 @@ def _from_folders(folder: Path) -> StoredResults:
 
 
 def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ignored]]:
-    """Keep one folder of each run, the finished or furthest: merging may bring the same run twice."""
+    """Keep one folder of each run, the finished or furthest: merged folders may contain a run twice."""
     by_key: dict[str, list[StoredRun]] = defaultdict(list)
     for run in runs:
         by_key[run.key].append(run)
@@ -197,7 +197,7 @@ def _outdated(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> set[str]:
 
 
 def _is_current(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> pd.Series[bool]:
-    """Whether each row is of the metric's version that the benchmark asks for (losses have none)."""
+    """Whether each row has the version of its metric that the benchmark requests (losses have no version)."""
     versions = {name: info.version for name, info in benchmark.metrics.items()}
     wanted = curve["metric"].map(versions).astype("Int64")
     same: pd.Series[bool] = (wanted.isna() | (curve["version"] == wanted).fillna(False)).astype(bool)

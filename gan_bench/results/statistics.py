@@ -1,4 +1,4 @@
-"""What a handful of training seeds says: the mean and its 95 % t-interval."""
+"""Summary of a few training seeds: the mean and its 95 % t-interval."""
 
 from __future__ import annotations
 

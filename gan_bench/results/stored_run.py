@@ -52,7 +52,7 @@ class StoredRun:
 
     @property
     def status(self) -> Status:
-        """How the run ended, or that it runs."""
+        """Status with which the run ended, or "running"."""
         return self.record.status
 
     @property
@@ -63,9 +63,9 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class Snapshots:
-    """What a run drew on its way: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index.
+    """Samples stored during a run: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index.
 
-    x is float32, or uint8 of images; those are from the same latents at every iteration, generator by generator.
+    x is float32, or uint8 for images; images use the same latents at every iteration, generator by generator.
     """
 
     iterations: NDArray[np.int64]
@@ -143,13 +143,13 @@ def _record(path: Path) -> RunRecord:
 
 
 def _curve(path: Path) -> pd.DataFrame | None:
-    """curve.csv, or None where there is none yet."""
+    """Read curve.csv; return None if it does not exist yet."""
     text = _text(path)
     return None if text is None else _parsed_curve(text)
 
 
 def _text(path: Path) -> str | None:
-    """A csv file, or None where there is none."""
+    """Read a csv file as text; return None if it does not exist."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

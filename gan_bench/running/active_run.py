@@ -50,7 +50,7 @@ class Reporter:
 
 
 class ActiveRun:
-    """One run that is carried out, alone or in a stack with others.
+    """One run in execution, alone or in a stack with others.
 
     Attributes:
         evaluations: its scores, shares of classes and snapshots.
@@ -77,7 +77,7 @@ class ActiveRun:
 
     @property
     def record(self) -> RunRecord:
-        """What run.json holds, or will hold with the next write."""
+        """Contents of run.json, now or after the next write."""
         assert self._record is not None
         return self._record
 
@@ -104,7 +104,7 @@ class ActiveRun:
         self._record = replace(self.record, **changes)
 
     def set_up(self, at: int | None = None) -> None:
-        """Make the trainer, and go on from the newest usable checkpoint, or from the one of an iteration.
+        """Build the trainer and resume from the newest usable checkpoint, or from the one of iteration `at`.
 
         Raises whatever a plugin does.
         """
@@ -123,7 +123,7 @@ class ActiveRun:
         self._resume(trainer, at)
 
     def settle_plan(self, *, compiled: bool, graph: bool, stack: int) -> None:
-        """Record what the run runs under; a second plan says that it went on under another one."""
+        """Record how the run is executed; a second plan means that it resumed under another one."""
         plan = execution_plan(self.job, compiled=compiled, graph=graph, stack=stack)
         if plan not in self.record.plans[-1:]:
             self.update_record(plans=(*self.record.plans, plan))
@@ -169,7 +169,7 @@ class ActiveRun:
         self.evaluations.read(self.folder, trainer.iteration)
 
     def checkpoint(self) -> dict[str, Any]:
-        """What a checkpoint of this run holds."""
+        """Contents of a checkpoint of this run."""
         usage = asdict(self.usage.measured(self.job.device))
         return {"key": self.job.run.key, "trainer": self.trainer.state_dict(), **usage}
 

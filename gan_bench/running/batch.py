@@ -21,7 +21,7 @@ REPORT_SECONDS = 0.5
 
 
 def set_up(member: ActiveRun, at: int | None = None) -> bool:
-    """Whether the member is ready to go on; what a plugin raises ends it."""
+    """Set a member up and return True; if a plugin raises, record the error, end the member and return False."""
     try:
         member.set_up(at)
     except Exception as error:
@@ -31,7 +31,7 @@ def set_up(member: ActiveRun, at: int | None = None) -> bool:
 
 
 def end_with(member: ActiveRun, error: Exception) -> None:
-    """A run that did not get to its end; the other runs go on."""
+    """Record the error that ended a run; the other runs continue."""
     member.end("diverged" if isinstance(error, Diverged) else "failed", error)
 
 
@@ -73,10 +73,10 @@ class RunBatch:
             self._halve()
 
     def _fits(self) -> bool:
-        """Carry out; False where several members together need more memory than there is."""
+        """Run the batch; return False if several members together do not fit in memory."""
         try:
             self._go()
-        except Exception as error:  # recorded; the other runs go on
+        except Exception as error:  # recorded; the other runs continue
             if out_of_memory(error) and len(self.members) > 1:
                 return False
             for member in self.members:
@@ -199,7 +199,7 @@ class RunBatch:
             end_with(self._leave(member), error)
 
     def _checkpoint(self) -> None:
-        """Of all members that go on, in one file."""
+        """Write the checkpoints of all active members, in one file."""
         save_checkpoints({member.folder.path: member.checkpoint() for member in self.members})
         for member in self.members:
             member.checkpointed()

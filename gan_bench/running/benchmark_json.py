@@ -48,7 +48,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
 
 
 def describe_metric(metric: Metric | type[Metric], notes: Mapping[str, str]) -> MetricInfo:
-    """What benchmark.json holds of a metric; `notes` by dataset describe what was prepared for it."""
+    """Entry of benchmark.json for a metric; `notes` by dataset describe its prepared files."""
     return MetricInfo(
         direction=metric.direction,
         unit=metric.unit,
@@ -102,10 +102,10 @@ def _metric(metric: type[Metric], selected: Mapping[str, Dataset], others: Mappi
 
 
 def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry) -> dict[str, tuple[str, ...]]:
-    """A footnote, by dataset, for a model that draws from a pool of its own: others see a stream of ever new data."""
+    """Footnote, by dataset, for a model that draws from a fixed pool, while others see a stream of new data."""
     cls = registry.get("models", model.plugin)
     most = None
-    with suppress(Exception):  # a plugin may raise anything: its runs will say so
+    with suppress(Exception):  # a plugin may raise anything: its runs will report it
         most = cls(from_plain(cls.Params, model.params)).pool_size
     if most is None:
         return {}
@@ -114,7 +114,7 @@ def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry
 
 
 def _before(folder: Path) -> BenchmarkRecord | None:
-    """What benchmark.json of a results folder says so far; None where there is none that can be read."""
+    """Read benchmark.json of a results folder; return None if it is missing or unreadable."""
     try:
         return read_benchmark(folder)
     except StoreError:

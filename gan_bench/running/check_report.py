@@ -29,7 +29,7 @@ class CheckedRun:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found; `problems` that concern no single run come first."""
+    """Findings of a check; `problems` that concern no single run come first."""
 
     runs: tuple[CheckedRun, ...]
     problems: tuple[str, ...]

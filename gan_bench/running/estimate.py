@@ -46,7 +46,7 @@ class Estimates:
     """Expected seconds of runs.
 
     Attributes:
-        seconds: by key, of what is left of each run; NaN if unknown.
+        seconds: by key, expected for the rest of each run; NaN if unknown.
         measured: configurations whose speed comes from earlier runs, evaluation included.
         probed: configurations whose speed comes from a few uncompiled iterations, without evaluation.
         failed: configurations whose first iterations failed.
@@ -261,7 +261,7 @@ def _timed(trainer: Trainer) -> float:
 
 
 class Forecast:
-    """When each run is expected to end, as far as is known; corrected by what runs report."""
+    """Expected end of each run as far as it can be predicted, corrected by the progress that runs report."""
 
     def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
         """`groups` are in the order in which they start; the runs of a group train together."""
@@ -310,7 +310,7 @@ class Forecast:
         return ends
 
     def _typical(self) -> float | None:
-        """The mean of the runs of which something is known: what is expected of the others."""
+        """Mean duration of the runs with known durations: the expectation for the others."""
         known = [value for value in self._seconds.values() if not math.isnan(value)]
         return sum(known) / len(known) if any(known) else None
 

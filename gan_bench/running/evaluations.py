@@ -18,13 +18,13 @@ from gan_bench.training.trainer import Trainer
 
 @dataclass
 class Evaluations:
-    """What a run has written or will write with its next evaluation.
+    """Evaluations of a run, written or due to be written with the next one.
 
     Attributes:
         curve: rows of curve.csv.
         classes: rows of classes.csv.
         snapshots: iteration → x and generator of its samples.
-        errors: metric → why it failed.
+        errors: metric → message of its failure.
     """
 
     curve: list[dict[str, str]] = field(default_factory=list)

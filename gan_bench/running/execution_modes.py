@@ -17,7 +17,7 @@ from gan_bench.running.active_run import ActiveRun
 
 @dataclass(frozen=True)
 class ExecutionMode:
-    """How iterations are executed.
+    """Execution of iterations: interpreted, compiled or captured.
 
     Attributes:
         compiler: turns a traced iteration into a program; None to execute operations one by one, untraced.
@@ -50,7 +50,7 @@ def candidates(run: ActiveRun) -> Iterator[ExecutionMode]:
 
 
 def _wants_compiled(run: ActiveRun) -> bool:
-    """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
+    """Whether to compile iterations: as when the run began, unless an option overrides it."""
     plans, job = run.record.plans, run.job
     return plans[-1].compiled if plans and job.compile == "auto" else job.likely_compiled
 
@@ -109,7 +109,7 @@ def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[St
     """Stack the seeds of a configuration and record how they are executed.
 
     Returns:
-        The stack, None if asked to stop meanwhile; and whether they can be stacked. If not, they go on one by one.
+        The stack, or None if stopped meanwhile; and whether the seeds can be stacked. If not, they run one by one.
     """
     first = runs[0]
     if first.trainer.iteration >= first.last:

@@ -43,12 +43,12 @@ class Unusable(Exception):
 
 @dataclass
 class Outcome:
-    """How a call of `rescore` ended.
+    """Result of a call of `rescore`.
 
     Attributes:
-        scored: runs that have every score asked for, new or from before.
-        unusable: finished runs that could not be scored, or by a metric that failed.
-        added: the metrics that the table shows now and did not before.
+        scored: runs that have every requested score, new or from before.
+        unusable: finished runs that could not be scored, entirely or by one metric.
+        added: metrics that are new in the table.
     """
 
     folder: Path
@@ -111,12 +111,12 @@ def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
 
 
 def _require_runs(folder: Path) -> None:
-    """Raise StoreError where there is nothing to score; before the folder is locked, which would make it."""
+    """Raise StoreError if there is nothing to score. Called before locking: a lock creates the folder."""
     if (folder / "benchmark.json").is_file() and (folder / "runs").is_dir():
         return
     if folder.is_file():
         raise StoreError(f"{folder}: is a file. Give a results folder, such as results/synthetic8.")
-    read_results(folder)  # says what is wrong, and where results are, where it is no results folder at all
+    read_results(folder)  # raises with the reason and the likely location if this is not a results folder
     raise StoreError(f"{folder}: holds scores, but no run folders (runs/). Generators are scored where they were run.")
 
 
@@ -137,7 +137,7 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
 
 @dataclass
 class Visit(ABC):
-    """Going to finished runs one by one, to score samples of their final generators."""
+    """Base class of operations that re-evaluate finished runs."""
 
     metrics: Sequence[Metric]
     samples: int
@@ -149,16 +149,16 @@ class Visit(ABC):
 
     @abstractmethod
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Do with one finished run what the visit is for; what came of it, in words. Raises Unusable."""
+        """Process one finished run and return a one-line summary. Raises Unusable."""
 
     def attend(self, runs: Sequence[PlacedRun]) -> None:
-        """Go to the runs one by one, and tell of each."""
+        """Process the runs one by one and report each."""
         for number, placed in enumerate(runs, 1):
             name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
             self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
 
     def require_use(self) -> None:
-        """Raise UsageError where every metric was refused, and so nothing was done."""
+        """Raise UsageError if every metric was rejected, so that nothing was done."""
         if self.refusals and not self.held:
             told = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
             raise UsageError(f"No metric fits these runs. {told.rstrip('.')}.")
@@ -175,12 +175,12 @@ class Visit(ABC):
             return f"skipped: {error}"
 
     def fitting(self, record: RunRecord, label: str) -> tuple[list[Metric], int]:
-        """The metrics that mean something for a run, and how many samples it has; other metrics are told of once."""
+        """Metrics that apply to a run, and its number of samples; each other metric is reported once."""
         try:
             model, dataset, _ = instantiate(run_of(record), self.registry)
             missing = dataset.missing()
             most = None if missing or not model.anchor else model.most_samples(dataset)
-        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
+        except Exception as error:  # code of plugins, which may be missing or have other parameters today
             raise Unusable(_told_of(error)) from error
         if missing:
             raise Unusable(missing)
@@ -201,9 +201,10 @@ class Visit(ABC):
     def opened(
         self, folder: RunFolder, record: RunRecord, rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
     ) -> Iterator[tuple[Trainer, bool]]:
-        """A run's final generators, held against its snapshot, with metrics made ready; and whether they draw as then.
+        """Load the final generators of a run, compare them with its snapshot, and prepare metrics.
 
-        They draw other samples where the run was on another kind of device. Raises Unusable.
+        Yields the trainer, and whether it draws the same samples as the snapshot: generators of another kind of device
+        draw others. Raises Unusable.
         """
         with _plan_of(record) as device:
             trainer, same_kind = self._trainer(folder, record, device), _same_kind(record, device)

@@ -51,10 +51,10 @@ def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: C
 
 
 def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
-    """Make ready what datasets and metrics need, once, before any run.
+    """Prepare the files of datasets and metrics once, before any run.
 
     Raises:
-        DataError: what is missing or wrong, of all datasets.
+        DataError: files are missing or wrong; the message covers all datasets.
     """
     datasets = prepare_datasets(benchmark.datasets, registry, say)
     for name in benchmark.evaluation.metrics:
@@ -76,7 +76,7 @@ def prepare_datasets(
 
 
 def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:
-    """Prepare a metric, and say every few seconds how far it is: each of many datasets may be too quick to say so."""
+    """Prepare a metric and report progress every few seconds, because many quick datasets report none individually."""
     told = time.monotonic()
     for done, dataset in enumerate(datasets):
         if time.monotonic() - told > SAID_EVERY:
@@ -84,12 +84,12 @@ def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say:
             say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
         try:
             metric.prepare(dataset, device, say)
-        except ModuleNotFoundError as error:  # the runs go on without its scores, and their records say why
+        except ModuleNotFoundError as error:  # the runs continue without its scores, and their records give the reason
             say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
             return
 
 
 def _free_gpu_memory(device: str) -> None:
-    """Free what preparing metrics left in the cache of this process: the runs are carried out by others."""
+    """Free the cache of this process after preparing metrics: the runs are executed by other processes."""
     if device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0  # between two plain lines about the same run
 PLAIN_WIDTH = 120  # of tables where no terminal has a width
-MAIN_METRICS = 3  # of a run that goes on; all are in the tables
+MAIN_METRICS = 3  # of an active run; all are in the tables
 
 
 @dataclass
 class _Active:
-    """What is known of a run that is going on."""
+    """State of an active run."""
 
     run: Run
     iteration: int = 0
@@ -42,7 +42,7 @@ class _Active:
     said: float = field(default_factory=time.monotonic)
 
     def reach(self, event: Progress | Evaluated) -> None:
-        """An event says how far the run is."""
+        """Update the position of the run from an event."""
         self.iteration, self.iterations, self.compiling = event.iteration, event.iterations, False
 
     @property
@@ -138,12 +138,12 @@ class PlainProgress(_Display):
         self.say(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
 
     def started(self, run: Run) -> None:
-        """Say so."""
+        """Print that the run started."""
         super().started(run)
         self.say(f"{name_of(run)} started")
 
     def progress(self, run: Run, event: Progress) -> None:
-        """Say so if the last line about this run is old."""
+        """Print a line if the last one about this run is old."""
         super().progress(run, event)
         active = self.active[run.key]
         if time.monotonic() - active.said >= LINE_SECONDS:
@@ -152,7 +152,7 @@ class PlainProgress(_Display):
 
 
 class LiveProgress(_Display):
-    """The last table and the runs that go on, redrawn in place; ended runs scroll away above it."""
+    """The last table and the active runs, redrawn in place; ended runs scroll away above it."""
 
     def __init__(self, metrics: Sequence[str], console: Console) -> None:
         super().__init__(metrics)
@@ -175,7 +175,7 @@ class LiveProgress(_Display):
             self.live.start()
 
     def interim_table(self, table: ComparisonTable) -> None:
-        """Keep it above the runs that go on."""
+        """Keep the table above the active runs."""
         self.last_table = table
 
     def say(self, line: str) -> None:
@@ -219,7 +219,7 @@ class LiveProgress(_Display):
 
 
 class QuietConsole(Console):
-    """A console that falls silent when its reader is gone; rich's own would end the process."""
+    """A console that stops writing if its reader has exited; rich's class would end the process."""
 
     def on_broken_pipe(self) -> None:
         """Print nothing more."""

@@ -1,4 +1,4 @@
-"""Where a run came from: code, packages, machine and flags, so that a figure can be traced and repeated."""
+"""Provenance of a run: code, packages, machine and flags, so that a figure can be traced and repeated."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
 
 @cache
 def git_state(folder: str) -> GitState | None:
-    """Commit and dirtiness of the checkout that holds `folder`; None if there is none."""
+    """Commit and dirtiness of the checkout that contains `folder`; None outside a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None

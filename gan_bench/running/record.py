@@ -31,7 +31,7 @@ def scheduled_metrics(job: Job, registry: Registry) -> list[Metric]:
 
 
 def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> RunRecord:
-    """The record of a run that starts or goes on.
+    """Build the record of a run that starts or resumes.
 
     Args:
         earlier: its record so far, whose history and plans are kept.
@@ -70,7 +70,7 @@ def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> Run
 
 
 def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> ExecutionPlan:
-    """How a job's iterations are executed on this machine."""
+    """Describe the execution of a job's iterations on this machine."""
     precision = job.run.protocol.precision
     return ExecutionPlan(
         device=device_name(job.device),
@@ -98,7 +98,7 @@ class Usage:
 
     @classmethod
     def of_checkpoint(cls, state: Mapping[str, Any]) -> Usage:
-        """What a checkpoint holds of it."""
+        """Read the usage from a checkpoint."""
         return cls(**{each.name: float(state[each.name]) for each in fields(cls)})
 
     def measured(self, device: str) -> Usage:
@@ -107,7 +107,7 @@ class Usage:
 
 
 def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usage) -> Ledger:
-    """What a run has used so far."""
+    """Resources that a run has used so far."""
     return Ledger(
         parameters={
             name: sum(p.numel() for p in trainer.model.get_submodule(name).parameters())

@@ -1,8 +1,8 @@
-"""Scoring runs that are stored by metrics that are new, from their generators: nothing is trained.
+"""Scores of stored runs by new metrics, computed from their generators: nothing is trained.
 
-A score is what the run would hold had it been asked for the metric from the start, to the last bit: of the samples
-of its last evaluation, drawn again. Those are first held against the snapshot that the run kept, so that a model
-or dataset whose code draws something else today gets no score under an old name.
+A new score equals, to the last bit, the one that the run would have if the metric had been requested from the start:
+the samples of the last evaluation are drawn again. They are first compared with the snapshot of the run, so that a
+model or dataset whose code has changed gets no score under its old name.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def rescore(
 ) -> Outcome:
     """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
 
-    A run that was scored by a metric with something else than is prepared now (another classifier, other clusters) is
-    scored by it anew, and loses that metric's scores of earlier iterations, whose generators are gone.
+    If a metric is now prepared with something else (another classifier, other clusters), runs with its old scores are
+    scored again and lose that metric's scores of earlier iterations, whose generators are not stored.
 
     Args:
         path: a results folder with its run folders.
         metrics: names of metrics.
-        samples: how many samples to draw; as many as the benchmark's where it is None.
+        samples: number of samples to draw; None for the benchmark's.
         models: only these labels or plugins; empty for all.
-        say: told a line for each run.
+        say: called with a line for each run.
 
     Raises:
         PluginError: a metric is unknown or broken.
@@ -145,7 +145,7 @@ class _Rescoring(Visit):
         folder.write_curve(curve)
 
     def _history(self, scored: Sequence[Metric], samples: int) -> Rescored:
-        """When, where and by which code metrics were computed."""
+        """Record of when, where and by which code metrics were computed."""
         code = {
             metric.name: MetricCode(str(self.registry.origin("metrics", metric.name)), code_hash(type(metric)))
             for metric in scored
@@ -158,16 +158,17 @@ def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _require_scores(found: Evaluation, foreign: Sequence[str]) -> None:
-    """Raise Unusable where there is nothing to take the place of scores by another classifier."""
+    """Raise Unusable if no new scores replace those of another classifier."""
     failed = [f"{name} failed ({found.errors[name]})" for name in foreign if name in found.errors]
     if failed:
         raise Unusable(f"{'; '.join(failed)}, and its scores by another classifier are kept")
 
 
 def _forget(folder: RunFolder, kept: Sequence[Mapping[str, str]], foreign: Sequence[str], *, all_classes: bool) -> None:
-    """Drop what a run was scored with another classifier: it has nothing to be compared with any more.
+    """Delete scores that were computed with another classifier: they are no longer comparable.
 
-    Before its record says otherwise, so that a run that is killed meanwhile lacks these scores, and mixes none.
+    They are deleted before the record changes. A run that is killed meanwhile therefore lacks these scores instead of
+    mixing them.
     """
     try:
         repeats = folder.read_repeats()
@@ -193,7 +194,7 @@ def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) ->
 
 
 def _tells_of(metric: Metric) -> bool:
-    """Whether a metric tells classes."""
+    """Whether a metric distinguishes classes."""
     return type(metric).classes is not Metric.classes
 
 
@@ -227,7 +228,7 @@ def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 
 def _notes(runs: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
-    """What each metric was computed with, by dataset, as its runs say."""
+    """Notes on the preparation of each metric, by dataset, from the records of its runs."""
     found: dict[str, dict[str, str]] = {}
     for placed in runs:
         for metric, note in placed.run.record.notes.items():

@@ -1,4 +1,4 @@
-"""Running a benchmark: what is missing is carried out, what is done is kept, then the tables are rebuilt."""
+"""A benchmark from start to end: execute missing runs, keep finished ones, rebuild the tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass
 class Outcome:
-    """How a call of `run` ended."""
+    """Result of a call of `run`."""
 
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)  # runs by status
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
-    """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
+    """Execute missing runs and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
         todo = planned.todo  # reads the curves, and has to trust them before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))

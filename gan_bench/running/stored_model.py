@@ -44,7 +44,7 @@ class StoredModel:
         seed: int = 0,
         told: Callable[[int], None] = lambda done: None,
     ) -> Drawn:
-        """Draw n samples of the mixture, or of one generator; `told` hears how many there are on the way.
+        """Draw n samples of the mixture, or of one generator; `told` receives the number drawn so far.
 
         Returns:
             `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
@@ -63,7 +63,7 @@ class StoredModel:
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
     def _require_data(self, n: int) -> None:
-        """What stands for real data draws from its files, as many samples as they hold out."""
+        """Prepare the files of an anchor that replays real data; it has as many samples as they hold out."""
         dataset = self._trainer.dataset
         if self.model.generating:
             return
@@ -77,13 +77,13 @@ class StoredModel:
 def load_trainer(
     folder: RunFolder, registry: Registry, device: str, say: Callable[[str], None] = lambda line: None
 ) -> Trainer:
-    """The trainer of a stored run, as its newest usable checkpoint left it.
+    """Load the trainer of a stored run from its newest usable checkpoint.
 
     Args:
-        say: told of each newer checkpoint that is damaged, or of another run.
+        say: receives a message for each newer checkpoint that is damaged or of another run.
 
     Raises:
-        StoreError: there is none, or it does not fit the code of today.
+        StoreError: there is no checkpoint, or it does not fit the present code.
     """
     record = folder.read()
     if record is None:

@@ -26,7 +26,7 @@ STATE = (
 def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
     """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
 
-    A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
+    Each folder can be copied separately. On file systems without links, such as some network drives, it gets a copy.
 
     Args:
         states: folder of each run → contents of its checkpoint, `STATE`.
@@ -70,7 +70,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def iteration_of(checkpoint: Path) -> int:
-    """Return the iteration in the name of a checkpoint, or -1 if there is none."""
+    """Return the iteration in the name of a checkpoint, or -1 for other names."""
     number = checkpoint.stem.removeprefix("checkpoint-")
     return int(number) if number.isdecimal() else -1
 

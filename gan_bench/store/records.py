@@ -43,7 +43,7 @@ class ErrorRecord:
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What must be equal for two executions of a run to agree to the last bit.
+    """Conditions that must be equal for two executions of a run to agree to the last bit.
 
     On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
 
@@ -65,7 +65,7 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a run has used so far.
+    """Resources that a run has used so far.
 
     Attributes:
         parameters: player → number of parameters.
@@ -122,7 +122,7 @@ class GitState:
 
 @dataclass(frozen=True)
 class PluginFacts:
-    """Where the code of a plugin came from, and its hash; `origin` is a package or a file."""
+    """Origin and hash of the code of a plugin; `origin` is a package or a file."""
 
     kind: str
     name: str
@@ -159,7 +159,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class MetricCode:
-    """Where the code of a metric came from, and its hash."""
+    """Origin and hash of the code of a metric."""
 
     origin: str
     code: str
@@ -176,7 +176,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """What a check found of a run.
+    """Findings of a check on one run.
 
     Attributes:
         resumed_from: the iteration of the checkpoint that it resumed from.
@@ -189,15 +189,15 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """run.json: what a run is, how far it got, what it used and where it ran.
+    """run.json: a run's definition, progress, resources and machine.
 
     Attributes:
         training_version: of the core that trains it, see `planning.runs.TRAINING_VERSION`; 0 if unknown.
         iterations: the iteration that the run ends with; 0 for anchors.
         ledger: None if it failed before its networks were built.
         metrics: those that it was scored with.
-        metric_errors: metric → why it failed.
-        provenance: of the process that started it; `resumed`, of those that went on with it.
+        metric_errors: metric → message of its failure.
+        provenance: of the process that started it; `resumed`, of those that resumed it.
         plans: one, and a further one for each change of machine or mode of execution.
     """
 
@@ -225,7 +225,7 @@ class RunRecord:
 
     @property
     def notes(self) -> dict[str, str]:
-        """What was prepared for metrics, by metric."""
+        """Notes on prepared files, by metric."""
         return {name: facts.note for name, facts in self.metrics.items() if facts.note}
 
 
@@ -249,7 +249,7 @@ class StoredEntry:
     """One model of a stored benchmark.
 
     Attributes:
-        departures: its footnotes about settings of its own.
+        departures: footnotes about settings that differ from the protocol.
         configurations: dataset label → hash of its runs.
         params: None in files that do not have them.
         footnotes: dataset label → further footnotes.

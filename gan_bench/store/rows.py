@@ -44,6 +44,6 @@ def class_rows(iteration: int, shares: Sequence[Share]) -> list[dict[str, str]]:
 
 
 def with_classes(rows: Sequence[Mapping[str, str]], iteration: int, shares: Sequence[Share]) -> list[Mapping[str, str]]:
-    """Rows of classes.csv with these shares instead of what stood there of their iteration, if there are any."""
+    """Rows of classes.csv with the rows of this iteration replaced by these shares."""
     kept = [row for row in rows if not shares or row["iteration"] != str(iteration)]
     return [*kept, *class_rows(iteration, shares)]

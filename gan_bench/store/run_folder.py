@@ -1,10 +1,10 @@
-"""Run folders: what one run leaves behind, written so that a kill at any moment loses nothing.
+"""Run folders: files of one run, written so that a kill at any moment loses nothing.
 
-    run.json             what the run is, how far it got, what it used, where it ran
+    run.json             definition, progress, resources and machine
     curve.csv            every score at every evaluation
-    classes.csv          shares of classes in each generator, at a few iterations; only where a metric tells classes
+    classes.csv          shares of classes in each generator, at a few iterations, if a metric distinguishes classes
     samples.npz          a few snapshots of samples, for figures
-    repeats.csv          scores of more draws of the final generators; only where asked for
+    repeats.csv          scores of further draws of the final generators; only on request
     checkpoint-N.pt      the last two; the last of a finished run holds its generators
     error.txt            the traceback of a run that failed
 
@@ -41,7 +41,7 @@ class RunFolder:
     # --- run.json -----------------------------------------------------------------------------------------
 
     def read(self) -> RunRecord | None:
-        """The record of the run; None if there is none. Raises StoreError if it cannot be read."""
+        """Read the record of the run; return None without one. Raises StoreError if it cannot be read."""
         file = self.path / "run.json"
         try:
             return decode(file.read_bytes(), RunRecord)
@@ -77,7 +77,7 @@ class RunFolder:
         return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
 
     def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Replace all rows; where there are none there need be no file."""
+        """Replace all rows; no file is created for no rows."""
         if rows:
             self._write_rows("classes.csv", CLASS_COLUMNS, rows)
 
@@ -113,7 +113,7 @@ class RunFolder:
     # --- samples.npz --------------------------------------------------------------------------------------
 
     def read_samples(self) -> dict[int, tuple[Any, Any]]:
-        """Snapshots by iteration: x (n, *shape) and generator (n,), -1 where there is no index."""
+        """Snapshots by iteration: x (n, *shape) and generator (n,), -1 for samples without an index."""
         path = self.path / "samples.npz"
         try:
             # opened here, because np.load leaves a damaged archive open
@@ -129,7 +129,7 @@ class RunFolder:
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:
         """Replace all snapshots."""
-        if not snapshots:  # somebody removed the file, and none is due yet
+        if not snapshots:  # the file was removed, and no snapshot is due yet
             return
         times = sorted(snapshots)
         n = min(len(x) for x, _ in snapshots.values())  # a run resumed with fewer samples has smaller ones

@@ -19,5 +19,5 @@ def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
     target = torch.device(device)
     build(model, network, dataset, protocol, run.seed, target)
     if target.type == "cuda" and network.heavy:
-        model.to(memory_format=torch.channels_last)  # as convolutions on a GPU want their weights
+        model.to(memory_format=torch.channels_last)  # the layout that convolutions on a GPU are fastest with
     return Trainer(model, dataset, protocol, run.seed, target)

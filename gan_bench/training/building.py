@@ -32,7 +32,7 @@ def build(
 
 
 def _check_disjoint(model: Model) -> None:
-    """Two players that own the same parameter would undo each other's steps without anybody noticing."""
+    """Reject players that share a parameter: each would silently undo the other's steps."""
     owner: dict[nn.Parameter, str] = {}
     for player in model.players:
         for name, parameter in model.get_submodule(player).named_parameters():

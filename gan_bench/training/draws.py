@@ -27,8 +27,8 @@ LARGEST_BLOCK = 2**24
 """Numbers in the draws of a block, at most, of one seed: 64 MiB."""
 
 Moment = tuple[int, ...]
-"""What counts a draw: an iteration; or of what draws for itself alone, a stage and a position in its prelude, or an
-iteration and how many turns it has."""
+"""Counter of a draw: an iteration; outside of blocks, a stage and a position in its prelude, or an
+iteration and its number of turns."""
 
 Tensors = dict[str, Tensor]
 
@@ -55,7 +55,7 @@ class DrawSource:
         self._blocks: dict[tuple[str, int], tuple[int, Tensors]] = {}
 
     def _most_rows(self) -> int:
-        """A function of the settings alone, so that a run draws the same wherever it goes on."""
+        """Largest number of rows: a function of the settings alone, so that a resumed run draws the same."""
         real = self._protocol.batch * math.prod(self._dataset.shape)
         noise = sum(math.prod(one.shape) for one in self._noise.values())
         return max(1, min(MOST_ROWS, LARGEST_BLOCK // max(1, real, self._total * self._latents.size, noise)))
@@ -66,7 +66,7 @@ class DrawSource:
         return self._protocol.fakes or self._model.playing * self._each
 
     def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
-        """What the losses of these turns need, each draw once.
+        """Draw everything that the losses of these turns need, each draw once.
 
         Args:
             moment: counts the draws.
@@ -106,7 +106,9 @@ class DrawSource:
         return self._of(moment, ("noise", position), self._declared)
 
     def blocks(self, turns: Sequence[Turn], draws: Draws, iteration: int) -> list[Tensor] | None:
-        """What an iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
+        """Tensors of the blocks that an iteration's draws are rows of, in the order of `tracing.flat`.
+
+        Returns None if a draw is not part of a block.
 
         Args:
             draws: of these turns, just drawn.
@@ -120,7 +122,7 @@ class DrawSource:
         return [value for name in names for value in self._blocks[name][1].values()]
 
     def _of(self, moment: Moment, what: tuple[str, int], make: Callable[[int, int, Moment], Tensors]) -> Tensors:
-        """The draw of a moment, out of its block's where there are blocks."""
+        """The draw of a moment, taken from its block if draws come in blocks."""
         if self.rows == 1 or len(moment) > 1:
             return _row(make(1, what[1], moment), 0)
         number, i = divmod(moment[0], self.rows)
@@ -153,7 +155,7 @@ class DrawSource:
         }
 
     def _flipped(self, x: Tensor, number: int, at: Moment) -> Tensor:
-        """The same images, each mirrored with probability one half, where the protocol says so."""
+        """The same images, each mirrored with probability one half if the protocol sets `flip`."""
         if not self._protocol.flip:
             return x
         rng = self._randomness.at("flip", *at, number)

@@ -1,7 +1,7 @@
-"""The optimisers of a protocol: torch.optim's, and their steps as functions for an iteration that is compiled.
+"""Optimisers of a protocol: classes of torch.optim, and their steps as functions for compiled iterations.
 
-The functions keep torch.optim's own state, so that a run can go on either way from the same checkpoint; that they
-compute the same is tested.
+The functions keep torch.optim's state, so that a run can resume either way from the same checkpoint. Tests compare
+their results.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def step_of(optimiser: Optimizer) -> Step:
 
 
 def fill_state(optimiser: Optimizer) -> None:
-    """Give every parameter the state that torch.optim would make at its first step, where it has none yet."""
+    """Initialise the state of every parameter that has none, as torch.optim would at its first step."""
     step = step_of(optimiser)
     for parameter in optimiser.param_groups[0]["params"]:
         if step.slots and not optimiser.state[parameter]:
@@ -102,9 +102,9 @@ def fill_state(optimiser: Optimizer) -> None:
 
 
 def match_state_strides(optimizer: Optimizer) -> None:
-    """Give what an optimiser remembers of parameters their strides, and memory of its own; see `match_strides`.
+    """Give the state of an optimiser the strides of its parameters, and separate memory; see `match_strides`.
 
-    A checkpoint's may have others, where it was written on another kind of device, or be a part of a stack's.
+    A checkpoint written on another kind of device may have other strides, or its tensors may be part of a stack.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
@@ -114,10 +114,10 @@ def match_state_strides(optimizer: Optimizer) -> None:
 
 
 def match_strides(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """A gradient with the strides of its parameter: fused optimisers go through both as they lie in memory.
+    """A gradient with the strides of its parameter: fused optimisers traverse both in memory order.
 
-    torch sees to it where gradients are accumulated, not where they are asked for; second derivatives of convolutions
-    have others.
+    torch ensures this for accumulated gradients, but not for those of `autograd.grad`; second derivatives of
+    convolutions have other strides.
     """
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient

@@ -28,6 +28,6 @@ class Randomness:
         self._generator = torch.Generator(device)
 
     def at(self, purpose: str, *counters: int) -> torch.Generator:
-        """A generator seeded for this draw. It is one object, seeded anew by the next call: draw at once."""
+        """A generator seeded for this draw. The next call reseeds the same object, so draw at once."""
         self._generator.manual_seed(seed_of(self.seed, purpose, *counters))
         return self._generator

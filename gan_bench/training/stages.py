@@ -33,13 +33,13 @@ class Pool:
             self.samples = dataset.pool(model.pool_size, randomness.at("pool"))
 
     def draw(self, name: str, state: Mapping[str, Tensor], rng: torch.Generator) -> Real:
-        """Draw a batch with replacement, each sample as often as its weight in the state says.
+        """Draw a batch with replacement, with the weights in the state as relative frequencies.
 
         Args:
             name: the weights' name in the model's state, shape (N,).
 
         Raises:
-            PluginError: the model has no pool, the state no such weights, or their shape is not that of the pool.
+            PluginError: the model has no pool, the state has no such weights, or their shape differs from the pool's.
         """
         who, pool, weights = self._model_name, self.samples, state.get(name)
         if pool is None:
@@ -104,7 +104,7 @@ def change_state(
 
 
 def _identities(model: Model) -> dict[str, int]:
-    """Which tensor each parameter and buffer is."""
+    """Identity of the tensor behind each parameter and buffer."""
     return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
 
 

@@ -1,6 +1,6 @@
-"""Training one model with one seed: draws, optimisers, and the state that a checkpoint holds.
+"""Training of one model with one seed: draws, optimisers, and the state of a checkpoint.
 
-What happens in an iteration stands in `gan_bench.training.iteration`. Losses are kept as tensors and read only when an
+`gan_bench.training.iteration` defines an iteration. Losses are kept as tensors and read only when an
 evaluation is due.
 """
 
@@ -32,7 +32,7 @@ ARGUMENTS = ("real", "fake", "noise", "state")
 
 @dataclass
 class Counts:
-    """What a run has used so far."""
+    """Samples and updates that a run has used so far."""
 
     real_samples: int = 0
     fake_samples: int = 0
@@ -86,7 +86,7 @@ class Trainer:
         self.renew: Callable[[str, int], None] = self._renew
 
     def iterate(self) -> None:
-        """Carry out one iteration, and what comes before it where a stage begins."""
+        """Execute one iteration, after the prelude of its stage if one begins."""
         self.enter_stage()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
@@ -99,7 +99,7 @@ class Trainer:
         self.iteration += 1
 
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
-        """Carry out the turns of an iteration, one operation after the other."""
+        """Execute the turns of an iteration eagerly, one operation after the other."""
         return play(self.rules, turns, draws, self.parameters, self.state, self._move)
 
     @property
@@ -147,15 +147,15 @@ class Trainer:
         return rate * (1 - iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
 
     def draw(self, turns: tuple[Turn, ...], moment: Moment | None = None) -> Draws:
-        """What the losses of these turns ask for, each draw once.
+        """Draw everything that the losses of these turns need, each draw once.
 
         Args:
-            moment: counts the draws: of this iteration, unless it says otherwise.
+            moment: counter of the draws; None for the one of this iteration.
         """
         return self.draw_source.draw(turns, self.rules, moment or self._moment(turns))
 
     def _moment(self, turns: tuple[Turn, ...]) -> Moment:
-        """What counts the draws of the next iteration."""
+        """Counter of the next iteration's draws."""
         alone = self.draw_source.rows > 1 and len(turns) > MOST_TURNS
         return (self.iteration, len(turns)) if alone else (self.iteration,)
 
@@ -183,7 +183,7 @@ class Trainer:
         }
 
     def load_state_dict(self, stored: Mapping[str, Any]) -> None:
-        """Go on from a `state_dict`, which stays as it is; uncompiled, since programs know the tensors of before."""
+        """Resume from a `state_dict`, which is not modified. Compiled programs refer to old tensors and are dropped."""
         self.carry_out = self.play
         stored = copy.deepcopy(dict(stored))
         self.model.load_state_dict(stored["model"])
@@ -200,7 +200,7 @@ class Trainer:
 
 
 def _player(model: Model, name: str) -> Player:
-    """What an iteration has to know of a player, looked up once."""
+    """Look up a player's part of an iteration once."""
     loss = getattr(model, f"{name}_loss", None)
     if loss is None:
         raise PluginError(f"{model.name}: player {name!r} has no method {name}_loss().")

@@ -31,7 +31,7 @@ KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-"""For glibc: an iteration frees and asks for the same few megabytes; handing them back costs page faults."""
+"""For glibc: an iteration frees and allocates the same few megabytes; returning them costs page faults."""
 
 
 class _Worker:
@@ -49,7 +49,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
-            pass_fds=(setup.lock,),  # the folder's lock lives as long as any process that writes there
+            pass_fds=(setup.lock,),  # the folder stays locked while any process that writes there is alive
             start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
         )
         self.jobs: dict[str, Job] = {}
@@ -57,10 +57,10 @@ class _Worker:
         self._pending = b""
 
     def give(self, jobs: Sequence[Job]) -> None:
-        """Hand jobs over, to be carried out together."""
+        """Send jobs to the worker, to be executed together."""
         assert self.process.stdin is not None
         self.jobs = {job.run.key: job for job in jobs}
-        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the end of its output shows that as well
             self.process.stdin.write(encode_jobs(jobs).encode())
 
     def dismiss(self) -> None:
@@ -69,12 +69,12 @@ class _Worker:
         self.process.stdin.close()
 
     def signal(self, number: int) -> None:
-        """Signal it and its run, which lives on where the worker was killed."""
+        """Send a signal to the worker and to its run, which survives a killed worker."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
     def messages(self) -> list[Message] | None:
-        """The messages since the last call; None when the worker is gone."""
+        """Messages since the last call; None if the worker has ended."""
         assert self.process.stdout is not None
         data = os.read(self.process.stdout.fileno(), 1 << 16)
         if not data:
@@ -84,7 +84,7 @@ class _Worker:
 
 
 class LocalEngine(Engine):
-    """Processes on this machine, one for each run that goes on."""
+    """Processes on this machine, one for each active run."""
 
     name = "local"
 
@@ -95,7 +95,7 @@ class LocalEngine(Engine):
         self._alive: list[_Worker] = []
 
     def carry_out(self, jobs: Sequence[Job]) -> bool:
-        """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
+        """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._waiting.extend(stacks(jobs))
         try:
             for _ in range(min(self.setup.workers, len(self._waiting))):
@@ -148,7 +148,7 @@ class LocalEngine(Engine):
             worker.dismiss()
 
     def _end(self, worker: _Worker, detail: str) -> None:
-        """A worker's jobs have ended; `detail` says how its process was cut off, if it was."""
+        """Process the end of a worker's jobs; `detail` describes how its process was killed, if it was."""
         jobs, worker.jobs = worker.jobs, {}
         for job in jobs.values():
             self._ended(job, detail)
@@ -175,11 +175,11 @@ class LocalEngine(Engine):
             raise RunError(f"Workers end before taking a run (exit code {code}); see the messages above.")
 
     def _stop(self) -> None:
-        """Ask every run to checkpoint and end, and hear them out; a second Ctrl-C kills them."""
+        """Stop every run after a checkpoint and read its last messages; a second Ctrl-C kills the runs."""
         self._waiting.clear()
         self.observer.stopping()
         for worker in self._alive:
-            worker.dismiss()  # one that waits for a job hears no signal
+            worker.dismiss()  # a worker that waits for a job receives no signal
             worker.signal(signal.SIGTERM)
         try:
             self._attend()
@@ -197,17 +197,17 @@ class LocalEngine(Engine):
 
 @dataclasses.dataclass(frozen=True)
 class _Ending:
-    """How a run ended."""
+    """End of a run: its status and error."""
 
     status: Status
     error: ErrorRecord | None
 
 
 def _settle(job: Job, detail: str) -> _Ending:
-    """How a run ended whose process has ended; what the process could not write is written here.
+    """Determine how a run ended after its process did, and write whatever the process could not.
 
     Args:
-        detail: how the process was killed; empty if it ended by itself.
+        detail: how the process was killed; empty if it exited normally.
     """
     folder = RunFolder(Path(job.folder))
     killed = _Ending("failed", ErrorRecord("Killed", detail or "its process ended too early"))

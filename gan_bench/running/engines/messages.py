@@ -51,7 +51,7 @@ def decode_message(line: str | bytes) -> Message:
 
 
 def encode_jobs(jobs: Sequence[Job]) -> str:
-    """Jobs to be carried out together, as a line for a worker."""
+    """Encode jobs that are executed together as a line for a worker."""
     return json.dumps(msgspec.to_builtins(list(jobs))) + "\n"
 
 

@@ -1,13 +1,13 @@
-"""A worker process: takes jobs as JSON lines on standard input, tells of them as JSON lines on standard output.
+"""A worker process: reads jobs as JSON lines from standard input, reports events as JSON lines on standard output.
 
-It imports torch and the plugins once and forks for each job, so that a run starts at once, has its own memory,
-and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
-command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
+It imports torch and the plugins once and forks for each job, so that a run starts at once, has separate memory
+and cannot crash the worker. On platforms without fork, jobs run in the worker process. If the worker's input ends, the
+command that started it has ended: the run is stopped, writes its checkpoint, and the worker exits.
 
     in   [job, …], one, or the seeds of a stack
     out  Ready before each · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
 
-How a run ended stands in its run.json: an exit code could be any plugin's.
+The end of a run is recorded in its run.json: a plugin could exit with any code.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
 
 
 def _wait(child: int, stop: _Stop, wake: int) -> int:
-    """Wait for the child; pass a request to stop on to it, and make one where the command is gone."""
+    """Wait for the child; pass a stop request on to it, and stop it if the command has ended."""
     watched = [wake, 0]
     told = False
     while True:
@@ -139,7 +139,7 @@ def _outcome(status: int, log: Path) -> str:
 
 
 def _send(out: IO[str], message: Message) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the command is gone; the run still writes its checkpoint
+    with contextlib.suppress(BrokenPipeError):  # the command has ended; the run still writes its checkpoint
         out.write(encode_message(message))
 
 
