@@ -1,17 +1,17 @@
-"""Every error that gan-bench raises on purpose.
+"""All errors that gan-bench raises on purpose.
 
     GanBenchError
     ├── UsageError         a command or call was given something it cannot use
     │   └── ConfigError    the benchmark file; holds every problem found, not only the first
     ├── PluginError        a plugin is unknown or clashes with another
-    │   └── BrokenPluginError   it is there, and cannot be loaded
+    │   └── BrokenPluginError   a known plugin that cannot be loaded
     ├── DataError          files of a dataset or weights are missing, damaged or not what they claim to be
     ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
-    └── RunError           one run cannot go on; recorded in its folder, the others continue
+    └── RunError           one run cannot continue; recorded in its folder, the others continue
         └── Diverged       parameters or samples stopped being finite; final, never retried
 
 Only the command line turns these into exit codes: 0 done, 1 some run failed, 2 bad use, configuration,
-plugin or store, 130 interrupted. A message says where, what was found, what is allowed and what to do.
+plugin or store, 130 interrupted. A message gives the place, the problem, the allowed values and the remedy.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class StoreError(GanBenchError):
 
 
 class RunError(GanBenchError):
-    """One run cannot go on."""
+    """One run cannot continue."""
 
     exit_code = 1
 
@@ -80,7 +80,7 @@ DISTRIBUTIONS = {"ot": "POT", "PIL": "pillow"}
 
 
 def missing_package(error: BaseException) -> str:
-    """Which package to install, if that is what an error is about; empty for any other error."""
+    """Name of the package to install, if an error is about a missing one; empty for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     top = error.name.split(".")[0]

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a machine that dies meanwhile, never sees half of one."""
+"""Atomic writes: no reader sees half a file, even after a crash of the machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gan_bench.errors import StoreError
 
 
 def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
-    """Write `data` (text as UTF-8) to `path`, whole or not at all, and return the path.
+    """Write `data` (text as UTF-8) to `path`, completely or not at all, and return the path.
 
     The bytes go to a hidden temporary name in the same folder, reach the disk, and are renamed; missing
-    folders are made. Raises StoreError where the file cannot be written; what stood there before stays.
+    folders are created. Raises StoreError if the file cannot be written; a previous file is then unchanged.
     """
     path = Path(path)
     # Not tempfile: its files are private to the owner, and results are shared between people.
@@ -36,9 +36,9 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
 
 
 def link_atomically(source: Path, path: Path) -> None:
-    """Give a file a second name, in place of what stood there; a copy where the file system has no links.
+    """Give a file a second name, replacing any file of that name; copy it if the file system has no links.
 
-    Raises StoreError where it cannot be done.
+    Raises StoreError on failure.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
@@ -64,7 +64,7 @@ def _remove(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-SILENT = 2.0  # seconds of waiting for another process before a word is said
+SILENT = 2.0  # seconds of waiting for another process before a message is printed
 LOOKS = 0.05  # seconds between two looks whether it is done
 
 

@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 class _Verbs(click.Group):
-    """Knows the verbs without importing them."""
+    """Group of verbs that imports a verb on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*VERBS]  # `list` is a submodule here, once its verb was called
@@ -67,7 +67,7 @@ def main() -> None:
     """Entry point of `gan-bench`: the only place where errors become exit codes."""
     debug = "--debug" in sys.argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal are no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal must not end in an error
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

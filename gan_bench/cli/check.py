@@ -22,11 +22,10 @@ MISSING = "what cannot be loaded is missing from every benchmark"
 @click.argument("plugin", metavar="PLUGIN|FILE")
 @click.option("-v", "--verbose", is_flag=True, help="Show the checks that passed, too.")
 def command(plugin: str, verbose: bool) -> int:
-    """Check a model, dataset, metric or network by its NAME, or everything that a plugin FILE (.py) brings.
+    """Check a model, dataset, metric or network by NAME, or everything in a plugin FILE (.py).
 
-    Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. For
-    pytest, a subclass of gan_bench.testing.ModelTestCase has a test for each check. Exit codes: 0 nothing found; 1
-    something; 2 wrong use.
+    Runs tiny games on the CPU, a few seconds a model. Each finding has a description, a reason and a remedy. To run the
+    same checks in pytest, subclass gan_bench.testing.ModelTestCase. Exit codes: 0 no findings; 1 findings; 2 wrong use.
     """
     from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
@@ -59,7 +58,7 @@ class _Thing:
 
 
 def _file(plugin: str) -> Path | None:
-    """The file that the argument names, or None where it is a name; what is no plugin file is wrong use."""
+    """Path of the file argument, or None for a name. Raises UsageError for a file that is not a plugin."""
     from gan_bench.errors import UsageError
     from gan_bench.plugins.discovery import plugin_files
 
@@ -94,7 +93,7 @@ def _of_name(registry: Registry, name: str) -> Iterator[_Thing]:
 
 
 def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown) -> None:
-    """What could not be loaded of the file, or of that name."""
+    """Show modules of the file, or plugins of that name, that could not be loaded."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
         if broken.origin.path == str(path) if path else broken.is_called(name):
@@ -105,7 +104,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
 
 
 def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
-    """Nothing to check: a file that brings nothing, or a name that nobody has."""
+    """Report that there is nothing to check: a file without plugins, or an unknown name."""
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
     from gan_bench.plugins.kinds import UNIMPLEMENTED
@@ -138,7 +137,7 @@ def _brings(registry: Registry, kind: str, path: Path) -> bool:
 
 @dataclass
 class _Shown:
-    """What was printed so far."""
+    """Counts of printed findings."""
 
     verbose: bool
     things: int = 0
@@ -156,7 +155,7 @@ class _Shown:
         reports = []
         for number, check in enumerate(made, 1):
             progress.say(number, check.name)
-            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no finding
+            with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the findings
                 reports.append(check.report())
         progress.clear()
         wrong = sum(report.finding is not None for report in reports)
@@ -205,7 +204,7 @@ class _Shown:
 
 
 class _Progress:
-    """Which check is being carried out: on a terminal one line that is written over, elsewhere one for the plugin."""
+    """The check in progress: one overwritten line on a terminal, otherwise one line for the plugin."""
 
     def __init__(self, thing: str, checks: int) -> None:
         self.thing, self.checks = thing, checks

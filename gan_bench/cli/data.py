@@ -64,7 +64,7 @@ def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
 
 
 def _weights(registry: Registry) -> dict[str, Fetchable]:
-    """What metrics can fetch, by name."""
+    """Files that metrics can fetch, by name."""
     return {name: each for cls in registry.all("metrics").values() for name, each in cls.fetchable.items()}
 
 
@@ -91,7 +91,7 @@ def _list(registry: Registry) -> int:
 
 
 def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
-    """What the table says of one dataset, with its default parameters."""
+    """Row of the table for one dataset, with its default parameters."""
     if dataset is None:
         return name, "", "", "", _size(_on_disk(name, None)), "its parameters have to be given"
     counts = (_count(dataset, split) for split in ("train", "test"))
@@ -121,7 +121,7 @@ def _state(dataset: ImageDataset) -> str:
 
 
 def _on_disk(name: str, dataset: ImageDataset | None) -> int:
-    """Bytes of its own files and of what was prepared of them."""
+    """Size in bytes of its files and of everything prepared from them."""
     from gan_bench.data.image_datasets import PublishedImages, below
     from gan_bench.data.recipes import prepared_sets
 
@@ -181,7 +181,7 @@ def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
 
 
 def _check(registry: Registry, wanted: Sequence[str]) -> int:
-    """Compare every checksum, and say what is wrong."""
+    """Compare every checksum and report mismatches."""
     from gan_bench.data.downloads import data_root
 
     datasets, weights = _image_datasets(registry), _weights(registry)
@@ -196,7 +196,7 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
 
 
 def _require_folder(root: Path) -> None:
-    """Raise DataError where a folder that somebody named is not there: nothing is wrong with no files at all."""
+    """Raise DataError if a folder that the user named does not exist: a check of no files would pass."""
     from gan_bench.data.downloads import ROOT_VARIABLE
     from gan_bench.errors import DataError
 
@@ -205,7 +205,7 @@ def _require_folder(root: Path) -> None:
 
 
 def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """What was checked of data sets, and what is wrong with it."""
+    """Checked files of data sets, with their problems."""
     from gan_bench.data.image_datasets import PublishedImages
     from gan_bench.data.recipes import check_prepared, prepared_sets
 
@@ -222,7 +222,7 @@ def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str])
 
 
 def _checked_weights(weights: Mapping[str, Fetchable], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """What was checked of weights, and what is wrong with it."""
+    """Checked files of weights, with their problems."""
     from gan_bench.errors import DataError
 
     for name, each in weights.items():

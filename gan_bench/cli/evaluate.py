@@ -24,13 +24,12 @@ def command(
 ) -> int:
     """Score the final generators of every finished run in RESULTS, a results folder, and print its table.
 
-    Nothing is trained, and what is scored already is kept. The scores are those that the runs would hold had the
-    benchmark asked for the metrics from the start. A metric whose definition changes raises its version, and is
-    then computed anew.
+    Nothing is trained, and existing scores are kept. New scores equal those that the runs would have if the benchmark
+    had requested the metrics from the start. A metric with a new version is computed again.
 
-    With --repeats the table is another: each final generator is drawn until there are R draws of it, the stored one
-    included, and the spread between draws of one generator (evaluation noise) stands beside that between seeds
-    (training noise). It is evaluation-noise.csv in RESULTS as well; stored scores stay as they are.
+    With --repeats, samples are drawn from each final generator until it has R draws, including the stored one. The
+    table then compares the spread between draws of one generator (evaluation noise) with the spread between seeds
+    (training noise). It is also written to evaluation-noise.csv in RESULTS; stored scores do not change.
     """
     import contextlib
     import sys
@@ -47,7 +46,7 @@ def command(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the table
+    with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the table
         wanted, chosen = names(metrics) or [], names(models) or []
         if repeats is None:
             outcome = rescore(results, wanted, registry, samples=samples, models=chosen, say=say)

@@ -1,4 +1,4 @@
-"""`gan-bench new`: a plugin of one's own that works at once."""
+"""`gan-bench new`: a working plugin as a starting point."""
 
 from __future__ import annotations
 

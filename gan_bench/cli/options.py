@@ -1,4 +1,4 @@
-"""What several verbs share: options, flags made from the fields of a dataclass, the plugins to load."""
+"""Parts that several verbs share: options, flags from the fields of a dataclass, the plugins to load."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def places_of(plugins: Sequence[str]) -> list[Path]:
 
 
 def warn_of_broken(registry: Registry) -> None:
-    """Print a line for every plugin that cannot be loaded: results may lack what it would bring."""
+    """Print a line for every plugin that cannot be loaded: results may lack its contributions."""
     for broken in registry.broken:
         click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
 

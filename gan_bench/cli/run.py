@@ -1,4 +1,4 @@
-"""`gan-bench run`: train what a benchmark asks for."""
+"""`gan-bench run`: train the runs of a benchmark."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
 
-    Only what is missing runs; errors and interruptions are tried again, divergences are not. Ctrl-C writes
-    checkpoints and stops; the same command goes on from there. Whenever a further seed of all models is complete, the
-    table so far is shown, and written to table.md.
+    Finished runs are skipped; failed and interrupted runs are retried, diverged ones are not. Ctrl-C writes checkpoints
+    and stops; the same command resumes. When another seed of all models is complete, the current table is shown and
+    written to table.md.
     """
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run

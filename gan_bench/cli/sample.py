@@ -45,13 +45,13 @@ def command(
     device: str,
     plugins: Sequence[str],
 ) -> int:
-    """Draw from the newest checkpoint of a run in RESULTS, a results folder or a run's own.
+    """Draw samples from the newest checkpoint of a run. RESULTS is a results folder or a run folder.
 
-    A picture is near square, and has rows for each generator where several made its images. An array of a .npz is what
-    `gan-bench score` reads: `samples`, and the `generator` of each. A file that is there is replaced; a folder has to
-    be new or empty. The same draw seed gives the same samples on one kind of device.
+    A picture is near square; with several generators it has rows for each. A .npz has the arrays that `gan-bench score`
+    reads: `samples`, and `generator` with the index of each. An existing file is replaced; a folder has to be new or
+    empty. The same draw seed gives the same samples on one kind of device.
 
-    Where the newest checkpoint is damaged, that is said and an earlier one is drawn from; the exit code is 1.
+    If the newest checkpoint is damaged, an earlier one is used with a warning, and the exit code is 1.
     """
     import contextlib
     import sys
@@ -60,9 +60,9 @@ def command(
     from gan_bench.results.choose_run import choose_run
 
     chosen = choose_run(results, model=model, dataset=dataset, seed=seed, say=_say)
-    to = None if out is None else target(out)  # what is wrong with it is said before anything is loaded
+    to = None if out is None else target(out)  # reject a wrong name before anything is loaded
     damaged: list[str] = []
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
         stored = _loaded(chosen, device, plugins, damaged.append)
         for line in damaged:
             _say(line)
@@ -87,7 +87,7 @@ def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[
 
 
 def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed: int) -> str:
-    """A file in the working folder that says what was drawn."""
+    """Name of a file in the working folder that describes the draw."""
     import re
 
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", chosen.label), f"seed{chosen.seed}"]
@@ -112,7 +112,7 @@ def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None
 
 
 def _progress(count: int) -> Callable[[int], None]:
-    """Says how many there are, every few seconds."""
+    """Report the number of samples every few seconds."""
     import time
 
     said = time.monotonic()

@@ -1,7 +1,7 @@
-"""What `gan-bench new` writes: a plugin that works at once, its test and its benchmark, from `templates/`.
+"""Files written by `gan-bench new`: a working plugin, its test and its benchmark, from `templates/`.
 
 A template is the file with ``$name`` (my-gan), ``$module`` (my_gan), ``$title`` (MyGAN), ``$kind`` and ``$year`` in
-it. A line that begins with ``%file|`` or ``%package|`` stands in that form of the plugin only.
+it. A line that begins with ``%file|`` or ``%package|`` is only written in that form of the plugin.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Scaffold:
-    """What is to be written, and what to do with it.
+    """Files to write, and next steps for the user.
 
     Attributes:
         files: text by path, relative to the working folder.
-        commands: the user's next commands, each with what it is for.
+        commands: the user's next commands, each with its purpose.
         root: a folder that must not exist yet, or None.
     """
 
@@ -85,12 +85,12 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
 
 
 def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
-    """A plugin of one's own, ready to be written.
+    """Build a new plugin, ready to be written.
 
     Args:
         kind: "model" or "dataset".
-        name: what a benchmark will call it.
-        package: an installable package in a folder of its own, in place of files for the working folder.
+        name: the name of the plugin in a benchmark.
+        package: build an installable package in a new folder instead of files for the working folder.
 
     Raises:
         UsageError: the name is not allowed, or taken, or a file of it exists.
@@ -101,13 +101,13 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
     texts = _Texts(plugin, test, benchmark)
     planned = _package(kind, words, texts) if package else _loose(words, texts)
-    planned.refuse_to_overwrite()  # before the name is looked for: the file is what the user knows
+    planned.refuse_to_overwrite()  # before the look-up of the name, because the user recognises the file
     _check_free(kind, name, plugin)
     return planned
 
 
 class _Texts(NamedTuple):
-    """What both forms have."""
+    """Texts that both forms have."""
 
     plugin: str
     test: str
@@ -124,7 +124,7 @@ def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
 
 
 def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
-    """An installable package in a folder of its own."""
+    """Build an installable package in a new folder."""
     root = Path(words["name"])
     source = root / "src" / words["module"]
     benchmark = root / f"{words['name']}.toml"
@@ -182,7 +182,7 @@ def _check_form(name: str) -> None:
 
 
 def _check_free(kind: str, name: str, plugin: str) -> None:
-    """Refuse a name that is somebody else's already."""
+    """Reject a name that another plugin or module has."""
     advice = "Choose another name."
     if _title(name) in _names_used_by(plugin):
         raise UsageError(f"{name!r} would be a class called {_title(name)}, which Python or gan-bench has. {advice}")
@@ -202,14 +202,14 @@ def _folded(name: str) -> str:
 
 
 def _names_used_by(plugin: str) -> set[str]:
-    """What a plugin's class must not be called: builtins, and what the file imports or defines otherwise."""
+    """Names that the class of a plugin must not have: builtins, and names that the file imports or defines."""
     body = ast.parse(plugin).body
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     return {*dir(builtins), "Params", *(alias.asname or alias.name for node in imports for alias in node.names)}
 
 
 def _shadows(module: str) -> bool:
-    """Whether a module of this name can be imported; a mere folder is none."""
+    """Whether a module of this name can be imported; a mere folder does not count."""
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None
 

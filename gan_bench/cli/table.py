@@ -40,10 +40,10 @@ def command(
 ) -> None:
     """Print the comparison table of PATH: a results folder, or a results.csv.
 
-    A row per model: mean ± half-width of the 95 % t-interval over the finished training seeds.
+    Each row is a model: mean ± half-width of the 95 % t-interval over the finished training seeds.
 
-    With --published a second table: figures that papers claim of their own systems, and those of independent re-runs,
-    each with its source and what its protocol has otherwise, beside ours where the metric is the same quantity.
+    With --published, a second table shows figures that papers claim for their systems and figures of independent
+    re-runs. Each has its source and the differences of its protocol, next to our value if the metric is the same.
     """
     from gan_bench.report.published.formats import render
     from gan_bench.report.published.side_by_side import beside

@@ -1,7 +1,7 @@
-"""Which classes each generator makes, as heat maps: a panel for each model, a row for each generator.
+"""Heat maps of the classes that each generator makes: a panel for each model, a row for each generator.
 
-Of the run and at the iteration that the samples above are of, as classes.csv has them. Cells have one size whatever the
-numbers of generators and classes are, so that what is written in them can be read.
+The values are those of classes.csv for the run and iteration of the samples above. Cells have the same size for any
+numbers of generators and classes, so that the text in them is legible.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _LONGEST = 14  # letters of a class's name
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One model's shares: a row for each generator, and for all where there are several; a column for each class.
+    """One model's shares: a row for each generator, and for all if there are several; a column for each class.
 
-    `shares` is empty where the run kept none.
+    `shares` is empty if the run stored none.
     """
 
     label: str
@@ -76,7 +76,7 @@ class HeatMap:
 
     @property
     def flat(self) -> bool:
-        """Whether names are so short that they stand side by side."""
+        """Whether names are short enough to be written side by side."""
         return OTHERS not in self.columns and all(len(name) <= 2 for name in self.columns if name != NONE)
 
 
@@ -131,7 +131,7 @@ def _last(run: StoredRun) -> pd.DataFrame | None:
 
 
 def place(maps: Sequence[HeatMap], width: float) -> tuple[list[Placed], float]:
-    """Heat maps from left to right, line by line, within a width; and the height of all, 0 where there are none."""
+    """Place heat maps from left to right, line by line, within a width; return them and their height, 0 for no maps."""
     placed: list[Placed] = []
     top, room = 0.0, max((_LEAST, *(each.width for each in maps)))
     for line in _lines(maps, max(1, int(width / (room + _LEFT)))):
@@ -150,7 +150,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def draw(ax: Axes, placed: Placed, last: int) -> None:
-    """Draw a heat map in axes of its size; its iteration is told where it is not `last`."""
+    """Draw a heat map in axes of its size; label its iteration if it is not `last`."""
     drawn = placed.map
     at = "" if drawn.iteration == last else f", at {curves.short(drawn.iteration)}"
     title = _cut(drawn.label, int(placed.width / _TITLE_LETTER) - len(at)) + at
@@ -168,7 +168,7 @@ def draw(ax: Axes, placed: Placed, last: int) -> None:
 
 
 def _colours(drawn: HeatMap) -> NDArray[np.float64]:
-    """RGBA (rows, columns, 4): blues, and greys for what is no class."""
+    """RGBA (rows, columns, 4): blues for classes, greys for other columns."""
     from matplotlib import colormaps
 
     share = np.nan_to_num(drawn.shares).clip(0, 1)
@@ -179,7 +179,7 @@ def _colours(drawn: HeatMap) -> NDArray[np.float64]:
 
 
 def _no_class(drawn: HeatMap) -> NDArray[np.bool_]:
-    """Which columns are of no one class."""
+    """Mask of columns that belong to no single class."""
     return np.isin(drawn.columns, (OTHERS, NONE))
 
 
@@ -198,7 +198,7 @@ def _set_ticks(ax: Axes, drawn: HeatMap) -> None:
 
 
 def _write_shares(ax: Axes, drawn: HeatMap) -> None:
-    """Per cent, where it is not 0; a question mark where there are no samples."""
+    """Write shares in per cent unless they are 0; a question mark without samples."""
     for (row, column), share in np.ndenumerate(drawn.shares):
         text = "?" if np.isnan(share) else f"{100 * share:.0f}"
         if text != "0":
@@ -207,7 +207,7 @@ def _write_shares(ax: Axes, drawn: HeatMap) -> None:
 
 
 def caption(maps: Sequence[HeatMap]) -> str:
-    """What the cells are, in a sentence."""
+    """Description of the cells, in a sentence."""
     last = max(each.iteration for each in maps)
     rows = "generators, and all of them" if any(ALL in each.rows for each in maps) else "the generator"
     text = (

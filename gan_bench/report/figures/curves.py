@@ -67,7 +67,7 @@ def panel(results: StoredResults, dataset: str, metric: str, info: MetricInfo, l
 
 
 def draw(ax: Axes, panel: Panel) -> None:
-    """Draw a panel, or say in it that there is nothing to draw; labels need about an inch to the right of `ax`."""
+    """Draw a panel, or a message in it if there is nothing to draw; labels need about an inch to the right of `ax`."""
     for curve in panel.curves:
         _draw_curve(ax, curve)
     if not _is_measured(panel):
@@ -198,7 +198,7 @@ def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: fl
 
 
 def _end(curve: Curve) -> tuple[float, float]:
-    """Where a line ends: its last finite median, or the last value of a run that did not finish."""
+    """End of a line: its last finite median, or the last value of a run that did not finish."""
     for iterations, values in ((curve.iterations, curve.median), *curve.broken):
         finite = np.flatnonzero(np.isfinite(values))
         if len(finite):

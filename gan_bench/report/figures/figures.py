@@ -1,8 +1,8 @@
 """The figure of a benchmark, after Figure 2 of the MGAN paper (Hoang et al., ICLR 2018).
 
-Above, samples over iterations, points or mosaics of images; then which classes each generator makes, where a metric
-told; below, metrics over iterations with their spread over seeds. It is drawn from the run folders; from a results.csv
-alone only the metrics can be.
+Above are samples over iterations, points or mosaics of images. Then follow the classes of each generator, if a metric
+distinguishes classes. Below are metrics over iterations with their spread over seeds. The figure is drawn from the run
+folders; a results.csv alone only has the metrics.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".pdf", ".svg")
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib brings along
+    "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib includes
     "font.size": 7.0,
     "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
     "svg.hashsalt": "gan-bench",
@@ -59,12 +59,12 @@ def plot(
     """Draw stored results, one figure per dataset, and return the files written.
 
     Args:
-        source: a results folder or results.csv, or what `read_results` made of it.
+        source: a results folder or results.csv, or the return value of `read_results`.
         output: a .png, .pdf or .svg file, or a folder for figure.png and figure.pdf; None for the results
             folder. Several datasets get their labels in the name.
-        metrics: which curves, in this order; None for symmetric_kl and wasserstein, where they stand.
+        metrics: curves to draw, in this order; None for symmetric_kl and wasserstein, if results have them.
 
-    Raises StoreError where there is nothing to draw or a file cannot be written, UsageError for an unknown
+    Raises StoreError if there is nothing to draw or a file cannot be written, UsageError for an unknown
     metric or kind of file.
     """
     results = source if isinstance(source, StoredResults) else read_results(source)
@@ -81,7 +81,7 @@ def plot(
 
 
 def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None = None) -> Figure:
-    """One dataset's figure, which belongs to nobody: no pyplot, nothing to close."""
+    """Figure of one dataset, independent of pyplot, so that it need not be closed."""
     from matplotlib.figure import Figure
 
     grid = sample_grid(results, dataset)
@@ -135,9 +135,9 @@ def _thumbnail(grid: SampleGrid, row: SampleRow, iteration: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything stands, in inches from the top: every axes is placed, so nothing can overlap.
+    """Positions of all axes, in inches from the top. Every axes is placed, so nothing can overlap.
 
-    All is on whole pixels, so that a panel of so many pixels has them.
+    All positions are whole pixels, so that a panel for n pixels has exactly n.
     """
 
     panels: tuple[tuple[float, float], ...]  # width and height of the panels of samples in each row
@@ -228,7 +228,7 @@ def _whole(inches: float) -> float:
 
 
 def _draw_key(ax: Axes, generators: int) -> None:
-    """Which colour is which generator, below the samples; the axes' units are inches."""
+    """Draw the legend of generator colours below the samples; the axes' units are inches."""
     step = min(0.28, (WIDTH - 0.8) / generators)
     ax.set(xlim=(0, WIDTH), ylim=(0, 1))
     ax.axis("off")
@@ -253,7 +253,7 @@ def _panel(results: StoredResults, dataset: str, name: str, labels: Sequence[str
 
 
 def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]:
-    """The metrics asked for, or symmetric_kl and a Wasserstein distance, or the benchmark's first two."""
+    """The requested metrics, or symmetric_kl and a Wasserstein distance, or the benchmark's first two."""
     known = known_metrics(results)
     for name in metrics or ():
         if name not in known:
@@ -265,7 +265,7 @@ def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]
 
 
 def _datasets(results: StoredResults) -> list[str]:
-    """The datasets with anything to draw. Raises StoreError where there is none."""
+    """Datasets with anything to draw. Raises StoreError if there are no such datasets."""
     measured = results.frame.loc[~results.frame["model"].isin(ANCHORS)]
     found = [str(label) for label in measured["dataset"].unique()]
     if not found:
@@ -274,7 +274,7 @@ def _datasets(results: StoredResults) -> list[str]:
 
 
 def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None, maps: Sequence[HeatMap]) -> str:
-    """What the marks mean, in words that a paper can keep."""
+    """Explanation of the marks, worded for a paper."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
     lines = [f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest."]

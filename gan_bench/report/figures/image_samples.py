@@ -52,7 +52,7 @@ class ImageGrid(SampleGrid):
         return _INDENT if any(row.generators > 1 for row in self.rows) else 0.0
 
     def size(self, row: SampleRow) -> tuple[float, float]:
-        """Width and height of its mosaic; a row that only says that there is none is low."""
+        """Width and height of its mosaic; a row with only a message is low."""
         width, height = mosaic.mosaic_size(self.shape, [self._lines(row)] * row.generators, PER_ROW)
         return width / DPI, _EMPTY if row.snapshots is None else height / DPI
 
@@ -76,14 +76,14 @@ class ImageGrid(SampleGrid):
             ax.text(-0.02, at, str(k), ha="right", va="center", fontsize=5, color="0.3", transform=ax.transAxes)
 
     def caption(self, which: str) -> str:
-        """What a row is."""
+        """Description of a row."""
         text = f"Images: samples of {which}, from the same latents at every iteration"
         if self.indent:
             text += "; numbers at the left: generators"
         return text + ("; last: held-out real data." if self.real is not None else ".")
 
     def _lines(self, row: SampleRow) -> int:
-        """Rows of images for each generator: one, and more where there are few generators."""
+        """Number of rows of images for each generator: one, or more for few generators."""
         if row is self.real:
             return max(
                 1, len(_images(row, 0)) // (PER_ROW * len(self.iterations))
@@ -91,7 +91,7 @@ class ImageGrid(SampleGrid):
         return max(1, PER_ROW // row.generators)
 
     def _groups(self, row: SampleRow, iteration: int) -> list[Pixels] | None:
-        """The images of each generator, as many of each; real data go on from panel to panel. None for no samples."""
+        """Images of each generator, equally many; real data continue from panel to panel. None without samples."""
         each = PER_ROW * self._lines(row)
         if row is self.real:
             first = each * self.iterations.index(iteration)
@@ -105,7 +105,7 @@ class ImageGrid(SampleGrid):
 
 
 def image_grid(results: StoredResults, dataset: str) -> ImageGrid | None:
-    """What can be shown of a dataset's samples; None where there are no images, grey or of three colours."""
+    """Grid of a dataset's samples; None unless they are images, grey or of three colours."""
     rows = sample_grid.sample_rows(results, dataset, _drawable)
     if not rows:
         return None
@@ -132,5 +132,5 @@ def _common_shape(rows: tuple[SampleRow, ...]) -> tuple[int, ...]:
 
 
 def _images(row: SampleRow, at: int) -> Pixels:
-    assert row.snapshots is not None  # whoever asks looked
+    assert row.snapshots is not None  # guaranteed by the caller
     return cast(Pixels, row.snapshots.x[at])

@@ -1,4 +1,4 @@
-"""Many small images as one large one: what every picture of images is made of. Nothing is smoothed."""
+"""Many small images as one large one, without smoothing, for all pictures of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mosaic(groups: Sequence[Pixels], per_row: int) -> Pixels:
         groups: (n, C, H, W) each, of one C in `CHANNELS`, H and W; at least one of them holds an image.
 
     Returns:
-        (height, width) where images are grey, else (height, width, 3); white where a row is not full.
+        (height, width) for grey images, (height, width, 3) for colour; white in rows that are not full.
     """
     blocks = [_block(group, per_row) for group in groups if len(group)]
     line = np.full((BETWEEN, *blocks[0].shape[1:]), _WHITE, dtype=np.uint8)
@@ -49,7 +49,7 @@ def _block(x: Pixels, per_row: int) -> Pixels:
 
 
 def filled(x: Pixels, n: int) -> Pixels:
-    """The first `n` of images (m, C, H, W), with white ones where there are fewer."""
+    """First `n` of images (m, C, H, W), padded with white ones."""
     missing = np.full((max(0, n - len(x)), *x.shape[1:]), _WHITE, dtype=np.uint8)
     return np.concatenate([x[:n], missing])
 

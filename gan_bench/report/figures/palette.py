@@ -1,4 +1,4 @@
-"""Colours that people with any colour vision, and a grey printer, can tell apart.
+"""Colours that people with any colour vision can distinguish, also in a grey print.
 
 Okabe and Ito, "Color Universal Design" (2008), for up to eight; beyond that models differ by line and marker
 as well, and generators by a cyclic map.
@@ -19,7 +19,7 @@ REAL = "#C8C8C8"
 
 _GENERATORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, BLACK, YELLOW)
 FEW = len(_GENERATORS)
-"""Up to so many generators have colours of their own, the same in every row."""
+"""Largest number of generators with individual colours, the same in every row."""
 _MODELS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # a yellow line is lost on paper
 _CIRCLE = (BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE)  # no grey, which is the real data's
 _DASHES = ("-", "--", "-.", ":")
@@ -29,7 +29,7 @@ _BRIGHTEST = 0.45  # luminance of small print
 
 @dataclass(frozen=True)
 class Line:
-    """How one model is drawn wherever it is a line."""
+    """Style of one model's line in every panel."""
 
     colour: str
     dashes: str

@@ -41,7 +41,7 @@ class PointGrid(SampleGrid):
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """The largest number of generators with colours of its own, and the largest of all."""
+        """Largest number of generators with individual colours, and largest number of generators."""
         found = sorted({row.generators for row in self.rows if row.generators > 1})
         few = [generators for generators in found if generators <= palette.FEW][-1:]
         return tuple(dict.fromkeys([*few, *found[-1:]]))
@@ -70,13 +70,13 @@ class PointGrid(SampleGrid):
             sample_grid.write(ax, (0.97, 0.03), _outside(x, self), ha="right", va="bottom")
 
     def caption(self, which: str) -> str:
-        """What the colours are."""
+        """Explanation of the colours."""
         grey = "; grey: held-out real data" if self.real is not None else ""
         return f"Points: samples of {which}, coloured by generator{grey}."
 
 
 def point_grid(results: StoredResults, dataset: str) -> PointGrid | None:
-    """What can be shown of a dataset's samples; None where there are none of one or two dimensions."""
+    """Grid of a dataset's samples; None unless they have one or two dimensions."""
     rows = sample_grid.sample_rows(results, dataset, _drawable)
     if not rows:
         return None
@@ -114,7 +114,7 @@ def _at(row: SampleRow, iteration: int) -> tuple[Floats | None, NDArray[np.integ
 
 
 def _outside(x: Floats, grid: PointGrid) -> str:
-    """How many samples lie beyond the axes, where it is more than a few."""
+    """Text on the number of samples beyond the axes, if there are more than a few."""
     if not np.isfinite(x).all(axis=1).any():
         return "not finite"
     inside = ((x >= grid.low) & (x <= grid.high)).all(axis=1)  # nan is inside nothing

@@ -26,7 +26,7 @@ Drawable = Callable[[Snapshots], bool]
 
 @dataclass(frozen=True)
 class SampleRow:
-    """What one model's row shows: one run's samples, or None where it kept none."""
+    """One model's row: the samples of one run, or None if it stored none."""
 
     label: str
     run: StoredRun
@@ -39,7 +39,7 @@ class SampleRow:
         return None if self.snapshots is None else int(self.snapshots.iterations[-1])
 
     def at(self, iteration: int) -> int | None:
-        """Where in the snapshots an iteration is."""
+        """Index of an iteration in the snapshots."""
         if self.snapshots is None or iteration not in self.snapshots.iterations:
             return None
         return int(np.flatnonzero(self.snapshots.iterations == iteration)[0])
@@ -77,12 +77,12 @@ class SampleGrid(ABC):
         """Width and height of a row's panels in inches; all rows are equally wide."""
 
     def thumbnail_size(self, row: SampleRow) -> tuple[float, float]:
-        """Width and height of a panel that stands alone."""
+        """Width and height of a single panel."""
         return self.size(row)
 
     @abstractmethod
     def draw_panel(self, ax: Axes, row: SampleRow, iteration: int) -> None:
-        """Draw one model's samples at one iteration, or say why there are none."""
+        """Draw one model's samples at one iteration, or the reason for their absence."""
 
     def mark(self, ax: Axes, row: SampleRow) -> None:
         """Write beside a row's first panel what its parts are."""
@@ -90,7 +90,7 @@ class SampleGrid(ABC):
 
     @abstractmethod
     def caption(self, which: str) -> str:
-        """What the panels show, in a sentence; `which` names the seeds."""
+        """Description of the panels, in a sentence; `which` names the seeds."""
 
 
 def sample_rows(results: StoredResults, dataset: str, drawable: Drawable) -> tuple[SampleRow, ...]:
@@ -114,7 +114,7 @@ def damaged_samples(results: StoredResults) -> list[Ignored]:
     models: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for placed in results.runs:
         models[placed.dataset, placed.entry.label].append(placed.run)
-    found: dict[str, Ignored] = {}  # one run may stand under two labels
+    found: dict[str, Ignored] = {}  # one run may be listed under two labels
     for runs in models.values():
         for run in _preferred(runs):
             try:
@@ -146,7 +146,7 @@ def frame(ax: Axes) -> None:
 
 
 def say_absence(ax: Axes, row: SampleRow, iteration: int) -> None:
-    """Say in a panel why it is empty."""
+    """Write the reason into an empty panel."""
     write(ax, (0.5, 0.5), _absence(row, iteration), ha="center", va="center")
 
 

@@ -85,7 +85,7 @@ def _superscript(number: int) -> str:
 
 
 def to_csv(found: Beside) -> str:
-    """One number a cell: empty where there is none."""
+    """CSV with one number a cell; missing values are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*_RECORD, *_COPIED])
@@ -110,7 +110,7 @@ def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
 
 
 def _cells(found: Beside, figure: Figure) -> list[str]:
-    """The texts of one line but the last, not escaped; the dataset is named where there are several."""
+    """Texts of one line but the last, not escaped; the dataset is included if there are several."""
     row, told, ours = figure.row, figure.told, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [
@@ -125,7 +125,7 @@ def _cells(found: Beside, figure: Figure) -> list[str]:
 
 
 def _place(figure: Figure) -> tuple[Any, ...]:
-    """What a numbered note is of: where a figure stands, and how it was measured."""
+    """Key of a numbered note: the place of a figure in its source, and its protocol."""
     return tuple(figure.told[name] for name in ("source", "quoted_by", "samples", "protocol"))
 
 
@@ -163,7 +163,7 @@ def _value(told: Mapping[str, Any]) -> str:
 
 
 def _written(numbers: Sequence[float], printed: str) -> list[str]:
-    """As printed, where that is said; else with as many decimals as the longest has, or in powers of ten."""
+    """Format numbers as printed in the source if known, else with the decimals of the longest, or in powers of ten."""
     if not all(x == 0 or _PLAIN[0] <= abs(x) < _PLAIN[1] for x in numbers):
         return [f"{x:.6g}" for x in numbers]
     shown = {float(text): len(text.partition(".")[2]) for text in re.findall(r"[0-9]+(?:\.[0-9]+)?", printed)}

@@ -1,7 +1,7 @@
-"""Published figures: the files that plugins bring, read and checked.
+"""Published figures: files of plugins, read and validated.
 
-A file is a table with the columns of `COLUMNS`, a figure a row. A figure is what some source prints, so a row says
-where it stands, what its ± is, how it was measured, who trained the system, and whether anybody has looked.
+A file is a table with the columns of `COLUMNS` and a figure a row. A figure is copied from a source, so a row gives
+its place there, the meaning of its ±, its protocol, who trained the system, and whether it was verified.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COLUMNS: Mapping[str, str] = {
     "kind": "paper: its authors claim it; independent re-run: others trained it.",
     "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
 }
-"""The columns of a file, and what stands in them."""
+"""Columns of a file, with their meaning."""
 
 SPREADS: Mapping[str, str] = {
     "std over runs": "± standard deviation over runs",
@@ -66,20 +66,20 @@ _PARAMS = re.compile(rf"{_PARAM}(?: *; *{_PARAM})*", re.ASCII)
 _FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
 _TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
 _MOST = 10
-"""How many wrong lines of a file are told one by one."""
+"""Number of wrong lines of a file that are listed individually."""
 
 
 def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
-    """The published figures that are known, one a row: what papers claim, and what others measured.
+    """Load all published figures, one a row: claims of papers, and measurements by others.
 
-    Columns: system, name, params, dataset, metric (empty where it is none of ours), measure, direction, value, spread
-    (missing where there is none), spread_is, n (training runs) and samples (both <NA> where unknown), printed,
+    Columns: system, name, params, dataset, metric (empty if it is not one of ours), measure, direction, value, spread
+    (missing if unknown), spread_is, n (training runs) and samples (both <NA> if unknown), printed,
     protocol, source, quoted_by, kind ("paper" or "independent re-run"), verified.
 
     Args:
-        plugins: plugin files, beside those that are installed or stand in plugins/ of the working folder.
+        plugins: plugin files, in addition to installed plugins and plugins/ of the working folder.
 
-    Raises PluginError for a wrong file, UsageError for a plugin that is no file.
+    Raises PluginError for a wrong file, UsageError for a plugin that is not a file.
     """
 
     def complain(number: int, message: str) -> None:
@@ -111,14 +111,14 @@ def gather(registry: Registry, directions: Mapping[str, str] | None = None) -> t
 
 
 def _misjudged(frame: pd.DataFrame, directions: Mapping[str, str] | None) -> pd.Series[bool]:
-    """Which figures are of a metric that there is not, or that is better in another direction."""
+    """Mask of figures with an unknown metric, or a metric that is better in the other direction."""
     named = (frame["metric"] != "") & (directions is not None)
     wrong: pd.Series[bool] = named & (frame["metric"].map(directions or {}) != frame["direction"])
     return wrong
 
 
 def _wrong_metrics(wrong: pd.DataFrame, directions: Mapping[str, str]) -> Iterator[str]:
-    """One sentence for each metric that is wrong, and the systems it is told of."""
+    """One sentence for each wrong metric, with the systems that it is listed for."""
     for (metric, direction), rows in wrong.groupby(["metric", "direction"], sort=False):
         better = directions.get(str(metric))
         reason = f"there is no metric {metric!r}; {allowed(str(metric), directions)}"
@@ -203,7 +203,7 @@ def _names_once(text: str) -> bool:
 
 
 def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
-    """Rows that tell a figure again."""
+    """Rows that repeat a figure."""
     first: dict[tuple[str, ...], int] = {}
     for line, row in rows.items():
         told = first.setdefault(tuple(row[name] for name in _FIGURE), line)

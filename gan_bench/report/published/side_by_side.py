@@ -1,9 +1,9 @@
 """Published figures beside ours: the second table of `gan-bench table --published`.
 
-A figure stands beside a row where model and dataset are the same plugins, the dataset has the parameters that the
-figure says and otherwise its defaults, and the model has the figure's parameters; one that says none of a model stands
-once. Ours stands beside it where the metric is the same quantity, too; a metric of another definition has its own name
-and nothing of ours next to it. What papers claim of their own systems is apart from what others measured.
+A figure is shown next to a row if model and dataset are the same plugins with the same parameters; parameters that
+the figure omits are the dataset's defaults. A figure without parameters of the model is shown once. Our value is added
+if the metric is the same quantity; a metric of another definition has a separate name and no value of ours. Claims of
+papers about their systems are separate from measurements by others.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ MARKS: Mapping[str, str] = {
     "evaluation repeats": "eval.",
     "unknown": "?",
 }
-"""What stands beside a ±, by what it is."""
+"""Text next to a ±, by its meaning."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One published figure and the row that it stands beside.
+    """One published figure and the row that it belongs to.
 
     Attributes:
         row: of the comparison table.
-        ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
-        told: the figure, by the columns of `gan_bench.report.published.load`; None where it has no value.
+        ours: our estimate of the same quantity; None if the metric differs, or has no value yet.
+        told: the figure, by the columns of `gan_bench.report.published.load`; None for missing values.
     """
 
     row: Row
@@ -82,22 +82,22 @@ def beside(results: StoredResults, table: Table) -> Beside:
 
 
 def _plain_rows(frame: pd.DataFrame) -> list[list[Any]]:
-    """The cells by row, None where there is none."""
+    """Cells by row, None for missing values."""
     rows: list[list[Any]] = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
     return rows
 
 
 def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
-    """Which way every metric is better: of those that are installed, and of those that the results hold."""
+    """Direction of every metric: of those that are installed, and of those in the results."""
     installed = {name: str(metric.direction) for name, metric in registry.all("metrics").items()}
     return {name: info.direction for name, info in known_metrics(results).items()} | installed
 
 
 def _rows_of(told: Mapping[str, Any], results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
-    """The rows that a figure stands beside: those of its system and data that have its parameters.
+    """Rows that a figure belongs to: those of its system and data with its parameters.
 
-    A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
-    that departs in nothing from the protocol, or else the first.
+    A figure without parameters describes the usual form of the system. It is shown once, next to the first row without
+    departures from the protocol, or else the first.
     """
     mine = [row for row in rows if _shown(row, data) == _subject(told)]
     if not told["params"]:
@@ -116,7 +116,7 @@ def _shown(row: Row, data: Data) -> tuple[str, str]:
 
 
 def _data(results: StoredResults, registry: Registry) -> Data:
-    """What each dataset is, by label."""
+    """Plugin and unusual parameters of each dataset, by label."""
     entries = results.benchmark.datasets if results.benchmark else ()
     said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:
@@ -133,7 +133,7 @@ def _described(plugin: str, params: Mapping[str, Any], registry: Registry) -> st
 
 
 def _unusual(plugin: str, params: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
-    """The parameters that are not the plugin's defaults; the bounds of images are no other data. None without it."""
+    """Parameters that differ from the plugin's defaults, except the bounds of images. None without the plugin."""
     cls = registry.all("datasets").get(plugin)
     if cls is None:
         return {}
@@ -146,7 +146,7 @@ def _is_number(value: object) -> bool:
 
 
 def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
-    """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
+    """Parameters of a row's model, from its runs or else benchmark.json; empty if both lack them."""
     of_runs = [
         each.run.record.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)
     ]
@@ -190,7 +190,7 @@ def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
-    """How many figures there are of the same systems on other data, and of variants that no row is."""
+    """Count figures of the same systems on other data, and of variants that have no row."""
     subjects = {_shown(row, data) for row in rows if not row.anchor}
     systems, here = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
     far = [told for told in known if told["system"] in systems and _subject(told)[1] not in here]
@@ -204,7 +204,7 @@ def _more(known: Sequence[Mapping[str, Any]], results: StoredResults, rows: Sequ
 
 
 def _most(known: Sequence[Mapping[str, Any]], column: str, write: str = "{name}") -> str:
-    """``mnist, celeba, …``: the three most frequent of a column, with their counts where `write` says so."""
+    """``mnist, celeba, …``: the three most frequent values of a column, with their counts if `write` has them."""
     counted = Counter(str(told[column]) for told in known).most_common()
     names = [write.format(name=name, count=count) for name, count in counted[:3]]
     return ", ".join([*names, "…"] if len(counted) > 3 else names)

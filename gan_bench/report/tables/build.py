@@ -1,8 +1,8 @@
 """The comparison table: a row per model, the mean over its finished seeds with the 95 % t-interval.
 
-What the table refuses to do is the point of it: a model with a failed, diverged or missing seed shows "4/5"
-and is never marked best; anchors (held-out real data, the untrained model) stand apart and are never marked;
-values of another version of a metric are not shown under its name.
+The table is deliberately strict: a model with a failed, diverged or missing seed shows "4/5" and is never marked best;
+anchors (held-out real data, the untrained model) are separate and never marked; values of another version of a metric
+are not shown under its name.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, onl
 from gan_bench.results.statistics import mean_interval
 
 SELECTOR = "symmetric_kl"
-"""The metric whose lowest value says which iteration `at="best"` shows."""
+"""Metric whose lowest value selects the iteration of `at="best"`."""
 
 
 def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
-    """The comparison table of a results folder or results.csv, with numbers, for a notebook.
+    """Comparison table of a results folder or results.csv as numbers, for a notebook.
 
     Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
     `<metric>_half_width` (of the 95 % t-interval; missing for one seed), `best` (in which metrics), the
-    ledger, shared, departures. `attrs["notes"]` holds what stands below the rendered table.
+    ledger, shared, departures. `attrs["notes"]` has the notes below the rendered table.
 
     Args:
         path: a results folder, or a results.csv.
-        metrics: which, in this order; None for the benchmark's own.
+        metrics: columns, in this order; None for the benchmark's metrics.
         at: "last" for each run's final values, "best" for those at the iteration of its lowest symmetric_kl.
 
-    Raises StoreError where there are no results, UsageError for an unknown metric.
+    Raises StoreError if there are no results, UsageError for an unknown metric.
     """
     built = build(read_results(path), metrics, at)
     frame = formats.to_frame(built)
@@ -126,7 +126,7 @@ def is_metric(name: str) -> bool:
 
 
 def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
-    """What the installed plugins say of metrics that no benchmark.json describes."""
+    """Descriptions by the installed plugins of metrics that benchmark.json does not describe."""
     from gan_bench.plugins.discovery import load_plugins
 
     classes = load_plugins(kinds=("metrics",)).all("metrics")
@@ -153,7 +153,7 @@ def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Col
 
 @dataclass(frozen=True)
 class _Group:
-    """One row to be, and where its runs stand in the frame."""
+    """Values of a future row, and the positions of its runs in the frame."""
 
     dataset: str
     label: str
@@ -202,7 +202,7 @@ def _footnotes(results: StoredResults) -> list[str]:
 def _values(results: StoredResults) -> pd.DataFrame:
     """The mixture's values of finished runs, one for each run, iteration and metric.
 
-    Where a metric was computed from several numbers of samples, the benchmark's number counts, else the
+    If a metric was computed from several numbers of samples, the benchmark's number is used if present, else the
     largest.
     """
     frame = results.frame
@@ -288,7 +288,7 @@ def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], fl
 def _comparable(row: Row, column: Column) -> float | None:
     """The mean with which a row competes in a metric, None where it does not."""
     cell = row.cells[column.name]
-    # One seed says nothing of the spread between seeds, so its lowest value is no result.
+    # One seed gives no estimate of the spread between seeds, so its lowest value is not a result.
     if row.anchor or not row.complete or row.finished < 2 or column.info.direction == "none":
         return None
     if cell is None or cell.n < row.finished or not math.isfinite(cell.mean):

@@ -1,6 +1,6 @@
-"""Two kinds of noise told apart: between the draws of one generator (evaluation), and between seeds (training).
+"""Two kinds of noise: between the draws of one generator (evaluation), and between seeds (training).
 
-Computed from the scores that run folders hold. Nothing here imports torch.
+Computed from the scores in run folders. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def noise(results: StoredResults) -> pd.DataFrame:
 
 
 def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
-    """What a run was scored with more than once, in the metrics' current versions."""
+    """Repeated scores of a run, in the metrics' current versions."""
     folder, last = RunFolder(placed.run.folder), str(placed.run.iteration)
     versions = {name: str(info.version) for name, info in benchmark.metrics.items()}
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -76,7 +76,7 @@ def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
 
 
 def _rows(folder: RunFolder) -> list[dict[str, str]]:
-    """The scores of a run, first those of the draw it is known by; none where a file is damaged, as its visit told."""
+    """Scores of a run, first those of the original draw; empty if a file is damaged, which was already reported."""
     try:
         return [*folder.read_curve(), *folder.read_repeats()]
     except StoreError:

@@ -33,7 +33,7 @@ def to_frame(table: Table) -> pd.DataFrame:
 
 
 def to_csv(table: Table) -> str:
-    """The same numbers as CSV: nan and inf spelled out, empty where there is no value."""
+    """The same numbers as CSV: nan and inf spelled out, missing values empty."""
     records = [_record(table, row) for row in table.rows]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -235,7 +235,7 @@ def _quantity(name: str, value: float | None) -> str:
 
 
 def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The models, and the anchors that stand apart from them."""
+    """Split rows into models and anchors."""
     return [row for row in rows if not row.anchor], [row for row in rows if row.anchor]
 
 
@@ -274,7 +274,7 @@ def _latex_notes(table: Table) -> list[str]:
 
 
 def _writer(mean: float, half: float | None) -> Callable[[float], str]:
-    """How both are written: three digits of the larger, at least one of the half-width."""
+    """Format for a mean and its half-width: three digits of the larger, at least one of the half-width."""
     scale = max((abs(x) for x in (mean, half) if x is not None and math.isfinite(x)), default=0.0)
     if 0 < scale < 1e-4:
         return "{:.2e}".format
