@@ -60,7 +60,19 @@ SUMMARY = re.compile(
 """What is counted at the beginning of a docstring; Whether only of what is not a boolean."""
 
 NOUNS = frozenset(
-    {"String", "Docstring", "Moving", "Training", "Setting", "Warning", "Mapping", "Missing", "Scaling", "Rounding"}
+    {
+        "String",
+        "Docstring",
+        "Moving",
+        "Learning",
+        "Training",
+        "Setting",
+        "Warning",
+        "Mapping",
+        "Missing",
+        "Scaling",
+        "Rounding",
+    }
 )
 """Words that end like gerunds and begin a summary as nouns or adjectives."""
 

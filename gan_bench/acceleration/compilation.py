@@ -1,4 +1,4 @@
-"""Compiled iterations: a traced iteration, made by torch into a program of a few fused loops."""
+"""Compiled iterations: traced, then compiled by torch into a program of a few fused loops."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gan_bench.training.trainer import Trainer
 Warn = Callable[[str], None]
 
 Compiler = Callable[[fx.GraphModule, list[Tensor], int], Callable[..., Any]]
-"""Makes a graph into something that is called with inputs; it is given inputs, and how many of them stay the same.
+"""Compiler of a graph to a callable. Its arguments are the graph, example inputs and the number of static inputs.
 
-Those come first and change in place.
+Static inputs come first and change in place.
 """
 
 
@@ -48,7 +48,7 @@ def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None =
 
 
 def next_short(trainer: Trainer) -> tuple[Turn, ...]:
-    """The turns of the next iteration that is short enough: a warm-up must not cost all that follows it."""
+    """Turns of the next iteration that is short enough to be compiled: a long warm-up must not prevent compilation."""
     for iteration in range(trainer.iteration, trainer.protocol.iterations):
         turns = tuple(trainer.model.turns(iteration))
         if len(turns) <= MOST_TURNS:
@@ -57,7 +57,7 @@ def next_short(trainer: Trainer) -> tuple[Turn, ...]:
 
 
 class _Programs:
-    """The compiled iterations of a run, one for each sequence of turns that it has."""
+    """Compiled iterations of a run, one for each sequence of turns."""
 
     def __init__(self, trainer: Trainer, warn: Warn, compiler: Compiler) -> None:
         self.trainer, self.warn, self.compiler = trainer, warn, compiler
@@ -105,7 +105,7 @@ def as_traced(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Cal
 
 
 def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-    """The graph as a program of this machine. Raises NotCompilableError."""
+    """Compile the graph for this machine. Raises NotCompilableError."""
     import torch._inductor
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # the absence of a GPU is expected here
@@ -124,11 +124,11 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
 def reproducible() -> dict[str, Any]:
     """Settings of inductor for GPUs with which no choice that affects rounding depends on a timing.
 
-    By default it times several configurations of each sum and takes the fastest, so that a program that is compiled
-    again, after an interruption or with another cache, may round differently.
+    By default it times several configurations of each sum and uses the fastest. A program that is compiled again, after
+    an interruption or with another cache, may therefore round differently.
     """
     import torch._inductor.config as config
 
     if hasattr(config, "deterministic"):
         return {"deterministic": True}
-    return {"triton.autotune_pointwise": False, "shape_padding": False}  # of older versions: one configuration each
+    return {"triton.autotune_pointwise": False, "shape_padding": False}  # in older versions: one configuration each

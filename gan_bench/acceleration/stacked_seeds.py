@@ -27,7 +27,7 @@ Turns = tuple[Turn, ...]
 aten = torch.ops.aten
 
 ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
-"""Operations that take a number instead of a tensor."""
+"""Operations that accept a number in place of a tensor."""
 
 
 class Stack:
@@ -79,7 +79,7 @@ class Stack:
         return [member if member in self._going else self.leader for member in self.members]
 
     def leave(self, member: Trainer) -> None:
-        """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
+        """Deactivate a member: it keeps its place in the stack, but its values are no longer used."""
         if member in self._going:
             self.settle()
             self._going.remove(member)
@@ -140,7 +140,7 @@ class Stack:
         self._gather_state()
 
     def _traced(self, turns: Turns) -> Traced:
-        """The iteration of one member; refused where it would not be the others' as well."""
+        """Trace the iteration of one member; reject it if it differs from that of the others."""
         one = Traced(self.members[0], turns)
         for member in self.members[1:]:
             other = Traced(member, turns)
@@ -166,10 +166,10 @@ class Stack:
 
 
 class _Program:
-    """One sequence of turns, of all members at once.
+    """One sequence of turns for all members at once.
 
     Attributes:
-        moves: how many steps each player takes.
+        moves: number of steps of each player.
     """
 
     def __init__(
@@ -181,12 +181,12 @@ class _Program:
         state: Mapping[str, Tensor],
         draws: Sequence[Tensor],
     ) -> None:
-        """Compile the graph of one member for all.
+        """Compile the graph of one member for all members.
 
         Args:
             one: the iteration of one member.
             tensors: of all members, (S, …) each; the program changes them in place.
-            leader, state, draws: what it will be called with, for the shapes.
+            leader, state, draws: example inputs, for their shapes.
         """
         self._one, self._tensors, self.moves = one, tensors, one.moves
         arguments = self._arguments(leader, state, draws)
@@ -202,7 +202,7 @@ class _Program:
         return dict(played.losses), dict(played.state)
 
     def _arguments(self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs of all members' graph: stacks, except for the optimisers' numbers, which are the same for all."""
+        """Inputs of the stacked graph: stacks, except for the optimisers' numbers, which are the same for all."""
         return self._one.arguments(leader, self._tensors, state, draws)
 
 
@@ -214,7 +214,7 @@ class _StackedDraws:
         self._like: dict[Turns, Draws] = {}
 
     def of(self, turns: Turns, places: Sequence[Trainer]) -> list[Tensor]:
-        """The draws of the next iteration, of the member in each place."""
+        """Draws of the next iteration, for the member in each place."""
         first = places[0]
         rows = first.draw_source.rows
         number, row = divmod(first.iteration, rows)
@@ -233,7 +233,7 @@ class _StackedDraws:
         return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
 
     def like(self, turns: Turns, member: Trainer) -> Draws:
-        """Draws of one member, as many as any has: what is counted."""
+        """Size of the largest draws of any member, for counts."""
         if turns not in self._like:
             self._like[turns] = member.draw(turns)
         return self._like[turns]
@@ -248,7 +248,7 @@ class _StackedAverage:
     """Moving averages of the members, if the protocol sets one."""
 
     def __init__(self, members: Sequence[Trainer], tensors: Mapping[str, Tensor]) -> None:
-        """Stack them; `tensors` are the members' parameters and buffers, by name."""
+        """Stack the averages; `tensors` are the members' parameters and buffers, by name."""
         found = [member.average for member in members if member.average]
         names = found[0].values if found else ()
         self._values = [_stacked([average.values[name] for average in found]) for name in names]
@@ -257,15 +257,15 @@ class _StackedAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the parameters of now."""
+        """Update the averages with the present parameters."""
         if self._values:
             torch._foreach_lerp_(self._values, self._live, 1 - self._decay)
 
 
 def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
-    """The graph of one seed, over one more dimension of everything but the optimisers' numbers."""
+    """Vectorise the graph of one seed over a further dimension of all inputs but the optimisers' numbers."""
     own = one.inputs()
-    # without operations that work in place, of which some could only be vectorised by a loop
+    # Remove in-place operations first: vmap could vectorise some of them only by a loop.
     graph = traced(functionalize(one.graph), own)
     batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
     return _with_numbers_folded(traced(vmap(graph, in_dims=batched), arguments))
@@ -278,7 +278,7 @@ def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
     """
     for node in [*graph.graph.nodes]:
         if node.target is aten._to_copy.default and isinstance(node.args[0], int | float):
-            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded as the tensor was
+            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded like the tensor
             for user in [*node.users]:
                 _fold(user, node, number)
             if not node.users:
@@ -295,7 +295,7 @@ def _fold(user: fx.Node, node: fx.Node, number: float) -> None:
 
 
 def _stacked(same: Sequence[Tensor]) -> Tensor:
-    """The same tensor of all members in one, of which theirs become views."""
+    """Stack the same tensor of all members; their tensors become views of the stack."""
     stack = torch.stack([tensor.detach() for tensor in same])
     for tensor, view in zip(same, stack, strict=True):
         tensor.data = view

@@ -47,7 +47,7 @@ class Mixture:
 
 
 class Dataset(ABC):
-    """Real data. Subclasses take a validated `Params` and hold nothing that a draw changes."""
+    """Base class of datasets. Subclasses take validated `Params` and have no state that a draw changes."""
 
     name: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams

@@ -15,7 +15,7 @@ class Compiling:
 
 @dataclass(frozen=True)
 class Progress:
-    """A run trains.
+    """Progress of a run in training.
 
     Attributes:
         iteration: the number of completed iterations.

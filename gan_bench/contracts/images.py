@@ -1,6 +1,6 @@
 """Image datasets: finite sets of uint8 images, drawn as numbers between two bounds.
 
-On a GPU the whole set lies on the device; on a CPU it may be a memory-mapped file. torch is imported by what draws.
+On a GPU the whole set is on the device; on a CPU it may be a memory-mapped file. Only code that draws imports torch.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ImageDataset(Dataset):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes that `Real.label` counts; empty where images have no labels."""
+        """Names of the classes in `Real.label`; empty if images have no labels."""
         return ()
 
     @property
@@ -88,7 +88,7 @@ class ImageDataset(Dataset):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Of its pixels."""
+        """Bounds of the pixels."""
         return BOUNDS[self.params.values]
 
     def labelled(self) -> ImageDataset | None:
@@ -116,28 +116,28 @@ class ImageDataset(Dataset):
         return type(self).exact_classes is not ImageDataset.exact_classes
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` images of the training set, with replacement."""
+        """Draw `n` images of the training set with replacement."""
         import torch
 
         pictures = self.training()
         return self._real(pictures, torch.randint(len(pictures), (n,), generator=rng, device=rng.device))
 
     def pool(self, n: int, rng: torch.Generator) -> Real:
-        """`n` different images of the training set; all where it has fewer."""
+        """Draw `n` distinct images of the training set; all if it has fewer."""
         return self._some(self.training(), n, rng)
 
     @property
     def training_size(self) -> int | None:
-        """Size of the training set; None as long as it is not known, before it is prepared."""
+        """Size of the training set; None until the dataset is prepared."""
         return len(self.training())
 
     @property
     def held_out_size(self) -> int | None:
-        """Size of the test set; None as long as it is not known, before it is prepared."""
+        """Size of the test set; None until the dataset is prepared."""
         return len(self.testing())
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` different images of the test set; all where it has fewer."""
+        """Draw `n` distinct images of the test set; all if it has fewer."""
         return self._some(self.testing(), n, rng)
 
     def _some(self, pictures: Pictures, n: int, rng: torch.Generator) -> Real:
@@ -156,10 +156,10 @@ def is_images(dataset: Dataset) -> TypeGuard[ImageDataset]:
 
 
 def reduced(dataset: Dataset, count: int) -> Dataset:
-    """A dataset with `count` of its training and of its test images, evenly spaced; of other data the same dataset.
+    """Reduce an image dataset to `count` evenly spaced training images and test images; return others unchanged.
 
-    What metrics prepare for it (a classifier, features of the training images) takes seconds, and is cached under
-    another key, since its images have another fingerprint.
+    Metrics prepare a reduced dataset (a classifier, features of the training images) within seconds. The results are
+    cached under another key, since the images have another fingerprint.
     """
     if not is_images(dataset):
         return dataset
@@ -182,13 +182,13 @@ def reduced(dataset: Dataset, count: int) -> Dataset:
 
 
 def to_floats(pixels: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """uint8 to float32 between `bounds`."""
+    """Convert uint8 to float32 between `bounds`."""
     low, high = bounds
     return pixels.float() * ((high - low) / 255) + low
 
 
 def to_pixels(x: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Numbers to the nearest of 256 levels between `bounds`, as uint8: what every image metric is defined on."""
+    """Convert numbers to the nearest of 256 levels between `bounds`, as uint8, on which image metrics are defined."""
     import torch
 
     low, high = bounds

@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def bce_real(logits: Tensor) -> Tensor:
-    """-log sigmoid(a) = sp(-a), averaged: low where the discriminator takes the samples for real."""
+    """-log sigmoid(a) = sp(-a), averaged: low if the discriminator classifies the samples as real."""
     return F.softplus(-logits).mean()
 
 
 def bce_fake(logits: Tensor) -> Tensor:
-    """-log(1 - sigmoid(a)) = sp(a), averaged: low where the discriminator takes the samples for generated."""
+    """-log(1 - sigmoid(a)) = sp(a), averaged: low if the discriminator classifies the samples as generated."""
     return F.softplus(logits).mean()

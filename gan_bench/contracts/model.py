@@ -47,7 +47,7 @@ class Fake:
     generators: int
 
     def detach(self) -> Fake:
-        """The same samples, cut off from the generators' graph."""
+        """The same samples, detached from the generators' graph."""
         return Fake(self.x.detach(), self.z, self.generator, self.generators)
 
     def by_generator(self, values: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Preset:
-    """Published settings of a model: its parameters, and what it changes in the protocol (each a footnote)."""
+    """Published settings of a model: its parameters, and its departures from the protocol (each a footnote)."""
 
     doc: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Latents:
-    """The prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
+    """Prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
 
     distribution: str
     size: int
@@ -125,13 +125,20 @@ class Latents:
 
 
 class Model(nn.Module):
-    """Base of every model. A subclass is complete with `name`, `build` and a loss for each player."""
+    """Base class of models.
+
+    Required: `name`, `build`, and `<player>_loss` for every player.
+    Optional, game: `players`, `generating`, `turns`, `stages`, `enter_stage`, `noise`, `initial_state`, `after_turn`,
+    `constrain`, `pool_size`.
+    Optional, generators: `generators`, `playing`, `generate`, `generate_all`, `weights`, `most_samples`.
+    Optional, table: `Params`, `presets`, `sharing`, `footnotes`, `refuses`, `refuses_draws`.
+    """
 
     name: ClassVar[str]
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
-    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
+    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters generate the samples
     presets: ClassVar[Mapping[str, Preset]] = {}
-    anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    anchor: ClassVar[bool] = False  # a reference row of the table, which never trains
     in_parts: ClassVar[bool] = True  # whether many samples may be drawn by several calls of `sample`
     stackable: ClassVar[bool] = True  # whether several seeds may train as one program
     Params: ClassVar[type[Any]] = NoParams
@@ -140,15 +147,15 @@ class Model(nn.Module):
         super().__init__()
         self.params = self.Params() if params is None else params
 
-    # --- what a subclass states -------------------------------------------------------------------------
+    # --- required and optional parts of a subclass ------------------------------------------------------
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Ask `networks` for what each player holds, by player. Each becomes the attribute of that name."""
+        """Build the networks of each player, by player, from `networks`. Each becomes the attribute of that name."""
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
     @property
     def generators(self) -> int:
-        """K, the number of generators."""
+        """Number of generators, K."""
         return int(getattr(self.params, "generators", 1))
 
     @property
@@ -172,11 +179,11 @@ class Model(nn.Module):
         return ()
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Why this model cannot be trained on `dataset`, or None."""
+        """Reason why this model cannot be trained on `dataset`, or None."""
         return None
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
+        """Reason why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
         return None
 
     def most_samples(self, dataset: Dataset) -> int | None:
@@ -184,11 +191,11 @@ class Model(nn.Module):
         return None
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """The turns of one iteration (from 0), a pure function of its number; the last moves the generators."""
+        """Turns of one iteration (from 0), a pure function of its number; the last turn moves the generators."""
         return tuple(Turn((player,)) for player in self.players)
 
     def stages(self, iterations: int) -> Sequence[Stage]:
-        """The stages of a run of so many iterations, in order; none, unless something changes between iterations."""
+        """Stages of a run of `iterations` iterations, in order. Default: none."""
         return ()
 
     @property
@@ -197,23 +204,23 @@ class Model(nn.Module):
         return None
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """The state with which stage `number` begins, after its prelude; buffers may be changed in place.
+        """Return the state with which stage `number` begins, after its prelude; buffers may be changed in place.
 
-        Called between iterations, so that it may be slow. Players that the stage renews are still as they were.
+        Called between iterations, so that it may be slow. Players that the stage renews are not yet re-initialised.
         """
         return state
 
     def generate(self, z: Tensor) -> Tensor:
-        """Samples (K, b, *shape) from latents (K, b, latent size), of the generators that are playing."""
+        """Generate samples (K, b, *shape) from latents (K, b, latent size) with the generators of this turn."""
         samples: Tensor = self.get_submodule("generator")(z)
         return samples
 
     def generate_all(self, z: Tensor) -> Tensor:
-        """The same of all K generators, for evaluation; `generate` where all of them are playing."""
+        """Generate samples with all K generators, for evaluation. Default: `generate`."""
         return self.generate(z)
 
     def weights(self) -> Tensor:
-        """(K,) weights of the generators in the mixture, summing to 1."""
+        """Weights (K,) of the generators in the mixture, summing to 1."""
         return torch.full((self.generators,), 1 / self.generators)
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
@@ -225,19 +232,19 @@ class Model(nn.Module):
         return {}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The state after a turn, from the values its losses returned; tensors only, no branch on a value."""
+        """Return the state after a turn, from the values that its losses returned, without a branch on a value."""
         return state
 
     def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
         """Change a player's parameters in place after its step (WGAN's clipping), without gradient."""
 
-    # --- what the harness and a user call ----------------------------------------------------------------
+    # --- called by the harness and by users --------------------------------------------------------------
 
     def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Draw ``counts[k]`` samples from generator k, in this order.
 
         Returns:
-            x (n, *shape) and the generator's index (n,) int64, or None where samples have none.
+            x (n, *shape) and the generator's index (n,) int64, or None for samples without one.
         """
         most = max(counts)
         z = latents.draw(len(counts) * most, rng).view(len(counts), most, latents.size)
@@ -247,5 +254,5 @@ class Model(nn.Module):
         return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))
 
     def forward(self, loss: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a loss by name; so that `torch.func.functional_call` can put other parameters in."""
+        """Call a loss by name, so that `torch.func.functional_call` can substitute parameters."""
         return getattr(self, loss)(**arguments)

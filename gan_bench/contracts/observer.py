@@ -31,7 +31,7 @@ class Observer:
         """A run is compiling its iteration before it continues; this takes about ten seconds."""
 
     def progress(self, run: Run, event: Progress) -> None:
-        """A run trains: `iteration` of `iterations`, at `rate` iterations a second."""
+        """A run has completed `iteration` of `iterations`, at `rate` iterations a second."""
 
     def evaluated(self, run: Run, event: Evaluated) -> None:
         """A run was evaluated: `scores` at `iteration`, by metric."""
@@ -43,16 +43,16 @@ class Observer:
         """A run has ended: finished, interrupted, diverged or failed; the last two with an error."""
 
     def interim_table(self, table: Table) -> None:
-        """A further seed of all models is complete; see `gan_bench.report.tables.build.render_table` for its text."""
+        """Another seed of all models is complete; `gan_bench.report.tables.build.render_table` formats the table."""
 
     def forecast(self, next_table: float, last_table: float) -> None:
-        """Expected seconds from now to the next and to the last table."""
+        """Receive the expected seconds from now to the next and to the last table."""
 
     def stopping(self) -> None:
         """Ctrl-C was pressed; runs are writing their checkpoints."""
 
     def note(self, message: str) -> None:
-        """Something about the benchmark that its owner should know."""
+        """The benchmark continues with a warning for its owner."""
 
     def receive(self, run: Run, event: Event) -> None:
         """Call the method for an event; engines forward events of their workers with it."""

@@ -21,7 +21,7 @@ KeyPath = tuple[str | int, ...]
 """Keys from the top of a document to a value; an int is a position in an array."""
 
 Report = Callable[[KeyPath, str], None]
-"""Takes a problem: the path of the value beneath the table that is checked, and a sentence."""
+"""Callback for a problem: the path of the value below the table that is checked, and a sentence."""
 
 P = TypeVar("P")
 
@@ -47,15 +47,15 @@ def param(
 
 @dataclasses.dataclass(frozen=True)
 class NoParams:
-    """The parameters of a plugin that has none."""
+    """Parameters of a plugin without any."""
 
 
 class Description(NamedTuple):
-    """One parameter, in words: what `gan-bench list` and `show` print."""
+    """Description of one parameter, as printed by `gan-bench list` and `show`."""
 
     name: str
     type: str  # "float", "int or none", "list of float"
-    default: str  # as TOML would have it, or "required"
+    default: str  # in TOML notation, or "required"
     range: str  # ">= 0", "one of shared, fresh", or empty
     doc: str
 
@@ -89,16 +89,16 @@ def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
 def resolve(
     params_class: type[P], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
 ) -> P | None:
-    """Make an instance of a `Params` dataclass from the values of a file, or report all that is wrong.
+    """Create an instance of a `Params` dataclass from the values of a file, or report every problem.
 
     Args:
         params_class: a dataclass; fields with a default *factory* are derived, never read.
-        given: values by name, as TOML gives them.
+        given: values by name, as parsed from TOML.
         report: called once for each problem.
         reserved: keys of `given` that belong to the caller.
 
     Raises:
-        PluginError: as `describe`.
+        PluginError: as for `describe`.
     """
     reported: list[str] = []
 
@@ -122,7 +122,7 @@ def resolve(
 def checked(
     params_class: type[Any], given: Mapping[str, Any], report: Report, *, reserved: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The valid ones of `given`, converted to the types of `params_class`; every other is reported."""
+    """Valid values of `given`, converted to the types of `params_class`; all others are reported."""
     fields = _settable(params_class)
     values = {}
     for name, value in given.items():
@@ -136,7 +136,7 @@ def checked(
 
 
 def shown(value: object) -> str:
-    """A value as its author wrote it, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
+    """Format a value in TOML notation, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
     elif value is None or isinstance(value, bool):
@@ -151,7 +151,7 @@ def shown(value: object) -> str:
 
 
 class _Kind(NamedTuple):
-    """A type of a single value: its name, how messages call one and several, and what is one."""
+    """Type of a single value: its name, its singular and plural in messages, and its test."""
 
     name: str
     one: str
@@ -176,7 +176,7 @@ _BAD = object()
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    """One parameter, ready to check values with."""
+    """One parameter, with the types and bounds that values are checked against."""
 
     name: str
     annotation: object
@@ -184,7 +184,7 @@ class _Field:
     limits: Mapping[str, Any]
 
     def check(self, path: KeyPath, value: object, report: Report) -> Any:
-        """`value` converted, or `_BAD` with at least one problem reported."""
+        """Convert `value`; return `_BAD` after reporting at least one problem."""
         return self._check(path, value, self.annotation, report)
 
     def expected(self) -> str:
@@ -193,7 +193,7 @@ class _Field:
         return " or ".join(_phrase(option, self.range()) for option in options)
 
     def range(self) -> str:
-        """The bounds in symbols; empty without bounds."""
+        """Bounds in symbols; empty without bounds."""
         signs = {"low": ">=", "above": ">", "high": "<="}
         bounds = [(sign, self.limits.get(key)) for key, sign in signs.items()]
         return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
@@ -235,12 +235,12 @@ class _Field:
 
 
 def _settable(params_class: type[Any]) -> dict[str, _Field]:
-    """The fields that a file may set, by name."""
+    """Fields that a file may set, by name."""
     if not dataclasses.is_dataclass(params_class):
         raise PluginError(f"{params_class.__qualname__} is no dataclass; parameters must be one.")
     try:
         hints = typing.get_type_hints(params_class)
-    except Exception as error:  # annotations are a plugin's code
+    except Exception as error:  # evaluating annotations runs code of a plugin
         raise PluginError(f"The types of {params_class.__qualname__} cannot be read: {error}.") from error
     fields = {}
     for field in dataclasses.fields(params_class):
@@ -265,7 +265,7 @@ def _is_table_of_lists(option: object) -> bool:
 
 
 def _element(option: object) -> Any:
-    """The type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None of anything else."""
+    """Type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None for other types."""
     arguments = typing.get_args(option)
     if typing.get_origin(option) is tuple and arguments[1:] == (...,):
         return arguments[0]
@@ -273,21 +273,21 @@ def _element(option: object) -> Any:
 
 
 def _options(annotation: object) -> tuple[Any, ...]:
-    """The members of a union, or the annotation alone."""
+    """Members of a union, or the annotation alone."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.get_args(annotation)
     return (annotation,)
 
 
 def _fits(value: object, option: object) -> bool:
-    """Whether a value is of a type's kind; lists and tables are looked into later."""
+    """Whether a value is of a type's kind; elements of lists and tables are checked later."""
     if option in _SCALARS:
         return _SCALARS[option].accepts(value)
     return isinstance(value, (list, tuple) if typing.get_origin(option) is tuple else Mapping)
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """The value as `kind`; None where it is not finite or too large for it."""
+    """Convert the value to `kind`; return None if it is not finite or too large."""
     if kind is not float:
         return kind(value)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from gan_bench.contracts.parameters import param
 
 PER_PLAYER = ("optimizer", "learning_rate", "betas")
-"""Fields that may be a table: player → value; players it does not name keep the benchmark's value."""
+"""Fields that may be a table: player → value; players that are not in it keep the benchmark's value."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Protocol:
     )
 
     def of(self, player: str, name: str) -> Any:
-        """The value of a per-player field for one player."""
+        """Value of a per-player field for one player."""
         value = getattr(self, name)
         return value[player] if isinstance(value, Mapping) else value
 
     def fakes_each(self, generators: int) -> int:
-        """Generated samples in each draw from each of `generators` generators."""
+        """Number of generated samples in each draw from each of `generators` generators."""
         if self.fakes_per_generator is not None:
             return self.fakes_per_generator
         return (self.fakes or self.batch) // generators

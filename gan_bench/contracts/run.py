@@ -9,18 +9,18 @@ from typing import Any
 from gan_bench.contracts.protocol import Protocol
 
 COMPILE_FROM = 5_000
-"""Iterations from which compiling one, which takes about ten seconds, repays itself."""
+"""Number of iterations from which compilation, which takes about ten seconds, saves time."""
 
 CHECK_IMAGES = 128
-"""Real images that a check compares samples with."""
+"""Number of real images that samples of a check are compared with."""
 
 Plain = Mapping[str, Any]
-"""Parameters of a plugin as JSON has them: lists in place of tuples."""
+"""Parameters of a plugin as in JSON: lists instead of tuples."""
 
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset by the name of its plugin.
+    """Reference to a dataset by the name of its plugin.
 
     Attributes:
         label: the benchmark's name for it.
@@ -35,7 +35,7 @@ class DatasetRef:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model by the name of its plugin; an anchor never trains."""
+    """Reference to a model by the name of its plugin; an anchor never trains."""
 
     plugin: str
     params: Plain
@@ -47,8 +47,8 @@ class Run:
     """One training run, fully resolved, as values that any process can read.
 
     Attributes:
-        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
-            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
+        key: hash of everything that is trained: dataset, model, protocol, seed, the code of their modules, and
+        `TRAINING_VERSION`. It does not depend on label, evaluation, device or execution plan.
         configuration: the same without the seed.
     """
 
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run's folder."""
         return f"{self.dataset.plugin}-{self.model.plugin}-s{self.seed}-{self.key[:12]}"
 
 
@@ -82,7 +82,7 @@ class Schedule:
     initial: bool = True
 
     def expensive_at(self, iterations: int) -> frozenset[int]:
-        """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
+        """Iterations with expensive metrics and a snapshot in addition: evenly spaced, both ends included."""
         first = 0 if self.initial else 1
         return frozenset(round(iterations * i / self.points) for i in range(first, self.points + 1))
 

@@ -1,4 +1,4 @@
-"""The comparison table as data: what observers receive and what renderers print."""
+"""The comparison table as data, for observers and renderers."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def class_shares(classes: Classes, samples: Samples) -> list[Share]:
 
 
 def _counts(classes: Classes, samples: Samples) -> NDArray[np.int64]:
-    """Samples (1 + K, M + 1) by generator, first those of all, and by class, last those of none."""
+    """Count samples (1 + K, M + 1) by generator, all first, and by class, unclassified last."""
     columns = len(classes.names) + 1
     label = np.where(classes.label < 0, columns - 1, classes.label)
     if samples.generator is None:

@@ -90,7 +90,7 @@ def _packages_of(metric: Metric) -> Iterator[None]:
 
 
 def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
-    """Images as levels: uint8 as they are, other numbers by the dataset's bounds."""
+    """Convert images to levels: uint8 unchanged, other numbers by the dataset's bounds."""
     import torch
 
     if x.dtype == np.uint8:
@@ -104,10 +104,10 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
 
 
 def read_samples(path: str | Path) -> SampleFile:
-    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and perhaps ``generator``; nothing is unpickled.
+    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and optionally ``generator``; nothing is unpickled.
 
     Raises:
-        StoreError: the file is missing, damaged, of another kind, or holds Python objects.
+        StoreError: the file is missing, damaged, of another kind, or contains Python objects.
     """
     path = Path(path)
     try:
@@ -117,7 +117,7 @@ def read_samples(path: str | Path) -> SampleFile:
         raise
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no such file.") from error
-    except Exception as error:  # over a damaged file numpy raises ValueError, TypeError, TokenError and more
+    except Exception as error:  # for a damaged file numpy raises ValueError, TypeError, TokenError and more
         raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
 
 
@@ -149,7 +149,7 @@ def _require_samples(path: Path, names: Sequence[str]) -> None:
 
 
 def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any]:
-    """Samples as (n, *shape) real numbers, at least one."""
+    """Convert samples to (n, *shape) real numbers, at least one."""
     x = np.asarray(x)
     if x.dtype.kind not in "fiu":
         raise UsageError(f"{where}: samples must be real numbers, found {x.dtype}.")
@@ -164,7 +164,7 @@ def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any
 
 
 def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
-    """Samples as float64, all finite in float32."""
+    """Convert samples to float64; all must be finite in float32."""
     with np.errstate(over="ignore"):  # from long double
         values = x.astype(np.float64)
     finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)
@@ -177,7 +177,7 @@ def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
 
 
 def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[np.int64]:
-    """Indices as (n,) int64, each in 0…n-1."""
+    """Convert indices to (n,) int64, each in 0…n-1."""
     generator = np.asarray(generator)
     if generator.dtype.kind not in "iu":
         raise UsageError(f"{where}: generator must be whole numbers, found {generator.dtype}.")

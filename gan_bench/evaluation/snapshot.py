@@ -16,7 +16,7 @@ from gan_bench.evaluation.evaluate import Drawn, fixed
 from gan_bench.store.records import MetricFacts
 from gan_bench.training.trainer import Trainer
 
-SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
+SNAPSHOT = 512  # number of samples in each snapshot, as in MGAN's figure 2
 
 
 def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:

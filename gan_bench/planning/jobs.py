@@ -1,4 +1,4 @@
-"""Group jobs that can train together as one stack."""
+"""Stacks: groups of jobs that can train together."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Options of `gan-bench run` and `gan_bench.run`, declared once as the fields of `Options`.
 
-A field carries its type, default and help text. `gan_bench.cli.options.options_of` makes the flags of the command
+A field has a type, default and help text. `gan_bench.cli.options.options_of` builds the flags of the command
 line from the fields, `as_keywords` the keyword arguments of a function. Nothing here imports torch, so that
 `gan-bench run --help` is fast.
 """
@@ -31,15 +31,15 @@ Result = TypeVar("Result")
 def option(
     default: Any, doc: str, *, flag: str = "", metavar: str = "", unset: str = "", repeatable: bool = False
 ) -> Any:
-    """Declare an option as a field of a dataclass. Its type is the annotation; a `Literal` lists the choices.
+    """Declare an option as a field of a dataclass. Its type is the annotation; a `Literal` defines the choices.
 
     Args:
-        default: the value if it is not given.
-        doc: help text of one or two sentences, for the command line and for Python.
+        default: the value of an omitted option.
+        doc: help text, for the command line and for Python.
         flag: name on the command line, if it is not the field's.
         metavar: placeholder of the value on the command line; the choices of a `Literal` if empty.
-        unset: what applies if the value is None.
-        repeatable: whether the flag is given once for each value; other sequences are one value, ``A,B``.
+        unset: description of the value None, for the help text.
+        repeatable: whether the flag is repeated for each value; other sequences are one value, ``A,B``.
     """
     metadata = {"doc": doc, "flag": flag, "metavar": metavar, "unset": unset, "repeatable": repeatable}
     return dataclasses.field(default=default, metadata=metadata)
@@ -102,7 +102,7 @@ def require_choice(flag: str, value: str, choices: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class OptionField:
-    """One option, read from its field."""
+    """One option, derived from its field."""
 
     name: str
     type: Any
@@ -115,12 +115,12 @@ class OptionField:
 
     @property
     def help(self) -> str:
-        """The help text, with what applies if the value is None."""
+        """Help text, with the description of the value None."""
         return self.doc + (f"  [default: {self.unset}]" if self.unset else "")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of a `Literal`; empty for other types."""
+        """Values of a `Literal`; empty for other types."""
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
 
@@ -138,7 +138,7 @@ def option_fields(options: type[Any]) -> tuple[OptionField, ...]:
 def as_keywords(
     options: Callable[P, Chosen],
 ) -> Callable[[Callable[[Subject, Chosen], Result]], Callable[Concatenate[Subject, P], Result]]:
-    """Decorate a function of a subject and its options to take the options as keyword arguments.
+    """Decorate a function of a subject and its options so that it takes the options as keyword arguments.
 
     Type checkers, `inspect.signature` and `help` see every field with its type and default, and `help` its text in
     place of the line ``options: …`` of the docstring.
@@ -150,7 +150,7 @@ def as_keywords(
     made = cast(type[Chosen], options)
 
     def documented(line: re.Match[str]) -> str:
-        """The line of the docstring, replaced by one for each option."""
+        """Replacement of the docstring's line ``options: …``: one line for each option."""
         lines = []
         for each in option_fields(made):
             choices = f" One of {', '.join(each.choices)}." if each.choices else ""
@@ -164,7 +164,7 @@ def as_keywords(
 
         @functools.wraps(function)
         def called(*arguments: Any, **given: Any) -> Result:
-            chosen = signature.bind(*arguments, **given).arguments  # its TypeError does not name the dataclass
+            chosen = signature.bind(*arguments, **given).arguments  # raises TypeError without the name of the dataclass
             return function(chosen.pop(subject.name), made(**chosen))
 
         called.__signature__ = signature  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A benchmark prepared to run on this machine."""
+"""The plan of a benchmark on this machine: settings, jobs and their status."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Planned:
     device: str
     workers: int
     engine: type[Engine]
-    jobs: Sequence[Job]  # what is selected, done or not
+    jobs: Sequence[Job]  # of the selected runs, done or not
     status: Mapping[str, str]  # of each selected run that was started before, by key
     mode: Mode = "full"
-    unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: why metrics could not be prepared
+    unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: metric → reason that it is missing
 
     @property
     def todo(self) -> list[Job]:
@@ -41,7 +41,7 @@ class Planned:
         return status == "diverged" or (status == "finished" and not self._lacks_scores(job))
 
     def _lacks_scores(self, job: Job) -> bool:
-        """Whether a finished run has no final score of some metric, version and number of samples."""
+        """Whether a finished run lacks the final score of a metric with the right version and number of samples."""
         rows = RunFolder(Path(job.folder)).read_curve()
         last = max((int(row["iteration"]) for row in rows), default=0)
         have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}

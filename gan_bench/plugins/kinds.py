@@ -8,4 +8,4 @@ PUBLISHED = "published"  # collected in addition to classes: files of published 
 NO_CLASSES = (f"gan_bench_{UNIMPLEMENTED}", f"gan_bench_{PUBLISHED}")
 """Hooks that return no classes. Nothing is looked up in them by name, so a broken one blocks no look-up."""
 
-RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
+RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, not of parameters

@@ -50,13 +50,13 @@ class Broken:
         return cls(name, origin, line, "".join(traceback.format_exception(error)))
 
     def is_called(self, name: str) -> bool:
-        """Whether `name` is the name of this plugin or file; what else a broken file defines is unknown."""
+        """Whether `name` is the name of this plugin or file; other names in a broken file are unknown."""
         return self.name not in NO_CLASSES and name in (self.name, self.name.replace("_", "-"))
 
 
 @dataclass
 class Registry:
-    """Everything the loaded plugins provide, by kind and name."""
+    """Classes of the loaded plugins, by kind and name."""
 
     origins: list[Origin] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
@@ -67,11 +67,11 @@ class Registry:
     _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, kind: str) -> dict[str, type[Any]]:
-        """Every class of one kind, by name, sorted."""
+        """All classes of one kind, by name, sorted."""
         return dict(sorted(self._classes[kind].items()))
 
     def unimplemented(self) -> dict[str, Unimplemented]:
-        """The systems that plugins name and none implements, by name, sorted."""
+        """Systems that plugins list without any implementation, by name, sorted."""
         return {name: each for name, each in sorted(self._unimplemented.items()) if name not in self._classes["models"]}
 
     def get(self, kind: str, name: str) -> type[Any]:
@@ -102,7 +102,7 @@ class Registry:
         return self._origin_of[kind, name]
 
     def add(self, kind: str, item: Any, origin: Origin) -> None:
-        """Register one thing that a hook returned; what is wrong with it becomes a `Broken`."""
+        """Register one object that a hook returned; an invalid one becomes a `Broken`."""
         if isinstance(item, Unloaded):
             self.broken.append(Broken.by_error(item.name, origin, item.error))
             return

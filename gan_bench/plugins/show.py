@@ -62,7 +62,7 @@ def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, wid
 
 
 def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str:
-    """A system without a model."""
+    """Describe a system without a model."""
     title = f"{system.name} (named, not implemented)"
     facts = [
         ("source", system.source),
@@ -77,20 +77,20 @@ def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str
 def _shown(cls: type[Any], kind: str, registry: Registry, width: int) -> str:
     try:
         return "\n\n".join(_sections(cls, kind, registry, width))
-    except Exception as error:  # a plugin's class may be anything
+    except Exception as error:  # the class of a plugin may raise anything
         what = f"{kind[:-1]} {cls.name!r} (from {registry.origin(kind, cls.name)})"
         raise PluginError(f"{what} cannot be shown: {_told_of(error)}.") from error
 
 
 def _needed(kind: str | None) -> Sequence[str]:
-    """The kinds to load: a model is built of a network for a dataset."""
+    """Kinds to load: a model needs a network and a dataset."""
     if kind is None:
         return KINDS
     return ("models", "networks", "datasets") if kind == "models" else (kind,)
 
 
 def _missing(name: str, kind: str | None, registry: Registry) -> str:
-    """Why there is nothing to show, with the closest name of any kind."""
+    """Message that nothing has the name, with the closest name of any kind."""
     for broken in registry.broken:
         if broken.name == name:
             return f"{name!r} is broken: {broken.error} (from {broken.origin}, {broken.origin.path})."
@@ -133,22 +133,22 @@ def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
 
 
 def _wrapped(paragraph: str, width: int) -> str:
-    """A paragraph in lines of `width`; lists and indented lines, such as code, as they are."""
+    """Wrap a paragraph to `width`; lists and indented lines, such as code, are unchanged."""
     if any(line.startswith((" ", "-", "*", "|")) for line in paragraph.splitlines()):
         return paragraph
     return _filled(" ".join(paragraph.split()), width)
 
 
 def _listed(facts: Sequence[Fact], width: int) -> str:
-    """Names on the left, what they mean on the right."""
+    """Format two columns: names and their descriptions."""
     left = max(len(name) for name, _ in facts) + 2
     lines = (_wrapped(text, width - left).replace("\n", "\n" + " " * left) for _, text in facts)
     return "\n".join(f"{name:{left}}{text}" for (name, _), text in zip(facts, lines, strict=True))
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """A table whose last column takes the room that is left."""
-    share = width // 5  # of a column that is wrapped
+    """Format a table whose last column takes the remaining width."""
+    share = width // 5  # minimum width of a wrapped column
     first = [[_filled(text, share, hyphens=True) for text in row[:-1]] for row in rows]
     columns = zip((f"{header}  " for header in headers[:-1]), *first, strict=True)  # tabulate pads headers by two
     taken = sum(max(len(line) for text in column for line in text.split("\n")) + 2 for column in columns)
@@ -231,7 +231,7 @@ def _turns(model: Any) -> str:
 
 
 def _presets(cls: type[Any], width: int) -> Iterator[str]:
-    """Each preset: what it is, its parameters, and what it changes in the protocol."""
+    """Describe each preset: its docstring, its parameters, and its departures from the protocol."""
     for name, preset in cls.presets.items():
         lines = [_wrapped(preset.doc, width - 4)]
         for what, values in (("parameters", preset.params), ("protocol", preset.protocol)):
@@ -264,7 +264,7 @@ def _networks(cls: type[Any], registry: Registry, width: int) -> str:
 
 
 def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, str, str]]:
-    """Player, number of parameters and networks. Raises whatever the plugins raise."""
+    """Rows of player, number of parameters and networks. Raises any error of the plugins."""
     import torch
 
     from gan_bench.plugins.network_recorder import Recording
@@ -275,7 +275,7 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     if reason is not None:
         raise PluginError(f"it refuses {DATASET}: {reason}")
     network = registry.get("networks", protocol.network)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not a model's to draw
+    with torch.random.fork_rng(devices=[]):  # building a model must not change the caller's random state
         networks = Recording(network(network.Params()), dataset, protocol.latent_size)
         players = model.build(networks)
     rows = []

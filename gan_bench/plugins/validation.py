@@ -1,4 +1,4 @@
-"""Validate what a plugin's hooks return."""
+"""Validation of objects that a plugin's hooks return."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _problem_of_params(item: type[Any]) -> str | None:
 
 
 def _contract(kind: str) -> type[Any]:
-    """The base class of one kind, imported late: some need torch."""
+    """Base class of one kind, imported late because some need torch."""
     if kind == "models":
         from gan_bench.contracts.model import Model
 

@@ -61,7 +61,7 @@ def choose_run(
 
 
 def _only(path: Path, *further: object) -> Chosen:
-    """The run of a run folder."""
+    """Run of a run folder."""
     if any(each is not None for each in further):
         raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")
     try:
@@ -83,7 +83,7 @@ def _dataset(path: Path, benchmark: BenchmarkRecord, name: str | None) -> str:
 
 
 def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, str]], default: Sequence[str]) -> str:
-    """The label that a name means, or the only one there is."""
+    """Resolve a name to a label; without a name, return the only one."""
     if name is None:
         if len(default) == 1:
             return default[0]
@@ -98,7 +98,7 @@ def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, s
 
 
 def _of_seed(where: str, runs: Sequence[PlacedRun], seed: int | None) -> PlacedRun:
-    """The run of a seed, whatever became of it, or the lowest that finished."""
+    """Run of a seed with any status, or the lowest seed that finished."""
     if not runs:
         raise StoreError(f"{where}: there is no run yet. `gan-bench run` makes it.")
     ordered = sorted(runs, key=lambda placed: placed.run.seed)

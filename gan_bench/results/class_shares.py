@@ -49,14 +49,14 @@ def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def damaged_classes(results: StoredResults) -> list[Ignored]:
-    """The runs whose shares of classes cannot be read."""
+    """Runs whose shares of classes cannot be read."""
     return _collected(results)[1]
 
 
 def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     """Write classes.csv into a results folder from its run folders; return its path. Raises StoreError.
 
-    There is no file, and none is returned, where no run kept shares.
+    If no run stored shares, no file is written and None is returned.
     """
     folder = Path(folder)
     frame, _ = _collected(read_results(folder))
@@ -64,12 +64,12 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     if frame.empty:
         path.unlink(missing_ok=True)
         return None
-    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as nothing
+    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as an empty string
     return write_atomically(path, text.to_csv(index=False, lineterminator="\n"))
 
 
 def _collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
-    """The shares of all runs in the order of the benchmark, and the files that cannot be read."""
+    """Shares of all runs in the order of the benchmark, and the files that cannot be read."""
     damaged: dict[str, Ignored] = {}
     parts = list(_parts(results, damaged))
     empty = pd.DataFrame({name: [] for name in COLUMNS})
@@ -106,7 +106,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """A classes.csv as `write_classes_csv` wrote it. Raises StoreError for anything else."""
+    """Read a classes.csv that `write_classes_csv` wrote. Raises StoreError for other files."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         missing = [name for name in COLUMNS if name not in frame.columns]

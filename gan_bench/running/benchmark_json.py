@@ -1,4 +1,4 @@
-"""benchmark.json: what tables and figures need to know beside the runs, written whenever a benchmark is run."""
+"""benchmark.json: data of a benchmark that tables and figures need besides its runs, written by every `run`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def describe(planned: Planned) -> BenchmarkRecord:
-    """The content of benchmark.json, once data are prepared.
+    """Build benchmark.json after data are prepared.
 
-    Datasets that are not selected keep what it had of them: nothing is prepared for them now.
+    Entries of datasets that are not selected are kept, because nothing is prepared for them now.
     """
     benchmark, registry = planned.benchmark, planned.registry
     before = _before(planned.folder)
@@ -78,7 +78,7 @@ def _models(
     registry: Registry,
     told: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> tuple[StoredEntry, ...]:
-    """One entry a model; `told` holds the footnotes of other datasets than those selected, by model."""
+    """Build one entry per model; `told` has the footnotes of unselected datasets, by model."""
     data = [identify_dataset(dataset, registry) for dataset in benchmark.datasets]
     return tuple(
         StoredEntry(
@@ -96,7 +96,7 @@ def _models(
 
 
 def _metric(metric: type[Metric], selected: Mapping[str, Dataset], others: Mapping[str, str]) -> MetricInfo:
-    """One metric, with notes on what was prepared for it, by dataset."""
+    """Build the entry of one metric, with notes on its prepared files, by dataset."""
     notes = {**others} | {label: metric().note(dataset) for label, dataset in selected.items()}
     return describe_metric(metric, {label: note for label, note in notes.items() if note})
 
@@ -122,7 +122,7 @@ def _before(folder: Path) -> BenchmarkRecord | None:
 
 
 def _told(before: BenchmarkRecord | None, dataset: str) -> dict[str, tuple[str, ...]]:
-    """The footnotes of models on a dataset so far, by model."""
+    """Read earlier footnotes of models on a dataset, by model."""
     entries = before.models if before else ()
     return {entry.label: entry.footnotes[dataset] for entry in entries if dataset in entry.footnotes}
 

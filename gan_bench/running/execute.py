@@ -44,7 +44,7 @@ def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callab
     """Execute runs of a check; record whether they resumed and can be sampled."""
     half = jobs[0].run.protocol.iterations // 2
     asked = itertools.count()
-    # An interruption half way, so that the runs can finish only if they resume.
+    # Interrupt half way, so that the runs can finish only if they resume.
     members = _members(jobs, registry, report, lambda: next(asked) >= half or stop())
     if any(member.status == "interrupted" for member in members) and not stop():
         members = _members(jobs, registry, report, stop)
@@ -56,7 +56,7 @@ def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callab
 
 
 def _sample_error(job: Job, registry: Registry) -> str:
-    """Draw a few samples from the stored run; return why that failed, or an empty string."""
+    """Draw a few samples from the stored run; return the error, or an empty string."""
     try:
         trainer = load_trainer(RunFolder(Path(job.folder)), registry, job.device)
         check_finite(trainer, draw(trainer, 2 * trainer.model.generators, seed=0))

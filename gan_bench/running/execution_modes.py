@@ -1,4 +1,4 @@
-"""Modes of executing iterations, and the choice of the first that works."""
+"""Modes of executing iterations, and the selection of the first that works."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TRACED = ExecutionMode(as_traced)
 
 
 def candidates(run: ActiveRun) -> Iterator[ExecutionMode]:
-    """Modes that a run may try, from the fastest on, without the last resort."""
+    """Modes that a run may try, from the fastest on, except the last resort."""
     recorded = run.job.device == "cuda" and run.trainer.trains
     if _wants_compiled(run):
         compiler = compilation.compiled
@@ -62,11 +62,11 @@ def choose_mode(
     prepare: Callable[[Compiler], None],
     stop: Callable[[], bool],
 ) -> ExecutionMode | None:
-    """Prepare the first mode that works and return it; None if asked to stop meanwhile.
+    """Prepare the first mode that works and return it; return None if stopped meanwhile.
 
     Args:
-        runs: that will be executed together.
-        modes: in the order in which they are tried.
+        runs: runs that will be executed together.
+        modes: in the order of preference.
         last: the mode if none of them works.
         prepare: builds the program of the runs with a compiler.
 
@@ -84,7 +84,7 @@ def choose_mode(
                 prepare(mode.compiler)
                 return mode
             except NotCompilableError as error:
-                if stop():  # the signal ends the C++ compiler as well: nothing is settled
+                if stop():  # the signal ends the C++ compiler as well: its failure decides nothing
                     return None
                 runs[0].reporter.warn(f"It runs {mode.fallback}: {error}.")
         if last.compiler is not None:
@@ -96,7 +96,7 @@ def choose_mode(
 
 
 def settle_single(run: ActiveRun, stop: Callable[[], bool]) -> None:
-    """Choose how one run is executed and record it; nothing to do for one that is at its end."""
+    """Select how one run is executed and record it; a run at its end needs no mode."""
     if run.trainer.iteration >= run.last and run.record.plans:
         return
     prepare = partial(compile_iterations, run.trainer, run.reporter.warn)

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 
 V = TypeVar("V", bound="Visit")
-TOLERANCE = 1e-3  # between samples drawn twice, on machines that round differently; in units of their spread
+TOLERANCE = 1e-3  # between two draws of the same samples, on machines that round differently; in units of their spread
 
 
 class Unusable(Exception):
-    """Why a finished run cannot be scored."""
+    """Reason why a finished run cannot be scored."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ def visited(
     models: Sequence[str],
     say: Callable[[str], None],
 ) -> Iterator[V]:
-    """Let a visit of this kind attend to the runs that are chosen, and keep their folder locked while it is looked at.
+    """Select runs, lock their folder and process them with an operation of this class.
 
     Arguments and errors are those of `rescore`.
     """
@@ -121,7 +121,7 @@ def _require_runs(folder: Path) -> None:
 
 
 def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
-    """The runs of these models, each once; all where none is named."""
+    """Runs of these models, each once; all runs without names."""
     assert results.benchmark is not None
     entries = [(entry.label, entry.plugin) for entry in results.benchmark.models]
     labels: set[str] = set()
@@ -233,7 +233,7 @@ class Visit(ABC):
 
 
 def read(folder: RunFolder) -> tuple[RunRecord, list[dict[str, str]]]:
-    """The record and the curve of a run. Raises Unusable."""
+    """Read the record and the curve of a run. Raises Unusable."""
     try:
         record, rows = folder.read(), folder.read_curve()
     except StoreError as error:
@@ -258,7 +258,7 @@ def _told_of(error: Exception) -> str:
 
 @contextmanager
 def _plan_of(record: RunRecord) -> Iterator[str]:
-    """Compute as the run did, where this machine can: on its kind of device, with as many threads."""
+    """Use the device and number of threads of the run, as far as this machine has them."""
     before = torch.get_num_threads()
     torch.set_num_threads(record.plans[-1].threads if record.plans else 1)
     set_precision("float32")
@@ -273,22 +273,22 @@ def _on_cpu(record: RunRecord) -> bool:
 
 
 def _same_kind(record: RunRecord, device: str) -> bool:
-    """Whether samples drawn on `device` are those that the run drew: kinds of devices have their own streams."""
+    """Whether samples drawn on `device` equal those of the run: kinds of devices have separate random streams."""
     return _on_cpu(record) == (device == "cpu")
 
 
 def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Mapping[str, str]], seed: int) -> None:
-    """Raise Unusable where the run's last evaluation drew other samples than this model does now."""
+    """Raise Unusable if the run's last evaluation drew other samples than this model does now."""
     last = trainer.iteration
     kept = _snapshots(folder).get(last)
     counts = dict.fromkeys(int(row["n"]) for row in rows if row["iteration"] == str(last) and row["n"])
     if kept is None or not counts:
         return
     before = np.asarray(kept[0], dtype=np.float64)
-    for n in counts:  # the snapshot is of the run's own number of samples, the first unless it was scored again
+    for n in counts:  # the snapshot has the run's own number of samples, the first unless it was scored again
         now, _ = snapshot(trainer, partial(draw, trainer, n, seed_of(seed, "evaluation", last)), seed)
         now = now[: len(before)]
-        tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # a level of 256
+        tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # one level of 256
         if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):
             return
     raise Unusable("its model, network or dataset has changed since: it draws other samples now")

@@ -16,7 +16,7 @@ from gan_bench.running.provenance import cpu_name
 
 
 def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
-    """``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
+    """Describe slots and hardware: ``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
     at_once = "1 run at a time" if workers == 1 else f"{workers} runs at a time"
     if device == "cpu":
         return f"{at_once} on a CPU ({cpu_name()}), one thread each"
@@ -58,5 +58,5 @@ def describe_compilation(jobs: Sequence[Job]) -> str:
 
 
 def cpp_compiler() -> str | None:
-    """The C++ compiler that torch would use; None if it is not installed."""
+    """C++ compiler that torch would use; None if it is not installed."""
     return shutil.which(os.environ.get("CXX", "g++"))

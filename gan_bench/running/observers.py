@@ -1,4 +1,4 @@
-"""Call observers; detach one that raises."""
+"""Dispatch of events to observers; one that raises is detached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepare datasets and metrics once, before any run starts."""
+"""Preparation of datasets and metrics, once before any run starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAID_EVERY = 10.0  # seconds
 
 
 def prepare_run(planned: Planned, say: Callable[[str], None]) -> Planned:
-    """The same with data and metrics that are prepared; of a check, without the metrics that cannot be."""
+    """The benchmark with prepared data and metrics; a check omits metrics that cannot be prepared."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
     if planned.mode != "quick":
         prepare_data(benchmark, planned.registry, planned.device, say)
@@ -38,7 +38,7 @@ def _without(job: Job, unprepared: Collection[str]) -> Job:
 
 
 def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> dict[str, str]:
-    """Prepare what a check needs: metrics on a few images of each dataset; return why metrics could not be prepared."""
+    """Prepare metrics for a check on a few images of each dataset; return the errors of those that failed."""
     some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, say)]
     errors: dict[str, str] = {}
     for name in benchmark.evaluation.metrics:
@@ -67,7 +67,7 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
 def prepare_datasets(
     entries: Sequence[DatasetEntry], registry: Registry, say: Callable[[str], None]
 ) -> Sequence[Dataset]:
-    """Datasets whose images are ready. Raises DataError, as `prepare_data`."""
+    """Datasets whose images are prepared. Raises DataError, as `prepare_data`."""
     datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in entries}
     require_data(datasets)
     for dataset in datasets.values():

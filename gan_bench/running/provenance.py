@@ -72,7 +72,7 @@ def _version(package: str) -> str:
 
 @cache
 def cpu_name() -> str:
-    """The processor's model and the number of cores."""
+    """Model of the processor and number of cores."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

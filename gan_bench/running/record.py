@@ -1,4 +1,4 @@
-"""Build a run's record: its start, execution plans and ledger."""
+"""The record of a run: its start, execution plans and ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def scheduled_metrics(job: Job, registry: Registry) -> list[Metric]:
-    """The metrics of a job that its number of samples is enough for; a check lowers what they need."""
+    """Metrics of a job that need no more samples than it has; a check lowers the numbers they need."""
     samples = job.schedule.samples
     metrics = [registry.get("metrics", name)() for name in job.schedule.metrics]
     if job.check:
@@ -85,7 +85,7 @@ def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> Exec
 
 @dataclass
 class Usage:
-    """Seconds and memory that a run has used, over all its processes.
+    """Seconds and memory used by a run, over all its processes.
 
     Attributes:
         peak_memory_mb: of earlier processes, in MiB.
@@ -102,7 +102,7 @@ class Usage:
         return cls(**{each.name: float(state[each.name]) for each in fields(cls)})
 
     def measured(self, device: str) -> Usage:
-        """The same with the memory of this process."""
+        """The usage including the memory of this process."""
         return replace(self, peak_memory_mb=round(max(self.peak_memory_mb, peak_memory_mb(device)), 1))
 
 

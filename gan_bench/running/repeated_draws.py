@@ -79,7 +79,7 @@ class _Repeating(Visit):
     draws: int = 2
 
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Score the draws of one finished run that are not scored yet, each written as soon as it is."""
+        """Score the draws of one finished run that have no scores yet; write each when it is complete."""
         record, rows = read(folder)
         done = _repeats(folder)
         fitting, samples = self.fitting(record, placed.dataset)
@@ -114,5 +114,5 @@ def _repeats(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _of(number: int, rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The rows of one draw."""
+    """Rows of one draw."""
     return [row for row in rows if row["draw"] == str(number)]

@@ -74,7 +74,7 @@ class _Rescoring(Visit):
     """One call of `rescore`."""
 
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Score one finished run by what it lacks."""
+        """Score one finished run by the metrics that it lacks."""
         record, rows = read(folder)
         classes = _classes(folder)
         fitting, samples = self.fitting(record, placed.dataset)
@@ -111,7 +111,7 @@ class _Rescoring(Visit):
         return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
 
     def _foreign(self, record: RunRecord, metrics: Sequence[Metric]) -> list[str]:
-        """The metrics that a run was scored by with something else (a classifier, clusters) than is prepared now."""
+        """Metrics of a run's scores that were prepared with something else (a classifier, clusters) than now."""
         before = record.notes
         noted = [metric for metric in metrics if metric.name in before]
         if not noted:
@@ -134,13 +134,13 @@ class _Rescoring(Visit):
         new: Sequence[Mapping[str, str]],
         errors: Mapping[str, str],
     ) -> None:
-        """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
+        """Write the record, then the curve: a run killed between the two still lacks the scores and is scored again."""
         replaced = {_identity(row) for row in new}
         curve = [*(row for row in rows if _identity(row) not in replaced), *new]
         others = {name: error for name, error in record.metric_errors.items() if name not in facts}
         after = replace(record, metrics={**record.metrics, **facts}, metric_errors=others | dict(errors))
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
-            return  # it failed again, in the same way
+            return  # the metric failed again, with the same error
         folder.write(replace(after, rescored=(*record.rescored, history)))
         folder.write_curve(curve)
 
@@ -189,7 +189,7 @@ def _classes(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
-    """Whether rows of classes.csv hold the mixture's shares at an iteration, from n samples."""
+    """Whether rows of classes.csv include the mixture's shares at an iteration, from n samples."""
     return any((row["iteration"], row["generator"], row["n"]) == (str(iteration), "", str(n)) for row in rows)
 
 
@@ -199,7 +199,7 @@ def _tells_of(metric: Metric) -> bool:
 
 
 def _told_scores(found: Evaluation) -> str:
-    """The mixture's scores, and what failed."""
+    """Scores of the mixture, and errors."""
     values = {score.metric: score.value for score in found.scores if score.generator is None}
     return ", ".join(
         f"{name} failed ({found.errors[name]})" if name in found.errors else f"{name} {value:.4g}"
@@ -208,7 +208,7 @@ def _told_scores(found: Evaluation) -> str:
 
 
 def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """Let benchmark.json describe these metrics and its table show them; the names of those it did not show."""
+    """Add these metrics to benchmark.json and to the table; return the names of those that are new there."""
     before = read_benchmark(folder)
     shown = before.evaluation.metrics
     added = tuple(metric.name for metric in metrics if metric.name not in shown)

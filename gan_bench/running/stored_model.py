@@ -1,4 +1,4 @@
-"""Load trained models from run folders and draw samples from them."""
+"""Trained models, loaded from run folders to draw samples from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gan_bench.training.trainer import Trainer
 
 
 class StoredModel:
-    """A model as a stored run left it."""
+    """Model with the parameters that a stored run ended with."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -28,12 +28,12 @@ class StoredModel:
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
-        """(C, H, W) where samples are images, which are uint8; None where they are numbers."""
+        """Shape (C, H, W) of samples that are uint8 images; None for other samples."""
         return self._trainer.dataset.shape if is_images(self._trainer.dataset) else None
 
     @property
     def generators(self) -> int:
-        """K, the number of generators."""
+        """Number of generators, K."""
         return self.model.generators
 
     def sample(
@@ -106,7 +106,7 @@ def load_trainer(
 
 
 def run_of(record: RunRecord) -> Run:
-    """The run that a record describes; labels are the benchmark's, so it has none."""
+    """Run of a record; it has no labels, because those belong to a benchmark."""
     return Run(
         benchmark=record.benchmark,
         label="",

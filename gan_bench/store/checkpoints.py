@@ -1,4 +1,4 @@
-"""Write and read checkpoints."""
+"""Checkpoint files: writing, reading and removal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATE = (
     "compile_seconds",
     "evaluation_seconds",
     "peak_memory_mb",
-)  # what a checkpoint holds
+)  # contents of a checkpoint
 
 
 def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -47,10 +47,10 @@ def save_checkpoints(states: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[dict[str, Any] | None, list[Path]]:
-    """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
+    """Load the newest checkpoint of the run with this key; also return damaged or foreign ones that were skipped.
 
     Args:
-        at: only the one of this iteration will do.
+        at: iteration of the only acceptable checkpoint.
     """
     passed_over: list[Path] = []
     for path in list_checkpoints(folder):
@@ -64,7 +64,7 @@ def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[dict
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest first."""
+    """Checkpoint files in a folder, newest first."""
     found = [(iteration_of(path), path) for path in folder.glob("checkpoint-*.pt")]
     return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
 
@@ -76,9 +76,9 @@ def iteration_of(checkpoint: Path) -> int:
 
 
 def _drop_older(folder: Path, than: int) -> None:
-    """Remove checkpoints of earlier iterations but for the last of them.
+    """Remove checkpoints of earlier iterations except the last of them.
 
-    One of a later iteration was passed over when the run resumed: it must not push out the one of now.
+    A checkpoint of a later iteration was skipped when the run resumed: it must not displace the current one.
     """
     own = [old for old in list_checkpoints(folder) if iteration_of(old) <= than]
     for old in own[CHECKPOINTS_KEPT:]:
@@ -86,7 +86,7 @@ def _drop_older(folder: Path, than: int) -> None:
 
 
 def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None:
-    """A run's part of a checkpoint; None where it holds none."""
+    """Part of a checkpoint that belongs to a run; None if it has no such part."""
     if stored is None:
         return None
     runs = stored.get("runs", {stored.get("key"): stored})
@@ -95,13 +95,13 @@ def _of_run(stored: Mapping[str, Any] | None, key: str) -> dict[str, Any] | None
 
 
 def load_tensors(path: Path) -> dict[str, Any] | None:
-    """A dictionary of tensors and plain values from a file, or None where it is not one. Never unpickles objects."""
+    """Load a dictionary of tensors and plain values; return None for other contents. Never unpickles objects."""
     import torch
 
     try:
         with path.open("rb") as file:
             with zipfile.ZipFile(file) as archive:
-                if archive.testzip() is not None:  # torch itself compares no checksum
+                if archive.testzip() is not None:  # torch does not compare checksums
                     return None
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)

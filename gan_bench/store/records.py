@@ -27,12 +27,12 @@ R = TypeVar("R", "RunRecord", "BenchmarkRecord")
 
 
 class RecordError(ValueError):
-    """Why a record cannot be read, with the field."""
+    """Reason why a record cannot be read, with the field."""
 
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """The exception that ended a run."""
+    """Exception that ended a run."""
 
     type: str
     message: str
@@ -88,7 +88,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class ModelRecord(ModelRef):
-    """A run's model, with what is known once it is built.
+    """Model of a run, with facts that are known once it is built.
 
     Attributes:
         sharing: what generators share, in words.
@@ -102,7 +102,7 @@ class ModelRecord(ModelRef):
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """A metric that a run was scored with; `note` describes what was prepared for it."""
+    """A metric that a run was scored with; `note` describes its prepared files."""
 
     direction: str = "none"
     unit: str = ""
@@ -114,7 +114,7 @@ class MetricFacts:
 
 @dataclass(frozen=True)
 class GitState:
-    """The checkout that ran."""
+    """State of the checkout that was used."""
 
     commit: str
     dirty: bool
@@ -134,7 +134,7 @@ class PluginFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Code, packages, machine and flags of a process that worked on a run.
+    """Code, packages, machine and flags of a process that executed a run.
 
     Attributes:
         started: ISO 8601, UTC.
@@ -167,7 +167,7 @@ class MetricCode:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A later evaluation of a finished run: which metrics, from how many samples, by which process."""
+    """A later evaluation of a finished run: its metrics, number of samples and process."""
 
     metrics: Mapping[str, MetricCode]
     samples: int
@@ -275,7 +275,7 @@ class SkippedModel:
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """benchmark.json: what was requested, whether or not it has run."""
+    """benchmark.json: the requested models, datasets and settings, whether or not they have run."""
 
     name: str
     seeds: tuple[int, ...]
@@ -290,12 +290,12 @@ class BenchmarkRecord:
 
 
 def encode(record: RunRecord | BenchmarkRecord) -> str:
-    """The text of a record's file."""
+    """Encode a record as the text of its file."""
     return json.dumps(msgspec.to_builtins(record), indent=1) + "\n"
 
 
 def decode(text: str | bytes, kind: type[R]) -> R:
-    """Read a record.
+    """Decode a record.
 
     Raises:
         RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
@@ -320,9 +320,9 @@ def decode(text: str | bytes, kind: type[R]) -> R:
 
 
 def migrate_run(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A run.json of format 1 as one of the current format.
+    """Convert a run.json of format 1 to the current format.
 
-    Format 1 had an empty object for a ledger that is not known, and provenance among other fields.
+    Format 1 had an empty object for an unknown ledger, and provenance among other fields.
     """
     now = dict(values)
     if not now.get("ledger"):
@@ -351,7 +351,7 @@ def _migrate_code(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def convert(values: object, kind: type[Any]) -> Any:
-    """Plain values as an instance of a dataclass. Raises RecordError."""
+    """Convert plain values to an instance of a dataclass. Raises RecordError."""
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
@@ -364,7 +364,7 @@ def _convert(values: object, kind: type[R]) -> R:
 
 
 def _explained(message: str) -> str:
-    """msgspec's message with the field first: "Expected `int`, got `str` - at `$.seed`"."""
+    """Rewrite msgspec's message with the field first: "Expected `int`, got `str` - at `$.seed`"."""
     problem, _, place = message.partition(" - at ")
     where = place.strip("`").removeprefix("$").removeprefix(".")
     problem = problem.replace("`", "").replace("Object missing required field ", "missing ")

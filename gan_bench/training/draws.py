@@ -1,7 +1,7 @@
-"""The random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
+"""Random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
 
-On a CPU every iteration draws its own. On a GPU, where each draw is a launch or several, they are drawn for a block of
-iterations at a time, which is another stream of numbers: draws are equal per kind of device.
+On a CPU every iteration draws separately. On a GPU a draw takes one or more launches, so it is made for a block of
+iterations at a time. This is another stream of numbers: draws are equal per kind of device.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from gan_bench.training.iteration import Draws, Rules
 from gan_bench.training.randomness import Randomness
 
 MOST_ROWS = 64
-"""Iterations that are drawn for at a time on a GPU."""
+"""Number of iterations in a block of draws on a GPU."""
 
 LARGEST_BLOCK = 2**24
-"""Numbers in the draws of a block, at most, of one seed: 64 MiB."""
+"""Largest number of values in the draws of a block, for one seed: 64 MiB."""
 
 Moment = tuple[int, ...]
 """Counter of a draw: an iteration; outside of blocks, a stage and a position in its prelude, or an
@@ -33,14 +33,14 @@ iteration and its number of turns."""
 Tensors = dict[str, Tensor]
 
 WeightedDraw = Callable[[str, torch.Generator], Real]
-"""Draws a batch by the weights of this name in the model's state."""
+"""Draw a batch by the weights of this name in the model's state."""
 
 
 class DrawSource:
     """Random draws for the turns of one run: real data, latents and declared noise.
 
     Attributes:
-        rows: iterations that are drawn for at a time.
+        rows: number of iterations in a block of draws.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class DrawSource:
 
     @property
     def _total(self) -> int:
-        """Latents of a draw. The total is drawn whatever K is, so that every K that divides it sees the same."""
+        """Draw latents. Their total does not depend on K, so that every K that divides it sees the same."""
         return self._protocol.fakes or self._model.playing * self._each
 
     def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
@@ -90,19 +90,19 @@ class DrawSource:
         return draws
 
     def real(self, turn: Turn, moment: Moment) -> Real:
-        """A batch of real data, x (B, *shape)."""
+        """Draw a batch of real data, x (B, *shape)."""
         if turn.weights is None:
             return Real(**self._of(moment, ("real", turn.real), self._real))
-        rng = self._randomness.at("data", *moment, turn.real)  # weights may be others in each iteration
+        rng = self._randomness.at("data", *moment, turn.real)  # weights may change with each iteration
         real = self._weighted(turn.weights, rng)
         return dataclasses.replace(real, x=self._flipped(real.x, turn.real, moment))
 
     def latents(self, number: int, moment: Moment) -> Tensor:
-        """(K, each, size)."""
+        """Draw latents (K, each, size)."""
         return self._of(moment, ("latents", number), self._latent)["z"]
 
     def noise(self, position: int, moment: Moment) -> Mapping[str, Tensor]:
-        """The random numbers that the model declared, for the turn at this position."""
+        """Draw the noise that the model declared, for the turn at this position."""
         return self._of(moment, ("noise", position), self._declared)
 
     def blocks(self, turns: Sequence[Turn], draws: Draws, iteration: int) -> list[Tensor] | None:

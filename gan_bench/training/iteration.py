@@ -25,10 +25,10 @@ MOST_TURNS = 16
 steps, would take minutes to compile and gigabytes for blocks of draws: it stays eager and draws separately."""
 
 Parameters = Mapping[str, Mapping[str, Tensor]]
-"""Every player's parameters, by player and name."""
+"""Parameters of all players, by player and name."""
 
 Update = Callable[[str, Sequence[Tensor | None]], None]
-"""Moves a player, in place, by the gradients of its parameters; None where its loss does not depend on one."""
+"""Callback that updates a player in place from gradients; a gradient is None if the loss does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Rules:
     autocast: torch.dtype | None = None
 
     def player(self, name: str) -> Player:
-        """A player that a turn names."""
+        """Player with a name from a turn."""
         if name not in self.players:
             raise PluginError(f"{self.model.name}: a turn names the player {name!r}; {allowed(name, self.players)}")
         return self.players[name]
 
     def latents_of(self, turn: Turn, position: int) -> int:
-        """The number of a turn's draw of latents."""
+        """Number of a turn's draw of latents."""
         return turn.latents if self.shared else position
 
 
 @dataclass
 class Draws:
-    """The random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
+    """Random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
 
     real: dict[int, Real] = field(default_factory=dict)
     latents: dict[int, Tensor] = field(default_factory=dict)
@@ -99,14 +99,14 @@ def play(
             sources = _Sources(turn, position, draws, fakes, state, mover)
             with lower_precision(rules):
                 loss, extra = _loss(mover, sources)
-            # a graph that another player of this turn still needs is kept; parameters of others get no gradient
+            # Keep a graph that another player of this turn needs; parameters of others get no gradient.
             own, keep = list(parameters[mover.name].values()), mover is not movers[-1]
             gradients[mover.name] = torch.autograd.grad(loss, own, retain_graph=keep, allow_unused=True)
             losses[mover.name] = _kept(loss)
             values |= {name: _kept(value) for name, value in extra.items()}
         with torch.no_grad():
             for mover in movers:
-                move(mover.name, gradients.pop(mover.name))  # their memory serves the next turn
+                move(mover.name, gradients.pop(mover.name))  # freed for reuse in the next turn
                 rules.model.constrain(mover.name, parameters[mover.name])
             state = rules.model.after_turn(turn, state, values)
         if any(mover.generates for mover in movers):
@@ -151,12 +151,12 @@ def _kept(value: Tensor) -> Tensor:
 
 
 class _Fakes:
-    """The generated samples of an iteration; one forward pass serves every turn until the generators move."""
+    """Generated samples of an iteration; one forward pass serves every turn until the generators move."""
 
     def __init__(self, rules: Rules, turns: Sequence[Turn], draws: Draws) -> None:
         self.rules, self.draws = rules, draws
         self._made: dict[int, Fake] = {}
-        # only draws that a generating player sees need the generators' graph
+        # Only draws seen by a generating player need the generators' graph.
         self._with_graph = {
             rules.latents_of(turn, position)
             for position, turn in enumerate(turns)
@@ -164,7 +164,7 @@ class _Fakes:
         }
 
     def get(self, turn: Turn, position: int, *, attached: bool) -> Fake:
-        """The samples that a turn sees, attached to the generators' graph or cut off from it."""
+        """Samples of a turn, attached to or detached from the generators' graph."""
         number = self.rules.latents_of(turn, position)
         if number not in self._made:
             with torch.set_grad_enabled(number in self._with_graph):

@@ -1,4 +1,4 @@
-"""Set the precision of matrix products."""
+"""Precision of matrix products."""
 
 from __future__ import annotations
 

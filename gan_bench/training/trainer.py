@@ -53,7 +53,7 @@ class Trainer:
     Attributes:
         carry_out: executes an iteration: `play`, or a compiled program of it. Can be replaced.
         play_prelude, renew: execute a prelude's turn, initialise a player again. Can be replaced.
-        renewed: updates that each player had when it was last initialised.
+        renewed: number of updates that each player had when it was last initialised.
     """
 
     def __init__(self, model: Model, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device) -> None:
@@ -104,7 +104,7 @@ class Trainer:
 
     @property
     def begins_stage(self) -> bool:
-        """Whether a stage begins with the next iteration."""
+        """Whether the next iteration begins a stage."""
         return any(stage.first == self.iteration for stage in self.stages)
 
     def enter_stage(self) -> None:
@@ -125,7 +125,7 @@ class Trainer:
             self.losses |= played.losses
             self.state = played.state
             self.counts.add((turn,), draws)
-        with torch.no_grad(), self.averaged():  # a model keeps generators as an evaluation sees them
+        with torch.no_grad(), self.averaged():  # a model sees the same generators as an evaluation
             self.state = change_state(self.model, number, self.state, self.pool, self.device)
         for name in stage.renewed:
             self.renew(name, number)
@@ -138,11 +138,11 @@ class Trainer:
         return self.pool.draw(name, self.state, rng)
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Exchange the generating players' parameters for their moving average, if there is one."""
+        """Swap the generating players' parameters for their moving average, if there is one."""
         return nullcontext() if self.average is None else self.average.swapped()
 
     def rate(self, player: str, iteration: int) -> float:
-        """A player's learning rate in an iteration."""
+        """Learning rate of a player in an iteration."""
         rate = float(self.protocol.of(player, "learning_rate"))
         return rate * (1 - iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
 
@@ -167,10 +167,10 @@ class Trainer:
             group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
         for parameter in self.parameters[player].values():
-            parameter.grad = None  # as zero_grad() does, with less around it
+            parameter.grad = None  # like zero_grad(), without its bookkeeping
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
+        """Complete state for the next iteration, as plain containers of tensors and numbers."""
         return {
             "iteration": self.iteration,
             "model": self.model.state_dict(),
@@ -212,7 +212,7 @@ def _player(model: Model, name: str) -> Player:
 
 
 def check_parameters(trainer: Trainer) -> None:
-    """Raise Diverged where a parameter is no longer finite, naming it."""
+    """Raise Diverged if a parameter is no longer finite, with its name."""
     for name, parameter in trainer.model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")

@@ -1,6 +1,6 @@
-"""The local engine: as many worker processes as there are slots, each with one run, or one stack of seeds, at a time.
+"""The local engine: one worker process per slot, each with one run, or one stack of seeds, at a time.
 
-On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads. With
+On a CPU a slot is a core and its process has one thread: for small networks that is faster than threads. With
 several GPUs each has a slot, whose process sees no other.
 """
 
@@ -35,11 +35,11 @@ KEEP_FREED_MEMORY = {
 
 
 class _Worker:
-    """One worker process and the jobs it has, by their keys; `slot` numbers those that are alive."""
+    """One worker process and its jobs, by their keys; `slot` numbers the processes that are alive."""
 
     def __init__(self, setup: Setup, slot: int, threads: int) -> None:
         self.slot = slot
-        # modules are found where the command finds them, not first in the working folder
+        # With `-P`, modules are found where the command finds them, not first in the working folder.
         path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
         gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
         environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
@@ -50,7 +50,7 @@ class _Worker:
             bufsize=0,
             env=environment,
             pass_fds=(setup.lock,),  # the folder stays locked while any process that writes there is alive
-            start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
+            start_new_session=True,  # the terminal sends Ctrl-C to the command only, which forwards it
         )
         self.jobs: dict[str, Job] = {}
         self.loaded = False
@@ -64,7 +64,7 @@ class _Worker:
             self.process.stdin.write(encode_jobs(jobs).encode())
 
     def dismiss(self) -> None:
-        """Let it end: at once without a job, else after its run."""
+        """Close the worker's input: it exits at once without a job, else after its run."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
@@ -117,7 +117,7 @@ class LocalEngine(Engine):
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
     def _attend(self) -> None:
-        """Listen until no worker is left."""
+        """Process messages until no worker is left."""
         while self._alive:
             for key, _ in self._selector.select():
                 worker: _Worker = key.data
@@ -138,7 +138,7 @@ class LocalEngine(Engine):
                 self.observer.receive(worker.jobs[message.key].run, message)
 
     def _next(self, worker: _Worker) -> None:
-        """Give a free worker its next jobs, or let it end."""
+        """Send a free worker its next jobs, or dismiss it."""
         if self._waiting:
             jobs = self._waiting.popleft()
             worker.give(jobs)
@@ -155,13 +155,13 @@ class LocalEngine(Engine):
 
     def _ended(self, job: Job, detail: str) -> None:
         ending = _settle(job, detail)
-        log = Path(job.folder) / "log.txt"  # what the run's code printed
+        log = Path(job.folder) / "log.txt"  # output of the run's code
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
         self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker has ended; where it still had a job or jobs wait, something killed it."""
+        """Process the end of a worker; if it had a job or jobs are waiting, it was killed."""
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         worker.process.stdout.close()

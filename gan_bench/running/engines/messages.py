@@ -39,13 +39,13 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def encode_message(message: Message) -> str:
-    """A message of a worker as a line."""
+    """Encode a message of a worker as a line."""
     return json.dumps({"event": _NAMES[type(message)], **msgspec.to_builtins(message)}) + "\n"
 
 
 def decode_message(line: str | bytes) -> Message:
-    """The message in a line of a worker."""
-    values = json.loads(line)  # not msgspec's decoder: scores may be nan
+    """Decode the message in a line of a worker."""
+    values = json.loads(line)  # instead of msgspec's decoder, because scores may be nan
     message: Message = convert(values, _KINDS[values["event"]])
     return message
 
@@ -56,6 +56,6 @@ def encode_jobs(jobs: Sequence[Job]) -> str:
 
 
 def decode_jobs(line: str | bytes) -> list[Job]:
-    """The jobs in a line for a worker."""
+    """Decode the jobs in a line for a worker."""
     jobs: list[Job] = convert(json.loads(line), list[Job])
     return jobs

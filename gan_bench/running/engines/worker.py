@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 class _Stop:
-    """Set by SIGTERM; asked by the run before each iteration."""
+    """Flag set by SIGTERM; the run checks it before each iteration."""
 
     def __init__(self) -> None:
         self.asked = False
         signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the command's to pass on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
 
     def _ask(self, *_: object) -> None:
         self.asked = True
@@ -44,12 +44,12 @@ class _Stop:
 
 
 def main(places: list[str]) -> None:
-    """Serve until the input ends; `places` are plugin files, and folders of such."""
+    """Process jobs until the input ends; `places` are plugin files, and folders of plugin files."""
     stop = _Stop()
-    # A plugin may look for a GPU when it is imported. With NVML that does not initialise CUDA, which forks need.
+    # A plugin may query GPUs on import. With NVML that does not initialise CUDA, which would make forks fail.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # what a plugin prints must not be taken for an event
+    os.dup2(2, 1)  # output of a plugin must not be parsed as an event
 
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
@@ -87,7 +87,7 @@ def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: 
 
 
 def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], stop: _Stop) -> None:
-    """Run the jobs in this forked process and leave without the parent's clean-up."""
+    """Run the jobs in this forked process and exit without the parent's clean-up."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
