@@ -1,4 +1,4 @@
-"""gan-bench from Python: run a benchmark, and draw from a run that is stored."""
+"""Python interface: run a benchmark, score and load stored runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Options):
-    """Options of the command line, and what only Python needs."""
+    """Options of the command line, and those of Python only."""
 
     progress: bool = option(True, "Print lines about the progress to standard error.")
 

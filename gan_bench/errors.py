@@ -21,18 +21,18 @@ from dataclasses import dataclass
 
 
 class GanBenchError(Exception):
-    """Base of every error that gan-bench raises on purpose."""
+    """Base class of all errors that gan-bench raises on purpose."""
 
     exit_code = 2
 
 
 class UsageError(GanBenchError):
-    """A command or call was given something it cannot use."""
+    """A command or call received an invalid value."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a benchmark file."""
+    """One problem of a benchmark file."""
 
     where: str  # "synthetic8.toml:12" or "--set protocol.batch"
     message: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """The benchmark description is wrong; `problems` holds everything found, in the order of the file."""
+    """The benchmark is invalid; `problems` has every problem, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -54,11 +54,11 @@ class PluginError(GanBenchError):
 
 
 class BrokenPluginError(PluginError):
-    """A plugin is there, and cannot be loaded."""
+    """A known plugin cannot be loaded."""
 
 
 class DataError(GanBenchError):
-    """Files of a dataset, or weights of a network, are missing, damaged or not what they claim to be."""
+    """Files of a dataset or of weights are missing, damaged or of the wrong kind."""
 
 
 class StoreError(GanBenchError):
@@ -72,11 +72,11 @@ class RunError(GanBenchError):
 
 
 class Diverged(RunError):
-    """Parameters or samples stopped being finite."""
+    """Parameters or samples are no longer finite."""
 
 
 DISTRIBUTIONS = {"ot": "POT", "PIL": "pillow"}
-"""Packages that are installed under another name than they are imported by, apart from hyphens."""
+"""Packages whose distribution name differs from the import name, apart from hyphens."""
 
 
 def missing_package(error: BaseException) -> str:

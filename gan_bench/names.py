@@ -10,7 +10,7 @@ def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
     """List allowed names, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
     known = sorted(names)
     close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
-    if not close:  # a paper's own spelling: DCGAN
+    if not close:  # the spelling of a paper: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
     told = _told(known, limit)

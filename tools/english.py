@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACES = ("gan_bench", "plugins", "examples", "tools", "tests", "docs", "README.md", "CONTRIBUTING.md")
 READMES = "results/published/*/README.md"
 GENERATED = frozenset({"docs/commands.md", "docs/models.md"})
-"""Pages written by tools from docstrings and help texts, which are counted at their source."""
+"""Pages written by tools from docstrings and help texts."""
 
 PHRASES = {
     "tell": r"tells?|told|telling",
@@ -52,12 +52,12 @@ PHRASES = {
     "mend": r"mends?|mended|mending",
     "live": r"lives|lived|live in",
 }
-"""What is counted anywhere in a sentence, by the name that a hit is reported with."""
+"""Patterns that are counted anywhere in a sentence, by the name of the phrase."""
 
 SUMMARY = re.compile(
     r"(?P<question>What|How|Who|Whose|Where|When|Which)\b|(?P<whether>Whether)\b|(?P<gerund>(?!\w+thing)\w+ing)\b"
 )
-"""What is counted at the beginning of a docstring; Whether only of what is not a boolean."""
+"""Words that are counted at the beginning of a docstring; Whether only if the docstring describes no boolean."""
 
 NOUNS = frozenset(
     {
@@ -83,7 +83,7 @@ ALLOWED = {
     "an environment of its own": "the usual word for a virtual environment",
     "a process of its own": "the usual word for a process that nothing else shares",
 }
-"""Expressions that are not counted, with the reason."""
+"""Expressions that are not counted, with the reason for each."""
 
 _ALLOWED = re.compile("|".join(rf"\b{re.escape(each)}\b" for each in ALLOWED), re.IGNORECASE)
 _CODE = re.compile(r"``.+?``|`[^`]+`|\"[^\"\n]{1,60}\"|\]\([^)]*\)")
@@ -181,7 +181,7 @@ def _blank(found: re.Match[str]) -> str:
 
 
 def texts(file: Path) -> Iterator[Text]:
-    """What is counted of a file."""
+    """Texts of a file in which phrases are counted."""
     source = file.read_text(encoding="utf-8")
     yield from python_texts(source) if file.suffix == ".py" else page_texts(source)
 

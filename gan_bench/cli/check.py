@@ -1,4 +1,4 @@
-"""`gan-bench check`: whether a plugin keeps the promises that the built-in ones keep."""
+"""`gan-bench check`: check a plugin against the contracts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ KINDS = ("models", "networks", "datasets", "metrics")
 MISSING = "what cannot be loaded is missing from every benchmark"
 
 
-@click.command("check", short_help="Check a plugin the way the built-in ones are checked.")
+@click.command("check", short_help="Check a plugin against the contracts.")
 @click.argument("plugin", metavar="PLUGIN|FILE")
-@click.option("-v", "--verbose", is_flag=True, help="Show the checks that passed, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show passed checks too.")
 def command(plugin: str, verbose: bool) -> int:
     """Check a model, dataset, metric or network by NAME, or everything in a plugin FILE (.py).
 
@@ -64,7 +64,7 @@ def _file(plugin: str) -> Path | None:
 
     path = Path(plugin)
     if not plugin or not (path.suffix or len(path.parts) > 1 or path.is_file()):
-        return None  # a folder beside which a package of that name is installed is no reason to refuse the name
+        return None  # a folder may have the name of an installed plugin
 
     def complain(_: int, message: str) -> None:
         raise UsageError(message)
@@ -86,7 +86,7 @@ def _of_file(registry: Registry, path: Path) -> Iterator[_Thing]:
 
 
 def _of_name(registry: Registry, name: str) -> Iterator[_Thing]:
-    """Everything of that name; PluginError where two plugins claim it."""
+    """All plugins of that name. Raises PluginError if two plugins define it."""
     for kind in KINDS:
         if name in registry.all(kind):
             yield _Thing(kind, name, registry.get(kind, name), registry.origin(kind, name))
@@ -146,7 +146,7 @@ class _Shown:
     skipped: int = 0
 
     def examine(self, thing: _Thing, registry: Registry) -> None:
-        """Check one plugin and print what was found."""
+        """Check one plugin and print the findings."""
         from gan_bench.testing import checks
 
         self.things += 1
@@ -168,14 +168,14 @@ class _Shown:
                 self.finding(str(thing), found.check, found.found, found.reason, found.remedy, heading=False)
             elif self.verbose and not report.skipped:
                 click.echo(f"  passed: {check.name}: {check.promise}")
-        # Several checks are skipped for one reason: a failure that they build upon, or files that are not here.
+        # Several checks may be skipped for one reason: an earlier failure, or missing files.
         for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
             names = [report.check.name for report in reports if report.skipped == reason]
             self.skipped += len(names)
             click.echo(f"  not checked, since {reason}: {', '.join(names)}")
 
     def read(self, figures: Path) -> None:
-        """Read one file of published figures and print what is wrong with it."""
+        """Read one file of published figures and print its problems."""
         from gan_bench.errors import PluginError
         from gan_bench.report.published.load import read_figures
 
@@ -189,7 +189,7 @@ class _Shown:
         click.echo(f"ok  {thing}: {rows} rows read")
 
     def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
-        """Print one finding, below a line for its plugin where that has none yet."""
+        """Print one finding, after a heading for its plugin if that is missing."""
         self.failed += 1
         if heading:
             self.things += 1
@@ -197,7 +197,7 @@ class _Shown:
         click.echo(f"  {check}: {found}\n    reason: {reason}\n    remedy: {remedy}")
 
     def end(self) -> int:
-        """Print the summary; the exit code."""
+        """Print the summary and return the exit code."""
         skipped = f", {self.skipped} not checked" if self.skipped else ""
         click.echo(f"{self.things} checked: {self.passed} checks passed, {self.failed} failed{skipped}.")
         return 1 if self.failed else 0
@@ -213,11 +213,11 @@ class _Progress:
             click.echo(f"Checking {thing} …", err=True)
 
     def say(self, number: int, check: str) -> None:
-        """A check begins."""
+        """Show that a check begins."""
         if self.live:
             click.echo(f"\r\033[KChecking {self.thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)
 
     def clear(self) -> None:
-        """The plugin is done."""
+        """Remove the line at the end of a plugin."""
         if self.live:
             click.echo("\r\033[K", err=True, nl=False)

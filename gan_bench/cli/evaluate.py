@@ -1,4 +1,4 @@
-"""`gan-bench evaluate`: metrics that are new, for runs that are stored."""
+"""`gan-bench evaluate`: new metrics for stored runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import click
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
 
 
-@click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")
+@click.command("evaluate", short_help="Compute further metrics of stored runs.")
 @click.argument("results", metavar="RESULTS")
-@click.option("--metrics", required=True, metavar="A,B", help="What to compute.")
-@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Samples to draw.  [default: the benchmark's]")
-@click.option("--models", metavar="A,B", help="Only these labels or plugins.")
+@click.option("--metrics", required=True, metavar="A,B", help="Metrics to compute.")
 @click.option(
-    "--repeats", type=click.IntRange(min=2), metavar="R", help="Draw R times, and tell evaluation from training noise."
+    "--samples", type=click.IntRange(min=1), metavar="N", help="Number of samples.  [default: the benchmark's]"
+)
+@click.option("--models", metavar="A,B", help="Only models with these labels or plugins.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=2),
+    metavar="R",
+    help="Draw R times to separate evaluation from training noise.",
 )
 @data_root_option
 @plugin_option

@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from gan_bench.results.choose_run import Chosen
     from gan_bench.running.stored_model import StoredModel
 
-OFTEN = 2.0  # seconds between two words of progress
+OFTEN = 2.0  # seconds between two lines of progress
 
 
-@click.command("sample", short_help="Draw samples of one generator, or of the mixture, from a stored run.")
+@click.command("sample", short_help="Draw samples from a stored run.")
 @click.argument("results", metavar="RESULTS")
-@click.option("--model", metavar="NAME", help="Label or plugin; not needed where only one was trained.")
-@click.option("--dataset", metavar="NAME", help="Label or plugin; not needed where there is only one.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of training.  [default: the lowest finished]")
-@click.option("--generator", type=int, metavar="K", help="Only of this one, counted from 0.  [default: the mixture]")
-@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="How many.")
+@click.option("--model", metavar="NAME", help="Label or plugin of the model; optional if there is only one.")
+@click.option("--dataset", metavar="NAME", help="Label or plugin of the dataset; optional if there is only one.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Training seed.  [default: the lowest finished]")
+@click.option("--generator", type=int, metavar="K", help="Index of one generator, from 0.  [default: the mixture]")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="Number of samples."
+)
 @click.option(
     "--out",
     metavar="FILE|FOLDER/",
-    help="FILE.png: one picture; FOLDER/: a PNG each; FILE.npz or .npy: an array.  "
+    help="FILE.png for one picture; FOLDER/ for a PNG each; FILE.npz or .npy for an array.  "
     "[default: a .png of images, a .npz of points, named after the run]",
 )
-@click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Another one, other samples.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to draw.")
+@click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the samples.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device to draw on.")
 @plugin_option
 def command(
     results: str,

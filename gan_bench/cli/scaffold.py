@@ -27,7 +27,7 @@ from gan_bench.errors import UsageError
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
 KINDS = ("model", "dataset")
-LONGEST = 40  # characters of a name: what is written keeps its line length
+LONGEST = 40  # characters of a name, so that lines of the templates fit their length limit
 ALLOWED = (
     f"a name has letters, digits, - and _, begins with a letter, ends with a letter or digit and has at most {LONGEST} "
     "characters, for example my-gan"
@@ -49,7 +49,7 @@ class Scaffold:
     root: Path | None = None
 
     def refuse_to_overwrite(self) -> None:
-        """Raise UsageError where something exists already."""
+        """Raise UsageError if a file exists already."""
         for path in (*self.files, *([self.root] if self.root else [])):
             if os.path.lexists(path):
                 advice = "Choose another name, or move it away."
@@ -59,7 +59,7 @@ class Scaffold:
         """Write every file, or none.
 
         Raises:
-            UsageError: something exists already, or cannot be written; the folder is as it was.
+            UsageError: a file exists already, or cannot be written; the folder is unchanged.
         """
         self.refuse_to_overwrite()
         made: list[Path] = []
@@ -77,7 +77,7 @@ class Scaffold:
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it, and note each that was not there."""
+    """Create a folder and its parents, and record each that did not exist."""
     for each in (*reversed(folder.parents), folder):
         if not each.exists():
             each.mkdir()
@@ -115,7 +115,7 @@ class _Texts(NamedTuple):
 
 
 def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
-    """Files for the working folder."""
+    """Build files for the working folder."""
     plugin = Path("plugins", f"{words['module']}.py")
     test = Path("tests", f"test_{words['module']}.py")
     benchmark = Path(f"{words['name']}.toml")
@@ -150,7 +150,7 @@ def _next(plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple
 
 
 def _rendered(template: str, words: Mapping[str, str], package: bool = False) -> str:
-    """A template of this package with its words filled in and the lines of the other form left out."""
+    """Fill in a template of this package and drop the lines of the other form."""
     text = files("gan_bench.cli").joinpath("templates", f"{template}.template").read_text(encoding="utf-8")
     wanted, other = ("%package|", "%file|") if package else ("%file|", "%package|")
     lines = [line.removeprefix(wanted) for line in text.splitlines(keepends=True) if not line.startswith(other)]
@@ -162,13 +162,13 @@ def _module(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    """The name of the class: my-gan is MyGAN."""
+    """Name of the class: my-gan is MyGAN."""
     parts = [part for part in re.split(r"[-_]", name) if part]
     return "".join("GAN" if part.lower() == "gan" else part[0].upper() + part[1:] for part in parts)
 
 
 def _check_form(name: str) -> None:
-    """Refuse what cannot be the name of a plugin, a Python module and a package at once."""
+    """Reject a name that cannot name a plugin, a Python module and a package at once."""
     if len(name) > LONGEST or not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?", name):
         shown = name if len(name) <= 60 else f"{name[:57]}..."
         raise UsageError(f"{shown!r} cannot be the name of a plugin: {ALLOWED}.")

@@ -11,9 +11,9 @@ from gan_bench.cli.options import places_of, plugin_option
 KINDS = ("model", "dataset", "network", "metric", "engine", "observer")
 
 
-@click.command("show", short_help="Show a model, dataset, network or metric: what it is, and its parameters.")
+@click.command("show", short_help="Show the description and parameters of a plugin.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="Which, where several have the name.  [default: all of them]")
+@click.option("--kind", type=click.Choice(KINDS), help="Only plugins of this kind.  [default: all kinds]")
 @plugin_option
 def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
     """Show the description, origin and parameters of NAME and, for a model, its networks."""

@@ -50,31 +50,39 @@ class Options:
     """Changes to a benchmark, selections from it, and settings of its execution."""
 
     overrides: Sequence[str] = option(
-        (), "Change the benchmark, e.g. protocol.iterations=2000.", flag="--set", metavar="PATH=VALUE", repeatable=True
+        (),
+        "Override a value of the benchmark, e.g. protocol.iterations=2000.",
+        flag="--set",
+        metavar="PATH=VALUE",
+        repeatable=True,
     )
     models: Sequence[str] = option(
-        (), 'Only these labels or plugins (and the anchors); one with a comma as "A, B".', metavar="A,B"
+        (),
+        'Only models with these labels or plugins, and the anchors. Quote a name with a comma: "A, B".',
+        metavar="A,B",
     )
-    datasets: Sequence[str] = option((), "Only these labels or plugins of datasets.", metavar="A,B")
+    datasets: Sequence[str] = option((), "Only datasets with these labels or plugins.", metavar="A,B")
     seeds: str | int | Sequence[int] | None = option(
-        None, "A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.", metavar="N|A,B", unset="the benchmark's"
+        None, "Number of seeds, or a list: 3 is 0, 1, 2; '5,' is seed 5.", metavar="N|A,B", unset="the benchmark's"
     )
-    device: Device = option("auto", "Where to train.")
-    results: str | Path = option("results", "Where results go.", metavar="DIR")
-    workers: int | None = option(None, "Runs at the same time.", metavar="N", unset="one a core, one a GPU")
-    compile: Literal["auto", "always", "never"] = option("auto", "Compile iterations; auto: long runs on a CPU.")
+    device: Device = option("auto", "Device to train on.")
+    results: str | Path = option("results", "Folder of all results.", metavar="DIR")
+    workers: int | None = option(None, "Number of runs at the same time.", metavar="N", unset="one per core or GPU")
+    compile: Literal["auto", "always", "never"] = option(
+        "auto", "Compile iterations; auto compiles long runs on a CPU."
+    )
     stack: str | int = option(
         "auto",
-        "Seeds of a model that train as one program; auto: all on a GPU, unless the network is convolutional.",
+        "Number of seeds that train as one program; auto is all on a GPU, unless the network is convolutional.",
         metavar="auto|never|N",
     )
-    engine: str = option("local", "What carries out the runs.", metavar="NAME")
+    engine: str = option("local", "Engine that executes the runs.", metavar="NAME")
     plugins: Sequence[str | Path] = option(
-        (), "A plugin file beside those of plugins/; repeatable.", flag="--plugin", metavar="FILE", repeatable=True
+        (), "Plugin file, in addition to plugins/; repeatable.", flag="--plugin", metavar="FILE", repeatable=True
     )
-    preview: bool = option(False, "A quarter of the iterations, one seed, into NAME-preview.")
+    preview: bool = option(False, "Run one seed for a quarter of the iterations, into NAME-preview.")
     quick: bool = option(
-        False, "Check that everything works: a few iterations and samples of each model, into NAME-quick."
+        False, "Check that everything works with a few iterations and samples of each model, into NAME-quick."
     )
 
     def __post_init__(self) -> None:

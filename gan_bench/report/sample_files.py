@@ -1,4 +1,4 @@
-"""Samples as files: one picture of all, a picture each, or an array that `gan-bench score` reads."""
+"""Samples as files: one picture of all, one picture each, or an array for `gan-bench score`."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def _array(path: Path, x: NDArray[Any], generator: Index | None) -> bytes:
 
 
 def picture(x: mosaic.Pixels, generator: Index | None) -> mosaic.Pixels:
-    """Images (n, C, H, W) as one, at their own size, those of a generator together; see `mosaic.mosaic`."""
+    """Combine images (n, C, H, W) into one at their original size, grouped by generator; see `mosaic.mosaic`."""
     groups = [x] if generator is None else [x[generator == k] for k in np.unique(generator)]
     return mosaic.mosaic(groups, math.ceil(math.sqrt(len(x))))
 
 
 def _write_folder(path: Path, x: mosaic.Pixels, generator: Index | None) -> None:
-    """A PNG for each image, in a folder that gets its name when all are written."""
+    """Write a PNG for each image; the folder gets its name when all are written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     digits = max(5, len(str(len(x) - 1)))
     try:

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 ALL = "all"
-"""The row of the whole mixture, below those of its generators."""
+"""Label of the row of the whole mixture, below those of its generators."""
 
 # Inches.
 _CELL, _LINE, _LOW_LINE = 0.17, 0.125, 0.06
 _LEFT, _ABOVE, _BETWEEN, _LEAST = 0.34, 0.2, 0.06, 1.4
 _LETTER, _BELOW, _TITLE_LETTER = 0.042, 0.12, 0.056
 
-_TALL = 16  # generators up to which rows are high enough for numbers
-_LONGEST = 14  # letters of a class's name
+_TALL = 16  # largest number of generators with rows high enough for numbers
+_LONGEST = 14  # characters of a class's name
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class HeatMap:
 
     @property
     def width(self) -> float:
-        """Of its cells."""
+        """Width of the cells."""
         return _CELL * max(1, len(self.columns))
 
     @property
     def height(self) -> float:
-        """Of its cells."""
+        """Height of the cells."""
         return (_LINE if self.numbered else _LOW_LINE) * max(1, len(self.rows))
 
     @property
@@ -66,12 +66,12 @@ class HeatMap:
 
     @property
     def below(self) -> float:
-        """The height of the classes' names."""
+        """Height of the class names."""
         return _BELOW if self.flat else _LETTER * max(map(len, self.names)) + 0.05
 
     @property
     def names(self) -> list[str]:
-        """The classes' names, cut where they are long."""
+        """Class names, shortened if long."""
         return [_cut(name, _LONGEST) for name in self.columns]
 
     @property
@@ -82,9 +82,9 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Placed:
-    """A heat map and where its cells begin, in inches from the left and from the top of all.
+    """A heat map and the position of its cells, in inches from the left and from the top of all.
 
-    `width` is what its title may fill.
+    `width` is the space for its title.
     """
 
     map: HeatMap
@@ -94,10 +94,10 @@ class Placed:
 
 
 def heat_maps(results: StoredResults, dataset: str, shown: Mapping[str, StoredRun]) -> list[HeatMap]:
-    """A heat map for each model of a dataset; none where no run kept shares.
+    """A heat map for each model of a dataset; empty if no run stored shares.
 
     Args:
-        shown: the run of each label whose samples are shown; of others it is the lowest seed that finished.
+        shown: the run of each label whose samples are shown; for other labels, the lowest seed that finished.
     """
     runs = [placed for placed in results.runs if placed.dataset == dataset and not placed.entry.anchor]
     order = sorted(runs, key=lambda placed: (placed.run.status != "finished", placed.run.seed))
@@ -122,7 +122,7 @@ def _made(label: str, run: StoredRun) -> HeatMap:
 
 
 def _last(run: StoredRun) -> pd.DataFrame | None:
-    """The shares at the last iteration that has any."""
+    """Shares at the last iteration that has any."""
     try:
         found = read_classes(run)
     except Unreadable:

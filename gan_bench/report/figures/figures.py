@@ -39,16 +39,16 @@ _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib includes
     "font.size": 7.0,
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "pdf.fonttype": 42,  # TrueType: journals reject Type 3
     "svg.hashsalt": "gan-bench",
     "axes.unicode_minus": False,
 }
 
-# Inches. The width is a full page's in most journals.
+# Inches. The width is the full page width of most journals.
 _WIDTH, _LABELS, _HEAD, _KEY = 7.2, 1.08, 0.2, 0.19
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
 _CAPTION_LINE = 0.115
-_EDGE = 0.01  # of a thumbnail
+_EDGE = 0.01  # of a thumbnail, in inches
 
 
 def plot(
@@ -109,12 +109,12 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
 
 
 def sample_grid(results: StoredResults, dataset: str) -> SampleGrid | None:
-    """A dataset's samples as panels, points or images; None where none were kept that can be drawn."""
+    """Samples of a dataset as panels of points or images; None if no stored samples can be drawn."""
     return point_grid(results, dataset) or image_grid(results, dataset)
 
 
 def thumbnails(results: StoredResults, dataset: str) -> dict[str, bytes]:
-    """The last samples of each model that kept any, as a small PNG each, by label."""
+    """Last samples of each model that stored any, as a small PNG each, by label."""
     grid = sample_grid(results, dataset)
     if grid is None:
         return {}
@@ -140,10 +140,10 @@ class _Layout:
     All positions are whole pixels, so that a panel for n pixels has exactly n.
     """
 
-    panels: tuple[tuple[float, float], ...]  # width and height of the panels of samples in each row
+    panels: tuple[tuple[float, float], ...]  # width and height of the sample panels in each row
     curve_rows: int
     curve_height: float
-    keys: tuple[int, ...]  # numbers of generators, a line of colours for each
+    keys: tuple[int, ...]  # numbers of generators, with a legend line for each
     maps: tuple[class_heatmap.Placed, ...]
     maps_height: float
     caption: str
@@ -214,7 +214,7 @@ def _draw_grid(figure: Figure, layout: _Layout, grid: SampleGrid) -> None:
 
 
 def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
-    """The model's label, left of its first panel and of what is written in the indent."""
+    """Write the model's label, left of its first panel and of the text in the indent."""
     name = "\n".join(textwrap.wrap(row.label, round(19 * (1 - indent)))[:4])
     where: dict[str, Any] = {"xytext": (-72 * (0.057 + indent), 0), "textcoords": "offset points"}
     ax.annotate(
@@ -223,7 +223,7 @@ def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
 
 
 def _whole(inches: float) -> float:
-    """To whole pixels."""
+    """Round to whole pixels."""
     return round(inches * DPI) / DPI
 
 
@@ -240,7 +240,7 @@ def _draw_key(ax: Axes, generators: int) -> None:
 
 
 def _labels(results: StoredResults, dataset: str) -> list[str]:
-    """The models of a dataset, without anchors, in the order of the benchmark."""
+    """Models of a dataset without anchors, in the order of the benchmark."""
     if results.benchmark is not None:
         return [entry.label for entry in results.benchmark.models if not entry.anchor]
     frame = results.frame
@@ -294,7 +294,7 @@ def _name(results: StoredResults) -> str:
 
 
 def _targets(results: StoredResults, output: str | os.PathLike[str] | None) -> list[Path]:
-    """The files to write, before datasets are put into their names."""
+    """Files to write, before labels of datasets are inserted into their names."""
     home = results.source if results.source.is_dir() else results.source.parent
     path = home if output is None else Path(output)
     if not path.is_dir() and path.suffix.lower() in FORMATS:
@@ -310,19 +310,19 @@ def _named(path: Path, dataset: str) -> Path:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our settings of matplotlib while a figure is made, and the reader's own ones afterwards."""
+    """Apply our settings of matplotlib within a context; the user's settings are restored afterwards."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        # A label may hold any character; one that the font lacks is drawn as a box.
+        # A label may contain any character; one that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def _encoded(figure: Figure, suffix: str) -> bytes:
-    """The file's bytes, the same for the same figure: no dates, no versions."""
+    """Bytes of the file, identical for identical figures: without dates and versions."""
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=metadata)

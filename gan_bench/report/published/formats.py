@@ -22,13 +22,13 @@ _COPIED = (
     "source", "quoted_by",
 )  # fmt: skip
 _HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
-_WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these, in LaTeX; their sum leaves room for the gaps
+_WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these columns in LaTeX; their sum leaves room for gaps
 
-_PLAIN = (1e-6, 1e9)  # what is written out; the rest in powers of ten
+_PLAIN = (1e-6, 1e9)  # range of plain decimals; other values are powers of ten
 
 
 def render(found: Beside, format: Format) -> str:
-    """The second table as text that ends with a line break."""
+    """Format the second table as text that ends with a line break."""
     renderers: Mapping[Format, Callable[[Beside], str]] = {
         "markdown": to_markdown,
         "csv": to_csv,
@@ -38,7 +38,7 @@ def render(found: Beside, format: Format) -> str:
 
 
 def to_markdown(found: Beside) -> str:
-    """A heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
+    """Format a heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
     parts, places = [], _places(found)
     for title, figures in _parts(found):
         lines = [[escape_markdown(text) for text in _cells(found, each)] for each in figures]
@@ -55,7 +55,7 @@ def to_markdown(found: Beside) -> str:
 
 
 def to_latex(found: Beside) -> str:
-    """A longtable as wide as the text, a block for claims and for re-runs, then numbered sources and the notes."""
+    """Format a longtable of the text's width, with a block for claims and for re-runs, then sources and notes."""
     head = [r"% needs \usepackage{array,booktabs,longtable}", r"{\footnotesize\setlength{\tabcolsep}{3pt}"]
     head += [rf"\begin{{longtable}}{{@{{}}{_latex_columns()}@{{}}}}", r"\toprule"]
     head += [" & ".join(_HEADINGS) + r" \\", r"\endhead", r"\bottomrule", r"\endfoot"]
@@ -102,7 +102,7 @@ def _several(found: Beside) -> bool:
 
 
 def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
-    """Claims and re-runs with their titles, those that there are."""
+    """Claims and re-runs with their titles; empty groups are omitted."""
     for kind, title in TITLES.items():
         figures = [figure for figure in found.figures if figure.told["kind"] == kind]
         if figures:
@@ -130,12 +130,12 @@ def _place(figure: Figure) -> tuple[Any, ...]:
 
 
 def _places(found: Beside) -> list[tuple[Any, ...]]:
-    """Each once, in the order of the tables."""
+    """Unique places, in the order of the tables."""
     return list(dict.fromkeys(map(_place, found.figures)))
 
 
 def _footnotes(found: Beside) -> list[str]:
-    """The text of each place: source, samples, protocol, and what our metrics are called there."""
+    """Text of each place: source, samples, protocol, and its names for our metrics."""
     return [_footnote([each.told for each in found.figures if _place(each) == place]) for place in _places(found)]
 
 
@@ -150,12 +150,12 @@ def _footnote(figures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _metric(told: Mapping[str, Any]) -> str:
-    """``mode_kl ↓``; a metric of another definition by the source's name for it."""
+    """Format a metric as ``mode_kl ↓``; a metric of another definition has the source's name for it."""
     return f"{told['metric'] or told['measure']} {ARROWS[told['direction']]}".strip()
 
 
 def _value(told: Mapping[str, Any]) -> str:
-    """``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
+    """Format a value as ``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
     given = [each for each in (told["value"], told["spread"]) if each is not None]
     remarks = [MARKS[told["spread_is"]]] if told["spread_is"] else []
     remarks += [] if told["verified"] else ["unverified"]

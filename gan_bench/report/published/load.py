@@ -63,7 +63,7 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 _COUNTS = ("n", "samples")
 _PARAM = r'[A-Za-z_]\w* *= *(?:[-+.\w]+|"[^";=]*")'
 _PARAMS = re.compile(rf"{_PARAM}(?: *; *{_PARAM})*", re.ASCII)
-_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
+_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # columns that identify a figure
 _TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
 _MOST = 10
 """Number of wrong lines of a file that are listed individually."""
@@ -90,11 +90,11 @@ def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
 
 
 def gather(registry: Registry, directions: Mapping[str, str] | None = None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The figures of all plugins of a registry, and why any of them are left out.
+    """Figures of all plugins of a registry, with the reasons for those that are left out.
 
     Args:
         registry: with the published figures loaded.
-        directions: of every metric there is; a figure of another metric or direction is left out. None: all stay.
+        directions: of every metric; a figure of another metric or direction is left out. None keeps all.
     """
     frames, problems = [], []
     for path, origin in registry.published:
@@ -127,9 +127,9 @@ def _wrong_metrics(wrong: pd.DataFrame, directions: Mapping[str, str]) -> Iterat
 
 
 def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read one file of figures, a csv with `COLUMNS`; types as `published` has them.
+    """Read one file of figures, a csv with `COLUMNS`; types are those of `published`.
 
-    Raises PluginError with the file and the line of everything that is wrong.
+    Raises PluginError with the file and the line of every problem.
     """
     path = Path(path)
     rows = _rows(path)
@@ -142,9 +142,9 @@ def read_figures(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _rows(path: Path) -> dict[int, dict[str, str]]:
-    """The rows of a file as text, by the line on which they end."""
+    """Rows of a file as text, by the line on which they end."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have written a byte order mark
             reader = csv.reader(file, strict=True)
             head = next(reader, [])
             _check_head(path, head)
@@ -174,7 +174,7 @@ def _check_head(path: Path, head: Sequence[str]) -> None:
 
 
 def _complaints(row: Mapping[str, str]) -> Iterator[str]:
-    """Everything that is wrong with one row."""
+    """Problems of one row."""
     for name in _REQUIRED:
         if not row[name]:
             yield f"{name} is empty."
@@ -223,19 +223,19 @@ def _typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     frame["verified"] = frame["verified"] == "yes"
     for name in ("value", "spread"):
         frame[name] = pd.to_numeric(frame[name].mask(frame[name] == ""))
-    for name in _COUNTS:  # by int, not float: no digit is lost
+    for name in _COUNTS:  # by int, not float, to keep every digit
         frame[name] = pd.array([int(text) if text else None for text in frame[name]], dtype="Int64")
     return frame.astype(_TYPES)
 
 
 def params_of(text: str) -> dict[str, bool | float | str]:
-    """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
+    """Parse ``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
     pairs = (pair.split("=") for pair in text.split(";"))
     return {name.strip(): _plain(value.strip()) for name, value in pairs}
 
 
 def data_of(text: str) -> tuple[str, dict[str, bool | float | str]]:
-    """``stl10; size=96`` as a name and its parameters."""
+    """Parse ``stl10; size=96`` as a name and its parameters."""
     name, several, params = text.partition(";")
     return name.strip(), params_of(params) if several else {}
 

@@ -28,10 +28,10 @@ from gan_bench.results.load import StoredResults
 
 NOTHING = "No published figure is known of these models on these datasets."
 BOUNDS = "values"
-"""The parameter of an image dataset that scales its pixels."""
+"""Parameter of an image dataset that scales its pixels."""
 
 Data = Mapping[str, str]
-"""Label of a dataset → what it is, as in the column `dataset` of published figures."""
+"""Label of a dataset → name and parameters, as in the column `dataset` of published figures."""
 MARKS: Mapping[str, str] = {
     "std over runs": "s.d.",
     "standard error over runs": "s.e.",
@@ -58,7 +58,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Beside:
-    """The published figures of a comparison table: claims first, each in the order of the table's rows."""
+    """Published figures of a comparison table: claims first, each group in the order of the table's rows."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -66,7 +66,7 @@ class Beside:
 
 
 def beside(results: StoredResults, table: Table) -> Beside:
-    """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
+    """Published figures for `table`, from the installed plugins and plugins/ of the working folder."""
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
     frame, problems = gather(registry, _directions(results, registry))
     known = [dict(zip(frame.columns, row, strict=True)) for row in _plain_rows(frame)]
@@ -111,7 +111,7 @@ def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _shown(row: Row, data: Data) -> tuple[str, str]:
-    """The subject of a row."""
+    """Subject of a row."""
     return row.model, data.get(row.dataset, row.dataset)
 
 
@@ -126,7 +126,7 @@ def _data(results: StoredResults, registry: Registry) -> Data:
 
 
 def _described(plugin: str, params: Mapping[str, Any], registry: Registry) -> str:
-    """``stl10; size=96``: a dataset with what it has otherwise than by default, the same text for the same data."""
+    """Format a dataset with its unusual parameters, the same text for the same data: ``stl10; size=96``."""
     unusual = sorted(_unusual(plugin, params, registry).items())
     pairs = (f"{key}={float(value):g}" if _is_number(value) else f"{key}={value}".lower() for key, value in unusual)
     return "; ".join([plugin, *pairs])
@@ -156,7 +156,7 @@ def _params(row: Row, results: StoredResults) -> Mapping[str, Any]:
 
 
 def _agrees(wanted: Mapping[str, object], params: Mapping[str, object]) -> bool:
-    """Whether parameters have these values, numbers however they are written."""
+    """Whether parameters have these values, for any notation of numbers."""
     return all(name in params and _same(value, params[name]) for name, value in wanted.items())
 
 

@@ -63,7 +63,7 @@ def _protocol(results: StoredResults) -> str:
 
 
 def describe_protocol(protocol: Protocol) -> str:
-    """The settings that every model shares, in one line."""
+    """Settings that every model shares, in one line."""
     each = protocol.fakes_per_generator
     total = f"{_plain(protocol.fakes)} generated samples a draw"
     fakes = f"{each:,} generated samples of each generator a draw" if each else total
@@ -164,7 +164,7 @@ def _devices(results: StoredResults) -> str:
 
 
 def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
-    """Metrics that real data have no value of, since they need more samples than a dataset holds out."""
+    """Metrics without a value for real data, because they need more samples than a dataset holds out."""
     by_need: dict[int, list[str]] = defaultdict(list)
     for column in table.columns:
         by_need[column.info.needs].append(column.name)
@@ -201,7 +201,7 @@ def _told_sizes(sizes: Mapping[str, int]) -> str:
 
 
 def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
-    """Real data whose seeds are all scored on the same samples, of which there are no more."""
+    """Real data whose seeds are all scored on the same samples, because a dataset has no others."""
     sizes = _sizes(results)
     rows = shown[shown["model"] == REAL]
     rows = rows[(rows["n"] >= rows["dataset"].map(sizes).astype("Int64")).fillna(False).astype(bool)]
