@@ -12,7 +12,7 @@ from tools.english import Text, hits, page_texts, python_texts
 
 
 def phrases(sentence: str, *, boolean: bool = False) -> list[str]:
-    """What is counted in a docstring of one line."""
+    """Names of the phrases in a docstring of one line."""
     return [hit.phrase for hit in hits(Text(1, (sentence,), summary=True, boolean=boolean))]
 
 
