@@ -36,7 +36,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Mixture:
-    """An isotropic Gaussian mixture, given exactly, with which density-based metrics compare samples.
+    """An isotropic Gaussian mixture with exact parameters, for density-based metrics.
 
     means: (M, d) float64; stds: (M,) float64; weights: (M,) float64, summing to 1.
     """

@@ -1,4 +1,4 @@
-"""The hooks of gan-bench: what a plugin may provide. A plugin implements those it needs with `@hookimpl`."""
+"""Hooks of gan-bench, by which plugins provide classes. A plugin implements those it needs with `@hookimpl`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Terms of adversarial losses as functions of logits, finite for finite logits.
 
 ``sp(a) = log(1 + exp(a))``; a discriminator's probability is ``sigmoid(a)``. Every function is a mean over its own
-batch, so that the real and the generated half of a loss weigh 1 each whatever their sizes.
+batch, so that the real and the generated half of a loss weigh 1 each for all batch sizes.
 """
 
 from __future__ import annotations

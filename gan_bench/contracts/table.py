@@ -50,7 +50,7 @@ class Row:
         planned: number of seeds that the benchmark requests, plus any others that were found.
         cells: metric → estimate over the finished seeds, None if there is no value.
         best: metrics in which no comparable row is better.
-        ledger: mean over the finished seeds, None where unknown.
+        ledger: mean over the finished seeds, None if unknown.
         departures: numbers of the table's footnotes, from 1.
     """
 

@@ -144,7 +144,7 @@ class Visit(ABC):
     registry: Registry
     outcome: Outcome
     say: Callable[[str], None]
-    held: set[str] = field(default_factory=set)  # metrics of which some run holds a score
+    held: set[str] = field(default_factory=set)  # metrics with scores in some run
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
 
     @abstractmethod

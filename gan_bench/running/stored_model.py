@@ -63,7 +63,7 @@ class StoredModel:
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
     def _require_data(self, n: int) -> None:
-        """Prepare the files of an anchor that replays real data; it has as many samples as they hold out."""
+        """Raise DataError if an anchor of real data lacks its files, UsageError if they have fewer than n samples."""
         dataset = self._trainer.dataset
         if self.model.generating:
             return

@@ -5,7 +5,7 @@
     classes.csv          shares of classes in each generator, at a few iterations, if a metric distinguishes classes
     samples.npz          a few snapshots of samples, for figures
     repeats.csv          scores of further draws of the final generators; only on request
-    checkpoint-N.pt      the last two; the last of a finished run holds its generators
+    checkpoint-N.pt      the last two; the last one of a finished run contains its generators
     error.txt            the traceback of a run that failed
 
 Every file is written under a temporary name and renamed. Checkpoints are loaded with `weights_only=True`: a file

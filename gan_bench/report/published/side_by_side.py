@@ -1,4 +1,4 @@
-"""Published figures beside ours: the second table of `gan-bench table --published`.
+"""Published figures next to ours: the second table of `gan-bench table --published`.
 
 A figure is shown next to a row if model and dataset are the same plugins with the same parameters; parameters that
 the figure omits are the dataset's defaults. A figure without parameters of the model is shown once. Our value is added
