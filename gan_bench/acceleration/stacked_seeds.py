@@ -233,7 +233,7 @@ class _StackedDraws:
         return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
 
     def like(self, turns: Turns, member: Trainer) -> Draws:
-        """Size of the largest draws of any member, for counts."""
+        """Draws of one member, for counts: the draws of all members have equal sizes."""
         if turns not in self._like:
             self._like[turns] = member.draw(turns)
         return self._like[turns]

@@ -131,4 +131,4 @@ class Dataset(ABC):
 
     @abstractmethod
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """Draw `n` real samples that training never sees, at most `held_out_size`. They score the row `real-data`."""
+        """Draw `n` real samples that training never sees, at most `held_out_size`, for the row `real-data`."""

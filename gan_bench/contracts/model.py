@@ -232,7 +232,7 @@ class Model(nn.Module):
         return {}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return the state after a turn, from the values that its losses returned, without a branch on a value."""
+        """Return the state after a turn, from the values of its losses: tensors only, without a branch on a value."""
         return state
 
     def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:

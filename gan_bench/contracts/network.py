@@ -1,8 +1,7 @@
 """The contract of a network: the bodies of all models, so that models differ by objective only.
 
 A model calls `Networks` for a generator or a discriminator; the protocol selects the `Network` plugin that builds it.
-The model decides which parts generators share; the number of shared parameters is counted from the
-modules.
+The model decides which parts generators share. Numbers of parameters are counted from the modules.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Recording(Networks):
         return made
 
     def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
-        """Build a pair discriminator and record the request."""
+        """Build a joint discriminator and record the request."""
         made = super().joint_discriminator(size, heads)
         self.asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
         return made

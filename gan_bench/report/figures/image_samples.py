@@ -48,7 +48,7 @@ class ImageGrid(SampleGrid):
 
     @property
     def indent(self) -> float:
-        """Numbers of generators for the legend."""
+        """Indent for the numbers of generators, in inches."""
         return _INDENT if any(row.generators > 1 for row in self.rows) else 0.0
 
     def size(self, row: SampleRow) -> tuple[float, float]:

@@ -158,7 +158,7 @@ def write(ax: Axes, at: tuple[float, float], text: str, ha: str, va: str) -> Non
 
 
 def _row(label: str, runs: Sequence[StoredRun], drawable: Drawable) -> SampleRow:
-    """Lowest seed that finished and stored samples; else the lowest that stored any."""
+    """Row of a model: its lowest seed that finished and stored samples; else the lowest that stored any."""
     order = _preferred(runs)
     for run in order:
         found = _readable(run, drawable)

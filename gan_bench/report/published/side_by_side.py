@@ -111,12 +111,12 @@ def _subject(told: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _shown(row: Row, data: Data) -> tuple[str, str]:
-    """Subject of a row."""
+    """Model and dataset of a row."""
     return row.model, data.get(row.dataset, row.dataset)
 
 
 def _data(results: StoredResults, registry: Registry) -> Data:
-    """Plugin and unusual parameters of each dataset, by label."""
+    """Description of each dataset, by label, in the notation of published figures."""
     entries = results.benchmark.datasets if results.benchmark else ()
     said: dict[str, tuple[str, Mapping[str, Any]]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:

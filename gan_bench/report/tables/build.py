@@ -153,7 +153,7 @@ def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Col
 
 @dataclass(frozen=True)
 class _Group:
-    """Values of a future row, and the positions of its runs in the frame."""
+    """Key of a table row, with the values that select its runs in the frame."""
 
     dataset: str
     label: str
