@@ -62,7 +62,7 @@ class DrawSource:
 
     @property
     def _total(self) -> int:
-        """Number of latents in a draw. It does not depend on K, so that every K that divides it sees the same latents."""
+        """Number of latents in a draw, independent of K: every K that divides it sees the same latents."""
         return self._protocol.fakes or self._model.playing * self._each
 
     def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
