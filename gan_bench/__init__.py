@@ -1,7 +1,7 @@
-"""Compare GANs that hold several generators: one file in, one honest table out.
+"""Compare GANs with several generators: one benchmark file in, one comparison table out.
 
-The functions here are for scripts and notebooks; `gan-bench --help` is for the terminal. Everything is imported
-when it is first used, so that reading results needs no torch.
+These functions are for scripts and notebooks; `gan-bench --help` describes the command line. Names are imported on
+first use, so that reading results needs no torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # for type checkers, which do not follow `__getattr__`
+if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.api import evaluate as evaluate
     from gan_bench.api import load_run as load_run
     from gan_bench.api import run as run

@@ -1,4 +1,4 @@
-"""`python -m gan_bench` is `gan-bench`."""
+"""Entry point of `python -m gan_bench`, which is `gan-bench`."""
 
 from gan_bench.cli import main
 

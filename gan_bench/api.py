@@ -1,4 +1,4 @@
-"""gan-bench from Python: run a benchmark, and draw from a run that is stored."""
+"""Python interface: run a benchmark, score and load stored runs."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(Options):
-    """Options of the command line, and what only Python needs."""
+    """Options of the command line, and those of Python only."""
 
     progress: bool = option(True, "Print lines about the progress to standard error.")
 
 
 @as_keywords(RunOptions)
 def run(benchmark: str | Path | Mapping[str, Any], options: RunOptions) -> pd.DataFrame:
-    """Run what is missing of a benchmark and return all its results, tidy (see `gan_bench.load_results`).
+    """Run the missing runs of a benchmark and return all its results, tidy (see `gan_bench.load_results`).
 
     Args:
         benchmark: A TOML file, the name of a shipped benchmark, or a mapping of the same form.
         options: The fields of `gan_bench.planning.options.Options` and `progress`, as keywords.
 
     Raises:
-        ConfigError: the benchmark is wrong; every problem is in it.
+        ConfigError: the benchmark is wrong; the error lists every problem.
         UsageError: an option is wrong.
         StoreError: the results folder cannot be written, or is in use.
-        KeyboardInterrupt: after checkpoints are written; the same call goes on from there.
+        KeyboardInterrupt: after checkpoints are written; the same call resumes from there.
     """
     planned = prepare(benchmark, options)
     observer = PlainProgress(planned.benchmark.evaluation.metrics, sys.stderr) if options.progress else Observer()
@@ -63,25 +63,25 @@ def evaluate(
     registry: Registry | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score stored runs by metrics that are new, from their generators, and return all results, tidy.
+    """Score stored runs by new metrics, from their generators, and return all results, tidy.
 
-    With `repeats` it returns how much of these scores is noise of the evaluation, and how much of training (see
-    `gan_bench.report.tables.evaluation_noise.noise`), and writes it as evaluation-noise.csv into the results folder.
+    With `repeats`, return the evaluation noise and the training noise of these scores (see
+    `gan_bench.report.tables.evaluation_noise.noise`), and write them to evaluation-noise.csv in the results folder.
 
     Args:
         results: a results folder with its run folders.
-        metrics: names of metrics; what is scored already is kept.
-        samples: how many samples to draw; as many as the benchmark's where it is None.
+        metrics: names of metrics; existing scores are kept.
+        samples: number of samples to draw; None for the benchmark's.
         models: only these labels or plugins; empty for all.
         repeats: draws of each final generator, the stored one included; at least 2.
-        registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
+        registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
         progress: whether a line for each run goes to standard error.
 
     Raises:
         PluginError: a metric is unknown or broken.
         UsageError: no such model, no metric fits any dataset, or `repeats` is less than 2.
         StoreError: there are no runs, or the folder cannot be written or is in use.
-        KeyboardInterrupt: after what was computed is in the tables; the same call goes on from there.
+        KeyboardInterrupt: after computed scores are in the tables; the same call resumes from there.
     """
 
     def say(line: str) -> None:
@@ -112,9 +112,9 @@ def load_run(
 
     Args:
         path: a folder in ``results/NAME/runs/``.
-        registry: the plugins; the installed ones and ``plugins/`` of the working folder where it is None.
+        registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
         device: "cpu" or "cuda".
-        say: told of newer checkpoints that are damaged; standard error otherwise.
+        say: receives messages about newer checkpoints that are damaged; None for standard error.
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.

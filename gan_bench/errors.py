@@ -1,17 +1,17 @@
-"""Every error that gan-bench raises on purpose.
+"""All errors that gan-bench raises on purpose.
 
     GanBenchError
     ├── UsageError         a command or call was given something it cannot use
     │   └── ConfigError    the benchmark file; holds every problem found, not only the first
     ├── PluginError        a plugin is unknown or clashes with another
-    │   └── BrokenPluginError   it is there, and cannot be loaded
+    │   └── BrokenPluginError   a known plugin that cannot be loaded
     ├── DataError          files of a dataset or weights are missing, damaged or not what they claim to be
     ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
-    └── RunError           one run cannot go on; recorded in its folder, the others continue
+    └── RunError           one run cannot continue; recorded in its folder, the others continue
         └── Diverged       parameters or samples stopped being finite; final, never retried
 
 Only the command line turns these into exit codes: 0 done, 1 some run failed, 2 bad use, configuration,
-plugin or store, 130 interrupted. A message says where, what was found, what is allowed and what to do.
+plugin or store, 130 interrupted. A message gives the place, the problem, the allowed values and the remedy.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dataclasses import dataclass
 
 
 class GanBenchError(Exception):
-    """Base of every error that gan-bench raises on purpose."""
+    """Base class of all errors that gan-bench raises on purpose."""
 
     exit_code = 2
 
 
 class UsageError(GanBenchError):
-    """A command or call was given something it cannot use."""
+    """A command or call received an invalid value."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a benchmark file."""
+    """One problem of a benchmark file."""
 
     where: str  # "synthetic8.toml:12" or "--set protocol.batch"
     message: str
@@ -42,7 +42,7 @@ class Problem:
 
 
 class ConfigError(UsageError):
-    """The benchmark description is wrong; `problems` holds everything found, in the order of the file."""
+    """The benchmark is invalid; `problems` has every problem, in the order of the file."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -54,11 +54,11 @@ class PluginError(GanBenchError):
 
 
 class BrokenPluginError(PluginError):
-    """A plugin is there, and cannot be loaded."""
+    """A known plugin cannot be loaded."""
 
 
 class DataError(GanBenchError):
-    """Files of a dataset, or weights of a network, are missing, damaged or not what they claim to be."""
+    """Files of a dataset or of weights are missing, damaged or of the wrong kind."""
 
 
 class StoreError(GanBenchError):
@@ -66,21 +66,21 @@ class StoreError(GanBenchError):
 
 
 class RunError(GanBenchError):
-    """One run cannot go on."""
+    """One run cannot continue."""
 
     exit_code = 1
 
 
 class Diverged(RunError):
-    """Parameters or samples stopped being finite."""
+    """Parameters or samples are no longer finite."""
 
 
 DISTRIBUTIONS = {"ot": "POT", "PIL": "pillow"}
-"""Packages that are installed under another name than they are imported by, apart from hyphens."""
+"""Packages whose distribution name differs from the import name, apart from hyphens."""
 
 
 def missing_package(error: BaseException) -> str:
-    """Which package to install, if that is what an error is about; empty for any other error."""
+    """Name of the package to install, if an error is about a missing one; empty for any other error."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     top = error.name.split(".")[0]

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a machine that dies meanwhile, never sees half of one."""
+"""Atomic writes: no reader sees half a file, even after a crash of the machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from gan_bench.errors import StoreError
 
 
 def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
-    """Write `data` (text as UTF-8) to `path`, whole or not at all, and return the path.
+    """Write `data` (text as UTF-8) to `path`, completely or not at all, and return the path.
 
     The bytes go to a hidden temporary name in the same folder, reach the disk, and are renamed; missing
-    folders are made. Raises StoreError where the file cannot be written; what stood there before stays.
+    folders are created. Raises StoreError if the file cannot be written; a previous file is then unchanged.
     """
     path = Path(path)
     # Not tempfile: its files are private to the owner, and results are shared between people.
@@ -36,14 +36,14 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
 
 
 def link_atomically(source: Path, path: Path) -> None:
-    """Give a file a second name, in place of what stood there; a copy where the file system has no links.
+    """Give a file a second name, replacing any file of that name; copy it if the file system has no links.
 
-    Raises StoreError where it cannot be done.
+    Raises StoreError on failure.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         os.link(source, temporary)
-        os.replace(temporary, path)  # which does nothing where both are names of one file already
+        os.replace(temporary, path)  # does nothing if both are names of the same file
     except OSError:
         write_atomically(path, source.read_bytes())
     finally:
@@ -51,7 +51,7 @@ def link_atomically(source: Path, path: Path) -> None:
 
 
 def _write_to_disk(path: Path, data: bytes) -> None:
-    """Write `data` to a file that must not exist yet, and wait until the disk has it."""
+    """Write `data` to a new file and wait until it is on disk."""
     with open(path, "xb") as file:
         file.write(data)
         file.flush()
@@ -59,17 +59,17 @@ def _write_to_disk(path: Path, data: bytes) -> None:
 
 
 def _remove(temporary: Path) -> None:
-    """Remove what a failed write left; after a successful one there is nothing."""
-    with contextlib.suppress(OSError):  # the error that matters is already on its way
+    """Remove the temporary file of a failed write; after a successful write it no longer exists."""
+    with contextlib.suppress(OSError):  # the error that matters is already being raised
         temporary.unlink(missing_ok=True)
 
 
-SILENT = 2.0  # seconds of waiting for another process before a word is said
-LOOKS = 0.05  # seconds between two looks whether it is done
+SILENT = 2.0  # seconds of waiting for another process before a message is printed
+LOOKS = 0.05  # seconds between two attempts
 
 
 def hold_lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
-    """Hold a lock's file, and write into it who holds it."""
+    """Lock a file, and write the holder's process into it."""
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):
         if time.monotonic() > until:
@@ -77,7 +77,7 @@ def hold_lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             break
         time.sleep(LOOKS)
-    with suppress(OSError):  # a full disk: the lock holds without a name
+    with suppress(OSError):  # on a full disk the lock works without a name
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
 
@@ -96,10 +96,10 @@ def _holder(descriptor: int) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold a benchmark's folder for one command; yields the descriptor, for processes that outlive it briefly.
+    """Lock a benchmark's folder for one command; yields the descriptor, for processes that outlive it briefly.
 
-    The lock is the kernel's (flock) and ends with the last process that holds the descriptor, so a killed command
-    leaves nothing behind, and its workers cannot write beside a new one.
+    The lock is the kernel's (flock) and ends with the last process that has the descriptor. A killed command therefore
+    leaves no lock, and its workers cannot write next to those of a new command.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

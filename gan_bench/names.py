@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 
 def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
-    """Say which names are allowed, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
+    """List allowed names, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
     known = sorted(names)
     close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
-    if not close:  # a paper's own spelling: DCGAN
+    if not close:  # the spelling of a paper: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
     told = _told(known, limit)
@@ -18,7 +18,7 @@ def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
 
 
 def listed(names: Iterable[str], *, limit: int = 10) -> str:
-    """Say which names there are, as a sentence: ``Known: ….``."""
+    """List names as a sentence: ``Known: ….``."""
     return f"Known: {_told(sorted(names), limit)}."
 
 
@@ -27,6 +27,6 @@ def _told(names: Sequence[str], limit: int) -> str:
 
 
 def matching(name: str, entries: Sequence[tuple[str, str]]) -> list[int]:
-    """Which of the entries (label, plugin) `name` means: the one of that label, else all of that plugin."""
+    """Indices of the entries (label, plugin) that `name` selects: the one of that label, else all of that plugin."""
     labelled = [i for i, (label, _) in enumerate(entries) if label == name]
     return labelled or [i for i, (_, plugin) in enumerate(entries) if plugin == name]

@@ -1,1 +1,1 @@
-"""Faster iterations: traced, compiled, recorded as CUDA graphs, stacked over seeds."""
+"""Faster iterations: traced, compiled, captured as CUDA graphs, stacked over seeds."""

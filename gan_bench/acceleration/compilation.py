@@ -1,4 +1,4 @@
-"""Compiled iterations: a traced iteration, made by torch into a program of a few fused loops."""
+"""Compiled iterations: traced, then compiled by torch into a program of a few fused loops."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from gan_bench.training.trainer import Trainer
 Warn = Callable[[str], None]
 
 Compiler = Callable[[fx.GraphModule, list[Tensor], int], Callable[..., Any]]
-"""Makes a graph into something that is called with inputs; it is given inputs, and how many of them stay the same.
+"""Compiler of a graph to a callable. Its arguments are the graph, example inputs and the number of static inputs.
 
-Those come first and change in place.
+Static inputs come first and change in place.
 """
 
 
 def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None = None) -> None:
-    """Let a trainer carry out its iterations compiled, until it loads another state.
+    """Execute a trainer's iterations compiled, until it loads another state.
 
     Args:
-        compiler: `compiled`, unless it says otherwise.
-        warn: told where iterations with other turns than the next one's have to stay eager, and why.
+        compiler: None for `compiled`.
+        warn: receives a message if iterations with other turns than the next one's have to stay eager.
 
     Raises:
-        NotCompilableError: the next iteration cannot be compiled here; the trainer is as it was.
+        NotCompilableError: the next iteration cannot be compiled here; the trainer is unchanged.
     """
     programs = _Programs(trainer, warn, compiler or compiled)
     programs.add(next_short(trainer))
@@ -48,7 +48,7 @@ def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None =
 
 
 def next_short(trainer: Trainer) -> tuple[Turn, ...]:
-    """The turns of the next iteration that is short enough: a warm-up must not cost all that follows it."""
+    """Turns of the next iteration that is short enough to be compiled: a long warm-up must not prevent compilation."""
     for iteration in range(trainer.iteration, trainer.protocol.iterations):
         turns = tuple(trainer.model.turns(iteration))
         if len(turns) <= MOST_TURNS:
@@ -57,7 +57,7 @@ def next_short(trainer: Trainer) -> tuple[Turn, ...]:
 
 
 class _Programs:
-    """The compiled iterations of a run, one for each sequence of turns that it has."""
+    """Compiled iterations of a run, one for each sequence of turns."""
 
     def __init__(self, trainer: Trainer, warn: Warn, compiler: Compiler) -> None:
         self.trainer, self.warn, self.compiler = trainer, warn, compiler
@@ -89,7 +89,7 @@ class Program:
         self._code = compiler(self.traced.graph, self._arguments(trainer.draw(turns)), len(self._fixed))
 
     def __call__(self, draws: Draws) -> Played:
-        """Carry out an iteration."""
+        """Execute an iteration."""
         with torch.no_grad():
             results = self._code(*self._arguments(draws))
         self._tensors.count(self.traced.moves)
@@ -100,15 +100,15 @@ class Program:
 
 
 def as_traced(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-    """The graph as it is, carried out operation by operation."""
+    """Return the graph unchanged, to be executed operation by operation."""
     return graph
 
 
 def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-    """The graph as a program of this machine. Raises NotCompilableError."""
+    """Compile the graph for this machine. Raises NotCompilableError."""
     import torch._inductor
 
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no GPU is no news
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # the absence of a GPU is expected here
     try:
         on_cpu = arguments[0].device.type == "cpu"
         with torch.no_grad(), torch._inductor.config.patch({} if on_cpu else reproducible()):
@@ -124,11 +124,11 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
 def reproducible() -> dict[str, bool]:
     """Settings of inductor for GPUs with which no choice that affects rounding depends on a timing.
 
-    By default it times several configurations of each sum and takes the fastest, so that a program that is compiled
-    again, after an interruption or with another cache, may round differently.
+    By default it times several configurations of each sum and uses the fastest. A program that is compiled again, after
+    an interruption or with another cache, may therefore round differently.
     """
     import torch._inductor.config as config
 
     if hasattr(config, "deterministic"):
         return {"deterministic": True}
-    return {"triton.autotune_pointwise": False, "shape_padding": False}  # of older versions: one configuration each
+    return {"triton.autotune_pointwise": False, "shape_padding": False}  # in older versions: one configuration each

@@ -1,7 +1,7 @@
-"""Captured iterations: a program's operations recorded once as a CUDA graph, which is replayed with one launch.
+"""Captured iterations: operations of a program are recorded once as a CUDA graph and replayed with one launch.
 
 Small networks are bound by launches on a GPU: the arithmetic of hundreds of operations takes microseconds. A graph
-reads and writes fixed places in memory, so that what changes from iteration to iteration is copied there first.
+reads and writes fixed places in memory, so inputs that change between iterations are copied there first.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gan_bench.acceleration.compilation import Compiler
 from gan_bench.acceleration.tracing import NotCompilableError, first_line, out_of_memory
 
 WARM_UP = 3
-"""Times that a program runs before it is recorded, so that libraries choose and allocate outside of the graph."""
+"""Number of warm-up runs, in which libraries choose algorithms and allocate memory outside of the graph."""
 
 Work = Callable[[], Sequence[Tensor]]
 
 Recorder = Callable[[Work], tuple[Callable[[], None], Sequence[Tensor]]]
-"""Records work without carrying it out: what replays it, and the tensors where its results will be."""
+"""Capture of work without execution: returns its replay function and its output tensors."""
 
 _broken = ""
-"""Why this process records nothing any more; empty if it may. See `_capturing`."""
+"""Reason why this process captures no more graphs; empty if it may. See `_capturing`."""
 
 
 def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
@@ -37,7 +37,7 @@ def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
         NotCompilableError: an earlier capture failed in this process.
     """
     _refuse_if_broken()
-    gc.collect()  # a graph that nobody needs must not be taken apart while this one is recorded
+    gc.collect()  # collecting an unused graph during capture would break the capture
     now, beside = torch.cuda.current_stream(), _side_stream(torch.cuda.current_device())
     graph = torch.cuda.CUDAGraph()
     try:
@@ -48,7 +48,7 @@ def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
         now.wait_stream(beside)
         with _no_collection(), _capturing(graph):
             results = work()
-    finally:  # a recording that fails may leave its own stream behind
+    finally:  # a capture that fails may leave its own stream as the current one
         torch.cuda.set_stream(now)
         now.wait_stream(beside)
     return graph.replay, results
@@ -62,7 +62,7 @@ def _side_stream(device: int) -> torch.cuda.Stream:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Suspend automatic garbage collection, which may free what must not be freed during a capture."""
+    """Suspend automatic garbage collection, which could free memory during a capture."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -76,7 +76,7 @@ def _no_collection() -> Iterator[None]:
 def _capturing(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
     """Capture into `graph`; if the capture cannot be begun or ended, allow no other in this process.
 
-    Before torch 2.12 the allocator then takes the capture for unfinished, and a later capture or `empty_cache` may
+    Before torch 2.12 the allocator then considers the capture unfinished, and a later capture or `empty_cache` may
     abort the process.
     """
     global _broken
@@ -107,7 +107,7 @@ def _refuse_if_broken() -> None:
 
 
 def forget_failure() -> None:
-    """Allow captures again after one has failed: to find out what the installed torch makes of the next."""
+    """Allow captures again after a failure: only to test how the installed torch handles the next one."""
     global _broken
     _broken = ""
 
@@ -120,14 +120,14 @@ def free_memory() -> None:
 
 
 class StaticInputs:
-    """The inputs of a recorded program that differ between calls: fixed tensors, and the copies into them.
+    """Inputs of a captured program that differ between calls: fixed tensors, and copies into them.
 
     Attributes:
-        places: the tensors that the program reads.
+        places: tensors that the program reads.
     """
 
     def __init__(self, values: Sequence[Tensor], device: torch.device, used: Sequence[bool] | None = None) -> None:
-        """Make room for inputs like `values`, and fill it with them.
+        """Allocate inputs like `values`, with their contents.
 
         Args:
             used: whether the program reads each of them; the others are not copied.
@@ -137,7 +137,7 @@ class StaticInputs:
         self._alone: list[int] = []
         for i, (place, value) in enumerate(zip(self.places, values, strict=True)):
             if used is None or used[i]:
-                # `_foreach_copy_` is one launch only for tensors of one type that lie alike in memory
+                # `_foreach_copy_` is one launch only for tensors of one type with equal memory layout
                 alike = place.stride() == value.stride() and place.device == value.device
                 (self._together.setdefault(value.dtype, []) if alike else self._alone).append(i)
         self._grouped = [([self.places[i] for i in group], group) for group in self._together.values()]
@@ -151,9 +151,9 @@ class StaticInputs:
 
 
 class Captured:
-    """A program whose first inputs stay where they are and change in place, recorded.
+    """Captured program whose first inputs are static and change in place.
 
-    What a call returns is overwritten by the next.
+    The outputs of a call are overwritten by the next.
     """
 
     def __init__(
@@ -164,22 +164,22 @@ class Captured:
         recorder: Recorder = record,
         given: StaticInputs | None = None,
     ) -> None:
-        """Record `code`.
+        """Capture `code`.
 
         Args:
-            arguments: inputs like those it will be called with; they are as they were afterwards.
-            fixed: how many of them, from the first on, are the same tensors in every call.
-            given: where it reads the others; made for them by default.
+            arguments: example inputs; their values are unchanged afterwards.
+            fixed: number of leading inputs that are the same tensors in every call.
+            given: tensors from which it reads the others; None to allocate them.
 
         Raises:
-            NotCompilableError: it cannot be recorded.
+            NotCompilableError: the capture failed.
         """
         in_place = [tensor.detach() for tensor in arguments[:fixed]]
         before = [tensor.clone() for tensor in in_place]
         given = given or StaticInputs(arguments[fixed:], in_place[0].device)
         self._fixed, self._given = fixed, given
         try:
-            # copies, since a program may hand on an input, which the next call writes to
+            # Copies, since a program may return an input, which the next call overwrites.
             self._replay, self._results = recorder(lambda: [each.clone() for each in code(*in_place, *given.places)])
         except NotCompilableError:
             raise
@@ -191,17 +191,17 @@ class Captured:
             torch._foreach_copy_(in_place, before)
 
     def __call__(self, *arguments: Tensor) -> Sequence[Tensor]:
-        """Carry it out on other inputs of the same form."""
+        """Run the program on other inputs of the same form."""
         self._given.fill(arguments[self._fixed :])
         self._replay()
         return self._results
 
 
 def captured(compiler: Compiler, recorder: Recorder = record) -> Compiler:
-    """A compiler whose programs are recorded as well."""
+    """Compiler whose programs are captured as well."""
 
     def make(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
-        _refuse_if_broken()  # before it is compiled
+        _refuse_if_broken()  # fail before the compilation
         used = [bool(node.users) for node in graph.graph.nodes if node.op == "placeholder"]
         given = StaticInputs(arguments[fixed:], arguments[0].device, used[fixed:])
         # Compile for the static inputs: their strides differ from those of shared latents, which are expanded.

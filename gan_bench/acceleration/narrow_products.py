@@ -1,7 +1,7 @@
-"""Matrix products with few columns, turned round: on a CPU torch is several times slower at few columns than few rows.
+"""Transpose narrow matrix products: on a CPU torch is several times slower at few columns than at few rows.
 
-Points have two coordinates and discriminators few outputs, so that a third of an iteration's products on points are of
-this kind. A B = (Bᵀ Aᵀ)ᵀ takes nothing but views, and rounds otherwise.
+Points have two coordinates and discriminators few outputs, so a third of the products of an iteration on points is
+narrow. A B = (Bᵀ Aᵀ)ᵀ only needs views, and rounds differently.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch import fx
 aten = torch.ops.aten
 
 MOST_COLUMNS = 12
-"""From 16 columns on neither way is the faster one; see tools/speed/products.py."""
+"""From 16 columns on neither form is faster; see tools/speed/products.py."""
 
 FEWEST_ROWS = 32
-"""As few as it was measured for; with as few rows as columns there is nothing to turn."""
+"""Smallest number of rows that was measured; with as few rows as columns a transposition gains nothing."""
 
 ALONE: Mapping[Any, Any] = {aten.addmm.default: aten.mm.default, aten.baddbmm.default: aten.bmm.default}
-"""Products to which something is added, and the same without."""
+"""Products with an added term, and the same products without."""
 
 LEAST_COLUMNS: Mapping[Any, int] = {aten.mm.default: 2, aten.bmm.default: 1}
-"""One matrix by one column is a product with a vector, which is fast as it is."""
+"""A matrix times one column is a matrix-vector product, which is already fast."""
 
 
 def turn_round(graph: fx.GraphModule) -> fx.GraphModule:
-    """The same graph of core operations, with its narrow products turned round; what was given stays as it is."""
+    """Copy a graph of core operations with its narrow products transposed; the original is unchanged."""
     turned = fx.GraphModule(graph, copy.deepcopy(graph.graph))
     for node in [*turned.graph.nodes]:
         if _narrow(node):
@@ -54,7 +54,7 @@ def _turned(graph: fx.Graph, node: fx.Node) -> fx.Node:
     result = _mT(graph, product)
     if added:
         result = graph.call_function(aten.add.Tensor, (result, *added))
-    # laid out as before: what follows was traced with it, views included
+    # Keep the layout: the following operations, views included, were traced with it.
     result = graph.call_function(aten.clone.default, (result,), {"memory_format": torch.contiguous_format})
     result.meta = node.meta
     return result

@@ -1,8 +1,8 @@
 """Stacked seeds: the runs of one configuration advance together, as one program made from code written for one seed.
 
-Every tensor that training changes lies in a stack with one more dimension, and each member's tensors are views of it:
-a member is evaluated, checkpointed and resumed as a run of its own. An iteration is traced for one seed, then
-vectorised over the members. No operation of it mixes members, so that one that diverges disturbs nobody.
+Every tensor that training changes is in a stack with one more dimension, and each member's tensors are views of it:
+a member is evaluated, checkpointed and resumed like a separate run. An iteration is traced for one seed, then
+vectorised over the members. None of its operations mixes members, so a member that diverges affects no other.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ Turns = tuple[Turn, ...]
 aten = torch.ops.aten
 
 ARITHMETIC = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
-"""Operations that take a number instead of a tensor."""
+"""Operations that accept a number in place of a tensor."""
 
 
 class Stack:
     """Trainers of one configuration, which differ by their seeds and are at the same iteration.
 
-    What members know of themselves is right after `settle`; while they are stacked they load no other state.
+    The attributes of members are up to date after `settle`; while stacked, members load no other state.
 
     Attributes:
-        members: all that were stacked, gone or not.
-        diverged: members that cannot go on, and why; they stay in the stack, and what becomes of them means nothing.
+        members: all that were stacked, including those that have ended.
+        diverged: members that cannot continue, with the reason; they stay in the stack with meaningless values.
         tensors: parameters, buffers and optimisers' slots of all members, (S, …) each.
     """
 
     def __init__(self, members: Sequence[Trainer], compiler: Compiler, warn: Warn) -> None:
-        """Make the program of the next iteration, and stack the members' tensors.
+        """Build the program of the next iteration, and stack the members' tensors.
 
         Args:
-            warn: told where iterations with other turns than the next one's are carried out seed by seed, and why.
+            warn: receives a message if iterations with other turns than the next one's are executed seed by seed.
 
         Raises:
-            NotCompilableError: the next iteration cannot be stacked; the members may still go on one by one.
+            NotCompilableError: the next iteration cannot be stacked; the members may still run one by one.
         """
         if len({member.iteration for member in members}) > 1:
             raise ValueError("members of a stack are at the same iteration")
@@ -71,21 +71,21 @@ class Stack:
 
     @property
     def leader(self) -> Trainer:
-        """The first that goes on; its counts are always those of all."""
+        """First active member; its counts equal those of all others."""
         return self._going[0]
 
     def _places(self) -> list[Trainer]:
-        """A member for each place of the stack: the leader in that of one that has gone."""
+        """A member for each place of the stack: the leader in the place of one that has ended."""
         return [member if member in self._going else self.leader for member in self.members]
 
     def leave(self, member: Trainer) -> None:
-        """A member goes no further: its place in the stack is kept, and it is no longer looked after."""
+        """Deactivate a member: it keeps its place in the stack, but its values are no longer used."""
         if member in self._going:
             self.settle()
             self._going.remove(member)
 
     def iterate(self) -> None:
-        """Carry out one iteration of every member, and what comes before it where a stage begins."""
+        """Execute one iteration of every member, after the prelude of its stage if one begins."""
         if self.leader.begins_stage:
             self._enter_stages()
         if not self._going:
@@ -105,7 +105,7 @@ class Stack:
         self._average.update()
 
     def settle(self) -> None:
-        """Let every member that goes on know its losses, its state and its counts."""
+        """Copy losses, state and counts to every active member."""
         for i, member in enumerate(self.members):
             if member in self._going:
                 member.losses |= {name: value[i] for name, value in self._losses.items()}
@@ -131,7 +131,7 @@ class Stack:
         self._gather_state()
 
     def _one_by_one(self, turns: Turns) -> None:
-        """Carry out an iteration that is no program."""
+        """Execute an iteration that has no program."""
         self.settle()
         for member in self._going:
             played = member.play(turns, member.draw(turns))
@@ -140,11 +140,11 @@ class Stack:
         self._gather_state()
 
     def _traced(self, turns: Turns) -> Traced:
-        """The iteration of one member; refused where it would not be the others' as well."""
+        """Trace the iteration of one member; reject it if it differs from that of the others."""
         one = Traced(self.members[0], turns)
         for member in self.members[1:]:
             other = Traced(member, turns)
-            same = one.graph.code == other.graph.code  # numbers stand in it as they are
+            same = one.graph.code == other.graph.code  # the code of a graph contains numbers literally
             if not (same and all(map(torch.equal, one.constants(), other.constants()))):
                 reason = "it holds numbers outside of its parameters and buffers that differ between seeds"
                 raise NotCompilableError(reason)
@@ -166,10 +166,10 @@ class Stack:
 
 
 class _Program:
-    """One sequence of turns, of all members at once.
+    """One sequence of turns for all members at once.
 
     Attributes:
-        moves: how many steps each player takes.
+        moves: number of steps of each player.
     """
 
     def __init__(
@@ -181,12 +181,12 @@ class _Program:
         state: Mapping[str, Tensor],
         draws: Sequence[Tensor],
     ) -> None:
-        """Compile the graph of one member for all.
+        """Compile the graph of one member for all members.
 
         Args:
             one: the iteration of one member.
             tensors: of all members, (S, …) each; the program changes them in place.
-            leader, state, draws: what it will be called with, for the shapes.
+            leader, state, draws: example inputs, for their shapes.
         """
         self._one, self._tensors, self.moves = one, tensors, one.moves
         arguments = self._arguments(leader, state, draws)
@@ -195,26 +195,26 @@ class _Program:
     def __call__(
         self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Carry out an iteration of every member: losses and state, (S, …) each."""
+        """Execute an iteration of every member; return losses and state, (S, …) each."""
         with torch.no_grad():
             results = self._code(*self._arguments(leader, state, draws))
         played = self._one.played(results, state)
         return dict(played.losses), dict(played.state)
 
     def _arguments(self, leader: Trainer, state: Mapping[str, Tensor], draws: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs of all members' graph: stacks, except for the optimisers' numbers, which are the same for all."""
+        """Inputs of the stacked graph: stacks, except for the optimisers' numbers, which are the same for all."""
         return self._one.arguments(leader, self._tensors, state, draws)
 
 
 class _StackedDraws:
-    """What all members are given in an iteration, (S, …) each, in the order of `flat`."""
+    """Draws of all members for an iteration, (S, …) each, in the order of `flat`."""
 
     def __init__(self) -> None:
         self._blocks: dict[Turns, tuple[int, list[Tensor]]] = {}
         self._like: dict[Turns, Draws] = {}
 
     def of(self, turns: Turns, places: Sequence[Trainer]) -> list[Tensor]:
-        """The draws of the next iteration, of the member in each place."""
+        """Draws of the next iteration, for the member in each place."""
         first = places[0]
         rows = first.draw_source.rows
         number, row = divmod(first.iteration, rows)
@@ -233,7 +233,7 @@ class _StackedDraws:
         return [torch.stack(same) for same in zip(*map(flat, drawn), strict=True)]
 
     def like(self, turns: Turns, member: Trainer) -> Draws:
-        """Draws of one member, as many as any has: what is counted."""
+        """Draws of one member, for counts: the draws of all members have equal sizes."""
         if turns not in self._like:
             self._like[turns] = member.draw(turns)
         return self._like[turns]
@@ -245,10 +245,10 @@ class _StackedDraws:
 
 
 class _StackedAverage:
-    """The members' moving averages, where there are any."""
+    """Moving averages of the members, if the protocol sets one."""
 
     def __init__(self, members: Sequence[Trainer], tensors: Mapping[str, Tensor]) -> None:
-        """Stack them; `tensors` are the members' parameters and buffers, by name."""
+        """Stack the averages; `tensors` are the members' parameters and buffers, by name."""
         found = [member.average for member in members if member.average]
         names = found[0].values if found else ()
         self._values = [_stacked([average.values[name] for average in found]) for name in names]
@@ -257,29 +257,28 @@ class _StackedAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the parameters of now."""
+        """Update the averages with the present parameters."""
         if self._values:
             torch._foreach_lerp_(self._values, self._live, 1 - self._decay)
 
 
 def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
-    """The graph of one seed, over one more dimension of everything but the optimisers' numbers."""
+    """Vectorise the graph of one seed over a further dimension of all inputs but the optimisers' numbers."""
     own = one.inputs()
-    # without operations that work in place, of which some could only be vectorised by a loop
+    # Remove in-place operations first: vmap could vectorise some of them only by a loop.
     graph = traced(functionalize(one.graph), own)
     batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
     return _with_numbers_folded(traced(vmap(graph, in_dims=batched), arguments))
 
 
 def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
-    """Replace tensors made of a Python number by the number, in place.
+    """Replace tensors that were built from a Python number by the number, in place.
 
-    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which lies on the CPU whatever the
-    device is.
+    To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which is on the CPU for any device.
     """
     for node in [*graph.graph.nodes]:
         if node.target is aten._to_copy.default and isinstance(node.args[0], int | float):
-            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded as the tensor was
+            number = torch.tensor(node.args[0], dtype=node.kwargs.get("dtype")).item()  # rounded like the tensor
             for user in [*node.users]:
                 _fold(user, node, number)
             if not node.users:
@@ -296,7 +295,7 @@ def _fold(user: fx.Node, node: fx.Node, number: float) -> None:
 
 
 def _stacked(same: Sequence[Tensor]) -> Tensor:
-    """The same tensor of all members in one, of which theirs become views."""
+    """Stack the same tensor of all members; their tensors become views of the stack."""
     stack = torch.stack([tensor.detach() for tensor in same])
     for tensor, view in zip(same, stack, strict=True):
         tensor.data = view

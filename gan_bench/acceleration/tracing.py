@@ -1,8 +1,8 @@
-"""An iteration traced once into a graph of torch's core operations, with the tensors that the graph works on.
+"""Graph of an iteration in torch's core operations, traced once, with the tensors that it works on.
 
-The graph changes a run's own parameters, buffers and optimiser state in place, so that evaluation, checkpoints and
-eager iterations see the same tensors. Random draws stay outside: inside, torch makes them slower. Traced with fake
-tensors, a model that waits for a value or branches on one is found out and refused, never baked in.
+The graph changes a run's parameters, buffers and optimiser state in place, so that evaluation, checkpoints and
+eager iterations see the same tensors. Random draws are inputs, because torch is slower with draws inside a graph. Fake
+tensors reveal a model that synchronises or branches on data; it is rejected instead of traced with constants.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gan_bench.training.optimisers import Step, fill_state, step_of
 from gan_bench.training.trainer import Trainer
 
 LOOKED_AHEAD = 64
-"""Iterations for which the numbers of optimisers are worked out at a time."""
+"""Number of iterations for which the numbers of optimisers are computed at a time."""
 
 READS_VALUES = "its code waits for a tensor's value, or branches on one"
 
@@ -31,21 +31,21 @@ TOO_LONG = f"more than {MOST_TURNS} turns take too long to compile"
 
 
 class NotCompilableError(Exception):
-    """Why an iteration cannot be compiled."""
+    """Reason why an iteration cannot be compiled."""
 
 
 class ReadsValuesError(NotCompilableError):
-    """An iteration waits for a tensor's value, or branches on one: it would on every device, at each iteration."""
+    """The iteration synchronises with the device, or branches on tensor data."""
 
 
 class Tensors:
-    """The tensors of a trainer that stay the same from iteration to iteration, and change in place.
+    """Tensors of a trainer that are the same in every iteration, and change in place.
 
     Attributes:
         parameters: the model's, by name; buffers: likewise.
         steps: each player's optimiser as a function.
-        counted: each player's counts of steps, one for each parameter, as torch's optimisers keep them.
-        slots: what the optimisers remember, player by player and parameter by parameter.
+        counted: each player's step counts, one for each parameter, as stored by torch's optimisers.
+        slots: state of the optimisers, player by player and parameter by parameter.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -62,7 +62,7 @@ class Tensors:
         self.counted = {player: [s["step"] for s in states[player] if "step" in s] for player in states}
 
     def all(self) -> list[Tensor]:
-        """Parameters, buffers and slots, in the order of a graph's inputs."""
+        """Parameters, buffers and slots, in the order of the graph's inputs."""
         return [*self.parameters.values(), *self.buffers.values(), *self.slots]
 
     def count(self, moves: Mapping[str, int]) -> None:
@@ -79,11 +79,11 @@ class Traced:
     Attributes:
         graph: its inputs are parameters, buffers and slots of `Tensors.all`, the optimisers' numbers, the model's
             state, and the draws; its outputs are losses, then the state that changed.
-        moves: how many steps each player takes.
+        moves: number of steps of each player.
     """
 
     def __init__(self, trainer: Trainer, turns: tuple[Turn, ...]) -> None:
-        """Trace. Raises NotCompilableError."""
+        """Trace the iteration. Raises NotCompilableError."""
         if len(turns) > MOST_TURNS:
             raise NotCompilableError(TOO_LONG)
         self.trainer = trainer
@@ -92,18 +92,18 @@ class Traced:
         self._rows = {
             player: _Numbers(player, count, self._tensors.steps[player]) for player, count in self.moves.items()
         }
-        self._state = tuple(trainer.state)  # its order is the graph's
+        self._state = tuple(trainer.state)  # in the order of the graph
         self._draws = trainer.draw(turns)
         self.graph = self._trace(turns, self._draws)
         self._refuse_baked_in()
 
     def inputs(self) -> list[Tensor]:
-        """Inputs of the graph as it was traced."""
+        """Inputs of the traced graph."""
         tensors = [tensor.detach() for tensor in self._tensors.all()]
         return self.arguments(self.trainer, tensors, self.trainer.state, flat(self._draws))
 
     def constants(self) -> list[Tensor]:
-        """The tensors in the graph that are no inputs: what the model holds outside of its modules."""
+        """Tensors in the graph that are not inputs: those that the model holds outside of its modules."""
         values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
         index = self.trainer.rules.index.data_ptr()
         return [value for value in values if isinstance(value, Tensor) and value.data_ptr() != index]
@@ -111,21 +111,21 @@ class Traced:
     def arguments(
         self, trainer: Trainer, tensors: Sequence[Tensor], state: Mapping[str, Tensor], draws: Sequence[Tensor]
     ) -> list[Tensor]:
-        """The graph's inputs: what `Tensors.all` lists, the optimisers' numbers, the state, what `flat` lists.
+        """Inputs of the graph: `Tensors.all`, the optimisers' numbers, the state, and the draws in the order of `flat`.
 
         Args:
-            trainer: where its optimisers are is what their numbers depend on.
+            trainer: its optimisers' step counts determine their numbers.
         """
         return [*tensors, *self._numbers(trainer), *(state[name] for name in self._state), *draws]
 
     def played(self, results: Sequence[Tensor], state: Mapping[str, Tensor]) -> Played:
-        """The graph's outputs by name; `state` is that of before."""
+        """Outputs of the graph by name; `state` is the state before the iteration."""
         losses = dict(zip(self._losses, results, strict=False))
         changed = dict(zip(self._changed, results[len(losses) :], strict=True))
         return Played(losses, {**state, **changed})
 
     def _numbers(self, trainer: Trainer) -> list[Tensor]:
-        """What changes in the optimisers from step to step: (moves, 2) float32 for each player that moves."""
+        """Numbers of the optimisers that change at each step: (moves, 2) float32 for each player that moves."""
         return [self._rows[player].at(trainer) for player in self.moves]
 
     def _trace(self, turns: tuple[Turn, ...], draws: Draws) -> fx.GraphModule:
@@ -140,7 +140,7 @@ class Traced:
         return graph
 
     def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> Played:
-        """`play` on the graph's inputs in place of the trainer's tensors."""
+        """Call `play` with the graph's inputs in place of the trainer's tensors."""
         own = self._tensors
         parameters = {name: next(given).detach().requires_grad_() for name in own.parameters}
         buffers = {name: next(given) for name in own.buffers}
@@ -170,7 +170,7 @@ class Traced:
         return Played(played.losses, {name: played.state[name] for name in self._changed})
 
     def _refuse_baked_in(self) -> None:
-        """A parameter that reached the graph as a constant would never move again."""
+        """Reject graphs that captured a parameter as a constant: it would never be updated."""
         held = {value.untyped_storage().data_ptr() for value in self.constants()}
         for name, value in {**self._tensors.parameters, **self._tensors.buffers}.items():
             if value.numel() and value.untyped_storage().data_ptr() in held:
@@ -178,11 +178,11 @@ class Traced:
 
 
 def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.GraphModule:
-    """A function of tensors as a graph of core operations. Raises NotCompilableError."""
+    """Trace a function of tensors to a graph of core operations. Raises NotCompilableError."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
-        # a model may hold constant tensors, which are no inputs: they reach the graph as they are
+        # a model may hold constant tensors, which are not inputs: they enter the graph unchanged
         graph: fx.GraphModule = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         return graph
     except NotCompilableError:
@@ -194,11 +194,11 @@ def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.Grap
 
 
 class _Numbers:
-    """An optimiser's numbers of an iteration, worked out for many to come and kept where the parameters are."""
+    """An optimiser's numbers for an iteration, computed for many iterations and stored with the parameters."""
 
     def __init__(self, player: str, count: int, step: Step) -> None:
         self._player, self._count, self._step = player, count, step
-        self._first = (0, 0)  # iteration and updates that the rows begin with
+        self._first = (0, 0)  # iteration and updates of the first row
         self._rows = torch.empty(0)
 
     def at(self, trainer: Trainer) -> Tensor:
@@ -220,7 +220,7 @@ class _Numbers:
 
 
 class _With(nn.Module):
-    """Calls a function while other tensors stand in for a model's parameters and buffers."""
+    """Module that calls a function while other tensors replace a model's parameters and buffers."""
 
     def __init__(self, model: nn.Module, function: Callable[[], Played]) -> None:
         super().__init__()
@@ -235,20 +235,20 @@ class _With(nn.Module):
 
 
 def _waits(node: fx.Node) -> bool:
-    """Whether a device has to be waited for: for a number, or for how many samples a mask selects."""
+    """Whether an operation synchronises: for a number, or for the number of samples that a mask selects."""
     value = node.meta.get("val")
     sizes = value.shape if isinstance(value, Tensor) else ()
     return node.target is torch.ops.aten._local_scalar_dense.default or not all(isinstance(size, int) for size in sizes)
 
 
 def flat(draws: Draws) -> list[Tensor]:
-    """The tensors of draws, in the order of a graph's inputs."""
+    """List the tensors of draws, in the order of a graph's inputs."""
     real = [value for one in draws.real.values() for value in vars(one).values() if value is not None]
     return [*real, *draws.latents.values(), *(value for of in draws.noise.values() for value in of.values())]
 
 
 def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
-    """The inverse of `flat`: draws of the same form, from the tensors given."""
+    """Inverse of `flat`: build draws of the same form from tensors."""
     return Draws(
         {
             number: Real(**{name: next(given) for name, value in vars(one).items() if value is not None})
@@ -260,11 +260,11 @@ def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
 
 
 _NO_MEMORY = re.compile(r"ALLOC(ATION)?_FAILED|out of memory|can't allocate memory|not enough memory")
-"""Messages of cuBLAS, cuDNN, Triton and torch's allocators; only that of a GPU raises `torch.OutOfMemoryError`."""
+"""Messages of cuBLAS, cuDNN, Triton and torch's allocators; only the GPU's raises `torch.OutOfMemoryError`."""
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory ran out, here or in what led to this error."""
+    """Whether an error, or one that led to it, reports exhausted memory."""
     while error is not None and not _ran_out(error):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -277,5 +277,5 @@ def _ran_out(error: BaseException) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """The kind of an error and the first line of its message."""
+    """Type of an error and first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"

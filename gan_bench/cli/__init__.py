@@ -1,4 +1,4 @@
-"""The command line: one verb a file. A verb's file is imported when it is called, so that `--help` is instant."""
+"""The command line, with one file for each verb. A file is imported when its verb is called: `--help` is fast."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import click
 from gan_bench.errors import GanBenchError
 
 VERBS = {
-    "run": "Train what a benchmark asks for and is not done yet; write the tables.",
+    "run": "Train the missing runs of a benchmark and write the tables.",
     "table": "Show the comparison table of stored results.",
-    "plot": "Draw samples and metrics over iterations, as PNG and PDF.",
+    "plot": "Plot samples and metrics over iterations, as PNG and PDF.",
     "list": "List models, datasets, networks, metrics or plugins.",
-    "score": "Score samples that any program made.",
-    "data": "List, fetch or check the files of data sets, and weights.",
-    "show": "Show a model, dataset, network or metric: what it is, its source, its parameters.",
-    "evaluate": "Compute a metric for runs that are stored, from their generators.",
-    "sample": "Draw samples of one generator, or of the mixture, from a stored run.",
-    "new": "Write a model or dataset of one's own, with its test and a benchmark.",
-    "check": "Check a plugin the way the built-in ones are checked.",
+    "score": "Score samples from any program.",
+    "data": "List, fetch or check files of image datasets and weights.",
+    "show": "Show the description and parameters of a plugin.",
+    "evaluate": "Compute further metrics of stored runs.",
+    "sample": "Draw samples from a stored run.",
+    "new": "Create a model or dataset, with a test and a benchmark.",
+    "check": "Check a plugin against the contracts.",
 }
 INTERRUPTED = 130
 
 
 class _Verbs(click.Group):
-    """Knows the verbs without importing them."""
+    """Group of verbs that imports a verb on first use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*VERBS]  # `list` is a submodule here, once its verb was called
+        return [*VERBS]  # `list` is a submodule here after its verb was called
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
@@ -57,17 +57,17 @@ class _Verbs(click.Group):
 @click.version_option(package_name="gan-bench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Compare GANs that hold several generators: one file in, one honest table out.
+    """Compare GANs with several generators: one benchmark file in, one comparison table out.
 
-    Exit codes: 0 done; 1 some run failed or diverged; 2 wrong use, benchmark, plugin or results; 130 interrupted.
+    Exit codes: 0 success; 1 a run failed or diverged; 2 wrong usage, benchmark, plugin or results; 130 interrupted.
     """
 
 
 def main() -> None:
-    """Entry point of `gan-bench`: the only place where errors become exit codes."""
+    """Entry point of `gan-bench`, the only place that turns errors into exit codes."""
     debug = "--debug" in sys.argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal are no reason to fail
+        sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal must not end in an error
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -1,4 +1,4 @@
-"""`gan-bench check`: whether a plugin keeps the promises that the built-in ones keep."""
+"""`gan-bench check`: check a plugin against the contracts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ KINDS = ("models", "networks", "datasets", "metrics")
 MISSING = "what cannot be loaded is missing from every benchmark"
 
 
-@click.command("check", short_help="Check a plugin the way the built-in ones are checked.")
+@click.command("check", short_help="Check a plugin against the contracts.")
 @click.argument("plugin", metavar="PLUGIN|FILE")
-@click.option("-v", "--verbose", is_flag=True, help="Show the checks that passed, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Show passed checks too.")
 def command(plugin: str, verbose: bool) -> int:
-    """Check a model, dataset, metric or network by its NAME, or everything that a plugin FILE (.py) brings.
+    """Check a model, dataset, metric or network by NAME, or everything in a plugin FILE (.py).
 
-    Tiny games on the CPU, seconds a model. Each finding says what was found, why it matters and what to do. For
-    pytest, a subclass of gan_bench.testing.ModelTestCase has a test for each check. Exit codes: 0 nothing found; 1
-    something; 2 wrong use.
+    Runs tiny games on the CPU, a few seconds a model. Each finding has a description, a reason and a remedy. To run the
+    same checks in pytest, subclass gan_bench.testing.ModelTestCase. Exit codes: 0 no findings; 1 findings; 2 wrong use.
     """
     from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
@@ -59,13 +58,13 @@ class _Thing:
 
 
 def _file(plugin: str) -> Path | None:
-    """The file that the argument names, or None where it is a name; what is no plugin file is wrong use."""
+    """Path of the file argument, or None for a name. Raises UsageError for a file that is not a plugin."""
     from gan_bench.errors import UsageError
     from gan_bench.plugins.discovery import plugin_files
 
     path = Path(plugin)
     if not plugin or not (path.suffix or len(path.parts) > 1 or path.is_file()):
-        return None  # a folder beside which a package of that name is installed is no reason to refuse the name
+        return None  # a folder may have the name of an installed plugin
 
     def complain(_: int, message: str) -> None:
         raise UsageError(message)
@@ -87,14 +86,14 @@ def _of_file(registry: Registry, path: Path) -> Iterator[_Thing]:
 
 
 def _of_name(registry: Registry, name: str) -> Iterator[_Thing]:
-    """Everything of that name; PluginError where two plugins claim it."""
+    """All plugins of that name. Raises PluginError if two plugins define it."""
     for kind in KINDS:
         if name in registry.all(kind):
             yield _Thing(kind, name, registry.get(kind, name), registry.origin(kind, name))
 
 
 def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown) -> None:
-    """What could not be loaded of the file, or of that name."""
+    """Show modules of the file, or plugins of that name, that could not be loaded."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
         if broken.origin.path == str(path) if path else broken.is_called(name):
@@ -105,7 +104,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
 
 
 def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
-    """Nothing to check: a file that brings nothing, or a name that nobody has."""
+    """Report that there is nothing to check: a file without plugins, or an unknown name."""
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
     from gan_bench.plugins.kinds import UNIMPLEMENTED
@@ -138,7 +137,7 @@ def _brings(registry: Registry, kind: str, path: Path) -> bool:
 
 @dataclass
 class _Shown:
-    """What was printed so far."""
+    """Counts of printed findings."""
 
     verbose: bool
     things: int = 0
@@ -147,7 +146,7 @@ class _Shown:
     skipped: int = 0
 
     def examine(self, thing: _Thing, registry: Registry) -> None:
-        """Check one plugin and print what was found."""
+        """Check one plugin and print the findings."""
         from gan_bench.testing import checks
 
         self.things += 1
@@ -156,7 +155,7 @@ class _Shown:
         reports = []
         for number, check in enumerate(made, 1):
             progress.say(number, check.name)
-            with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no finding
+            with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the findings
                 reports.append(check.report())
         progress.clear()
         wrong = sum(report.finding is not None for report in reports)
@@ -169,14 +168,14 @@ class _Shown:
                 self.finding(str(thing), found.check, found.found, found.reason, found.remedy, heading=False)
             elif self.verbose and not report.skipped:
                 click.echo(f"  passed: {check.name}: {check.promise}")
-        # Several checks are skipped for one reason: a failure that they build upon, or files that are not here.
+        # Several checks may be skipped for one reason: an earlier failure, or missing files.
         for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
             names = [report.check.name for report in reports if report.skipped == reason]
             self.skipped += len(names)
             click.echo(f"  not checked, since {reason}: {', '.join(names)}")
 
     def read(self, figures: Path) -> None:
-        """Read one file of published figures and print what is wrong with it."""
+        """Read one file of published figures and print its problems."""
         from gan_bench.errors import PluginError
         from gan_bench.report.published.load import read_figures
 
@@ -190,7 +189,7 @@ class _Shown:
         click.echo(f"ok  {thing}: {rows} rows read")
 
     def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
-        """Print one finding, below a line for its plugin where that has none yet."""
+        """Print one finding, after a heading for its plugin if that is missing."""
         self.failed += 1
         if heading:
             self.things += 1
@@ -198,14 +197,14 @@ class _Shown:
         click.echo(f"  {check}: {found}\n    reason: {reason}\n    remedy: {remedy}")
 
     def end(self) -> int:
-        """Print the summary; the exit code."""
+        """Print the summary and return the exit code."""
         skipped = f", {self.skipped} not checked" if self.skipped else ""
         click.echo(f"{self.things} checked: {self.passed} checks passed, {self.failed} failed{skipped}.")
         return 1 if self.failed else 0
 
 
 class _Progress:
-    """Which check is being carried out: on a terminal one line that is written over, elsewhere one for the plugin."""
+    """The check in progress: one overwritten line on a terminal, otherwise one line for the plugin."""
 
     def __init__(self, thing: str, checks: int) -> None:
         self.thing, self.checks = thing, checks
@@ -214,11 +213,11 @@ class _Progress:
             click.echo(f"Checking {thing} …", err=True)
 
     def say(self, number: int, check: str) -> None:
-        """A check begins."""
+        """Show that a check begins."""
         if self.live:
             click.echo(f"\r\033[KChecking {self.thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)
 
     def clear(self) -> None:
-        """The plugin is done."""
+        """Remove the line at the end of a plugin."""
         if self.live:
             click.echo("\r\033[K", err=True, nl=False)

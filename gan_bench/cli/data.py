@@ -1,4 +1,4 @@
-"""`gan-bench data`: the files of data sets, and weights: what is there, what can be fetched, whether it is whole."""
+"""`gan-bench data`: list, fetch and check files of image datasets and weights."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ if TYPE_CHECKING:
     from gan_bench.contracts.metric import Fetchable
     from gan_bench.plugins.registry import Registry
 
-WRONG = 2  # the exit code where a file is not what it should be
+WRONG = 2  # the exit code for a damaged or wrong file
 
 
-@click.command("data", short_help="List, fetch or check the files of data sets, and weights.")
+@click.command("data", short_help="List, fetch or check files of image datasets and weights.")
 @click.argument("action", type=click.Choice(("list", "fetch", "check")))
 @click.argument("wanted", nargs=-1, metavar="[NAME]...")
 @data_root_option
 @plugin_option
 def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
-    """List image data sets and weights; fetch those of these names; or check the files of them, or of all.
+    """List image datasets and weights, fetch those named, or check the files of those named or of all.
 
-    Files are kept in one folder for all benchmarks: that of --data-root, else of the environment variable
-    GAN_BENCH_DATA, else a cache; data sets lie in it as torchvision lays them out. `fetch` downloads from the homes
-    that torchvision names and compares published checksums. `check` reads every byte of data sets, of what was prepared
-    of them and of weights; exit code 2 where one is wrong.
+    All benchmarks share one data folder: --data-root if given, else the environment variable GAN_BENCH_DATA, else a
+    cache. Its layout is torchvision's. `fetch` downloads from the addresses in torchvision and verifies published
+    checksums. `check` reads all files of datasets, prepared data and weights; the exit code is 2 if one is damaged.
     """
     from gan_bench.errors import UsageError
     from gan_bench.plugins.discovery import load_plugins
@@ -50,7 +49,7 @@ def _say(line: str) -> None:
 
 
 def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
-    """Every image dataset with its defaults; None for one whose parameters have to be given."""
+    """Every image dataset with its defaults; None for a dataset with required parameters."""
     from gan_bench.contracts.images import ImageDataset
 
     found: dict[str, ImageDataset | None] = {}
@@ -64,7 +63,7 @@ def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
 
 
 def _weights(registry: Registry) -> dict[str, Fetchable]:
-    """What metrics can fetch, by name."""
+    """Files that metrics can fetch, by name."""
     return {name: each for cls in registry.all("metrics").values() for name, each in cls.fetchable.items()}
 
 
@@ -91,7 +90,7 @@ def _list(registry: Registry) -> int:
 
 
 def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
-    """What the table says of one dataset, with its default parameters."""
+    """Row of the table for one dataset, with its default parameters."""
     if dataset is None:
         return name, "", "", "", _size(_on_disk(name, None)), "its parameters have to be given"
     counts = (_count(dataset, split) for split in ("train", "test"))
@@ -107,7 +106,7 @@ def _count(dataset: ImageDataset, split: str) -> str:
 
 
 def _state(dataset: ImageDataset) -> str:
-    """ "prepared", "ready" where all files are there or none is needed, or what has to be done."""
+    """State "prepared", "ready" if no file is missing, or the next step."""
     from gan_bench.contracts.dataset import Dataset
     from gan_bench.data.image_datasets import PreparedImages, PublishedImages
 
@@ -121,7 +120,7 @@ def _state(dataset: ImageDataset) -> str:
 
 
 def _on_disk(name: str, dataset: ImageDataset | None) -> int:
-    """Bytes of its own files and of what was prepared of them."""
+    """Size in bytes of its files and of everything prepared from them."""
     from gan_bench.data.image_datasets import PublishedImages, below
     from gan_bench.data.recipes import prepared_sets
 
@@ -138,7 +137,7 @@ def _size(count: int) -> str:
 
 
 def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
-    """Download each, one after the other; the first that fails ends it."""
+    """Download the files of each name in turn; stop at the first failure."""
     from gan_bench.errors import UsageError
 
     datasets, weights = _image_datasets(registry), _weights(registry)
@@ -181,7 +180,7 @@ def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
 
 
 def _check(registry: Registry, wanted: Sequence[str]) -> int:
-    """Compare every checksum, and say what is wrong."""
+    """Compare every checksum and report mismatches."""
     from gan_bench.data.downloads import data_root
 
     datasets, weights = _image_datasets(registry), _weights(registry)
@@ -196,7 +195,7 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
 
 
 def _require_folder(root: Path) -> None:
-    """Raise DataError where a folder that somebody named is not there: nothing is wrong with no files at all."""
+    """Raise DataError if a folder that the user named does not exist: a check of no files would pass."""
     from gan_bench.data.downloads import ROOT_VARIABLE
     from gan_bench.errors import DataError
 
@@ -205,7 +204,7 @@ def _require_folder(root: Path) -> None:
 
 
 def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """What was checked of data sets, and what is wrong with it."""
+    """Checked files of data sets, with their problems."""
     from gan_bench.data.image_datasets import PublishedImages
     from gan_bench.data.recipes import check_prepared, prepared_sets
 
@@ -222,7 +221,7 @@ def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str])
 
 
 def _checked_weights(weights: Mapping[str, Fetchable], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """What was checked of weights, and what is wrong with it."""
+    """Checked files of weights, with their problems."""
     from gan_bench.errors import DataError
 
     for name, each in weights.items():

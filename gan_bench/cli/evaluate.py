@@ -1,4 +1,4 @@
-"""`gan-bench evaluate`: metrics that are new, for runs that are stored."""
+"""`gan-bench evaluate`: new metrics for stored runs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import click
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
 
 
-@click.command("evaluate", short_help="Compute a metric for runs that are stored, from their generators.")
+@click.command("evaluate", short_help="Compute further metrics of stored runs.")
 @click.argument("results", metavar="RESULTS")
-@click.option("--metrics", required=True, metavar="A,B", help="What to compute.")
-@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Samples to draw.  [default: the benchmark's]")
-@click.option("--models", metavar="A,B", help="Only these labels or plugins.")
+@click.option("--metrics", required=True, metavar="A,B", help="Metrics to compute.")
 @click.option(
-    "--repeats", type=click.IntRange(min=2), metavar="R", help="Draw R times, and tell evaluation from training noise."
+    "--samples", type=click.IntRange(min=1), metavar="N", help="Number of samples.  [default: the benchmark's]"
+)
+@click.option("--models", metavar="A,B", help="Only models with these labels or plugins.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=2),
+    metavar="R",
+    help="Draw R times to separate evaluation from training noise.",
 )
 @data_root_option
 @plugin_option
@@ -24,13 +29,12 @@ def command(
 ) -> int:
     """Score the final generators of every finished run in RESULTS, a results folder, and print its table.
 
-    Nothing is trained, and what is scored already is kept. The scores are those that the runs would hold had the
-    benchmark asked for the metrics from the start. A metric whose definition changes raises its version, and is
-    then computed anew.
+    Nothing is trained, and existing scores are kept. New scores equal those that the runs would have if the benchmark
+    had requested the metrics from the start. A metric with a new version is computed again.
 
-    With --repeats the table is another: each final generator is drawn until there are R draws of it, the stored one
-    included, and the spread between draws of one generator (evaluation noise) stands beside that between seeds
-    (training noise). It is evaluation-noise.csv in RESULTS as well; stored scores stay as they are.
+    With --repeats, samples are drawn from each final generator until it has R draws, including the stored one. The
+    table then compares the spread between draws of one generator (evaluation noise) with the spread between seeds
+    (training noise). It is also written to evaluation-noise.csv in RESULTS; stored scores do not change.
     """
     import contextlib
     import sys
@@ -47,7 +51,7 @@ def command(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the table
+    with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the table
         wanted, chosen = names(metrics) or [], names(models) or []
         if repeats is None:
             outcome = rescore(results, wanted, registry, samples=samples, models=chosen, say=say)

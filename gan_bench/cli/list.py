@@ -1,4 +1,4 @@
-"""`gan-bench list`: what is installed, and what is broken."""
+"""`gan-bench list`: installed plugins, and broken ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("models", "datasets", "networks", "metrics", "engines", "observers", "p
 @click.argument("kind", type=click.Choice(KINDS))
 @plugin_option
 def command(kind: str, plugins: Sequence[str]) -> None:
-    """List what the loaded plugins provide, with origin and version; broken ones with their error."""
+    """List plugins of one kind with origin and version, and broken plugins with their error."""
     from tabulate import tabulate
 
     from gan_bench.plugins.discovery import load_plugins

@@ -1,18 +1,18 @@
-"""`gan-bench new`: a plugin of one's own that works at once."""
+"""`gan-bench new`: a working plugin as a starting point."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command("new", short_help="Write a model or dataset of one's own, with its test and a benchmark.")
+@click.command("new", short_help="Create a model or dataset, with a test and a benchmark.")
 @click.argument("kind", type=click.Choice(["model", "dataset"]))
 @click.argument("name")
-@click.option("--package", is_flag=True, help="Write an installable package, a folder NAME.")
+@click.option("--package", is_flag=True, help="Create an installable package in a new folder NAME.")
 def command(kind: str, name: str, package: bool) -> None:
-    """Write a model or dataset called NAME that works at once, its test, and a benchmark of it with GAN and MGAN.
+    """Write a working model or dataset called NAME, its test, and a benchmark that compares it with GAN and MGAN.
 
-    They go into the working folder: plugins/NAME.py, tests/test_NAME.py and NAME.toml. Nothing that exists is
+    Creates plugins/NAME.py, tests/test_NAME.py and NAME.toml in the working folder. Existing files are never
     overwritten.
     """
     from gan_bench.cli.scaffold import scaffold

@@ -1,4 +1,4 @@
-"""What several verbs share: options, flags made from the fields of a dataclass, the plugins to load."""
+"""Parts that several verbs share: options, flags from the fields of a dataclass, the plugins to load."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 plugin_option = click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE", help="A plugin file beside those of plugins/; repeatable."
+    "--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file, in addition to plugins/; repeatable."
 )
 
 
 def _set_data_root(context: click.Context, option: click.Parameter, value: Path | None) -> None:
-    """For this process and those that it starts."""
+    """Set the data root of this process and its children."""
     from gan_bench.data.downloads import ROOT_VARIABLE
 
     if value is not None:
@@ -36,12 +36,12 @@ data_root_option = click.option(
     metavar="DIR",
     expose_value=False,
     callback=_set_data_root,
-    help="Where data sets, weights and what is computed from them are kept.  [default: GAN_BENCH_DATA, else a cache]",
+    help="Folder of datasets, weights and prepared files.  [default: GAN_BENCH_DATA, else a cache]",
 )
 
 
 def names(option: str | None) -> list[str] | None:
-    """``A, B`` as a list, a name that holds a comma in double quotes; None where the option was not given."""
+    """Split ``A, B`` into a list; names with a comma are in double quotes. None for an omitted option."""
     if option is None:
         return None
     found = next(csv.reader([option], skipinitialspace=True), [])
@@ -49,14 +49,14 @@ def names(option: str | None) -> list[str] | None:
 
 
 def places_of(plugins: Sequence[str]) -> list[Path]:
-    """plugins/ of the working folder, and the files that `--plugin` names."""
+    """Folder plugins/ of the working folder, and the files of `--plugin`."""
     from gan_bench.plugins.discovery import option_files, plugin_folders
 
     return [*plugin_folders(), *option_files(plugins)]
 
 
 def warn_of_broken(registry: Registry) -> None:
-    """Print a line for every plugin that cannot be loaded: results may lack what it would bring."""
+    """Print a line for every plugin that cannot be loaded: results may lack its contributions."""
     for broken in registry.broken:
         click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
 
@@ -74,7 +74,7 @@ def options_of(declaration: type[Any]) -> Callable[[Command], Command]:
 
 
 def _flag(each: OptionField) -> Callable[[Command], Command]:
-    """One flag. Choices are not left to click: `Options` refuses others, from Python as well."""
+    """Build one flag. `Options` checks choices instead of click, so that Python callers get the same check."""
     if each.type is bool:
         return click.option(each.flag, each.name, is_flag=True, default=each.default, help=each.help)
     listed = typing.get_origin(each.type) is Sequence and not each.repeatable

@@ -7,20 +7,20 @@ import click
 from gan_bench.cli.options import names
 
 
-@click.command("plot", short_help="Draw samples and metrics over iterations, as PNG and PDF.")
+@click.command("plot", short_help="Plot samples and metrics over iterations, as PNG and PDF.")
 @click.argument("path", metavar="PATH")
 @click.option(
     "--output",
     metavar="FILE|FOLDER",
-    help="A .png, .pdf or .svg file, or a folder for figure.png and .pdf  [default: the results folder]",
+    help="A .png, .pdf or .svg file, or a folder for figure.png and .pdf.  [default: the results folder]",
 )
-@click.option("--metrics", metavar="A,B", help="Which curves, in this order  [default: symmetric_kl,wasserstein]")
+@click.option("--metrics", metavar="A,B", help="Metrics to plot, in this order.  [default: symmetric_kl,wasserstein]")
 def command(path: str, output: str | None, metrics: str | None) -> None:
     """Draw the stored results in PATH: samples over iterations, and metrics over iterations.
 
-    A row of samples per model: points coloured by generator, with real data beneath in grey; of images a row for
-    each generator, from the same latents at every iteration. Then the median over the seeds with the range from
-    lowest to highest. One figure per dataset. What is damaged is named and left out.
+    There is one figure per dataset. Samples have a row per model: points coloured by generator over real data in
+    grey, or images in a row for each generator, from the same latents at every iteration. Metrics are medians over the
+    seeds with their range. Damaged files are reported and left out.
     """
     from gan_bench.report.figures.figures import plot
     from gan_bench.report.figures.sample_grid import damaged_samples

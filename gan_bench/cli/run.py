@@ -1,4 +1,4 @@
-"""`gan-bench run`: train what a benchmark asks for."""
+"""`gan-bench run`: train the runs of a benchmark."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @click.argument("benchmark")
 @options_of(Options)
 @data_root_option
-@click.option("--dry-run", is_flag=True, help="Say what would run, what is done and how long it takes; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the expected time; train nothing.")
 def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
 
-    Only what is missing runs; errors and interruptions are tried again, divergences are not. Ctrl-C writes
-    checkpoints and stops; the same command goes on from there. Whenever a further seed of all models is complete, the
-    table so far is shown, and written to table.md.
+    Finished runs are skipped; failed and interrupted runs are retried, diverged ones are not. Ctrl-C writes checkpoints
+    and stops; the same command resumes. When another seed of all models is complete, the current table is shown and
+    written to table.md.
     """
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
@@ -45,7 +45,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     try:
         with _graceful_stop(), _display(planned) as display:
             outcome = run(planned, display)
-    except KeyboardInterrupt:  # before the first run or after the last, which end with their checkpoints
+    except KeyboardInterrupt:  # outside of the runs, which handle it with their checkpoints
         _print_stored(planned)
         click.echo("Interrupted; the same command goes on from here.", err=True)
         raise
@@ -54,9 +54,9 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
 
 @contextmanager
 def _graceful_stop() -> Iterator[None]:
-    """Let a closed terminal and `kill` end the runs as Ctrl-C does: with their checkpoints and the table.
+    """Handle a closed terminal and `kill` like Ctrl-C: write checkpoints and the table, then exit.
 
-    Where a signal is ignored already, as by nohup, it stays ignored.
+    A signal that is already ignored, as by nohup, stays ignored.
     """
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
@@ -64,7 +64,7 @@ def _graceful_stop() -> Iterator[None]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
         yield
         return
     numbers = (signal.SIGHUP, signal.SIGTERM)
@@ -82,13 +82,13 @@ def _graceful_stop() -> Iterator[None]:
 def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
     from gan_bench.running.progress import LiveProgress, make_progress
 
-    # The scores of a check mean nothing.
+    # The scores of a check are meaningless.
     display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
     return display if isinstance(display, LiveProgress) else nullcontext(display)
 
 
 def _print_stored(planned: Planned) -> None:
-    """Print the table of what earlier commands have completed, if there is any."""
+    """Print the table of results of earlier commands, if there are any."""
     from gan_bench.cli.table import print_table
     from gan_bench.errors import StoreError
     from gan_bench.report.tables.build import build
@@ -100,7 +100,7 @@ def _print_stored(planned: Planned) -> None:
 
 
 def _report(planned: Planned, outcome: Outcome) -> int:
-    """Print the table, or of a check what worked, and how the runs ended."""
+    """Print the table, or the findings of a check, and how the runs ended."""
     from gan_bench.cli.table import print_table
     from gan_bench.report.tables.build import build
     from gan_bench.results.load import read_results
@@ -118,7 +118,7 @@ def _report(planned: Planned, outcome: Outcome) -> int:
 
 
 def _print_plan(planned: Planned) -> None:
-    """The runs, what is done already, and the estimated time."""
+    """Print the runs, those already done, and the estimated time."""
     from gan_bench.running.estimate import estimate
     from gan_bench.running.prepare_data import prepare_datasets
 

@@ -14,24 +14,26 @@ if TYPE_CHECKING:
     from gan_bench.results.choose_run import Chosen
     from gan_bench.running.stored_model import StoredModel
 
-OFTEN = 2.0  # seconds between two words of progress
+OFTEN = 2.0  # seconds between two lines of progress
 
 
-@click.command("sample", short_help="Draw samples of one generator, or of the mixture, from a stored run.")
+@click.command("sample", short_help="Draw samples from a stored run.")
 @click.argument("results", metavar="RESULTS")
-@click.option("--model", metavar="NAME", help="Label or plugin; not needed where only one was trained.")
-@click.option("--dataset", metavar="NAME", help="Label or plugin; not needed where there is only one.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of training.  [default: the lowest finished]")
-@click.option("--generator", type=int, metavar="K", help="Only of this one, counted from 0.  [default: the mixture]")
-@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="How many.")
+@click.option("--model", metavar="NAME", help="Label or plugin of the model; optional if there is only one.")
+@click.option("--dataset", metavar="NAME", help="Label or plugin of the dataset; optional if there is only one.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Training seed.  [default: the lowest finished]")
+@click.option("--generator", type=int, metavar="K", help="Index of one generator, from 0.  [default: the mixture]")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="Number of samples."
+)
 @click.option(
     "--out",
     metavar="FILE|FOLDER/",
-    help="FILE.png: one picture; FOLDER/: a PNG each; FILE.npz or .npy: an array.  "
+    help="FILE.png for one picture; FOLDER/ for a PNG each; FILE.npz or .npy for an array.  "
     "[default: a .png of images, a .npz of points, named after the run]",
 )
-@click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Another one, other samples.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to draw.")
+@click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the samples.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device to draw on.")
 @plugin_option
 def command(
     results: str,
@@ -45,13 +47,13 @@ def command(
     device: str,
     plugins: Sequence[str],
 ) -> int:
-    """Draw from the newest checkpoint of a run in RESULTS, a results folder or a run's own.
+    """Draw samples from the newest checkpoint of a run. RESULTS is a results folder or a run folder.
 
-    A picture is near square, and has rows for each generator where several made its images. An array of a .npz is what
-    `gan-bench score` reads: `samples`, and the `generator` of each. A file that is there is replaced; a folder has to
-    be new or empty. The same draw seed gives the same samples on one kind of device.
+    A picture is near square; with several generators it has rows for each. A .npz has the arrays that `gan-bench score`
+    reads: `samples`, and `generator` with the index of each. An existing file is replaced; a folder has to be new or
+    empty. The same draw seed gives the same samples on one kind of device.
 
-    Where the newest checkpoint is damaged, that is said and an earlier one is drawn from; the exit code is 1.
+    If the newest checkpoint is damaged, an earlier one is used with a warning, and the exit code is 1.
     """
     import contextlib
     import sys
@@ -60,9 +62,9 @@ def command(
     from gan_bench.results.choose_run import choose_run
 
     chosen = choose_run(results, model=model, dataset=dataset, seed=seed, say=_say)
-    to = None if out is None else target(out)  # what is wrong with it is said before anything is loaded
+    to = None if out is None else target(out)  # reject a wrong name before anything is loaded
     damaged: list[str] = []
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
         stored = _loaded(chosen, device, plugins, damaged.append)
         for line in damaged:
             _say(line)
@@ -87,7 +89,7 @@ def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[
 
 
 def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed: int) -> str:
-    """A file in the working folder that says what was drawn."""
+    """Name of a file in the working folder that describes the draw."""
     import re
 
     parts = [re.sub(r"[^A-Za-z0-9._-]+", "_", chosen.label), f"seed{chosen.seed}"]
@@ -112,7 +114,7 @@ def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None
 
 
 def _progress(count: int) -> Callable[[int], None]:
-    """Says how many there are, every few seconds."""
+    """Report the number of samples every few seconds."""
     import time
 
     said = time.monotonic()

@@ -1,7 +1,7 @@
-"""What `gan-bench new` writes: a plugin that works at once, its test and its benchmark, from `templates/`.
+"""Files written by `gan-bench new`: a working plugin, its test and its benchmark, from `templates/`.
 
 A template is the file with ``$name`` (my-gan), ``$module`` (my_gan), ``$title`` (MyGAN), ``$kind`` and ``$year`` in
-it. A line that begins with ``%file|`` or ``%package|`` stands in that form of the plugin only.
+it. A line that begins with ``%file|`` or ``%package|`` is only written in that form of the plugin.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gan_bench.errors import UsageError
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
 KINDS = ("model", "dataset")
-LONGEST = 40  # characters of a name: what is written keeps its line length
+LONGEST = 40  # characters of a name, so that lines of the templates fit their length limit
 ALLOWED = (
     f"a name has letters, digits, - and _, begins with a letter, ends with a letter or digit and has at most {LONGEST} "
     "characters, for example my-gan"
@@ -36,11 +36,11 @@ ALLOWED = (
 
 @dataclass(frozen=True)
 class Scaffold:
-    """What is to be written, and what to do with it.
+    """Files to write, and next steps for the user.
 
     Attributes:
         files: text by path, relative to the working folder.
-        commands: the user's next commands, each with what it is for.
+        commands: the user's next commands, each with its purpose.
         root: a folder that must not exist yet, or None.
     """
 
@@ -49,7 +49,7 @@ class Scaffold:
     root: Path | None = None
 
     def refuse_to_overwrite(self) -> None:
-        """Raise UsageError where something exists already."""
+        """Raise UsageError if a file exists already."""
         for path in (*self.files, *([self.root] if self.root else [])):
             if os.path.lexists(path):
                 advice = "Choose another name, or move it away."
@@ -59,7 +59,7 @@ class Scaffold:
         """Write every file, or none.
 
         Raises:
-            UsageError: something exists already, or cannot be written; the folder is as it was.
+            UsageError: a file exists already, or cannot be written; the folder is unchanged.
         """
         self.refuse_to_overwrite()
         made: list[Path] = []
@@ -77,7 +77,7 @@ class Scaffold:
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:
-    """Make a folder and those above it, and note each that was not there."""
+    """Create a folder and its parents, and record each that did not exist."""
     for each in (*reversed(folder.parents), folder):
         if not each.exists():
             each.mkdir()
@@ -85,12 +85,12 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
 
 
 def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
-    """A plugin of one's own, ready to be written.
+    """Build a new plugin, ready to be written.
 
     Args:
         kind: "model" or "dataset".
-        name: what a benchmark will call it.
-        package: an installable package in a folder of its own, in place of files for the working folder.
+        name: the name of the plugin in a benchmark.
+        package: build an installable package in a new folder instead of files for the working folder.
 
     Raises:
         UsageError: the name is not allowed, or taken, or a file of it exists.
@@ -101,13 +101,13 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
     texts = _Texts(plugin, test, benchmark)
     planned = _package(kind, words, texts) if package else _loose(words, texts)
-    planned.refuse_to_overwrite()  # before the name is looked for: the file is what the user knows
+    planned.refuse_to_overwrite()  # before the look-up of the name, because the user recognises the file
     _check_free(kind, name, plugin)
     return planned
 
 
 class _Texts(NamedTuple):
-    """What both forms have."""
+    """Texts that both forms have."""
 
     plugin: str
     test: str
@@ -115,7 +115,7 @@ class _Texts(NamedTuple):
 
 
 def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
-    """Files for the working folder."""
+    """Build files for the working folder."""
     plugin = Path("plugins", f"{words['module']}.py")
     test = Path("tests", f"test_{words['module']}.py")
     benchmark = Path(f"{words['name']}.toml")
@@ -124,7 +124,7 @@ def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
 
 
 def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
-    """An installable package in a folder of its own."""
+    """Build an installable package in a new folder."""
     root = Path(words["name"])
     source = root / "src" / words["module"]
     benchmark = root / f"{words['name']}.toml"
@@ -150,7 +150,7 @@ def _next(plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple
 
 
 def _rendered(template: str, words: Mapping[str, str], package: bool = False) -> str:
-    """A template of this package with its words filled in and the lines of the other form left out."""
+    """Fill in a template of this package and drop the lines of the other form."""
     text = files("gan_bench.cli").joinpath("templates", f"{template}.template").read_text(encoding="utf-8")
     wanted, other = ("%package|", "%file|") if package else ("%file|", "%package|")
     lines = [line.removeprefix(wanted) for line in text.splitlines(keepends=True) if not line.startswith(other)]
@@ -162,13 +162,13 @@ def _module(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    """The name of the class: my-gan is MyGAN."""
+    """Name of the class: my-gan is MyGAN."""
     parts = [part for part in re.split(r"[-_]", name) if part]
     return "".join("GAN" if part.lower() == "gan" else part[0].upper() + part[1:] for part in parts)
 
 
 def _check_form(name: str) -> None:
-    """Refuse what cannot be the name of a plugin, a Python module and a package at once."""
+    """Reject a name that cannot name a plugin, a Python module and a package at once."""
     if len(name) > LONGEST or not re.fullmatch(r"[A-Za-z]([A-Za-z0-9_-]*[A-Za-z0-9])?", name):
         shown = name if len(name) <= 60 else f"{name[:57]}..."
         raise UsageError(f"{shown!r} cannot be the name of a plugin: {ALLOWED}.")
@@ -182,7 +182,7 @@ def _check_form(name: str) -> None:
 
 
 def _check_free(kind: str, name: str, plugin: str) -> None:
-    """Refuse a name that is somebody else's already."""
+    """Reject a name that another plugin or module has."""
     advice = "Choose another name."
     if _title(name) in _names_used_by(plugin):
         raise UsageError(f"{name!r} would be a class called {_title(name)}, which Python or gan-bench has. {advice}")
@@ -202,14 +202,14 @@ def _folded(name: str) -> str:
 
 
 def _names_used_by(plugin: str) -> set[str]:
-    """What a plugin's class must not be called: builtins, and what the file imports or defines otherwise."""
+    """Names that the class of a plugin must not have: builtins, and names that the file imports or defines."""
     body = ast.parse(plugin).body
     imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
     return {*dir(builtins), "Params", *(alias.asname or alias.name for node in imports for alias in node.names)}
 
 
 def _shadows(module: str) -> bool:
-    """Whether a module of this name can be imported; a mere folder is none."""
+    """Whether a module of this name can be imported; a mere folder does not count."""
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.origin is not None
 

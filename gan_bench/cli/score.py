@@ -1,4 +1,4 @@
-"""`gan-bench score`: the metrics of samples that any program made."""
+"""`gan-bench score`: metrics of samples from any program."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 
 @click.command("score")
 @click.argument("samples", type=click.Path(path_type=Path))
-@click.option("--dataset", required=True, metavar="NAME", help="What the samples should look like.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the dataset.")
-@click.option("--metrics", metavar="A,B", help="Only these metrics; all that fit the dataset otherwise.")
+@click.option("--dataset", required=True, metavar="NAME", help="Dataset that samples are compared with.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the dataset; repeatable."
+)
+@click.option("--metrics", metavar="A,B", help="Metrics to compute.  [default: all that fit the dataset]")
 @click.option("--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True)
 @data_root_option
 @plugin_option
@@ -57,7 +59,7 @@ def command(
 
 
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
-    """A dataset with parameters such as ``radius=3``; values are written as in a benchmark file."""
+    """Dataset with parameters such as ``radius=3``, in the notation of a benchmark file."""
     kind = registry.get("datasets", name)
     values: dict[str, TomlValue] = {}
     for text in settings:
@@ -79,7 +81,7 @@ def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
 
 
 def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -> list[Metric]:
-    """Those that are named, else all that fit the dataset and need no more than `n` samples; of images, quick ones."""
+    """Requested metrics, or all that fit the dataset and need at most `n` samples; for images only fast ones."""
     if option is not None:
         wanted = dict.fromkeys(names(option) or [])
         if not wanted:
@@ -115,7 +117,7 @@ def _print_text(scores: Sequence[Score], metrics: Sequence[Metric], *, with_gene
 
 
 def _reasons(scores: Sequence[Score]) -> Iterator[str]:
-    """Why values are NaN, a line for each reason; of single generators that they made too little."""
+    """Reasons for NaN values, one line each; for single generators, that they have too few samples."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for s in scores:
         if s.generator is None and math.isnan(s.value):

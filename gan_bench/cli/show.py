@@ -11,12 +11,12 @@ from gan_bench.cli.options import places_of, plugin_option
 KINDS = ("model", "dataset", "network", "metric", "engine", "observer")
 
 
-@click.command("show", short_help="Show a model, dataset, network or metric: what it is, and its parameters.")
+@click.command("show", short_help="Show the description and parameters of a plugin.")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(KINDS), help="Which, where several have the name.  [default: all of them]")
+@click.option("--kind", type=click.Choice(KINDS), help="Only plugins of this kind.  [default: all kinds]")
 @plugin_option
 def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
-    """Show what NAME is, where it comes from, its parameters and, of a model, the networks it asks for."""
+    """Show the description, origin and parameters of NAME and, for a model, its networks."""
     import contextlib
     import shutil
     import sys
@@ -24,6 +24,6 @@ def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
     from gan_bench.plugins.show import show
 
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
-    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
         text = show(name, places_of(plugins), kind=f"{kind}s" if kind else None, width=width)
     click.echo(text)

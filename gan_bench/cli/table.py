@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     "--format",
     "format_",
     type=click.Choice(["markdown", "csv", "latex", "text"]),
-    help="How to print it  [default: text that fits the terminal; markdown in a pipe or file]",
+    help="Output format.  [default: text on a terminal; otherwise markdown]",
 )
-@click.option("--metrics", metavar="A,B", help="Which metrics, in this order  [default: the benchmark's]")
+@click.option("--metrics", metavar="A,B", help="Metrics to show, in this order.  [default: the benchmark's]")
 @click.option(
     "--at",
     type=click.Choice(["last", "best"]),
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Final values, or those at the iteration of each run's lowest symmetric_kl.",
 )
-@click.option("--published", is_flag=True, help="Below it, what papers and others report of the same models and data.")
+@click.option("--published", is_flag=True, help="Add a table of published figures for the same models and data.")
 def command(
     path: str,
     format_: Literal["markdown", "csv", "latex", "text"] | None,
@@ -40,10 +40,10 @@ def command(
 ) -> None:
     """Print the comparison table of PATH: a results folder, or a results.csv.
 
-    A row per model: mean ± half-width of the 95 % t-interval over the finished training seeds.
+    Each row is a model: mean ± half-width of the 95 % t-interval over the finished training seeds.
 
-    With --published a second table: figures that papers claim of their own systems, and those of independent re-runs,
-    each with its source and what its protocol has otherwise, beside ours where the metric is the same quantity.
+    With --published, a second table shows figures that papers claim for their systems and figures of independent
+    re-runs. Each has its source and the differences of its protocol, next to our value if the metric is the same.
     """
     from gan_bench.report.published.formats import render
     from gan_bench.report.published.side_by_side import beside
@@ -53,7 +53,7 @@ def command(
     results = read_results(path)
     built = build(results, names(metrics), at)
     print_table(built, format_)
-    if format_ == "csv":  # a csv file has no place for them
+    if format_ == "csv":  # csv has no place for them
         for warning in built.warnings:
             click.echo(warning, err=True)
     if published:
@@ -65,7 +65,7 @@ def command(
 
 
 def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"] | None = None) -> None:
-    """Print a table to standard output; by default as text that fits a terminal, and as Markdown anywhere else."""
+    """Print a table to standard output; the default is text on a terminal, and Markdown elsewhere."""
     from gan_bench.report.tables.build import render_table
     from gan_bench.report.tables.formats import to_text
 

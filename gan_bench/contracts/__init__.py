@@ -1,1 +1,1 @@
-"""What plugins implement and receive."""
+"""Contracts: base classes that plugins implement and objects that they receive."""

@@ -1,6 +1,6 @@
-"""The contract of a dataset: draws of real data, and an exact density where there is one.
+"""The contract of a dataset: draws of real data, and optionally an exact density.
 
-torch is imported only by the code that draws, so that scoring a file needs none of it.
+Only code that draws imports torch, so that samples in a file are scored without it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Real:
     """One draw of real data.
 
-    x: (B, *shape) float32; label: (B,) int64 where the dataset has `classes`, else None; index: (B,) int64, the
+    x: (B, *shape) float32; label: (B,) int64 if the dataset has `classes`, else None; index: (B,) int64, the
     position in a finite dataset, None for an endless stream.
     """
 
@@ -36,7 +36,7 @@ class Real:
 
 @dataclass(frozen=True)
 class Mixture:
-    """An isotropic Gaussian mixture, exactly: what density-based metrics compare with.
+    """An isotropic Gaussian mixture with exact parameters, for density-based metrics.
 
     means: (M, d) float64; stds: (M,) float64; weights: (M,) float64, summing to 1.
     """
@@ -47,7 +47,7 @@ class Mixture:
 
 
 class Dataset(ABC):
-    """Real data. Subclasses take a validated `Params` and hold nothing that a draw changes."""
+    """Base class of datasets. Subclasses take validated `Params` and have no state that a draw changes."""
 
     name: ClassVar[str]
     Params: ClassVar[type[Any]] = NoParams
@@ -62,17 +62,17 @@ class Dataset(ABC):
 
     @property
     def mixture(self) -> Mixture | None:
-        """The exact density, where the dataset is a Gaussian mixture."""
+        """Exact density if the dataset is a Gaussian mixture, else None."""
         return None
 
     @property
     def classes(self) -> int | None:
-        """How many classes `Real.label` names, as 0…classes-1; None where draws carry no labels."""
+        """Number of classes in `Real.label`, numbered 0…classes-1; None if draws have no labels."""
         return None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The least and the greatest value that a sample can have, (-1, 1) or (0, 1) for images; None for no bounds.
+        """Least and greatest possible value of a sample, (-1, 1) or (0, 1) for images; None if unbounded.
 
         Generators are kept in them by tanh or a sigmoid.
         """
@@ -80,55 +80,55 @@ class Dataset(ABC):
 
     @property
     def training_size(self) -> int | None:
-        """How many samples `draw` draws from; None where they never run out. Known once the dataset is prepared."""
+        """Number of samples that `draw` draws from; None if unlimited. Known once the dataset is prepared."""
         return None
 
     @property
     def held_out_size(self) -> int | None:
-        """How many samples `held_out` has; None where it never runs out."""
+        """Number of samples of `held_out`; None if unlimited."""
         return None
 
     @property
     def contents(self) -> str:
-        """What draws depend on beside name and parameters: a hash of files that a user chose; empty for nothing.
+        """Hash of files that a user chose and that draws depend on, or an empty string.
 
-        It is part of a run's key, so that other files are another run. Published files need none: they are verified.
+        It is part of a run's key, so that other files give another run. Published files are verified and need no hash.
         """
         return ""
 
     def missing(self) -> str | None:
-        """What has to be fetched before anything can be drawn, and how; None where it is there, or nothing is needed.
+        """Missing files and the command that fetches them, as a message; None if no file is missing or needed.
 
-        It looks, and reads and writes nothing.
+        This method reads and writes no file; it only checks for existence.
         """
         return None
 
     def prepare(self, say: Callable[[str], None]) -> None:  # noqa: B027 - most need nothing
-        """Make ready what draws need, once, before any run; `say` is told of what takes long.
+        """Prepare once, before any run, whatever draws need; `say` receives a message about each long step.
 
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """Download what `missing` misses: `gan-bench data fetch NAME`; `say` is told of the progress.
+        """Download the files that `missing` lists (`gan-bench data fetch NAME`); `say` receives progress messages.
 
         Raises:
-            DataError: there is nothing to download, no connection, or what came is damaged.
+            DataError: there is nothing to download, there is no connection, or the download is damaged.
         """
         raise DataError(f"{self.name}: there is nothing to fetch. {self.missing() or ''}".rstrip())
 
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` real samples for training, on the generator's device, a pure function of the generator's state."""
+        """Draw `n` real samples for training, on the generator's device: a pure function of the generator's state."""
 
     def pool(self, n: int, rng: torch.Generator) -> Real:
-        """`n` samples for training that stay the same for a run, for models that weigh them one by one.
+        """Draw `n` samples for training that stay fixed for a run, for models that weight them individually.
 
-        Different ones, where the dataset is finite. Called once a run.
+        All are distinct if the dataset is finite. Called once a run.
         """
         return self.draw(n, rng)
 
     @abstractmethod
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` real samples that training never sees, at most `held_out_size`: what the row `real-data` is scored on."""
+        """Draw `n` real samples that training never sees, at most `held_out_size`, for the row `real-data`."""

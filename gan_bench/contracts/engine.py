@@ -1,7 +1,7 @@
-"""The contract of an engine: it carries out jobs somewhere, and tells an observer how they go.
+"""The contract of an engine: it executes jobs and reports their progress to an observer.
 
-Whatever an engine is (processes here, a cluster elsewhere), a run's folder is the truth: `gan_bench.execute` writes
-it, and how a run ended stands there.
+For every engine, on this machine or on a cluster, the folder of a run is authoritative: `gan_bench.execute` writes it
+and records there how the run ended.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is given.
+    """Arguments that every engine receives.
 
     Attributes:
         workers: runs at the same time, at most.
-        plugin_places: plugin files and folders, to be loaded wherever runs are carried out.
+        plugin_places: plugin files and folders, to be loaded by every process that executes runs.
         lock: file descriptor of the benchmark folder's lock; processes that write there inherit it.
-        gpus: what runs are spread over, as `CUDA_VISIBLE_DEVICES` names them; empty on a CPU.
+        gpus: GPUs that runs are spread over, in the notation of `CUDA_VISIBLE_DEVICES`; empty on a CPU.
     """
 
     workers: int
@@ -36,7 +36,7 @@ class Setup:
 
 
 class Engine(ABC):
-    """Carries out jobs. The docstring's first line is what `gan-bench list engines` shows."""
+    """Execute jobs. The first line of the docstring is shown by `gan-bench list engines`."""
 
     name: ClassVar[str]
 
@@ -45,4 +45,4 @@ class Engine(ABC):
 
     @abstractmethod
     def carry_out(self, jobs: Sequence[Job]) -> bool:
-        """Carry out all jobs; False where Ctrl-C (KeyboardInterrupt) stopped them after their checkpoints."""
+        """Execute all jobs; return False if Ctrl-C (KeyboardInterrupt) stopped them after their checkpoints."""

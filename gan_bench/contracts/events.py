@@ -15,7 +15,7 @@ class Compiling:
 
 @dataclass(frozen=True)
 class Progress:
-    """A run trains.
+    """Progress of a run in training.
 
     Attributes:
         iteration: the number of completed iterations.
@@ -45,7 +45,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Warned:
-    """A run goes on under conditions that its owner should know."""
+    """A run continues under conditions that its owner should be aware of."""
 
     key: str
     message: str

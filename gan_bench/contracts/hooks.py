@@ -1,4 +1,4 @@
-"""The hooks of gan-bench: what a plugin may provide. A plugin implements those it needs with `@hookimpl`."""
+"""Hooks of gan-bench, by which plugins provide classes. A plugin implements those it needs with `@hookimpl`."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def gan_bench_models() -> Iterable[type[Model]]:  # type: ignore[empty-body]
-    """Return the models this plugin brings."""
+    """Return the models of this plugin."""
 
 
 @hookspec
 def gan_bench_networks() -> Iterable[type[Network]]:  # type: ignore[empty-body]
-    """Return the networks this plugin brings."""
+    """Return the networks of this plugin."""
 
 
 @hookspec
 def gan_bench_datasets() -> Iterable[type[Dataset]]:  # type: ignore[empty-body]
-    """Return the datasets this plugin brings."""
+    """Return the datasets of this plugin."""
 
 
 @hookspec
 def gan_bench_metrics() -> Iterable[type[Metric]]:  # type: ignore[empty-body]
-    """Return the metrics this plugin brings."""
+    """Return the metrics of this plugin."""
 
 
 @hookspec
 def gan_bench_unimplemented() -> Iterable[Unimplemented]:  # type: ignore[empty-body]
-    """Return the systems this plugin names without implementing them: what each is, and why it cannot be compared."""
+    """Return systems that this plugin lists without implementing them, each with a description and a reason."""
 
 
 @hookspec
 def gan_bench_engines() -> Iterable[type[Engine]]:  # type: ignore[empty-body]
-    """Return the engines this plugin brings: where runs are carried out, chosen with `--engine`."""
+    """Return the engines of this plugin. An engine executes runs; `--engine` selects it."""
 
 
 @hookspec
 def gan_bench_observers() -> Iterable[type[Observer]]:  # type: ignore[empty-body]
-    """Return the observers this plugin brings: one of each hears of every benchmark that runs."""
+    """Return the observers of this plugin. One instance of each receives the events of every benchmark."""
 
 
 @hookspec
 def gan_bench_published() -> Iterable[Path]:  # type: ignore[empty-body]
-    """Return the files of published figures this plugin brings, for `gan-bench table --published`."""
+    """Return the files of published figures of this plugin, for `gan-bench table --published`."""
 
 
 @dataclass(frozen=True)
 class Unloaded:
-    """What a hook returns in place of a class whose module failed to import, so that the rest still loads."""
+    """Replacement for a class whose module failed to import; the other classes of the hook still load."""
 
     name: str
     error: BaseException

@@ -1,6 +1,6 @@
 """Image datasets: finite sets of uint8 images, drawn as numbers between two bounds.
 
-On a GPU the whole set lies on the device; on a CPU it may be a memory-mapped file. torch is imported by what draws.
+On a GPU the whole set is on the device; on a CPU it may be a memory-mapped file. Only code that draws imports torch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BOUNDS = {"signed": (-1.0, 1.0), "unit": (0.0, 1.0)}
-"""What the parameter `values` of an image dataset may be, and the bounds of its pixels."""
+"""Bounds of the pixels for each value of the parameter `values` of an image dataset."""
 
 
 @dataclass(frozen=True)
 class Pictures:
     """A finite set of images.
 
-    x: (N, C, H, W) uint8, perhaps memory-mapped; label: (N,) int64 where the dataset has `classes`, else None.
+    x: (N, C, H, W) uint8, possibly memory-mapped; label: (N,) int64 if the dataset has `classes`, else None.
     """
 
     x: NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Pictures:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the images and their shape, labels left out: what is computed of them once is kept under it."""
+        """SHA-256 of the images and their shape, without labels: the cache key of results computed from them."""
         digest = hashlib.sha256(repr(self.x.shape).encode())
         for start in range(0, len(self), 1_000):  # in pieces: the array may be larger than the memory
             digest.update(np.ascontiguousarray(self.x[start : start + 1_000]).data)
@@ -61,83 +61,83 @@ class Pictures:
 class ImageDataset(Dataset):
     """A finite set of images, drawn with replacement. Its `Params` have `values`, a key of `BOUNDS`.
 
-    A subclass says its `shape` (channels, height, width), and returns the same `Pictures` whenever it is asked.
+    A subclass defines its `shape` (channels, height, width) and returns the same `Pictures` at each call.
     """
 
-    by_channel: ClassVar[bool] = False  # whether each channel is an image of `labelled` by itself (stacked MNIST)
+    by_channel: ClassVar[bool] = False  # whether each channel alone is an image of `labelled` (stacked MNIST)
     is_reduced: bool = False
-    """Whether it has a few images only, for a check: what is prepared of it need not be good, but soon there."""
+    """Whether it is cut to a few images for a check; preparation may then favour speed over quality."""
 
     @abstractmethod
     def training(self) -> Pictures:
-        """What models are trained on, and Fréchet distances compare with."""
+        """Images that models are trained on, and that Fréchet distances compare with."""
 
     @abstractmethod
     def testing(self) -> Pictures:
-        """What training never sees."""
+        """Images that training never sees."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Names of the classes that `Real.label` counts; empty where images have no labels."""
+        """Names of the classes in `Real.label`; empty if images have no labels."""
         return ()
 
     @property
     def classes(self) -> int | None:
-        """How many classes there are, None where images have no labels."""
+        """Number of classes; None if images have no labels."""
         return len(self.class_names) or None
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Of its pixels."""
+        """Bounds of the pixels."""
         return BOUNDS[self.params.values]
 
     def labelled(self) -> ImageDataset | None:
-        """The labelled images that train a classifier of this dataset's samples; itself where it has classes.
+        """Labelled images that train a classifier of this dataset's samples; the dataset itself if it has classes.
 
-        A part of a dataset names the whole: where digits are missing, their classifier still knows them.
+        A subset returns the full dataset, so that the classifier also recognises the digits that the subset lacks.
         """
         return self if self.classes else None
 
     def exact_classes(self, pixels: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Classes that need no training, where the dataset knows them.
+        """Classes computed without a trained classifier, if the dataset defines them.
 
         Args:
             pixels: (n, C, H, W) uint8, on any device.
 
         Returns:
-            the class (n,) int64 of each image, and whether (n,) bool it is as good as a real one; None where a
+            the class (n,) int64 of each image, and a mask (n,) bool of images as good as real ones; None if a
             classifier has to be trained.
         """
         return None
 
     @property
     def knows_classes(self) -> bool:
-        """Whether `exact_classes` says them, so that no classifier is asked."""
+        """Whether `exact_classes` returns classes, so that no classifier is needed."""
         return type(self).exact_classes is not ImageDataset.exact_classes
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` images of the training set, with replacement."""
+        """Draw `n` images of the training set with replacement."""
         import torch
 
         pictures = self.training()
         return self._real(pictures, torch.randint(len(pictures), (n,), generator=rng, device=rng.device))
 
     def pool(self, n: int, rng: torch.Generator) -> Real:
-        """`n` different images of the training set; all where it has fewer."""
+        """Draw `n` distinct images of the training set; all if it has fewer."""
         return self._some(self.training(), n, rng)
 
     @property
     def training_size(self) -> int | None:
-        """Size of the training set; None as long as it is not known, before it is prepared."""
+        """Size of the training set; None until the dataset is prepared."""
         return len(self.training())
 
     @property
     def held_out_size(self) -> int | None:
-        """Size of the test set; None as long as it is not known, before it is prepared."""
+        """Size of the test set; None until the dataset is prepared."""
         return len(self.testing())
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` different images of the test set; all where it has fewer."""
+        """Draw `n` distinct images of the test set; all if it has fewer."""
         return self._some(self.testing(), n, rng)
 
     def _some(self, pictures: Pictures, n: int, rng: torch.Generator) -> Real:
@@ -156,10 +156,10 @@ def is_images(dataset: Dataset) -> TypeGuard[ImageDataset]:
 
 
 def reduced(dataset: Dataset, count: int) -> Dataset:
-    """A dataset with `count` of its training and of its test images, evenly spaced; of other data the same dataset.
+    """Reduce an image dataset to `count` evenly spaced training images and test images; return others unchanged.
 
-    What metrics prepare for it (a classifier, features of the training images) takes seconds, and is cached under
-    another key, since its images have another fingerprint.
+    Metrics prepare a reduced dataset (a classifier, features of the training images) within seconds. The results are
+    cached under another key, since the images have another fingerprint.
     """
     if not is_images(dataset):
         return dataset
@@ -182,13 +182,13 @@ def reduced(dataset: Dataset, count: int) -> Dataset:
 
 
 def to_floats(pixels: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """uint8 to float32 between `bounds`."""
+    """Convert uint8 to float32 between `bounds`."""
     low, high = bounds
     return pixels.float() * ((high - low) / 255) + low
 
 
 def to_pixels(x: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """Numbers to the nearest of 256 levels between `bounds`, as uint8: what every image metric is defined on."""
+    """Convert numbers to the nearest of 256 levels between `bounds`, as uint8, on which image metrics are defined."""
     import torch
 
     low, high = bounds

@@ -1,7 +1,7 @@
-"""The pieces that adversarial losses are made of, from logits, finite wherever the logits are.
+"""Terms of adversarial losses as functions of logits, finite for finite logits.
 
 ``sp(a) = log(1 + exp(a))``; a discriminator's probability is ``sigmoid(a)``. Every function is a mean over its own
-batch, so that the real and the generated half of a loss weigh 1 each whatever their sizes.
+batch, so that the real and the generated half of a loss weigh 1 each for all batch sizes.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def bce_real(logits: Tensor) -> Tensor:
-    """-log sigmoid(a) = sp(-a), averaged: low where the discriminator takes the samples for real."""
+    """-log sigmoid(a) = sp(-a), averaged: low if the discriminator classifies the samples as real."""
     return F.softplus(-logits).mean()
 
 
 def bce_fake(logits: Tensor) -> Tensor:
-    """-log(1 - sigmoid(a)) = sp(a), averaged: low where the discriminator takes the samples for generated."""
+    """-log(1 - sigmoid(a)) = sp(a), averaged: low if the discriminator classifies the samples as generated."""
     return F.softplus(logits).mean()

@@ -1,4 +1,4 @@
-"""The contract of a metric: a number, its direction, its unit, and what it was computed from.
+"""The contract of a metric: a number, its direction, its unit, and the samples it was computed from.
 
 Nothing here imports torch, so that scores and tables can be read on a machine without it.
 """
@@ -26,16 +26,16 @@ UNINDEXED = "the samples carry no generator index"
 
 
 class Samples:
-    """Samples of one model at one iteration, with what several metrics compute from them kept once.
+    """Samples of one model at one iteration, with a cache of results that several metrics share.
 
     Attributes:
         x: (n, *shape) float64, finite.
-        pixels: of images, (n, C, H, W) uint8 on the device where they were drawn, a `torch.Tensor`; else None. Of
-            images `x` is made from it when it is asked for.
-        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None where
-            there is no such index (real data, a file without one).
-        generators: K, the number of generators (1 where there is no index).
-        dataset: what the samples are compared with.
+        pixels: of images, (n, C, H, W) uint8, a `torch.Tensor` on the device that drew them; else None. For
+            images, `x` is computed from it on first access.
+        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None if
+            samples have no such index (real data, a file without one).
+        generators: K, the number of generators (1 without an index).
+        dataset: the dataset that samples are compared with.
         seed: an integer for metrics that draw at random themselves; the same seed gives the same value.
     """
 
@@ -83,9 +83,9 @@ class Samples:
 class Fetchable:
     """Weights that `gan-bench data` lists, fetches and checks.
 
-    fetch: downloads them unless they are there, and is told where to say how far it is; raises DataError.
-    found: the file, or None where there is none; reads nothing of it.
-    verify: reads all of the file that is found; raises DataError where it is damaged or another.
+    fetch: downloads them if they are missing and reports progress to its argument; raises DataError.
+    found: the file, or None if it is missing; does not read it.
+    verify: reads the whole file if it exists; raises DataError if it is damaged or a different file.
     """
 
     fetch: Callable[[Callable[[str], None]], None]
@@ -94,78 +94,78 @@ class Fetchable:
 
 
 class Metric(ABC):
-    """One score. Subclasses are stateless; the docstring's first line is what `gan-bench list` shows."""
+    """Base class of metrics. Subclasses are stateless; `gan-bench list` shows the first line of their docstring."""
 
     name: ClassVar[str]  # snake_case
     direction: ClassVar[Direction]
     unit: ClassVar[str]  # "nats", "data units", "modes", "share"
-    version: ClassVar[int] = 1  # raised when the definition changes: old values are then not shown as new
-    per_generator: ClassVar[bool] = False  # compute() returns one value a generator
-    expensive: ClassVar[bool] = False  # computed at the end and a few points only
+    version: ClassVar[int] = 1  # increased with each change of definition: scores of older versions are then not shown
+    per_generator: ClassVar[bool] = False  # whether compute() returns one value per generator
+    expensive: ClassVar[bool] = False  # whether it is computed at the end and a few points only
     needs: ClassVar[int] = 1
-    """Samples, at least. A metric that scores only the first ones has their number in its name, and reads `self.needs`:
-    `gan-bench run --quick` lowers it to the few samples that it draws."""
+    """Smallest number of samples. A metric that scores only the first ones has their number in its name and reads
+    `self.needs`, which `gan-bench run --quick` lowers to the few samples that it draws."""
     fetchable: ClassVar[Mapping[str, Fetchable]] = {}
-    """What `gan-bench data fetch NAME` downloads for it, by name."""
+    """Files that `gan-bench data fetch NAME` downloads for this metric, by name."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Why this metric means nothing for `dataset`, or None where it is valid."""
+        """Reason why this metric is undefined for `dataset`, or None if it is valid."""
         return None
 
     def is_expensive(self, dataset: Dataset) -> bool:
-        """Whether scoring samples of `dataset` takes so long that only a few points of a run get it."""
+        """Whether scores of samples of `dataset` are so slow that they are computed at a few points of a run only."""
         return self.expensive
 
     def prepare(  # noqa: B027 - most need nothing
         self, dataset: Dataset, device: str, say: Callable[[str], None]
     ) -> None:
-        """Make ready, once and before any run, what scoring samples of `dataset` needs, and keep it on the disk.
+        """Prepare once, before any run, whatever scores of samples of `dataset` need, and store it on disk.
 
-        A classifier, features of the training set, weights. `say` is told of what takes long.
+        Examples: a classifier, features of the training set, weights. `say` receives a message about each long step.
 
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
 
     def note(self, dataset: Dataset) -> str:
-        """What a reader has to know of what was prepared (which weights, how good a classifier); empty for nothing."""
+        """Note for readers on prepared files (which weights, accuracy of a classifier), or an empty string."""
         return ""
 
     @abstractmethod
     def compute(self, samples: Samples) -> float | NDArray[np.floating[Any]]:
-        """The score: a float, or (K,) floats where `per_generator` (NaN where a generator has none)."""
+        """Compute the score: a float, or (K,) floats if `per_generator` (NaN for a generator without a score)."""
 
     def why_undefined(self, samples: Samples) -> str:
-        """Why the mixture's value is NaN, asked where it is: a phrase, or empty where it does not know."""
+        """Reason for a NaN of the mixture, as a phrase; empty if unknown. Only called for NaN."""
         return ""
 
     def classes(self, samples: Samples) -> Classes | None:
-        """The class of each sample, where the metric tells classes (or modes) apart; None where it does not.
+        """Class of each sample if the metric distinguishes classes (or modes), else None.
 
-        A run keeps the shares of the classes in each generator, as its first metric that tells them has it.
+        A run stores the share of each class in each generator, from the first of its metrics that returns classes.
         """
         return None
 
     def combine(self, values: NDArray[np.floating[Any]]) -> float:
-        """The mixture's value of a per-generator metric, from its (K,) values; the mean unless overridden."""
+        """Mixture's value of a per-generator metric, from its (K,) values. Default: the mean."""
         finite = values[np.isfinite(values)]
         return float(finite.mean()) if len(finite) else float("nan")
 
 
 def lower_needs(metric: Metric, samples: int) -> Metric:
-    """Let a metric score as few as `samples` samples, for a check that it works; its values then mean nothing."""
+    """Lower `needs` to `samples`, for a check that the metric works; its values are then meaningless."""
     vars(metric)["needs"] = min(metric.needs, samples)  # shadows the class variable
     return metric
 
 
 @dataclass(frozen=True)
 class Classes:
-    """The class of each sample.
+    """Class of each sample.
 
     Attributes:
-        label: (n,) int64, counted as `names` are; -1 for a sample that is of no class.
-        names: of all classes, each another, M of them.
-        exhaustive: whether every sample is of some class by definition, so that being of none has no share.
+        label: (n,) int64, index into `names`; -1 for a sample that belongs to no class.
+        names: distinct names of all M classes.
+        exhaustive: whether every sample belongs to a class by definition, so that no share of other samples exists.
     """
 
     label: NDArray[np.int64]

@@ -1,8 +1,8 @@
 """The contract of a model: the rules of a game between players that own disjoint parameters.
 
-A model says which players there are and what networks they hold (`build`), in which order they take turns
-(`turns`), and what each minimises (a method ``<player>_loss``). The harness owns everything else: data, latents,
-noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name what it needs of
+A model defines its players and their networks (`build`), the order of their turns
+(`turns`), and the loss that each minimises (a method ``<player>_loss``). The harness owns the rest: data, latents,
+noise, optimisers, the loop, evaluation and checkpoints. A loss declares as parameters, by name, any of
 
 - ``real``: a `gan_bench.contracts.dataset.Real`;
 - ``fake``: a `Fake`, attached to the generators' graph in the turn of a player that generates, else detached;
@@ -10,8 +10,8 @@ noise, optimisers, the loop, evaluation and checkpoints. A loss takes by name wh
 - ``state``: the named tensors that `initial_state` declares;
 
 and returns a scalar, or a scalar and a dict of scalars to log (and to hand to `after_turn`). It must be a pure
-function of these and of the networks: no ``.item()``, no printing, no branch on a value, no random stream of its
-own, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
+function of these and of the networks: no ``.item()``, no printing, no branch on a value, no separate random
+stream, no stepped optimiser inside. Derivatives inside a loss are taken with `torch.func`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Fake:
     generators: int
 
     def detach(self) -> Fake:
-        """The same samples, cut off from the generators' graph."""
+        """The same samples, detached from the generators' graph."""
         return Fake(self.x.detach(), self.z, self.generator, self.generators)
 
     def by_generator(self, values: Tensor) -> Tensor:
@@ -57,13 +57,13 @@ class Fake:
 
 @dataclass(frozen=True)
 class Turn:
-    """One step of an iteration: who moves, and on which draws.
+    """One step of an iteration: the players that move, and the draws that they use.
 
     Attributes:
-        players: who moves; several move simultaneously, all gradients taken at the same point.
+        players: the players that move; several move simultaneously, with all gradients taken at the same point.
         real: number of the draw of real data; turns with the same number see the same samples.
-        latents: number of the draw of latents, likewise where the protocol says `latents = "shared"`; where it
-            says "fresh" every turn gets a draw of its own.
+        latents: number of the draw of latents. With `latents = "shared"` turns with the same number see the same
+            latents; with "fresh" every turn draws separately.
         weights: the tensor of the model's state by which real data are drawn from the model's pool; None draws from
             the dataset. Turns that share a draw share its weights.
     """
@@ -76,12 +76,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run that begins with more than a turn: the model's networks, state or data change before it.
+    """A part of a run; before it begins, the model's networks, state or data may change.
 
     Attributes:
         first: its first iteration.
-        prelude: turns that are carried out before it, one after the other, and belong to no iteration.
-        renewed: the players that start it initialised anew, with new optimisers, after `Model.enter_stage`.
+        prelude: turns executed before it, one after the other, that belong to no iteration.
+        renewed: players that begin it re-initialised, with new optimisers, after `Model.enter_stage`.
     """
 
     first: int
@@ -91,7 +91,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers that a loss asks for, drawn anew in each turn: N(0, 1) or U(0, 1) of a shape."""
+    """Random numbers that a loss takes, redrawn in each turn: N(0, 1) or U(0, 1) of a shape."""
 
     shape: tuple[int, ...]
     distribution: Literal["normal", "uniform"] = "normal"
@@ -104,7 +104,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Preset:
-    """Published settings of a model: its parameters, and what it changes in the protocol (each a footnote)."""
+    """Published settings of a model: its parameters, and its departures from the protocol (each a footnote)."""
 
     doc: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Latents:
-    """The prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
+    """Prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
 
     distribution: str
     size: int
@@ -125,13 +125,20 @@ class Latents:
 
 
 class Model(nn.Module):
-    """Base of every model. A subclass is complete with `name`, `build` and a loss for each player."""
+    """Base class of models.
+
+    Required: `name`, `build`, and `<player>_loss` for every player.
+    Optional, game: `players`, `generating`, `turns`, `stages`, `enter_stage`, `noise`, `initial_state`, `after_turn`,
+    `constrain`, `pool_size`.
+    Optional, generators: `generators`, `playing`, `generate`, `generate_all`, `weights`, `most_samples`.
+    Optional, table: `Params`, `presets`, `sharing`, `footnotes`, `refuses`, `refuses_draws`.
+    """
 
     name: ClassVar[str]
     players: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
-    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters make the samples
+    generating: ClassVar[tuple[str, ...]] = ("generator",)  # the players whose parameters generate the samples
     presets: ClassVar[Mapping[str, Preset]] = {}
-    anchor: ClassVar[bool] = False  # a row to hold the others against; it never trains
+    anchor: ClassVar[bool] = False  # a reference row of the table, which never trains
     in_parts: ClassVar[bool] = True  # whether many samples may be drawn by several calls of `sample`
     stackable: ClassVar[bool] = True  # whether several seeds may train as one program
     Params: ClassVar[type[Any]] = NoParams
@@ -140,104 +147,104 @@ class Model(nn.Module):
         super().__init__()
         self.params = self.Params() if params is None else params
 
-    # --- what a subclass states -------------------------------------------------------------------------
+    # --- required and optional parts of a subclass ------------------------------------------------------
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Ask `networks` for what each player holds, by player. Each becomes the attribute of that name."""
+        """Build the networks of each player, by player, from `networks`. Each becomes the attribute of that name."""
         raise NotImplementedError(f"{type(self).__name__} must define build()")
 
     @property
     def generators(self) -> int:
-        """K, the number of generators."""
+        """Number of generators, K."""
         return int(getattr(self.params, "generators", 1))
 
     @property
     def playing(self) -> int:
-        """How many generators make the samples of a turn: all K, unless a model trains them one after the other."""
+        """Number of generators that make the samples of a turn: K, unless a model trains them one after the other."""
         return self.generators
 
     @property
     def shared_noise(self) -> bool:
-        """Whether all generators see the same latents in a draw; a parameter of this name says it."""
+        """Whether all generators see the same latents in a draw, as a parameter of this name specifies."""
         return bool(getattr(self.params, "shared_noise", False))
 
     @property
     def sharing(self) -> str:
-        """What is shared between generators or heads, in a phrase for the table; empty where nothing can be."""
+        """Phrase for the table on parts shared between generators or heads; empty if nothing can be shared."""
         return ""
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """What a reader of the table has to know of every row of this model, a phrase each, beside departures."""
+        """Footnotes of the table for every row of this model, a phrase each, in addition to departures."""
         return ()
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Why this model cannot be trained on `dataset`, or None."""
+        """Reason why this model cannot be trained on `dataset`, or None."""
         return None
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
+        """Reason why this model cannot be trained on draws of `batch` real and `fakes` generated samples, or None."""
         return None
 
     def most_samples(self, dataset: Dataset) -> int | None:
-        """How many samples there are to draw at an evaluation; None for any number."""
+        """Largest number of samples to draw at an evaluation; None if unlimited."""
         return None
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """The turns of one iteration (from 0), a pure function of its number; the last moves the generators."""
+        """Turns of one iteration (from 0), a pure function of its number; the last turn moves the generators."""
         return tuple(Turn((player,)) for player in self.players)
 
     def stages(self, iterations: int) -> Sequence[Stage]:
-        """The stages of a run of so many iterations, in order; none, unless something changes between iterations."""
+        """Stages of a run of `iterations` iterations, in order. Default: none."""
         return ()
 
     @property
     def pool_size(self) -> int | None:
-        """How many real samples, the same for a whole run, turns may draw from by weights; None where none do."""
+        """Number of real samples, fixed for a whole run, that turns may draw by weight; None if no turn does."""
         return None
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """The state with which stage `number` begins, after its prelude; buffers may be changed in place.
+        """Return the state with which stage `number` begins, after its prelude; buffers may be changed in place.
 
-        Called between iterations, so that it may be slow. Players that the stage renews are still as they were.
+        Called between iterations, so that it may be slow. Players that the stage renews are not yet re-initialised.
         """
         return state
 
     def generate(self, z: Tensor) -> Tensor:
-        """Samples (K, b, *shape) from latents (K, b, latent size), of the generators that are playing."""
+        """Generate samples (K, b, *shape) from latents (K, b, latent size) with the generators of this turn."""
         samples: Tensor = self.get_submodule("generator")(z)
         return samples
 
     def generate_all(self, z: Tensor) -> Tensor:
-        """The same of all K generators, for evaluation; `generate` where all of them are playing."""
+        """Generate samples with all K generators, for evaluation. Default: `generate`."""
         return self.generate(z)
 
     def weights(self) -> Tensor:
-        """(K,) weights of the generators in the mixture, summing to 1."""
+        """Weights (K,) of the generators in the mixture, summing to 1."""
         return torch.full((self.generators,), 1 / self.generators)
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        """The random numbers that losses ask for, by name; `batch` real and `fakes` generated samples a draw."""
+        """Random numbers that losses take, by name, for `batch` real and `fakes` generated samples a draw."""
         return {}
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Named tensors that are no parameters but change with training (BEGAN's k); saved and restored."""
+        """Named tensors that change with training but are not parameters (BEGAN's k); saved and restored."""
         return {}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """The state after a turn, from the values its losses returned; tensors only, no branch on a value."""
+        """Return the state after a turn, from the values of its losses: tensors only, without a branch on a value."""
         return state
 
     def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
         """Change a player's parameters in place after its step (WGAN's clipping), without gradient."""
 
-    # --- what the harness and a user call ----------------------------------------------------------------
+    # --- called by the harness and by users --------------------------------------------------------------
 
     def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Draw ``counts[k]`` samples from generator k, in this order.
 
         Returns:
-            x (n, *shape) and the generator's index (n,) int64, or None where samples have none.
+            x (n, *shape) and the generator's index (n,) int64, or None for samples without one.
         """
         most = max(counts)
         z = latents.draw(len(counts) * most, rng).view(len(counts), most, latents.size)
@@ -247,5 +254,5 @@ class Model(nn.Module):
         return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))
 
     def forward(self, loss: str, arguments: Mapping[str, Any]) -> Any:
-        """Call a loss by name; so that `torch.func.functional_call` can put other parameters in."""
+        """Call a loss by name, so that `torch.func.functional_call` can substitute parameters."""
         return getattr(self, loss)(**arguments)

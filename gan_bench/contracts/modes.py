@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 Mode = Literal["full", "preview", "quick"]
-"""All of a benchmark, a quarter of one seed, or a check that everything works."""
+"""The whole benchmark, a quarter of one seed, or a check that everything works."""
 
 SUFFIXES: Mapping[Mode, str] = {"preview": "-preview", "quick": "-quick"}
-"""Reserved ends of names: previews and checks have results folders of their own, so they never mix with results."""
+"""Reserved ends of names: previews and checks have separate results folders and never mix with results."""
 
 
 def reserved_for(name: str) -> str | None:
-    """Return the option that writes folders with the ending of `name`, or None if the ending is free."""
+    """Return the option whose folders have the ending of `name`, or None if the ending is not reserved."""
     return next((f"--{mode}" for mode, suffix in SUFFIXES.items() if name.endswith(suffix)), None)

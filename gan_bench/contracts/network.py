@@ -1,8 +1,7 @@
-"""The contract of a network: the bodies that models are built of, so that models differ by objective only.
+"""The contract of a network: the bodies of all models, so that models differ by objective only.
 
-A model asks `Networks` for a generator or a discriminator; the protocol says which `Network` plugin builds it.
-What is shared between generators is the model's choice; how many parameters that costs is counted from the
-modules.
+A model calls `Networks` for a generator or a discriminator; the protocol selects the `Network` plugin that builds it.
+The model decides which parts generators share. Numbers of parameters are counted from the modules.
 """
 
 from __future__ import annotations
@@ -23,28 +22,28 @@ if TYPE_CHECKING:
 
 
 Sharing = Literal["body", "trunk", "nothing"]
-"""What several generators share: all but their input layers, all but their output layers, or nothing."""
+"""Parts that several generators share: all but their input layers, all but their output layers, or nothing."""
 
 SHARED: Mapping[str, str] = {
     "body": "all but the input layer",
     "trunk": "all but the output layer",
     "nothing": "nothing",
 }
-"""The same in words, for tables."""
+"""The values of `Sharing` in words, for tables."""
 
 Heads = Mapping[str, int | None]
-"""Output heads by name: None for one logit a sample, an int for that many."""
+"""Output heads by name: None for one logit per sample, an int for that many."""
 
 
 class Generators(nn.Module):
     """K generators as one module: latents (K, b, latent size) to samples (K, b, *shape).
 
-    Where data has bounds, what a network builds ends linear, and `Networks.generators` puts it within them.
+    For bounded data, a network builds generators with linear output, and `Networks.generators` adds the bounds.
     """
 
 
 class Bounded(Generators):
-    """Generators whose output is put between two bounds, by tanh for (-1, 1), else by a sigmoid."""
+    """Generators with outputs between two bounds, by tanh for (-1, 1), else by a sigmoid."""
 
     def __init__(self, body: Generators, bounds: tuple[float, float]) -> None:
         super().__init__()
@@ -61,21 +60,21 @@ class Bounded(Generators):
 class Discriminator(nn.Module):
     """A body with named heads: samples (n, *shape) to logits (n,) or (n, units) for each head.
 
-    With `copies` = M it is M discriminators without a common parameter: every output gains a leading dimension M,
-    and the input may be (n, *shape), seen by all, or (M, n, *shape), each its own.
+    With `copies` = M it is M discriminators without shared parameters: every output gains a leading dimension M,
+    and the input is (n, *shape), seen by all, or (M, n, *shape), one batch for each.
     """
 
     def features(self, x: Tensor) -> Tensor:
-        """What the heads read of samples: the last hidden layer, flat, (n, f) or (M, n, f); few models need it."""
+        """Features that heads read: the last hidden layer, flat, (n, f) or (M, n, f). Few models need it."""
         raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
 
 
 class JointDiscriminator(nn.Module):
-    """Judges samples (n, *shape) each together with a vector (n, v): logits by head, as a `Discriminator`."""
+    """Discriminator of samples (n, *shape) paired with vectors (n, v): logits by head, as for `Discriminator`."""
 
 
 class Beside(JointDiscriminator):
-    """Points and vectors side by side, as the input of one discriminator."""
+    """Discriminator of the concatenation of points and vectors."""
 
     def __init__(self, body: Discriminator) -> None:
         super().__init__()
@@ -88,11 +87,11 @@ class Beside(JointDiscriminator):
 
 
 class Autoencoder(nn.Module):
-    """Copies of samples, through whatever narrows them: (n, *shape) to (n, *shape), not bounded."""
+    """Reconstruction of samples through a bottleneck: (n, *shape) to (n, *shape), unbounded."""
 
 
 class Copying(Autoencoder):
-    """A discriminator's body with a head as large as a point: nothing narrows it where the body is wider."""
+    """Discriminator's body with a head as large as a point; there is no bottleneck if the body is wider."""
 
     def __init__(self, body: Discriminator) -> None:
         super().__init__()
@@ -108,8 +107,8 @@ class Network(ABC):
     """A family of bodies for one kind of data.
 
     Attributes:
-        heavy: whether an iteration's time goes into the arithmetic of a few large operations, convolutions above all,
-            rather than into many small ones; compiling or stacking it would gain nothing.
+        heavy: whether an iteration spends its time on a few large operations, convolutions above all,
+            rather than on many small ones; compiling or stacking would then gain nothing.
     """
 
     name: ClassVar[str]
@@ -120,32 +119,33 @@ class Network(ABC):
         self.params = self.Params() if params is None else params
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Why this network cannot serve `dataset`, or None."""
+        """Reason why this network does not fit `dataset`, or None."""
         return None
 
     @abstractmethod
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
-        """`count` generators of samples of `shape`."""
+        """Build `count` generators of samples of `shape`."""
 
     @abstractmethod
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
-        """One discriminator, or `copies` of it as one batched module."""
+        """Build one discriminator, or `copies` of it as one batched module."""
 
     def without_batch_statistics(self) -> Network:
-        """The same network with discriminators that judge each sample by itself: without batch normalisation.
+        """The same network with discriminators that judge each sample independently, without batch normalisation.
 
-        Itself, unless its discriminators normalise over the batch. Penalties on the gradient at single samples need it.
+        Returns this network unless its discriminators normalise over the batch. Penalties on gradients at single
+        samples need it.
         """
         return self
 
     def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
-        """A discriminator of samples, each with a vector of `size` beside it; of points, unless overridden."""
+        """Build a discriminator of samples paired with vectors of `size`. Default: one for points."""
         if len(shape) != 1:
             raise PluginError(f"the network {self.name} offers no discriminator of pairs for samples of shape {shape}.")
         return Beside(self.discriminator((shape[0] + size,), heads, None))
 
     def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
-        """An autoencoder of samples of `shape`; of points, unless overridden."""
+        """Build an autoencoder of samples of `shape`. Default: one for points."""
         if len(shape) != 1:
             raise PluginError(f"the network {self.name} offers no autoencoder for samples of shape {shape}.")
         return Copying(self.discriminator(shape, {"copy": shape[0]}, None))
@@ -153,14 +153,14 @@ class Network(ABC):
 
 @dataclass(frozen=True)
 class Networks:
-    """What `Model.build` asks: a network plugin bound to the dataset and the latents of this run."""
+    """Argument of `Model.build`: a network plugin bound to the dataset and the latents of this run."""
 
     network: Network
     dataset: Dataset
     latent_size: int
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
-        """`count` generators within the data's bounds; `shared` says what they have in common."""
+        """Build `count` generators within the data's bounds that share the parts named by `shared`."""
         made = self.network.generators(self.latent_size, self.dataset.shape, count, shared)
         return made if self.dataset.bounds is None else Bounded(made, self.dataset.bounds)
 
@@ -172,25 +172,25 @@ class Networks:
         shape: tuple[int, ...] | None = None,
         batch_statistics: bool = True,
     ) -> Discriminator:
-        """A discriminator with named heads; `copies` of it, batched, where an int is given.
+        """Build a discriminator with named heads, or a batch of `copies` of it.
 
-        It judges samples of the dataset, or whatever has `shape`; without `batch_statistics` each by itself.
+        It judges samples of the dataset, or tensors of `shape`; without `batch_statistics`, each independently.
         """
         network = self.network if batch_statistics else self.network.without_batch_statistics()
         return network.discriminator(self.dataset.shape if shape is None else shape, heads, copies)
 
     def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
-        """A discriminator of samples of the dataset, each together with a vector of `size`."""
+        """Build a discriminator of samples of the dataset paired with vectors of `size`."""
         return self.network.joint_discriminator(self.dataset.shape, size, heads)
 
     def autoencoder(self) -> Autoencoder:
-        """An autoencoder of samples of the dataset."""
+        """Build an autoencoder of samples of the dataset."""
         return self.network.autoencoder(self.dataset.shape)
 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """How weights start: normal (std = scale), orthogonal or xavier-uniform (gain = scale); biases at zero."""
+    """Initialisation of weights: normal (std = scale), orthogonal or xavier-uniform (gain = scale); biases are 0."""
 
     kind: str
     scale: float
@@ -218,17 +218,17 @@ class BatchedLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """Start each layer as a linear layer of its own would."""
+        """Initialise each layer like a separate linear layer."""
         for weight in self.weight:
             init.weight(weight.t(), rng)
         nn.init.zeros_(self.bias)
 
 
 def initialise(module: nn.Module, init: Initialisation, rng: torch.Generator) -> None:
-    """Initialise every layer of `module` depth first, in the order of its children; the stream is the caller's.
+    """Initialise every layer of `module` depth first, in the order of its children, with the caller's generator.
 
-    A module with a method ``initialise(init, rng)`` does it itself, its children included; normalisation layers keep
-    gain 1, shift 0.
+    A module with a method ``initialise(init, rng)`` initialises itself and its children with it; normalisation layers
+    keep gain 1, shift 0.
     """
     own = getattr(module, "initialise", None)
     with torch.no_grad():

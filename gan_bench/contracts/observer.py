@@ -1,4 +1,4 @@
-"""What can be watched of a benchmark while it runs. The progress display is one observer; plugins bring others."""
+"""The contract of an observer of running benchmarks. The progress display is one; plugins may add others."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Told of runs as they happen, in the process of the command; every method may be left out.
+    """Base class of observers: methods are called on events of runs, in the process of the command. All are optional.
 
-    It is called between two messages of the runs, so it should return soon. It hears of everything and decides
-    nothing: an exception of it is reported once, and it hears no more.
+    Methods are called between two messages of the runs, so they should return soon. Observers are passive.
+    One that raises is reported once and detached.
     """
 
     name: ClassVar[str]
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
-        """The runs that will be carried out, and how many need not be."""
+        """Receive the runs to execute, and the number of runs that are already done."""
 
     def started(self, run: Run) -> None:
-        """A run has started or goes on."""
+        """A run has started or resumed."""
 
     def compiling(self, run: Run) -> None:
-        """A run compiles its iteration before it goes on, which takes some ten seconds."""
+        """A run is compiling its iteration before it continues; this takes about ten seconds."""
 
     def progress(self, run: Run, event: Progress) -> None:
-        """A run trains: `iteration` of `iterations`, at `rate` iterations a second."""
+        """A run has completed `iteration` of `iterations`, at `rate` iterations a second."""
 
     def evaluated(self, run: Run, event: Evaluated) -> None:
         """A run was evaluated: `scores` at `iteration`, by metric."""
 
     def warning(self, run: Run, message: str) -> None:
-        """Something about a run that its owner should know; it goes on."""
+        """A run continues with a warning for its owner."""
 
     def ended(self, run: Run, status: str, error: str) -> None:
         """A run has ended: finished, interrupted, diverged or failed; the last two with an error."""
 
     def interim_table(self, table: Table) -> None:
-        """A further seed of all models is complete; see `gan_bench.report.tables.build.render_table` for its text."""
+        """Another seed of all models is complete; `gan_bench.report.tables.build.render_table` formats the table."""
 
     def forecast(self, next_table: float, last_table: float) -> None:
-        """Expected seconds from now to the next and to the last table."""
+        """Receive the expected seconds from now to the next and to the last table."""
 
     def stopping(self) -> None:
         """Ctrl-C was pressed; runs are writing their checkpoints."""
 
     def note(self, message: str) -> None:
-        """Something about the benchmark that its owner should know."""
+        """The benchmark continues with a warning for its owner."""
 
     def receive(self, run: Run, event: Event) -> None:
         """Call the method for an event; engines forward events of their workers with it."""

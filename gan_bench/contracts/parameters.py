@@ -1,4 +1,4 @@
-"""Typed, documented parameters: what a plugin's `Params` dataclass is made of, and how values are checked.
+"""Typed, documented parameters: `Params` dataclasses of plugins, and the validation of values.
 
 The same rules serve the parameters of plugins, the protocol and the evaluation settings.
 """
@@ -22,7 +22,7 @@ KeyPath = tuple[str | int, ...]
 """Keys from the top of a document to a value; an int is a position in an array."""
 
 Report = Callable[[KeyPath, str], None]
-"""Takes a problem: the path of the value beneath the table that is checked, and a sentence."""
+"""Callback for a problem: the path of the value below the table that is checked, and a sentence."""
 
 TomlValue = bool | int | float | str | date | time | None | Sequence["TomlValue"] | Mapping[str, "TomlValue"]
 """A value as a TOML file or a mapping from Python has it, before it is checked."""
@@ -57,30 +57,30 @@ def param(
 
 @dataclasses.dataclass(frozen=True)
 class NoParams:
-    """The parameters of a plugin that has none."""
+    """Parameters of a plugin without any."""
 
 
 class Description(NamedTuple):
-    """One parameter, in words: what `gan-bench list` and `show` print."""
+    """Description of one parameter, as printed by `gan-bench list` and `show`."""
 
     name: str
     type: str  # "float", "int or none", "list of float"
-    default: str  # as TOML would have it, or "required"
+    default: str  # in TOML notation, or "required"
     range: str  # ">= 0", "one of shared, fresh", or empty
     doc: str
 
 
 def describe(params_class: type[Any]) -> list[Description]:
-    """Every parameter of a `Params` dataclass, in the order of its declaration.
+    """Return every parameter of a `Params` dataclass, in the order of its declaration.
 
     Raises:
-        PluginError: it is no dataclass, or a field has a type that cannot be read from a file.
+        PluginError: the class is not a dataclass, or a field has a type that cannot be read from a file.
     """
     return [_description(field) for field in _settable(params_class).values()]
 
 
 def wrong_defaults(params_class: type[Any]) -> dict[str, str]:
-    """What is wrong with each default that a file could not say: of another type, or out of its own range.
+    """Return the defaults that a file could not contain, with the reason: wrong type, or outside their range.
 
     Raises:
         PluginError: as `describe`.
@@ -101,12 +101,12 @@ def resolve(params_class: type[P], given: TomlTable, report: Report, *, reserved
 
     Args:
         params_class: a dataclass; fields with a default *factory* are derived, never read.
-        given: values by name, as TOML gives them.
+        given: values by name, as parsed from TOML.
         report: called once for each problem.
         reserved: keys of `given` that belong to the caller.
 
     Raises:
-        PluginError: as `describe`.
+        PluginError: as for `describe`.
     """
     reported: list[str] = []
 
@@ -122,7 +122,7 @@ def resolve(params_class: type[P], given: TomlTable, report: Report, *, reserved
         return None
     try:
         return params_class(**values)
-    except ValueError as error:  # what a __post_init__ has to say about values together
+    except ValueError as error:  # a __post_init__ may reject values that are valid only separately
         report((), f"{error}")
         return None
 
@@ -130,7 +130,7 @@ def resolve(params_class: type[P], given: TomlTable, report: Report, *, reserved
 def checked(
     params_class: type[Any], given: TomlTable, report: Report, *, reserved: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """The valid ones of `given`, converted to the types of `params_class`; every other is reported."""
+    """Valid values of `given`, converted to the types of `params_class`; all others are reported."""
     fields = _settable(params_class)
     values = {}
     for name, value in given.items():
@@ -144,7 +144,7 @@ def checked(
 
 
 def shown(value: object) -> str:
-    """A value as its author wrote it, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
+    """Format a value in TOML notation, shortened: ``"text"``, ``true``, ``[0.5, 0.999]``, ``a table``."""
     if isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
     elif value is None or isinstance(value, bool):
@@ -159,7 +159,7 @@ def shown(value: object) -> str:
 
 
 class _Kind(NamedTuple):
-    """A type of a single value: its name, how messages call one and several, and what is one."""
+    """Type of a single value: its name, its singular and plural in messages, and its test."""
 
     name: str
     one: str
@@ -201,7 +201,7 @@ class _Metadata:
 
 @dataclasses.dataclass(frozen=True)
 class _Field:
-    """One parameter, ready to check values with."""
+    """One parameter, with the types and bounds that values are checked against."""
 
     name: str
     annotation: Annotation
@@ -209,16 +209,16 @@ class _Field:
     limits: _Metadata
 
     def check(self, path: KeyPath, value: TomlValue, report: Report) -> Any:
-        """`value` converted, or `_BAD` with at least one problem reported."""
+        """Convert `value`; return `_BAD` after reporting at least one problem."""
         return self._check(path, value, self.annotation, report)
 
     def expected(self) -> str:
-        """What a value must be, for a message."""
+        """Description of a valid value, for a message."""
         options = [option for option in _options(self.annotation) if option is not types.NoneType]
         return " or ".join(_phrase(option, self.range()) for option in options)
 
     def range(self) -> str:
-        """The bounds in symbols; empty without bounds."""
+        """Bounds in symbols; empty without bounds."""
         bounds = [(">=", self.limits.low), (">", self.limits.above), ("<=", self.limits.high)]
         return " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None)
 
@@ -259,12 +259,12 @@ class _Field:
 
 
 def _settable(params_class: type[Any]) -> dict[str, _Field]:
-    """The fields that a file may set, by name."""
+    """Fields that a file may set, by name."""
     if not dataclasses.is_dataclass(params_class):
         raise PluginError(f"{params_class.__qualname__} is no dataclass; parameters must be one.")
     try:
         hints = typing.get_type_hints(params_class)
-    except Exception as error:  # annotations are a plugin's code
+    except Exception as error:  # evaluating annotations runs code of a plugin
         raise PluginError(f"The types of {params_class.__qualname__} cannot be read: {error}.") from error
     fields = {}
     for field in dataclasses.fields(params_class):
@@ -289,7 +289,7 @@ def _is_table_of_lists(option: Annotation) -> bool:
 
 
 def _element(option: Annotation) -> Any:
-    """The type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None of anything else."""
+    """Type of the elements of ``tuple[T, ...]`` or ``Mapping[str, T]``; None for other types."""
     arguments = typing.get_args(option)
     if typing.get_origin(option) is tuple and arguments[1:] == (...,):
         return arguments[0]
@@ -297,21 +297,21 @@ def _element(option: Annotation) -> Any:
 
 
 def _options(annotation: Annotation) -> tuple[Annotation, ...]:
-    """The members of a union, or the annotation alone."""
+    """Members of a union, or the annotation alone."""
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.get_args(annotation)
     return (annotation,)
 
 
 def _fits(value: TomlValue, option: Annotation) -> bool:
-    """Whether a value is of a type's kind; lists and tables are looked into later."""
+    """Whether a value is of a type's kind; elements of lists and tables are checked later."""
     if option in _SCALARS:
         return _SCALARS[option].accepts(value)
     return isinstance(value, (list, tuple) if typing.get_origin(option) is tuple else Mapping)
 
 
 def _converted(value: Any, kind: Any) -> Any:
-    """The value as `kind`; None where it is not finite or too large for it."""
+    """Convert the value to `kind`; return None if it is not finite or too large."""
     if kind is not float:
         return kind(value)
     try:
@@ -322,7 +322,7 @@ def _converted(value: Any, kind: Any) -> Any:
 
 
 def _phrase(option: Annotation, bounds: str) -> str:
-    """What a type asks for, for a message: ``a list of finite numbers >= 0``."""
+    """Description of a type, for a message: ``a list of finite numbers >= 0``."""
     suffix = f" {bounds}" if bounds else ""
     if option in _SCALARS:
         return _SCALARS[option].one + suffix
@@ -350,5 +350,5 @@ def _description(field: _Field) -> Description:
 
 
 def dotted(path: Iterable[str | int]) -> str:
-    """A path as a reader of TOML would say it: ``learning_rate.discriminator``, ``betas[1]``."""
+    """Format a path in TOML notation: ``learning_rate.discriminator``, ``betas[1]``."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")

@@ -1,4 +1,4 @@
-"""What must be equal for every model of a benchmark, and how one model departs from it."""
+"""The protocol: settings that are equal for every model of a benchmark, and departures of single models."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from gan_bench.contracts.parameters import param
 
 PER_PLAYER = ("optimizer", "learning_rate", "betas")
-"""Fields that may be a table: player → value; players it does not name keep the benchmark's value."""
+"""Fields that may be a table: player → value; players that are not in it keep the benchmark's value."""
 
 
 @dataclass(frozen=True)
 class Protocol:
     """The settings of training.
 
-    As the benchmark gives it, a per-player field is one value for all. Resolved for a model that departs from
+    Before resolution, a per-player field is one value for all. Resolved for a model that departs from
     it, it is a mapping that names every player of that model.
     """
 
@@ -57,12 +57,12 @@ class Protocol:
     )
 
     def of(self, player: str, name: str) -> Any:
-        """The value of a per-player field for one player."""
+        """Value of a per-player field for one player."""
         value = getattr(self, name)
         return value[player] if isinstance(value, Mapping) else value
 
     def fakes_each(self, generators: int) -> int:
-        """Generated samples in each draw from each of `generators` generators."""
+        """Number of generated samples in each draw from each of `generators` generators."""
         if self.fakes_per_generator is not None:
             return self.fakes_per_generator
         return (self.fakes or self.batch) // generators
@@ -70,7 +70,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured, when, and on how many samples; the same for every model."""
+    """Metrics, their schedule and the number of samples; the same for every model."""
 
     every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
     samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)

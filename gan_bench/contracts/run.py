@@ -1,4 +1,4 @@
-"""A run as an engine is given it: what it is, where it lives, how it is evaluated and carried out."""
+"""A run as an engine receives it: its definition, folder, evaluation and execution."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from gan_bench.contracts.protocol import Protocol
 
 COMPILE_FROM = 5_000
-"""Iterations from which compiling one, which takes about ten seconds, repays itself."""
+"""Number of iterations from which compilation, which takes about ten seconds, saves time."""
 
 CHECK_IMAGES = 128
-"""Real images that a check compares samples with."""
+"""Number of real images that samples of a check are compared with."""
 
 JsonValue = bool | int | float | str | None | list[Any] | dict[str, Any]
 """A value of a JSON file. Not recursive: msgspec reads no such types."""
@@ -23,7 +23,7 @@ Plain = Mapping[str, JsonValue]
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset by the name of its plugin.
+    """Reference to a dataset by the name of its plugin.
 
     Attributes:
         label: the benchmark's name for it.
@@ -38,7 +38,7 @@ class DatasetRef:
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model by the name of its plugin; an anchor never trains."""
+    """Reference to a model by the name of its plugin; an anchor never trains."""
 
     plugin: str
     params: Plain
@@ -50,8 +50,8 @@ class Run:
     """One training run, fully resolved, as values that any process can read.
 
     Attributes:
-        key: identifies what is trained: dataset, model, protocol, seed, the code of their modules, and
-            `TRAINING_VERSION`. Neither label, evaluation, device nor plan is in it.
+        key: hash of everything that is trained: dataset, model, protocol, seed, the code of their modules, and
+        `TRAINING_VERSION`. It does not depend on label, evaluation, device or execution plan.
         configuration: the same without the seed.
     """
 
@@ -66,13 +66,13 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """The name of the run's folder."""
+        """Name of the run's folder."""
         return f"{self.dataset.plugin}-{self.model.plugin}-s{self.seed}-{self.key[:12]}"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When and how a run is evaluated.
+    """Schedule and settings of a run's evaluations.
 
     Attributes:
         initial: whether iteration 0 is evaluated, if it is not the last as well.
@@ -85,7 +85,7 @@ class Schedule:
     initial: bool = True
 
     def expensive_at(self, iterations: int) -> frozenset[int]:
-        """The iterations that get expensive metrics and a snapshot as well: evenly spaced, both ends included."""
+        """Iterations with expensive metrics and a snapshot in addition: evenly spaced, both ends included."""
         first = 0 if self.initial else 1
         return frozenset(round(iterations * i / self.points) for i in range(first, self.points + 1))
 
@@ -97,12 +97,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Job:
-    """A run, where it lives, how it is evaluated and what it runs on: plain values that any process can read.
+    """A run with its folder, evaluation and device: plain values that any process can read.
 
     Attributes:
-        compile: "always", "never", or "auto": as the run began, and a new one where it is long enough to repay it.
-        heavy: whether its network's arithmetic takes the time, so that nothing would repay it.
-        stack: how many seeds of its configuration may be carried out together, at most.
+        compile: "always", "never", or "auto": resume as the run began; compile a new run if it is long enough.
+        heavy: whether the network's arithmetic dominates the time, so that compilation would not pay off.
+        stack: largest number of seeds of its configuration that may be executed together.
         check: whether it only checks that everything works: it is interrupted and resumed half way, evaluated on a
             few images, and its stored generators are sampled.
     """

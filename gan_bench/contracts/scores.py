@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OTHERS, NONE = "(others)", "(none)"
-"""What stands for the classes that are not told one by one, and for samples that are of no class."""
+"""Labels of all classes that are not listed individually, and of samples that belong to no class."""
 
 
 @dataclass(frozen=True)
 class Share:
     """The share of one class among the samples of one generator, None for those of the whole mixture.
 
-    It is NaN where `n`, how many samples these are, is 0.
+    It is NaN if `n`, the number of these samples, is 0.
     """
 
     generator: int | None
@@ -25,7 +25,7 @@ class Share:
 class Score:
     """One value of one metric; `generator` is None for the mixture as a whole.
 
-    `undefined` says why the mixture's value is NaN, as far as the metric knows; else it is empty.
+    `undefined` gives the reason for a NaN of the mixture, if the metric can give one; otherwise it is empty.
     """
 
     metric: str

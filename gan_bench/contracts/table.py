@@ -1,4 +1,4 @@
-"""The comparison table as data: what observers receive and what renderers print."""
+"""The comparison table as data, for observers and renderers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gan_bench.contracts.metric import Direction
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a stored benchmark says of one metric; `notes` on what was prepared for it, by dataset.
+    """Description of one metric in a stored benchmark; `notes` describe prepared files, by dataset.
 
-    `needs` is how many samples it is of, at least.
+    `needs` is the smallest number of samples that it can be computed from.
     """
 
     direction: Direction = "none"
@@ -27,7 +27,7 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` values; `half_width` is None where one value says nothing of the spread."""
+    """Mean over `n` values; `half_width` is None if one value gives no estimate of the spread."""
 
     mean: float
     half_width: float | None
@@ -47,10 +47,10 @@ class Row:
     """One model on one dataset.
 
     Attributes:
-        planned: seeds the benchmark asks for, and any others that were found.
-        cells: metric → estimate over the finished seeds, None where no value stands.
-        best: the metrics in which no comparable row is better.
-        ledger: mean over the finished seeds, None where unknown.
+        planned: number of seeds that the benchmark requests, plus any others that were found.
+        cells: metric → estimate over the finished seeds, None if there is no value.
+        best: metrics in which no comparable row is better.
+        ledger: mean over the finished seeds, None if unknown.
         departures: numbers of the table's footnotes, from 1.
     """
 

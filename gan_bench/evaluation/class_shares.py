@@ -1,8 +1,8 @@
-"""Which class each sample is of, and the share that each class has of a generator's samples.
+"""Class of each sample, and the share of each class among a generator's samples.
 
-A generator of a mixture is said to lean to a class of its own (MGAN, Hoang et al., ICLR 2018, figures 3 and 5), or to
-make one digit of two (Barsim, Yang and Yang, arXiv:1802.01568). A metric that tells classes apart says which class each
-sample is of (`Metric.classes`); what is counted here is a run's classes.csv. Modes of a mixture are classes as well.
+Each generator of a mixture may specialise in a separate class (MGAN, Hoang et al., ICLR 2018, figures 3 and 5), or
+generate one digit of two (Barsim, Yang and Yang, arXiv:1802.01568). A metric that distinguishes classes returns the
+class of each sample (`Metric.classes`); the shares are a run's classes.csv. Modes of a mixture are classes as well.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from gan_bench.contracts.metric import Classes, Samples
 from gan_bench.contracts.scores import NONE, OTHERS, Share
 
 KEPT = 32
-"""Classes whose shares are told one by one: all where there are no more, else those largest in any one generator."""
+"""Number of classes with individual shares; of more classes, those with the largest share in any one generator."""
 
 
 def class_shares(classes: Classes, samples: Samples) -> list[Share]:
-    """The shares of all classes in the mixture, then in each generator where samples have an index; each adds up to 1.
+    """Shares of all classes in the mixture, then in each generator if samples have an index; each set adds up to 1.
 
-    Of more than `KEPT` classes the others are one. All generators are told of the same classes, also of those that they
-    make nothing of.
+    Beyond `KEPT` classes the others are summed up as one. All generators list the same classes, even with no samples of
+    them.
     """
     counts = _counts(classes, samples)
     n = counts.sum(axis=1)
@@ -36,7 +36,7 @@ def class_shares(classes: Classes, samples: Samples) -> list[Share]:
 
 
 def _counts(classes: Classes, samples: Samples) -> NDArray[np.int64]:
-    """Samples (1 + K, M + 1) by generator, first those of all, and by class, last those of none."""
+    """Count samples (1 + K, M + 1) by generator, all first, and by class, unclassified last."""
     columns = len(classes.names) + 1
     label = np.where(classes.label < 0, columns - 1, classes.label)
     if samples.generator is None:
@@ -47,7 +47,7 @@ def _counts(classes: Classes, samples: Samples) -> NDArray[np.int64]:
 
 
 def _columns(classes: Classes, shares: NDArray[np.float64]) -> tuple[list[str], NDArray[np.float64]]:
-    """What is told, by name: classes in their order, all others, none."""
+    """Columns by name: individual classes in their order, all others, none."""
     each, none = shares[:, :-1], shares[:, -1:]
     largest = np.argsort(-np.nan_to_num(each).max(axis=0), kind="stable")
     kept, rest = np.sort(largest[:KEPT]), largest[KEPT:]

@@ -1,4 +1,4 @@
-"""Evaluating a model: samples of the whole mixture, and the scores of them."""
+"""Evaluation of a model: samples of the whole mixture, and their scores."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from gan_bench.training.randomness import seed_of
 from gan_bench.training.trainer import Trainer, check_parameters
 
 LARGEST_PART = 2**21
-"""Numbers that samples are made of, at most, when they are drawn: 682 colour images of 32 x 32; more come in parts."""
+"""Largest number of values in samples drawn at once: 682 colour images of 32 x 32. More are drawn in parts."""
 
 FIXED = 16
-"""Images that are kept of each generator, from the same latents whenever they are; of few generators more."""
+"""Number of images stored per generator, always from the same latents; more for few generators."""
 
 
 @dataclass(frozen=True)
 class Drawn:
     """Samples of the mixture in random order.
 
-    x: (n, *shape) float32 on the host, or of images (n, C, H, W) uint8 on the model's device; generator: (n,) int64 or
-    None; finite: whether all of them were.
+    x: (n, *shape) float32 on the host; for images (n, C, H, W) uint8 on the model's device; generator: (n,) int64 or
+    None; finite: whether all samples are finite.
     """
 
     x: NDArray[np.float32] | Tensor
@@ -62,12 +62,12 @@ def draw(
     generator: int | None = None,
     told: Callable[[int], None] = lambda done: None,
 ) -> Drawn:
-    """Draw n samples of the mixture (of its moving average where there is one), or of one generator.
+    """Draw n samples of the mixture (of its moving average if it has one), or of one generator.
 
     Args:
-        seed: names the draw; the same seed gives the same samples of the same model on one kind of device.
+        seed: identifies the draw; the same seed gives the same samples of the same model on one kind of device.
         generator: index in 0…K-1; None draws from the mixture, each generator its share.
-        told: how many there are, after each part.
+        told: receives the number of samples after each part.
     """
     model = trainer.model
     counts = allocate(model.weights().tolist(), n)
@@ -84,9 +84,9 @@ def draw(
 
 @torch.no_grad()
 def fixed(trainer: Trainer, seed: int) -> Drawn:
-    """Images of every generator from latents that depend on the seed alone: what pictures over iterations show.
+    """Images from fixed latents of every generator, for progress figures.
 
-    Generator by generator, `FIXED` of each, or more of few.
+    In the order of the generators, `FIXED` of each, or more of few.
     """
     count = trainer.model.generators
     each = max(FIXED, 4 * FIXED // count)
@@ -97,7 +97,7 @@ def fixed(trainer: Trainer, seed: int) -> Drawn:
 def _samples(
     trainer: Trainer, counts: Sequence[int], seed: int, told: Callable[[int], None] = lambda done: None
 ) -> tuple[Tensor, Tensor | None, bool]:
-    """Samples generator by generator; of images as pixels, made in parts."""
+    """Generate samples in the order of generators and in parts; convert images to pixels."""
     rng = torch.Generator(trainer.device)
     rng.manual_seed(seed)
     images = is_images(trainer.dataset)
@@ -115,7 +115,7 @@ def _samples(
 
 
 def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Counts that add up to `counts`, each of no more than `LARGEST_PART` numbers in all."""
+    """Split `counts` into counts of at most `LARGEST_PART` values in all."""
     step = max(1, LARGEST_PART // (size * len(counts)))
     for done in range(0, max(counts), step):
         yield [min(step, max(0, count - done)) for count in counts]
@@ -137,9 +137,9 @@ def _numpy(tensor: torch.Tensor) -> Any:
 
 @torch.no_grad()
 def evaluated_by_initial_averages(trainer: Trainer) -> bool:
-    """Whether a model that never trains is evaluated with running averages of batches that no batch ever moved.
+    """Whether an untrained model is evaluated with batch-norm statistics at their initial values.
 
-    Found by a draw as in training, whatever layers a network has: it moves what they remember, which is put back.
+    Determined by a draw in training mode, for any kind of layer: a draw changes running statistics, which are reset.
     """
     model = trainer.model
     if trainer.trains or not any(True for _ in model.buffers()):
@@ -155,17 +155,17 @@ def evaluated_by_initial_averages(trainer: Trainer) -> bool:
 
 
 def check_finite(trainer: Trainer, drawn: Drawn) -> None:
-    """Raise Diverged where parameters or samples are no longer finite, naming which."""
+    """Raise Diverged if parameters or samples are no longer finite; the message names them."""
     check_parameters(trainer)
     if not drawn.finite:
         raise Diverged(f"Samples are not finite at iteration {trainer.iteration}.")
 
 
 class Evaluation(NamedTuple):
-    """What came of one evaluation.
+    """Result of one evaluation.
 
     drawn: the samples; scores: of them; errors: for each metric that failed its name and the error (its value is NaN,
-    unless only its classes failed); classes: shares in each generator, empty where no metric tells them.
+    unless only its classes failed); classes: shares in each generator, empty if no metric distinguishes classes.
     """
 
     drawn: Drawn
@@ -186,8 +186,8 @@ def evaluate(
     """Draw n samples at this point of training and score them.
 
     Args:
-        repeat: 0 is the draw that a run is scored on; 1, 2, … are others, and seed metrics that draw anew as well.
-        dataset: what the samples are compared with, if it is not the trainer's dataset.
+        repeat: 0 is the draw that scores a run; 1, 2, … are others, with other seeds for metrics that draw as well.
+        dataset: dataset that samples are compared with, if it is not the trainer's.
     """
     again = (repeat,) if repeat else ()
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
@@ -205,8 +205,8 @@ def evaluate(
     for metric in metrics:
         try:
             scores += compute(samples, [metric])
-        except Exception as error:  # one metric that fails must not cost a run
-            if out_of_memory(error):  # half as many members of a stack may fit
+        except Exception as error:  # one failing metric must not end a run
+            if out_of_memory(error):  # a smaller stack may fit
                 raise
             errors[metric.name] = missing_package(error) or f"{type(error).__name__}: {error}"
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
@@ -215,12 +215,12 @@ def evaluate(
 
 
 def _class_shares(metrics: Sequence[Metric], samples: Samples, errors: dict[str, str]) -> list[Share]:
-    """Shares of classes by the first metric that tells them; what fails is noted in `errors`."""
+    """Shares of classes by the first metric that distinguishes them; failures are added to `errors`."""
     for metric in metrics:
         try:
             found = metric.classes(samples)
             if found is not None:
                 return class_shares(found, samples)
-        except Exception as error:  # its score stands
+        except Exception as error:  # its score remains valid
             errors[metric.name] = f"classes: {type(error).__name__}: {error}"
     return []

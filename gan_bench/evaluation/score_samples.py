@@ -1,4 +1,4 @@
-"""Scoring samples, of a model in training or of any other program.
+"""Scores of samples, from a model in training or any other program.
 
 Nothing here imports torch: a file of samples is scored on a machine without it.
 """
@@ -30,7 +30,7 @@ MAGIC = (b"\x93NUMPY", b"PK\x03\x04", b"PK\x05\x06")  # .npy, .npz, empty .npz
 
 @dataclass(frozen=True)
 class SampleFile:
-    """What a file of samples holds, not yet compared with a dataset."""
+    """Contents of a file of samples, before comparison with a dataset."""
 
     x: NDArray[Any]
     generator: NDArray[Any] | None
@@ -53,8 +53,8 @@ def score(
         metrics: each must be valid for the dataset.
         generator: (n,) whole numbers 0…K-1, the generator that made each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
-        where: what a message calls the samples.
-        say: told of what takes long before the first score: a classifier, features of the real images.
+        where: name of the samples in messages.
+        say: receives a message about each long step before the first score: a classifier, features of the real images.
 
     Raises:
         UsageError: samples, indices or metrics do not fit the dataset.
@@ -90,13 +90,13 @@ def _packages_of(metric: Metric) -> Iterator[None]:
 
 
 def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
-    """Images as levels: uint8 as they are, other numbers by the dataset's bounds."""
+    """Convert images to levels: uint8 unchanged, other numbers by the dataset's bounds."""
     import torch
 
     if x.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x))
     low, high = dataset.bounds
-    found = float(np.min(x)), float(np.max(x))  # NaN where there is any
+    found = float(np.min(x)), float(np.max(x))  # NaN if x contains one
     if not low <= found[0] <= found[1] <= high:
         told = f"values from {found[0]:.4g} to {found[1]:.4g}"
         raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")
@@ -104,10 +104,10 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
 
 
 def read_samples(path: str | Path) -> SampleFile:
-    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and perhaps ``generator``; nothing is unpickled.
+    """Read a ``.npy`` array, or a ``.npz`` with ``samples`` and optionally ``generator``; nothing is unpickled.
 
     Raises:
-        StoreError: the file is missing, damaged, of another kind, or holds Python objects.
+        StoreError: the file is missing, damaged, of another kind, or contains Python objects.
     """
     path = Path(path)
     try:
@@ -117,7 +117,7 @@ def read_samples(path: str | Path) -> SampleFile:
         raise
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no such file.") from error
-    except Exception as error:  # over a damaged file numpy raises ValueError, TypeError, TokenError and more
+    except Exception as error:  # for a damaged file numpy raises ValueError, TypeError, TokenError and more
         raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
 
 
@@ -149,7 +149,7 @@ def _require_samples(path: Path, names: Sequence[str]) -> None:
 
 
 def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any]:
-    """Samples as (n, *shape) real numbers, at least one."""
+    """Convert samples to (n, *shape) real numbers, at least one."""
     x = np.asarray(x)
     if x.dtype.kind not in "fiu":
         raise UsageError(f"{where}: samples must be real numbers, found {x.dtype}.")
@@ -164,7 +164,7 @@ def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any
 
 
 def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
-    """Samples as float64, all finite in float32."""
+    """Convert samples to float64; all must be finite in float32."""
     with np.errstate(over="ignore"):  # from long double
         values = x.astype(np.float64)
     finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)
@@ -177,7 +177,7 @@ def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
 
 
 def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[np.int64]:
-    """Indices as (n,) int64, each in 0…n-1."""
+    """Convert indices to (n,) int64, each in 0…n-1."""
     generator = np.asarray(generator)
     if generator.dtype.kind not in "iu":
         raise UsageError(f"{where}: generator must be whole numbers, found {generator.dtype}.")

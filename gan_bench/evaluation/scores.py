@@ -1,4 +1,4 @@
-"""Compute metrics from samples and record why a value is undefined."""
+"""Metrics of samples, with the reason for undefined values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_bench.contracts.scores import Score
 def compute(samples: Samples, metrics: Sequence[Metric]) -> list[Score]:
     """Compute metrics of the same samples: the mixture's value of each, then one value for each generator.
 
-    Per-generator values are those of the metrics that have them.
+    Per-generator values exist for metrics that define them.
     """
     scores = []
     for metric in metrics:

@@ -16,14 +16,14 @@ from gan_bench.evaluation.evaluate import Drawn, fixed
 from gan_bench.store.records import MetricFacts
 from gan_bench.training.trainer import Trainer
 
-SNAPSHOT = 512  # samples kept at each snapshot, as in MGAN's figure 2
+SNAPSHOT = 512  # number of samples in each snapshot, as in MGAN's figure 2
 
 
 def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """What a run keeps of an evaluation's samples: the first of a draw; of images those of fixed latents instead.
+    """Samples of an evaluation that a run stores: the first of a draw, or images from fixed latents.
 
     Returns:
-        x (n, *shape), uint8 for images, and the generator of each (n,), -1 where there is none.
+        x (n, *shape), uint8 for images, and the generator of each (n,), -1 for samples without an index.
     """
     kept = fixed(trainer, seed) if is_images(trainer.dataset) else draw()
     x = kept.x.cpu().numpy() if isinstance(kept.x, torch.Tensor) else kept.x[:SNAPSHOT]
@@ -32,6 +32,6 @@ def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[ND
 
 
 def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> MetricFacts:
-    """What the record of a run keeps of a metric that it was scored with."""
+    """Facts about a metric in the record of a run that it scored."""
     note = metric.note(dataset) or ""
     return MetricFacts(metric.direction, metric.unit, metric.version, metric.per_generator, samples, note)

@@ -1,4 +1,4 @@
-"""Group jobs that can train together as one stack."""
+"""Stacks: groups of jobs that can train together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gan_bench.contracts.run import Job, Schedule
 
 
 def stacks(jobs: Sequence[Job]) -> list[list[Job]]:
-    """Jobs in the order given, those together that `gan_bench.execute_stack` may carry out at once."""
+    """Group jobs, in the order given, into stacks that `gan_bench.execute_stack` may execute together."""
     found: list[list[Job]] = []
     open_stacks: dict[tuple[str, str, Schedule], list[Job]] = {}
     for job in jobs:

@@ -1,6 +1,6 @@
 """Options of `gan-bench run` and `gan_bench.run`, declared once as the fields of `Options`.
 
-A field carries its type, default and help text. `gan_bench.cli.options.options_of` makes the flags of the command
+A field has a type, default and help text. `gan_bench.cli.options.options_of` builds the flags of the command
 line from the fields, `as_keywords` the keyword arguments of a function. Nothing here imports torch, so that
 `gan-bench run --help` is fast.
 """
@@ -31,15 +31,15 @@ Result = TypeVar("Result")
 def option(
     default: Any, doc: str, *, flag: str = "", metavar: str = "", unset: str = "", repeatable: bool = False
 ) -> Any:
-    """Declare an option as a field of a dataclass. Its type is the annotation; a `Literal` lists the choices.
+    """Declare an option as a field of a dataclass. Its type is the annotation; a `Literal` defines the choices.
 
     Args:
-        default: the value if it is not given.
-        doc: help text of one or two sentences, for the command line and for Python.
+        default: the value of an omitted option.
+        doc: help text, for the command line and for Python.
         flag: name on the command line, if it is not the field's.
         metavar: placeholder of the value on the command line; the choices of a `Literal` if empty.
-        unset: what applies if the value is None.
-        repeatable: whether the flag is given once for each value; other sequences are one value, ``A,B``.
+        unset: description of the value None, for the help text.
+        repeatable: whether the flag is repeated for each value; other sequences are one value, ``A,B``.
     """
     metadata = {"doc": doc, "flag": flag, "metavar": metavar, "unset": unset, "repeatable": repeatable}
     return dataclasses.field(default=default, metadata=metadata)
@@ -47,38 +47,46 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a command changes or selects of a benchmark, and how it is run."""
+    """Changes to a benchmark, selections from it, and settings of its execution."""
 
     overrides: Sequence[str] = option(
-        (), "Change the benchmark, e.g. protocol.iterations=2000.", flag="--set", metavar="PATH=VALUE", repeatable=True
+        (),
+        "Override a value of the benchmark, e.g. protocol.iterations=2000.",
+        flag="--set",
+        metavar="PATH=VALUE",
+        repeatable=True,
     )
     models: Sequence[str] = option(
-        (), 'Only these labels or plugins (and the anchors); one with a comma as "A, B".', metavar="A,B"
+        (),
+        'Only models with these labels or plugins, and the anchors. Quote a name with a comma: "A, B".',
+        metavar="A,B",
     )
-    datasets: Sequence[str] = option((), "Only these labels or plugins of datasets.", metavar="A,B")
+    datasets: Sequence[str] = option((), "Only datasets with these labels or plugins.", metavar="A,B")
     seeds: str | int | Sequence[int] | None = option(
-        None, "A count, or exact seeds: 3 is 0, 1, 2; '5,' is seed 5.", metavar="N|A,B", unset="the benchmark's"
+        None, "Number of seeds, or a list: 3 is 0, 1, 2; '5,' is seed 5.", metavar="N|A,B", unset="the benchmark's"
     )
-    device: Device = option("auto", "Where to train.")
-    results: str | Path = option("results", "Where results go.", metavar="DIR")
-    workers: int | None = option(None, "Runs at the same time.", metavar="N", unset="one a core, one a GPU")
-    compile: Literal["auto", "always", "never"] = option("auto", "Compile iterations; auto: long runs on a CPU.")
+    device: Device = option("auto", "Device to train on.")
+    results: str | Path = option("results", "Folder of all results.", metavar="DIR")
+    workers: int | None = option(None, "Number of runs at the same time.", metavar="N", unset="one per core or GPU")
+    compile: Literal["auto", "always", "never"] = option(
+        "auto", "Compile iterations; auto compiles long runs on a CPU."
+    )
     stack: str | int = option(
         "auto",
-        "Seeds of a model that train as one program; auto: all on a GPU, unless the network is convolutional.",
+        "Number of seeds that train as one program; auto is all on a GPU, unless the network is convolutional.",
         metavar="auto|never|N",
     )
-    engine: str = option("local", "What carries out the runs.", metavar="NAME")
+    engine: str = option("local", "Engine that executes the runs.", metavar="NAME")
     plugins: Sequence[str | Path] = option(
-        (), "A plugin file beside those of plugins/; repeatable.", flag="--plugin", metavar="FILE", repeatable=True
+        (), "Plugin file, in addition to plugins/; repeatable.", flag="--plugin", metavar="FILE", repeatable=True
     )
-    preview: bool = option(False, "A quarter of the iterations, one seed, into NAME-preview.")
+    preview: bool = option(False, "Run one seed for a quarter of the iterations, into NAME-preview.")
     quick: bool = option(
-        False, "Check that everything works: a few iterations and samples of each model, into NAME-quick."
+        False, "Check that everything works with a few iterations and samples of each model, into NAME-quick."
     )
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a value that is none of the choices, and for two modes at once."""
+        """Raise UsageError for a value outside the choices, and for two modes at once."""
         for each in option_fields(type(self)):
             if each.choices:
                 require_choice(each.flag, getattr(self, each.name), each.choices)
@@ -90,19 +98,19 @@ class Options:
 
     @property
     def mode(self) -> Mode:
-        """How much of the benchmark runs."""
+        """Mode that the options select: the full benchmark, a preview or a check."""
         return "quick" if self.quick else "preview" if self.preview else "full"
 
 
 def require_choice(flag: str, value: str, choices: Sequence[str]) -> None:
-    """Raise UsageError if `value` is none of the choices."""
+    """Raise UsageError if `value` is not among the choices."""
     if value not in choices:
         raise UsageError(f"{flag} {value}: it is {', '.join(choices[:-1])} or {choices[-1]}.")
 
 
 @dataclass(frozen=True)
 class OptionField:
-    """One option, read from its field."""
+    """One option, derived from its field."""
 
     name: str
     type: Any
@@ -115,12 +123,12 @@ class OptionField:
 
     @property
     def help(self) -> str:
-        """The help text, with what applies if the value is None."""
+        """Help text, with the description of the value None."""
         return self.doc + (f"  [default: {self.unset}]" if self.unset else "")
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values of a `Literal`; empty for other types."""
+        """Values of a `Literal`; empty for other types."""
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
 
@@ -138,7 +146,7 @@ def option_fields(options: type[Any]) -> tuple[OptionField, ...]:
 def as_keywords(
     options: Callable[P, Chosen],
 ) -> Callable[[Callable[[Subject, Chosen], Result]], Callable[Concatenate[Subject, P], Result]]:
-    """Decorate a function of a subject and its options to take the options as keyword arguments.
+    """Decorate a function of a subject and its options so that it takes the options as keyword arguments.
 
     Type checkers, `inspect.signature` and `help` see every field with its type and default, and `help` its text in
     place of the line ``options: …`` of the docstring.
@@ -150,7 +158,7 @@ def as_keywords(
     made = cast(type[Chosen], options)
 
     def documented(line: re.Match[str]) -> str:
-        """The line of the docstring, replaced by one for each option."""
+        """Replacement of the docstring's line ``options: …``: one line for each option."""
         lines = []
         for each in option_fields(made):
             choices = f" One of {', '.join(each.choices)}." if each.choices else ""
@@ -164,7 +172,7 @@ def as_keywords(
 
         @functools.wraps(function)
         def called(*arguments: Any, **given: Any) -> Result:
-            chosen = signature.bind(*arguments, **given).arguments  # its TypeError does not name the dataclass
+            chosen = signature.bind(*arguments, **given).arguments  # raises TypeError without the name of the dataclass
             return function(chosen.pop(subject.name), made(**chosen))
 
         called.__signature__ = signature  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A benchmark prepared to run on this machine."""
+"""The plan of a benchmark on this machine: settings, jobs and their status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Planned:
-    """A benchmark made ready to run on this machine."""
+    """A benchmark prepared to run on this machine."""
 
     benchmark: Benchmark
     datasets: Sequence[DatasetEntry]  # those that are selected
@@ -26,14 +26,14 @@ class Planned:
     device: str
     workers: int
     engine: type[Engine]
-    jobs: Sequence[Job]  # what is selected, done or not
+    jobs: Sequence[Job]  # of the selected runs, done or not
     status: Mapping[str, str]  # of each selected run that was started before, by key
     mode: Mode = "full"
-    unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: why metrics could not be prepared
+    unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: metric → reason that it is missing
 
     @property
     def todo(self) -> list[Job]:
-        """Jobs that are unfinished or lack a score of the benchmark. A check always starts anew."""
+        """Jobs that are unfinished or lack a score of the benchmark. A check always starts from scratch."""
         return list(self.jobs) if self.mode == "quick" else [job for job in self.jobs if not self._done(job)]
 
     def _done(self, job: Job) -> bool:
@@ -41,7 +41,7 @@ class Planned:
         return status == "diverged" or (status == "finished" and not self._lacks_scores(job))
 
     def _lacks_scores(self, job: Job) -> bool:
-        """Whether a finished run has no final score of some metric, version and number of samples."""
+        """Whether a finished run lacks the final score of a metric with the right version and number of samples."""
         rows = RunFolder(Path(job.folder)).read_curve()
         last = max((int(row["iteration"]) for row in rows), default=0)
         have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}

@@ -1,4 +1,4 @@
-"""Load, validate and plan a benchmark without writing anything."""
+"""Preparation of a benchmark: load, validate and plan it without writing anything."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from gan_bench.plugins.registry import Registry
 from gan_bench.store.run_folder import RunFolder
 
 MOST_STACKED = 32
-"""Seeds that are stacked on a GPU, at most; where they need more memory than there is, fewer are."""
+"""Largest number of seeds that are stacked on a GPU; fewer if memory runs out."""
 
 HEAVY_ITERATIONS = 2
-"""Iterations of a check with a convolutional network, of which one takes seconds on a CPU."""
+"""Number of iterations of a check with a convolutional network, each of which takes seconds on a CPU."""
 
 CHECK_SAMPLES = 32
-"""Generated images that a check evaluates."""
+"""Number of generated images that a check evaluates."""
 
 
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
-    """Load plugins, validate the benchmark, plan its runs and look at what is done. Writes nothing."""
+    """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing."""
     opened = open_source(source)
     places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
@@ -59,7 +59,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     status = {}
-    for job in () if mode == "quick" else jobs:  # a check starts anew, whatever an earlier one left
+    for job in () if mode == "quick" else jobs:  # a check starts from scratch, whatever an earlier one left
         record = RunFolder(Path(job.folder)).read_own(job.run.key)
         if record is not None:
             status[job.run.key] = record.status
@@ -69,7 +69,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
 
 
 def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Benchmark:
-    """The check of a benchmark: few iterations and samples, and one dataset of each kind unless some are named."""
+    """Reduce a benchmark to a check: few iterations and samples, and one dataset of each kind unless some are named."""
     kinds = {dataset.plugin: dataset for dataset in reversed(benchmark.datasets)}
     datasets = benchmark.datasets if options.datasets else tuple(reversed(kinds.values()))
     networks = {model.protocol.network for model in benchmark.models if not model.anchor}
@@ -84,13 +84,13 @@ def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Ben
 
 
 def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...]:
-    """The datasets that are to be run, in the order of the file; all where none is named."""
+    """Selected datasets in the order of the file; all datasets without a selection."""
     named = [entry for name in options.datasets for entry in datasets_named(benchmark.datasets, name)]
     return tuple(entry for entry in benchmark.datasets if not named or entry in named)
 
 
 def choose_device(wanted: str) -> str:
-    """ "cpu" or "cuda": what was asked for, or with "auto" a GPU where there is one."""
+    """Device "cpu" or "cuda" as requested; "auto" is a GPU if one is available."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
     require_choice("--device", wanted, get_args(Device))
@@ -100,7 +100,7 @@ def choose_device(wanted: str) -> str:
 
 
 def choose_workers(wanted: int | None, device: str) -> int:
-    """How many runs go on at the same time: one for each core this process may use, or for each GPU."""
+    """Number of runs at the same time: one for each core that this process may use, or for each GPU."""
     if wanted is not None:
         if wanted < 1:
             raise UsageError(f"--workers {wanted}: it is at least 1.")
@@ -112,14 +112,14 @@ def choose_workers(wanted: int | None, device: str) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    """GPUs that this process may use, in the notation of `CUDA_VISIBLE_DEVICES`."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
-    """How many seeds of a configuration are carried out together, at most; with "auto" many on a GPU, one on a CPU."""
+    """Largest number of seeds of a configuration in one stack; "auto" is many on a GPU, one on a CPU."""
     if wanted == "auto":
         return MOST_STACKED if device == "cuda" and not heavy else 1
     if wanted == "never":
@@ -150,7 +150,7 @@ def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, o
 
 
 def _job(job: Job, stack: str | int, registry: Registry) -> Job:
-    """A job with what its network says about how it is carried out best."""
+    """A job with the settings that its network recommends for execution."""
     heavy: bool = registry.get("networks", job.run.protocol.network).heavy
     most = choose_stack(stack, job.device, heavy=heavy)
     together = not job.run.model.anchor and registry.get("models", job.run.model.plugin).stackable
@@ -158,7 +158,7 @@ def _job(job: Job, stack: str | int, registry: Registry) -> Job:
 
 
 def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
-    """The schedule of one run: an anchor may have fewer samples than the benchmark asks for."""
+    """The schedule of one run: an anchor may have fewer samples than the benchmark requests."""
     if not run.model.anchor:
         return schedule
     model, dataset, _ = instantiate(run, registry)
@@ -167,7 +167,7 @@ def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
 
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:
-    """Raise DataError where files are missing, with all that are."""
+    """Raise DataError if files are missing; the message lists all of them."""
     told = [f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())]
     if told:
         raise DataError("\n".join(told))

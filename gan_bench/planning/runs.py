@@ -1,4 +1,4 @@
-"""From a benchmark to its runs: one for each dataset, model and seed, each with the key that identifies it."""
+"""Runs of a benchmark: one for each dataset, model and seed, each with the key that identifies it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 
 TRAINING_VERSION = 3
-"""Raised by hand whenever the core trains differently: runs of another version are then other runs."""
+"""Raised by hand when the core trains differently: runs of another version have other keys."""
 
 _SETTINGS = [each.name for each in dataclasses.fields(Protocol)]
 
 
 def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
-    """Every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
+    """List every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
     data = {dataset.label: identify_dataset(dataset, registry) for dataset in benchmark.datasets}
     runs: dict[str, Run] = {}
     for seed in benchmark.seeds:
@@ -34,13 +34,13 @@ def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
 
 
 def identify_dataset(dataset: DatasetEntry, registry: Registry) -> DatasetRef:
-    """Everything that identifies a dataset. Slow: the contents of its files may have to be read."""
+    """Reference to a dataset. Slow if the contents of its files have to be read."""
     contents = dataset_of(dataset.plugin, dataset.params, registry).contents
     return DatasetRef(dataset.plugin, plain(dataset.params), dataset.label, contents)
 
 
 def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) -> str:
-    """Hash of what is trained, without the seed."""
+    """Hash of everything that is trained, without the seed."""
     return _digest(
         {
             "version": TRAINING_VERSION,

@@ -1,4 +1,4 @@
-"""Stored runs that a benchmark does not count although their settings are its own."""
+"""Stored runs that match the settings of a benchmark but have other keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_bench.store.run_folder import RunFolder
 
 
 def describe_stale_runs(folder: Path, jobs: Sequence[Job]) -> Iterator[str]:
-    """Explain why stored runs with the settings of a job have another key, in one sentence for each reason.
+    """Explain why stored runs with the settings of a job have another key, one sentence for each reason.
 
     Args:
         folder: a results folder.

@@ -1,8 +1,8 @@
-"""Hash the code of plugins by its syntax tree, so that a run's key changes if and only if the code does.
+"""Hash of the code of plugins by its syntax tree, so that a run's key changes if and only if the code does.
 
-Comments, formatting and docstrings are not part of a syntax tree, so an explanation added after a run changes nothing.
-The core is left out: `planning.runs.TRAINING_VERSION` stands for it. Of its imports only the names count, not the
-modules that they come from.
+Comments, formatting and docstrings are not part of a syntax tree, so explanations can be added after a run.
+The core is left out: `planning.runs.TRAINING_VERSION` represents it. Of imports from the core only the names count,
+not the modules.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, TypeGuard
 
 CORE = "gan_bench"
 FILE_PREFIX = "gan_bench_plugin_"
-"""Start of the names under which plugin files are imported."""
+"""Prefix of the names under which plugin files are imported."""
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-_IGNORED = ("type_comment", "kind")  # fields of nodes that change nothing when the code runs
+_IGNORED = ("type_comment", "kind")  # fields of nodes without effect on execution
 
 
 def code_hash(*classes: type[Any]) -> str:
@@ -40,13 +40,13 @@ def code_hash(*classes: type[Any]) -> str:
             if base is cls or _is_plugin(base.__module__) or _is_helper(base.__module__, cls.__module__):
                 _collect(base.__module__, files)
     digest = hashlib.sha256()
-    for code in sorted(_code(_source(file)) for file in files):  # where a file lies may differ between machines
+    for code in sorted(_code(_source(file)) for file in files):  # the location of a file may differ between machines
         digest.update(code)
     return digest.hexdigest()
 
 
 def _collect(name: str, found: dict[Path, None]) -> None:
-    """Add the file of a plugin's module, and those of its helpers."""
+    """Add the file of a plugin's module, and the files of its helpers."""
     module = None if _is_library(name) else _module(name)
     file = getattr(module, "__file__", None)
     if module is None or file is None:
@@ -65,17 +65,17 @@ def _top(name: str) -> str:
 
 
 def _is_library(name: str) -> bool:
-    """Whether a module is of the core, for which a version stands, or of Python itself."""
+    """Whether a module is part of the core, which has a version, or of Python itself."""
     return _top(name) == CORE or _top(name) in sys.stdlib_module_names
 
 
 def _is_plugin(name: str) -> bool:
-    """Whether a module is a plugin file, or of a package that is installed as a plugin."""
+    """Whether a module is a plugin file, or part of a package that is installed as a plugin."""
     return not _is_library(name) and (_top(name).startswith(FILE_PREFIX) or _top(name) in _installed_plugins())
 
 
 def _is_helper(name: str, importer: str) -> bool:
-    """Whether a module belongs to the same package, distribution or folder as the one that imports it."""
+    """Whether a module belongs to the same package, distribution or folder as the module that imports it."""
     top, own = _top(name), _top(importer)
     if _is_library(name):
         return False
@@ -88,7 +88,7 @@ def _is_helper(name: str, importer: str) -> bool:
 
 
 def _file_of(name: str) -> Path | None:
-    """The file of a module that is loaded, or of a top-level one that can be."""
+    """File of a loaded module, or of a top-level one that can be loaded."""
     if name in sys.modules:
         file = getattr(sys.modules[name], "__file__", None)
     else:
@@ -116,12 +116,12 @@ def _packages_distributions() -> dict[str, list[str]]:
 
 
 def _module(name: str) -> ModuleType | None:
-    """The module of this name, imported if it is not yet, as an import inside a function is not."""
+    """Module of this name, imported if necessary: imports inside functions may not have run yet."""
     if name in sys.modules:
         return sys.modules[name]
     try:
         return importlib.import_module(name) if importlib.util.find_spec(name) else None
-    except Exception:  # of a helper that fails, or is there only at times, the importing code is all there is
+    except Exception:  # if a helper fails or is optional, only the importing code is hashed
         return None
 
 
@@ -131,7 +131,7 @@ def _source(path: Path) -> bytes:
 
 @cache
 def _tree(source: bytes) -> ast.Module | None:
-    """The syntax tree without docstrings; None if there is none, as of an extension module."""
+    """The syntax tree without docstrings; None for sources without one, such as an extension module."""
     try:
         with warnings.catch_warnings(action="ignore"):  # they were shown when the module was imported
             tree = ast.parse(source)
@@ -145,7 +145,7 @@ def _tree(source: bytes) -> ast.Module | None:
 
 @cache
 def _imports(source: bytes, package: str) -> tuple[str, ...]:
-    """Absolute names that a source imports: of modules, and of what may be modules."""
+    """Absolute names that a source imports: modules, and names that may be modules."""
     tree = _tree(source)
     return () if tree is None else tuple(dict.fromkeys(_imported(tree, package)))
 
@@ -167,7 +167,7 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
 
 
 def _is_module(name: str) -> bool:
-    """Whether a name is that of a module; of plugins only, since to look for it may import its parents."""
+    """Whether a name is a module's; only for plugins, since the look-up may import parent packages."""
     if name in sys.modules:
         return True
     parent = name.rpartition(".")[0]
@@ -181,7 +181,7 @@ def _is_module(name: str) -> bool:
 
 @cache
 def _code(source: bytes) -> bytes:
-    """What a source does, as bytes that are equal in all versions of Python; the source itself if it has no tree."""
+    """Encode the behaviour of a source as bytes that are equal in all versions of Python; fall back to the source."""
     tree = _tree(source)
     if tree is None:
         return source
@@ -200,7 +200,7 @@ def _is_core_import(node: object) -> TypeGuard[ast.ImportFrom]:
 
 
 def _dumped(node: object) -> str:
-    """A node as text, like `ast.dump`, which differs between versions of Python in what it leaves out."""
+    """Format a node as text, like `ast.dump`, whose omissions differ between versions of Python."""
     if isinstance(node, ast.Constant):
         return f"{type(node.value).__name__} {node.value!r}"
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""Find plugins, import them and call their hooks."""
+"""Discovery of plugins: find modules, import them and call their hooks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gan_bench.plugins.registry import Broken, Origin, Registry
 
 
 def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
-    """Load the installed plugins, then the files of `places`, and ask them for what they provide.
+    """Load the installed plugins, then the files of `places`, and collect the classes that they provide.
 
     Args:
-        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is no error.
-        kinds: the kinds to ask for; metrics, datasets and published figures need no torch. With the models come the
-            systems that are named and not implemented.
+        places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is skipped.
+        kinds: kinds to collect; metrics, datasets and published figures need no torch. Models include the
+            systems that are listed without an implementation.
     """
     registry = Registry()
     modules = [*_installed(registry), *_files(registry, places)]
@@ -36,7 +36,7 @@ def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS,
 
 
 def plugin_folders(source: str | Path | None = None) -> list[Path]:
-    """The folders whose files are plugins: ``plugins/`` beside the benchmark and in the working folder."""
+    """Folders whose files are plugins: ``plugins/`` next to the benchmark and in the working folder."""
     here = [Path.cwd() / "plugins"]
     if source is not None and Path(source).is_file():
         here.insert(0, Path(source).resolve().parent / "plugins")
@@ -44,7 +44,7 @@ def plugin_folders(source: str | Path | None = None) -> list[Path]:
 
 
 def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], None]) -> list[Path]:
-    """The plugin files that somebody named, absolute; `complain` is told which is none, by its number, and why."""
+    """Absolute paths of plugin files; `complain` receives the number of each unusable name, and the reason."""
     found = []
     for number, path in enumerate(map(Path, names)):
         if path.is_file() and path.suffix == ".py":
@@ -59,7 +59,7 @@ def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], Non
 
 
 def option_files(names: Sequence[str | Path]) -> list[Path]:
-    """The plugin files that the option `--plugin` names, absolute. Raises UsageError for a path that is none."""
+    """Absolute paths of the files of the option `--plugin`. Raises UsageError for a path that is not a plugin file."""
 
     def refuse(number: int, message: str) -> None:
         raise UsageError(f"--plugin {message}")
@@ -74,7 +74,7 @@ def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
         origin = Origin(dist.name if dist else entry.name, dist.version if dist else "", entry.value)
         try:
             found.append((entry.load(), origin))
-        except BaseException as error:  # a plugin may raise anything, SystemExit too
+        except BaseException as error:  # a plugin may raise anything, even SystemExit
             _reraise_interrupt(error)
             registry.broken.append(Broken.by_error(entry.name, origin, error))
         registry.origins.append(origin)
@@ -96,7 +96,7 @@ def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType,
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file under a private name, so that it shadows nothing and nothing shadows it; again if it changed."""
+    """Import a file under a private name, so that modules cannot shadow each other; import again if it changed."""
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:12]
     name = f"{FILE_PREFIX}{digest}_{path.stem}"
     if name in sys.modules:
@@ -105,7 +105,7 @@ def _import_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError(f"{path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up here
+    sys.modules[name] = module  # dataclasses look up their module here
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -115,7 +115,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence[str]) -> None:
-    """Call a module's hooks one by one, each behind a guard."""
+    """Call the hooks of a module one by one and catch the errors of each."""
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     try:

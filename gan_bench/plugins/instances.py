@@ -1,4 +1,4 @@
-"""Create models, datasets and networks from their plugin names and plain values."""
+"""Models, datasets and networks created from their plugin names and plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]:
-    """The model (not yet built), dataset and protocol of a run."""
+    """Create the model (not yet built), dataset and protocol of a run."""
     model_class = registry.get("models", run.model.plugin)
     model = model_class(from_plain(model_class.Params, run.model.params))
     dataset = dataset_of(run.dataset.plugin, run.dataset.params, registry)
@@ -23,12 +23,12 @@ def instantiate(run: Run, registry: Registry) -> tuple[Model, Dataset, Protocol]
 
 
 def dataset_of(plugin: str, params: TomlTable, registry: Registry) -> Dataset:
-    """A dataset from its name and its parameters as plain values."""
+    """Create a dataset from its name and its parameters as plain values."""
     cls = registry.get("datasets", plugin)
     made: Dataset = cls(from_plain(cls.Params, params))
     return made
 
 
 def from_plain(cls: Any, values: TomlTable) -> Any:
-    """An instance of a parameter dataclass from plain values, lists turned back into tuples."""
+    """Create a parameter dataclass from plain values; lists become tuples again."""
     return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})

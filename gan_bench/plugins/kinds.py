@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
-UNIMPLEMENTED = "unimplemented"  # what is asked for with the models: systems that are none
-PUBLISHED = "published"  # what is asked for beside the kinds of classes: files of published figures
+UNIMPLEMENTED = "unimplemented"  # collected with the models: systems without an implementation
+PUBLISHED = "published"  # collected in addition to classes: files of published figures
 NO_CLASSES = (f"gan_bench_{UNIMPLEMENTED}", f"gan_bench_{PUBLISHED}")
-"""Hooks that bring nothing which somebody asks for by name: what is broken in one stands in nobody's way."""
+"""Hooks that return no classes. Nothing is looked up in them by name, so a broken one blocks no look-up."""
 
-RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, so no names of parameters
+RESERVED = ("plugin", "label", "preset", "protocol")  # keys of a benchmark's entries, not of parameters

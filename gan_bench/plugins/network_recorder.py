@@ -1,4 +1,4 @@
-"""Networks that remember what a model asked of them, for `gan-bench show`."""
+"""Networks that record the requests of a model, for `gan-bench show`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from gan_bench.contracts.network import (
 
 @dataclass(frozen=True)
 class Recording(Networks):
-    """Networks that remember what was asked of them.
+    """Networks that record every request.
 
-    asked: each module that was made, and what it is in words.
+    asked: each module that was built, with its description.
     """
 
     asked: list[tuple[nn.Module, str]] = field(default_factory=list)
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
-        """As asked."""
+        """Build generators and record the request."""
         made = super().generators(count, shared=shared)
         several = f"{count} generators, sharing {SHARED[shared]}"
         self.asked.append((made, several if count > 1 else "a generator"))
@@ -42,7 +42,7 @@ class Recording(Networks):
         shape: tuple[int, ...] | None = None,
         batch_statistics: bool = True,
     ) -> Discriminator:
-        """As asked."""
+        """Build a discriminator and record the request."""
         made = super().discriminator(heads, copies=copies, shape=shape, batch_statistics=batch_statistics)
         what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
         given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
@@ -50,13 +50,13 @@ class Recording(Networks):
         return made
 
     def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
-        """As asked."""
+        """Build a joint discriminator and record the request."""
         made = super().joint_discriminator(size, heads)
         self.asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
         return made
 
     def autoencoder(self) -> Autoencoder:
-        """As asked."""
+        """Build an autoencoder and record the request."""
         made = super().autoencoder()
         self.asked.append((made, "an autoencoder"))
         return made

@@ -1,9 +1,9 @@
-"""Finding plugins, and keeping a broken one from hurting anybody else.
+"""Registry of plugins, in which a broken plugin affects no other.
 
-Three doors lead in, all equal: an installed package with an entry point in the group ``gan_bench``; a file that
-``--plugin`` or the benchmark's ``plugins`` names; and a ``*.py`` file directly in a folder ``plugins/`` beside the
-benchmark or in the working folder. Every module is loaded and every hook is called behind a guard of its own; what
-fails is kept as a `Broken` and shown by ``gan-bench list`` and by whoever asks for the name.
+Plugins come from three equal sources: an installed package with an entry point in the group ``gan_bench``; a file
+that ``--plugin`` or the benchmark's ``plugins`` names; and a ``*.py`` file directly in a folder ``plugins/`` next to
+the benchmark or in the working folder. Errors of each module and each hook are caught separately. A failure is kept
+as a `Broken`, shown by ``gan-bench list``, and raised when its name is requested.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gan_bench.plugins.validation import find_problem
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin came from, as `list` shows it and a run's provenance keeps it."""
+    """Origin of a plugin, as `list` shows it and the provenance of a run records it."""
 
     name: str
     version: str
@@ -50,13 +50,13 @@ class Broken:
         return cls(name, origin, line, "".join(traceback.format_exception(error)))
 
     def is_called(self, name: str) -> bool:
-        """Whether `name` is the name of this plugin or file; what else a broken file defines is unknown."""
+        """Whether `name` is the name of this plugin or file; other names in a broken file are unknown."""
         return self.name not in NO_CLASSES and name in (self.name, self.name.replace("_", "-"))
 
 
 @dataclass
 class Registry:
-    """Everything the loaded plugins provide, by kind and name."""
+    """Classes of the loaded plugins, by kind and name."""
 
     origins: list[Origin] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
@@ -67,20 +67,20 @@ class Registry:
     _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def all(self, kind: str) -> dict[str, type[Any]]:
-        """Every class of one kind, by name, sorted."""
+        """All classes of one kind, by name, sorted."""
         return dict(sorted(self._classes[kind].items()))
 
     def unimplemented(self) -> dict[str, Unimplemented]:
-        """The systems that plugins name and none implements, by name, sorted."""
+        """Systems that plugins list without any implementation, by name, sorted."""
         return {name: each for name, each in sorted(self._unimplemented.items()) if name not in self._classes["models"]}
 
     def get(self, kind: str, name: str) -> type[Any]:
-        """The class called `name`.
+        """Look up the class called `name`.
 
         Raises:
-            BrokenPluginError: what should bring it cannot be loaded; says why.
-            PluginError: it is unknown, with the closest name; two plugins claim it; or it is a model that is named and
-                not implemented.
+            BrokenPluginError: its module or hook cannot be loaded; the message gives the reason.
+            PluginError: it is unknown (the message has the closest name), two plugins define it, or it is a model that
+            is listed without an implementation.
         """
         if (kind, name) in self._clashes:
             raise PluginError(f"{self._clashes[kind, name]}. Remove or rename one of them.")
@@ -98,11 +98,11 @@ class Registry:
         raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, known)}{hint}")
 
     def origin(self, kind: str, name: str) -> Origin:
-        """Where a registered class came from."""
+        """Origin of a registered class."""
         return self._origin_of[kind, name]
 
     def add(self, kind: str, item: Any, origin: Origin) -> None:
-        """Register one thing that a hook returned; what is wrong with it becomes a `Broken`."""
+        """Register one object that a hook returned; an invalid one becomes a `Broken`."""
         if isinstance(item, Unloaded):
             self.broken.append(Broken.by_error(item.name, origin, item.error))
             return
@@ -115,7 +115,7 @@ class Registry:
         if kind == PUBLISHED:
             self.published.append((item, origin))
             return
-        if kind == UNIMPLEMENTED:  # who names a system first is heard; nobody owns it
+        if kind == UNIMPLEMENTED:  # the first entry for a system is kept; a system has no owner
             self._unimplemented.setdefault(item.name, item)
             self._origin_of.setdefault((kind, item.name), origin)
             return

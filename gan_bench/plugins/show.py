@@ -1,6 +1,6 @@
-"""What a plugin's class is, in plain text: its docstring, its facts, its parameters, the networks it asks for.
+"""Description of a plugin's class in plain text: docstring, facts, parameters, and the networks it requests.
 
-Plugins are asked behind a guard: what one cannot tell is said to be missing, with the reason, and the rest is shown.
+Errors of plugins are caught: a fact that cannot be computed is reported missing with the reason; the rest is shown.
 Nothing here imports torch unless a model is shown.
 """
 
@@ -32,23 +32,23 @@ if TYPE_CHECKING:
 Fact = tuple[str, str]
 
 DATASET = "ring8"
-"""What a model's networks are built for when it is shown."""
+"""Dataset for which a model's networks are built when it is shown."""
 
 BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "none: it describes"}
 
 
 def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, width: int = 100) -> str:
-    """Everything there is to say of what is called `name`; of several kinds one after the other.
+    """Describe everything called `name`; several kinds one after the other.
 
-    Of a system that is named and not implemented, why that is so.
+    For a system that is listed without an implementation, the description gives the reason.
 
     Args:
-        places: plugin files, and folders of such, beside the installed plugins.
-        kind: one of `gan_bench.plugins.kinds.KINDS`; None for whatever has the name.
+        places: plugin files, and folders of plugin files, in addition to the installed plugins.
+        kind: one of `gan_bench.plugins.kinds.KINDS`; None for any kind.
         width: of a line; a table whose words are longer may pass it.
 
     Raises:
-        PluginError: nothing is called so, it is broken, or two plugins claim the name.
+        PluginError: no plugin has the name, it is broken, or two plugins define it.
     """
     registry = load_plugins(places, kinds=_needed(kind))
     kinds = [each for each in ([kind] if kind else KINDS) if name in registry.all(each)]
@@ -62,7 +62,7 @@ def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, wid
 
 
 def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str:
-    """A system without a model."""
+    """Describe a system without a model."""
     title = f"{system.name} (named, not implemented)"
     facts = [
         ("source", system.source),
@@ -77,20 +77,20 @@ def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str
 def _shown(cls: type[Any], kind: str, registry: Registry, width: int) -> str:
     try:
         return "\n\n".join(_sections(cls, kind, registry, width))
-    except Exception as error:  # a plugin's class may be anything
+    except Exception as error:  # the class of a plugin may raise anything
         what = f"{kind[:-1]} {cls.name!r} (from {registry.origin(kind, cls.name)})"
         raise PluginError(f"{what} cannot be shown: {_told_of(error)}.") from error
 
 
 def _needed(kind: str | None) -> Sequence[str]:
-    """The kinds to load: a model is built of a network for a dataset."""
+    """Kinds to load: a model needs a network and a dataset."""
     if kind is None:
         return KINDS
     return ("models", "networks", "datasets") if kind == "models" else (kind,)
 
 
 def _missing(name: str, kind: str | None, registry: Registry) -> str:
-    """Why there is nothing to show, with the closest name of any kind."""
+    """Message that nothing has the name, with the closest name of any kind."""
     for broken in registry.broken:
         if broken.name == name:
             return f"{name!r} is broken: {broken.error} (from {broken.origin}, {broken.origin.path})."
@@ -124,7 +124,7 @@ def _title(cls: type[Any], kind: str) -> str:
 
 
 def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
-    """The class's own docstring; for a model also the first words of its file, where the paper stands."""
+    """Docstring of the class; for a model also the first paragraph of its file, which cites the paper."""
     doc = inspect.cleandoc(cls.__doc__ or "It has no docstring.")
     yield "\n\n".join(_wrapped(paragraph, width) for paragraph in re.split(r"\n\s*\n", doc))
     module = sys.modules.get(cls.__module__)
@@ -133,22 +133,22 @@ def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
 
 
 def _wrapped(paragraph: str, width: int) -> str:
-    """A paragraph in lines of `width`; lists and indented lines, such as code, as they are."""
+    """Wrap a paragraph to `width`; lists and indented lines, such as code, are unchanged."""
     if any(line.startswith((" ", "-", "*", "|")) for line in paragraph.splitlines()):
         return paragraph
     return _filled(" ".join(paragraph.split()), width)
 
 
 def _listed(facts: Sequence[Fact], width: int) -> str:
-    """Names on the left, what they mean on the right."""
+    """Format two columns: names and their descriptions."""
     left = max(len(name) for name, _ in facts) + 2
     lines = (_wrapped(text, width - left).replace("\n", "\n" + " " * left) for _, text in facts)
     return "\n".join(f"{name:{left}}{text}" for (name, _), text in zip(facts, lines, strict=True))
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """A table whose last column takes the room that is left."""
-    share = width // 5  # of a column that is wrapped
+    """Format a table whose last column takes the remaining width."""
+    share = width // 5  # minimum width of a wrapped column
     first = [[_filled(text, share, hyphens=True) for text in row[:-1]] for row in rows]
     columns = zip((f"{header}  " for header in headers[:-1]), *first, strict=True)  # tabulate pads headers by two
     taken = sum(max(len(line) for text in column for line in text.split("\n")) + 2 for column in columns)
@@ -190,7 +190,7 @@ def _metric_facts(cls: type[Any]) -> list[Fact]:
 
 
 def _dataset_facts(cls: type[Any]) -> list[Fact]:
-    """What the dataset with its default parameters is."""
+    """Facts about the dataset with its default parameters."""
     try:
         dataset = cls(cls.Params())
         shape, mixture = dataset.shape, dataset.mixture
@@ -224,14 +224,14 @@ def _model_facts(cls: type[Any]) -> list[Fact]:
 
 
 def _turns(model: Any) -> str:
-    """Who moves in the first iteration: ``critic (5 times); then generator``."""
+    """Players of the first iteration in order: ``critic (5 times); then generator``."""
     runs = [(movers, len(list(run))) for movers, run in groupby(turn.players for turn in model.turns(0))]
     told = [" and ".join(movers) + (f" ({count} times)" if count > 1 else "") for movers, count in runs]
     return "; then ".join(told) or "none"
 
 
 def _presets(cls: type[Any], width: int) -> Iterator[str]:
-    """Each preset: what it is, its parameters, and what it changes in the protocol."""
+    """Describe each preset: its docstring, its parameters, and its departures from the protocol."""
     for name, preset in cls.presets.items():
         lines = [_wrapped(preset.doc, width - 4)]
         for what, values in (("parameters", preset.params), ("protocol", preset.protocol)):
@@ -249,7 +249,7 @@ def _parameters(cls: type[Any], width: int) -> str:
 
 
 def _networks(cls: type[Any], registry: Registry, width: int) -> str:
-    """What each player holds and how many parameters it has, from building the model as a benchmark would."""
+    """Networks and number of parameters of each player, from building the model as a benchmark would."""
     from gan_bench.contracts.protocol import Protocol
 
     protocol = Protocol()
@@ -264,7 +264,7 @@ def _networks(cls: type[Any], registry: Registry, width: int) -> str:
 
 
 def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, str, str]]:
-    """Player, number of parameters and networks. Raises whatever the plugins raise."""
+    """Rows of player, number of parameters and networks. Raises any error of the plugins."""
     import torch
 
     from gan_bench.plugins.network_recorder import Recording
@@ -275,7 +275,7 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     if reason is not None:
         raise PluginError(f"it refuses {DATASET}: {reason}")
     network = registry.get("networks", protocol.network)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not a model's to draw
+    with torch.random.fork_rng(devices=[]):  # building a model must not change the caller's random state
         networks = Recording(network(network.Params()), dataset, protocol.latent_size)
         players = model.build(networks)
     rows = []

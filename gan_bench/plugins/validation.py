@@ -1,4 +1,4 @@
-"""Validate what a plugin's hooks return."""
+"""Validation of objects that a plugin's hooks return."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gan_bench.plugins.kinds import PUBLISHED, RESERVED, UNIMPLEMENTED
 
 
 def find_problem(kind: str, item: Any) -> str | None:
-    """What is wrong with something a hook returned, or None."""
+    """Describe the problem of an object that a hook returned; None if it is valid."""
     if kind == UNIMPLEMENTED:
         return _problem_of_unimplemented(item)
     if kind == PUBLISHED:
@@ -64,7 +64,7 @@ def _problem_of_params(item: type[Any]) -> str | None:
 
 
 def _contract(kind: str) -> type[Any]:
-    """The base class of one kind, imported late: some need torch."""
+    """Base class of one kind, imported late because some need torch."""
     if kind == "models":
         from gan_bench.contracts.model import Model
 

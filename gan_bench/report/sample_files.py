@@ -1,4 +1,4 @@
-"""Samples as files: one picture of all, a picture each, or an array that `gan-bench score` reads."""
+"""Samples as files: one picture of all, one picture each, or an array for `gan-bench score`."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _OTHERWISE = "Write FILE.npz or FILE.npy; `gan-bench plot` draws samples over it
 
 @dataclass(frozen=True)
 class Target:
-    """Where samples go, and as what."""
+    """Destination and format of samples."""
 
     path: Path
     way: Way
 
 
 def target(name: str) -> Target:
-    """What a name says; a file that is there may be replaced.
+    """Parse the name of a destination; an existing file may be replaced.
 
-    A folder has to be new or empty: what it held would be taken for these samples.
+    A folder has to be new or empty: files in it would be mistaken for these samples.
 
     Raises:
-        UsageError: samples cannot go by this name.
+        UsageError: samples cannot be written under this name.
     """
     path = Path(name)
     way = "folder" if path.is_dir() or name.endswith(("/", os.sep)) else WAYS.get(path.suffix.lower())
@@ -57,7 +57,7 @@ def target(name: str) -> Target:
 
 
 def require_kind(to: Target, image_shape: tuple[int, ...] | None) -> None:
-    """Raise UsageError where samples are to be written as pictures and are none, or of channels that PNG has not."""
+    """Raise UsageError if pictures are requested of samples that are not images, or have channels that PNG lacks."""
     if to.way == "array":
         return
     if image_shape is None:
@@ -67,17 +67,17 @@ def require_kind(to: Target, image_shape: tuple[int, ...] | None) -> None:
 
 
 def write_samples(to: Target, x: NDArray[Any], generator: Index | None) -> None:
-    """Write samples, whole or not at all.
+    """Write samples, completely or not at all.
 
     Args:
-        to: one picture, near square, or with rows for each generator where several made them; an array, as ``.npz`` of
+        to: one picture, near square, or with rows for each of several generators; an array, as ``.npz`` of
             `samples` and `generator`, or ``.npy`` of the samples alone; or a folder of PNGs, numbered in the order of
-            the samples, with the number of the generator where there is one.
+            the samples, with the number of the generator if known.
         x: (n, *shape); images as (n, C, H, W) uint8.
-        generator: (n,) the index of the generator of each; None where there is none.
+        generator: (n,) the index of the generator of each; None if unknown.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the samples cannot be written.
     """
     if to.way == "folder":
         _write_folder(to.path, x, generator)
@@ -98,13 +98,13 @@ def _array(path: Path, x: NDArray[Any], generator: Index | None) -> bytes:
 
 
 def picture(x: mosaic.Pixels, generator: Index | None) -> mosaic.Pixels:
-    """Images (n, C, H, W) as one, at their own size, those of a generator together; see `mosaic.mosaic`."""
+    """Combine images (n, C, H, W) into one at their original size, grouped by generator; see `mosaic.mosaic`."""
     groups = [x] if generator is None else [x[generator == k] for k in np.unique(generator)]
     return mosaic.mosaic(groups, math.ceil(math.sqrt(len(x))))
 
 
 def _write_folder(path: Path, x: mosaic.Pixels, generator: Index | None) -> None:
-    """A PNG for each image, in a folder that gets its name when all are written."""
+    """Write a PNG for each image; the folder gets its name when all are written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     digits = max(5, len(str(len(x) - 1)))
     try:

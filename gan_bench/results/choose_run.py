@@ -1,4 +1,4 @@
-"""Which stored run is meant by a folder, a model, a dataset and a seed, none of which need be said where one is left.
+"""Select one stored run; model, dataset and seed are optional when unambiguous.
 
 Nothing here imports torch.
 """
@@ -36,14 +36,14 @@ def choose_run(
     """Find a run.
 
     Args:
-        path: a results folder, or a run folder, of which nothing else is to be said.
+        path: a results folder, or a run folder, which needs no further selection.
         model: label or plugin; None for the only one that is trained.
         dataset: label or plugin; None for the only one.
         seed: of training; None for the lowest that finished.
-        say: told of each run that cannot be read, and so is not among those that can be meant.
+        say: receives a message for each run that cannot be read and is therefore left out.
 
     Raises:
-        UsageError: nothing or more than one is meant; the message lists what there is.
+        UsageError: no run or more than one is selected; the message lists the candidates.
         StoreError: there are no runs, or none of these has finished.
     """
     path = Path(path)
@@ -61,7 +61,7 @@ def choose_run(
 
 
 def _only(path: Path, *further: str | int | None) -> Chosen:
-    """The run of a run folder."""
+    """Run of a run folder."""
     if any(each is not None for each in further):
         raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")
     try:
@@ -83,7 +83,7 @@ def _dataset(path: Path, benchmark: BenchmarkRecord, name: str | None) -> str:
 
 
 def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, str]], default: Sequence[str]) -> str:
-    """The label that a name means, or the only one there is."""
+    """Resolve a name to a label; without a name, return the only one."""
     if name is None:
         if len(default) == 1:
             return default[0]
@@ -98,7 +98,7 @@ def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, s
 
 
 def _of_seed(where: str, runs: Sequence[PlacedRun], seed: int | None) -> PlacedRun:
-    """The run of a seed, whatever became of it, or the lowest that finished."""
+    """Run of a seed with any status, or the lowest seed that finished."""
     if not runs:
         raise StoreError(f"{where}: there is no run yet. `gan-bench run` makes it.")
     ordered = sorted(runs, key=lambda placed: placed.run.seed)

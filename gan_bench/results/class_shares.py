@@ -1,6 +1,6 @@
-"""classes.csv of a results folder: which share of each generator's samples is of which class, of all runs.
+"""classes.csv of a results folder: shares of classes among each generator's samples, for all runs.
 
-Made from the run folders, as results.csv is; `gan_bench.evaluation.class_shares` says what the shares are.
+Built from the run folders, like results.csv; `gan_bench.evaluation.class_shares` defines the shares.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _TYPES = {name: "str" for name in COLUMNS} | {
 
 
 def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """The share of each class in what each generator makes, one a row, of a results folder or a classes.csv.
+    """Load the share of each class among each generator's samples, one a row, from a results folder or a classes.csv.
 
     Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture), class, share
-    (0 to 1; nan where a generator made nothing), n (its samples), status. It has no rows where no metric told classes.
-    Runs whose file cannot be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no
+    (0 to 1; nan if a generator has no samples), n (its samples), status. There are no rows if no metric distinguishes
+    classes. Runs whose file cannot be read are left out with an `IgnoredRunWarning`. Raises StoreError if there are no
     results.
     """
     path = Path(path)
@@ -49,14 +49,14 @@ def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def damaged_classes(results: StoredResults) -> list[Ignored]:
-    """The runs whose shares of classes cannot be read."""
+    """Runs whose shares of classes cannot be read."""
     return _collected(results)[1]
 
 
 def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     """Write classes.csv into a results folder from its run folders; return its path. Raises StoreError.
 
-    There is no file, and none is returned, where no run kept shares.
+    If no run stored shares, no file is written and None is returned.
     """
     folder = Path(folder)
     frame, _ = _collected(read_results(folder))
@@ -64,12 +64,12 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     if frame.empty:
         path.unlink(missing_ok=True)
         return None
-    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as nothing
+    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as an empty string
     return write_atomically(path, text.to_csv(index=False, lineterminator="\n"))
 
 
 def _collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
-    """The shares of all runs in the order of the benchmark, and the files that cannot be read."""
+    """Shares of all runs in the order of the benchmark, and the files that cannot be read."""
     damaged: dict[str, Ignored] = {}
     parts = list(_parts(results, damaged))
     empty = pd.DataFrame({name: [] for name in COLUMNS})
@@ -82,7 +82,7 @@ def _parts(results: StoredResults, damaged: dict[str, Ignored]) -> Iterator[pd.D
         try:
             found = read_classes(placed.run)
         except Unreadable as error:
-            folder = placed.run.folder.name  # one run may stand under two labels
+            folder = placed.run.folder.name  # one run may be listed under two labels
             damaged[folder] = Ignored(folder, str(error))
             continue
         if found is not None and len(found):
@@ -106,7 +106,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """A classes.csv as `write_classes_csv` wrote it. Raises StoreError for anything else."""
+    """Read a classes.csv that `write_classes_csv` wrote. Raises StoreError for other files."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
         missing = [name for name in COLUMNS if name not in frame.columns]

@@ -1,7 +1,7 @@
-"""What stands in a results folder, as plain data: the stored benchmark, its runs, and one tidy table.
+"""Contents of a results folder as plain data: the stored benchmark, its runs, and one tidy table.
 
-Run folders are the truth and everything else is rebuilt from them. A folder that cannot be read is never a
-reason to stop and never silently lost: it is listed in `StoredResults.ignored` with what is wrong with it.
+Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read neither stops
+the program nor disappears silently: it is listed in `StoredResults.ignored` with the reason.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ COLUMNS = (
 """The columns of `load_results` and of results.csv."""
 
 LEDGER = ("parameters", "real_samples", "fake_samples", "train_seconds")
-"""Names under which a run's ledger stands among the metrics, at the run's last iteration."""
+"""Names of a run's ledger values among the metrics, at the run's last iteration."""
 
 FINISHED = "finished"
-"""1 or 0 for every run, so that one that failed before its first evaluation still has a row."""
+"""1 or 0 for every run, so that a run that failed before its first evaluation still has a row."""
 
 ANCHORS = ("real-data", "untrained")
-"""Models that no training touches: how a bare results.csv tells anchor rows."""
+"""Models without training, by which anchor rows of a bare results.csv are recognised."""
 
 _INTEGERS = {"seed": "int64", "iteration": "int64", "generator": "Int64", "n": "Int64"}
 
 
 class IgnoredRunWarning(UserWarning):
-    """A run folder was left out because it cannot be read; the message names it and says why."""
+    """A run folder was left out because it cannot be read; the message gives its name and the reason."""
 
 
 @dataclass(frozen=True)
 class PlacedRun:
-    """A run, and the entry and dataset of the benchmark that it belongs to."""
+    """A run, with the entry and dataset of the benchmark that it belongs to."""
 
     dataset: str
     entry: StoredEntry
@@ -54,17 +54,17 @@ class PlacedRun:
 
 @dataclass(frozen=True)
 class StoredResults:
-    """Everything that tables and figures are made from.
+    """Input of tables and figures.
 
     Attributes:
         source: the results folder or the csv file.
         benchmark: None for a csv file with no benchmark.json beside it.
         frame: the tidy values, with `COLUMNS`.
-        runs: the run folders behind them; empty where only a csv file is there.
-        others: how many readable runs belong to no entry of the benchmark.
+        runs: the run folders behind them; empty for a lone csv file.
+        others: number of readable runs that belong to no entry of the benchmark.
         ignored: run folders that cannot be read.
-        outdated: metric → number of runs that hold it in a version other than the benchmark's.
-        planned_seeds: how many seeds the benchmark has in all, if only some are selected; else 0.
+        outdated: metric → number of runs with values of a version other than the benchmark's only.
+        planned_seeds: number of seeds of the whole benchmark, if only some are selected; else 0.
     """
 
     source: Path
@@ -90,11 +90,11 @@ def only_seeds(results: StoredResults, seeds: Collection[int]) -> StoredResults:
 
 
 def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """All values of a results folder, or of a results.csv, one a row.
+    """Load all values of a results folder, or of a results.csv, one a row.
 
     Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture),
     metric, value, n (samples it was computed from), status, key. Values may be nan or inf. Runs that cannot
-    be read are left out with an `IgnoredRunWarning`. Raises StoreError where there are no results.
+    be read are left out with an `IgnoredRunWarning`. Raises StoreError if there are no results.
     """
     results = read_results(path)
     for ignored in results.ignored:
@@ -118,7 +118,7 @@ def read_results(path: str | os.PathLike[str]) -> StoredResults:
 
 
 def read_benchmark(path: str | os.PathLike[str]) -> BenchmarkRecord:
-    """Read benchmark.json from a results folder (or the file itself). Raises StoreError."""
+    """Read benchmark.json of a results folder (or the file itself). Raises StoreError."""
     path = Path(path)
     path = path / "benchmark.json" if path.is_dir() else path
     try:
@@ -133,7 +133,7 @@ def write_results_csv(folder: str | os.PathLike[str]) -> Path:
     """Write results.csv into a results folder from its run folders; return its path. Raises StoreError."""
     folder = Path(folder)
     frame = _from_folders(folder).frame
-    # Spelled out, because pandas writes nan as nothing, which would read as "no value".
+    # Spelled out, because pandas writes nan as an empty string, which would read as "no value".
     text = frame.assign(value=[repr(float(value)) for value in frame["value"]])
     return write_atomically(folder / "results.csv", text.to_csv(index=False, lineterminator="\n"))
 
@@ -142,7 +142,7 @@ _RERUN = "`gan-bench run` writes it anew; the runs in runs/ are kept."
 
 
 def _nearby(folder: Path) -> str:
-    """Name results folders in `folder`, for someone who gave the wrong path."""
+    """List results folders in `folder`, for a message about a wrong path."""
     found = sorted(str(file.parent) for file in folder.glob("*/benchmark.json")) if folder.is_dir() else []
     return f"Results stand in: {', '.join(found[:10])}." if found else "`gan-bench run FILE` makes one."
 
@@ -166,7 +166,7 @@ def _from_folders(folder: Path) -> StoredResults:
 
 
 def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ignored]]:
-    """Keep one folder of each run, the finished or furthest: merging may bring the same run twice."""
+    """Keep one folder of each run, the finished or furthest: merged folders may contain a run twice."""
     by_key: dict[str, list[StoredRun]] = defaultdict(list)
     for run in runs:
         by_key[run.key].append(run)
@@ -180,7 +180,7 @@ def _without_copies(runs: Iterable[StoredRun]) -> tuple[list[StoredRun], list[Ig
 
 
 def _place(benchmark: BenchmarkRecord, runs: Sequence[StoredRun]) -> Iterable[PlacedRun]:
-    """The runs in the order of the benchmark: dataset, entry, seed. One run may serve two labels."""
+    """Runs in the order of the benchmark: dataset, entry, seed. One run may belong to two labels."""
     by_configuration: dict[str, list[StoredRun]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.seed):
         by_configuration[run.record.configuration].append(run)
@@ -191,13 +191,13 @@ def _place(benchmark: BenchmarkRecord, runs: Sequence[StoredRun]) -> Iterable[Pl
 
 
 def _outdated(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> set[str]:
-    """Metrics of which `curve` holds values of a version that is not the benchmark's, and none that is."""
+    """Metrics whose values in `curve` are all of versions other than the benchmark's."""
     current = _is_current(benchmark, curve)
     return set(curve.loc[~current, "metric"]) - set(curve.loc[current, "metric"])
 
 
 def _is_current(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> pd.Series[bool]:
-    """Whether each row is of the metric's version that the benchmark asks for (losses have none)."""
+    """Whether each row has the version of its metric that the benchmark requests (losses have no version)."""
     versions = {name: info.version for name, info in benchmark.metrics.items()}
     wanted = curve["metric"].map(versions).astype("Int64")
     same: pd.Series[bool] = (wanted.isna() | (curve["version"] == wanted).fillna(False)).astype(bool)
@@ -212,7 +212,7 @@ def _frame(benchmark: BenchmarkRecord, placed: Iterable[PlacedRun]) -> pd.DataFr
 
 
 def _rows(benchmark: BenchmarkRecord, placed: PlacedRun) -> pd.DataFrame:
-    """The curve of one run, then its ledger, as rows with `COLUMNS`."""
+    """Curve of one run, then its ledger, as rows with `COLUMNS`."""
     run = placed.run
     curve = run.curve[_is_current(benchmark, run.curve)].drop(columns="version")
     ledger = pd.DataFrame(_ledger(run).items(), columns=["metric", "value"])
@@ -231,7 +231,7 @@ def _rows(benchmark: BenchmarkRecord, placed: PlacedRun) -> pd.DataFrame:
 
 
 def _ledger(run: StoredRun) -> dict[str, float]:
-    """The run's ledger as name → value; a run that failed before it was built has only `finished`."""
+    """Ledger of the run as name → value; a run that failed before it was built has only `finished`."""
     values: dict[str, float] = {}
     if (ledger := run.record.ledger) is not None:
         values = {
@@ -244,7 +244,7 @@ def _ledger(run: StoredRun) -> dict[str, float]:
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with the types that `load_results` promises."""
+    """Convert the frame to the types that `load_results` documents."""
     text = {name: "str" for name in COLUMNS if name not in _INTEGERS and name != "value"}
     return frame[list(COLUMNS)].astype({**text, **_INTEGERS, "value": "float64"})
 
@@ -263,7 +263,7 @@ def _from_csv(path: Path) -> StoredResults:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """A results.csv as `write_results_csv` wrote it. Raises StoreError for anything else."""
+    """Read a results.csv that `write_results_csv` wrote. Raises StoreError for other files."""
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
     except (OSError, ValueError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors

@@ -1,4 +1,4 @@
-"""What a handful of training seeds says: the mean and its 95 % t-interval."""
+"""Summary of a few training seeds: the mean and its 95 % t-interval."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gan_bench.contracts.table import Estimate
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate:
-    """The mean of at least one value and the half-width of its two-sided Student t-interval.
+    """Mean of at least one value and half-width of its two-sided Student t-interval.
 
     half_width = t((1 + confidence) / 2; n - 1) · s / √n with s² the unbiased variance. A value that is not
-    finite makes the mean nan or inf, and the half-width nan: it is shown, not dropped.
+    finite makes the mean nan or inf, and the half-width nan: such values are shown, not dropped.
     """
     x = np.asarray(values, dtype=np.float64)
     assert x.ndim == 1 and len(x) > 0

@@ -1,4 +1,4 @@
-"""One run's folder, read without trusting it: run.json and curve.csv, or the reason why not."""
+"""Validated contents of a run folder: run.json and curve.csv, or the reason why they cannot be used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANOTHER = "the same run as runs/{}"
 
 @dataclass(frozen=True)
 class Ignored:
-    """A run folder that is left out, and why."""
+    """A run folder that is left out, with the reason."""
 
     folder: str
     reason: str
@@ -29,7 +29,7 @@ class Ignored:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run as its folder has it.
+    """One run as stored in its folder.
 
     Attributes:
         curve: columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and version (Int64), in
@@ -42,30 +42,30 @@ class StoredRun:
 
     @property
     def key(self) -> str:
-        """The key of the run."""
+        """Key of the run."""
         return self.record.key
 
     @property
     def seed(self) -> int:
-        """The seed of the run."""
+        """Seed of the run."""
         return self.record.seed
 
     @property
     def status(self) -> Status:
-        """How the run ended, or that it runs."""
+        """Status with which the run ended, or "running"."""
         return self.record.status
 
     @property
     def iteration(self) -> int:
-        """The iteration that the run has reached."""
+        """Last iteration that the run has reached."""
         return self.record.iteration
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """What a run drew on its way: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index.
+    """Samples stored during a run: iterations (T,), x (T, n, *shape), generator (T, n), -1 for no index.
 
-    x is float32, or uint8 of images; those are from the same latents at every iteration, generator by generator.
+    x is float32, or uint8 for images; images use the same latents at every iteration, generator by generator.
     """
 
     iterations: NDArray[np.int64]
@@ -74,11 +74,11 @@ class Snapshots:
 
 
 class Unreadable(Exception):
-    """Why a run folder, or a file in it, cannot be used; caught where it is listed."""
+    """Reason why a run folder, or a file in it, cannot be used; caught by code that lists runs."""
 
 
 def read_runs(results: Path) -> tuple[list[StoredRun], list[Ignored]]:
-    """Every run in `results`/runs, and what there is not a readable run. Hidden names are a writer's own."""
+    """Read every run in `results`/runs, and list folders that are not readable runs. Hidden names are temporary."""
     runs: list[StoredRun] = []
     ignored: list[Ignored] = []
     folder = results / "runs"
@@ -104,7 +104,7 @@ def read_run(folder: Path) -> StoredRun:
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
-    """The samples that a run kept, None where it kept none. Raises Unreadable where the file is damaged."""
+    """Read the snapshots of a run; return None without any. Raises Unreadable if the file is damaged."""
     path = run.folder / "samples.npz"
     if not path.is_file():
         return None
@@ -124,7 +124,7 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
 
 
 def read_classes(run: StoredRun) -> pd.DataFrame | None:
-    """The shares of classes that a run kept, None where it kept none. Raises Unreadable where the file is damaged.
+    """Read the shares of classes of a run; return None without any. Raises Unreadable if the file is damaged.
 
     Columns: iteration (int64), generator (Int64, <NA> for the mixture), class, share (float64) and n (Int64).
     """
@@ -143,20 +143,20 @@ def _record(path: Path) -> RunRecord:
 
 
 def _curve(path: Path) -> pd.DataFrame | None:
-    """curve.csv, or None where there is none yet."""
+    """Read curve.csv; return None if it does not exist yet."""
     text = _text(path)
     return None if text is None else _parsed_curve(text)
 
 
 def _text(path: Path) -> str | None:
-    """A csv file, or None where there is none."""
+    """Read a csv file as text; return None if it does not exist."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path.name}: {error}") from error
-    # A line that was cut inside its last number would still parse, as another number.
+    # A line that was cut inside its last number would still parse, as a wrong number.
     if not text.endswith("\n"):
         raise Unreadable(f"{path.name}: its last line is cut off")
     return text
@@ -165,7 +165,7 @@ def _text(path: Path) -> str | None:
 def _parsed(
     text: str, name: str, columns: tuple[str, ...], optional: tuple[str, ...], what: str, value: str
 ) -> pd.DataFrame:
-    """A csv file's rows of one number each: `value`, of `what`; whole numbers in `optional` columns may be missing."""
+    """Parse a csv file with one number a row: `value`, of `what`; integers in `optional` columns may be missing."""
     try:
         raw = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
         if tuple(raw.columns) != columns:

@@ -1,1 +1,1 @@
-"""Running a benchmark, and working with finished runs."""
+"""Execution of benchmarks, and operations on finished runs."""

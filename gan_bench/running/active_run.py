@@ -1,8 +1,8 @@
-"""One run on its way: its folder, record and trainer, and what it writes with each evaluation.
+"""A run in execution: its folder, record and trainer, and the files that each evaluation writes.
 
 A run evaluates at iteration 0, at every `every` iterations and at the end; each evaluation ends with a
-checkpoint. What lies in the folder beyond the checkpoint it resumes from is dropped and computed again, so that
-a run interrupted at any moment, by any signal, ends as an uninterrupted one.
+checkpoint. A resumed run drops everything in its folder that is later than the checkpoint and computes it again. A
+run interrupted at any moment, by any signal, therefore ends as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from gan_bench.training.trainer import Trainer
 
 
 class Reporter:
-    """Reports the events of one run."""
+    """Report events of one run."""
 
     def __init__(self, key: str, report: Report) -> None:
         self._key, self._report = key, report
 
     def progress(self, iteration: int, iterations: int, rate: float) -> None:
-        """Report how many iterations are complete, and iterations per second."""
+        """Report the number of completed iterations, and iterations per second."""
         self._report(Progress(self._key, iteration, iterations, rate))
 
     def compiling(self) -> None:
@@ -51,7 +51,7 @@ class Reporter:
 
 
 class ActiveRun:
-    """One run that is carried out, alone or in a stack with others.
+    """One run in execution, alone or in a stack with others.
 
     Attributes:
         evaluations: its scores, shares of classes and snapshots.
@@ -72,28 +72,28 @@ class ActiveRun:
 
     @property
     def trainer(self) -> Trainer:
-        """At the iteration that the run has reached."""
+        """Current iteration of the run."""
         assert self._trainer is not None
         return self._trainer
 
     @property
     def record(self) -> RunRecord:
-        """What run.json holds, or will hold with the next write."""
+        """Contents of run.json, now or after the next write."""
         assert self._record is not None
         return self._record
 
     @property
     def last(self) -> int:
-        """The iteration that the run ends with."""
+        """Last iteration of the run."""
         return self.record.iterations
 
     @property
     def due(self) -> bool:
-        """Whether the iteration it has reached is evaluated."""
+        """Whether the current iteration is due for evaluation."""
         return self.job.schedule.due(self.trainer.iteration, self.last)
 
     def begin(self) -> None:
-        """Write the record of a run that has started, keeping what an earlier attempt recorded of its plan."""
+        """Write the record of a run that has started; keep the plan that an earlier attempt recorded."""
         earlier = self.folder.read_own(self.job.run.key)
         self.folder.sweep()
         self._record = start_record(self.job, self.registry, earlier)
@@ -105,7 +105,7 @@ class ActiveRun:
         self._record = replace(self.record, **changes)
 
     def set_up(self, at: int | None = None) -> None:
-        """Make the trainer, and go on from the newest usable checkpoint, or from the one of an iteration.
+        """Build the trainer and resume from the newest usable checkpoint, or from the one of iteration `at`.
 
         Raises whatever a plugin does.
         """
@@ -119,19 +119,19 @@ class ActiveRun:
         )
         self.update_record(model=built, iterations=self.record.iterations if trainer.trains else 0)
         most, schedule = trainer.model.most_samples(trainer.dataset), self.job.schedule
-        if most is not None and most < schedule.samples:  # the held-out size may be known only now
+        if most is not None and most < schedule.samples:  # the held-out size may be known only once data are loaded
             self.job = replace(self.job, schedule=replace(schedule, samples=most))
         self._resume(trainer, at)
 
     def settle_plan(self, *, compiled: bool, graph: bool, stack: int) -> None:
-        """Record what the run runs under; a second plan says that it went on under another one."""
+        """Record how the run is executed; a second plan means that it resumed under another one."""
         plan = execution_plan(self.job, compiled=compiled, graph=graph, stack=stack)
         if plan not in self.record.plans[-1:]:
             self.update_record(plans=(*self.record.plans, plan))
             self.folder.write(self.record)
 
     def evaluate(self) -> None:
-        """Score what is not scored yet at this iteration, and write everything; a checkpoint has to follow.
+        """Compute missing scores of this iteration and write all files; a checkpoint has to follow.
 
         Raises:
             Diverged: parameters or samples are not finite.
@@ -157,7 +157,7 @@ class ActiveRun:
         evaluations.write(self.folder)
 
     def _resume(self, trainer: Trainer, at: int | None) -> None:
-        """Take over what the folder holds, up to a checkpoint."""
+        """Load evaluations from the folder, up to the iteration of a checkpoint."""
         state, passed_over = self.folder.load_checkpoint(self.job.run.key, at)
         for path in passed_over:
             reached = 0 if state is None else state["trainer"]["iteration"]
@@ -170,21 +170,21 @@ class ActiveRun:
         self.evaluations.read(self.folder, trainer.iteration)
 
     def checkpoint(self) -> CheckpointState:
-        """What a checkpoint of this run holds."""
+        """Contents of a checkpoint of this run."""
         usage = self.usage.measured(self.job.device).to_checkpoint()
         return {"key": self.job.run.key, "trainer": self.trainer.state_dict(), **usage}
 
     def checkpointed(self) -> None:
-        """Record how far the run got."""
+        """Record the current iteration."""
         self.update_record(iteration=self.trainer.iteration, ledger=self._ledger(self.trainer))
         self.folder.write(self.record)
 
     def forget(self) -> None:
-        """Let go of the trainer, and of the memory that it takes."""
+        """Free the trainer and its memory."""
         self._trainer = None
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
-        """Record how the run ended, and why; of a failure the traceback as well."""
+        """Record how the run ended and the error; for a failure also the traceback."""
         self.status = status
         if status == "failed" and error is not None:
             self.folder.write_error(error)

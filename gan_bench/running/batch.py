@@ -1,4 +1,4 @@
-"""Runs at the same iteration, executed together to their ends."""
+"""Runs at the same iteration, executed together until they end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPORT_SECONDS = 0.5
 
 
 def set_up(member: ActiveRun, at: int | None = None) -> bool:
-    """Whether the member is ready to go on; what a plugin raises ends it."""
+    """Set a member up and return True; if a plugin raises, record the error, end the member and return False."""
     try:
         member.set_up(at)
     except Exception as error:
@@ -31,12 +31,12 @@ def set_up(member: ActiveRun, at: int | None = None) -> bool:
 
 
 def end_with(member: ActiveRun, error: Exception) -> None:
-    """A run that did not get to its end; the other runs go on."""
+    """Record the error that ended a run; the other runs continue."""
     member.end("diverged" if isinstance(error, Diverged) else "failed", error)
 
 
 def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]]:
-    """Members at the same iteration: those ahead go back by a checkpoint where that is enough.
+    """Yield members at the same iteration; members that are ahead go back by a checkpoint if that suffices.
 
     Checkpoints of a stack reach its folders one after the other, so that a kill may leave some a checkpoint behind.
     """
@@ -45,7 +45,7 @@ def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]
         ahead = first < member.trainer.iteration < member.last  # a finished run is not trained again
         if ahead and first in member.folder.iterations():
             set_up(member, at=first)
-            if member.status == "running" and member.trainer.iteration != first:  # it was damaged
+            if member.status == "running" and member.trainer.iteration != first:  # the checkpoint was damaged
                 set_up(member)
 
     def reached(member: ActiveRun) -> int:
@@ -56,7 +56,7 @@ def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]
 
 
 class RunBatch:
-    """Members at the same iteration on their way to the end.
+    """Members at the same iteration, executed together.
 
     Attributes:
         members: those that have not ended.
@@ -68,15 +68,15 @@ class RunBatch:
         self.stack: Stack | None = None
 
     def carry_out(self) -> None:
-        """To the end of each, whatever it is."""
+        """Execute the members until each has ended, with any status."""
         if not self._fits():
             self._halve()
 
     def _fits(self) -> bool:
-        """Carry out; False where several members together need more memory than there is."""
+        """Run the batch; return False if several members together do not fit in memory."""
         try:
             self._go()
-        except Exception as error:  # recorded; the other runs go on
+        except Exception as error:  # recorded; the other runs continue
             if out_of_memory(error) and len(self.members) > 1:
                 return False
             for member in self.members:
@@ -109,7 +109,7 @@ class RunBatch:
             free_memory()
 
     def _halve(self) -> None:
-        """Two stacks of half the size, one after the other, from the last checkpoint."""
+        """Split into two stacks of half the size, executed one after the other from the last checkpoint."""
         members, self.stack = self.members, None
         half = (len(members) + 1) // 2
         for member in members:
@@ -125,7 +125,7 @@ class RunBatch:
     # --- iterations -----------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """One iteration of every member."""
+        """Execute one iteration of every member."""
         if self.stack is None:
             self.members[0].trainer.iterate()
             return
@@ -134,16 +134,16 @@ class RunBatch:
             end_with(self._leave(member), self.stack.diverged[member.trainer])
 
     def _leave(self, member: ActiveRun) -> ActiveRun:
-        """A member that goes no further; the others do."""
+        """End a member; the others continue."""
         self.members.remove(member)
         if self.stack is not None:
             self.stack.leave(member.trainer)
         return member
 
-    # --- what happens on the way ----------------------------------------------------------------------------
+    # --- evaluations and checkpoints ------------------------------------------------------------------------
 
     def _train_until_due(self) -> bool:
-        """Iterate up to the next evaluation; False where asked to stop before it."""
+        """Iterate up to the next evaluation; return False if stopped before it."""
         started = said = time.perf_counter()
         everybody, leader = tuple(self.members), self.members[0]
         schedule, first = leader.job.schedule, leader.trainer.iteration
@@ -175,7 +175,7 @@ class RunBatch:
             member.reporter.progress(self.members[0].trainer.iteration, member.last, rate)
 
     def _evaluate(self) -> None:
-        """Score the members where they are due, then write a checkpoint of them."""
+        """Evaluate the members that are due, then write a checkpoint of all."""
         due = [member for member in self.members if member.due]
         set_precision("float32")
         try:
@@ -195,11 +195,11 @@ class RunBatch:
             member.evaluate()
         except Exception as error:
             if out_of_memory(error) and len(self.members) > 1:
-                raise  # fewer members leave more room
+                raise  # fewer members need less memory
             end_with(self._leave(member), error)
 
     def _checkpoint(self) -> None:
-        """Of all members that go on, in one file."""
+        """Write the checkpoints of all active members, in one file."""
         save_checkpoints({member.folder.path: member.checkpoint() for member in self.members})
         for member in self.members:
             member.checkpointed()

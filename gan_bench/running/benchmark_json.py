@@ -1,4 +1,4 @@
-"""benchmark.json: what tables and figures need to know beside the runs, written whenever a benchmark is run."""
+"""benchmark.json: data of a benchmark that tables and figures need besides its runs, written by every `run`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def describe(planned: Planned) -> BenchmarkRecord:
-    """The content of benchmark.json, once data are prepared.
+    """Build benchmark.json after data are prepared.
 
-    Datasets that are not selected keep what it had of them: nothing is prepared for them now.
+    Entries of datasets that are not selected are kept, because nothing is prepared for them now.
     """
     benchmark, registry = planned.benchmark, planned.registry
     before = _before(planned.folder)
@@ -48,7 +48,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
 
 
 def describe_metric(metric: Metric | type[Metric], notes: Mapping[str, str]) -> MetricInfo:
-    """What benchmark.json holds of a metric; `notes` by dataset describe what was prepared for it."""
+    """Entry of benchmark.json for a metric; `notes` by dataset describe its prepared files."""
     return MetricInfo(
         direction=metric.direction,
         unit=metric.unit,
@@ -78,7 +78,7 @@ def _models(
     registry: Registry,
     told: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> tuple[StoredEntry, ...]:
-    """One entry a model; `told` holds the footnotes of other datasets than those selected, by model."""
+    """Build one entry per model; `told` has the footnotes of unselected datasets, by model."""
     data = [identify_dataset(dataset, registry) for dataset in benchmark.datasets]
     return tuple(
         StoredEntry(
@@ -96,16 +96,16 @@ def _models(
 
 
 def _metric(metric: type[Metric], selected: Mapping[str, Dataset], others: Mapping[str, str]) -> MetricInfo:
-    """One metric, with notes on what was prepared for it, by dataset."""
+    """Build the entry of one metric, with notes on its prepared files, by dataset."""
     notes = {**others} | {label: metric().note(dataset) for label, dataset in selected.items()}
     return describe_metric(metric, {label: note for label, note in notes.items() if note})
 
 
 def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry) -> dict[str, tuple[str, ...]]:
-    """A footnote, by dataset, for a model that draws from a pool of its own: others see a stream of ever new data."""
+    """Footnote, by dataset, for a model that draws from a fixed pool, while others see a stream of new data."""
     cls = registry.get("models", model.plugin)
     most = None
-    with suppress(Exception):  # a plugin may raise anything: its runs will say so
+    with suppress(Exception):  # a plugin may raise anything: its runs will report it
         most = cls(from_plain(cls.Params, model.params)).pool_size
     if most is None:
         return {}
@@ -114,7 +114,7 @@ def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry
 
 
 def _before(folder: Path) -> BenchmarkRecord | None:
-    """What benchmark.json of a results folder says so far; None where there is none that can be read."""
+    """Read benchmark.json of a results folder; return None if it is missing or unreadable."""
     try:
         return read_benchmark(folder)
     except StoreError:
@@ -122,7 +122,7 @@ def _before(folder: Path) -> BenchmarkRecord | None:
 
 
 def _told(before: BenchmarkRecord | None, dataset: str) -> dict[str, tuple[str, ...]]:
-    """The footnotes of models on a dataset so far, by model."""
+    """Read earlier footnotes of models on a dataset, by model."""
     entries = before.models if before else ()
     return {entry.label: entry.footnotes[dataset] for entry in entries if dataset in entry.footnotes}
 

@@ -1,4 +1,4 @@
-"""The report of `gan-bench run --quick`: for each model what worked."""
+"""The report of `gan-bench run --quick`: results of each step for each model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STEPS = ("trained", "evaluated", "resumed", "sampled")
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """One model on one dataset: `cells` holds a word for each of `STEPS`, `problems` what went wrong."""
+    """One model on one dataset: `cells` has a word for each of `STEPS`, `problems` the errors."""
 
     label: str
     dataset: str
@@ -29,7 +29,7 @@ class CheckedRun:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found; `problems` that concern no single run come first."""
+    """Findings of a check; `problems` that concern no single run come first."""
 
     runs: tuple[CheckedRun, ...]
     problems: tuple[str, ...]
@@ -40,7 +40,7 @@ class CheckReport:
         return not self.problems and not any(run.problems for run in self.runs)
 
     def render(self) -> str:
-        """A plain table with a row for each model, then every problem in full."""
+        """Format a plain table with a row for each model, then every problem in full."""
         several = len({run.dataset for run in self.runs}) > 1
         names = [f"{run.label} on {run.dataset}" if several else run.label for run in self.runs]
         rows = [[on_one_line(name), *run.cells] for name, run in zip(names, self.runs, strict=True)]
@@ -52,7 +52,7 @@ class CheckReport:
 
 
 def check_report(jobs: Sequence[Job], unprepared: Mapping[str, str]) -> CheckReport:
-    """Read from the run folders what worked.
+    """Read the results of a check from its run folders.
 
     Args:
         unprepared: metrics that could not be prepared, with the reason.

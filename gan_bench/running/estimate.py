@@ -1,4 +1,4 @@
-"""Estimate how long runs take: from earlier runs on this machine, or from a probe of a few iterations."""
+"""Estimates of the duration of runs: from earlier runs on this machine, or from a probe of a few iterations."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from gan_bench.training.trainer import Trainer
 
 PROBE_WARMUP = 3  # iterations
 PROBE_ITERATIONS = 12
-PROBE_SECONDS = 1.0  # after which neither has more iterations
+PROBE_SECONDS = 1.0  # limit for the warm-up and for the measurement, each
 BAD_FORK = "in combination with fork-based multiprocessing"
-"""Part of the message of torch's autograd in such a fork."""
+"""Part of the message of torch's autograd in a fork that cannot use it."""
 
-PATIENCE = 60.0  # seconds that a probe may take
+PATIENCE = 60.0  # longest time of a probe
 
 LEAST_SECONDS = 1.0
-"""Training seconds from which an earlier run's speed counts: the first iterations are slower than the others."""
+"""Training seconds from which an earlier run's speed is used: first iterations are slower than later ones."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Estimates:
     """Expected seconds of runs.
 
     Attributes:
-        seconds: by key, of what is left of each run; NaN if unknown.
+        seconds: by key, expected for the rest of each run; NaN if unknown.
         measured: configurations whose speed comes from earlier runs, evaluation included.
         probed: configurations whose speed comes from a few uncompiled iterations, without evaluation.
         failed: configurations whose first iterations failed.
@@ -63,7 +63,7 @@ class Estimates:
         return any(map(math.isnan, self.seconds.values()))
 
     def source(self, *, compiled: bool) -> str:
-        """Describe where the times come from, and what they leave out.
+        """Describe the sources of the estimates and the time that they omit.
 
         Args:
             compiled: whether any iterations will be compiled.
@@ -89,10 +89,10 @@ def estimate(
 
     Args:
         todo: the runs.
-        results: the folder of all results; runs of other benchmarks on the same data count as well.
+        results: the folder of all results; runs of other benchmarks on the same data are used as well.
         workers: probes at the same time.
         probe: whether to measure models without an earlier run.
-        budget: seconds for all probes together; configurations that they leave out stay unknown.
+        budget: seconds for all probes together; configurations beyond the budget stay unknown.
         jobs: more runs of the benchmark, done or not, whose speed is preferred.
     """
     one_of = {job.run.configuration: job for job in reversed(todo)}
@@ -137,7 +137,7 @@ def _left(job: Job) -> int:
 
 
 def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
-    """The speed of the longest earlier run of the same work on this machine."""
+    """Speed of the longest earlier run of the same work on this machine."""
     own = [Path(each.folder) for each in jobs if each.run.configuration == job.run.configuration]
     name = f"{job.run.dataset.plugin}-{job.run.model.plugin}-s*"
     for folders, least in ((own, 0.0), (results.glob(f"*/runs/{name}"), LEAST_SECONDS)):
@@ -155,7 +155,7 @@ def _record(folder: Path) -> RunRecord | None:
 
 
 def _same_work(record: RunRecord, job: Job) -> bool:
-    """Whether a stored run did what the job does, on a machine like this one, up to the number of iterations."""
+    """Whether a stored run equals the job on a machine like this one, up to the number of iterations."""
     run, ledger = job.run, record.ledger
     if ledger is None or record.check is not None or not (record.iteration or run.model.anchor):
         return False
@@ -181,7 +181,7 @@ def _rate(record: RunRecord) -> _Rate:
 
 
 def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
-    """Seconds an iteration by configuration; NaN for a model that fails. What the budget leaves out is missing."""
+    """Seconds an iteration by configuration; NaN for a model that fails. Those beyond the budget are missing."""
     torch.set_num_threads(1)
     deadline = time.monotonic() + budget
     found: dict[str, float] = {}
@@ -200,7 +200,7 @@ def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float)
 
 
 def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> dict[str, float]:
-    """Probe each job in a process of its own: a plugin that crashes must not end the command."""
+    """Probe each job in a separate process: a plugin that crashes must not end the command."""
     context = multiprocessing.get_context("fork")
     deadline, found, children = time.monotonic() + patience, {}, []
     try:
@@ -214,7 +214,7 @@ def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> di
             try:
                 if pipe.poll(max(0.0, deadline - time.monotonic())) and (seconds := pipe.recv()) is not None:
                     found[job.run.configuration] = seconds
-            except EOFError:  # it died
+            except EOFError:  # the process crashed
                 found[job.run.configuration] = math.nan
         return found
     finally:
@@ -225,7 +225,7 @@ def _in_children(jobs: Sequence[Job], registry: Registry, patience: float) -> di
 
 
 def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Connection) -> None:
-    # Ctrl-C is the command's, which then kills this process; its other handlers are not for here.
+    # The command handles Ctrl-C and then kills this process; its other handlers must not run here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -235,10 +235,10 @@ def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Co
 def _timed_or_nan(job: Job, registry: Registry) -> float | None:
     """Seconds an iteration; NaN if the model fails, None if it cannot be measured in this process."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is not part of the answer
+        with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
             return _timed(make_trainer(job.run, registry, job.device))
     except Exception as error:  # a plugin may raise anything; its run reports it
-        # Autograd refuses a fork of a process that compiled something: no fault of the model.
+        # Autograd raises in a fork of a process that compiled something; that is not an error of the model.
         return None if BAD_FORK in str(error) else math.nan
 
 
@@ -257,11 +257,11 @@ def _timed(trainer: Trainer) -> float:
     return (time.perf_counter() - started) / done
 
 
-# --- the whole ------------------------------------------------------------------------------------------------
+# --- forecast -------------------------------------------------------------------------------------------------
 
 
 class Forecast:
-    """When each run is expected to end, as far as is known; corrected by what runs report."""
+    """Expected end of each run as far as it can be predicted, corrected by the progress that runs report."""
 
     def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
         """`groups` are in the order in which they start; the runs of a group train together."""
@@ -270,7 +270,7 @@ class Forecast:
         self._configuration = {job.run.key: job.run.configuration for job in chain.from_iterable(groups)}
         self._seconds = dict(estimates.seconds)
         self._workers = workers
-        self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs that reported them, and when
+        self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs, and when they reported them
         self._started: dict[str, float] = {}
 
     def start(self, key: str) -> None:
@@ -278,11 +278,11 @@ class Forecast:
         self._started[key] = time.monotonic()
 
     def report(self, key: str, seconds_left: float) -> None:
-        """A run reports how long it will take."""
+        """A run reports its remaining time."""
         self._known[key] = (seconds_left, time.monotonic())
 
     def end(self, key: str, *, finished: bool) -> None:
-        """A run has ended; the other seeds of its configuration are as much slower or faster than expected."""
+        """A run has ended; scale the estimates of other seeds of its configuration by the observed ratio."""
         started, ended = self._started.pop(key, None), time.monotonic()
         self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
         if finished and started is not None:
@@ -294,14 +294,14 @@ class Forecast:
                     self._seconds[each] *= share / expected
 
     def ends(self) -> dict[str, float]:
-        """Seconds from now until each run ends; empty if nothing is known of any run."""
+        """Seconds from now until each run ends; empty if all runs are unknown."""
         typical = self._typical()
         if typical is None:
             return {}
         now = time.monotonic()
         free = [0.0] * self._workers
         ends: dict[str, float] = {}
-        # A started group holds its worker already, so it comes before any other.
+        # A started group already occupies its worker, so it comes before any other.
         for group in sorted(self._groups, key=lambda group: group[0] not in self._started):
             start = heapq.heappop(free)
             end = start + max(0.0, self._of_group(group, typical, now))
@@ -310,7 +310,7 @@ class Forecast:
         return ends
 
     def _typical(self) -> float | None:
-        """The mean of the runs of which something is known: what is expected of the others."""
+        """Mean duration of the runs with known durations: the expectation for the others."""
         known = [value for value in self._seconds.values() if not math.isnan(value)]
         return sum(known) / len(known) if any(known) else None
 
@@ -324,7 +324,7 @@ class Forecast:
 
 
 def longest_first(jobs: Sequence[Job], estimates: Estimates) -> list[Job]:
-    """Order jobs seed by seed, within a seed the longest first, so that the runs of a seed end together."""
+    """Order jobs seed by seed, and within a seed the longest first, so that runs of a seed end together."""
     return list(chain.from_iterable(_sorted_seed(jobs, seed, estimates) for seed in dict.fromkeys(_seeds(jobs))))
 
 
@@ -341,14 +341,14 @@ def _sorted_seed(jobs: Sequence[Job], seed: int, estimates: Estimates) -> list[J
 
 
 PROBE_FROM = 1_000
-"""Iterations from which a run is worth measuring the speed of its model before it starts."""
+"""Number of iterations from which a probe of a model before its run is worth the time."""
 
 PROBE_BUDGET = 20.0
-"""Seconds that measuring all models may take."""
+"""Time limit for all probes together, in seconds."""
 
 
 def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], None]) -> Estimates:
-    """Estimate runs from earlier ones; measure models without any if their runs are long enough to repay it."""
+    """Estimate runs from earlier ones; probe models without any if their runs are long enough."""
     long = any(job.run.protocol.iterations >= PROBE_FROM and not job.run.model.anchor for job in todo)
     known = partial(estimate, todo, planned.registry, results=planned.folder.parent, workers=planned.workers)
     found = known(jobs=planned.jobs, probe=False)

@@ -1,4 +1,4 @@
-"""The evaluations of a run: scores, shares of classes and snapshots, as its folder keeps them."""
+"""The evaluations of a run: scores, shares of classes and snapshots, as stored in its folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gan_bench.training.trainer import Trainer
 
 @dataclass
 class Evaluations:
-    """What a run has written or will write with its next evaluation.
+    """Evaluations of a run, written or due to be written with the next one.
 
     Attributes:
         curve: rows of curve.csv.
         classes: rows of classes.csv.
         snapshots: iteration → x and generator of its samples.
-        errors: metric → why it failed.
+        errors: metric → message of its failure.
     """
 
     curve: list[dict[str, str]] = field(default_factory=list)
@@ -33,13 +33,13 @@ class Evaluations:
     errors: dict[str, str] = field(default_factory=dict)
 
     def read(self, folder: RunFolder, reached: int) -> None:
-        """Take over what a folder holds up to an iteration; what lies beyond it is computed again."""
+        """Load evaluations from a folder up to an iteration; later ones are computed again."""
         self.curve = [row for row in folder.read_curve() if int(row["iteration"]) <= reached]
         self.classes = [row for row in folder.read_classes() if int(row["iteration"]) <= reached]
         self.snapshots = {t: kept for t, kept in folder.read_samples().items() if t <= reached}
 
     def write(self, folder: RunFolder) -> None:
-        """Replace the files of a folder; the curve after the classes, whose metric it shows as done."""
+        """Replace the files of a folder. The curve is last, because it marks the metric of the classes as done."""
         folder.write_classes(self.classes)
         folder.write_curve(self.curve)
         folder.write_samples(self.snapshots)

@@ -1,4 +1,4 @@
-"""Carrying out runs, from wherever their folders say they got to, to their ends: one, or the seeds of one stacked."""
+"""Execution of runs from their last checkpoints to the end: a single run, or a stack of seeds."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from gan_bench.training.precision import set_precision
 
 
 def execute(job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> str:
-    """Carry out a run and record how it ended: "finished", "interrupted", "diverged" or "failed".
+    """Execute a run and record how it ended: "finished", "interrupted", "diverged" or "failed".
 
     Args:
-        report: told of progress and evaluations, as plain dictionaries with the `key` of the run.
-        stop: asked before each iteration; True checkpoints and ends the run as interrupted.
+        report: receives the events of the run.
+        stop: called before each iteration; True checkpoints and ends the run as interrupted.
     """
     return execute_stack([job], registry, report, stop)[0]
 
 
 def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:
-    """Carry out the seeds of one configuration together, each as `execute` would; how each ended, in their order.
+    """Execute the seeds of one configuration together, each as by `execute`; return how each ended, in order.
 
-    Where they cannot be stacked they are carried out one after the other.
+    Seeds that cannot be stacked are executed one after the other.
     """
     if jobs[0].check:
         return _check(jobs, registry, report, stop)
@@ -41,10 +41,10 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 
 
 def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:
-    """Carry out runs that only check that everything works; record whether they resumed and can be sampled."""
+    """Execute runs of a check; record whether they resumed and can be sampled."""
     half = jobs[0].run.protocol.iterations // 2
     asked = itertools.count()
-    # An interruption half way, so that the runs can finish only if they resume.
+    # Interrupt half way, so that the runs can finish only if they resume.
     members = _members(jobs, registry, report, lambda: next(asked) >= half or stop())
     if any(member.status == "interrupted" for member in members) and not stop():
         members = _members(jobs, registry, report, stop)
@@ -56,7 +56,7 @@ def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callab
 
 
 def _sample_error(job: Job, registry: Registry) -> str:
-    """Draw a few samples from the stored run; return why that failed, or an empty string."""
+    """Draw a few samples from the stored run; return the error, or an empty string."""
     try:
         trainer = load_trainer(RunFolder(Path(job.folder)), registry, job.device)
         check_finite(trainer, draw(trainer, 2 * trainer.model.generators, seed=0))
@@ -66,7 +66,7 @@ def _sample_error(job: Job, registry: Registry) -> str:
 
 
 def _members(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[ActiveRun]:
-    """Carry out jobs to the end or until asked to stop."""
+    """Execute jobs until they end or `stop` returns True."""
     torch.set_num_threads(jobs[0].threads)
     set_precision(jobs[0].run.protocol.precision)
     members = [ActiveRun(job, registry, report) for job in jobs]

@@ -1,4 +1,4 @@
-"""Modes of executing iterations, and the choice of the first that works."""
+"""Modes of executing iterations, and the selection of the first that works."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gan_bench.running.active_run import ActiveRun
 
 @dataclass(frozen=True)
 class ExecutionMode:
-    """How iterations are executed.
+    """Execution of iterations: interpreted, compiled or captured.
 
     Attributes:
         compiler: turns a traced iteration into a program; None to execute operations one by one, untraced.
@@ -40,7 +40,7 @@ TRACED = ExecutionMode(as_traced)
 
 
 def candidates(run: ActiveRun) -> Iterator[ExecutionMode]:
-    """Modes that a run may try, from the fastest on, without the last resort."""
+    """Modes that a run may try, from the fastest on, except the last resort."""
     recorded = run.job.device == "cuda" and run.trainer.trains
     if _wants_compiled(run):
         compiler = compilation.compiled
@@ -50,7 +50,7 @@ def candidates(run: ActiveRun) -> Iterator[ExecutionMode]:
 
 
 def _wants_compiled(run: ActiveRun) -> bool:
-    """Whether iterations are to be compiled: as the run began, unless the command says otherwise."""
+    """Whether to compile iterations: as when the run began, unless an option overrides it."""
     plans, job = run.record.plans, run.job
     return plans[-1].compiled if plans and job.compile == "auto" else job.likely_compiled
 
@@ -62,11 +62,11 @@ def choose_mode(
     prepare: Callable[[Compiler], None],
     stop: Callable[[], bool],
 ) -> ExecutionMode | None:
-    """Prepare the first mode that works and return it; None if asked to stop meanwhile.
+    """Prepare the first mode that works and return it; return None if stopped meanwhile.
 
     Args:
-        runs: that will be executed together.
-        modes: in the order in which they are tried.
+        runs: runs that will be executed together.
+        modes: in the order of preference.
         last: the mode if none of them works.
         prepare: builds the program of the runs with a compiler.
 
@@ -84,7 +84,7 @@ def choose_mode(
                 prepare(mode.compiler)
                 return mode
             except NotCompilableError as error:
-                if stop():  # the signal ends the C++ compiler as well: nothing is settled
+                if stop():  # the signal ends the C++ compiler as well: its failure decides nothing
                     return None
                 runs[0].reporter.warn(f"It runs {mode.fallback}: {error}.")
         if last.compiler is not None:
@@ -96,7 +96,7 @@ def choose_mode(
 
 
 def settle_single(run: ActiveRun, stop: Callable[[], bool]) -> None:
-    """Choose how one run is executed and record it; nothing to do for one that is at its end."""
+    """Select how one run is executed and record it; a run at its end needs no mode."""
     if run.trainer.iteration >= run.last and run.record.plans:
         return
     prepare = partial(compile_iterations, run.trainer, run.reporter.warn)
@@ -109,7 +109,7 @@ def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[St
     """Stack the seeds of a configuration and record how they are executed.
 
     Returns:
-        The stack, None if asked to stop meanwhile; and whether they can be stacked. If not, they go on one by one.
+        The stack, or None if stopped meanwhile; and whether the seeds can be stacked. If not, they run one by one.
     """
     first = runs[0]
     if first.trainer.iteration >= first.last:

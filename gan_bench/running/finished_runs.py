@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 
 V = TypeVar("V", bound="Visit")
-TOLERANCE = 1e-3  # between samples drawn twice, on machines that round differently; in units of their spread
+TOLERANCE = 1e-3  # between two draws of the same samples, on machines that round differently; in units of their spread
 
 
 class Unusable(Exception):
-    """Why a finished run cannot be scored."""
+    """Reason why a finished run cannot be scored."""
 
 
 @dataclass
 class Outcome:
-    """How a call of `rescore` ended.
+    """Result of a call of `rescore`.
 
     Attributes:
-        scored: runs that have every score asked for, new or from before.
-        unusable: finished runs that could not be scored, or by a metric that failed.
-        added: the metrics that the table shows now and did not before.
+        scored: runs that have every requested score, new or from before.
+        unusable: finished runs that could not be scored, entirely or by one metric.
+        added: metrics that are new in the table.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ def visited(
     models: Sequence[str],
     say: Callable[[str], None],
 ) -> Iterator[V]:
-    """Let a visit of this kind attend to the runs that are chosen, and keep their folder locked while it is looked at.
+    """Select runs, lock their folder and process them with an operation of this class.
 
     Arguments and errors are those of `rescore`.
     """
@@ -111,17 +111,17 @@ def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
 
 
 def _require_runs(folder: Path) -> None:
-    """Raise StoreError where there is nothing to score; before the folder is locked, which would make it."""
+    """Raise StoreError if there is nothing to score. Called before locking: a lock creates the folder."""
     if (folder / "benchmark.json").is_file() and (folder / "runs").is_dir():
         return
     if folder.is_file():
         raise StoreError(f"{folder}: is a file. Give a results folder, such as results/synthetic8.")
-    read_results(folder)  # says what is wrong, and where results are, where it is no results folder at all
+    read_results(folder)  # raises with the reason and the likely location if this is not a results folder
     raise StoreError(f"{folder}: holds scores, but no run folders (runs/). Generators are scored where they were run.")
 
 
 def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
-    """The runs of these models, each once; all where none is named."""
+    """Runs of these models, each once; all runs without names."""
     assert results.benchmark is not None
     entries = [(entry.label, entry.plugin) for entry in results.benchmark.models]
     labels: set[str] = set()
@@ -137,28 +137,28 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
 
 @dataclass
 class Visit(ABC):
-    """Going to finished runs one by one, to score samples of their final generators."""
+    """Base class of operations that re-evaluate finished runs."""
 
     metrics: Sequence[Metric]
     samples: int
     registry: Registry
     outcome: Outcome
     say: Callable[[str], None]
-    held: set[str] = field(default_factory=set)  # metrics of which some run holds a score
+    held: set[str] = field(default_factory=set)  # metrics with scores in some run
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
 
     @abstractmethod
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Do with one finished run what the visit is for; what came of it, in words. Raises Unusable."""
+        """Process one finished run and return a one-line summary. Raises Unusable."""
 
     def attend(self, runs: Sequence[PlacedRun]) -> None:
-        """Go to the runs one by one, and tell of each."""
+        """Process the runs one by one and report each."""
         for number, placed in enumerate(runs, 1):
             name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
             self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
 
     def require_use(self) -> None:
-        """Raise UsageError where every metric was refused, and so nothing was done."""
+        """Raise UsageError if every metric was rejected, so that nothing was done."""
         if self.refusals and not self.held:
             told = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
             raise UsageError(f"No metric fits these runs. {told.rstrip('.')}.")
@@ -175,12 +175,12 @@ class Visit(ABC):
             return f"skipped: {error}"
 
     def fitting(self, record: RunRecord, label: str) -> tuple[list[Metric], int]:
-        """The metrics that mean something for a run, and how many samples it has; other metrics are told of once."""
+        """Metrics that apply to a run, and its number of samples; each other metric is reported once."""
         try:
             model, dataset, _ = instantiate(run_of(record), self.registry)
             missing = dataset.missing()
             most = None if missing or not model.anchor else model.most_samples(dataset)
-        except Exception as error:  # the code of plugins, which may be gone or have other parameters by now
+        except Exception as error:  # code of plugins, which may be missing or have other parameters today
             raise Unusable(_told_of(error)) from error
         if missing:
             raise Unusable(missing)
@@ -201,9 +201,10 @@ class Visit(ABC):
     def opened(
         self, folder: RunFolder, record: RunRecord, rows: Sequence[Mapping[str, str]], metrics: Sequence[Metric]
     ) -> Iterator[tuple[Trainer, bool]]:
-        """A run's final generators, held against its snapshot, with metrics made ready; and whether they draw as then.
+        """Load the final generators of a run, compare them with its snapshot, and prepare metrics.
 
-        They draw other samples where the run was on another kind of device. Raises Unusable.
+        Yields the trainer, and whether it draws the same samples as the snapshot: generators of another kind of device
+        draw others. Raises Unusable.
         """
         with _plan_of(record) as device:
             trainer, same_kind = self._trainer(folder, record, device), _same_kind(record, device)
@@ -232,7 +233,7 @@ class Visit(ABC):
 
 
 def read(folder: RunFolder) -> tuple[RunRecord, list[dict[str, str]]]:
-    """The record and the curve of a run. Raises Unusable."""
+    """Read the record and the curve of a run. Raises Unusable."""
     try:
         record, rows = folder.read(), folder.read_curve()
     except StoreError as error:
@@ -257,7 +258,7 @@ def _told_of(error: Exception) -> str:
 
 @contextmanager
 def _plan_of(record: RunRecord) -> Iterator[str]:
-    """Compute as the run did, where this machine can: on its kind of device, with as many threads."""
+    """Use the device and number of threads of the run, as far as this machine has them."""
     before = torch.get_num_threads()
     torch.set_num_threads(record.plans[-1].threads if record.plans else 1)
     set_precision("float32")
@@ -272,22 +273,22 @@ def _on_cpu(record: RunRecord) -> bool:
 
 
 def _same_kind(record: RunRecord, device: str) -> bool:
-    """Whether samples drawn on `device` are those that the run drew: kinds of devices have their own streams."""
+    """Whether samples drawn on `device` equal those of the run: kinds of devices have separate random streams."""
     return _on_cpu(record) == (device == "cpu")
 
 
 def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Mapping[str, str]], seed: int) -> None:
-    """Raise Unusable where the run's last evaluation drew other samples than this model does now."""
+    """Raise Unusable if the run's last evaluation drew other samples than this model does now."""
     last = trainer.iteration
     kept = _snapshots(folder).get(last)
     counts = dict.fromkeys(int(row["n"]) for row in rows if row["iteration"] == str(last) and row["n"])
     if kept is None or not counts:
         return
     before = np.asarray(kept[0], dtype=np.float64)
-    for n in counts:  # the snapshot is of the run's own number of samples, the first unless it was scored again
+    for n in counts:  # the snapshot has the run's own number of samples, the first unless it was scored again
         now, _ = snapshot(trainer, partial(draw, trainer, n, seed_of(seed, "evaluation", last)), seed)
         now = now[: len(before)]
-        tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # a level of 256
+        tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # one level of 256
         if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):
             return
     raise Unusable("its model, network or dataset has changed since: it draws other samples now")

@@ -1,4 +1,4 @@
-"""Write a table whenever a further seed of all models is complete, and forecast how long the others will take."""
+"""Observer that writes a table whenever a seed of all models is complete, and forecasts the time of the next one."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gan_bench.running.observers import EVENTS
 
 FORECAST_SECONDS = 5.0  # between two forecasts
 FINAL = ("finished", "diverged", "failed")
-"""Statuses after which the table lists a run; one that was interrupted is still to do."""
+"""Statuses that count as done; an interrupted run is still to do."""
 
 
 class InterimTables(Observer):
-    """Observer that passes every event on, writes interim tables, and reports forecasts."""
+    """Observer that forwards every event, writes interim tables, and reports forecasts."""
 
     name = "interim-tables"
 
@@ -33,11 +33,11 @@ class InterimTables(Observer):
         forecast: Forecast,
         observer: Observer,
     ) -> None:
-        """Watch `groups` of runs to do.
+        """Observe `groups` of runs to do.
 
         Args:
-            jobs: all runs of the benchmark that are selected, done or not.
-            status: of the runs that need not be done.
+            jobs: all selected runs of the benchmark, done or not.
+            status: of the runs that are already done.
         """
         self._folder, self._observer, self._forecast = folder, observer, forecast
         self._keys_of = {seed: {job.run.key for job in jobs if job.run.seed == seed} for seed in _seeds(jobs)}
@@ -51,30 +51,30 @@ class InterimTables(Observer):
 
     @property
     def complete(self) -> list[int]:
-        """Seeds of which every run has ended."""
+        """Seeds whose runs have all ended."""
         return [seed for seed, keys in self._keys_of.items() if keys <= self._ended]
 
     def expected(self) -> tuple[float, float] | None:
-        """Seconds from now to the next table and to the last one; None if no run's time is known."""
+        """Seconds from now to the next table and to the last one; None if all times are unknown."""
         ends = self._forecast.ends()
         open_seeds = [keys for keys in self._keys_of.values() if not keys <= self._ended]
         tables = [max((ends[key] for key in keys if key in ends), default=0.0) for keys in open_seeds]
         return (min(tables), max(tables)) if ends and tables else None
 
     def forecast_now(self) -> None:
-        """Report how long the next and the last table will take."""
+        """Report the expected time of the next and the last table."""
         self._forecast_at = time.monotonic()
         expected = self.expected()
         if expected is not None:
             self._observer.forecast(*expected)
 
     def started(self, run: Run) -> None:
-        """Pass on, and count the time from here."""
+        """Forward the event, and start the clock of the forecast."""
         self._forecast.start(run.key)
         self._observer.started(run)
 
     def progress(self, run: Run, event: Progress) -> None:
-        """Pass on, and correct the forecast."""
+        """Forward the event, and correct the forecast."""
         if event.rate > 0:
             self._forecast.report(run.key, (event.iterations - event.iteration) / event.rate)
         self._observer.progress(run, event)
@@ -82,7 +82,7 @@ class InterimTables(Observer):
             self.forecast_now()
 
     def ended(self, run: Run, status: str, error: str) -> None:
-        """Pass on; then write the table so far if this run completes a seed that is not the last."""
+        """Forward the event; write an interim table if this run completes a seed that is not the last."""
         self._forecast.end(run.key, finished=status == "finished")
         self._observer.ended(run, status, error)
         self._ended |= {run.key} if status in FINAL else set()
@@ -99,7 +99,7 @@ class InterimTables(Observer):
         try:
             write_results_csv(self._folder)
             table = write_tables(self._folder, complete)
-        except Exception as error:  # whatever another process left in the folder must not end the runs
+        except Exception as error:  # files of another process in the folder must not end the runs
             self._observer.note(f"The table so far cannot be written: {error}")
             return
         self._observer.interim_table(table)

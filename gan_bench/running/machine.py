@@ -1,4 +1,4 @@
-"""What a benchmark runs on, and whether its iterations are compiled, in words for the start-up line."""
+"""Description of the hardware and of compilation for the start-up line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gan_bench.running.provenance import cpu_name
 
 
 def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
-    """``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
+    """Describe slots and hardware: ``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
     at_once = "1 run at a time" if workers == 1 else f"{workers} runs at a time"
     if device == "cpu":
         return f"{at_once} on a CPU ({cpu_name()}), one thread each"
@@ -26,9 +26,9 @@ def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
 
 @cache
 def gpu_name() -> str:
-    """The name of the first visible GPU, as torch has it.
+    """Name of the first visible GPU, as torch reports it.
 
-    nvidia-smi is asked first: torch would take memory of the GPU for this process, which computes nothing on it.
+    nvidia-smi is tried first: torch would allocate GPU memory in this process, which computes nothing on the GPU.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
     command = ["nvidia-smi", "-i", visible, "--query-gpu=name", "--format=csv,noheader"]
@@ -39,7 +39,7 @@ def gpu_name() -> str:
 
 
 def describe_compilation(jobs: Sequence[Job]) -> str:
-    """Whether the iterations of these jobs are compiled; if they are not, why."""
+    """Describe whether the iterations of these jobs are compiled; if they are not, why."""
     trained = [job for job in jobs if not job.run.model.anchor]
     likely = [job for job in trained if job.likely_compiled]
     if not trained:
@@ -58,5 +58,5 @@ def describe_compilation(jobs: Sequence[Job]) -> str:
 
 
 def cpp_compiler() -> str | None:
-    """The C++ compiler that torch would use; None if it is not installed."""
+    """C++ compiler that torch would use; None if it is not installed."""
     return shutil.which(os.environ.get("CXX", "g++"))

@@ -1,4 +1,4 @@
-"""Call observers; detach one that raises."""
+"""Dispatch of events to observers; one that raises is detached."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENTS = (
 
 
 class Observers(Observer):
-    """The display, and what plugins bring; one that fails costs nobody else anything."""
+    """The display and the observers of plugins; one that fails affects no other."""
 
     name = "observers"
 

@@ -1,4 +1,4 @@
-"""Prepare datasets and metrics once, before any run starts."""
+"""Preparation of datasets and metrics, once before any run starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAID_EVERY = 10.0  # seconds
 
 
 def prepare_run(planned: Planned, say: Callable[[str], None]) -> Planned:
-    """The same with data and metrics that are prepared; of a check, without the metrics that cannot be."""
+    """The benchmark with prepared data and metrics; a check omits metrics that cannot be prepared."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
     if planned.mode != "quick":
         prepare_data(benchmark, planned.registry, planned.device, say)
@@ -38,7 +38,7 @@ def _without(job: Job, unprepared: Collection[str]) -> Job:
 
 
 def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> dict[str, str]:
-    """Prepare what a check needs: metrics on a few images of each dataset; return why metrics could not be prepared."""
+    """Prepare metrics for a check on a few images of each dataset; return the errors of those that failed."""
     some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, say)]
     errors: dict[str, str] = {}
     for name in benchmark.evaluation.metrics:
@@ -51,10 +51,10 @@ def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: C
 
 
 def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
-    """Make ready what datasets and metrics need, once, before any run.
+    """Prepare the files of datasets and metrics once, before any run.
 
     Raises:
-        DataError: what is missing or wrong, of all datasets.
+        DataError: files are missing or wrong; the message covers all datasets.
     """
     datasets = prepare_datasets(benchmark.datasets, registry, say)
     for name in benchmark.evaluation.metrics:
@@ -67,7 +67,7 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Cal
 def prepare_datasets(
     entries: Sequence[DatasetEntry], registry: Registry, say: Callable[[str], None]
 ) -> Sequence[Dataset]:
-    """Datasets whose images are ready. Raises DataError, as `prepare_data`."""
+    """Datasets whose images are prepared. Raises DataError, as `prepare_data`."""
     datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in entries}
     require_data(datasets)
     for dataset in datasets.values():
@@ -76,7 +76,7 @@ def prepare_datasets(
 
 
 def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:
-    """Prepare a metric, and say every few seconds how far it is: each of many datasets may be too quick to say so."""
+    """Prepare a metric and report progress every few seconds, because many quick datasets report none individually."""
     told = time.monotonic()
     for done, dataset in enumerate(datasets):
         if time.monotonic() - told > SAID_EVERY:
@@ -84,12 +84,12 @@ def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say:
             say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
         try:
             metric.prepare(dataset, device, say)
-        except ModuleNotFoundError as error:  # the runs go on without its scores, and their records say why
+        except ModuleNotFoundError as error:  # the runs continue without its scores, and their records give the reason
             say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
             return
 
 
 def _free_gpu_memory(device: str) -> None:
-    """Free what preparing metrics left in the cache of this process: the runs are carried out by others."""
+    """Free the cache of this process after preparing metrics: the runs are executed by other processes."""
     if device == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

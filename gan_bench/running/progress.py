@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 LINE_SECONDS = 30.0  # between two plain lines about the same run
-PLAIN_WIDTH = 120  # of tables where no terminal has a width
-MAIN_METRICS = 3  # of a run that goes on; all are in the tables
+PLAIN_WIDTH = 120  # of tables if the output is not a terminal
+MAIN_METRICS = 3  # of an active run; all are in the tables
 
 
 @dataclass
 class _Active:
-    """What is known of a run that is going on."""
+    """State of an active run."""
 
     run: Run
     iteration: int = 0
@@ -42,7 +42,7 @@ class _Active:
     said: float = field(default_factory=time.monotonic)
 
     def reach(self, event: Progress | Evaluated) -> None:
-        """An event says how far the run is."""
+        """Update the position of the run from an event."""
         self.iteration, self.iterations, self.compiling = event.iteration, event.iterations, False
 
     @property
@@ -51,7 +51,7 @@ class _Active:
 
 
 class _Display(Observer):
-    """Keeps count; subclasses show it."""
+    """Base class of displays that counts runs; subclasses print."""
 
     name = "progress"
 
@@ -59,7 +59,7 @@ class _Display(Observer):
         self.metrics = metrics
         self.active: dict[str, _Active] = {}
         self.total = self.ended_runs = 0
-        self._expected: tuple[float, float] | None = None  # seconds to the last table, and when that was known
+        self._expected: tuple[float, float] | None = None  # seconds to the last table, and the time of that estimate
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.total = len(runs)
@@ -95,7 +95,7 @@ class _Display(Observer):
         self._expected = last_table, time.monotonic()
 
     def left(self) -> str:
-        """The expected time to the last table, or nothing as long as it is unknown."""
+        """Expected time to the last table; empty if it is unknown."""
         if self._expected is None:
             return ""
         seconds, known_at = self._expected
@@ -110,40 +110,40 @@ class _Display(Observer):
         self.say(message)
 
     def say(self, line: str) -> None:
-        """Show a line that stays."""
+        """Print a permanent line."""
         raise NotImplementedError
 
     def scores(self, active: _Active) -> str:
-        """The latest scores of a run by its main metrics: the first ones of the benchmark."""
+        """Latest scores of a run by its main metrics, which are the first ones of the benchmark."""
         known = [(name, active.scores[name]) for name in self.metrics if name in active.scores]
         return "  ".join(f"{name} {value:.3g}" for name, value in known[:MAIN_METRICS])
 
 
 class PlainProgress(_Display):
-    """A line when a run starts or ends, and one every half minute in between."""
+    """Display of one line when a run starts or ends, and one every half minute in between."""
 
     def __init__(self, metrics: Sequence[str], stream: IO[str] | None = None) -> None:
         super().__init__(metrics)
         self.stream = stream or sys.stderr
 
     def say(self, line: str) -> None:
-        """Print it; a stream that is closed meanwhile must not end the runs."""
+        """Print a line; a stream that is closed meanwhile must not end the runs."""
         with contextlib.suppress(OSError, ValueError):
             print(line, file=self.stream, flush=True)
 
     def interim_table(self, table: ComparisonTable) -> None:
-        """Print it."""
+        """Print the table."""
         terminal = not self.stream.closed and self.stream.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
         self.say(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
 
     def started(self, run: Run) -> None:
-        """Say so."""
+        """Print that the run started."""
         super().started(run)
         self.say(f"{name_of(run)} started")
 
     def progress(self, run: Run, event: Progress) -> None:
-        """Say so if the last line about this run is old."""
+        """Print a line if the last one about this run is old."""
         super().progress(run, event)
         active = self.active[run.key]
         if time.monotonic() - active.said >= LINE_SECONDS:
@@ -152,7 +152,7 @@ class PlainProgress(_Display):
 
 
 class LiveProgress(_Display):
-    """The last table and the runs that go on, redrawn in place; ended runs scroll away above it."""
+    """The last table and the active runs, redrawn in place; ended runs scroll away above it."""
 
     def __init__(self, metrics: Sequence[str], console: Console) -> None:
         super().__init__(metrics)
@@ -169,17 +169,17 @@ class LiveProgress(_Display):
             self.live.stop()
 
     def started(self, run: Run) -> None:
-        """Begin to redraw: before the first run, models may be measured in forks, which no thread survives."""
+        """Start to redraw only now: probes before the first run fork, and a fork has no other threads."""
         super().started(run)
         with contextlib.suppress(OSError):  # the terminal was closed
             self.live.start()
 
     def interim_table(self, table: ComparisonTable) -> None:
-        """Keep it above the runs that go on."""
+        """Keep the table above the active runs."""
         self.last_table = table
 
     def say(self, line: str) -> None:
-        """Print it above the table; a terminal that is closed meanwhile must not end the runs."""
+        """Print above the table; a terminal that is closed meanwhile must not end the runs."""
         with contextlib.suppress(OSError):
             self.console.print(Text(line))
 
@@ -191,7 +191,7 @@ class LiveProgress(_Display):
 
     def _runs(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        # The counters keep their width: long labels and scores are cut before them.
+        # The counters keep their width: long labels and scores are shortened before them.
         table.add_column(
             "run",
             no_wrap=True,
@@ -208,7 +208,7 @@ class LiveProgress(_Display):
         return table
 
     def _kept_table(self) -> list[Text]:
-        """The last table, cut to the lines that leave room for the runs: what is too long cannot be redrawn."""
+        """The last table, cut to leave room for the runs: a display taller than the terminal cannot be redrawn."""
         if self.last_table is None:
             return []
         lines = to_text(self.last_table, self.console.width, notes=False).splitlines()
@@ -219,7 +219,7 @@ class LiveProgress(_Display):
 
 
 class QuietConsole(Console):
-    """A console that falls silent when its reader is gone; rich's own would end the process."""
+    """A console that stops writing if its reader has exited; rich's class would end the process."""
 
     def on_broken_pipe(self) -> None:
         """Print nothing more."""
@@ -227,14 +227,14 @@ class QuietConsole(Console):
 
 
 def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
-    """The display that suits standard error."""
+    """Select the display for standard error."""
     console = QuietConsole(stderr=True)
     live = console.is_terminal and not console.is_dumb_terminal  # a dumb one cannot redraw
     return LiveProgress(metrics, console) if live else PlainProgress(metrics)
 
 
 def name_of(run: Run) -> str:
-    """A run as a person calls it."""
+    """Name of a run for readers."""
     return f"{run.label} on {run.dataset.label}, seed {run.seed}"
 
 
@@ -250,21 +250,21 @@ def _count(active: _Active) -> str:
 
 
 def speed(rate: float) -> str:
-    """Iterations a second, or seconds an iteration if that is more than one; nothing as long as it is unknown."""
+    """Format iterations a second, or seconds an iteration if slower; empty if unknown."""
     if rate <= 0:
         return ""
     return f"{1 / rate:.1f} s/it" if rate < 1 else f"{rate:.0f} it/s"
 
 
 def in_words(seconds: float) -> str:
-    """A duration to two digits: ``40 s``, ``14 min``, ``2.5 h``."""
+    """Format a duration to two digits: ``40 s``, ``14 min``, ``2.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def duration(seconds: float | None) -> str:
-    """``1:02:05``, or ``1:01`` below an hour; a question mark if it is unknown."""
+    """Format a duration as ``1:02:05``, or ``1:01`` below an hour; a question mark if it is unknown."""
     if seconds is None:
         return "?"
     minutes, rest = divmod(int(seconds), 60)

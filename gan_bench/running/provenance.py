@@ -1,4 +1,4 @@
-"""Where a run came from: code, packages, machine and flags, so that a figure can be traced and repeated."""
+"""Provenance of a run: code, packages, machine and flags, so that a figure can be traced and repeated."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
 
 @cache
 def git_state(folder: str) -> GitState | None:
-    """Commit and dirtiness of the checkout that holds `folder`; None if there is none."""
+    """Commit and dirtiness of the checkout that contains `folder`; None outside a checkout."""
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return None
@@ -72,7 +72,7 @@ def _version(package: str) -> str:
 
 @cache
 def cpu_name() -> str:
-    """The processor's model and the number of cores."""
+    """Model of the processor and number of cores."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

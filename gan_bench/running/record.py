@@ -1,4 +1,4 @@
-"""Build a run's record: its start, execution plans and ledger."""
+"""The record of a run: its start, execution plans and ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def scheduled_metrics(job: Job, registry: Registry) -> list[Metric]:
-    """The metrics of a job that its number of samples is enough for; a check lowers what they need."""
+    """Metrics of a job that need no more samples than it has; a check lowers the numbers they need."""
     samples = job.schedule.samples
     metrics = [registry.get("metrics", name)() for name in job.schedule.metrics]
     if job.check:
@@ -30,7 +30,7 @@ def scheduled_metrics(job: Job, registry: Registry) -> list[Metric]:
 
 
 def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> RunRecord:
-    """The record of a run that starts or goes on.
+    """Build the record of a run that starts or resumes.
 
     Args:
         earlier: its record so far, whose history and plans are kept.
@@ -69,7 +69,7 @@ def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> Run
 
 
 def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> ExecutionPlan:
-    """How a job's iterations are executed on this machine."""
+    """Describe the execution of a job's iterations on this machine."""
     precision = job.run.protocol.precision
     return ExecutionPlan(
         device=device_name(job.device),
@@ -84,7 +84,7 @@ def execution_plan(job: Job, *, compiled: bool, graph: bool, stack: int) -> Exec
 
 @dataclass
 class Usage:
-    """Seconds and memory that a run has used, over all its processes.
+    """Seconds and memory used by a run, over all its processes.
 
     Attributes:
         peak_memory_mb: of earlier processes, in MiB.
@@ -97,7 +97,7 @@ class Usage:
 
     @classmethod
     def of_checkpoint(cls, state: UsageState) -> Usage:
-        """What a checkpoint holds of it."""
+        """Read the usage from a checkpoint."""
         return cls(
             train_seconds=float(state["train_seconds"]),
             compile_seconds=float(state["compile_seconds"]),
@@ -115,12 +115,12 @@ class Usage:
         }
 
     def measured(self, device: str) -> Usage:
-        """The same with the memory of this process."""
+        """The usage including the memory of this process."""
         return replace(self, peak_memory_mb=round(max(self.peak_memory_mb, peak_memory_mb(device)), 1))
 
 
 def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usage) -> Ledger:
-    """What a run has used so far."""
+    """Resources that a run has used so far."""
     return Ledger(
         parameters={
             name: sum(p.numel() for p in trainer.model.get_submodule(name).parameters())

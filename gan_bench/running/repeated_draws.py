@@ -1,7 +1,7 @@
-"""Drawing the final generators of stored runs again and again: how much of a score is the luck of one evaluation.
+"""Repeated draws from final generators of stored runs: the noise of a score from a single evaluation.
 
-Draw 0 is the one that a run is scored on; draws 1, 2, … have other latents, and metrics that draw at random themselves
-other seeds. What they are scored is kept in the run's folder beside its curve, which does not change.
+Draw 0 is the one that scores the run; draws 1, 2, … have other latents, and metrics that draw randomly have other
+seeds. Their scores are stored in the run's folder next to its curve, which does not change.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def repeat(
     models: Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Outcome, pd.DataFrame]:
-    """Draw the final generators of a results folder's finished runs until there are `draws` of each, and score them.
+    """Draw from the final generators of finished runs until there are `draws` draws of each, and score them.
 
-    What was drawn by an earlier call is kept; a metric that is new is computed as `rescore` does. Other arguments are
+    Draws of an earlier call are kept; a new metric is computed as by `rescore`. Other arguments are
     those of `rescore`.
 
     Args:
@@ -47,12 +47,12 @@ def repeat(
 
     Returns:
         how it ended, and the noise of these metrics and models, see `gan_bench.report.tables.evaluation_noise.noise`;
-        the whole of it is evaluation-noise.csv in the results folder.
+        evaluation-noise.csv in the results folder has the noise of all.
 
     Raises:
-        UsageError: `draws` is less than 2, or as `rescore` does.
-        StoreError: no run is finished, or as `rescore` does.
-        KeyboardInterrupt: after what was drawn is kept; the same call goes on from there.
+        UsageError: `draws` is less than 2, or as for `rescore`.
+        StoreError: no run is finished, or as for `rescore`.
+        KeyboardInterrupt: after completed draws are stored; the same call resumes from there.
     """
     if draws < 2:
         raise UsageError(f"{draws} repeats: a spread needs 2 draws of a generator or more, the stored one included.")
@@ -79,7 +79,7 @@ class _Repeating(Visit):
     draws: int = 2
 
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Score the draws of one finished run that are not scored yet, each written as soon as it is."""
+        """Score the draws of one finished run that have no scores yet; write each when it is complete."""
         record, rows = read(folder)
         done = _repeats(folder)
         fitting, samples = self.fitting(record, placed.dataset)
@@ -114,5 +114,5 @@ def _repeats(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _of(number: int, rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """The rows of one draw."""
+    """Rows of one draw."""
     return [row for row in rows if row["draw"] == str(number)]

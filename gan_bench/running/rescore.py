@@ -1,8 +1,8 @@
-"""Scoring runs that are stored by metrics that are new, from their generators: nothing is trained.
+"""Scores of stored runs by new metrics, computed from their generators: nothing is trained.
 
-A score is what the run would hold had it been asked for the metric from the start, to the last bit: of the samples
-of its last evaluation, drawn again. Those are first held against the snapshot that the run kept, so that a model
-or dataset whose code draws something else today gets no score under an old name.
+A new score equals, to the last bit, the one that the run would have if the metric had been requested from the start:
+the samples of the last evaluation are drawn again. They are first compared with the snapshot of the run, so that a
+model or dataset whose code has changed gets no score under its old name.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def rescore(
 ) -> Outcome:
     """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
 
-    A run that was scored by a metric with something else than is prepared now (another classifier, other clusters) is
-    scored by it anew, and loses that metric's scores of earlier iterations, whose generators are gone.
+    If a metric is now prepared with something else (another classifier, other clusters), runs with its old scores are
+    scored again and lose that metric's scores of earlier iterations, whose generators are not stored.
 
     Args:
         path: a results folder with its run folders.
         metrics: names of metrics.
-        samples: how many samples to draw; as many as the benchmark's where it is None.
+        samples: number of samples to draw; None for the benchmark's.
         models: only these labels or plugins; empty for all.
-        say: told a line for each run.
+        say: called with a line for each run.
 
     Raises:
         PluginError: a metric is unknown or broken.
@@ -74,7 +74,7 @@ class _Rescoring(Visit):
     """One call of `rescore`."""
 
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
-        """Score one finished run by what it lacks."""
+        """Score one finished run by the metrics that it lacks."""
         record, rows = read(folder)
         classes = _classes(folder)
         fitting, samples = self.fitting(record, placed.dataset)
@@ -111,7 +111,7 @@ class _Rescoring(Visit):
         return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
 
     def _foreign(self, record: RunRecord, metrics: Sequence[Metric]) -> list[str]:
-        """The metrics that a run was scored by with something else (a classifier, clusters) than is prepared now."""
+        """Metrics of a run's scores that were prepared with something else (a classifier, clusters) than now."""
         before = record.notes
         noted = [metric for metric in metrics if metric.name in before]
         if not noted:
@@ -134,18 +134,18 @@ class _Rescoring(Visit):
         new: Sequence[Mapping[str, str]],
         errors: Mapping[str, str],
     ) -> None:
-        """Write record, then curve: killed between the two, the run still lacks the scores, and gets them next time."""
+        """Write the record, then the curve: a run killed between the two still lacks the scores and is scored again."""
         replaced = {_identity(row) for row in new}
         curve = [*(row for row in rows if _identity(row) not in replaced), *new]
         others = {name: error for name, error in record.metric_errors.items() if name not in facts}
         after = replace(record, metrics={**record.metrics, **facts}, metric_errors=others | dict(errors))
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
-            return  # it failed again, in the same way
+            return  # the metric failed again, with the same error
         folder.write(replace(after, rescored=(*record.rescored, history)))
         folder.write_curve(curve)
 
     def _history(self, scored: Sequence[Metric], samples: int) -> Rescored:
-        """When, where and by which code metrics were computed."""
+        """Record of when, where and by which code metrics were computed."""
         code = {
             metric.name: MetricCode(str(self.registry.origin("metrics", metric.name)), code_hash(type(metric)))
             for metric in scored
@@ -158,16 +158,17 @@ def _identity(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _require_scores(found: Evaluation, foreign: Sequence[str]) -> None:
-    """Raise Unusable where there is nothing to take the place of scores by another classifier."""
+    """Raise Unusable if no new scores replace those of another classifier."""
     failed = [f"{name} failed ({found.errors[name]})" for name in foreign if name in found.errors]
     if failed:
         raise Unusable(f"{'; '.join(failed)}, and its scores by another classifier are kept")
 
 
 def _forget(folder: RunFolder, kept: Sequence[Mapping[str, str]], foreign: Sequence[str], *, all_classes: bool) -> None:
-    """Drop what a run was scored with another classifier: it has nothing to be compared with any more.
+    """Delete scores that were computed with another classifier: they are no longer comparable.
 
-    Before its record says otherwise, so that a run that is killed meanwhile lacks these scores, and mixes none.
+    They are deleted before the record changes. A run that is killed meanwhile therefore lacks these scores instead of
+    mixing them.
     """
     try:
         repeats = folder.read_repeats()
@@ -188,17 +189,17 @@ def _classes(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
-    """Whether rows of classes.csv hold the mixture's shares at an iteration, from n samples."""
+    """Whether rows of classes.csv include the mixture's shares at an iteration, from n samples."""
     return any((row["iteration"], row["generator"], row["n"]) == (str(iteration), "", str(n)) for row in rows)
 
 
 def _tells_of(metric: Metric) -> bool:
-    """Whether a metric tells classes."""
+    """Whether a metric distinguishes classes."""
     return type(metric).classes is not Metric.classes
 
 
 def _told_scores(found: Evaluation) -> str:
-    """The mixture's scores, and what failed."""
+    """Scores of the mixture, and errors."""
     values = {score.metric: score.value for score in found.scores if score.generator is None}
     return ", ".join(
         f"{name} failed ({found.errors[name]})" if name in found.errors else f"{name} {value:.4g}"
@@ -207,7 +208,7 @@ def _told_scores(found: Evaluation) -> str:
 
 
 def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """Let benchmark.json describe these metrics and its table show them; the names of those it did not show."""
+    """Add these metrics to benchmark.json and to the table; return the names of those that are new there."""
     before = read_benchmark(folder)
     shown = before.evaluation.metrics
     added = tuple(metric.name for metric in metrics if metric.name not in shown)
@@ -227,7 +228,7 @@ def _show(folder: Path, metrics: Sequence[Metric]) -> tuple[str, ...]:
 
 
 def _notes(runs: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
-    """What each metric was computed with, by dataset, as its runs say."""
+    """Notes on the preparation of each metric, by dataset, from the records of its runs."""
     found: dict[str, dict[str, str]] = {}
     for placed in runs:
         for metric, note in placed.run.record.notes.items():

@@ -1,4 +1,4 @@
-"""Running a benchmark: what is missing is carried out, what is done is kept, then the tables are rebuilt."""
+"""A benchmark from start to end: execute missing runs, keep finished ones, rebuild the tables."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from gan_bench.store.run_folder import RunFolder
 
 @dataclass
 class Outcome:
-    """How a call of `run` ended."""
+    """Result of a call of `run`."""
 
     folder: Path
     counts: Counter[str] = field(default_factory=Counter)  # runs by status
     interrupted: bool = False
-    left_out: int = 0  # models whose plugins are broken
-    check: CheckReport | None = None  # what a check found
+    left_out: int = 0  # models with broken plugins
+    check: CheckReport | None = None  # findings of a check
 
     @property
     def exit_code(self) -> int:
@@ -53,14 +53,14 @@ class Outcome:
 
 
 def run(planned: Planned, observer: Observer) -> Outcome:
-    """Carry out what is missing and rebuild results.csv, table.md and table.csv."""
+    """Execute missing runs and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
-        todo = planned.todo  # reads the curves, and has to trust them before anything is written
+        todo = planned.todo  # reads the curves; a damaged folder must fail before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
             planned = prepare_run(planned, observers.note)
             todo = planned.todo
-        if planned.mode == "quick":  # results of an earlier check may be of other code
+        if planned.mode == "quick":  # an earlier check may be of other code
             _remove_runs(planned.folder / "runs")
         write_atomically(planned.folder / "benchmark.json", encode(describe(planned)))
         for model in planned.benchmark.left_out:
@@ -71,7 +71,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         completed = _carry_out(planned, todo, observers, lock) if todo else True
         write_results_csv(planned.folder)
         write_classes_csv(planned.folder)
-        if planned.mode != "quick":  # its values mean nothing
+        if planned.mode != "quick":  # values of a check are meaningless
             write_tables(planned.folder)
     outcome = Outcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
     outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
@@ -88,7 +88,7 @@ def _remove_runs(folder: Path) -> None:
 
 
 def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
-    """Hand the jobs to the engine, the longest of each seed first; False if Ctrl-C stopped them."""
+    """Send the jobs to the engine, the longest of each seed first; return False if Ctrl-C stopped them."""
     gpus = visible_gpus() if planned.device == "cuda" else []
     how = describe_compilation(todo)
     observers.note(f"{describe_machine(planned.device, planned.workers, gpus)}; {how}.")
@@ -110,7 +110,7 @@ def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock
 def _note_times(
     watch: InterimTables, groups: Sequence[Sequence[Job]], estimates: Estimates, observers: Observers
 ) -> None:
-    """Note when the first and the last table are expected, and the source of these times."""
+    """Report when the first and the last table are expected, and the source of these estimates."""
     if any(len(group) > 1 for group in groups):
         observers.note("Seeds train together as one program and finish together, so the first table is the last.")
     expected = watch.expected()

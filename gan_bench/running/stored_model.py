@@ -1,4 +1,4 @@
-"""Load trained models from run folders and draw samples from them."""
+"""Trained models, loaded from run folders to draw samples from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gan_bench.training.trainer import Trainer
 
 
 class StoredModel:
-    """A model as a stored run left it."""
+    """Model with the parameters that a stored run ended with."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
@@ -28,12 +28,12 @@ class StoredModel:
 
     @property
     def image_shape(self) -> tuple[int, ...] | None:
-        """(C, H, W) where samples are images, which are uint8; None where they are numbers."""
+        """Shape (C, H, W) of samples that are uint8 images; None for other samples."""
         return self._trainer.dataset.shape if is_images(self._trainer.dataset) else None
 
     @property
     def generators(self) -> int:
-        """K, the number of generators."""
+        """Number of generators, K."""
         return self.model.generators
 
     def sample(
@@ -44,7 +44,7 @@ class StoredModel:
         seed: int = 0,
         told: Callable[[int], None] = lambda done: None,
     ) -> Drawn:
-        """Draw n samples of the mixture, or of one generator; `told` hears how many there are on the way.
+        """Draw n samples of the mixture, or of one generator; `told` receives the number drawn so far.
 
         Returns:
             `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
@@ -63,7 +63,7 @@ class StoredModel:
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
     def _require_data(self, n: int) -> None:
-        """What stands for real data draws from its files, as many samples as they hold out."""
+        """Raise DataError if an anchor of real data lacks its files, UsageError if they have fewer than n samples."""
         dataset = self._trainer.dataset
         if self.model.generating:
             return
@@ -77,13 +77,13 @@ class StoredModel:
 def load_trainer(
     folder: RunFolder, registry: Registry, device: str, say: Callable[[str], None] = lambda line: None
 ) -> Trainer:
-    """The trainer of a stored run, as its newest usable checkpoint left it.
+    """Load the trainer of a stored run from its newest usable checkpoint.
 
     Args:
-        say: told of each newer checkpoint that is damaged, or of another run.
+        say: receives a message for each newer checkpoint that is damaged or of another run.
 
     Raises:
-        StoreError: there is none, or it does not fit the code of today.
+        StoreError: there is no checkpoint, or it does not fit the present code.
     """
     record = folder.read()
     if record is None:
@@ -106,7 +106,7 @@ def load_trainer(
 
 
 def run_of(record: RunRecord) -> Run:
-    """The run that a record describes; labels are the benchmark's, so it has none."""
+    """Run of a record; it has no labels, because those belong to a benchmark."""
     return Run(
         benchmark=record.benchmark,
         label="",

@@ -1,4 +1,4 @@
-"""Write and read checkpoints."""
+"""Checkpoint files: writing, reading and removal."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class CheckpointState(UsageState):
 def save_checkpoints(states: Mapping[Path, CheckpointState]) -> None:
     """Write checkpoints of runs at the same iteration: one file, of which each run's folder has a link.
 
-    A folder can be copied away by itself. Where there are no links, as on some network drives, it gets a copy.
+    Each folder can be copied separately. On file systems without links, such as some network drives, it gets a copy.
 
     Args:
         states: folder of each run → contents of its checkpoint.
@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[Chec
     """The newest checkpoint of the run with this key, and the damaged or foreign ones passed over for it.
 
     Args:
-        at: only the one of this iteration will do.
+        at: iteration of the only acceptable checkpoint.
     """
     passed_over: list[Path] = []
     for path in list_checkpoints(folder):
@@ -105,21 +105,21 @@ def load_checkpoint(folder: Path, key: str, at: int | None = None) -> tuple[Chec
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest first."""
+    """Checkpoint files in a folder, newest first."""
     found = [(iteration_of(path), path) for path in folder.glob("checkpoint-*.pt")]
     return [path for iteration, path in sorted(found, reverse=True) if iteration >= 0]
 
 
 def iteration_of(checkpoint: Path) -> int:
-    """Return the iteration in the name of a checkpoint, or -1 if there is none."""
+    """Return the iteration in the name of a checkpoint, or -1 for other names."""
     number = checkpoint.stem.removeprefix("checkpoint-")
     return int(number) if number.isdecimal() else -1
 
 
 def _drop_older(folder: Path, than: int) -> None:
-    """Remove checkpoints of earlier iterations but for the last of them.
+    """Remove checkpoints of earlier iterations except the last of them.
 
-    One of a later iteration was passed over when the run resumed: it must not push out the one of now.
+    A checkpoint of a later iteration was skipped when the run resumed: it must not displace the current one.
     """
     own = [old for old in list_checkpoints(folder) if iteration_of(old) <= than]
     for old in own[CHECKPOINTS_KEPT:]:
@@ -127,7 +127,7 @@ def _drop_older(folder: Path, than: int) -> None:
 
 
 def _of_run(stored: dict[str, Any] | None, key: str) -> CheckpointState | None:
-    """A run's part of a checkpoint; None where it holds none."""
+    """Part of a checkpoint that belongs to a run; None if it has no such part."""
     if stored is None:
         return None
     runs = stored.get("runs", {stored.get("key"): stored})
@@ -140,13 +140,13 @@ def _is_complete(state: Any) -> TypeGuard[CheckpointState]:
 
 
 def load_tensors(path: Path) -> dict[str, Any] | None:
-    """A dictionary of tensors and plain values from a file, or None where it is not one. Never unpickles objects."""
+    """Load a dictionary of tensors and plain values; return None for other contents. Never unpickles objects."""
     import torch
 
     try:
         with path.open("rb") as file:
             with zipfile.ZipFile(file) as archive:
-                if archive.testzip() is not None:  # torch itself compares no checksum
+                if archive.testzip() is not None:  # torch does not compare checksums
                     return None
             file.seek(0)
             state = torch.load(file, map_location="cpu", weights_only=True)

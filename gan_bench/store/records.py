@@ -28,12 +28,12 @@ R = TypeVar("R", "RunRecord", "BenchmarkRecord")
 
 
 class RecordError(ValueError):
-    """Why a record cannot be read, with the field."""
+    """Reason why a record cannot be read, with the field."""
 
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """The exception that ended a run."""
+    """Exception that ended a run."""
 
     type: str
     message: str
@@ -44,7 +44,7 @@ class ErrorRecord:
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What must be equal for two executions of a run to agree to the last bit.
+    """Conditions that must be equal for two executions of a run to agree to the last bit.
 
     On a GPU, the driver and the libraries as well; see `compilation.reproducible` for compiled ones.
 
@@ -66,7 +66,7 @@ class ExecutionPlan:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a run has used so far.
+    """Resources that a run has used so far.
 
     Attributes:
         parameters: player → number of parameters.
@@ -89,7 +89,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class ModelRecord(ModelRef):
-    """A run's model, with what is known once it is built.
+    """Model of a run, with facts that are known once it is built.
 
     Attributes:
         sharing: what generators share, in words.
@@ -103,7 +103,7 @@ class ModelRecord(ModelRef):
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """A metric that a run was scored with; `note` describes what was prepared for it."""
+    """A metric that a run was scored with; `note` describes its prepared files."""
 
     direction: str = "none"
     unit: str = ""
@@ -115,7 +115,7 @@ class MetricFacts:
 
 @dataclass(frozen=True)
 class GitState:
-    """The checkout that ran."""
+    """State of the checkout that was used."""
 
     commit: str
     dirty: bool
@@ -123,7 +123,7 @@ class GitState:
 
 @dataclass(frozen=True)
 class PluginFacts:
-    """Where the code of a plugin came from, and its hash; `origin` is a package or a file."""
+    """Origin and hash of the code of a plugin; `origin` is a package or a file."""
 
     kind: str
     name: str
@@ -135,7 +135,7 @@ class PluginFacts:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Code, packages, machine and flags of a process that worked on a run.
+    """Code, packages, machine and flags of a process that executed a run.
 
     Attributes:
         started: ISO 8601, UTC.
@@ -160,7 +160,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class MetricCode:
-    """Where the code of a metric came from, and its hash."""
+    """Origin and hash of the code of a metric."""
 
     origin: str
     code: str
@@ -168,7 +168,7 @@ class MetricCode:
 
 @dataclass(frozen=True)
 class Rescored:
-    """A later evaluation of a finished run: which metrics, from how many samples, by which process."""
+    """A later evaluation of a finished run: its metrics, number of samples and process."""
 
     metrics: Mapping[str, MetricCode]
     samples: int
@@ -177,7 +177,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class CheckRecord:
-    """What a check found of a run.
+    """Findings of a check on one run.
 
     Attributes:
         resumed_from: the iteration of the checkpoint that it resumed from.
@@ -190,15 +190,15 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """run.json: what a run is, how far it got, what it used and where it ran.
+    """run.json: a run's definition, progress, resources and machine.
 
     Attributes:
         training_version: of the core that trains it, see `planning.runs.TRAINING_VERSION`; 0 if unknown.
         iterations: the iteration that the run ends with; 0 for anchors.
         ledger: None if it failed before its networks were built.
         metrics: those that it was scored with.
-        metric_errors: metric → why it failed.
-        provenance: of the process that started it; `resumed`, of those that went on with it.
+        metric_errors: metric → message of its failure.
+        provenance: of the process that started it; `resumed`, of those that resumed it.
         plans: one, and a further one for each change of machine or mode of execution.
     """
 
@@ -226,7 +226,7 @@ class RunRecord:
 
     @property
     def notes(self) -> dict[str, str]:
-        """What was prepared for metrics, by metric."""
+        """Notes on prepared files, by metric."""
         return {name: facts.note for name, facts in self.metrics.items() if facts.note}
 
 
@@ -250,7 +250,7 @@ class StoredEntry:
     """One model of a stored benchmark.
 
     Attributes:
-        departures: its footnotes about settings of its own.
+        departures: footnotes about settings that differ from the protocol.
         configurations: dataset label → hash of its runs.
         params: None in files that do not have them.
         footnotes: dataset label → further footnotes.
@@ -276,7 +276,7 @@ class SkippedModel:
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """benchmark.json: what was requested, whether or not it has run."""
+    """benchmark.json: the requested models, datasets and settings, whether or not they have run."""
 
     name: str
     seeds: tuple[int, ...]
@@ -291,12 +291,12 @@ class BenchmarkRecord:
 
 
 def encode(record: RunRecord | BenchmarkRecord) -> str:
-    """The text of a record's file."""
+    """Encode a record as the text of its file."""
     return json.dumps(msgspec.to_builtins(record), indent=1) + "\n"
 
 
 def decode(text: str | bytes, kind: type[R]) -> R:
-    """Read a record.
+    """Decode a record.
 
     Raises:
         RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
@@ -323,7 +323,7 @@ def decode(text: str | bytes, kind: type[R]) -> R:
 def migrate_run(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """A run.json of format 1 as one of the current format.
 
-    Format 1 had an empty object for a ledger that is not known, and provenance among other fields.
+    Format 1 had an empty object for an unknown ledger, and provenance among other fields.
     """
     now = dict(values)
     if not now.get("ledger"):
@@ -363,7 +363,7 @@ def convert(values: object, kind: type[T]) -> T:
 
 
 def _explained(message: str) -> str:
-    """msgspec's message with the field first: "Expected `int`, got `str` - at `$.seed`"."""
+    """Rewrite msgspec's message with the field first: "Expected `int`, got `str` - at `$.seed`"."""
     problem, _, place = message.partition(" - at ")
     where = place.strip("`").removeprefix("$").removeprefix(".")
     problem = problem.replace("`", "").replace("Object missing required field ", "missing ")

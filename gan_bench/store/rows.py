@@ -9,13 +9,13 @@ from gan_bench.contracts.scores import Score, Share
 
 
 def has_score(rows: Sequence[Mapping[str, str]], metric: Metric, iteration: int, n: int) -> bool:
-    """Whether rows of a curve hold a score of this version of a metric, at an iteration, from n samples."""
+    """Whether rows of a curve include a score of this version of a metric, at an iteration, from n samples."""
     wanted = (str(iteration), metric.name, str(n), str(metric.version))
     return any((row["iteration"], row["metric"], row["n"], row["version"]) == wanted for row in rows)
 
 
 def curve_rows(iteration: int, scores: Sequence[Score]) -> list[dict[str, str]]:
-    """Scores as rows of curve.csv."""
+    """Format scores as rows of curve.csv."""
     return [
         {
             "iteration": str(iteration),
@@ -30,7 +30,7 @@ def curve_rows(iteration: int, scores: Sequence[Score]) -> list[dict[str, str]]:
 
 
 def class_rows(iteration: int, shares: Sequence[Share]) -> list[dict[str, str]]:
-    """Shares of classes as rows of classes.csv."""
+    """Format shares of classes as rows of classes.csv."""
     return [
         {
             "iteration": str(iteration),
@@ -44,6 +44,6 @@ def class_rows(iteration: int, shares: Sequence[Share]) -> list[dict[str, str]]:
 
 
 def with_classes(rows: Sequence[Mapping[str, str]], iteration: int, shares: Sequence[Share]) -> list[Mapping[str, str]]:
-    """Rows of classes.csv with these shares instead of what stood there of their iteration, if there are any."""
+    """Rows of classes.csv with the rows of this iteration replaced by these shares."""
     kept = [row for row in rows if not shares or row["iteration"] != str(iteration)]
     return [*kept, *class_rows(iteration, shares)]

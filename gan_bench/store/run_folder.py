@@ -1,11 +1,11 @@
-"""Run folders: what one run leaves behind, written so that a kill at any moment loses nothing.
+"""Run folders: files of one run, written so that a kill at any moment loses nothing.
 
-    run.json             what the run is, how far it got, what it used, where it ran
+    run.json             definition, progress, resources and machine
     curve.csv            every score at every evaluation
-    classes.csv          shares of classes in each generator, at a few iterations; only where a metric tells classes
+    classes.csv          shares of classes in each generator, at a few iterations, if a metric distinguishes classes
     samples.npz          a few snapshots of samples, for figures
-    repeats.csv          scores of more draws of the final generators; only where asked for
-    checkpoint-N.pt      the last two; the last of a finished run holds its generators
+    repeats.csv          scores of further draws of the final generators; only on request
+    checkpoint-N.pt      the last two; the last one of a finished run contains its generators
     error.txt            the traceback of a run that failed
 
 Every file is written under a temporary name and renamed. Checkpoints are loaded with `weights_only=True`: a file
@@ -41,7 +41,7 @@ class RunFolder:
     # --- run.json -----------------------------------------------------------------------------------------
 
     def read(self) -> RunRecord | None:
-        """The record of the run; None if there is none. Raises StoreError if it cannot be read."""
+        """Read the record of the run; return None without one. Raises StoreError if it cannot be read."""
         file = self.path / "run.json"
         try:
             return decode(file.read_bytes(), RunRecord)
@@ -51,7 +51,7 @@ class RunFolder:
             raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
 
     def read_own(self, key: str) -> RunRecord | None:
-        """The record, if it is that of the run with this key. Raises StoreError if another run is stored here."""
+        """Read the record of the run with this key. Raises StoreError if another run is stored here."""
         record = self.read()
         if record is not None and record.key != key:
             raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
@@ -64,7 +64,7 @@ class RunFolder:
     # --- curve.csv, classes.csv, repeats.csv ----------------------------------------------------------------
 
     def read_curve(self) -> list[dict[str, str]]:
-        """All rows, as text. Raises StoreError where the file is damaged: scores are never dropped in silence."""
+        """Read all rows, as text. Raises StoreError if the file is damaged: scores are never dropped silently."""
         return self._read_rows("curve.csv", CURVE_COLUMNS, "a curve")
 
     def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
@@ -72,17 +72,17 @@ class RunFolder:
         self._write_rows("curve.csv", CURVE_COLUMNS, rows)
 
     def read_classes(self) -> list[dict[str, str]]:
-        """Shares of classes, as text. Raises StoreError where the file is damaged."""
+        """Read shares of classes, as text. Raises StoreError if the file is damaged."""
         advice = "Remove it to go on without earlier shares."
         return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
 
     def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Replace all rows; where there are none there need be no file."""
+        """Replace all rows; no file is created for no rows."""
         if rows:
             self._write_rows("classes.csv", CLASS_COLUMNS, rows)
 
     def read_repeats(self) -> list[dict[str, str]]:
-        """Scores of draws 1, 2, … of the final generators, as text; draw 0 is the curve's. Raises StoreError."""
+        """Read scores of draws 1, 2, … of the final generators, as text; draw 0 is in the curve. Raises StoreError."""
         return self._read_rows("repeats.csv", REPEAT_COLUMNS, "repeated scores")
 
     def write_repeats(self, rows: Sequence[Mapping[str, str]]) -> None:
@@ -113,7 +113,7 @@ class RunFolder:
     # --- samples.npz --------------------------------------------------------------------------------------
 
     def read_samples(self) -> dict[int, tuple[Any, Any]]:
-        """Snapshots by iteration: x (n, *shape) and generator (n,), -1 where there is no index."""
+        """Snapshots by iteration: x (n, *shape) and generator (n,), -1 for samples without an index."""
         path = self.path / "samples.npz"
         try:
             # opened here, because np.load leaves a damaged archive open
@@ -129,10 +129,10 @@ class RunFolder:
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:
         """Replace all snapshots."""
-        if not snapshots:  # somebody removed the file, and none is due yet
+        if not snapshots:  # the file was removed, and no snapshot is due yet
             return
         times = sorted(snapshots)
-        n = min(len(x) for x, _ in snapshots.values())  # a run resumed with fewer samples has smaller ones
+        n = min(len(x) for x, _ in snapshots.values())  # a run resumed with fewer samples has smaller snapshots
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -145,15 +145,15 @@ class RunFolder:
     # --- checkpoints --------------------------------------------------------------------------------------
 
     def checkpoints(self) -> list[Path]:
-        """Stored checkpoints, the newest first."""
+        """Stored checkpoints, newest first."""
         return list_checkpoints(self.path)
 
     def iterations(self) -> list[int]:
-        """The iterations of stored checkpoints, the newest first."""
+        """Iterations of stored checkpoints, newest first."""
         return [iteration_of(path) for path in self.checkpoints()]
 
     def load_checkpoint(self, key: str, at: int | None = None) -> tuple[CheckpointState | None, list[Path]]:
-        """The newest usable checkpoint, and those passed over; see `checkpoints.load_checkpoint`."""
+        """Newest usable checkpoint, and those that were skipped; see `checkpoints.load_checkpoint`."""
         return load_checkpoint(self.path, key, at)
 
     def write_error(self, error: BaseException) -> None:
@@ -162,7 +162,7 @@ class RunFolder:
         (self.path / "error.txt").write_bytes(trace)
 
     def sweep(self) -> None:
-        """Make the folder, and remove an earlier error and what a write that was killed left."""
+        """Create the folder; remove an earlier error file and temporary files of killed writes."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "error.txt").unlink(missing_ok=True)
         for left in self.path.glob(".*.tmp"):
@@ -170,5 +170,5 @@ class RunFolder:
 
 
 def _compact(x: Any) -> Any:
-    """Images as they are, all else as float32."""
+    """Convert samples other than images to float32."""
     return x if x.dtype == np.uint8 else x.astype(np.float32)

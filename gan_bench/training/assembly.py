@@ -1,4 +1,4 @@
-"""From the plain description of a run to its model, data and trainer."""
+"""Construction of model, data and trainer from the plain description of a run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gan_bench.training.trainer import Trainer
 
 
 def make_trainer(run: Run, registry: Registry, device: str) -> Trainer:
-    """The trainer of a run at iteration 0."""
+    """Build the trainer of a run at iteration 0."""
     model, dataset, protocol = instantiate(run, registry)
     network_class = registry.get("networks", protocol.network)
     network = network_class(from_plain(network_class.Params, protocol.network_params))
     target = torch.device(device)
     build(model, network, dataset, protocol, run.seed, target)
     if target.type == "cuda" and network.heavy:
-        model.to(memory_format=torch.channels_last)  # as convolutions on a GPU want their weights
+        model.to(memory_format=torch.channels_last)  # the layout that convolutions on a GPU are fastest with
     return Trainer(model, dataset, protocol, run.seed, target)

@@ -12,10 +12,10 @@ from gan_bench.contracts.model import Model
 
 
 class Average:
-    """An exponential moving average of the generating players' parameters, and of what layers remember of batches.
+    """Exponential moving average of the generating players' parameters and of running statistics of their layers.
 
     Attributes:
-        live: what it is an average of, by name; values: the averages, likewise.
+        live: the averaged tensors by name; values: their averages by name.
     """
 
     def __init__(self, model: Model, decay: float) -> None:
@@ -27,12 +27,12 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move towards the parameters of now."""
+        """Update the averages with the present parameters."""
         torch._foreach_lerp_(list(self.values.values()), list(self.live.values()), 1 - self.decay)
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange average and parameters; calling it again undoes it."""
+        """Swap averages and parameters; a second call swaps them back."""
         for name, parameter in self.live.items():
             kept = parameter.clone()
             parameter.copy_(self.values[name])
@@ -40,7 +40,7 @@ class Average:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Exchange average and parameters for a while."""
+        """Swap averages and parameters within a context."""
         self.swap()
         try:
             yield
@@ -49,13 +49,13 @@ class Average:
 
     @torch.no_grad()
     def restart(self, prefix: str) -> None:
-        """Forget what the parameters of a player were: the average is what they are now."""
+        """Restart the averages of a player from its present parameters."""
         for name, parameter in self.live.items():
             if name.startswith(prefix):
                 self.values[name].copy_(parameter)
 
     @torch.no_grad()
     def load(self, values: Mapping[str, Tensor]) -> None:
-        """Take over stored averages."""
+        """Load stored averages."""
         for name, value in values.items():
             self.values[name].copy_(value)

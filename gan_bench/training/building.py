@@ -1,4 +1,4 @@
-"""Build the networks of a model and initialise them."""
+"""Construction and initialisation of a model's networks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def build(
     model: Model, network: Network, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device
 ) -> Model:
     """Build and initialise a model's networks; the same seed gives the same weights on every device."""
-    with torch.random.fork_rng(devices=[]):  # what `initialise` does not know starts from the seed as well
+    with torch.random.fork_rng(devices=[]):  # layers without a rule in `initialise` also start from the seed
         torch.default_generator.manual_seed(seed_of(seed, "build"))
         players = model.build(Networks(network, dataset, protocol.latent_size))
     if set(players) != set(model.players):
@@ -32,7 +32,7 @@ def build(
 
 
 def _check_disjoint(model: Model) -> None:
-    """Two players that own the same parameter would undo each other's steps without anybody noticing."""
+    """Reject players that share a parameter: each would silently undo the other's steps."""
     owner: dict[nn.Parameter, str] = {}
     for player in model.players:
         for name, parameter in model.get_submodule(player).named_parameters():

@@ -1,7 +1,7 @@
-"""The random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
+"""Random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
 
-On a CPU every iteration draws its own. On a GPU, where each draw is a launch or several, they are drawn for a block of
-iterations at a time, which is another stream of numbers: draws are equal per kind of device.
+On a CPU every iteration draws separately. On a GPU a draw takes one or more launches, so it is made for a block of
+iterations at a time. This is another stream of numbers: draws are equal per kind of device.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from gan_bench.training.iteration import Draws, Rules
 from gan_bench.training.randomness import Randomness
 
 MOST_ROWS = 64
-"""Iterations that are drawn for at a time on a GPU."""
+"""Number of iterations in a block of draws on a GPU."""
 
 LARGEST_BLOCK = 2**24
-"""Numbers in the draws of a block, at most, of one seed: 64 MiB."""
+"""Largest number of values in the draws of a block, for one seed: 64 MiB."""
 
 Moment = tuple[int, ...]
-"""What counts a draw: an iteration; or of what draws for itself alone, a stage and a position in its prelude, or an
-iteration and how many turns it has."""
+"""Counter of a draw: an iteration; outside of blocks, a stage and a position in its prelude, or an
+iteration and its number of turns."""
 
 Tensors = dict[str, Tensor]
 
 WeightedDraw = Callable[[str, torch.Generator], Real]
-"""Draws a batch by the weights of this name in the model's state."""
+"""Draw a batch by the weights of this name in the model's state."""
 
 
 class DrawSource:
     """Random draws for the turns of one run: real data, latents and declared noise.
 
     Attributes:
-        rows: iterations that are drawn for at a time.
+        rows: number of iterations in a block of draws.
     """
 
     def __init__(
@@ -55,18 +55,18 @@ class DrawSource:
         self._blocks: dict[tuple[str, int], tuple[int, Tensors]] = {}
 
     def _most_rows(self) -> int:
-        """A function of the settings alone, so that a run draws the same wherever it goes on."""
+        """Largest number of rows: a function of the settings alone, so that a resumed run draws the same."""
         real = self._protocol.batch * math.prod(self._dataset.shape)
         noise = sum(math.prod(one.shape) for one in self._noise.values())
         return max(1, min(MOST_ROWS, LARGEST_BLOCK // max(1, real, self._total * self._latents.size, noise)))
 
     @property
     def _total(self) -> int:
-        """Latents of a draw. The total is drawn whatever K is, so that every K that divides it sees the same."""
+        """Number of latents in a draw, independent of K: every K that divides it sees the same latents."""
         return self._protocol.fakes or self._model.playing * self._each
 
     def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
-        """What the losses of these turns need, each draw once.
+        """Draw everything that the losses of these turns need, each draw once.
 
         Args:
             moment: counts the draws.
@@ -90,23 +90,25 @@ class DrawSource:
         return draws
 
     def real(self, turn: Turn, moment: Moment) -> Real:
-        """A batch of real data, x (B, *shape)."""
+        """Draw a batch of real data, x (B, *shape)."""
         if turn.weights is None:
             return Real(**self._of(moment, ("real", turn.real), self._real))
-        rng = self._randomness.at("data", *moment, turn.real)  # weights may be others in each iteration
+        rng = self._randomness.at("data", *moment, turn.real)  # weights may change with each iteration
         real = self._weighted(turn.weights, rng)
         return dataclasses.replace(real, x=self._flipped(real.x, turn.real, moment))
 
     def latents(self, number: int, moment: Moment) -> Tensor:
-        """(K, each, size)."""
+        """Draw latents (K, each, size)."""
         return self._of(moment, ("latents", number), self._latent)["z"]
 
     def noise(self, position: int, moment: Moment) -> Mapping[str, Tensor]:
-        """The random numbers that the model declared, for the turn at this position."""
+        """Draw the noise that the model declared, for the turn at this position."""
         return self._of(moment, ("noise", position), self._declared)
 
     def blocks(self, turns: Sequence[Turn], draws: Draws, iteration: int) -> list[Tensor] | None:
-        """What an iteration's draws are rows of, in the order of `tracing.flat`; None where some are of no block.
+        """Tensors of the blocks that an iteration's draws are rows of, in the order of `tracing.flat`.
+
+        Returns None if a draw is not part of a block.
 
         Args:
             draws: of these turns, just drawn.
@@ -120,7 +122,7 @@ class DrawSource:
         return [value for name in names for value in self._blocks[name][1].values()]
 
     def _of(self, moment: Moment, what: tuple[str, int], make: Callable[[int, int, Moment], Tensors]) -> Tensors:
-        """The draw of a moment, out of its block's where there are blocks."""
+        """The draw of a moment, taken from its block if draws come in blocks."""
         if self.rows == 1 or len(moment) > 1:
             return _row(make(1, what[1], moment), 0)
         number, i = divmod(moment[0], self.rows)
@@ -153,7 +155,7 @@ class DrawSource:
         }
 
     def _flipped(self, x: Tensor, number: int, at: Moment) -> Tensor:
-        """The same images, each mirrored with probability one half, where the protocol says so."""
+        """The same images, each mirrored with probability one half if the protocol sets `flip`."""
         if not self._protocol.flip:
             return x
         rng = self._randomness.at("flip", *at, number)

@@ -1,8 +1,8 @@
-"""One iteration as a function: from parameters, the model's state and random draws to moved parameters and losses.
+"""One iteration as a function: from parameters, the model's state and random draws to updated parameters and losses.
 
-`play` is what every run does, however it is carried out: eagerly by `gan_bench.training.trainer`, or traced once and
-compiled by `gan_bench.acceleration.compilation`. So it is straight-line tensor code: nothing in it waits for the
-device, prints, draws or branches on a value.
+Every run executes `play`: eagerly in `gan_bench.training.trainer`, or traced once and compiled by
+`gan_bench.acceleration.compilation`. It is therefore straight-line tensor code that never synchronises with the
+device, prints, draws or branches on tensor data.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from gan_bench.errors import PluginError
 from gan_bench.names import allowed
 
 MOST_TURNS = 16
-"""Of an iteration that is carried out as usual. A longer one, such as a warm-up with a hundred critic steps, would take
-minutes to compile, and gigabytes for the draws of many iterations: it stays eager, and draws for itself."""
+"""Largest number of turns of an iteration that may be compiled. A longer one, such as a warm-up with a hundred critic
+steps, would take minutes to compile and gigabytes for blocks of draws: it stays eager and draws separately."""
 
 Parameters = Mapping[str, Mapping[str, Tensor]]
-"""Every player's parameters, by player and name."""
+"""Parameters of all players, by player and name."""
 
 Update = Callable[[str, Sequence[Tensor | None]], None]
-"""Moves a player, in place, by the gradients of its parameters; None where its loss does not depend on one."""
+"""Callback that updates a player in place from gradients; a gradient is None if the loss does not depend on it."""
 
 
 @dataclass(frozen=True)
 class Player:
-    """What an iteration has to know of a player."""
+    """A player's part of an iteration."""
 
     name: str
     loss: Callable[..., Any]
@@ -43,12 +43,12 @@ class Player:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is the same in every iteration of a run.
+    """Context that is the same in every iteration of a run.
 
     Attributes:
         index: (K · each,) int64, the generator of each sample of a draw.
         shared: whether turns with the same number of a draw of latents see the same latents.
-        autocast: the type that products and convolutions are carried out in, where it is not that of the weights.
+        autocast: type of products and convolutions if it differs from the type of the weights.
     """
 
     model: Model
@@ -58,19 +58,19 @@ class Rules:
     autocast: torch.dtype | None = None
 
     def player(self, name: str) -> Player:
-        """A player that a turn names."""
+        """Player with a name from a turn."""
         if name not in self.players:
             raise PluginError(f"{self.model.name}: a turn names the player {name!r}; {allowed(name, self.players)}")
         return self.players[name]
 
     def latents_of(self, turn: Turn, position: int) -> int:
-        """The number of a turn's draw of latents."""
+        """Number of a turn's draw of latents."""
         return turn.latents if self.shared else position
 
 
 @dataclass
 class Draws:
-    """The random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
+    """Random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
 
     real: dict[int, Real] = field(default_factory=dict)
     latents: dict[int, Tensor] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Played:
-    """What an iteration leaves behind beside the moved parameters: each player's last loss, and the model's state."""
+    """Result of an iteration besides the updated parameters: each player's last loss, and the model's state."""
 
     losses: Mapping[str, Tensor]
     state: Mapping[str, Tensor]
@@ -88,7 +88,7 @@ class Played:
 def play(
     rules: Rules, turns: Sequence[Turn], draws: Draws, parameters: Parameters, state: Mapping[str, Tensor], move: Update
 ) -> Played:
-    """Carry out the turns of one iteration: in each, all gradients at the same point, then all steps."""
+    """Execute the turns of one iteration. In each, all gradients are taken at the same point, before all steps."""
     fakes = _Fakes(rules, turns, draws)
     losses: dict[str, Tensor] = {}
     for position, turn in enumerate(turns):
@@ -99,14 +99,14 @@ def play(
             sources = _Sources(turn, position, draws, fakes, state, mover)
             with lower_precision(rules):
                 loss, extra = _loss(mover, sources)
-            # a graph that another player of this turn still needs is kept; parameters of others get no gradient
+            # Keep a graph that another player of this turn needs; parameters of others get no gradient.
             own, keep = list(parameters[mover.name].values()), mover is not movers[-1]
             gradients[mover.name] = torch.autograd.grad(loss, own, retain_graph=keep, allow_unused=True)
             losses[mover.name] = _kept(loss)
             values |= {name: _kept(value) for name, value in extra.items()}
         with torch.no_grad():
             for mover in movers:
-                move(mover.name, gradients.pop(mover.name))  # their memory serves the next turn
+                move(mover.name, gradients.pop(mover.name))  # freed for reuse in the next turn
                 rules.model.constrain(mover.name, parameters[mover.name])
             state = rules.model.after_turn(turn, state, values)
         if any(mover.generates for mover in movers):
@@ -115,7 +115,7 @@ def play(
 
 
 def lower_precision(rules: Rules) -> AbstractContextManager[Any]:
-    """Forward passes in a type of fewer bits, where the protocol says so."""
+    """Autocast context for forward passes, if the protocol sets a lower precision."""
     if rules.autocast is None:
         return nullcontext()
     return torch.autocast(rules.index.device.type, rules.autocast)
@@ -123,7 +123,7 @@ def lower_precision(rules: Rules) -> AbstractContextManager[Any]:
 
 @dataclass(frozen=True)
 class _Sources:
-    """What a loss may ask for by name, each made only where it does."""
+    """Arguments that a loss may declare by name, each built on first use."""
 
     turn: Turn
     position: int
@@ -146,17 +146,17 @@ def _loss(player: Player, sources: _Sources) -> tuple[Tensor, Mapping[str, Tenso
 
 
 def _kept(value: Tensor) -> Tensor:
-    """What is logged of a loss: a number of at least 32 bits."""
+    """Convert a logged value to a number of at least 32 bits."""
     return value.detach().to(torch.promote_types(value.dtype, torch.float32))
 
 
 class _Fakes:
-    """The generated samples of an iteration; one forward pass serves every turn until the generators move."""
+    """Generated samples of an iteration; one forward pass serves every turn until the generators move."""
 
     def __init__(self, rules: Rules, turns: Sequence[Turn], draws: Draws) -> None:
         self.rules, self.draws = rules, draws
         self._made: dict[int, Fake] = {}
-        # only draws that a generating player sees need the generators' graph
+        # Only draws seen by a generating player need the generators' graph.
         self._with_graph = {
             rules.latents_of(turn, position)
             for position, turn in enumerate(turns)
@@ -164,7 +164,7 @@ class _Fakes:
         }
 
     def get(self, turn: Turn, position: int, *, attached: bool) -> Fake:
-        """The samples that a turn sees, attached to the generators' graph or cut off from it."""
+        """Samples of a turn, attached to or detached from the generators' graph."""
         number = self.rules.latents_of(turn, position)
         if number not in self._made:
             with torch.set_grad_enabled(number in self._with_graph):
@@ -173,7 +173,7 @@ class _Fakes:
         return fake if attached else fake.detach()
 
     def forget(self) -> None:
-        """The generators have moved: samples of the same latents must be made anew."""
+        """Drop cached samples after the generators have moved: the same latents now give other samples."""
         self._made.clear()
 
     def _generate(self, z: Tensor) -> Fake:

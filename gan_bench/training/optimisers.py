@@ -1,7 +1,7 @@
-"""The optimisers of a protocol: torch.optim's, and their steps as functions for an iteration that is compiled.
+"""Optimisers of a protocol: classes of torch.optim, and their steps as functions for compiled iterations.
 
-The functions keep torch.optim's own state, so that a run can go on either way from the same checkpoint; that they
-compute the same is tested.
+The functions keep torch.optim's state, so that a run can resume either way from the same checkpoint. Tests compare
+their results.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gan_bench.contracts.protocol import Protocol
 
 
 def make_optimiser(protocol: Protocol, player: str, parameters: list[nn.Parameter]) -> Optimizer:
-    """A player's optimiser; Adam and SGD fused, which is one pass over the parameters instead of several."""
+    """Build a player's optimiser; Adam and SGD are fused, in one pass over the parameters instead of several."""
     kind, rate = protocol.of(player, "optimizer"), float(protocol.of(player, "learning_rate"))
     if kind == "adam":
         first, second = protocol.of(player, "betas")
@@ -39,12 +39,12 @@ class Step(ABC):
         self.settings = dict(optimiser.param_groups[0])
 
     def numbers(self, rate: float, step: int) -> tuple[float, float]:
-        """The two numbers that change from step to step (from 1), worked out once for all parameters."""
+        """Two numbers that change at each step (from 1), computed once for all parameters."""
         return rate, 1.0
 
     @abstractmethod
     def apply(self, parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], numbers: Tensor) -> None:
-        """Move a parameter and its slots in place; `numbers` holds the two, float32."""
+        """Update a parameter and its slots in place; `numbers` has the two values, float32."""
 
 
 class AdamStep(Step):
@@ -58,7 +58,7 @@ class AdamStep(Step):
         return rate / (1 - first**step), (1 - second**step) ** 0.5
 
     def apply(self, parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], numbers: Tensor) -> None:
-        """Both moments, then the parameter."""
+        """Update both moments, then the parameter."""
         first, second = self.settings["betas"]
         mean = slots["exp_avg"].lerp_(gradient, 1 - first)
         square = slots["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
@@ -66,45 +66,45 @@ class AdamStep(Step):
 
 
 class RMSpropStep(Step):
-    """RMSprop (Tieleman and Hinton, 2012), as torch has it: epsilon outside the root."""
+    """RMSprop (Tieleman and Hinton, 2012) as in torch: epsilon outside the root."""
 
     slots = ("square_avg",)
 
     def apply(self, parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], numbers: Tensor) -> None:
-        """The running square, then the parameter."""
+        """Update the running square, then the parameter."""
         alpha = self.settings["alpha"]
         square = slots["square_avg"].mul_(alpha).addcmul_(gradient, gradient, value=1 - alpha)
         parameter.sub_(numbers[0] * gradient / (square.sqrt() + self.settings["eps"]))
 
 
 class SGDStep(Step):
-    """Gradient descent."""
+    """Gradient descent without momentum."""
 
     def apply(self, parameter: Tensor, gradient: Tensor, slots: Mapping[str, Tensor], numbers: Tensor) -> None:
-        """One step downhill."""
+        """Update the parameter."""
         parameter.sub_(numbers[0] * gradient)
 
 
 def step_of(optimiser: Optimizer) -> Step:
-    """The step of an optimiser that `make_optimiser` made."""
+    """Step function that matches an optimiser of `make_optimiser`."""
     kinds: Mapping[type[Optimizer], type[Step]] = {Adam: AdamStep, RMSprop: RMSpropStep, SGD: SGDStep}
     return kinds[type(optimiser)](optimiser)
 
 
 def fill_state(optimiser: Optimizer) -> None:
-    """Give every parameter the state that torch.optim would make at its first step, where it has none yet."""
+    """Initialise the state of every parameter that has none, as torch.optim would at its first step."""
     step = step_of(optimiser)
     for parameter in optimiser.param_groups[0]["params"]:
         if step.slots and not optimiser.state[parameter]:
             slots = {name: torch.zeros_like(parameter) for name in step.slots}
-            beside = parameter.device if optimiser.defaults.get("fused") else None  # where torch would have it
+            beside = parameter.device if optimiser.defaults.get("fused") else None  # the device that torch would choose
             optimiser.state[parameter] = {"step": torch.zeros((), device=beside), **slots}
 
 
 def match_state_strides(optimizer: Optimizer) -> None:
-    """Give what an optimiser remembers of parameters their strides, and memory of its own; see `match_strides`.
+    """Give the state of an optimiser the strides of its parameters, and separate memory; see `match_strides`.
 
-    A checkpoint's may have others, where it was written on another kind of device, or be a part of a stack's.
+    A checkpoint written on another kind of device may have other strides, or its tensors may be part of a stack.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
@@ -114,10 +114,10 @@ def match_state_strides(optimizer: Optimizer) -> None:
 
 
 def match_strides(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """A gradient with the strides of its parameter: fused optimisers go through both as they lie in memory.
+    """A gradient with the strides of its parameter: fused optimisers traverse both in memory order.
 
-    torch sees to it where gradients are accumulated, not where they are asked for; second derivatives of convolutions
-    have others.
+    torch ensures this for accumulated gradients, but not for those of `autograd.grad`; second derivatives of
+    convolutions have other strides.
     """
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient

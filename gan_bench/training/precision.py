@@ -1,4 +1,4 @@
-"""Set the precision of matrix products."""
+"""Precision of matrix products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def set_precision(precision: str) -> None:
-    """What a run's plan says of float32 on a GPU, and convolutions that add up in the same order each time."""
+    """Set the float32 arithmetic of a GPU as the plan of a run specifies, and make convolutions deterministic."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.deterministic = True

@@ -1,7 +1,7 @@
 """Counted randomness: every draw is a pure function of (seed, purpose, iteration, number).
 
-No stream is carried along, so that adding a model or a seed changes nothing for the others, two models see the
-same real data at the same iteration, and resuming needs no state. Equal per kind of device, not across kinds.
+No random stream continues from draw to draw. Adding a model or a seed therefore changes nothing for the others, two
+models see the same real data at the same iteration, and resuming needs no state. Draws are equal per kind of device.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import torch
 
 
 def seed_of(seed: int, purpose: str, *counters: int) -> int:
-    """A 63-bit integer that depends on all of its arguments.
+    """Hash all arguments to a 63-bit integer.
 
-    torch's CPU generator uses its low 32 bits: among the draws of a run a pair may coincide, which no statistic sees.
+    torch's CPU generator uses its low 32 bits: two draws of a run may coincide, too rarely to affect statistics.
     """
     text = "/".join(map(str, (seed, purpose, *counters)))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
 class Randomness:
-    """The random draws of one run on one device."""
+    """Random draws of one run on one device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed, self.device = seed, device
         self._generator = torch.Generator(device)
 
     def at(self, purpose: str, *counters: int) -> torch.Generator:
-        """A generator seeded for this draw. It is one object, seeded anew by the next call: draw at once."""
+        """A generator seeded for this draw. The next call reseeds the same object, so draw at once."""
         self._generator.manual_seed(seed_of(self.seed, purpose, *counters))
         return self._generator

@@ -1,4 +1,4 @@
-"""Stages of a model: the pool that turns draw from by weights, and players that are initialised again."""
+"""Stages of a model: the pool that turns draw from by weight, and players that are re-initialised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gan_bench.training.randomness import Randomness
 
 
 class Pool:
-    """The fixed samples of a model that draws by weights.
+    """Fixed samples of a model that draws by weight.
 
     Attributes:
         samples: x (N, *shape), drawn once by the seed; None if the model has no `pool_size`.
@@ -33,13 +33,13 @@ class Pool:
             self.samples = dataset.pool(model.pool_size, randomness.at("pool"))
 
     def draw(self, name: str, state: Mapping[str, Tensor], rng: torch.Generator) -> Real:
-        """Draw a batch with replacement, each sample as often as its weight in the state says.
+        """Draw a batch with replacement, with the weights in the state as relative frequencies.
 
         Args:
             name: the weights' name in the model's state, shape (N,).
 
         Raises:
-            PluginError: the model has no pool, the state no such weights, or their shape is not that of the pool.
+            PluginError: the model has no pool, the state has no such weights, or their shape differs from the pool's.
         """
         who, pool, weights = self._model_name, self.samples, state.get(name)
         if pool is None:
@@ -53,12 +53,12 @@ class Pool:
 
 
 class Renewal:
-    """Initialises players again, with other random numbers each time."""
+    """Re-initialisation of players, with other random numbers each time."""
 
     def __init__(self, model: Model, protocol: Protocol, seed: int, stages: Iterable[Stage]) -> None:
         self._model, self._seed = model, seed
         self._init = Initialisation(protocol.init, protocol.init_scale)
-        # Layers that `initialise` does not know start again from their state after `build`.
+        # Layers without a rule in `initialise` return to their state after `build`.
         again = {name for stage in stages for name in stage.renewed}
         self._as_built = {name: copy.deepcopy(model.get_submodule(name)).cpu() for name in again}
 
@@ -69,7 +69,7 @@ class Renewal:
         In place, because compiled programs and CUDA graphs hold these tensors.
 
         Args:
-            number: of the stage, which counts the random numbers.
+            number: of the stage; it counts the random numbers.
         """
         fresh = copy.deepcopy(self._as_built[player])
         rng = Randomness(self._seed, torch.device("cpu")).at(f"init/{player}", number)
@@ -87,10 +87,10 @@ class Renewal:
 def change_state(
     model: Model, number: int, state: Mapping[str, Tensor], pool: Pool, device: torch.device
 ) -> dict[str, Tensor]:
-    """Let a model change its state where a stage begins, and return the state on the device.
+    """Let a model change its state at the beginning of a stage, and return the state on the device.
 
     Raises:
-        PluginError: `enter_stage` returns other names, or puts another tensor in place of a parameter or buffer.
+        PluginError: `enter_stage` returns other names, or replaces the tensor of a parameter or buffer.
     """
     before = _identities(model)
     changed = model.enter_stage(number, state, pool.samples)
@@ -104,12 +104,12 @@ def change_state(
 
 
 def _identities(model: Model) -> dict[str, int]:
-    """Which tensor each parameter and buffer is."""
+    """Identity of the tensor behind each parameter and buffer."""
     return {name: id(value) for name, value in (*model.named_parameters(), *model.named_buffers())}
 
 
 def _tensor_at(module: nn.Module, name: str) -> Tensor:
-    """The parameter or buffer of this name."""
+    """Parameter or buffer of this name."""
     path, _, last = name.rpartition(".")
     value: Tensor = getattr(module.get_submodule(path), last)
     return value

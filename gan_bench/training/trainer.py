@@ -1,6 +1,6 @@
-"""Training one model with one seed: draws, optimisers, and the state that a checkpoint holds.
+"""Training of one model with one seed: draws, optimisers, and the state of a checkpoint.
 
-What happens in an iteration stands in `gan_bench.training.iteration`. Losses are kept as tensors and read only when an
+`gan_bench.training.iteration` defines an iteration. Losses are kept as tensors and read only when an
 evaluation is due.
 """
 
@@ -32,7 +32,7 @@ ARGUMENTS = ("real", "fake", "noise", "state")
 
 @dataclass
 class Counts:
-    """What a run has used so far."""
+    """Samples and updates that a run has used so far."""
 
     real_samples: int = 0
     fake_samples: int = 0
@@ -61,7 +61,7 @@ class Trainer:
     Attributes:
         carry_out: executes an iteration: `play`, or a compiled program of it. Can be replaced.
         play_prelude, renew: execute a prelude's turn, initialise a player again. Can be replaced.
-        renewed: updates that each player had when it was last initialised.
+        renewed: number of updates that each player had when it was last initialised.
     """
 
     def __init__(self, model: Model, dataset: Dataset, protocol: Protocol, seed: int, device: torch.device) -> None:
@@ -94,7 +94,7 @@ class Trainer:
         self.renew: Callable[[str, int], None] = self._renew
 
     def iterate(self) -> None:
-        """Carry out one iteration, and what comes before it where a stage begins."""
+        """Execute one iteration, after the prelude of its stage if one begins."""
         self.enter_stage()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
@@ -107,12 +107,12 @@ class Trainer:
         self.iteration += 1
 
     def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
-        """Carry out the turns of an iteration, one operation after the other."""
+        """Execute the turns of an iteration eagerly, one operation after the other."""
         return play(self.rules, turns, draws, self.parameters, self.state, self._move)
 
     @property
     def begins_stage(self) -> bool:
-        """Whether a stage begins with the next iteration."""
+        """Whether the next iteration begins a stage."""
         return any(stage.first == self.iteration for stage in self.stages)
 
     def enter_stage(self) -> None:
@@ -133,7 +133,7 @@ class Trainer:
             self.losses |= played.losses
             self.state = played.state
             self.counts.add((turn,), draws)
-        with torch.no_grad(), self.averaged():  # a model keeps generators as an evaluation sees them
+        with torch.no_grad(), self.averaged():  # a model sees the same generators as an evaluation
             self.state = change_state(self.model, number, self.state, self.pool, self.device)
         for name in stage.renewed:
             self.renew(name, number)
@@ -146,24 +146,24 @@ class Trainer:
         return self.pool.draw(name, self.state, rng)
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Exchange the generating players' parameters for their moving average, if there is one."""
+        """Swap the generating players' parameters for their moving average, if there is one."""
         return nullcontext() if self.average is None else self.average.swapped()
 
     def rate(self, player: str, iteration: int) -> float:
-        """A player's learning rate in an iteration."""
+        """Learning rate of a player in an iteration."""
         rate = float(self.protocol.of(player, "learning_rate"))
         return rate * (1 - iteration / self.protocol.iterations) if self.protocol.decay == "linear" else rate
 
     def draw(self, turns: tuple[Turn, ...], moment: Moment | None = None) -> Draws:
-        """What the losses of these turns ask for, each draw once.
+        """Draw everything that the losses of these turns need, each draw once.
 
         Args:
-            moment: counts the draws: of this iteration, unless it says otherwise.
+            moment: counter of the draws; None for the one of this iteration.
         """
         return self.draw_source.draw(turns, self.rules, moment or self._moment(turns))
 
     def _moment(self, turns: tuple[Turn, ...]) -> Moment:
-        """What counts the draws of the next iteration."""
+        """Counter of the next iteration's draws."""
         alone = self.draw_source.rows > 1 and len(turns) > MOST_TURNS
         return (self.iteration, len(turns)) if alone else (self.iteration,)
 
@@ -175,10 +175,10 @@ class Trainer:
             group["lr"] = self.rate(player, self.iteration)
         optimizer.step()
         for parameter in self.parameters[player].values():
-            parameter.grad = None  # as zero_grad() does, with less around it
+            parameter.grad = None  # like zero_grad(), without its bookkeeping
 
     def state_dict(self) -> TrainerState:
-        """Everything that the next iteration depends on, as plain containers of tensors and numbers."""
+        """Complete state for the next iteration, as plain containers of tensors and numbers."""
         return {
             "iteration": self.iteration,
             "model": self.model.state_dict(),
@@ -191,7 +191,7 @@ class Trainer:
         }
 
     def load_state_dict(self, stored: TrainerState) -> None:
-        """Go on from a `state_dict`, which stays as it is; uncompiled, since programs know the tensors of before."""
+        """Resume from a `state_dict`, which is not modified. Compiled programs refer to old tensors and are dropped."""
         self.carry_out = self.play
         stored = copy.deepcopy(stored)
         self.model.load_state_dict(stored["model"])
@@ -208,7 +208,7 @@ class Trainer:
 
 
 def _player(model: Model, name: str) -> Player:
-    """What an iteration has to know of a player, looked up once."""
+    """Look up a player's part of an iteration once."""
     loss = getattr(model, f"{name}_loss", None)
     if loss is None:
         raise PluginError(f"{model.name}: player {name!r} has no method {name}_loss().")
@@ -220,7 +220,7 @@ def _player(model: Model, name: str) -> Player:
 
 
 def check_parameters(trainer: Trainer) -> None:
-    """Raise Diverged where a parameter is no longer finite, naming it."""
+    """Raise Diverged if a parameter is no longer finite, with its name."""
     for name, parameter in trainer.model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise Diverged(f"Parameter {name} is not finite at iteration {trainer.iteration}.")

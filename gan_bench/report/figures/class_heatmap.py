@@ -1,7 +1,7 @@
-"""Which classes each generator makes, as heat maps: a panel for each model, a row for each generator.
+"""Heat maps of the classes that each generator makes: a panel for each model, a row for each generator.
 
-Of the run and at the iteration that the samples above are of, as classes.csv has them. Cells have one size whatever the
-numbers of generators and classes are, so that what is written in them can be read.
+The values are those of classes.csv for the run and iteration of the samples above. Cells have the same size for any
+numbers of generators and classes, so that the text in them is legible.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 
 
 ALL = "all"
-"""The row of the whole mixture, below those of its generators."""
+"""Label of the row of the whole mixture, below those of its generators."""
 
 # Inches.
 _CELL, _LINE, _LOW_LINE = 0.17, 0.125, 0.06
 _LEFT, _ABOVE, _BETWEEN, _LEAST = 0.34, 0.2, 0.06, 1.4
 _LETTER, _BELOW, _TITLE_LETTER = 0.042, 0.12, 0.056
 
-_TALL = 16  # generators up to which rows are high enough for numbers
-_LONGEST = 14  # letters of a class's name
+_TALL = 16  # largest number of generators with rows high enough for numbers
+_LONGEST = 14  # characters of a class's name
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One model's shares: a row for each generator, and for all where there are several; a column for each class.
+    """One model's shares: a row for each generator, and for all if there are several; a column for each class.
 
-    `shares` is empty where the run kept none.
+    `shares` is empty if the run stored none.
     """
 
     label: str
@@ -51,12 +51,12 @@ class HeatMap:
 
     @property
     def width(self) -> float:
-        """Of its cells."""
+        """Width of the cells."""
         return _CELL * max(1, len(self.columns))
 
     @property
     def height(self) -> float:
-        """Of its cells."""
+        """Height of the cells."""
         return (_LINE if self.numbered else _LOW_LINE) * max(1, len(self.rows))
 
     @property
@@ -66,25 +66,25 @@ class HeatMap:
 
     @property
     def below(self) -> float:
-        """The height of the classes' names."""
+        """Height of the class names."""
         return _BELOW if self.flat else _LETTER * max(map(len, self.names)) + 0.05
 
     @property
     def names(self) -> list[str]:
-        """The classes' names, cut where they are long."""
+        """Class names, shortened if long."""
         return [_cut(name, _LONGEST) for name in self.columns]
 
     @property
     def flat(self) -> bool:
-        """Whether names are so short that they stand side by side."""
+        """Whether names are short enough to be written side by side."""
         return OTHERS not in self.columns and all(len(name) <= 2 for name in self.columns if name != NONE)
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A heat map and where its cells begin, in inches from the left and from the top of all.
+    """A heat map and the position of its cells, in inches from the left and from the top of all.
 
-    `width` is what its title may fill.
+    `width` is the space for its title.
     """
 
     map: HeatMap
@@ -94,10 +94,10 @@ class Placed:
 
 
 def heat_maps(results: StoredResults, dataset: str, shown: Mapping[str, StoredRun]) -> list[HeatMap]:
-    """A heat map for each model of a dataset; none where no run kept shares.
+    """A heat map for each model of a dataset; empty if no run stored shares.
 
     Args:
-        shown: the run of each label whose samples are shown; of others it is the lowest seed that finished.
+        shown: the run of each label whose samples are shown; for other labels, the lowest seed that finished.
     """
     runs = [placed for placed in results.runs if placed.dataset == dataset and not placed.entry.anchor]
     order = sorted(runs, key=lambda placed: (placed.run.status != "finished", placed.run.seed))
@@ -122,7 +122,7 @@ def _made(label: str, run: StoredRun) -> HeatMap:
 
 
 def _last(run: StoredRun) -> pd.DataFrame | None:
-    """The shares at the last iteration that has any."""
+    """Shares at the last iteration that has any."""
     try:
         found = read_classes(run)
     except Unreadable:
@@ -131,7 +131,7 @@ def _last(run: StoredRun) -> pd.DataFrame | None:
 
 
 def place(maps: Sequence[HeatMap], width: float) -> tuple[list[Placed], float]:
-    """Heat maps from left to right, line by line, within a width; and the height of all, 0 where there are none."""
+    """Place heat maps from left to right, line by line, within a width; return them and their height, 0 for no maps."""
     placed: list[Placed] = []
     top, room = 0.0, max((_LEAST, *(each.width for each in maps)))
     for line in _lines(maps, max(1, int(width / (room + _LEFT)))):
@@ -150,7 +150,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def draw(ax: Axes, placed: Placed, last: int) -> None:
-    """Draw a heat map in axes of its size; its iteration is told where it is not `last`."""
+    """Draw a heat map in axes of its size; label its iteration if it is not `last`."""
     drawn = placed.map
     at = "" if drawn.iteration == last else f", at {curves.short(drawn.iteration)}"
     title = _cut(drawn.label, int(placed.width / _TITLE_LETTER) - len(at)) + at
@@ -168,7 +168,7 @@ def draw(ax: Axes, placed: Placed, last: int) -> None:
 
 
 def _colours(drawn: HeatMap) -> NDArray[np.float64]:
-    """RGBA (rows, columns, 4): blues, and greys for what is no class."""
+    """RGBA (rows, columns, 4): blues for classes, greys for other columns."""
     from matplotlib import colormaps
 
     share = np.nan_to_num(drawn.shares).clip(0, 1)
@@ -179,7 +179,7 @@ def _colours(drawn: HeatMap) -> NDArray[np.float64]:
 
 
 def _no_class(drawn: HeatMap) -> NDArray[np.bool_]:
-    """Which columns are of no one class."""
+    """Mask of columns that belong to no single class."""
     return np.isin(drawn.columns, (OTHERS, NONE))
 
 
@@ -198,7 +198,7 @@ def _set_ticks(ax: Axes, drawn: HeatMap) -> None:
 
 
 def _write_shares(ax: Axes, drawn: HeatMap) -> None:
-    """Per cent, where it is not 0; a question mark where there are no samples."""
+    """Write shares in per cent unless they are 0; a question mark without samples."""
     for (row, column), share in np.ndenumerate(drawn.shares):
         text = "?" if np.isnan(share) else f"{100 * share:.0f}"
         if text != "0":
@@ -207,7 +207,7 @@ def _write_shares(ax: Axes, drawn: HeatMap) -> None:
 
 
 def caption(maps: Sequence[HeatMap]) -> str:
-    """What the cells are, in a sentence."""
+    """Description of the cells, in a sentence."""
     last = max(each.iteration for each in maps)
     rows = "generators, and all of them" if any(ALL in each.rows for each in maps) else "the generator"
     text = (

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.floating[Any]]
 
-_LOG_RATIO = 20  # values that span more than this are read better on a log axis
-_FEW = 12  # points up to which each is marked
+_LOG_RATIO = 20  # a larger ratio of values gets a log axis
+_FEW = 12  # largest number of points that are marked individually
 _LABEL_GAP = 0.115  # inches between the baselines of two labels
 _LEADER = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-_LONGEST = 25  # characters of a label beside a line
+_LONGEST = 25  # characters of a label next to a line
 
 
 @dataclass(frozen=True)
 class Curve:
     """One model's values of one metric.
 
-    `median`, `low` and `high` are over the finished seeds, at `iterations`; `broken` holds iterations and
+    `median`, `low` and `high` are over the finished seeds, at `iterations`; `broken` has iterations and
     values of each run that did not finish.
     """
 
@@ -47,7 +47,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One metric's panel; `floor` is the median of held-out real data, None where unknown."""
+    """Panel of one metric; `floor` is the median of held-out real data, None if unknown."""
 
     metric: str
     info: MetricInfo
@@ -56,7 +56,7 @@ class Panel:
 
 
 def panel(results: StoredResults, dataset: str, metric: str, info: MetricInfo, labels: Sequence[str]) -> Panel:
-    """The values of one metric for the models `labels`, whose order decides how they look."""
+    """Values of one metric for the models `labels`, whose order determines their line styles."""
     frame = results.frame
     frame = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & frame["generator"].isna()]
     curves = (_curve(frame[frame["label"] == label], label, i) for i, label in enumerate(labels))
@@ -67,7 +67,7 @@ def panel(results: StoredResults, dataset: str, metric: str, info: MetricInfo, l
 
 
 def draw(ax: Axes, panel: Panel) -> None:
-    """Draw a panel, or say in it that there is nothing to draw; labels need about an inch to the right of `ax`."""
+    """Draw a panel, or a message in it if there is nothing to draw; labels need about an inch to the right of `ax`."""
     for curve in panel.curves:
         _draw_curve(ax, curve)
     if not _is_measured(panel):
@@ -80,13 +80,13 @@ def draw(ax: Axes, panel: Panel) -> None:
 
 
 def short(iteration: float) -> str:
-    """``25k`` for 25,000."""
+    """Format a number of iterations: ``25k`` for 25,000."""
     return f"{iteration / 1000:g}k" if abs(iteration) >= 1000 else f"{iteration:g}"
 
 
 def _curve(frame: pd.DataFrame, label: str, index: int) -> Curve:
     finished = frame[frame["status"] == "finished"]
-    # A seed's value that is not finite leaves a gap: half a median would hide it.
+    # A seed's value that is not finite leaves a gap: a median of the other seeds would hide it.
     by_iteration = [(t, group.to_numpy(dtype=np.float64)) for t, group in finished.groupby("iteration")["value"]]
     rest = frame[frame["status"] != "finished"].sort_values("iteration")
     broken = tuple(
@@ -127,7 +127,7 @@ def _set_axes(ax: Axes, panel: Panel) -> None:
 
 
 def _set_limits(ax: Axes, panel: Panel) -> None:
-    """Limits around the finished runs, so that one that diverged does not flatten the others."""
+    """Limits around the finished runs, so that a diverged run does not flatten the others."""
     values = _visible(panel)
     last = max((int(curve.iterations[-1]) for curve in panel.curves if len(curve.iterations)), default=None)
     if last:
@@ -169,7 +169,7 @@ def _set_log(ax: Axes, low: float, high: float) -> None:
 
 
 def _label_ends(ax: Axes, panel: Panel) -> None:
-    """Name each line at its end, apart from one another, so that no legend lies over the data."""
+    """Label each line at its end without overlaps, so that no legend covers the data."""
     ends = [(curve.label, curve.look.colour, *_end(curve)) for curve in panel.curves]
     if panel.floor is not None:
         ends.append(("real data", "0.35", ax.get_xlim()[1], panel.floor))
@@ -181,7 +181,7 @@ def _label_ends(ax: Axes, panel: Panel) -> None:
 
 
 def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: float) -> None:
-    """Write a line's name beside the axes at height `at`, and lead to it; places are shares of the axes."""
+    """Write a line's label next to the axes at height `at`, with a connector; positions are fractions of the axes."""
     ax.annotate(
         label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…",
         start,
@@ -198,7 +198,7 @@ def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: fl
 
 
 def _end(curve: Curve) -> tuple[float, float]:
-    """Where a line ends: its last finite median, or the last value of a run that did not finish."""
+    """End of a line: its last finite median, or the last value of a run that did not finish."""
     for iterations, values in ((curve.iterations, curve.median), *curve.broken):
         finite = np.flatnonzero(np.isfinite(values))
         if len(finite):
@@ -207,7 +207,7 @@ def _end(curve: Curve) -> tuple[float, float]:
 
 
 def _fraction(ax: Axes, y: float) -> float:
-    """A value's height in the axes, from 0 to 1; what lies outside is labelled at the edge."""
+    """Height of a value in the axes, from 0 to 1; values outside are labelled at the edge."""
     scaled = ax.transAxes.inverted().transform(ax.transData.transform((ax.get_xlim()[0], y)))[1]
     return float(np.clip(scaled, 0, 1)) if np.isfinite(scaled) else 0.0
 
@@ -218,10 +218,10 @@ def _fraction_x(ax: Axes, x: float) -> float:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights in [0, 1] moved as little as need be for `gap` between any two, in the same order.
+    """Move heights in [0, 1] as little as possible for `gap` between any two, in the same order.
 
-    Pools of labels that touch are placed around the mean of their wishes (isotonic regression on
-    height - rank · gap, by pooling adjacent violators), then kept inside where they fit.
+    Pools of labels that touch are placed around the mean of their targets (isotonic regression on
+    height - rank · gap, by pooling adjacent violators), then kept inside if they fit.
     """
     order = np.argsort(heights, kind="stable")
     pools: list[list[float]] = []

@@ -1,8 +1,8 @@
 """The figure of a benchmark, after Figure 2 of the MGAN paper (Hoang et al., ICLR 2018).
 
-Above, samples over iterations, points or mosaics of images; then which classes each generator makes, where a metric
-told; below, metrics over iterations with their spread over seeds. It is drawn from the run folders; from a results.csv
-alone only the metrics can be.
+Above are samples over iterations, points or mosaics of images. Then follow the classes of each generator, if a metric
+distinguishes classes. Below are metrics over iterations with their spread over seeds. The figure is drawn from the run
+folders; a results.csv alone only has the metrics.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".pdf", ".svg")
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib brings along
+    "font.sans-serif": ["DejaVu Sans"],  # the one font that matplotlib includes
     "font.size": 7.0,
-    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+    "pdf.fonttype": 42,  # TrueType: journals reject Type 3
     "svg.hashsalt": "gan-bench",
     "axes.unicode_minus": False,
 }
 
-# Inches. The width is a full page's in most journals.
+# Inches. The width is the full page width of most journals.
 _WIDTH, _LABELS, _HEAD, _KEY = 7.2, 1.08, 0.2, 0.19
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
 _CAPTION_LINE = 0.115
-_EDGE = 0.01  # of a thumbnail
+_EDGE = 0.01  # of a thumbnail, in inches
 
 
 def plot(
@@ -59,12 +59,12 @@ def plot(
     """Draw stored results, one figure per dataset, and return the files written.
 
     Args:
-        source: a results folder or results.csv, or what `read_results` made of it.
+        source: a results folder or results.csv, or the return value of `read_results`.
         output: a .png, .pdf or .svg file, or a folder for figure.png and figure.pdf; None for the results
             folder. Several datasets get their labels in the name.
-        metrics: which curves, in this order; None for symmetric_kl and wasserstein, where they stand.
+        metrics: curves to draw, in this order; None for symmetric_kl and wasserstein, if results have them.
 
-    Raises StoreError where there is nothing to draw or a file cannot be written, UsageError for an unknown
+    Raises StoreError if there is nothing to draw or a file cannot be written, UsageError for an unknown
     metric or kind of file.
     """
     results = source if isinstance(source, StoredResults) else read_results(source)
@@ -81,7 +81,7 @@ def plot(
 
 
 def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None = None) -> Figure:
-    """One dataset's figure, which belongs to nobody: no pyplot, nothing to close."""
+    """Figure of one dataset, independent of pyplot, so that it need not be closed."""
     from matplotlib.figure import Figure
 
     grid = sample_grid(results, dataset)
@@ -109,12 +109,12 @@ def figure(results: StoredResults, dataset: str, metrics: Sequence[str] | None =
 
 
 def sample_grid(results: StoredResults, dataset: str) -> SampleGrid | None:
-    """A dataset's samples as panels, points or images; None where none were kept that can be drawn."""
+    """Samples of a dataset as panels of points or images; None if no stored samples can be drawn."""
     return point_grid(results, dataset) or image_grid(results, dataset)
 
 
 def thumbnails(results: StoredResults, dataset: str) -> dict[str, bytes]:
-    """The last samples of each model that kept any, as a small PNG each, by label."""
+    """Last samples of each model that stored any, as a small PNG each, by label."""
     grid = sample_grid(results, dataset)
     if grid is None:
         return {}
@@ -135,15 +135,15 @@ def _thumbnail(grid: SampleGrid, row: SampleRow, iteration: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where everything stands, in inches from the top: every axes is placed, so nothing can overlap.
+    """Positions of all axes, in inches from the top. Every axes is placed, so nothing can overlap.
 
-    All is on whole pixels, so that a panel of so many pixels has them.
+    All positions are whole pixels, so that a panel for n pixels has exactly n.
     """
 
-    panels: tuple[tuple[float, float], ...]  # width and height of the panels of samples in each row
+    panels: tuple[tuple[float, float], ...]  # width and height of the sample panels in each row
     curve_rows: int
     curve_height: float
-    keys: tuple[int, ...]  # numbers of generators, a line of colours for each
+    keys: tuple[int, ...]  # numbers of generators, with a legend line for each
     maps: tuple[class_heatmap.Placed, ...]
     maps_height: float
     caption: str
@@ -214,7 +214,7 @@ def _draw_grid(figure: Figure, layout: _Layout, grid: SampleGrid) -> None:
 
 
 def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
-    """The model's label, left of its first panel and of what is written in the indent."""
+    """Write the model's label, left of its first panel and of the text in the indent."""
     name = "\n".join(textwrap.wrap(row.label, round(19 * (1 - indent)))[:4])
     ax.annotate(
         name,
@@ -230,12 +230,12 @@ def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
 
 
 def _whole(inches: float) -> float:
-    """To whole pixels."""
+    """Round to whole pixels."""
     return round(inches * DPI) / DPI
 
 
 def _draw_key(ax: Axes, generators: int) -> None:
-    """Which colour is which generator, below the samples; the axes' units are inches."""
+    """Draw the legend of generator colours below the samples; the axes' units are inches."""
     step = min(0.28, (WIDTH - 0.8) / generators)
     ax.set(xlim=(0, WIDTH), ylim=(0, 1))
     ax.axis("off")
@@ -247,7 +247,7 @@ def _draw_key(ax: Axes, generators: int) -> None:
 
 
 def _labels(results: StoredResults, dataset: str) -> list[str]:
-    """The models of a dataset, without anchors, in the order of the benchmark."""
+    """Models of a dataset without anchors, in the order of the benchmark."""
     if results.benchmark is not None:
         return [entry.label for entry in results.benchmark.models if not entry.anchor]
     frame = results.frame
@@ -260,7 +260,7 @@ def _panel(results: StoredResults, dataset: str, name: str, labels: Sequence[str
 
 
 def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]:
-    """The metrics asked for, or symmetric_kl and a Wasserstein distance, or the benchmark's first two."""
+    """The requested metrics, or symmetric_kl and a Wasserstein distance, or the benchmark's first two."""
     known = known_metrics(results)
     for name in metrics or ():
         if name not in known:
@@ -272,7 +272,7 @@ def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]
 
 
 def _datasets(results: StoredResults) -> list[str]:
-    """The datasets with anything to draw. Raises StoreError where there is none."""
+    """Datasets with anything to draw. Raises StoreError if there are no such datasets."""
     measured = results.frame.loc[~results.frame["model"].isin(ANCHORS)]
     found = [str(label) for label in measured["dataset"].unique()]
     if not found:
@@ -281,7 +281,7 @@ def _datasets(results: StoredResults) -> list[str]:
 
 
 def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None, maps: Sequence[HeatMap]) -> str:
-    """What the marks mean, in words that a paper can keep."""
+    """Explanation of the marks, worded for a paper."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
     lines = [f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest."]
@@ -301,7 +301,7 @@ def _name(results: StoredResults) -> str:
 
 
 def _targets(results: StoredResults, output: str | os.PathLike[str] | None) -> list[Path]:
-    """The files to write, before datasets are put into their names."""
+    """Files to write, before labels of datasets are inserted into their names."""
     home = results.source if results.source.is_dir() else results.source.parent
     path = home if output is None else Path(output)
     if not path.is_dir() and path.suffix.lower() in FORMATS:
@@ -317,19 +317,19 @@ def _named(path: Path, dataset: str) -> Path:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Our settings of matplotlib while a figure is made, and the reader's own ones afterwards."""
+    """Apply our settings of matplotlib within a context; the user's settings are restored afterwards."""
     import matplotlib
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
-        # A label may hold any character; one that the font lacks is drawn as a box.
+        # A label may contain any character; one that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def _encoded(figure: Figure, suffix: str) -> bytes:
-    """The file's bytes, the same for the same figure: no dates, no versions."""
+    """Bytes of the file, identical for identical figures: without dates and versions."""
     metadata = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}[suffix]
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix[1:], dpi=DPI, metadata=metadata)

@@ -1,7 +1,7 @@
 """Images over iterations: mosaics with a row for each generator, from the same latents in every panel of a row.
 
-After figures 3 and 5 of the MGAN paper (Hoang et al., ICLR 2018). Each image is shown by whole pixels: as it is, or a
-whole number of times larger or smaller.
+After figures 3 and 5 of the MGAN paper (Hoang et al., ICLR 2018). Images are scaled by whole numbers only, up or
+down, so that pixels stay exact.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _INDENT, _EMPTY = 0.12, 0.25  # inches
 
 @dataclass(frozen=True)
 class ImageGrid(SampleGrid):
-    """Samples that are images.
+    """Grid of samples that are images.
 
     Attributes:
         shape: of one image, (C, H, W), in pixels of the figure.
-        by: how much larger that is than the image.
-        real: held-out real data, None where no anchor kept any.
+        by: factor from the image's size to that size.
+        real: held-out real data, None if no anchor stored any.
     """
 
     shape: tuple[int, ...]
@@ -48,16 +48,16 @@ class ImageGrid(SampleGrid):
 
     @property
     def indent(self) -> float:
-        """For the numbers of generators."""
+        """Indent for the numbers of generators, in inches."""
         return _INDENT if any(row.generators > 1 for row in self.rows) else 0.0
 
     def size(self, row: SampleRow) -> tuple[float, float]:
-        """Width and height of its mosaic; a row that only says that there is none is low."""
+        """Width and height of its mosaic; a row with only a message is low."""
         width, height = mosaic.mosaic_size(self.shape, [self._lines(row)] * row.generators, PER_ROW)
         return width / DPI, _EMPTY if row.snapshots is None else height / DPI
 
     def draw_panel(self, ax: Axes, row: SampleRow, iteration: int) -> None:
-        """One mosaic, pixel by pixel where the panel has its size."""
+        """Draw one mosaic, pixel by pixel if the panel has its size."""
         groups = self._groups(row, iteration)
         if groups is None:
             sample_grid.frame(ax)
@@ -66,32 +66,32 @@ class ImageGrid(SampleGrid):
         ax.axis("off")
         if any(len(group) for group in groups):
             whole = mosaic.mosaic([mosaic.scaled(group, self.by) for group in groups], PER_ROW)
-            colours = whole if whole.ndim == 3 else np.stack([whole] * 3, axis=2)  # a map of greys has other levels
+            colours = whole if whole.ndim == 3 else np.stack([whole] * 3, axis=2)  # a colour map of greys would round
             ax.imshow(colours, interpolation="none", aspect="auto")
 
     def mark(self, ax: Axes, row: SampleRow) -> None:
-        """The number of each generator, left of its images."""
+        """Write the number of each generator, left of its images."""
         for k in range(row.generators if row.generators > 1 and row.snapshots is not None else 0):
             at = 1 - (k + 0.5) / row.generators
             ax.text(-0.02, at, str(k), ha="right", va="center", fontsize=5, color="0.3", transform=ax.transAxes)
 
     def caption(self, which: str) -> str:
-        """What a row is."""
+        """Description of a row."""
         text = f"Images: samples of {which}, from the same latents at every iteration"
         if self.indent:
             text += "; numbers at the left: generators"
         return text + ("; last: held-out real data." if self.real is not None else ".")
 
     def _lines(self, row: SampleRow) -> int:
-        """Rows of images for each generator: one, and more where there are few generators."""
+        """Number of rows of images for each generator: one, or more for few generators."""
         if row is self.real:
             return max(
                 1, len(_images(row, 0)) // (PER_ROW * len(self.iterations))
-            )  # full rows, if need be fewer images
+            )  # full rows, with fewer images if necessary
         return max(1, PER_ROW // row.generators)
 
     def _groups(self, row: SampleRow, iteration: int) -> list[Pixels] | None:
-        """The images of each generator, as many of each; real data go on from panel to panel. None for no samples."""
+        """Images of each generator, equally many; real data continue from panel to panel. None without samples."""
         each = PER_ROW * self._lines(row)
         if row is self.real:
             first = each * self.iterations.index(iteration)
@@ -105,7 +105,7 @@ class ImageGrid(SampleGrid):
 
 
 def image_grid(results: StoredResults, dataset: str) -> ImageGrid | None:
-    """What can be shown of a dataset's samples; None where there are no images, grey or of three colours."""
+    """Grid of a dataset's samples; None unless they are images, grey or of three colours."""
     rows = sample_grid.sample_rows(results, dataset, _drawable)
     if not rows:
         return None
@@ -132,5 +132,5 @@ def _common_shape(rows: tuple[SampleRow, ...]) -> tuple[int, ...]:
 
 
 def _images(row: SampleRow, at: int) -> Pixels:
-    assert row.snapshots is not None  # whoever asks looked
+    assert row.snapshots is not None  # guaranteed by the caller
     return cast(Pixels, row.snapshots.x[at])

@@ -1,4 +1,4 @@
-"""Many small images as one large one: what every picture of images is made of. Nothing is smoothed."""
+"""Many small images as one large one, without smoothing, for all pictures of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mosaic(groups: Sequence[Pixels], per_row: int) -> Pixels:
         groups: (n, C, H, W) each, of one C in `CHANNELS`, H and W; at least one of them holds an image.
 
     Returns:
-        (height, width) where images are grey, else (height, width, 3); white where a row is not full.
+        (height, width) for grey images, (height, width, 3) for colour; white in rows that are not full.
     """
     blocks = [_block(group, per_row) for group in groups if len(group)]
     line = np.full((BETWEEN, *blocks[0].shape[1:]), _WHITE, dtype=np.uint8)
@@ -32,14 +32,14 @@ def mosaic(groups: Sequence[Pixels], per_row: int) -> Pixels:
 
 
 def mosaic_size(shape: tuple[int, ...], rows: Sequence[int], per_row: int) -> tuple[int, int]:
-    """Width and height in pixels of a mosaic of (C, H, W) images in groups of so many rows."""
+    """Width and height in pixels of a mosaic of (C, H, W) images in groups of `rows` rows."""
     _, height, width = shape
     blocks = sum(n * (height + GAP) - GAP for n in rows)
     return per_row * (width + GAP) - GAP, blocks + BETWEEN * (len(rows) - 1)
 
 
 def _block(x: Pixels, per_row: int) -> Pixels:
-    """(n, C, H, W) as (height, width, C)."""
+    """Reorder (n, C, H, W) to (height, width, C)."""
     n, channels, height, width = x.shape
     rows = -(-n // per_row)
     cells = np.full((rows * per_row, channels, height + GAP, width + GAP), _WHITE, dtype=np.uint8)
@@ -49,21 +49,21 @@ def _block(x: Pixels, per_row: int) -> Pixels:
 
 
 def filled(x: Pixels, n: int) -> Pixels:
-    """The first `n` of images (m, C, H, W), with white ones where there are fewer."""
+    """First `n` of images (m, C, H, W), padded with white ones."""
     missing = np.full((max(0, n - len(x)), *x.shape[1:]), _WHITE, dtype=np.uint8)
     return np.concatenate([x[:n], missing])
 
 
 def scale(side: int, least: int, most: int) -> float:
-    """By how much images of `side` pixels are shown larger or smaller: n times, or 1/n.
+    """Factor by which images of `side` pixels are scaled: n or 1/n.
 
-    As large as possible up to `least` pixels, smaller only where they have more than `most`.
+    Images are enlarged up to `least` pixels, and reduced only if they have more than `most`.
     """
     return max(1, least // side) if side <= most else 1 / -(-side // most)
 
 
 def scaled(x: Pixels, by: float) -> Pixels:
-    """Images (n, C, H, W) larger, each pixel repeated, or smaller, each pixel the mean of those that it replaces."""
+    """Scale images (n, C, H, W): repeat pixels to enlarge, average blocks of pixels to reduce."""
     if by >= 1:
         return x.repeat(round(by), axis=2).repeat(round(by), axis=3)
     step = round(1 / by)
@@ -75,7 +75,7 @@ def scaled(x: Pixels, by: float) -> Pixels:
 
 
 def png(pixels: Pixels) -> bytes:
-    """A PNG file of (height, width) grey or (height, width, 3) coloured pixels, as they are."""
+    """Encode (height, width) grey or (height, width, 3) coloured pixels as a PNG file, unchanged."""
     from PIL import Image
 
     buffer = io.BytesIO()

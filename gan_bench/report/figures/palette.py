@@ -1,4 +1,4 @@
-"""Colours that people with any colour vision, and a grey printer, can tell apart.
+"""Colours that people with any colour vision can distinguish, also in a grey print.
 
 Okabe and Ito, "Color Universal Design" (2008), for up to eight; beyond that models differ by line and marker
 as well, and generators by a cyclic map.
@@ -15,21 +15,21 @@ RGB = tuple[float, float, float]
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY, BLACK, YELLOW = "#E69F00", "#56B4E9", "#000000", "#F0E442"
 REAL = "#C8C8C8"
-"""Real data, beneath the generated."""
+"""Colour of real data, beneath generated samples."""
 
 _GENERATORS = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, BLACK, YELLOW)
 FEW = len(_GENERATORS)
-"""Up to so many generators have colours of their own, the same in every row."""
+"""Largest number of generators with individual colours, the same in every row."""
 _MODELS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # a yellow line is lost on paper
-_CIRCLE = (BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE)  # no grey, which is the real data's
+_CIRCLE = (BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILION, PURPLE)  # no grey, which is the colour of real data
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_BRIGHTEST = 0.45  # luminance of small print
+_BRIGHTEST = 0.45  # maximal luminance of small print
 
 
 @dataclass(frozen=True)
 class Line:
-    """How one model is drawn wherever it is a line."""
+    """Style of one model's line in every panel."""
 
     colour: str
     dashes: str
@@ -37,13 +37,13 @@ class Line:
 
 
 def line(index: int) -> Line:
-    """The look of the model at `index`: 28 combinations of colour and dashes before one repeats."""
+    """Style of the model at `index`: 28 combinations of colour and dashes before one repeats."""
     colour, dashes = _MODELS[index % len(_MODELS)], _DASHES[index // len(_MODELS) % len(_DASHES)]
     return Line(colour, dashes, _MARKERS[index % len(_MARKERS)])
 
 
 def generator_colours(generators: int) -> list[RGB]:
-    """One colour for each of K generators; neighbours on the circle look alike where K is above eight."""
+    """One colour for each of K generators; neighbours on the circle look alike for K above eight."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     if generators <= FEW:
@@ -53,7 +53,7 @@ def generator_colours(generators: int) -> list[RGB]:
 
 
 def for_text(colour: str) -> RGB:
-    """The colour, darkened where small print in it would be lost on white."""
+    """Darken a colour so that small print in it is legible on white."""
     from matplotlib.colors import to_rgb
 
     red, green, blue = to_rgb(colour)

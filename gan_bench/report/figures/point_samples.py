@@ -28,11 +28,11 @@ _MARGIN = 0.15  # of the real data's range, on every side
 
 @dataclass(frozen=True)
 class PointGrid(SampleGrid):
-    """Samples on a line or in the plane.
+    """Grid of samples on a line or in the plane.
 
     Attributes:
-        real: (n, d) real data with d 1 or 2, None where no anchor kept any.
-        low, high: (d,) limits of the axes: they show the real data, wherever a model went.
+        real: (n, d) real data with d 1 or 2, None if no anchor stored any.
+        low, high: (d,) limits of the axes, determined by the real data only.
     """
 
     real: Floats | None
@@ -41,21 +41,21 @@ class PointGrid(SampleGrid):
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """The largest number of generators with colours of its own, and the largest of all."""
+        """Largest number of generators with individual colours, and largest number of generators."""
         found = sorted({row.generators for row in self.rows if row.generators > 1})
         few = [generators for generators in found if generators <= palette.FEW][-1:]
         return tuple(dict.fromkeys([*few, *found[-1:]]))
 
     def size(self, row: SampleRow) -> tuple[float, float]:
-        """Square."""
+        """Square size of the panels."""
         return _SIDE, _SIDE
 
     def thumbnail_size(self, row: SampleRow) -> tuple[float, float]:
-        """Square."""
+        """Square size of the thumbnails."""
         return _THUMBNAIL, _THUMBNAIL
 
     def draw_panel(self, ax: Axes, row: SampleRow, iteration: int) -> None:
-        """Points in the plane, or a histogram of those on a line."""
+        """Draw points in the plane, or a histogram of points on a line."""
         sample_grid.frame(ax)
         ax.set(xlim=(self.low[0], self.high[0]))
         x, generator = _at(row, iteration)
@@ -70,13 +70,13 @@ class PointGrid(SampleGrid):
             sample_grid.write(ax, (0.97, 0.03), _outside(x, self), ha="right", va="bottom")
 
     def caption(self, which: str) -> str:
-        """What the colours are."""
+        """Explanation of the colours."""
         grey = "; grey: held-out real data" if self.real is not None else ""
         return f"Points: samples of {which}, coloured by generator{grey}."
 
 
 def point_grid(results: StoredResults, dataset: str) -> PointGrid | None:
-    """What can be shown of a dataset's samples; None where there are none of one or two dimensions."""
+    """Grid of a dataset's samples; None unless they have one or two dimensions."""
     rows = sample_grid.sample_rows(results, dataset, _drawable)
     if not rows:
         return None
@@ -95,7 +95,7 @@ def _real(results: StoredResults, dataset: str) -> Floats | None:
 
 
 def _limits(points: Floats) -> tuple[Floats, Floats]:
-    """A square (or interval) around the points, with a margin."""
+    """Limits of a square (or interval) around the points, with a margin."""
     finite = points[np.isfinite(points).all(axis=1)]
     if not len(finite):
         return np.full(points.shape[1], -1.0), np.full(points.shape[1], 1.0)
@@ -105,7 +105,7 @@ def _limits(points: Floats) -> tuple[Floats, Floats]:
 
 
 def _at(row: SampleRow, iteration: int) -> tuple[Floats | None, NDArray[np.integer[Any]]]:
-    """The samples (n, d) at an iteration and who made them, in an order that favours no generator."""
+    """Samples (n, d) at an iteration and their generators, in an order that favours no generator."""
     at = row.at(iteration)
     if at is None or row.snapshots is None:
         return None, np.empty(0, dtype=np.int64)
@@ -114,10 +114,10 @@ def _at(row: SampleRow, iteration: int) -> tuple[Floats | None, NDArray[np.integ
 
 
 def _outside(x: Floats, grid: PointGrid) -> str:
-    """How many samples lie beyond the axes, where it is more than a few."""
+    """Text on the number of samples beyond the axes, if there are more than a few."""
     if not np.isfinite(x).all(axis=1).any():
         return "not finite"
-    inside = ((x >= grid.low) & (x <= grid.high)).all(axis=1)  # nan is inside nothing
+    inside = ((x >= grid.low) & (x <= grid.high)).all(axis=1)  # nan is outside any limits
     share = 1 - float(inside.mean())
     return f"{share:.0%} outside" if share >= 0.005 else ""
 
@@ -125,7 +125,7 @@ def _outside(x: Floats, grid: PointGrid) -> str:
 def _draw_points(
     ax: Axes, grid: PointGrid, row: SampleRow, x: Floats | None, generator: NDArray[np.integer[Any]]
 ) -> None:
-    dots: dict[str, Any] = {"linewidths": 0, "rasterized": True}  # small as vectors, in a PDF, they are not
+    dots: dict[str, Any] = {"linewidths": 0, "rasterized": True}  # as vectors in a PDF they would be large
     if grid.real is not None:
         ax.scatter(grid.real[:, 0], grid.real[:, 1], s=1.5, color=palette.REAL, **dots)
     if x is not None:
@@ -136,12 +136,12 @@ def _draw_points(
 def _draw_histogram(
     ax: Axes, grid: PointGrid, row: SampleRow, x: Floats | None, generator: NDArray[np.integer[Any]]
 ) -> None:
-    """Shares of samples per bin, stacked by generator, over the real data's."""
+    """Draw shares of samples per bin, stacked by generator, over those of the real data."""
     bins = np.linspace(float(grid.low[0]), float(grid.high[0]), _BINS + 1)
     if grid.real is not None:
         shares = _shares(grid.real[:, 0], bins, len(grid.real))
         ax.stairs(shares, bins, fill=True, color=palette.REAL)
-        ax.set_ylim(0, 1.6 * float(shares.max()))  # where a model collapsed, its spike leaves the panel
+        ax.set_ylim(0, 1.6 * float(shares.max()))  # the spike of a collapsed model leaves the panel
     if x is None:
         return
     below = np.zeros(_BINS)

@@ -1,4 +1,4 @@
-"""Samples over iterations, a row of panels per model: which runs and iterations are shown, of points and of images."""
+"""Samples over iterations, a row of panels per model: selection of runs and iterations, for points and images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 DPI = 200
-WIDTH, GAP = 6.04, 0.05  # inches that a row of panels shares, and between two of them
-COLUMNS = 6  # at most
+WIDTH, GAP = 6.04, 0.05  # width of a row of panels and of the gap between two, in inches
+COLUMNS = 6  # largest number
 
 Drawable = Callable[[Snapshots], bool]
 
 
 @dataclass(frozen=True)
 class SampleRow:
-    """What one model's row shows: one run's samples, or None where it kept none."""
+    """One model's row: the samples of one run, or None if it stored none."""
 
     label: str
     run: StoredRun
@@ -35,11 +35,11 @@ class SampleRow:
 
     @property
     def last(self) -> int | None:
-        """The last iteration of which there are samples."""
+        """Last iteration with samples."""
         return None if self.snapshots is None else int(self.snapshots.iterations[-1])
 
     def at(self, iteration: int) -> int | None:
-        """Where in the snapshots an iteration is."""
+        """Index of an iteration in the snapshots."""
         if self.snapshots is None or iteration not in self.snapshots.iterations:
             return None
         return int(np.flatnonzero(self.snapshots.iterations == iteration)[0])
@@ -47,11 +47,11 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class SampleGrid(ABC):
-    """Everything the panels need.
+    """Everything that the panels need.
 
     Attributes:
-        rows: a model each, in the order of the benchmark.
-        iterations: a column each.
+        rows: one for each model, in the order of the benchmark.
+        iterations: one for each column.
     """
 
     rows: tuple[SampleRow, ...]
@@ -59,17 +59,17 @@ class SampleGrid(ABC):
 
     @property
     def drawn_rows(self) -> tuple[SampleRow, ...]:
-        """The rows of the figure, from above; real data may have one."""
+        """Rows of the figure, from above; real data may have one."""
         return self.rows
 
     @property
     def keys(self) -> tuple[int, ...]:
-        """Numbers of generators whose colours are explained, a line each."""
+        """Numbers of generators with a legend line each."""
         return ()
 
     @property
     def indent(self) -> float:
-        """Inches left of the first panel that `mark` writes in."""
+        """Space left of the first panel for `mark`, in inches."""
         return 0.0
 
     @abstractmethod
@@ -77,24 +77,24 @@ class SampleGrid(ABC):
         """Width and height of a row's panels in inches; all rows are equally wide."""
 
     def thumbnail_size(self, row: SampleRow) -> tuple[float, float]:
-        """Width and height of a panel that stands alone."""
+        """Width and height of a single panel."""
         return self.size(row)
 
     @abstractmethod
     def draw_panel(self, ax: Axes, row: SampleRow, iteration: int) -> None:
-        """Draw one model's samples at one iteration, or say why there are none."""
+        """Draw one model's samples at one iteration, or the reason for their absence."""
 
     def mark(self, ax: Axes, row: SampleRow) -> None:
-        """Write beside a row's first panel what its parts are."""
+        """Label the parts of a row next to its first panel."""
         return
 
     @abstractmethod
     def caption(self, which: str) -> str:
-        """What the panels show, in a sentence; `which` names the seeds."""
+        """Description of the panels, in a sentence; `which` names the seeds."""
 
 
 def sample_rows(results: StoredResults, dataset: str, drawable: Drawable) -> tuple[SampleRow, ...]:
-    """A row for each model of a dataset; empty where none kept samples that are drawable."""
+    """A row for each model of a dataset; empty if no model stored samples that can be drawn."""
     runs = [placed for placed in results.runs if placed.dataset == dataset]
     labels = dict.fromkeys(placed.entry.label for placed in runs if not placed.entry.anchor)
     rows = tuple(_row(label, [p.run for p in runs if p.entry.label == label], drawable) for label in labels)
@@ -102,7 +102,7 @@ def sample_rows(results: StoredResults, dataset: str, drawable: Drawable) -> tup
 
 
 def real_rows(results: StoredResults, dataset: str, drawable: Drawable) -> list[SampleRow]:
-    """Held-out real data, a row for each anchor's run that kept any."""
+    """Rows of held-out real data, one for each anchor's run that stored any."""
     runs = [placed for placed in results.runs if placed.dataset == dataset and placed.entry.anchor]
     real = [placed.run for placed in runs if placed.entry.plugin == "real-data"]
     rows = [_row("real data", [run], drawable) for run in real]
@@ -110,11 +110,11 @@ def real_rows(results: StoredResults, dataset: str, drawable: Drawable) -> list[
 
 
 def damaged_samples(results: StoredResults) -> list[Ignored]:
-    """The runs that a row would show, and does not because their samples cannot be read."""
+    """Runs whose row is missing because their samples cannot be read."""
     models: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for placed in results.runs:
         models[placed.dataset, placed.entry.label].append(placed.run)
-    found: dict[str, Ignored] = {}  # one run may stand under two labels
+    found: dict[str, Ignored] = {}  # one run may be listed under two labels
     for runs in models.values():
         for run in _preferred(runs):
             try:
@@ -126,12 +126,12 @@ def damaged_samples(results: StoredResults) -> list[Ignored]:
 
 
 def kept(rows: Sequence[SampleRow]) -> list[Snapshots]:
-    """The samples that there are."""
+    """Samples of all rows that have any."""
     return [row.snapshots for row in rows if row.snapshots is not None]
 
 
 def common_iterations(rows: Sequence[SampleRow], columns: int = COLUMNS) -> tuple[int, ...]:
-    """The iterations that most models kept, at most `columns`, evenly chosen, first and last among them."""
+    """Iterations that most models stored, at most `columns`, evenly selected, including the first and the last."""
     counts = Counter(tuple(snapshots.iterations.tolist()) for snapshots in kept(rows))
     common = max(counts, key=lambda times: (counts[times], len(times)))
     chosen = np.linspace(0, len(common) - 1, min(columns, len(common))).round().astype(int)
@@ -139,26 +139,26 @@ def common_iterations(rows: Sequence[SampleRow], columns: int = COLUMNS) -> tupl
 
 
 def frame(ax: Axes) -> None:
-    """A panel without ticks, in a thin frame."""
+    """Prepare a panel without ticks, in a thin frame."""
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(color="0.6", linewidth=0.5)
 
 
 def say_absence(ax: Axes, row: SampleRow, iteration: int) -> None:
-    """Say in a panel why it is empty."""
+    """Write the reason into an empty panel."""
     write(ax, (0.5, 0.5), _absence(row, iteration), ha="center", va="center")
 
 
 def write(ax: Axes, at: tuple[float, float], text: str, ha: str, va: str) -> None:
-    """A remark in a panel, legible over whatever lies beneath it."""
+    """Write a remark into a panel, legible over any background."""
     beneath = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.8}
     if text:
         ax.text(*at, text, ha=ha, va=va, fontsize=5.5, color="0.3", transform=ax.transAxes, bbox=beneath)
 
 
 def _row(label: str, runs: Sequence[StoredRun], drawable: Drawable) -> SampleRow:
-    """The lowest seed that finished and kept samples; else the lowest that kept any."""
+    """Row of a model: its lowest seed that finished and stored samples; else the lowest that stored any."""
     order = _preferred(runs)
     for run in order:
         found = _readable(run, drawable)
@@ -168,7 +168,7 @@ def _row(label: str, runs: Sequence[StoredRun], drawable: Drawable) -> SampleRow
 
 
 def _preferred(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Those that finished first, by seed."""
+    """Sort runs: finished ones first, then by seed."""
     return sorted(runs, key=lambda run: (run.status != "finished", run.seed))
 
 
@@ -177,7 +177,7 @@ def _generators(run: StoredRun) -> int:
 
 
 def _readable(run: StoredRun, drawable: Drawable) -> Snapshots | None:
-    """The run's samples, None where they are missing, damaged, or of another kind."""
+    """Samples of the run; None if they are missing, damaged, or of another kind."""
     try:
         found = read_snapshots(run)
     except Unreadable:

@@ -1,1 +1,1 @@
-"""Published figures beside stored results."""
+"""Published figures next to stored results."""

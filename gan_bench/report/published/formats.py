@@ -22,13 +22,13 @@ _COPIED = (
     "source", "quoted_by",
 )  # fmt: skip
 _HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
-_WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these, in LaTeX; their sum leaves room for the gaps
+_WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these columns in LaTeX; their sum leaves room for gaps
 
-_PLAIN = (1e-6, 1e9)  # what is written out; the rest in powers of ten
+_PLAIN = (1e-6, 1e9)  # range of plain decimals; other values are powers of ten
 
 
 def render(found: Beside, format: Format) -> str:
-    """The second table as text that ends with a line break."""
+    """Format the second table as text that ends with a line break."""
     renderers: Mapping[Format, Callable[[Beside], str]] = {
         "markdown": to_markdown,
         "csv": to_csv,
@@ -38,7 +38,7 @@ def render(found: Beside, format: Format) -> str:
 
 
 def to_markdown(found: Beside) -> str:
-    """A heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
+    """Format a heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
     parts, places = [], _places(found)
     for title, figures in _parts(found):
         lines = [[escape_markdown(text) for text in _cells(found, each)] for each in figures]
@@ -55,7 +55,7 @@ def to_markdown(found: Beside) -> str:
 
 
 def to_latex(found: Beside) -> str:
-    """A longtable as wide as the text, a block for claims and for re-runs, then numbered sources and the notes."""
+    """Format a longtable of the text's width, with a block for claims and for re-runs, then sources and notes."""
     head = [r"% needs \usepackage{array,booktabs,longtable}", r"{\footnotesize\setlength{\tabcolsep}{3pt}"]
     head += [rf"\begin{{longtable}}{{@{{}}{_latex_columns()}@{{}}}}", r"\toprule"]
     head += [" & ".join(_HEADINGS) + r" \\", r"\endhead", r"\bottomrule", r"\endfoot"]
@@ -85,7 +85,7 @@ def _superscript(number: int) -> str:
 
 
 def to_csv(found: Beside) -> str:
-    """One number a cell: empty where there is none."""
+    """CSV with one number a cell; missing values are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*_RECORD, *_COPIED])
@@ -102,7 +102,7 @@ def _several(found: Beside) -> bool:
 
 
 def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
-    """Claims and re-runs with their titles, those that there are."""
+    """Claims and re-runs with their titles; empty groups are omitted."""
     for kind, title in TITLES.items():
         figures = [figure for figure in found.figures if figure.published.kind == kind]
         if figures:
@@ -110,7 +110,7 @@ def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
 
 
 def _cells(found: Beside, figure: Figure) -> list[str]:
-    """The texts of one line but the last, not escaped; the dataset is named where there are several."""
+    """Texts of one line but the last, not escaped; the dataset is included if there are several."""
     row, theirs, ours = figure.row, figure.published, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [
@@ -139,12 +139,12 @@ def _place(figure: Figure) -> _Place:
 
 
 def _places(found: Beside) -> list[_Place]:
-    """Each once, in the order of the tables."""
+    """Unique places, in the order of the tables."""
     return list(dict.fromkeys(map(_place, found.figures)))
 
 
 def _footnotes(found: Beside) -> list[str]:
-    """The text of each place: source, samples, protocol, and what our metrics are called there."""
+    """Text of each place: source, samples, protocol, and its names for our metrics."""
     places = _places(found)
     return [_footnote(place, [each.published for each in found.figures if _place(each) == place]) for place in places]
 
@@ -159,12 +159,12 @@ def _footnote(place: _Place, figures: Sequence[PublishedFigure]) -> str:
 
 
 def _metric(figure: PublishedFigure) -> str:
-    """``mode_kl ↓``; a metric of another definition by the source's name for it."""
+    """Format a metric as ``mode_kl ↓``; a metric of another definition has the source's name for it."""
     return f"{figure.metric or figure.measure} {ARROWS[figure.direction]}".strip()
 
 
 def _value(figure: PublishedFigure) -> str:
-    """``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
+    """Format a value as ``8.33 ± 0.10 (eval.)``, with the decimals of the source."""
     given = [each for each in (figure.value, figure.spread) if each is not None]
     remarks = [MARKS[figure.spread_is]] if figure.spread_is else []
     remarks += [] if figure.verified else ["unverified"]
@@ -172,7 +172,7 @@ def _value(figure: PublishedFigure) -> str:
 
 
 def _written(numbers: Sequence[float], printed: str) -> list[str]:
-    """As printed, where that is said; else with as many decimals as the longest has, or in powers of ten."""
+    """Format numbers as printed in the source if known, else with the decimals of the longest, or in powers of ten."""
     if not all(x == 0 or _PLAIN[0] <= abs(x) < _PLAIN[1] for x in numbers):
         return [f"{x:.6g}" for x in numbers]
     shown = {float(text): len(text.partition(".")[2]) for text in re.findall(r"[0-9]+(?:\.[0-9]+)?", printed)}

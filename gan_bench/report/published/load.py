@@ -1,7 +1,7 @@
-"""Published figures: the files that plugins bring, read and checked.
+"""Published figures: files of plugins, read and validated.
 
-A file is a table with the columns of `COLUMNS`, a figure a row. A figure is what some source prints, so a row says
-where it stands, what its ± is, how it was measured, who trained the system, and whether anybody has looked.
+A file is a table with the columns of `COLUMNS` and a figure a row. A figure is copied from a source, so a row gives
+its place there, the meaning of its ±, its protocol, who trained the system, and whether it was verified.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COLUMNS: Mapping[str, str] = {
     "kind": "paper: its authors claim it; independent re-run: others trained it.",
     "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
 }
-"""The columns of a file, and what stands in them."""
+"""Columns of a file, with their meaning."""
 
 ParamValue = bool | float | str
 """The value of a parameter as a row gives it."""
@@ -100,23 +100,23 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 _COUNTS = ("n", "samples")
 _PARAM = r'[A-Za-z_]\w* *= *(?:[-+.\w]+|"[^";=]*")'
 _PARAMS = re.compile(rf"{_PARAM}(?: *; *{_PARAM})*", re.ASCII)
-_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # what one figure is known by
+_FIGURE = ("system", "name", "dataset", "measure", "source", "quoted_by", "kind")  # columns that identify a figure
 _TYPES = {"value": "float64", "spread": "float64", "n": "Int64", "samples": "Int64", "verified": "bool"}
 _MOST = 10
-"""How many wrong lines of a file are told one by one."""
+"""Number of wrong lines of a file that are listed individually."""
 
 
 def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
-    """The published figures that are known, one a row: what papers claim, and what others measured.
+    """Load all published figures, one a row: claims of papers, and measurements by others.
 
-    Columns: system, name, params, dataset, metric (empty where it is none of ours), measure, direction, value, spread
-    (missing where there is none), spread_is, n (training runs) and samples (both <NA> where unknown), printed,
+    Columns: system, name, params, dataset, metric (empty if it is not one of ours), measure, direction, value, spread
+    (missing if unknown), spread_is, n (training runs) and samples (both <NA> if unknown), printed,
     protocol, source, quoted_by, kind ("paper" or "independent re-run"), verified.
 
     Args:
-        plugins: plugin files, beside those that are installed or stand in plugins/ of the working folder.
+        plugins: plugin files, in addition to installed plugins and plugins/ of the working folder.
 
-    Raises PluginError for a wrong file, UsageError for a plugin that is no file.
+    Raises PluginError for a wrong file, UsageError for a plugin that is not a file.
     """
 
     def complain(number: int, message: str) -> None:
@@ -133,7 +133,7 @@ def gather(
 
     Args:
         registry: with the published figures loaded.
-        directions: of every metric there is; a figure of another metric or direction is left out. None: all stay.
+        directions: of every metric; a figure of another metric or direction is left out. None keeps all.
     """
     kept: list[PublishedFigure] = []
     problems: list[str] = []
@@ -168,7 +168,7 @@ def _wrong_metrics(wrong: Sequence[PublishedFigure], directions: Mapping[str, st
 def read_figures(path: str | os.PathLike[str]) -> list[PublishedFigure]:
     """Read one file of figures, a csv with `COLUMNS`.
 
-    Raises PluginError with the file and the line of everything that is wrong.
+    Raises PluginError with the file and the line of every problem.
     """
     path = Path(path)
     rows = _rows(path)
@@ -181,9 +181,9 @@ def read_figures(path: str | os.PathLike[str]) -> list[PublishedFigure]:
 
 
 def _rows(path: Path) -> dict[int, dict[str, str]]:
-    """The rows of a file as text, by the line on which they end."""
+    """Rows of a file as text, by the line on which they end."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have put a mark in front
+        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may have written a byte order mark
             reader = csv.reader(file, strict=True)
             head = next(reader, [])
             _check_head(path, head)
@@ -213,7 +213,7 @@ def _check_head(path: Path, head: Sequence[str]) -> None:
 
 
 def _complaints(row: Mapping[str, str]) -> Iterator[str]:
-    """Everything that is wrong with one row."""
+    """Problems of one row."""
     for name in _REQUIRED:
         if not row[name]:
             yield f"{name} is empty."
@@ -242,7 +242,7 @@ def _names_once(text: str) -> bool:
 
 
 def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]]:
-    """Rows that tell a figure again."""
+    """Rows that repeat a figure."""
     first: dict[tuple[str, ...], int] = {}
     for line, row in rows.items():
         told = first.setdefault(tuple(row[name] for name in _FIGURE), line)
@@ -288,13 +288,13 @@ def to_frame(figures: Sequence[PublishedFigure]) -> pd.DataFrame:
 
 
 def params_of(text: str) -> dict[str, ParamValue]:
-    """``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
+    """Parse ``generators=4; shared=body`` as a dict with numbers, truth values and texts."""
     pairs = (pair.split("=") for pair in text.split(";"))
     return {name.strip(): _plain(value.strip()) for name, value in pairs}
 
 
 def data_of(text: str) -> tuple[str, dict[str, ParamValue]]:
-    """``stl10; size=96`` as a name and its parameters."""
+    """Parse ``stl10; size=96`` as a name and its parameters."""
     name, several, params = text.partition(";")
     return name.strip(), params_of(params) if several else {}
 

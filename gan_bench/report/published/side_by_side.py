@@ -1,9 +1,9 @@
-"""Published figures beside ours: the second table of `gan-bench table --published`.
+"""Published figures next to ours: the second table of `gan-bench table --published`.
 
-A figure stands beside a row where model and dataset are the same plugins, the dataset has the parameters that the
-figure says and otherwise its defaults, and the model has the figure's parameters; one that says none of a model stands
-once. Ours stands beside it where the metric is the same quantity, too; a metric of another definition has its own name
-and nothing of ours next to it. What papers claim of their own systems is apart from what others measured.
+A figure is shown next to a row if model and dataset are the same plugins with the same parameters; parameters that
+the figure omits are the dataset's defaults. A figure without parameters of the model is shown once. Our value is added
+if the metric is the same quantity; a metric of another definition has a separate name and no value of ours. Claims of
+papers about their systems are separate from measurements by others.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from gan_bench.results.load import StoredResults
 
 NOTHING = "No published figure is known of these models on these datasets."
 BOUNDS = "values"
-"""The parameter of an image dataset that scales its pixels."""
+"""Parameter of an image dataset that scales its pixels."""
 
 Data = Mapping[str, str]
-"""Label of a dataset → what it is, as in the column `dataset` of published figures."""
+"""Label of a dataset → name and parameters, as in the column `dataset` of published figures."""
 MARKS: Mapping[str, str] = {
     "std over runs": "s.d.",
     "standard error over runs": "s.e.",
     "evaluation repeats": "eval.",
     "unknown": "?",
 }
-"""What stands beside a ±, by what it is."""
+"""Text next to a ±, by its meaning."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One published figure and the row that it stands beside.
+    """One published figure and the row that it belongs to.
 
     Attributes:
         row: of the comparison table.
@@ -57,7 +57,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Beside:
-    """The published figures of a comparison table: claims first, each in the order of the table's rows."""
+    """Published figures of a comparison table: claims first, each group in the order of the table's rows."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -65,7 +65,7 @@ class Beside:
 
 
 def beside(results: StoredResults, table: Table) -> Beside:
-    """The published figures of what `table` shows, from the installed plugins and plugins/ of the working folder."""
+    """Published figures for `table`, from the installed plugins and plugins/ of the working folder."""
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
     read, problems = gather(registry, _directions(results, registry))
     known = [replace(each, dataset=_described(*data_of(each.dataset), registry)) for each in read]
@@ -80,7 +80,7 @@ def beside(results: StoredResults, table: Table) -> Beside:
 
 
 def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
-    """Which way every metric is better: of those that are installed, and of those that the results hold."""
+    """Direction of every metric: of those that are installed, and of those in the results."""
     installed = {name: str(metric.direction) for name, metric in registry.all("metrics").items()}
     return {name: info.direction for name, info in known_metrics(results).items()} | installed
 
@@ -88,8 +88,8 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
 def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
     """The rows that a figure stands beside: those of its system and data that have its parameters.
 
-    A figure of no parameters in particular is of the system as it usually is: it stands once, beside the first row
-    that departs in nothing from the protocol, or else the first.
+    A figure without parameters describes the usual form of the system. It is shown once, next to the first row without
+    departures from the protocol, or else the first.
     """
     mine = [row for row in rows if _shown(row, data) == figure.subject]
     if not figure.params:
@@ -99,12 +99,12 @@ def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row
 
 
 def _shown(row: Row, data: Data) -> tuple[str, str]:
-    """The subject of a row."""
+    """Model and dataset of a row."""
     return row.model, data.get(row.dataset, row.dataset)
 
 
 def _data(results: StoredResults, registry: Registry) -> Data:
-    """What each dataset is, by label."""
+    """Description of each dataset, by label, in the notation of published figures."""
     entries = results.benchmark.datasets if results.benchmark else ()
     said: dict[str, tuple[str, Plain]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:
@@ -114,14 +114,14 @@ def _data(results: StoredResults, registry: Registry) -> Data:
 
 
 def _described(plugin: str, params: Plain, registry: Registry) -> str:
-    """``stl10; size=96``: a dataset with what it has otherwise than by default, the same text for the same data."""
+    """Format a dataset with its unusual parameters, the same text for the same data: ``stl10; size=96``."""
     unusual = sorted(_unusual(plugin, params, registry).items())
     pairs = (f"{key}={float(value):g}" if _is_number(value) else f"{key}={value}".lower() for key, value in unusual)
     return "; ".join([plugin, *pairs])
 
 
 def _unusual(plugin: str, params: Plain, registry: Registry) -> Plain:
-    """The parameters that are not the plugin's defaults; the bounds of images are no other data. None without it."""
+    """Parameters that differ from the plugin's defaults, except the bounds of images. None without the plugin."""
     cls = registry.all("datasets").get(plugin)
     if cls is None:
         return {}
@@ -134,7 +134,7 @@ def _is_number(value: JsonValue) -> TypeGuard[float]:
 
 
 def _params(row: Row, results: StoredResults) -> Plain:
-    """The parameters of a row's model, from its runs or else benchmark.json; empty where neither says them."""
+    """Parameters of a row's model, from its runs or else benchmark.json; empty if both lack them."""
     of_runs = [
         each.run.record.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)
     ]
@@ -144,7 +144,7 @@ def _params(row: Row, results: StoredResults) -> Plain:
 
 
 def _agrees(wanted: Mapping[str, ParamValue], params: Plain) -> bool:
-    """Whether parameters have these values, numbers however they are written."""
+    """Whether parameters have these values, for any notation of numbers."""
     return all(name in params and _same(value, params[name]) for name, value in wanted.items())
 
 
@@ -178,7 +178,7 @@ def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
 
 
 def _more(known: Sequence[PublishedFigure], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
-    """How many figures there are of the same systems on other data, and of variants that no row is."""
+    """Count figures of the same systems on other data, and of variants that have no row."""
     subjects = {_shown(row, data) for row in rows if not row.anchor}
     systems, here = {system for system, _ in subjects}, {dataset for _, dataset in subjects}
     far = [each for each in known if each.system in systems and each.dataset not in here]

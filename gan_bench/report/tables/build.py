@@ -1,8 +1,8 @@
 """The comparison table: a row per model, the mean over its finished seeds with the 95 % t-interval.
 
-What the table refuses to do is the point of it: a model with a failed, diverged or missing seed shows "4/5"
-and is never marked best; anchors (held-out real data, the untrained model) stand apart and are never marked;
-values of another version of a metric are not shown under its name.
+The table is deliberately strict: a model with a failed, diverged or missing seed shows "4/5" and is never marked best;
+anchors (held-out real data, the untrained model) are separate and never marked; values of another version of a metric
+are not shown under its name.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, onl
 from gan_bench.results.statistics import mean_interval
 
 SELECTOR = "symmetric_kl"
-"""The metric whose lowest value says which iteration `at="best"` shows."""
+"""Metric whose lowest value selects the iteration of `at="best"`."""
 
 
 def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
-    """The comparison table of a results folder or results.csv, with numbers, for a notebook.
+    """Comparison table of a results folder or results.csv as numbers, for a notebook.
 
     Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
     `<metric>_half_width` (of the 95 % t-interval; missing for one seed), `best` (in which metrics), the
-    ledger, shared, departures. `attrs["notes"]` holds what stands below the rendered table.
+    ledger, shared, departures. `attrs["notes"]` has the notes below the rendered table.
 
     Args:
         path: a results folder, or a results.csv.
-        metrics: which, in this order; None for the benchmark's own.
+        metrics: columns, in this order; None for the benchmark's metrics.
         at: "last" for each run's final values, "best" for those at the iteration of its lowest symmetric_kl.
 
-    Raises StoreError where there are no results, UsageError for an unknown metric.
+    Raises StoreError if there are no results, UsageError for an unknown metric.
     """
     built = build(read_results(path), metrics, at)
     frame = formats.to_frame(built)
@@ -56,12 +56,12 @@ def render(
     metrics: Sequence[str] | None = None,
     at: At = "last",
 ) -> str:
-    """The comparison table as text; the arguments are those of `table`."""
+    """Comparison table as text; the arguments are those of `table`."""
     return render_table(build(read_results(path), metrics, at), format)
 
 
 def render_table(built: Table, format: Format) -> str:
-    """A table that is built already, as text that ends with a line break."""
+    """Format a table as text that ends with a line break."""
     if format not in _RENDERERS:
         raise UsageError(f"Unknown format {format!r}; {allowed(format, _RENDERERS)}")
     return _RENDERERS[format](built).rstrip("\n") + "\n"
@@ -71,7 +71,7 @@ def write_tables(folder: str | os.PathLike[str], seeds: Collection[int] | None =
     """Write table.md and table.csv into a results folder, and return the table.
 
     Args:
-        seeds: only these, as long as not all are complete.
+        seeds: restriction to these, until all seeds are complete.
     """
     results = read_results(folder)
     built = build(results if seeds is None else only_seeds(results, seeds))
@@ -113,7 +113,7 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
 
 
 def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
-    """The metrics that can be shown: the benchmark's first, then any others that the runs hold."""
+    """Metrics that can be shown: the benchmark's first, then any others of the runs."""
     known = dict(results.benchmark.metrics) if results.benchmark else {}
     found = [name for name in results.frame["metric"].unique() if is_metric(name) and name not in known]
     described = _installed(found) if found else {}
@@ -121,12 +121,12 @@ def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
 
 
 def is_metric(name: str) -> bool:
-    """Whether a row of this name was measured by a metric, and is not a loss or of the ledger."""
+    """Whether a row of this name belongs to a metric, not to a loss or the ledger."""
     return not name.startswith("loss_") and name not in (*LEDGER, FINISHED)
 
 
 def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
-    """What the installed plugins say of metrics that no benchmark.json describes."""
+    """Descriptions by the installed plugins of metrics that benchmark.json does not describe."""
     from gan_bench.plugins.discovery import load_plugins
 
     classes = load_plugins(kinds=("metrics",)).all("metrics")
@@ -153,7 +153,7 @@ def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Col
 
 @dataclass(frozen=True)
 class _Group:
-    """One row to be, and where its runs stand in the frame."""
+    """Key of a table row, with the values that select its runs in the frame."""
 
     dataset: str
     label: str
@@ -164,7 +164,7 @@ class _Group:
 
 
 def _groups(results: StoredResults) -> list[_Group]:
-    """The rows in order: by dataset, models as the benchmark lists them, anchors last."""
+    """Rows in order: by dataset, models as in the benchmark, anchors last."""
     groups = _listed(results) if results.benchmark else _found(results.frame)
     order = list(dict.fromkeys(group.dataset for group in groups))
     return sorted(groups, key=lambda group: (order.index(group.dataset), group.anchor))
@@ -193,7 +193,7 @@ def _found(frame: pd.DataFrame) -> list[_Group]:
 
 
 def _footnotes(results: StoredResults) -> list[str]:
-    """Every departure once, in the order of the models."""
+    """Unique departures, in the order of the models."""
     entries = results.benchmark.models if results.benchmark else ()
     told = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
     return list(dict.fromkeys(chain.from_iterable(told)))
@@ -202,7 +202,7 @@ def _footnotes(results: StoredResults) -> list[str]:
 def _values(results: StoredResults) -> pd.DataFrame:
     """The mixture's values of finished runs, one for each run, iteration and metric.
 
-    Where a metric was computed from several numbers of samples, the benchmark's number counts, else the
+    If a metric was computed from several numbers of samples, the benchmark's number is used if present, else the
     largest.
     """
     frame = results.frame
@@ -215,7 +215,7 @@ def _values(results: StoredResults) -> pd.DataFrame:
 
 
 def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
-    """The rows of `values` at the one iteration of each run that the table shows."""
+    """Rows of `values` at the one iteration of each run that the table shows."""
     run = ["dataset", "label", "seed"]
     if at == "last":
         last = values.groupby(run)["iteration"].transform("max")
@@ -244,7 +244,7 @@ def _row(
         finished=finished["seed"].nunique(),
         planned=len(set(asked) | set(runs["seed"])),
         cells={column.name: _estimate(shown, column.name) for column in columns},
-        # The count of parameters does not wait for the end of training, the rest of the ledger does.
+        # The number of parameters is known before training ends; the rest of the ledger is not.
         ledger={name: _mean(runs if name == "parameters" else finished, name) for name in LEDGER},
         shared=group.shared,
         departures=tuple(sorted(footnotes.index(text) + 1 for text in set(group.departures))),
@@ -266,7 +266,7 @@ def _mean(runs: pd.DataFrame, name: str) -> float | None:
 
 
 def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """The rows, each with the metrics in which it is the best of its dataset; not where all are equal."""
+    """Add to each row the metrics in which it is the best of its dataset, unless all rows are equal."""
     best: dict[tuple[str, str], float] = {}
     for column in columns:
         for dataset in {row.dataset for row in rows}:
@@ -286,9 +286,9 @@ def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], fl
 
 
 def _comparable(row: Row, column: Column) -> float | None:
-    """The mean with which a row competes in a metric, None where it does not."""
+    """Mean of a metric with which a row competes; None if it does not compete."""
     cell = row.cells[column.name]
-    # One seed says nothing of the spread between seeds, so its lowest value is no result.
+    # One seed gives no estimate of the spread between seeds, so its lowest value is not a result.
     if row.anchor or not row.complete or row.finished < 2 or column.info.direction == "none":
         return None
     if cell is None or cell.n < row.finished or not math.isfinite(cell.mean):

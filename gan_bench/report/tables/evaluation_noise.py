@@ -1,6 +1,6 @@
-"""Two kinds of noise told apart: between the draws of one generator (evaluation), and between seeds (training).
+"""Two kinds of noise: between the draws of one generator (evaluation), and between seeds (training).
 
-Computed from the scores that run folders hold. Nothing here imports torch.
+Computed from the scores in run folders. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ Drawn = Mapping[tuple[str, str], Sequence[float]]
 
 
 def noise(results: StoredResults) -> pd.DataFrame:
-    """One row for each dataset, model, metric and number of samples that some run was drawn again for.
+    """One row for each dataset, model, metric and number of samples with repeated draws.
 
     Columns: dataset, label, model (plugin), metric, unit, n (samples of a draw), draws (of each generator, the stored
-    one included; the fewest where runs differ), seeds, mean (over seeds of the mean over draws), evaluation_sd,
+    one included; the fewest if runs differ), seeds, mean (over seeds of the mean over draws), evaluation_sd,
     training_sd, ratio (evaluation_sd / training_sd).
 
     One-way random effects: with d_i draws of seed i, of variance s_i^2 (over d_i - 1) and mean m_i,
@@ -64,7 +64,7 @@ def noise(results: StoredResults) -> pd.DataFrame:
 
 
 def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
-    """What a run was scored with more than once, in the metrics' current versions."""
+    """Repeated scores of a run, in the metrics' current versions."""
     folder, last = RunFolder(placed.run.folder), str(placed.run.iteration)
     versions = {name: str(info.version) for name, info in benchmark.metrics.items()}
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -76,7 +76,7 @@ def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
 
 
 def _rows(folder: RunFolder) -> list[dict[str, str]]:
-    """The scores of a run, first those of the draw it is known by; none where a file is damaged, as its visit told."""
+    """Scores of a run, first those of the original draw; empty if a file is damaged, which was already reported."""
     try:
         return [*folder.read_curve(), *folder.read_repeats()]
     except StoreError:
@@ -84,7 +84,7 @@ def _rows(folder: RunFolder) -> list[dict[str, str]]:
 
 
 def _told_apart(runs: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
-    """Mean, evaluation_sd, training_sd and ratio of the draws of each seed, at least two of each."""
+    """Mean, evaluation_sd, training_sd and ratio of the draws of each seed, at least two per seed."""
     with np.errstate(invalid="ignore"):  # inf - inf
         means = np.array([np.mean(values) for values in runs])
         freedom = np.array([len(values) - 1 for values in runs])
@@ -98,7 +98,7 @@ def _told_apart(runs: Sequence[Sequence[float]]) -> tuple[float, float, float, f
 
 
 def write_noise(folder: Path) -> pd.DataFrame:
-    """Write evaluation-noise.csv into a results folder, and return it. Raises StoreError where no run has two draws."""
+    """Write evaluation-noise.csv into a results folder, and return it. Raises StoreError if no run has two draws."""
     frame = noise(read_results(folder))
     if frame.empty:
         raise StoreError(f"{folder}: no finished run was drawn more than once; there is nothing to tell apart.")
@@ -109,7 +109,7 @@ def write_noise(folder: Path) -> pd.DataFrame:
 
 
 def render(frame: pd.DataFrame) -> str:
-    """A pipe table for each dataset, and what its columns mean; ends with a line break."""
+    """Format a pipe table for each dataset, and an explanation of its columns; ends with a line break."""
     parts = [part for dataset, rows in frame.groupby("dataset", sort=False) for part in _block(str(dataset), rows)]
     return "\n\n".join([*parts, EXPLAINED]) + "\n"
 

@@ -1,4 +1,4 @@
-"""A comparison table as Markdown, LaTeX, CSV or a DataFrame, with every label escaped for where it goes."""
+"""A comparison table as Markdown, LaTeX, CSV or a DataFrame, with every label escaped for the format."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LEDGER_HEADINGS = ("parameters", "real samples", "fake samples", "seconds")
 
 
 def to_frame(table: Table) -> pd.DataFrame:
-    """The table with one number a cell; see `gan_bench.report.tables.build.table` for the columns."""
+    """Convert to a frame with one number a cell; see `gan_bench.report.tables.build.table` for the columns."""
     frame = pd.DataFrame([_record(table, row) for row in table.rows])
     numbers = [name for column in table.columns for name in _number_columns(column)] + list(LEDGER)
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
 def to_csv(table: Table) -> str:
-    """The same numbers as CSV: nan and inf spelled out, empty where there is no value."""
+    """The same numbers as CSV: nan and inf spelled out, missing values empty."""
     records = [_record(table, row) for row in table.rows]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -43,7 +43,7 @@ def to_csv(table: Table) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """A heading and a pipe table for each dataset, then the footnotes and notes."""
+    """Format a heading and a pipe table for each dataset, then the footnotes and notes."""
     parts = []
     for dataset, rows in _by_dataset(table.rows):
         parts += [f"### {escape_markdown(f'{table.title}: {dataset}')}", _pipes(table, rows)]
@@ -55,7 +55,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs tabular with a block for each dataset, then the footnotes and notes in small print."""
+    """Format a booktabs tabular with a block for each dataset, then the footnotes and notes in small print."""
     lines = [r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{l{'r' * (_width(table) - 1)}}}"]
     lines += [r"\toprule", _ampersands(_headings(table, escape_latex))]
     blocks = list(_by_dataset(table.rows))
@@ -70,7 +70,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_text(table: Table, width: int, *, notes: bool = True) -> str:
-    """The table for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
+    """Format for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
     parts = []
     for dataset, rows in _by_dataset(table.rows):
         parts += [on_one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
@@ -84,7 +84,7 @@ def to_text(table: Table, width: int, *, notes: bool = True) -> str:
 
 
 def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
-    """Parts of a table that fit a width, each with the labels of the rows."""
+    """Split a table into parts of a width, each with the labels of the rows."""
     models, anchors = _split(rows)
     headings = [on_one_line(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
     cells = [_cells(table, row, "", on_one_line, "*", "") for row in (*models, *anchors)]
@@ -104,13 +104,13 @@ def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
 
 
 def _shortened(label: str, longest: int) -> str:
-    """A label without its middle, if it is too long: the labels of an ablation differ at the end."""
+    """Shorten a long label in the middle: the labels of an ablation differ at the end."""
     end = longest // 2
     return label if len(label) <= longest else f"{label[: longest - end - 1]}…{label[-end:]}"
 
 
 def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int) -> str:
-    """Aligned columns, two spaces apart, with a rule below the headings and one between models and anchors."""
+    """Align columns, two spaces apart, with a rule below the headings and one between models and anchors."""
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
@@ -128,12 +128,12 @@ def _wrapped(line: str, width: int) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Text on one line, without control characters, which a terminal would obey."""
+    """Put text on one line, without control characters, which a terminal would execute."""
     return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
 
 
 def number(estimate: Estimate | None, finished: int) -> str:
-    """``1.02 ± 0.10``: three significant digits, both to the same decimals; n where it is not `finished`."""
+    """Format ``1.02 ± 0.10``: three significant digits, equal decimals; with n if it is not `finished`."""
     if estimate is None:
         return MISSING
     mean, half = estimate.mean, estimate.half_width
@@ -145,15 +145,15 @@ def number(estimate: Estimate | None, finished: int) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Plain text that a Markdown table or list shows as it is."""
+    """Escape plain text for a Markdown table or list."""
     text = re.sub(r"[\\`*|<~$]", r"\\\g<0>", " ".join(text.split()))
     text = re.sub(r"&(?=#?\w+;)|\](?=[(\[:])", r"\\\g<0>", text)
-    # Inside a word an underscore is an underscore, as in symmetric_kl.
+    # Inside a word Markdown leaves an underscore alone, as in symmetric_kl.
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
 def escape_latex(text: str) -> str:
-    """Plain text that LaTeX sets as it is."""
+    """Escape plain text for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
@@ -212,9 +212,9 @@ def _headings(table: Table, escape: Callable[[str], str]) -> list[str]:
 
 
 def _heading(column: Column) -> str:
-    """``symmetric_kl ↓ (nats)``."""
+    """Format a column's name, direction and unit: ``symmetric_kl ↓ (nats)``."""
     arrow, unit = ARROWS[column.info.direction], column.info.unit
-    # A count of modes needs no "(modes)" behind its name.
+    # A count of modes needs no "(modes)" after its name.
     shown = f"({unit})" if unit and unit != column.name else ""
     return " ".join(part for part in (column.name, arrow, shown) if part)
 
@@ -235,7 +235,7 @@ def _quantity(name: str, value: float | None) -> str:
 
 
 def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """The models, and the anchors that stand apart from them."""
+    """Split rows into models and anchors."""
     return [row for row in rows if not row.anchor], [row for row in rows if row.anchor]
 
 
@@ -274,7 +274,7 @@ def _latex_notes(table: Table) -> list[str]:
 
 
 def _writer(mean: float, half: float | None) -> Callable[[float], str]:
-    """How both are written: three digits of the larger, at least one of the half-width."""
+    """Format for a mean and its half-width: three digits of the larger, at least one of the half-width."""
     scale = max((abs(x) for x in (mean, half) if x is not None and math.isfinite(x)), default=0.0)
     if 0 < scale < 1e-4:
         return "{:.2e}".format

@@ -1,4 +1,4 @@
-"""What stands below a comparison table: how the numbers came about, and everything that is not in them."""
+"""Notes below a comparison table: origin of the numbers, and results that the table does not show."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gan_bench.store.records import ErrorRecord, ExecutionPlan
 
 REAL = ANCHORS[0]
 _MOST = 12
-"""How many runs that did not finish are told one by one."""
+"""Number of unfinished runs that are listed individually."""
 
 
 def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> tuple[str, ...]:
-    """What the numbers of `table` are: protocol, evaluation, sharing, cost; then how its runs ended.
+    """Notes on the numbers of `table`: protocol, evaluation, sharing, cost; then on unfinished runs.
 
-    `shown` holds the rows of the results that its cells were computed from.
+    `shown` has the rows of the results that its cells were computed from.
     """
     found = [*_mode(results), _protocol(results), _evaluation(results, at), *_prepared(results, table)]
     found += [*_shared(table), _devices(results)]
@@ -43,7 +43,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
 
 
 def warnings(results: StoredResults) -> tuple[str, ...]:
-    """What stands in the folder and is not shown."""
+    """Warnings about stored results that the table leaves out."""
     found = []
     if results.others:
         runs = "1 stored run" if results.others == 1 else f"{results.others:,} stored runs"
@@ -63,7 +63,7 @@ def _protocol(results: StoredResults) -> str:
 
 
 def describe_protocol(protocol: Protocol) -> str:
-    """The settings that every model shares, in one line."""
+    """Settings that every model shares, in one line."""
     each = protocol.fakes_per_generator
     total = f"{_plain(protocol.fakes)} generated samples a draw"
     fakes = f"{each:,} generated samples of each generator a draw" if each else total
@@ -105,7 +105,7 @@ def _evaluation(results: StoredResults, at: At) -> str:
 
 
 def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
-    """What metrics were computed with: a classifier, weights, features; each once, with the metrics that use it."""
+    """Notes on prepared files of metrics: a classifier, weights, features; each once, with the metrics that use it."""
     users: dict[str, list[str]] = defaultdict(list)
     mixed: list[tuple[str, str]] = []
     for column in table.columns:
@@ -126,7 +126,7 @@ def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
 
 
 def _notes_of(results: StoredResults, metric: str) -> Mapping[str, list[str]]:
-    """What a metric was computed with, by dataset: as its runs say; of a results.csv alone, as benchmark.json does."""
+    """Notes on prepared files of a metric, by dataset: from run folders; from benchmark.json for a bare results.csv."""
     found: dict[str, list[str]] = defaultdict(list)
     for placed in results.runs:
         note = placed.run.record.notes.get(metric)
@@ -164,7 +164,7 @@ def _devices(results: StoredResults) -> str:
 
 
 def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
-    """Metrics that real data have no value of, since they need more samples than a dataset holds out."""
+    """Metrics without a value for real data, because they need more samples than a dataset holds out."""
     by_need: dict[int, list[str]] = defaultdict(list)
     for column in table.columns:
         by_need[column.info.needs].append(column.name)
@@ -175,7 +175,7 @@ def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
 
 
 def _mode(results: StoredResults) -> Iterator[str]:
-    """What the values of a preview or a check are worth."""
+    """Note on the limits of a preview or a check."""
     mode = results.benchmark.mode if results.benchmark else "full"
     if mode == "preview":
         yield (
@@ -187,7 +187,7 @@ def _mode(results: StoredResults) -> Iterator[str]:
 
 
 def _sizes(results: StoredResults) -> dict[str, int]:
-    """How many samples each dataset holds out, of those that run out, where the table has real data."""
+    """Number of samples that each finite dataset holds out, if the table has real data."""
     benchmark = results.benchmark
     if benchmark is None or not any(entry.plugin == REAL for entry in benchmark.models):
         return {}
@@ -201,7 +201,7 @@ def _told_sizes(sizes: Mapping[str, int]) -> str:
 
 
 def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
-    """Real data whose seeds are all scored on the same samples, of which there are no more."""
+    """Real data whose seeds are all scored on the same samples, because a dataset has no others."""
     sizes = _sizes(results)
     rows = shown[shown["model"] == REAL]
     rows = rows[(rows["n"] >= rows["dataset"].map(sizes).astype("Int64")).fillna(False).astype(bool)]
@@ -227,9 +227,9 @@ def _initial_averages(results: StoredResults) -> Iterator[str]:
 
 
 def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
-    """Finished runs without a value: an expensive metric stands at a few iterations only.
+    """Note on finished runs without a value: an expensive metric is computed at a few iterations only.
 
-    Left out where `_held_out` says why.
+    Omitted if `_held_out` gives the reason.
     """
     when, sizes = "best" if at == "best" else "final", _sizes(results)
     for column in table.columns:
@@ -248,7 +248,7 @@ def _not_finite(table: Table) -> Iterator[str]:
 
 
 def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
-    """Say so where values come from another number of samples than the benchmark's, or one column's from several."""
+    """Note on values from another number of samples than the benchmark's, or from several in one column."""
     asked = results.benchmark.evaluation.samples if results.benchmark else None
     for name in (column.name for column in table.columns):
         found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
@@ -260,7 +260,7 @@ def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> 
 
 
 def _endings(results: StoredResults, table: Table) -> Iterator[str]:
-    """How many runs ended in which way, and each of those that did not finish."""
+    """Note on the number of runs by ending, and each run that did not finish."""
     runs = results.frame[results.frame["metric"] == FINISHED]
     missing = max(0, sum(row.planned for row in table.rows) - len(runs))
     counts = {**Counter(runs["status"].tolist()), "missing": missing}

@@ -1,6 +1,6 @@
-"""The local engine: as many worker processes as there are slots, each with one run, or one stack of seeds, at a time.
+"""The local engine: one worker process per slot, each with one run, or one stack of seeds, at a time.
 
-On a CPU a slot is a core and its process has one thread: for networks this small that is faster than threads. With
+On a CPU a slot is a core and its process has one thread: for small networks that is faster than threads. With
 several GPUs each has a slot, whose process sees no other.
 """
 
@@ -32,15 +32,15 @@ KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-"""For glibc: an iteration frees and asks for the same few megabytes; handing them back costs page faults."""
+"""For glibc: an iteration frees and allocates the same few megabytes; returning them costs page faults."""
 
 
 class _Worker:
-    """One worker process and the jobs it has, by their keys; `slot` numbers those that are alive."""
+    """One worker process and its jobs, by their keys; `slot` numbers the processes that are alive."""
 
     def __init__(self, setup: Setup, slot: int, threads: int) -> None:
         self.slot = slot
-        # modules are found where the command finds them, not first in the working folder
+        # With `-P`, modules are found where the command finds them, not first in the working folder.
         path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
         gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
         environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
@@ -50,32 +50,32 @@ class _Worker:
             stdout=subprocess.PIPE,
             bufsize=0,
             env=environment,
-            pass_fds=(setup.lock,),  # the folder's lock lives as long as any process that writes there
-            start_new_session=True,  # the terminal's Ctrl-C reaches the command alone, which passes it on
+            pass_fds=(setup.lock,),  # the folder stays locked while any process that writes there is alive
+            start_new_session=True,  # the terminal sends Ctrl-C to the command only, which forwards it
         )
         self.jobs: dict[str, Job] = {}
         self.loaded = False
         self._pending = b""
 
     def give(self, jobs: Sequence[Job]) -> None:
-        """Hand jobs over, to be carried out together."""
+        """Send jobs to the worker, to be executed together."""
         assert self.process.stdin is not None
         self.jobs = {job.run.key: job for job in jobs}
-        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile, which its output's end tells as well
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the end of its output shows that as well
             self.process.stdin.write(encode_jobs(jobs).encode())
 
     def dismiss(self) -> None:
-        """Let it end: at once without a job, else after its run."""
+        """Close the worker's input: it exits at once without a job, else after its run."""
         assert self.process.stdin is not None
         self.process.stdin.close()
 
     def signal(self, number: int) -> None:
-        """Signal it and its run, which lives on where the worker was killed."""
+        """Send a signal to the worker and to its run, which survives a killed worker."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
     def messages(self) -> list[Message] | None:
-        """The messages since the last call; None when the worker is gone."""
+        """Messages since the last call; None if the worker has ended."""
         assert self.process.stdout is not None
         data = os.read(self.process.stdout.fileno(), 1 << 16)
         if not data:
@@ -85,7 +85,7 @@ class _Worker:
 
 
 class LocalEngine(Engine):
-    """Processes on this machine, one for each run that goes on."""
+    """Processes on this machine, one for each active run."""
 
     name = "local"
 
@@ -97,7 +97,7 @@ class LocalEngine(Engine):
         self._interrupts = DeferredInterrupts()
 
     def carry_out(self, jobs: Sequence[Job]) -> bool:
-        """Carry out all jobs; False where Ctrl-C stopped them, after their checkpoints are written."""
+        """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._waiting.extend(stacks(jobs))
         with DeferredInterrupts() as self._interrupts:
             if self._interrupts.descriptor is not None:
@@ -146,7 +146,7 @@ class LocalEngine(Engine):
                 self.observer.receive(worker.jobs[message.key].run, message)
 
     def _next(self, worker: _Worker) -> None:
-        """Give a free worker its next jobs, or let it end."""
+        """Send a free worker its next jobs, or dismiss it."""
         if self._waiting:
             jobs = self._waiting.popleft()
             worker.give(jobs)
@@ -156,20 +156,20 @@ class LocalEngine(Engine):
             worker.dismiss()
 
     def _end(self, worker: _Worker, detail: str) -> None:
-        """A worker's jobs have ended; `detail` says how its process was cut off, if it was."""
+        """Process the end of a worker's jobs; `detail` describes how its process was killed, if it was."""
         jobs, worker.jobs = worker.jobs, {}
         for job in jobs.values():
             self._ended(job, detail)
 
     def _ended(self, job: Job, detail: str) -> None:
         ending = _settle(job, detail)
-        log = Path(job.folder) / "log.txt"  # what the run's code printed
+        log = Path(job.folder) / "log.txt"  # output of the run's code
         if log.exists() and log.stat().st_size == 0:
             log.unlink()
         self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker has ended; where it still had a job or jobs wait, something killed it."""
+        """Process the end of a worker; if it had a job or jobs are waiting, it was killed."""
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         worker.process.stdout.close()
@@ -183,11 +183,11 @@ class LocalEngine(Engine):
             raise RunError(f"Workers end before taking a run (exit code {code}); see the messages above.")
 
     def _stop(self) -> None:
-        """Ask every run to checkpoint and end, and hear them out; a second Ctrl-C kills them."""
+        """Stop every run after a checkpoint and read its last messages; a second Ctrl-C kills the runs."""
         self._waiting.clear()
         self.observer.stopping()
         for worker in self._alive:
-            worker.dismiss()  # one that waits for a job hears no signal
+            worker.dismiss()  # a worker that waits for a job receives no signal
             worker.signal(signal.SIGTERM)
         try:
             self._attend()
@@ -205,17 +205,17 @@ class LocalEngine(Engine):
 
 @dataclasses.dataclass(frozen=True)
 class _Ending:
-    """How a run ended."""
+    """End of a run: its status and error."""
 
     status: Status
     error: ErrorRecord | None
 
 
 def _settle(job: Job, detail: str) -> _Ending:
-    """How a run ended whose process has ended; what the process could not write is written here.
+    """Determine how a run ended after its process did, and write whatever the process could not.
 
     Args:
-        detail: how the process was killed; empty if it ended by itself.
+        detail: how the process was killed; empty if it exited normally.
     """
     folder = RunFolder(Path(job.folder))
     killed = _Ending("failed", ErrorRecord("Killed", detail or "its process ended too early"))

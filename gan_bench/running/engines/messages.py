@@ -38,21 +38,21 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def encode_message(message: Message) -> str:
-    """A message of a worker as a line."""
+    """Encode a message of a worker as a line."""
     return json.dumps({"event": _NAMES[type(message)], **msgspec.to_builtins(message)}) + "\n"
 
 
 def decode_message(line: str | bytes) -> Message:
-    """The message in a line of a worker."""
+    """Decode the message in a line of a worker."""
     values = json.loads(line)  # not msgspec's decoder: scores may be nan
     return convert(values, _KINDS[values["event"]])
 
 
 def encode_jobs(jobs: Sequence[Job]) -> str:
-    """Jobs to be carried out together, as a line for a worker."""
+    """Encode jobs that are executed together as a line for a worker."""
     return json.dumps(msgspec.to_builtins(list(jobs))) + "\n"
 
 
 def decode_jobs(line: str | bytes) -> list[Job]:
-    """The jobs in a line for a worker."""
+    """Decode the jobs in a line for a worker."""
     return convert(json.loads(line), list[Job])

@@ -1,13 +1,13 @@
-"""A worker process: takes jobs as JSON lines on standard input, tells of them as JSON lines on standard output.
+"""A worker process: reads jobs as JSON lines from standard input, reports events as JSON lines on standard output.
 
-It imports torch and the plugins once and forks for each job, so that a run starts at once, has its own memory,
-and takes nothing down with it. Where there is no fork, jobs run in the worker itself. When its input ends, the
-command that started it is gone: the run is told to stop, writes its checkpoint, and the worker ends.
+It imports torch and the plugins once and forks for each job, so that a run starts at once, has separate memory
+and cannot crash the worker. On platforms without fork, jobs run in the worker process. If the worker's input ends, the
+command that started it has ended: the run is stopped, writes its checkpoint, and the worker exits.
 
     in   [job, …], one, or the seeds of a stack
     out  Ready before each · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
 
-How a run ended stands in its run.json: an exit code could be any plugin's.
+The end of a run is recorded in its run.json: a plugin could exit with any code.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class _Stop:
-    """Set by SIGTERM; asked by the run before each iteration."""
+    """Flag set by SIGTERM; the run checks it before each iteration."""
 
     def __init__(self) -> None:
         self.asked = False
         signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the command's to pass on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.asked = True
@@ -45,12 +45,12 @@ class _Stop:
 
 
 def main(places: list[str]) -> None:
-    """Serve until the input ends; `places` are plugin files, and folders of such."""
+    """Process jobs until the input ends; `places` are plugin files, and folders of plugin files."""
     stop = _Stop()
-    # A plugin may look for a GPU when it is imported. With NVML that does not initialise CUDA, which forks need.
+    # A plugin may query GPUs on import. With NVML that does not initialise CUDA, which would make forks fail.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # what a plugin prints must not be taken for an event
+    os.dup2(2, 1)  # output of a plugin must not be parsed as an event
 
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
@@ -88,7 +88,7 @@ def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: 
 
 
 def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], stop: _Stop) -> None:
-    """Run the jobs in this forked process and leave without the parent's clean-up."""
+    """Run the jobs in this forked process and exit without the parent's clean-up."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -113,7 +113,7 @@ def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
 
 
 def _wait(child: int, stop: _Stop, wake: int) -> int:
-    """Wait for the child; pass a request to stop on to it, and make one where the command is gone."""
+    """Wait for the child; pass a stop request on to it, and stop it if the command has ended."""
     watched = [wake, 0]
     told = False
     while True:
@@ -140,7 +140,7 @@ def _outcome(status: int, log: Path) -> str:
 
 
 def _send(out: IO[str], message: Message) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the command is gone; the run still writes its checkpoint
+    with contextlib.suppress(BrokenPipeError):  # the command has ended; the run still writes its checkpoint
         out.write(encode_message(message))
 
 
