@@ -4,8 +4,8 @@
 always against all training images. torch-fidelity computes the distance; where fewer samples than features leave Σ1
 singular, it is finite all the same.
 
-It falls with the number of samples: values of different names are not comparable (an SNGAN: 16.8 at 50,000, 23.9 at
-5,000). The row `real-data` shows what real images that were held out read at the same number: never 0.
+FID falls as the number of samples grows, so values of different metric names are not comparable. The row `real-data`
+is the value of held-out real images at the same number. It is never 0.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class MGAN(Model):
 
     On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
     with symmetric KL 0.30, 1.35 and 0.33; un-tied generators have narrower modes (4.1, 3.1, 3.6), an un-tied
-    classifier changes little (0.48, 1.38, 0.41). docs/reproduction.md has the paper's own settings.
+    classifier changes little (0.48, 1.38, 0.41). This holds for as many generators as modes. With 2, 3 or 4
+    generators it covers at most 5 of the 8 modes (mgan-generators), against the paper; see docs/reproduction.md.
 
     In presets for images weights start at 0.02 (section 5 and the release), where Tables 4 to 7 say 0.01. Of CIFAR-10
     the paper reports an inception score of 8.33; somebody who trained the release as it is, for 500 epochs instead of
