@@ -1,8 +1,8 @@
-"""What the two papers name and the zoo does not implement: what each is, why not, and what would be needed.
+"""Models that the two papers name and the zoo does not implement: definition, reason, and requirements of each.
 
 The papers are MGAN (Hoang et al., ICLR 2018) and multi-discriminator MGAN (Barsim et al., 2018, arXiv 1802.01568), read
-from the first line to the last; every other system that they name is in `models/`. MIX+WGAN is preset "wgan" of
-`mix-gan`. Tasks that they name without a system (super-resolution, video, driver models, and others) are left out.
+completely. Every other model that they name is in `models/`; MIX+WGAN is preset "wgan" of `mix-gan`. Tasks that they
+name without a model (super-resolution, video, driver models, and others) are left out.
 """
 
 from __future__ import annotations
