@@ -18,10 +18,10 @@ class VEEGAN(JointGAN):
     """VEEGAN: a reconstructor maps samples back to their latents and data to noise (Srivastava et al., 2017).
 
     D minimises E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps)), sp(a) = log(1 + exp(a)): "real" is the generator's
-    side, and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises E d(G(z), z) + lambda E |z
-    - F(G(z))|^2, the logit itself, so that its first term is the KL of the two joint distributions. The reconstructor F
-    minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it through D. The square is summed over
-    coordinates. All three move at once (algorithm 1 on the project's page).
+    side, and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises E d(G(z), z) + lambda
+    E |z - F(G(z))|^2, the logit itself, so that its first term is the KL of the two joint distributions. The
+    reconstructor F minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it through D. The square is
+    summed over coordinates. All three move at once (algorithm 1 on the project's page).
 
     Sources: algorithm and objective on the page; the paper's text was not available. There lambda is 1, and F denotes a
     distribution p(z|x) without a deviation. Public copies of the authors' 2D notebook agree on sigma = 1 and on a
