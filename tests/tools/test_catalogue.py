@@ -221,13 +221,13 @@ class TestSystems:
     def test_the_verdict_is_one_line_with_links_to_its_data(self, sources: Sources) -> None:
         """Text over several lines becomes one; further measurements follow in a paragraph of their own."""
         sources.verdicts.write_text(
-            '[example]\nanswer = "partly"\ntext = """\nIt says 8.\nIt has 7."""\nsources = ["ring"]\n'
+            '[example]\nanswer = "partly"\ntext = """\nThe paper has 8.\nIt has 7."""\nsources = ["ring"]\n'
             'more = ["One seed."]\n',
             encoding="utf-8",
         )
         text = section(generate(sources, registry(Example, Costly)), "example")
         data = "[ring](../results/published/ring/README.md)"
-        assert f"\n**Does it do what its paper says?** Partly. It says 8. It has 7. Data: {data}.\n" in text
+        assert f"\n**Does it do what its paper says?** Partly. The paper has 8. It has 7. Data: {data}.\n" in text
         assert "\n**Also measured.** One seed.\n" in text
 
     def test_a_system_without_a_verdict_is_not_tested(self, sources: Sources) -> None:

@@ -1,8 +1,8 @@
 """Coloured shapes: images that are drawn, not downloaded, with exact classes.
 
 An image shows one shape on black. Its edges are smooth: a pixel's coverage is one half minus the distance of its centre
-to the edge, inside negative, limited to 0 and 1. All shapes of a size cover the same area, and all colours have the
-same sum of channels, so that neither reveals a class.
+to the edge, inside negative, clipped to [0, 1]. All shapes of a size cover the same area, and all colours have the same
+sum of channels, so that neither reveals a class.
 
 To classify an image, every shape is drawn again at the image's own centre of mass and area. The shape and colour with
 the smallest residual are taken.

@@ -1,7 +1,7 @@
 """Bodies for images: 5 × 5 convolutions that halve them, transposed ones that double them, by MGAN's rule of sizes.
 
-The alignment is torch's, the mirror image of that of the TensorFlow originals: padding 2 instead of 1 before and 2
-after.
+The alignment is torch's, with padding 2 on either side. It is the mirror image of that of the TensorFlow originals,
+which pad 1 before and 2 after.
 """
 
 from __future__ import annotations
