@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 
 
 class ClassifierScore(ClassifiedMetric):
-    """Inception Score by the data's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts; at most the classes.
+    """Inception Score by the data's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts.
 
-    If channels are classified by themselves, y is the tuple of their classes.
+    It is at most the number of classes. If channels are classified by themselves, y is the tuple of their classes.
     """
 
     name = "classifier_score"
