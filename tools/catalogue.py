@@ -1,11 +1,11 @@
-"""The page of all systems: what each is, where it comes from, what it costs, and how it does on the ring.
+"""Generate the page of all systems: what each is, its source, cost and verdict, and its results on the ring.
 
     python tools/catalogue.py docs                                  writes docs/models.md
     python tools/catalogue.py docs --thumbnails results/zoo-ring    and docs/models/*.png, from run folders
 
-Everything is read: the models and their docstrings from the registry, results from a published results folder, costs
-from what `tools/speed/cost.py` wrote, and what the contract of a model does not say (its kind, and the cost that its
-definition requires) from `tools/systems.csv`. What is missing is said to be not measured.
+Models and their docstrings come from the registry, results from a published results folder, and costs from the output
+of `tools/speed/cost.py`. Two files are written by hand: `tools/systems.csv` (kind, and the cost that the definition
+requires) and `tools/verdicts.toml` (whether a model does what its paper says). What is missing is shown as such.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import inspect
 import os
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +40,14 @@ OURS = "gan-bench"
 
 PAGE, IMAGES = "models.md", "models"
 KINDS = ("one generator", "several discriminators", "several generators", "uses labels", "control")
-METRICS = ("symmetric_kl", "modes")
+METRICS = ("symmetric_kl", "modes", "high_quality")
 MODES = ("compiled", "eager")  # of an iteration; the first that was measured stands in the overview
 UNMEASURED = "not measured"
+ANSWERS = ("yes", "no", "partly", "not tested here")  # of a verdict
 
 INTRODUCTION = """\
-Every system that gan-bench implements, as `gan-bench list models` names it. This page is generated:
+Every model that gan-bench implements, by its name in `gan-bench list models`: its definition, whether it does what its
+paper says, its source, its cost, and its results on a ring of eight Gaussians. This page is generated:
 `python tools/catalogue.py docs`.
 
 - **Cost** is the processor time of an iteration as a multiple of GAN's, with as many generated samples, measured by
@@ -55,7 +58,8 @@ Every system that gan-bench implements, as `gan-bench list models` names it. Thi
 - **Kind** is what the system has several of. Systems that use labels are given the mode of each real sample, which the
   others have to find. A control is not a published system; it serves as a comparison.
 - **modes** counts a mode with a single sample near it, and uniform noise also reaches 8. Read it together with
-  symmetric_kl, which is 4.9 for uniform noise on [-3, 3]²."""
+  **high_quality**, the share of samples near a mode, and **symmetric_kl**, which compares the densities: uniform noise
+  on [-3, 3]² has 0.12 and 4.9."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,16 @@ class Sources:
         results: a results folder, or a results.csv, of the ring.
         costs: what `tools/speed/cost.py` wrote.
         systems: kinds and required costs, by model.
+        verdicts: whether each model does what its paper says.
+        published: folder of published results, which verdicts refer to.
     """
 
     folder: Path
     results: Path
     costs: Path
     systems: Path
+    verdicts: Path
+    published: Path
 
     @classmethod
     def around(cls, folder: Path, results: Path | None = None, costs: Path | None = None) -> Sources:
@@ -84,7 +92,30 @@ class Sources:
             results or published / "zoo-ring-cpu",
             costs or published / "cost-cpu.csv",
             root / "tools" / "systems.csv",
+            root / "tools" / "verdicts.toml",
+            published,
         )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a model does what its paper says.
+
+    Attributes:
+        answer: one of `ANSWERS`.
+        text: what the paper says, and the figures of this project, in Markdown.
+        sources: names of the folders of published results that hold these figures.
+        more: further measurements without published data, each with its seeds, in Markdown.
+    """
+
+    answer: str
+    text: str
+    sources: Sequence[str] = ()
+    more: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.answer not in ANSWERS:
+            raise ValueError(f"answer must be one of {', '.join(ANSWERS)}; found {self.answer!r}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,7 @@ class System:
     stated: Mapping[str, str]  # its row of systems.csv
     costs: Sequence[Mapping[str, str]]  # a row for each way to carry out an iteration
     rows: Sequence[Row]  # of the table of results, one for each label
+    verdict: Verdict | None
 
 
 def generate(sources: Sources, registry: Registry) -> str:
@@ -111,7 +143,10 @@ def generate(sources: Sources, registry: Registry) -> str:
     for system in systems:
         parts += _section(sources, system, columns)
     if unimplemented:
-        parts += ["# Named, not implemented", "Systems that the papers name, and why they are not in the tables."]
+        parts += [
+            "# Named, not implemented",
+            "Models that the papers name, and the reason why each is not implemented.",
+        ]
         parts += [part for each in unimplemented for part in _unimplemented(each)]
     return "\n\n".join(parts) + "\n"
 
@@ -142,13 +177,14 @@ def _systems(sources: Sources, registry: Registry, rows: Sequence[Row]) -> Itera
     """Every model that trains and comes with the benchmark."""
     stated = {row["model"]: row for row in _csv(sources.systems)}
     costs = _csv(sources.costs)
+    verdicts = _verdicts(sources.verdicts)
     for name, cls in registry.all("models").items():
         if cls.anchor or registry.origin("models", name).name != OURS:
             continue
         said = stated.get(name, {})
         own = [row for mode in MODES for row in costs if (row["model"], row["mode"]) == (name, mode)]
         kind = said.get("kind") or _likely_kind(cls)
-        yield System(name, cls, kind, said, own, [row for row in rows if row.model == name])
+        yield System(name, cls, kind, said, own, [row for row in rows if row.model == name], verdicts.get(name))
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
@@ -156,6 +192,17 @@ def _csv(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def _verdicts(path: Path) -> dict[str, Verdict]:
+    """Read verdicts by model. Raises UsageError."""
+    if not path.is_file():
+        return {}
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: Verdict(**entry) for name, entry in entries.items()}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _likely_kind(cls: type[Any]) -> str:
@@ -177,13 +224,13 @@ def _results(results: StoredResults | None) -> tuple[Sequence[Column], Sequence[
 def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
     """What the results are of, and what real data reach in their place."""
     if results is None:
-        return "There are no results of the ring yet."
+        return "There are no results on the ring yet."
     name = results.benchmark.name if results.benchmark else str(results.frame["benchmark"].iloc[0])
     iterations = int(results.frame["iteration"].max())
     text = (
         f"Results are those of `{escape_markdown(name)}` on {escape_markdown(_first_dataset(results))} after "
-        f"{iterations:,} iterations: the mean over the seeds that finished with its 95 % interval, and n of them. "
-        "Pictures show the last samples of the lowest seed, coloured by generator, over real data in grey."
+        f"{iterations:,} iterations: the mean over finished seeds with its 95 % interval, and n, their number. "
+        "Pictures show the final samples of the lowest seed, coloured by generator, over real data in grey."
     )
     real = next((row for row in rows if row.anchor and row.model == "real-data"), None)
     if real is not None:
@@ -231,7 +278,7 @@ def _picture(sources: Sources, row: Row | None, width: int) -> str:
 
 
 def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Iterator[str]:
-    """Heading, what it is, objective, choices, source, cost and results, a block each."""
+    """Heading, summary, objective, choices, verdict, source, cost and results, a block each."""
     summary, *rest = _paragraphs(system.cls.__doc__)
     yield f"## {system.name}"
     yield summary
@@ -239,12 +286,30 @@ def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Ite
         yield f"**Objective.** {rest[0]}"
     if rest[1:]:
         yield "**Choices.** " + "\n\n".join(rest[1:])
+    yield from _judged(sources, system.verdict)
     yield f"**Source.** {_source(sources, system)}"
     yield f"**Cost.** {_cost(system)}"
     yield f"**On the ring.** {_told(system, columns)}"
     pictures = [text for row in system.rows if (text := _picture(sources, row, 160))]
     if pictures:
         yield " ".join(pictures)
+
+
+def _judged(sources: Sources, verdict: Verdict | None) -> Iterator[str]:
+    """The verdict in one line, with links to its data; below it further measurements."""
+    if verdict is None:
+        yield "**Does it do what its paper says?** Not tested here."
+        return
+    folder = os.path.relpath(sources.published.resolve(), sources.folder.resolve()).replace(os.sep, "/")
+    links = ", ".join(f"[{name}]({folder}/{name}/README.md)" for name in verdict.sources)
+    answer = f"{verdict.answer[:1].upper()}{verdict.answer[1:]}. {_one_line(verdict.text)}"
+    yield f"**Does it do what its paper says?** {answer}{f' Data: {links}.' if links else ''}"
+    if verdict.more:
+        yield f"**Also measured.** {' '.join(_one_line(each) for each in verdict.more)}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _paragraphs(doc: str | None) -> list[str]:

@@ -25,6 +25,9 @@ FILE_PREFIX = "gan_bench_plugin_"
 """Prefix of the names under which plugin files are imported."""
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+_EXPLANATIONS = {"param": 1, "Preset": 0}
+"""Functions of the core with an argument `doc`, and its position."""
+
 _IGNORED = ("type_comment", "kind")  # fields of nodes without effect on execution
 
 
@@ -204,8 +207,25 @@ def _dumped(node: object) -> str:
     if isinstance(node, ast.Constant):
         return f"{type(node.value).__name__} {node.value!r}"
     if isinstance(node, list):
-        return f"[{', '.join(_dumped(each) for each in node if not _is_core_import(each))}]"
+        return f"[{', '.join(_dumped(each) for each in node if not (_is_core_import(each) or _is_text(each)))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
+    if isinstance(node, ast.Call):
+        node = _without_explanation(node)
     fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _IGNORED)
     return f"{type(node).__name__}({', '.join(f'{n}={_dumped(v)}' for n, v in fields if v is not None and v != [])})"
+
+
+def _is_text(node: object) -> bool:
+    """Whether a statement is a string alone, such as the docstring of an attribute."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _without_explanation(call: ast.Call) -> ast.Call:
+    """The call without the text that explains a parameter or a preset, which changes nothing that is trained."""
+    position = _EXPLANATIONS.get(call.func.id) if isinstance(call.func, ast.Name) else None
+    if position is None:
+        return call
+    arguments = [each for i, each in enumerate(call.args) if i != position]
+    keywords = [each for each in call.keywords if each.arg != "doc"]
+    return ast.Call(call.func, arguments, keywords)

@@ -1,6 +1,6 @@
-"""The built-in models, networks, datasets and metrics: one paper, one file, through the same door as anyone's.
+"""The built-in models, networks, datasets and metrics: one paper, one file, through the same hooks as any plugin.
 
-Each module is imported on its own, so that one that fails is listed as broken and the others still load.
+Each module is imported on its own: if one fails, it is listed as broken and the others still load.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gan_bench.contracts.unimplemented import Unimplemented
 
 
 def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
-    """Every class with a `name` that a module of one kind defines itself; what `_modules` hold, others build on."""
+    """Return every class with a `name` that a module of one kind defines; modules with a leading `_` are helpers."""
     package = importlib.import_module(f"{__name__}.{kind}")
     for info in pkgutil.iter_modules(package.__path__):
         if info.name.startswith("_"):
             continue
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
-        except Exception as error:  # listed as broken, the rest goes on
+        except Exception as error:  # listed as broken; the rest goes on
             yield Unloaded(info.name.replace("_", "-"), error)
             continue
         for _, item in inspect.getmembers(module, inspect.isclass):
@@ -58,7 +58,7 @@ def gan_bench_metrics() -> Iterator[Any]:
 
 @hookimpl
 def gan_bench_unimplemented() -> Iterable[Unimplemented]:
-    """What the papers name and is not here, in `unimplemented.py`."""
+    """Models that the papers name and that are not implemented, in `unimplemented.py`."""
     from gan_bench_zoo.unimplemented import SYSTEMS
 
     return SYSTEMS
@@ -66,5 +66,5 @@ def gan_bench_unimplemented() -> Iterable[Unimplemented]:
 
 @hookimpl
 def gan_bench_published() -> Iterator[Path]:
-    """What papers claim, and what others measured who trained the same systems, in `published.csv`."""
+    """Figures that papers report, and those of others who trained the same models, in `published.csv`."""
     yield Path(__file__).with_name("published.csv")

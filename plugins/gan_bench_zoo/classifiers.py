@@ -1,12 +1,12 @@
-"""Classifiers of labelled images, by which scores tell classes: each trained once a machine, and kept.
+"""Classifiers of labelled images, from which scores take classes: each trained once per machine, and kept.
 
 The network has the shape of PacGAN's classifier of digits (Lin et al., NeurIPS 2018; released code): 3 × 3
 convolutions, a dense layer of 128 units whose outputs are the features, and a layer of logits. Batch normalisation
-stands in for its dropout, and pooling follows each convolution, so that it learns MNIST to 99 % in four passes rather
-than twenty. Colour images get a third convolution.
+replaces its dropout, and pooling follows each convolution, so that it learns MNIST to 99 % in four passes instead of
+twenty. For colour images there is a third convolution.
 
     kept_at("cache", "classifiers")/KEY.pt      the weights, never unpickled
-                                    KEY.json    their SHA-256, accuracy on the test set, seed, what it was trained on
+                                    KEY.json    their SHA-256, accuracy on the test set, seed, training data
 
 KEY depends on the images, their labels and names, and `VERSION`, so that all benchmarks share a classifier. A damaged
 or foreign file is not used: the classifier is trained again.
@@ -44,12 +44,12 @@ CHECK_STEPS = 10  # of a dataset that is reduced for a check
 BATCH = 128
 RATE = 0.005
 SEED = 0
-AT_ONCE = 500  # images that are classified together
+AT_ONCE = 500  # images classified together
 SAID_EVERY = 10.0  # seconds
 
 
 class Network(nn.Module):
-    """(n, C, H, W) uint8 to logits (n, classes) and features (n, 128), float32."""
+    """Map (n, C, H, W) uint8 to logits (n, classes) and features (n, 128), float32."""
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -71,12 +71,12 @@ class Network(nn.Module):
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a trained classifier: the content of KEY.json.
+    """Record of a trained classifier: the content of KEY.json.
 
     Attributes:
         sha256: of the file of weights.
         accuracy: share of the test set that it classifies right.
-        dataset, images: what it was trained on, and how many.
+        dataset, images: the training data, and their number.
     """
 
     sha256: str
@@ -92,13 +92,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network on one device, and what is known of it."""
+    """A trained network on one device, and its record."""
 
     network: Network
     record: Record
 
     def __call__(self, pixels: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Log-probabilities (n, classes) and features (n, 128) of (n, C, H, W) uint8, on the host."""
+        """Return log-probabilities (n, classes) and features (n, 128) of (n, C, H, W) uint8, on the host."""
         device = self.network.head.weight.device
         found = [self._part(part.to(device)) for part in torch.split(pixels, AT_ONCE)]
         return np.concatenate([logs for logs, _ in found]), np.concatenate([features for _, features in found])
@@ -115,7 +115,7 @@ _loaded: dict[tuple[Path, str], Classifier] = {}
 def classifier_of(
     dataset: ImageDataset, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
 ) -> Classifier:
-    """The classifier of a dataset with labels, as kept, else trained on `device` and kept.
+    """Return the classifier of a dataset with labels, from the cache or trained on `device` and kept.
 
     Raises:
         DataError: the dataset's files are missing or damaged, or the classifier cannot be written.
@@ -128,12 +128,12 @@ def classifier_of(
 
 
 def record_of(dataset: ImageDataset) -> Record | None:
-    """What is known of the classifier of a dataset with labels; None where it is not trained yet."""
+    """Return the record of the classifier of a dataset with labels; None if it is not trained yet."""
     return _recorded(_path(dataset))
 
 
 def _path(dataset: ImageDataset) -> Path:
-    """KEY.pt."""
+    """Return the path of KEY.pt."""
     training, testing = dataset.training(), dataset.testing()
     parts = [str(VERSION), *dataset.class_names, *(["reduced"] if dataset.is_reduced else [])]
     for pictures in (training, testing):
@@ -143,14 +143,14 @@ def _path(dataset: ImageDataset) -> Path:
 
 
 def labels_of(dataset: ImageDataset, pictures: Pictures) -> NDArray[np.int64]:
-    """The labels of a dataset that says it has classes."""
+    """Return the labels of a dataset that declares classes."""
     if pictures.label is None:
         raise DataError(f"{dataset.name} names classes, and its images have no labels. Remove what it was prepared to.")
     return np.asarray(pictures.label)
 
 
 def _recorded(path: Path) -> Record | None:
-    """What KEY.json says, where KEY.pt is the file that it speaks of."""
+    """Read KEY.json, if KEY.pt is the file that it describes."""
     with suppress(OSError, ValueError, TypeError):
         record = Record(**json.loads(path.with_suffix(".json").read_bytes()))
         if sha256_of(path) == record.sha256:
@@ -159,11 +159,11 @@ def _recorded(path: Path) -> Record | None:
 
 
 def _kept(path: Path, dataset: ImageDataset, device: torch.device | str) -> Classifier | None:
-    """The classifier in a file; None where there is none that can be used."""
+    """Load the classifier in a file; None if there is none that can be used."""
     record = _recorded(path)
     if record is None:
         return None
-    with suppress(Exception):  # over a foreign file torch raises many things, and each means the same
+    with suppress(Exception):  # torch raises errors of many types for a foreign file, and each means the same
         network = _network(dataset)
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return Classifier(network.to(device).eval(), record)
@@ -171,7 +171,7 @@ def _kept(path: Path, dataset: ImageDataset, device: torch.device | str) -> Clas
 
 
 def _network(dataset: ImageDataset) -> Network:
-    """With its first weights, which depend on `SEED` alone."""
+    """Build the network with its first weights, which depend on `SEED` alone."""
     with torch.random.fork_rng(devices=[]):  # layers draw them from the global stream
         torch.manual_seed(SEED)
         network = Network(dataset.shape, len(dataset.class_names))
@@ -179,7 +179,7 @@ def _network(dataset: ImageDataset) -> Network:
 
 
 def _made(path: Path, dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None]) -> Classifier:
-    """Train a classifier, unless another process does meanwhile, and keep it."""
+    """Train a classifier and keep it, unless another process does so meanwhile."""
     with exclusive(path, say):
         found = _kept(path, dataset, device)
         if found is not None:
@@ -199,7 +199,7 @@ def _made(path: Path, dataset: ImageDataset, device: torch.device | str, say: Ca
 
 
 def trained(dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None]) -> Network:
-    """A network after passes over the training set in random order: Adam, one cycle of the learning rate."""
+    """Train a network on passes over the training set in random order: Adam, one cycle of the learning rate."""
     pictures = dataset.training()
     label = torch.from_numpy(np.array(labels_of(dataset, pictures)))
     network = _network(dataset).to(device)
@@ -220,7 +220,7 @@ def trained(dataset: ImageDataset, device: torch.device | str, say: Callable[[st
 
 
 def _steps(dataset: ImageDataset) -> int:
-    """The fewest where the dataset knows its classes: they are easy, and only features are asked for."""
+    """Return the number of steps, the fewest for exact classes: they are easy, and only features are used."""
     if dataset.is_reduced:
         return CHECK_STEPS
     least, most = STEPS
@@ -240,7 +240,7 @@ def _accuracy(network: Network, dataset: ImageDataset, device: torch.device | st
 
 
 class _Progress:
-    """Says every few seconds how far the training is."""
+    """Report progress of the training every few seconds."""
 
     def __init__(self, name: str, images: int, total: int, say: Callable[[str], None]) -> None:
         self.what = f"classifier of {name}, trained once for this machine on {images:,} images"
@@ -248,7 +248,7 @@ class _Progress:
         self.began = self.told = time.monotonic()
 
     def at(self, done: int) -> None:
-        """Say where that is news."""
+        """Report progress if it has changed."""
         now = time.monotonic()
         if now - self.told > SAID_EVERY:
             self.told = now

@@ -1,8 +1,8 @@
-"""What the two papers name and the zoo does not implement: what each is, why not, and what would be needed.
+"""Models that the two papers name and the zoo does not implement: definition, reason, and requirements of each.
 
 The papers are MGAN (Hoang et al., ICLR 2018) and multi-discriminator MGAN (Barsim et al., 2018, arXiv 1802.01568), read
-from the first line to the last; every other system that they name is in `models/`. MIX+WGAN is preset "wgan" of
-`mix-gan`. Tasks that they name without a system (super-resolution, video, driver models, and others) are left out.
+completely. Every other model that they name is in `models/`; MIX+WGAN is preset "wgan" of `mix-gan`. Tasks that they
+name without a model (super-resolution, video, driver models, and others) are left out.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ SYSTEMS = (
         "et al. (2018), section 2.",
         what="Two pairs of a generator and a discriminator, one for each of two domains, such as digits and their "
         "edges. Both generators are given the same latent and share their first layers, the discriminators share "
-        "their last; each pair plays GAN's game on its own domain and all losses are added. For one latent the "
-        "generators make the same sample in either domain: the joint distribution of the domains is learned from "
+        "their last; each pair plays GAN's game on its own domain and all losses are added. From one latent both "
+        "generators draw the same sample, each in its domain: the joint distribution of the domains is learned from "
         "their marginals.",
         why="It needs data that are split into domains beforehand; the ring, the grids and the 1-D mixture have none. "
-        "On a random split both pairs would learn one distribution, and nothing in its objective divides the modes "
-        "between its generators, so a table of mixtures would measure something that it was not made for.",
-        needs="a dataset that says the domain of each sample, real batches drawn domain by domain, discriminators "
+        "On a random split both pairs would learn one distribution, and no term of its objective divides the modes "
+        "between its generators. A table of mixtures would not measure its purpose.",
+        needs="a dataset with the domain of each sample, real batches drawn domain by domain, discriminators "
         "that share all but their input layers, and a metric of corresponding pairs.",
     ),
     Unimplemented(
@@ -32,11 +32,11 @@ SYSTEMS = (
         source="Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks "
         "(Radford, Metz, Chintala; ICLR 2016, arXiv 1511.06434). Named by Hoang et al. (2018), tables 1 and 2.",
         what="GAN's game in its non-saturating form, played by convolutional networks: transposed convolutions in the "
-        "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. What is new is the "
-        "architecture, not the objective.",
-        why="There is no model to write: its objective is that of model gan, its networks are the network dcgan, which "
-        "a benchmark names once for all its models, and both with its settings are gan's preset dcgan.",
-        needs='images: write plugin = "gan", preset = "dcgan". Points in the plane have nothing to convolve.',
+        "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. The architecture is "
+        "new, not the objective.",
+        why="It needs no model of its own: its objective is that of model gan, and its networks are the network dcgan, "
+        "which a benchmark sets once for all its models. Both with its settings are gan's preset dcgan.",
+        needs='images: write plugin = "gan", preset = "dcgan". Points in the plane cannot be convolved.',
     ),
     Unimplemented(
         name="ttur",
@@ -44,11 +44,11 @@ SYSTEMS = (
         source="GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel, Ramsauer, "
         "Unterthiner, Nessler, Hochreiter; NeurIPS 2017, arXiv 1706.08500). Named by Hoang et al. (2018), table 2, "
         "with DCGAN and WGAN-GP.",
-        what="Learning rates of their own for the discriminator and the generator, one step each. It is a way to "
-        "train any game, and no game of its own.",
-        why="There is no objective to implement: it is a setting that every model can be given.",
+        what="Separate learning rates for discriminator and generator, one step each. It is a way to train any game, "
+        "not a game itself.",
+        why="There is no objective to implement: it is a setting that every model has.",
         needs="a learning rate for each player, in the entry of any model: protocol = { learning_rate = { "
-        "discriminator = 3e-4, generator = 1e-4 } }. The table's footnotes then say so.",
+        "discriminator = 3e-4, generator = 1e-4 } }. The table then has a footnote on it.",
     ),
     Unimplemented(
         name="semi-supervised-gan",
@@ -58,30 +58,30 @@ SYSTEMS = (
         what="The discriminator is a classifier of the data's classes: with lse the log of the sum of the "
         "exponentials of its logits, a sample is real with probability sigmoid(lse), and on the few samples that have "
         "labels it also minimises the cross-entropy of the right class.",
-        why="It is told classes that the other systems have to find. Hoang et al. leave it out of their table for "
-        "that reason, and so is it left out here.",
-        needs="a dataset with labels for a part of its samples, and a table of systems that use them. Without labels, "
+        why="Its input includes classes that the other models have to find. Hoang et al. leave it out of their table "
+        "for that reason, and it is left out here as well.",
+        needs="a dataset with labels for a part of its samples, and a table of models that use them. Without labels, "
         'Improved-GAN is plugin = "improved-gan".',
     ),
     Unimplemented(
         name="text-to-image",
         title="Text-to-image GANs",
-        source="Named by their task in Barsim et al. (2018), sections 1 and 2, reference 2; which paper that is could "
-        "not be verified, because the copy that was read has no list of references.",
-        what="Conditional GANs whose generator and discriminator are given an embedding of a text, and whose samples "
-        "are images that fit it.",
-        why="Its samples answer a text, and points have none; it models a conditional distribution, not a mixture.",
+        source="Named by their task in Barsim et al. (2018), sections 1 and 2, reference 2; the paper could not be "
+        "identified, because the copy that was read has no list of references.",
+        what="Conditional GANs with an embedding of a text as an input of generator and discriminator. Samples are "
+        "images that match the text.",
+        why="Its samples depend on a text; points have none. It models a conditional distribution, not a mixture.",
         needs="a dataset of images with texts, an embedding of texts, and networks that take it as a further input. "
         "The general form, conditioned on a class, is model conditional-gan.",
     ),
     Unimplemented(
         name="image-to-image",
         title="Image-to-image translation and super-resolution GANs",
-        source="Named by their task in Barsim et al. (2018), sections 1 and 2, references 4 and 5; which papers these "
-        "are could not be verified, because the copy that was read has no list of references.",
-        what="Conditional GANs whose generator is given an image of another domain, or a smaller one, and makes the "
-        "image that corresponds to it.",
-        why="Its samples answer an image, and points have none; it models a conditional distribution, not a mixture.",
+        source="Named by their task in Barsim et al. (2018), sections 1 and 2, references 4 and 5; the papers could "
+        "not be identified, because the copy that was read has no list of references.",
+        what="Conditional GANs whose generator maps an image of another domain, or a smaller one, to the corresponding "
+        "image.",
+        why="Its samples depend on an image; points have none. It models a conditional distribution, not a mixture.",
         needs="a dataset of images in two domains and networks that take an image as input. The general form, "
         "conditioned on a class, is model conditional-gan.",
     ),

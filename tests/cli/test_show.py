@@ -241,7 +241,7 @@ class TestUnimplemented:
         )
         assert line_of(text, "source").startswith("Coupled Generative Adversarial Networks (Liu, Tuzel;")
         assert line_of(text, "why not here").startswith("It needs data that are split into domains beforehand")
-        assert line_of(text, "needed").startswith("a dataset that says the domain of each sample")
+        assert line_of(text, "needed").startswith("a dataset with the domain of each sample")
         assert line_of(text, "from").startswith("gan-bench ")
         assert show("cogan", kind="models") == text
 

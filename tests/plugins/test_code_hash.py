@@ -90,6 +90,18 @@ class TestCodeHash:
         changed = code_hash(package(tmp_path, monkeypatch, model=texts[0].replace("+", "-")))
         assert changed != code_hash(package(tmp_path, monkeypatch, model=texts[0]))
 
+    def test_leaves_explanations_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Docstrings of attributes, and what explains a parameter or a preset; their values count."""
+        text = (
+            'from gan_bench import Preset, param\nX = 1\n"""{0}"""\n'
+            "class Own:\n    rate: float = param({1}, '{0}', low=0)\n    presets = dict(a=Preset('{0}', dict(k={1})))\n"
+        )
+        hashes = [
+            code_hash(package(tmp_path, monkeypatch, model=text.format(words, value)))
+            for words, value in (("One.", 1), ("Two.", 1), ("One.", 2))
+        ]
+        assert hashes[0] == hashes[1] != hashes[2]
+
     @pytest.mark.parametrize(
         "text",
         [

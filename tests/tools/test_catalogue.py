@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,23 @@ class TestOurs:
             assert row["kind"] in catalogue.KINDS
             assert float(row["required"]) >= 1 and row["because"]
 
+    def test_every_system_has_a_verdict(self) -> None:
+        """verdicts.toml has the models that train, and no others; its sources are folders with a README."""
+        verdicts = tomllib.loads(PUBLISHED.verdicts.read_text(encoding="utf-8"))
+        models = load_plugins().all("models").items()
+        assert set(verdicts) == {
+            name for name, cls in models if cls.__module__.startswith("gan_bench_zoo.") and not cls.anchor
+        }
+        for name, verdict in verdicts.items():
+            assert re.search(r"\d", verdict["text"]), f"{name}: no figure"
+            for source in verdict["sources"]:
+                assert (PUBLISHED.published / source / "README.md").is_file(), f"{name}: {source}"
+        page = (DOCS / catalogue.PAGE).read_text(encoding="utf-8")
+        lines = re.findall(
+            r"^\*\*Does it do what its paper says\?\*\* (Yes|No|Partly|Not tested here)\. ", page, re.MULTILINE
+        )
+        assert len(lines) == len(verdicts)
+
     @pytest.mark.skipif(not PUBLISHED.costs.is_file(), reason="no costs are published")
     def test_no_system_costs_much_more_than_it_must_without_a_reason(self) -> None:
         """Whatever was measured above 1.5 times the required cost has a reason in systems.csv."""
@@ -200,6 +218,32 @@ class TestSystems:
         assert (sources.folder / link).resolve() == Path(__file__).resolve()
         assert (sys.modules[__name__].__doc__ or "").strip() in text
 
+    def test_the_verdict_is_one_line_with_links_to_its_data(self, sources: Sources) -> None:
+        """Text over several lines becomes one; further measurements follow in a paragraph of their own."""
+        sources.verdicts.write_text(
+            '[example]\nanswer = "partly"\ntext = """\nThe paper has 8.\nIt has 7."""\nsources = ["ring"]\n'
+            'more = ["One seed."]\n',
+            encoding="utf-8",
+        )
+        text = section(generate(sources, registry(Example, Costly)), "example")
+        data = "[ring](../results/published/ring/README.md)"
+        assert f"\n**Does it do what its paper says?** Partly. The paper has 8. It has 7. Data: {data}.\n" in text
+        assert "\n**Also measured.** One seed.\n" in text
+
+    def test_a_system_without_a_verdict_is_not_tested(self, sources: Sources) -> None:
+        """Also without a file of verdicts."""
+        text = section(generate(sources, registry(Example)), "example")
+        assert "\n**Does it do what its paper says?** Not tested here.\n" in text
+
+    @pytest.mark.parametrize(
+        "entry", ['answer = "maybe"\ntext = "8."', 'answer = "yes"', 'answer = "yes"\nsaid = "8."']
+    )
+    def test_wrong_verdicts_are_refused(self, sources: Sources, entry: str) -> None:
+        """Another answer, a missing text and an unknown key, with the name of the file."""
+        sources.verdicts.write_text(f"[example]\n{entry}\n", encoding="utf-8")
+        with pytest.raises(UsageError, match=r"verdicts\.toml: "):
+            generate(sources, registry(Example))
+
     def test_a_kind_that_nobody_stated_is_that_of_the_generators(self, sources: Sources) -> None:
         """Without a row in systems.csv a system is told by its number of generators, and its cost is unknown."""
         sources.systems.write_text(SYSTEMS.splitlines()[0] + "\n", encoding="utf-8")
@@ -244,7 +288,7 @@ class TestResults:
     def test_without_results_everything_is_not_measured(self, sources: Sources) -> None:
         """A page is made where nothing has run."""
         page = generate(sources, registry(Example))
-        assert "There are no results of the ring yet." in page
+        assert "There are no results on the ring yet." in page
         assert line(page, "example")[3:5] == ["not measured"] * 2
         assert "**On the ring.** Not measured." in section(page, "example")
 

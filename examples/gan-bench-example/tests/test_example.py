@@ -15,13 +15,13 @@ from gan_bench_example.swiss_roll import SwissRoll
 
 
 class TestStackelbergGAN(ModelTestCase):
-    """What `gan-bench check` asks of every model, a test for each check."""
+    """One test for each check that `gan-bench check` runs on a model."""
 
     plugin = StackelbergGAN
 
 
 class TestSwissRoll(DatasetTestCase):
-    """What `gan-bench check` asks of every dataset, a test for each check."""
+    """One test for each check that `gan-bench check` runs on a dataset."""
 
     plugin = SwissRoll
 
@@ -30,12 +30,12 @@ class First(nn.Module):
     """A discriminator whose logit is the first coordinate of a sample."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(n, d) to (n,)."""
+        """Map (n, d) to (n,)."""
         return {"source": x[:, 0]}
 
 
 def test_losses_are_means_over_generators() -> None:
-    """The value of the game for each generator on its own, averaged: here two generators of two samples."""
+    """The value of the game for each generator by itself, averaged: here two generators of two samples."""
     real, logits = torch.tensor([[0.5, 0.0]]), [-1.0, 0.0, 2.0, 3.0]
     fake = Fake(torch.tensor([[a, 0.0] for a in logits]), torch.empty(4, 0), torch.tensor([0, 0, 1, 1]), 2)
     model = StackelbergGAN(StackelbergGAN.Params(generators=2))
@@ -47,14 +47,14 @@ def test_losses_are_means_over_generators() -> None:
 
 
 def test_the_roll_makes_one_and_a_half_turns() -> None:
-    """It begins below the centre, at a third of the radius, and ends above, at all of it."""
+    """It begins below the centre, at a third of the radius, and ends above, at the whole radius."""
     means = SwissRoll(SwissRoll.Params(modes=30_000, radius=2.0)).mixture.means
     assert means[0].tolist() == pytest.approx([0.0, -2 / 3], abs=1e-3)
     assert means[-1].tolist() == pytest.approx([0.0, 2.0], abs=1e-3)
 
 
 def test_weights_by_length_are_the_length_of_the_roll() -> None:
-    """A mode's share is as its neighbours are apart; by angle all shares are equal."""
+    """A mode's share is proportional to the distance of its neighbours; by angle all shares are equal."""
     by_length = SwissRoll(SwissRoll.Params(modes=1000, even_by="length")).mixture
     steps = ((by_length.means[2:] - by_length.means[:-2]) ** 2).sum(1) ** 0.5
     assert (by_length.weights[1:-1] / by_length.weights[1:-1].sum()).tolist() == pytest.approx(
@@ -64,7 +64,7 @@ def test_weights_by_length_are_the_length_of_the_roll() -> None:
 
 
 def test_draws_have_the_moments_of_the_density() -> None:
-    """Each mode comes as often as its weight says, with its mean and standard deviation."""
+    """Each mode is as frequent as its weight, with its mean and standard deviation."""
     data = SwissRoll(SwissRoll.Params(modes=3, std=0.1, even_by="length"))
     real = data.draw(60_000, torch.Generator().manual_seed(0))
     assert real.label is not None

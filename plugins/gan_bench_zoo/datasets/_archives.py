@@ -1,7 +1,7 @@
-"""Archives and the pickled batches in them, read without trusting them.
+"""Safe reading of archives and of the pickled batches in them.
 
 CIFAR-10's and the downsampled ImageNet's batches are pickles, which can run any program when they are loaded. The
-unpickler here knows numpy's arrays and plain containers, and refuses everything else by name.
+unpickler here allows numpy's arrays and plain containers, and refuses everything else by name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gan_bench.errors import DataError
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Any:
-    """An empty array, filled by what follows in the pickle, as numpy pickles it."""
+    """Return an empty array, to be filled by the rest of the pickle, as numpy pickles it."""
     if kind is not np.ndarray or shape != (0,):
         raise pickle.UnpicklingError(f"an array of {kind!r} and shape {shape!r} to begin with")
     return np.ndarray((0,), np.uint8)
@@ -35,7 +35,7 @@ def _dtype(code: Any, align: Any = False, copy: Any = True) -> Any:
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """How Python 3 writes bytes for Python 2."""
+    """Encode text as Python 3 writes bytes for Python 2."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes in {encoding!r}")
     return text.encode("latin1")
@@ -56,7 +56,7 @@ KNOWN: dict[tuple[str, str], Any] = {
 
 
 class _Careful(pickle.Unpickler):
-    """Gives what is known, and nothing else."""
+    """An unpickler that resolves an allow-list of names, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
@@ -65,7 +65,7 @@ class _Careful(pickle.Unpickler):
 
 
 def read_batch(path: Path) -> dict[str, Any]:
-    """A pickled dictionary of arrays, numbers, texts and lists; its keys as str.
+    """Read a pickled dictionary of arrays, numbers, texts and lists; its keys as str.
 
     Raises:
         DataError: it is damaged, or holds anything else; nothing of it was executed.
@@ -74,7 +74,7 @@ def read_batch(path: Path) -> dict[str, Any]:
         found = _Careful(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
-    except Exception as error:  # a damaged pickle raises anything
+    except Exception as error:  # a damaged pickle raises errors of any type
         raise DataError(
             f"{path} is refused: {error or type(error).__name__}. A batch holds arrays and plain values only; "
             "this one is damaged or not what it claims to be. Nothing of it was executed."
@@ -87,7 +87,7 @@ def read_batch(path: Path) -> dict[str, Any]:
 def rows_of(
     batch: dict[str, Any], path: Path, width: int, labels: range
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """`data` (n, width) uint8 and `labels` (n,), from 0 on. Raises DataError where they are anything else."""
+    """Return `data` (n, width) uint8 and `labels` (n,), from 0 on. Raises DataError if they are anything else."""
     x, label = batch.get("data"), batch.get("labels")
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.ndim != 2 or x.shape[1] != width:
         found = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
@@ -105,9 +105,9 @@ def rows_of(
 def fetch_archive(
     url: str, archive: Path, md5: str, into: Path, names: Collection[str], say: Callable[[str], None]
 ) -> None:
-    """Download a .tar.gz and take the named files out of it, into the folder that its own names say.
+    """Download a .tar.gz and extract the named files, into the folders of their own names.
 
-    An archive that lies there already is used, and stays; one that was downloaded is removed when it is unpacked.
+    An archive that exists already is used and kept; one that was downloaded is removed after extraction.
 
     Raises:
         DataError: as `download`; or it is damaged or lacks one of the files.
@@ -121,7 +121,7 @@ def fetch_archive(
 
 
 def unpack(archive: Path, into: Path, names: Collection[str]) -> None:
-    """Take these files, and no other, out of a .tar.gz. Raises DataError where it is damaged or lacks one."""
+    """Extract these files, and no other, from a .tar.gz. Raises DataError if it is damaged or lacks one."""
     left = set(names)
     try:
         with tarfile.open(archive, "r:gz") as tar:

@@ -1,4 +1,4 @@
-"""The idx files of the MNIST family: four in `NAME/raw`, unpacked or as .gz, as torchvision lays them out."""
+"""The idx files of the MNIST family: four in `NAME/raw`, unpacked or as .gz, in torchvision's layout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BYTES = 8  # the idx type of unsigned bytes
 
 @dataclass(frozen=True)
 class IdxParams:
-    """The size of the images, and the bounds of their pixels."""
+    """Size of the images, and bounds of their pixels."""
 
     size: int = param(28, "Height and width; 32 is 28 with two black pixels on each side.", choices=(28, 32))
     values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
@@ -50,18 +50,18 @@ class IdxImages(PublishedImages):
         return (1, self.params.size, self.params.size)
 
     def sources(self) -> list[SourceFile]:
-        """Four files; the .gz, whose checksum is published, where it is there."""
+        """Four files; for each the .gz, whose checksum is published, if it exists."""
         return [self._source(part, kind) for part in SPLITS for kind in ("images", "labels")]
 
     def _source(self, split: str, kind: str) -> SourceFile:
         name = f"{SPLITS[split]}-{kind}-idx{3 if kind == 'images' else 1}-ubyte"
         packed, unpacked = (f"{self.folder}/raw/{name}{end}" for end in (".gz", ""))
         if (data_root() / unpacked).is_file() and not (data_root() / packed).is_file():
-            return SourceFile(unpacked)  # no checksum is published for it; its size and header are looked at
+            return SourceFile(unpacked)  # no checksum is published for it; only its size and header are checked
         return SourceFile(packed, self.published()[1][f"{name}.gz"])
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """The .gz files, from torchvision's mirrors, the next one where one fails."""
+        """Download the .gz files from torchvision's mirrors; if one fails, from the next."""
         mirrors, checksums = self.published()
         for name, checksum in checksums.items():
             _from_any(
@@ -94,7 +94,7 @@ class IdxImages(PublishedImages):
 
 
 def _from_any(urls: Sequence[str], path: Path, checksum: str, say: Callable[[str], None]) -> None:
-    """Download from the first mirror that answers; the first's error where none does."""
+    """Download from the first mirror that answers; if none does, raise the first one's error."""
     errors: list[DataError] = []
     for url in urls:
         try:
@@ -105,12 +105,12 @@ def _from_any(urls: Sequence[str], path: Path, checksum: str, say: Callable[[str
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An array of unsigned bytes of any rank from an idx file, unpacked or .gz.
+    """Read an array of unsigned bytes of any rank from an idx file, unpacked or .gz.
 
     Layout: two zero bytes, the type 8, the rank, a big-endian uint32 for each dimension, the bytes.
 
     Raises:
-        DataError: it is cut off, damaged or no such file.
+        DataError: it is truncated, damaged or not an idx file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

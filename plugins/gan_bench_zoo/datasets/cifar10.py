@@ -39,7 +39,7 @@ class CIFAR10(PublishedImages):
         return [SourceFile(f"{published.base_folder}/{name}", md5) for name, md5 in files]
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """The archive, from the author's page."""
+        """Download the archive from the author's page."""
         from torchvision.datasets import CIFAR10 as published
 
         archive = data_root() / published.filename

@@ -1,8 +1,7 @@
-"""Gaussian mixtures whose density is known exactly: the synthetic tasks of the multi-generator papers.
+"""Gaussian mixtures with exact densities: the synthetic tasks of the multi-generator papers.
 
-Every mixture has equal weights and isotropic components. The papers disagree about the same ring by a
-factor of seven in relative width, so each of their tasks has a name of its own; figures are comparable
-within a name only.
+Every mixture has equal weights and isotropic components. The papers disagree about the same ring by a factor of seven
+in relative width. Each of their tasks therefore has a name of its own; figures are comparable only within a name.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 class GaussianMixture(Dataset):
     """An endless stream from a mixture of M isotropic Gaussians in d dimensions, all with weight 1/M.
 
-    A family says its `components`; its presets are subclasses that change defaults only. The label of a
-    sample is the index of its mode.
+    A family defines its `components`; its presets are subclasses that change defaults only. The label of a sample is
+    the index of its mode.
     """
 
     def __init__(self, params: Any) -> None:
@@ -38,7 +37,7 @@ class GaussianMixture(Dataset):
 
     @abstractmethod
     def components(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means (M, d) and standard deviations (M,)."""
+        """Return means (M, d) and standard deviations (M,)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,7 +55,7 @@ class GaussianMixture(Dataset):
         return len(self._mixture.means)
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` points x (n, d) and their modes (n,), without a synchronisation on a GPU."""
+        """Draw `n` points x (n, d) and their modes (n,), without a synchronisation on a GPU."""
         import torch
 
         means, stds = self._on(rng.device)
@@ -65,11 +64,11 @@ class GaussianMixture(Dataset):
         return Real(torch.addcmul(means.index_select(0, label), stds.index_select(0, label), noise), label)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` fresh points: no two draws of a stream share any."""
+        """Draw `n` fresh points: no two draws of a stream share any."""
         return self.draw(n, rng)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Means (M, d) and standard deviations (M, 1), float32, on `device`."""
+        """Return means (M, d) and standard deviations (M, 1), float32, on `device`."""
         import torch
 
         if device not in self._tensors:
@@ -85,14 +84,14 @@ class Ring8(GaussianMixture):
 
     @dataclass(frozen=True)
     class Params:
-        """Mode m of M stands at (radius sin t, radius cos t) with t = 2πm/M."""
+        """Mode m of M is at (radius sin t, radius cos t) with t = 2πm/M."""
 
         modes: int = param(8, "Modes on the circle.", low=1, high=10_000)
         radius: float = param(2.0, "Radius of the circle.", above=0, high=1e6)
         variance: float = param(0.02, "Variance of each mode along each axis.", above=0, high=1e6)
 
     def components(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means (M, 2) and standard deviations (M,)."""
+        """Return means (M, 2) and standard deviations (M,)."""
         p = self.params
         turn = 2 * np.pi * np.arange(p.modes) / p.modes
         means = p.radius * np.stack([np.sin(turn), np.cos(turn)], axis=1)
@@ -138,7 +137,7 @@ class Grid25(GaussianMixture):
         std: float = param(0.05, "Standard deviation of each mode along each axis.", above=0, high=1e3)
 
     def components(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means (side², 2) and standard deviations (side²,)."""
+        """Return means (side², 2) and standard deviations (side²,)."""
         p = self.params
         axis = p.spacing * (np.arange(p.side) - (p.side - 1) / 2)
         means = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -163,5 +162,5 @@ class MADGAN1D(GaussianMixture):
                 raise ValueError(f"{found}; give one of each for every mode.")
 
     def components(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means (M, 1) and standard deviations (M,)."""
+        """Return means (M, 1) and standard deviations (M,)."""
         return np.array(self.params.means, float)[:, None], np.array(self.params.stds, float)

@@ -1,4 +1,4 @@
-"""Any folder of images."""
+"""Images of any folder."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from gan_bench.errors import DataError
 from gan_bench_zoo.datasets._pixels import pixels
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # of 8 bits, all that RGB can hold
-CHUNK = 256  # images at a time
-TOLD = 10  # broken files named
+CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # 8 bits: RGB can hold them
+CHUNK = 256  # images processed together
+TOLD = 10  # broken files named in an error
 
 
 class ImageFolder(PreparedImages):
-    """The images of a folder and of those in it, cut to squares and resized (any images of yours, 2026).
+    """The images of a folder and its subfolders, cut to squares and resized (any images of yours, 2026).
 
-    Each is turned as its EXIF data say, converted to RGB (grey, palette and CMYK images; of transparent ones, the
-    alpha channel is dropped), cut to the largest square at its centre, and resized with an antialiased bilinear
-    filter. How many were converted, cut and enlarged is said when they are prepared. There are no labels.
+    Each is rotated by its EXIF data, converted to RGB (grey, palette and CMYK images; of transparent ones, the alpha
+    channel is dropped), cut to the largest square at its centre, and resized with an antialiased bilinear filter. The
+    numbers of converted, cut and enlarged images are reported during preparation. There are no labels.
 
-    Held out is a share of the images, chosen by a hash of each one's name within the folder: adding files moves no
-    other. A folder whose files change is prepared anew.
+    A share of the images is held out, chosen by a hash of each one's name within the folder: adding files moves no
+    other. If files of a folder change, it is prepared again.
     """
 
     name = "image-folder"
 
     @dataclass(frozen=True)
     class Params:
-        """Where they are, their size, the share held out, and the bounds of the pixels."""
+        """Folder of the images, their size, the share held out, and the bounds of the pixels."""
 
         path: str = param(MISSING, "The folder; one that is not absolute is looked for in the working folder.")
         size: int = param(64, "Height and width.", low=8, high=1024)
@@ -64,7 +64,7 @@ class ImageFolder(PreparedImages):
         return Path(self.params.path).expanduser().resolve()
 
     def absent(self) -> str | None:
-        """What is wrong where there is no such folder, or no image in it."""
+        """Return the problem if there is no such folder, or no image in it."""
         if not self.place.is_dir():
             return f"{self.place} is no folder. Let the parameter `path` name the folder of the images."
         if not self._files:
@@ -72,7 +72,7 @@ class ImageFolder(PreparedImages):
         return None
 
     def missing(self) -> str | None:
-        """As `absent`: whether the prepared images are still those of the folder is seen in the folder."""
+        """As `absent`: only the folder shows whether the prepared images are still its own."""
         return self.absent()
 
     @property
@@ -81,12 +81,12 @@ class ImageFolder(PreparedImages):
         files = self._files if self.place.is_dir() else []
         try:
             return contents_of({path.as_posix(): self.place / path for path in files})
-        except OSError as error:  # a link to nothing, a file that may not be read
+        except OSError as error:  # a dangling link, or a file without permission to read
             raise DataError(f"{error.filename} cannot be read ({error.strerror}). Remove or mend it.") from error
 
     @cached_property
     def _files(self) -> list[Path]:
-        """Every image below the folder, hidden ones left out, by name; looked for once."""
+        """Every image below the folder, hidden ones left out, by name; searched once."""
         inside = (path.relative_to(self.place) for path in self.place.rglob("*") if _is_image(path))
         return sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
 
@@ -118,7 +118,7 @@ class ImageFolder(PreparedImages):
         return bool(int.from_bytes(digest[:8], "big") < self.params.held_out * 2**64)
 
     def _parts(self, chosen: Sequence[Path], done: Counter[str]) -> Iterator[Part]:
-        """All images, then an error that names the broken ones: they are told at once, and none is dropped."""
+        """Yield all images, then raise an error that names all broken ones, of which none is dropped."""
         broken: list[str] = []
         for start in range(0, len(chosen), CHUNK):
             made = list(self._made(chosen[start : start + CHUNK], done, broken))
@@ -135,7 +135,7 @@ class ImageFolder(PreparedImages):
         for path in paths:
             try:
                 yield squared(self.place / path, self.params.size, done)
-            except Exception as error:  # a damaged image makes Pillow raise anything
+            except Exception as error:  # a damaged image raises errors of any type in Pillow
                 broken.append(f"{path} ({' '.join(str(error).split()) or type(error).__name__})")
 
 
@@ -144,14 +144,14 @@ def _is_image(path: Path) -> bool:
 
 
 def squared(path: Path, size: int, done: Counter[str]) -> NDArray[np.uint8]:
-    """(3, size, size) of one image; what was done to it is counted in `done`.
+    """Return (3, size, size) of one image; its conversions are counted in `done`.
 
     Raises:
         ValueError: its pixels have more than 8 bits.
-        Exception: whatever Pillow raises for a damaged file.
+        Exception: any that Pillow raises for a damaged file.
     """
     with warnings.catch_warnings(), Image.open(path) as stored:
-        warnings.simplefilter("ignore")  # of metadata; what matters is an error
+        warnings.simplefilter("ignore")  # warnings about metadata; only errors matter
         if stored.mode not in {"RGB", *CONVERTED}:
             raise ValueError(f"its pixels are of mode {stored.mode}; 8 bits a channel are needed")
         image = ImageOps.exif_transpose(stored)

@@ -31,9 +31,10 @@ LABELS = range(1, 1001)  # as they are stored
 class ImageNet32(PreparedImages):
     """ImageNet at 32 × 32: 1,281,167 images of 1000 classes, the 50,000 of the validation set are held out (2017).
 
-    Of Chrabaszcz, Loshchilov and Hutter; not the older one of the same size, of van den Oord et al., which has no
-    labels. The archives need a login at image-net.org, so they are read and never fetched; no checksum is published.
-    Classes are named by the numbers in the archives, 1…1000, whose order is not that of ImageNet's 2012 challenge.
+    It is the set of Chrabaszcz, Loshchilov and Hutter, not the older one of the same size, of van den Oord et al.,
+    which has no labels. The archives need a login at image-net.org, so they are read and never fetched; no checksum is
+    published. Classes are named by the numbers in the archives, 1…1000, whose order is not that of ImageNet's 2012
+    challenge.
     """
 
     name = "imagenet32"
@@ -43,18 +44,18 @@ class ImageNet32(PreparedImages):
 
     @dataclass(frozen=True)
     class Params:
-        """Where the archives are, and the bounds of the pixels."""
+        """Folder of the archives, and bounds of the pixels."""
 
         path: str = param("", "The folder of the unpacked archives; empty: `imagenet32` in the data folder.")
         values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
 
     @property
     def place(self) -> Path:
-        """Where the batches are looked for."""
+        """Folder of the batches."""
         return Path(self.params.path).expanduser().resolve() if self.params.path else data_root() / "imagenet32"
 
     def absent(self) -> str | None:
-        """Which batches are not there, and where to get them."""
+        """Return the missing batches, and where to get them."""
         gone = [name for split in FILES for name in FILES[split] if self._found(split, name) is None]
         if not gone:
             return None
@@ -65,13 +66,13 @@ class ImageNet32(PreparedImages):
         )
 
     def _found(self, split: str, name: str) -> Path | None:
-        """A batch as a pickle or .npz, in the folder itself or in its archive's."""
+        """Return the path of a batch as a pickle or .npz, in the folder itself or in its archive's."""
         paths = (self.place / folder / f"{name}{ending}" for folder in FOLDERS[split] for ending in ENDINGS)
         return next((path for path in paths if path.is_file()), None)
 
     @property
     def contents(self) -> str:
-        """A hash of the eleven files, of which no checksum is published; where they are gone, of what they were."""
+        """A hash of the eleven files, which have no published checksum; if they are gone, the recorded one."""
         found = {name: self._found(split, name) for split in FILES for name in FILES[split]}
         there = {name: path for name, path in found.items() if path is not None}
         if len(there) == len(found):
@@ -80,7 +81,7 @@ class ImageNet32(PreparedImages):
         return str(record["settings"].get("contents", "")) if record else ""
 
     def _named(self, split: str) -> str:
-        """Of a prepared set: archives in another place are another one."""
+        """Identity of a prepared set: archives in another folder are another set."""
         return f"{self.name}-{hashlib.sha256(str(self.place).encode()).hexdigest()[:8]}-{split}"
 
     def recipe(self, split: str) -> Recipe:
@@ -101,7 +102,7 @@ class ImageNet32(PreparedImages):
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A batch, pickled or as .npz. Raises DataError where it is damaged."""
+    """Read a batch, pickled or as .npz. Raises DataError if it is damaged."""
     if path.suffix != ".npz":
         return read_batch(path)
     try:

@@ -38,7 +38,7 @@ class MNIST(IdxImages):
 
     @classmethod
     def published(cls) -> tuple[Sequence[str], Mapping[str, str]]:
-        """torchvision's."""
+        """Mirrors and checksums of torchvision."""
         from torchvision.datasets import MNIST as published
 
         return published.mirrors, dict(published.resources)
@@ -56,14 +56,14 @@ class FashionMNIST(IdxImages):
 
     @classmethod
     def published(cls) -> tuple[Sequence[str], Mapping[str, str]]:
-        """torchvision's."""
+        """Mirrors and checksums of torchvision."""
         from torchvision.datasets import FashionMNIST as published
 
         return published.mirrors, dict(published.resources)
 
 
 class _OfMNIST(ImageDataset):
-    """Images made of MNIST's digits: what MNIST lacks, they lack, and MNIST trains their classifier."""
+    """Images composed of MNIST's digits: they share its missing files, and MNIST trains their classifier."""
 
     def digits(self) -> MNIST:
         """All of MNIST, in the same size and between the same bounds; one object, which opens its files once."""
@@ -71,27 +71,27 @@ class _OfMNIST(ImageDataset):
         return kept
 
     def labelled(self) -> ImageDataset:
-        """All of MNIST: its classifier knows every digit."""
+        """All of MNIST, so that the classifier covers every digit."""
         return self.digits()
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """MNIST."""
+        """Download MNIST."""
         self.digits().fetch(say)
 
 
 class MNISTPair(_OfMNIST):
-    """Two of MNIST's digits, as the second paper's pairs have them (LeCun, Cortes and Burges, 1998).
+    """Two of MNIST's digits, as in the second paper's pairs (LeCun, Cortes and Burges, 1998).
 
-    Labels are 0 for `first` and 1 for `second`; `class_names` are the digits' names, so that a class of the pair and
-    one of `labelled()`, which is all ten digits, are the same where their names are. A classifier therefore knows what
-    is neither.
+    Labels are 0 for `first` and 1 for `second`. `class_names` are the digits' names: a class of the pair and one of
+    `labelled()`, which is all ten digits, are the same if their names are. A classifier can therefore recognise images
+    that are neither.
     """
 
     name = "mnist-pair"
 
     @dataclass(frozen=True)
     class Params(IdxParams):
-        """As `mnist`, and which two digits."""
+        """Parameters of `mnist`, and the two digits."""
 
         first: int = param(3, "A digit.", low=0, high=9)
         second: int = param(5, "Another one.", low=0, high=9)
@@ -111,11 +111,11 @@ class MNISTPair(_OfMNIST):
         return str(self.params.first), str(self.params.second)
 
     def missing(self) -> str | None:
-        """What MNIST misses."""
+        """Return the missing files of MNIST."""
         return self.digits().missing()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """MNIST, of which the two digits are taken."""
+        """Prepare MNIST, from which the two digits are taken."""
         self.digits().prepare(say)
 
     def training(self) -> Pictures:
@@ -139,16 +139,16 @@ class MNISTPair(_OfMNIST):
 class StackedMNIST(_OfMNIST, PreparedImages):
     """Stacked MNIST: three random digits as the channels of an image, 1000 modes (Che et al., 2017; Metz et al., 2017).
 
-    The label is 100 a + 10 b + c for the digits a, b, c. Two protocols, which are two tasks:
+    The label is 100 a + 10 b + c for the digits a, b, c. There are two protocols, which are two tasks:
 
-    `unrolled` (Metz et al.): fresh triples of training digits are drawn in every iteration, so `Real.index` is None. A
-    fixed set of 60,000 such triples serves where one is asked for, and 26,000 triples of test digits are held out.
+    `unrolled` (Metz et al.): fresh triples of training digits are drawn in every iteration, so `Real.index` is None. If
+    a fixed set is requested, it is 60,000 such triples; 26,000 triples of test digits are held out.
 
-    `veegan` (Srivastava et al., 2017, as PacGAN's released code has it): 128,000 fixed triples out of the training and
-    the test digits together. No digit is left to hold out: 26,000 further triples of the same digits are. Its
-    papers train on pixels between 0 and 1, `values = "unit"`.
+    `veegan` (Srivastava et al., 2017, as in PacGAN's released code): 128,000 fixed triples of the training and the test
+    digits together. No digit is left to hold out, so 26,000 further triples of the same digits are held out. Its papers
+    train on pixels between 0 and 1, `values = "unit"`.
 
-    Which triples these are is drawn here, with a seed of their own: the papers publish none.
+    The triples are drawn here, with a seed of their own: the papers publish none.
     """
 
     name = "stacked-mnist"
@@ -157,7 +157,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
 
     @dataclass(frozen=True)
     class Params(IdxParams):
-        """As `mnist`, and whose protocol."""
+        """Parameters of `mnist`, and the protocol."""
 
         variant: str = param(
             "unrolled", "Fresh triples of training digits, or 128,000 fixed ones.", choices=("unrolled", "veegan")
@@ -169,15 +169,15 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return (3, self.params.size, self.params.size)
 
     def absent(self) -> str | None:
-        """What MNIST misses."""
+        """Return the missing files of MNIST."""
         return self.digits().missing()
 
     def missing(self) -> str | None:
-        """What MNIST misses: its digits are drawn, and train the classifier."""
+        """Return the missing files of MNIST, whose digits are drawn and train the classifier."""
         return self.absent()
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """MNIST, and the fixed triples."""
+        """Prepare MNIST, and the fixed triples."""
         self.digits().prepare(say)
         super().prepare(say)
 
@@ -207,7 +207,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return train if split == "train" else test
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` triples: fresh ones, or of the fixed set."""
+        """Draw `n` triples: fresh ones, or of the fixed set."""
         if self.params.variant == "veegan":
             return super().draw(n, rng)
         import torch
@@ -219,7 +219,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return Real(to_floats(x[chosen].squeeze(2), self.bounds), 100 * a + 10 * b + c)
 
     def count(self, split: str) -> int:
-        """By protocol."""
+        """Number of triples by protocol."""
         return 26_000 if split == "test" else 128_000 if self.params.variant == "veegan" else 60_000
 
 

@@ -1,11 +1,11 @@
-"""Coloured shapes: images that are drawn rather than fetched, whose classes are known without a classifier.
+"""Coloured shapes: images that are drawn, not downloaded, with exact classes.
 
-An image shows one shape on black. Its edges are smooth: a pixel's coverage is one half less the distance of its centre
-to the edge, inside negative, kept between 0 and 1. All shapes of a size cover the same area, and all colours have the
-same sum of channels, so that neither tells a class.
+An image shows one shape on black. Its edges are smooth: a pixel's coverage is one half minus the distance of its centre
+to the edge, inside negative, clipped to [0, 1]. All shapes of a size cover the same area, and all colours have the same
+sum of channels, so that neither reveals a class.
 
-An image is classified by drawing every shape again at the image's own centre of mass and area, and taking the shape and
-colour that leave the least behind.
+To classify an image, every shape is drawn again at the image's own centre of mass and area. The shape and colour with
+the smallest residual are taken.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ BRIGHTNESS = 270  # the sum of every colour's channels
 RADII = (4.5, 7.5)  # of a disc as large as the shape
 REACH = 1.56  # what the corners of the triangle reach, in such radii
 COUNTS = (20_000, 10_000)  # training, held out
-PART = 1000  # images that are drawn or classified at a time
+PART = 1000  # images drawn or classified together
 
 GOOD = 0.05
 """Of a shape's energy, the part that a good image leaves behind, at most, when that shape is taken off it.
@@ -48,7 +48,7 @@ GOOD = 0.05
 Real images leave up to 0.013, disc and square taken for each other 0.07 and more, a blur of 1.5 pixels 0.054 and more.
 """
 
-MARGIN = 0.1  # by which a good image's size may be beyond the range of real ones
+MARGIN = 0.1  # a good image's size may be outside the range of real ones by this much
 
 
 class Shapes(ImageDataset):
@@ -58,7 +58,7 @@ class Shapes(ImageDataset):
 
     @dataclass(frozen=True)
     class Params:
-        """How many of the shapes disc, square, triangle, cross, and of the colours red, green, blue, yellow, …"""
+        """Numbers of shapes from disc, square, triangle, cross, and of colours from red, green, blue, yellow, …"""
 
         shapes: int = param(4, "Shapes, from the disc on.", low=1, high=len(SHAPES))
         colours: int = param(3, "Colours, from red on.", low=1, high=len(COLOURS))
@@ -76,15 +76,15 @@ class Shapes(ImageDataset):
         return tuple(f"{colour} {shape}" for shape in shapes for colour in colours)
 
     def training(self) -> Pictures:
-        """20,000 images, as many of each class."""
+        """20,000 images, the same number of each class."""
         return _pictures(self.params.shapes, self.params.colours, 0)
 
     def testing(self) -> Pictures:
-        """10,000 others."""
+        """10,000 other images."""
         return _pictures(self.params.shapes, self.params.colours, 1)
 
     def exact_classes(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The class of each image, and whether it is one shape of about the right size that leaves little behind."""
+        """Return the class of each image, and whether it is one shape of about the right size with a small residual."""
         import torch
 
         parts = [self._classes(part) for part in torch.split(pixels, PART)]
@@ -100,7 +100,7 @@ class Shapes(ImageDataset):
 
 @lru_cache(maxsize=8)
 def _pictures(shapes: int, colours: int, seed: int) -> Pictures:
-    """The training set (seed 0) or the test set (seed 1), drawn once a process."""
+    """Return the training set (seed 0) or the test set (seed 1), drawn once per process."""
     import torch
 
     rng = np.random.default_rng([seed, shapes, colours])
@@ -120,17 +120,17 @@ def _pictures(shapes: int, colours: int, seed: int) -> Pictures:
 
 
 def _colours(count: int) -> Tensor:
-    """The first colours, (count, 3) float32."""
+    """Return the first colours, (count, 3) float32."""
     import torch
 
     return torch.tensor(list(COLOURS.values())[:count], dtype=torch.float32)
 
 
 def coverage(centre: Tensor, radius: Tensor, shapes: int) -> Tensor:
-    """How much of each pixel the first `shapes` shapes cover.
+    """Return the share of each pixel that the first `shapes` shapes cover.
 
     Args:
-        centre: (n, 2), the place in pixels from the upper left corner, x first.
+        centre: (n, 2), the position in pixels from the upper left corner, x first.
         radius: (n,), that of a disc of the same area.
 
     Returns:
@@ -142,7 +142,7 @@ def coverage(centre: Tensor, radius: Tensor, shapes: int) -> Tensor:
 
 
 def _covered(distance: Distance, centre: Tensor, radius: Tensor) -> Tensor:
-    """(n, 32, 32) of one shape."""
+    """Return the coverage (n, 32, 32) of one shape."""
     import torch
 
     middle = torch.arange(SIDE, device=centre.device) + 0.5
@@ -177,10 +177,10 @@ def _cross(x: Tensor, y: Tensor, r: Tensor) -> Tensor:
 
 
 def located(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """The centre of mass (n, 2) and the radius (n,) of a disc as large as what is bright.
+    """Return the centre of mass (n, 2) and the radius (n,) of a disc with the area of the bright part.
 
-    What is darker than 0.15 of a colour counts as black and what is brighter than 0.85 as full, so that faint noise
-    moves nothing; edges keep their area.
+    Pixels below 0.15 of a colour count as black and above 0.85 as full, so that faint noise has no effect; edges keep
+    their area.
     """
     import torch
 
@@ -193,7 +193,7 @@ def located(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def left_behind(pixels: Tensor, centre: Tensor, radius: Tensor, shapes: int, colours: int) -> Tensor:
-    """The energy of each image less a shape of a colour, as a part of that shape's own: (n, shapes, colours)."""
+    """Return the energy of each image minus a shape of a colour, relative to that shape's own: (n, shapes, colours)."""
     x = pixels.float().flatten(2)
     drawn = coverage(centre, radius, shapes).flatten(2)
     colour = _colours(colours).to(pixels.device)

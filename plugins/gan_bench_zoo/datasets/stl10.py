@@ -26,12 +26,12 @@ CHUNK = 2_000  # images read at a time
 class STL10(PublishedImages):
     """STL-10: 100,000 photographs without labels, 13,000 with labels are held out (Coates, Lee and Ng, 2011).
 
-    Models train on the unlabelled images, as in MGAN's paper. The held-out ones are all that have labels, of the
-    training and the test split; they are of ten classes, and the unlabelled ones of more (other animals and
-    vehicles): the row `real-data` measures that difference as well, and is no floor. Labels are not used.
+    Models train on the unlabelled images, as in MGAN's paper. Held out are all images with labels, of the training and
+    the test split. They are of ten classes, and the unlabelled ones of more (other animals and vehicles): the row
+    `real-data` measures that difference as well, and is not a floor. Labels are not used.
 
     `size = 48` resizes with a plain antialiased bilinear filter (Pillow's), as torchvision does for mimicry's tables.
-    MGAN's paper resizes "following Krizhevsky et al.", which does not say how.
+    MGAN's paper resizes "following Krizhevsky et al.", which does not define the filter.
     """
 
     name = "stl10"
@@ -61,7 +61,7 @@ class STL10(PublishedImages):
         return [SourceFile(f"{published.base_folder}/{name}", md5[name]) for name in FILES[split]]
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """The archive, from the authors' page."""
+        """Download the archive from the authors' page."""
         from torchvision.datasets import STL10 as published
 
         archive = data_root() / published.filename
@@ -83,7 +83,7 @@ class STL10(PublishedImages):
 
 
 def _images(file: SourceFile) -> Iterator[NDArray[np.uint8]]:
-    """The images (n, 3, 96, 96) of a file, some at a time: in it, each channel is stored column by column."""
+    """Yield the images (n, 3, 96, 96) of a file in parts; in the file, each channel is stored column by column."""
     path = file.verified()
     if not path.stat().st_size or path.stat().st_size % BYTES:
         raise DataError(f"{path} has {path.stat().st_size:,} bytes, no multiple of {BYTES:,}: it is damaged.")

@@ -1,7 +1,7 @@
-"""What a classifier makes of images: probabilities of classes and features, of samples and of the training set.
+"""Probabilities of classes and features of images, by a classifier: of samples and of the training set.
 
-The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. Where each channel is an image by itself, as in
-stacked MNIST, each is classified by itself and their features stand side by side.
+The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. If each channel is an image by itself, as in
+stacked MNIST, each is classified by itself and their features are concatenated.
 
     kept_at("cache", "classifiers")/features-KEY.npz    of the training set; see `_reference`
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classified:
-    """Of n images, each of P parts that are classified by themselves: its channels, or itself.
+    """Classifier output for n images of P parts: the channels, if they are classified by themselves, or the image.
 
     log_probability: (n, P, classes) float32; features: (n, P · 128) float32.
     """
@@ -40,7 +40,7 @@ class Classified:
 
 
 def unlabelled(name: str, dataset: ImageDataset) -> str | None:
-    """Why a metric cannot classify a dataset's images; None where it can."""
+    """Return the reason why a metric cannot classify a dataset's images; None if it can."""
     labelled = dataset.labelled()
     if labelled is None:
         return f"{name} tells images apart by their classes, and {dataset.name} has no labels"
@@ -51,7 +51,7 @@ def unlabelled(name: str, dataset: ImageDataset) -> str | None:
 
 
 def labelled_of(dataset: ImageDataset) -> ImageDataset:
-    """The images that train the classifier; `unlabelled` has made sure that there are any."""
+    """Return the images that train the classifier; `unlabelled` has made sure that there are any."""
     labelled = dataset.labelled()
     assert labelled is not None
     return labelled
@@ -64,14 +64,14 @@ def _parts(dataset: ImageDataset) -> int:
 def classifier_for(
     dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None] = lambda line: None
 ) -> Classifier:
-    """The classifier of a dataset's images; see `gan_bench_zoo.classifiers.classifier_of`."""
+    """Return the classifier of a dataset's images; see `gan_bench_zoo.classifiers.classifier_of`."""
     from gan_bench_zoo.classifiers import classifier_of
 
     return classifier_of(labelled_of(dataset), device, say)
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Which classifier it is, and how good; empty where it is not trained yet."""
+    """Identity and accuracy of the classifier; empty if it is not trained yet."""
     from gan_bench_zoo.classifiers import record_of
 
     if dataset.missing():
@@ -81,10 +81,10 @@ def note_of(dataset: ImageDataset) -> str:
 
 
 def classified(samples: Samples) -> Classified:
-    """What the classifier makes of samples, computed once."""
+    """Classify samples, once."""
 
     def compute() -> Classified:
-        assert samples.pixels is not None and is_images(samples.dataset)  # of points these metrics are refused
+        assert samples.pixels is not None and is_images(samples.dataset)  # points are refused
         return _seen(classifier_for(samples.dataset, samples.pixels.device), samples.dataset, samples.pixels)
 
     return samples.once("zoo.classified", compute)
@@ -99,7 +99,7 @@ def _seen(classifier: Classifier, dataset: ImageDataset, pixels: Tensor) -> Clas
 def reference_of(
     dataset: ImageDataset, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
 ) -> Reference:
-    """Features of the training set: as kept, else computed on `device` and kept.
+    """Return the features of the training set, from the cache or computed on `device` and kept.
 
     Raises:
         DataError: images are missing or damaged, or files cannot be written.
@@ -118,19 +118,19 @@ def reference_of(
 
 
 class ClassifiedMetric(Metric):
-    """A score of images by what a classifier makes of them."""
+    """Base class of scores of images from a classifier's output."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points, and images that nothing can be trained to classify."""
+        """Refuse points, and images without labels to train a classifier."""
         if not is_images(dataset):
             return f"{self.name} is of images, which {dataset.name} has not"
         return unlabelled(self.name, dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Train the classifier, once a machine."""
+        """Train the classifier, once per machine."""
         assert is_images(dataset)
         classifier_for(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Which classifier, and how good."""
+        """Identity and accuracy of the classifier."""
         return note_of(dataset) if is_images(dataset) else ""

@@ -2,14 +2,14 @@
 
 K-means (Lloyd, IEEE Transactions on Information Theory 1982) with the first centres of k-means++ (Arthur and
 Vassilvitskii, SODA 2007), on the pool3 features of up to 10,000 training images that distances compare with as well
-(`_inception_reference`). There are 100 clusters, or one for every ten images where these are fewer than 1,000. The mode
-of an image is the cluster whose centre its features are nearest to. No cluster is a class: it may hold a part of one,
-or several.
+(`_inception_reference`). There are 100 clusters, or one for every ten images if there are fewer than 1,000. The mode of
+an image is the cluster whose centre is nearest to its features. No cluster is a class: it may hold a part of one, or
+several.
 
     kept_at("cache", "clusters")/KEY.npz     centres (K, 2048) float32; weights (K,), the share of each
 
-KEY depends on the images, the network's layers and `VERSION`. On another machine the last bits of features, and so
-centres, may be others: `Clusters.digest` tells, and stands below the table.
+KEY depends on the images, the network's layers and `VERSION`. On another machine the last bits of features, and so of
+centres, may differ. `Clusters.digest` identifies the centres, and the note below the table shows it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ VERSION = 1
 """Raised when the way of clustering changes."""
 
 CLUSTERS = 100
-EACH = 10  # images to a cluster, at least on average
+EACH = 10  # images per cluster, at least on average
 STEPS = 100  # of Lloyd's, at most
 SEED = 0
 Vectors = NDArray[np.float32]
@@ -49,12 +49,12 @@ class Clusters:
 
     @property
     def digest(self) -> str:
-        """Eight digits that tell other centres apart."""
+        """Eight digits that differ for other centres."""
         return hashlib.sha256(self.centres.tobytes()).hexdigest()[:8]
 
 
 def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] = lambda line: None) -> Clusters:
-    """The clusters of a dataset's training images: as kept, else computed and kept.
+    """Return the clusters of a dataset's training images, from the cache or computed and kept.
 
     Raises:
         DataError: weights or images are missing or damaged, or files cannot be written.
@@ -68,14 +68,14 @@ def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] =
 
 
 def nearest(samples: Samples) -> NDArray[np.int64]:
-    """The cluster (n,) of each sample."""
+    """Return the cluster (n,) of each sample."""
     assert samples.pixels is not None and is_images(samples.dataset)  # points are refused
     centres = clusters_of(samples.dataset, str(samples.pixels.device)).centres
     return nearest_of(features(samples).numpy(), centres)
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Which weights, and which clusters; empty where they are not computed yet."""
+    """Identity of weights and clusters; empty if the clusters are not computed yet."""
     if dataset.missing() or not has_weights():
         return ""
     found = stored(_path(dataset), _clusters)
@@ -97,20 +97,20 @@ def _clusters(arrays: Arrays) -> Clusters:
 
 
 def clustered(x: Vectors) -> Clusters:
-    """K-means of vectors (m, d): the same vectors give the same clusters. Fewer where few vectors differ."""
+    """K-means of vectors (m, d), deterministic; fewer clusters if few vectors differ."""
     centres = lloyd(x, spread(x, max(1, min(CLUSTERS, len(x) // EACH))))
     counts = np.bincount(nearest_of(x, centres), minlength=len(centres))
     return Clusters(centres[counts > 0], counts[counts > 0] / len(x))
 
 
 def nearest_of(x: Vectors, centres: Vectors) -> NDArray[np.int64]:
-    """Which of the centres (K, d) is nearest to each of the vectors (n, d)."""
+    """Return the index of the centre (K, d) nearest to each of the vectors (n, d)."""
     mode: NDArray[np.int64] = vq(x, centres, check_finite=False)[0].astype(np.int64)
     return mode
 
 
 def spread(x: Vectors, count: int) -> Vectors:
-    """The first centres of k-means++: vectors drawn by their squared distance to those that are drawn already."""
+    """Return the first centres of k-means++: vectors drawn by their squared distance to those already drawn."""
     rng = np.random.default_rng(SEED)
     centres = [x[rng.integers(len(x))]]
     distance = np.full(len(x), np.inf)
@@ -123,7 +123,7 @@ def spread(x: Vectors, count: int) -> Vectors:
 
 
 def lloyd(x: Vectors, centres: Vectors) -> Vectors:
-    """Move centres to the means of what is nearest to them until nothing changes; one that nothing is near to stays."""
+    """Move centres to the means of their nearest vectors until nothing changes; one without vectors keeps its place."""
     before: NDArray[np.int64] | None = None
     for _ in range(STEPS):
         mode = nearest_of(x, centres)

@@ -1,6 +1,6 @@
-"""Features of images: by the classifier of the data's own classes, or of images without labels by Inception.
+"""Features of images: by the classifier of the data's own classes, or by Inception for images without labels.
 
-Those of samples and those of the training set, of one network: distances of one dataset compare, of two do not.
+Samples and training set use the same network: distances compare within a dataset, not between two.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from gan_bench_zoo.metrics._reference import Reference, chosen
 
 
 def by_inception(dataset: ImageDataset) -> bool:
-    """Whether there are no labels that a classifier could learn; what then looks at images takes long."""
+    """Return whether there are no labels to train a classifier; then the Inception network is used, which is slow."""
     return dataset.labelled() is None
 
 
 def unseen(name: str, dataset: ImageDataset) -> str | None:
-    """Why a metric has no features of a dataset's images; None where it has."""
+    """Return the reason why a metric has no features of a dataset's images; None if it has."""
     return _inception.unseen(dataset) if by_inception(dataset) else _classified.unlabelled(name, dataset)
 
 
 def features_of(samples: Samples) -> NDArray[np.float32]:
-    """(n, d), computed once."""
+    """Return features (n, d), computed once."""
     assert is_images(samples.dataset)
     if not by_inception(samples.dataset):
         return _classified.classified(samples).features
@@ -36,13 +36,13 @@ def features_of(samples: Samples) -> NDArray[np.float32]:
 
 
 def reference_of(dataset: ImageDataset, device: str, say: Callable[[str], None] = lambda line: None) -> Reference:
-    """Of the training set: as kept, else computed on `device` and kept. Raises DataError."""
+    """Return the features of the training set, from the cache or computed on `device` and kept. Raises DataError."""
     of = _inception_reference.reference if by_inception(dataset) else _classified.reference_of
     return of(dataset, device, say)
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Which network; empty where there is none yet."""
+    """Identity of the network; empty if there is none yet."""
     if not by_inception(dataset):
         return _classified.note_of(dataset)
     told = _inception.note_of_weights()

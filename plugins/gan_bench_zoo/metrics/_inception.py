@@ -2,7 +2,7 @@
 
 The network of 2015-12-05, as torch-fidelity converted it from the graph that Inception Score and Fréchet distance were
 published with: images resized to 299 × 299 as TensorFlow 1 does, 2048 features after the last pooling (pool3), 1008
-logits without bias. Its weights are fetched once, never unpickled, and known by their SHA-256.
+logits without bias. Its weights are fetched once, never unpickled, and identified by their SHA-256.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Inception:
     classifies: bool
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(n, 1 or 3, H, W) uint8 on any device to pool3 features (n, 2048) float32 on the host, in batches."""
+        """Map pixels (n, 1 or 3, H, W) uint8 to pool3 features (n, 2048) float32 on the host, in batches."""
         import torch
 
         network = self.network.to(pixels.device)
@@ -71,20 +71,20 @@ class Inception:
         return found
 
     def logits(self, features: Tensor) -> Tensor:
-        """Features (n, 2048) to logits without bias (n, 1008), both float32 on the host."""
+        """Map features (n, 2048) to logits without bias (n, 1008), both float32 on the host."""
         layer: Any = self.network.fc
         weight: Tensor = layer.weight.detach().cpu()
         return features @ weight.T
 
 
 def batch_size(device: torch.device) -> int:
-    """Images that go through the network together."""
+    """Number of images in a batch of the network."""
     return CPU_BATCH if device.type == "cpu" else GPU_BATCH
 
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """float32 throughout, and the same result each time: a distance of 3 is no place for ten bits of mantissa."""
+    """Compute in float32 throughout, deterministically: a distance of 3 needs more than ten bits of mantissa."""
     import torch
 
     flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
@@ -93,7 +93,7 @@ def _full_precision(device: torch.device) -> Iterator[None]:
 
 
 def inception() -> Inception:
-    """The network, loaded once a process from `data_root()`.
+    """Return the network, loaded once per process from `data_root()`.
 
     Raises:
         DataError: there are no weights, or the file is damaged or holds others.
@@ -109,12 +109,12 @@ def inception() -> Inception:
 
 
 def has_weights() -> bool:
-    """Whether a file of weights is there; it is not read."""
+    """Return whether a file of weights exists; it is not read."""
     return weights_file() is not None
 
 
 def weights_file() -> Path | None:
-    """The file of weights; None where there is none. It is not read."""
+    """Return the file of weights, None if there is none. It is not read."""
     return next((path for name in (WHOLE, TRUNK) if (path := data_root() / name).is_file()), None)
 
 
@@ -127,7 +127,7 @@ def fetch(say: Callable[[str], None]) -> None:
 
 @lru_cache(maxsize=1)
 def _loaded(path: Path, size: int, mtime_ns: int) -> Inception:
-    """What a file holds; a file of another size or time is read anew."""
+    """Load a file; one of another size or time is read again."""
     sha256 = sha256_of(path)
     if path.name == WHOLE and sha256 != SHA256:
         raise DataError(
@@ -142,14 +142,14 @@ def _loaded(path: Path, size: int, mtime_ns: int) -> Inception:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, nothing unpickled."""
+    """Read tensors by name, without unpickling."""
     import torch
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, about the kind of pickle that this is not to be
+            warnings.simplefilter("ignore")  # torch's warning about the kind of pickle that is avoided here
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises over a damaged file has many names, and unsafe advice
+    except Exception as error:  # torch raises errors of many types for a damaged file, with unsafe advice
         raise DataError(
             f"{path} cannot be read as weights: it is damaged, or holds something else than tensors; nothing in it was "
             f"executed. {GET_IT}"
@@ -163,9 +163,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _built(path: Path, state: dict[str, Tensor]) -> nn.Module:
-    """torch-fidelity's network with these weights; names and shapes have to be its own.
+    """Build torch-fidelity's network with these weights; names and shapes must be its own.
 
-    It unpickles whatever file it is given, so it is given a buffer that was written here.
+    torch-fidelity unpickles its input file, so it gets a buffer that was written here.
     """
     import torch
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -190,7 +190,7 @@ def _not_these(path: Path, reason: str) -> DataError:
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of the layers up to pool3, by name."""
+    """Return the SHA-256 of the layers up to pool3, by name."""
     digest = hashlib.sha256()
     for name in sorted(state):
         if not name.startswith("fc.") and not name.endswith("num_batches_tracked"):
@@ -200,7 +200,7 @@ def _digest(state: Mapping[str, Tensor]) -> str:
 
 
 def features(samples: Samples, first: int | None = None) -> Tensor:
-    """Pool3 features (n, 2048) float32 on the host of the first samples, or of all; no image is looked at twice.
+    """Return pool3 features (n, 2048) float32 on the host of the first samples, or of all, computed once.
 
     Raises:
         DataError: there are no weights; see `inception`.
@@ -208,12 +208,12 @@ def features(samples: Samples, first: int | None = None) -> Tensor:
     import torch
 
     pixels = samples.pixels
-    assert pixels is not None  # of points these metrics are refused
+    assert pixels is not None  # points are refused
     wanted = len(samples) if first is None else min(first, len(samples))
     parts: list[Tensor] = samples.once("zoo.inception", lambda: [torch.empty(0, FEATURES)])
     have = len(parts[0])
     if have < wanted:
-        # whole batches only: a feature's last bits must not depend on which metrics are asked for
+        # whole batches only: a feature's last bits must not depend on the choice of metrics
         batch = batch_size(pixels.device)
         until = -(-wanted // batch) * batch
         parts[0] = torch.cat((parts[0], inception().features(pixels[have:until])))
@@ -221,30 +221,30 @@ def features(samples: Samples, first: int | None = None) -> Tensor:
 
 
 def unseen(dataset: ImageDataset) -> str | None:
-    """Why the network cannot look at a dataset's images; None where it can."""
+    """Return the reason why the network cannot process a dataset's images; None if it can."""
     channels = dataset.shape[0]
     return None if channels in (1, 3) else f"it looks at grey or colour images; {dataset.name} has {channels} channels"
 
 
 def note_of_weights() -> str:
-    """Which weights; empty where there are none."""
+    """Identity of the weights; empty if there are none."""
     if not has_weights():
         return ""
     try:
         network = inception()
-    except ModuleNotFoundError:  # torch-fidelity: a run goes on without its scores, which say so
+    except ModuleNotFoundError:  # torch-fidelity: without it a run goes on, and its scores report the reason
         return ""
     return f"Inception weights {network.file}, SHA-256 {network.sha256[:12]}…"
 
 
 class InceptionMetric(Metric):
-    """A score of images by what the Inception network makes of them. Grey images are shown to it as colour."""
+    """Base class of scores of images from the Inception network. Grey images are converted to colour."""
 
     expensive = True
     fetchable: ClassVar[Mapping[str, Fetchable]] = {"inception": Fetchable(fetch, weights_file, inception)}
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Points, and images of other than 1 or 3 channels."""
+        """Refuse points, and images of other than 1 or 3 channels."""
         return unseen(dataset) if is_images(dataset) else f"{dataset.name} has no images"
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
@@ -252,5 +252,5 @@ class InceptionMetric(Metric):
         inception()
 
     def note(self, dataset: Dataset) -> str:
-        """Which weights; empty where there are none."""
+        """Identity of the weights."""
         return note_of_weights()

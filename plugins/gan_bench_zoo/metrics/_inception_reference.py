@@ -1,8 +1,9 @@
-"""Inception features of the training images of a dataset, which distances compare with; see `_reference`.
+"""Inception features of a dataset's training images, the reference of distances; see `_reference`.
 
     kept_at("cache", "inception")/KEY.npz
 
-KEY depends on the images, the network's layers and `VERSION`: whoever has the same images and weights can use it.
+KEY depends on the images, the network's layers and `VERSION`: the file is valid on any machine with the same images and
+weights.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from gan_bench_zoo.metrics._reference import CHOSEN, VERSION, Progress, Referenc
 
 
 def reference(dataset: Dataset, device: str, say: Callable[[str], None] = lambda _: None) -> Reference:
-    """The reference of a dataset's training images: as kept, else computed on `device` and kept.
+    """Return the reference of a dataset's training images, from the cache or computed on `device` and kept.
 
     Raises:
         DataError: weights or images are missing or damaged, or the reference cannot be written.
     """
     import torch
 
-    assert is_images(dataset)  # others are refused
+    assert is_images(dataset)  # other data are refused
     network, pictures = inception(), dataset.training()
 
     def features(x: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -44,23 +45,23 @@ def reference(dataset: Dataset, device: str, say: Callable[[str], None] = lambda
 
 
 def reference_features(dataset: Dataset, device: str = "cpu") -> NDArray[np.float32]:
-    """Pool3 features (m, 2048) of m = min(10,000, all) training images, always the same ones; see `reference`."""
+    """Return pool3 features (m, 2048) of m = min(10,000, all) training images, a fixed choice; see `reference`."""
     return reference(dataset, device).features
 
 
 def path_of(dataset: ImageDataset) -> Path:
-    """Where the reference is kept; its name says what it is of. Raises DataError where weights are missing."""
+    """Return the path of the reference, whose name identifies its content. Raises DataError if weights are missing."""
     key = key_of(str(VERSION), inception().trunk, dataset.training().fingerprint, str(CHOSEN))
     return cache_file("inception", f"{key}.npz")
 
 
 class ReferenceMetric(InceptionMetric):
-    """A score that compares with the training images."""
+    """Base class of scores that compare with the training images."""
 
-    least_real: ClassVar[int] = 1_000  # training images; of fewer there is no such score
+    least_real: ClassVar[int] = 1_000  # training images; with fewer there is no such score
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Weights, and the reference."""
+        """Read weights and reference."""
         super().prepare(dataset, device, say)
         found = dataset.training_size
         if found is not None and found < self.least_real:
@@ -69,7 +70,7 @@ class ReferenceMetric(InceptionMetric):
         reference(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Which weights, and how many images they are compared with."""
+        """Identity of the weights, and number of reference images."""
         told = super().note(dataset)
         size = dataset.training_size
         return f"{told}; against {size:,} training images" if told and size is not None else ""

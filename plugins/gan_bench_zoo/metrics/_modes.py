@@ -1,21 +1,22 @@
-"""What the mode of a sample is, and whether the sample is of high quality: for mixtures, and for images.
+"""Mode and quality of each sample, for mixtures and for images.
 
-**Points.** The mode of a Gaussian mixture that is the fewest standard deviations away (the nearest, where all modes are
-equally wide); of high quality if that is less than three. The rules of VEEGAN (Srivastava et al., NeurIPS 2017). Valid
-in any dimension.
+**Points.** The mode of a sample is the mode of the Gaussian mixture that is the fewest standard deviations away (the
+nearest, if all modes are equally wide). The sample is of high quality if that is less than three. These are the rules
+of VEEGAN (Srivastava et al., NeurIPS 2017), valid in any dimension.
 
-**Labelled images.** Modes are the classes of the dataset. Where it knows the class of an image, and whether the image
-is as good as a real one, its word counts (`ImageDataset.exact_classes`). Elsewhere a classifier tells; the mode is the
-likeliest of the dataset's classes, and an image is of high quality if no other class is likelier: on two of MNIST's
-digits, if it is neither of the other eight. Where the classifier knows no other class, every image is of high quality,
-noise included. Where each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked
-MNIST (PacGAN, Lin et al., NeurIPS 2018).
+**Labelled images.** Modes are the classes of the dataset. If the dataset determines the class of an image, and whether
+it is as good as a real one, that is used (`ImageDataset.exact_classes`). Otherwise a classifier decides: the mode is
+the likeliest of the dataset's classes, and an image is of high quality if no other class is likelier. On two of MNIST's
+digits it must be neither of the other eight. If the classifier has no other class, every image is of high quality,
+noise included. If each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked MNIST
+(PacGAN, Lin et al., NeurIPS 2018).
 
-**Other images.** Modes are clusters of the training images' Inception features (`_clusters`), a hundred as a rule; that
-of an image is the nearest, and every image is of high quality. These scores take as long as Inception's do.
+**Other images.** Modes are clusters of the training images' Inception features (`_clusters`), a hundred as a rule. The
+mode of an image is the nearest cluster, and every image is of high quality. These scores take as long as Inception's
+do.
 
-Weights of the modes are those of the mixture, or the shares of the classes or clusters in the training set; of tuples
-all are equal, which is what the papers compare with.
+Weights of the modes are those of the mixture, or the shares of the classes or clusters in the training set. Weights of
+tuples are equal, as in the papers.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def assignment(samples: Samples) -> Assignment:
 
 
 def weights_of(samples: Samples) -> NDArray[np.float64]:
-    """The share (M,) of each mode in the true distribution."""
+    """Return the share (M,) of each mode in the true distribution."""
     dataset = samples.dataset
     if not is_images(dataset):
         return mixture_of(samples).weights
@@ -65,7 +66,7 @@ def weights_of(samples: Samples) -> NDArray[np.float64]:
 
 
 def cells_of(samples: Samples) -> NDArray[np.int64]:
-    """The mode (n,) of each sample of high quality, and M of each other one."""
+    """Return the mode (n,) of each sample of high quality, and M for each other one."""
     a = assignment(samples)
     return np.where(a.high_quality, a.mode, len(weights_of(samples)))
 
@@ -91,20 +92,20 @@ def _by_class(samples: Samples) -> Assignment:
 
 
 def _of_channels(logs: NDArray[np.float32]) -> Assignment:
-    """Tuples of classes, counted as digits of a number: 100 a + 10 b + c."""
+    """Return tuples of classes as numbers with the classes as digits: 100 a + 10 b + c."""
     n, channels, classes = logs.shape
     places = classes ** np.arange(channels)[::-1]
     return Assignment(logs.argmax(axis=2) @ places, np.ones(n, dtype=np.bool_))
 
 
 def _among(logs: NDArray[np.float32], columns: NDArray[np.int64]) -> Assignment:
-    """The likeliest of some of the classes, and whether it is the likeliest of all."""
+    """Return the likeliest of some of the classes, and whether it is the likeliest of all."""
     mode = logs[:, columns].argmax(axis=1)
     return Assignment(mode, columns[mode] == logs.argmax(axis=1))
 
 
 def _columns(dataset: ImageDataset) -> NDArray[np.int64]:
-    """Where the classifier has the dataset's classes: they are the same where their names are."""
+    """Return the positions of the dataset's classes among the classifier's, matched by name."""
     known = labelled_of(dataset).class_names
     return np.array([known.index(name) for name in dataset.class_names])
 
@@ -121,12 +122,12 @@ def _class_weights(dataset: ImageDataset) -> NDArray[np.float64]:
 
 
 def in_clusters(dataset: ImageDataset) -> bool:
-    """Whether the modes of images are clusters, for want of classes."""
+    """Return whether the modes of images are clusters, because there are no classes."""
     return by_inception(dataset) and not dataset.knows_classes
 
 
 def _always_good(dataset: ImageDataset) -> bool:
-    """Whether every image is of high quality by definition."""
+    """Return whether every image is of high quality by definition."""
     if dataset.knows_classes:
         return False
     if in_clusters(dataset):
@@ -135,7 +136,7 @@ def _always_good(dataset: ImageDataset) -> bool:
 
 
 def without_modes(name: str, dataset: ImageDataset) -> str | None:
-    """Why a metric cannot tell the modes of images; None where it can."""
+    """Return the reason why a metric cannot determine the modes of images; None if it can."""
     if dataset.knows_classes:
         return None
     reason = unseen(name, dataset)
@@ -149,7 +150,7 @@ def without_modes(name: str, dataset: ImageDataset) -> str | None:
 
 
 def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
-    """Why a metric cannot tell good images from others; None where it can."""
+    """Return the reason why a metric cannot separate good images from others; None if it can."""
     if in_clusters(dataset):
         return f"{name} asks which samples are of none of a dataset's classes, and {dataset.name} has no labels"
     reason = without_modes(name, dataset)
@@ -159,18 +160,18 @@ def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
 
 
 class ByMode(Metric):
-    """A mixin: what a metric does for the modes of points, it does for the classes of images, or for clusters."""
+    """Mixin for metrics on modes: of points, of classes of images, or of clusters."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse images whose modes nothing can tell; of points, what the metric refuses."""
+        """Refuse images without modes, and points that the metric refuses."""
         return without_modes(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
 
     def is_expensive(self, dataset: Dataset) -> bool:
-        """Where modes are clusters: Inception looks at the samples."""
+        """Whether modes are clusters, which need the Inception network."""
         return is_images(dataset) and in_clusters(dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Of images that do not know their classes, once a machine: train the classifier, or find the clusters."""
+        """For images without exact classes, once per machine: train the classifier, or compute the clusters."""
         if not is_images(dataset) or dataset.knows_classes:
             return
         if in_clusters(dataset):
@@ -179,7 +180,7 @@ class ByMode(Metric):
             classifier_for(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Which classifier, and how good; or which clusters."""
+        """Identity and accuracy of the classifier, or identity of the clusters."""
         if not is_images(dataset) or dataset.knows_classes:
             return ""
         return _clusters.note_of(dataset) if in_clusters(dataset) else note_of(dataset)
@@ -189,7 +190,7 @@ class ModeMetric(ByMode, MixtureMetric):
     """A metric on modes: those of a Gaussian mixture in any dimension, or the classes or clusters of images."""
 
     def classes(self, samples: Samples) -> Classes:
-        """The mode of each sample of high quality: of images by the name of the class, else by number."""
+        """Return the mode of each sample of high quality: by class name for images, else by number."""
         a, dataset = assignment(samples), samples.dataset
         label, exhaustive = np.where(a.high_quality, a.mode, -1), is_images(dataset) and _always_good(dataset)
         if is_images(dataset) and not in_clusters(dataset):
@@ -198,8 +199,8 @@ class ModeMetric(ByMode, MixtureMetric):
 
 
 class QualityMetric(ModeMetric):
-    """A metric on samples of high quality, for data that have others."""
+    """A metric on samples of high quality, for data with samples of low quality."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse also images that all count as good."""
+        """Also refuse images that are all of high quality by definition."""
         return without_bad_ones(self.name, dataset) if is_images(dataset) else super().refuses(dataset)

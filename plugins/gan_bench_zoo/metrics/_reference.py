@@ -1,12 +1,12 @@
-"""What samples are compared with: features of a dataset's training images, computed once a machine and kept.
+"""Reference features of a dataset's training images, computed once per machine and kept.
 
     FOLDER/KEY.npz          count, mean, covariance: of all training images, in float64
                             features: of up to 10,000 of them, float32
-           KEY.unfinished   the sums of those that were looked at so far; only while it is computed
+           KEY.unfinished   the sums over the images so far; only while it is computed
 
-KEY says all that the content depends on: a file never has to be told apart from a stale one. A damaged file (its parts
-have checksums) is computed anew. What is interrupted goes on where it last was kept, at most half a minute before, and
-ends with the same bits. Nothing here imports torch, or knows which network the features are of.
+KEY depends on everything that determines the content, so a file is never stale. A damaged file (its parts have
+checksums) is computed again. An interrupted computation resumes from the last copy, at most half a minute old, and ends
+with the same bits. Nothing here imports torch or depends on the network of the features.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ PART = 256
 """Images a step; a multiple of every batch."""
 
 WORTH_A_WORD = 20.0  # seconds
-KEPT_EVERY = 30.0  # seconds between two copies of what is computed so far: 100 MB each, as a rule
+KEPT_EVERY = 30.0  # seconds between two copies of the computation so far: 100 MB each, as a rule
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Any]
 T = TypeVar("T")
-_recent: dict[Path, tuple[Path, Any]] = {}  # of each folder, the last file that was used: a run has one dataset
+_recent: dict[Path, tuple[Path, Any]] = {}  # the last file used of each folder: a run has one dataset
 
 
 @dataclass(frozen=True)
 class Moments:
-    """How many vectors there are, their mean (d,) and their unbiased covariance (d, d), in float64."""
+    """Number of vectors, their mean (d,) and their unbiased covariance (d, d), in float64."""
 
     count: int
     mean: Array
@@ -54,7 +54,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Reference:
-    """Of training images: the moments of all, and the features (m, d) float32 of m = min(10,000, all) of them."""
+    """Reference of training images: moments of all, and features (m, d) float32 of m = min(10,000, all) of them."""
 
     moments: Moments
     features: NDArray[np.float32]
@@ -62,7 +62,7 @@ class Reference:
 
 @dataclass
 class Sums:
-    """The sums that moments are made of. They are taken about the first vector: exact where all vectors are equal.
+    """Sums for moments, taken about the first vector: exact if all vectors are equal.
 
     origin, total: (d,) float64; products: (d, d) float64.
     """
@@ -81,14 +81,14 @@ class Sums:
         self.products = self.products + about.T @ about
 
     def moments(self) -> Moments:
-        """Of two vectors or more."""
+        """Return the moments of two vectors or more."""
         assert self.count > 1
         covariance = (self.products - np.outer(self.total, self.total) / self.count) / (self.count - 1)
         return Moments(self.count, self.origin + self.total / self.count, covariance)
 
 
 def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
-    """The moments of vectors that come in parts (n, d), at least two in all, without holding them together."""
+    """Return the moments of vectors that come in parts (n, d), at least two in all, without holding them together."""
     sums = Sums()
     for part in parts:
         sums.add(part)
@@ -96,14 +96,14 @@ def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
 
 
 def chosen(count: int) -> NDArray[np.int64]:
-    """The positions of the training images whose features are kept, in order."""
+    """Return the positions of the training images whose features are kept, in order."""
     if count <= CHOSEN:
         return np.arange(count)
     return np.sort(np.random.default_rng(VERSION).choice(count, CHOSEN, replace=False))
 
 
 def key_of(*parts: str) -> str:
-    """A name for a file whose content depends on these."""
+    """Return the name of a file whose content depends on these values."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -113,7 +113,7 @@ def reference_at(
     features: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     progress: Progress,
 ) -> Reference:
-    """The reference in a file, else computed and kept there; what another call had begun is gone on with.
+    """Return the reference in a file, or compute it and keep it there; an interrupted computation is resumed.
 
     Args:
         features: of images (n, C, H, W), at most `PART` of them, the features (n, d).
@@ -156,12 +156,12 @@ def _computed(
 
 
 def unfinished(path: Path) -> Path:
-    """Where is kept what is computed so far of a file; removed when all of that is."""
+    """Return the path of a file's unfinished computation; it is removed once the file is complete."""
     return path.with_suffix(".unfinished")
 
 
 def _begun(arrays: Arrays, keep: NDArray[np.int64]) -> tuple[Sums, list[NDArray[np.float32]]]:
-    """What an unfinished file says: the sums over the first images, and the features of those of them to keep."""
+    """Read an unfinished file: the sums over the first images, and those of their features that are kept."""
     sums = Sums(int(arrays["count"]), arrays["origin"], arrays["total"], arrays["products"])
     some, d = arrays["features"], len(sums.origin)
     fits = sums.total.shape == (d,) and sums.products.shape == (d, d) and sums.count % PART == 0
@@ -171,7 +171,7 @@ def _begun(arrays: Arrays, keep: NDArray[np.int64]) -> tuple[Sums, list[NDArray[
 
 
 def _keep(path: Path, arrays: Arrays) -> None:
-    """Where there is no room for it, it is not kept: what is computed does not depend on it."""
+    """Keep the computation so far; without space it is not kept, since the result does not depend on it."""
     with suppress(DataError), whole(path) as file:
         np.savez(file, **arrays)
 
@@ -182,15 +182,15 @@ def kept(
     compute: Callable[[], Arrays],
     say: Callable[[str], None],
 ) -> T:
-    """What arrays in a file say; where there is none, or it is damaged, they are computed and written.
+    """Read the arrays of a file; if it is missing or damaged, compute and write them.
 
     No two processes compute the same file. The last one of each folder stays in memory.
 
     Args:
         path: a `.npz` in a folder of files of one kind.
-        read: makes of arrays by name what they say, and raises where they do not fit together.
-        compute: makes the arrays; what it keeps on the way, `unfinished`, is removed once all is written.
-        say: told where another process is waited for.
+        read: converts arrays by name, and raises if they do not fit together.
+        compute: computes the arrays; its `unfinished` file is removed once all is written.
+        say: called if another process is waited for.
 
     Raises:
         DataError: the file cannot be written.
@@ -198,15 +198,15 @@ def kept(
     if path.parent not in _recent or _recent[path.parent][0] != path:
         held = stored(path, read)
         _recent[path.parent] = path, (_made(path, read, compute, say) if held is None else held)
-        with suppress(OSError):  # in a folder that is read-only it stays
+        with suppress(OSError):  # it stays in a folder that is read-only
             unfinished(path).unlink(missing_ok=True)
     found: T = _recent[path.parent][1]
     return found
 
 
 def stored(path: Path, read: Callable[[Arrays], T]) -> T | None:
-    """What arrays in a file say; None where there is none, or it is damaged."""
-    # over a damaged file numpy raises many things, and each means the same
+    """Read the arrays of a file; None if it is missing or damaged."""
+    # numpy raises errors of many types for a damaged file, and each means the same
     with suppress(Exception), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return read({name: file[name] for name in file.files})
     return None
@@ -224,7 +224,7 @@ def _made(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays]
 
 
 class Progress:
-    """Says how long it will take, once that is known, and then each tenth."""
+    """Report the expected duration, once it can be estimated, and then each tenth."""
 
     def __init__(self, what: str, total: int, say: Callable[[str], None]) -> None:
         self.what, self.total, self.say = what, total, say
@@ -232,12 +232,12 @@ class Progress:
         self.there, self.tenths = 0, -1
 
     def go_on(self, there: int) -> None:
-        """Say that so many need not be computed again."""
+        """Report that so many are already computed."""
         self.began, self.there = time.monotonic(), there
         self.say(f"{self.what}: {there:,} were computed before; it goes on from there")
 
     def at(self, done: int) -> None:
-        """Say where that is news."""
+        """Report progress if it has changed."""
         self.now = time.monotonic()
         left = (self.now - self.began) * (self.total - done) / (done - self.there)
         if self.tenths < 0:

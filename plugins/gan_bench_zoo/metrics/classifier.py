@@ -1,8 +1,8 @@
 """Inception Score and Fréchet distance by the classifier of the data's own classes: digits instead of ImageNet.
 
 Both are defined as on Inception features (Salimans et al., NeurIPS 2016; Heusel et al., NeurIPS 2017), see
-`inception_score` and `fid`. Values are comparable where classifier and number of samples are the same; the classifier
-stands below the table.
+`inception_score` and `fid`. Values are comparable if classifier and number of samples are the same; the note below the
+table identifies the classifier.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 
 
 class ClassifierScore(ClassifiedMetric):
-    """Inception Score by the data's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts; at most the classes.
+    """Inception Score by the data's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts.
 
-    Where channels are classified by themselves, y is the tuple of their classes.
+    It is at most the number of classes. If channels are classified by themselves, y is the tuple of their classes.
     """
 
     name = "classifier_score"
@@ -35,7 +35,7 @@ class ClassifierScore(ClassifiedMetric):
     needs = 1000
 
     def compute(self, samples: Samples) -> float:
-        """A float, 1 to the number of classes; 1 where all samples are classified alike."""
+        """Return a float, 1 to the number of classes; 1 if all samples are classified alike."""
         p = np.exp(classified(samples).log_probability.astype(np.float64))
         return float(np.mean([score_of(part) for part in np.array_split(p, SPLITS)]))
 
@@ -53,8 +53,8 @@ def score_of(p: Array) -> float:
 class FrechetClassifier(ClassifiedMetric):
     """Fréchet distance to the training set on the features of the data's own classifier, 128 for an image.
 
-    Of all samples and the whole training set, with unbiased covariances. It is biased upwards, the more the fewer
-    samples there are: values are comparable where their number is the same.
+    It uses all samples and the whole training set, with unbiased covariances. It is biased upwards, more so with fewer
+    samples: values are comparable if their numbers of samples are equal.
     """
 
     name = "frechet_classifier"
@@ -63,7 +63,7 @@ class FrechetClassifier(ClassifiedMetric):
     needs = 1000
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Train the classifier and compute the features of the training set, once a machine."""
+        """Train the classifier and compute the features of the training set, once per machine."""
         assert is_images(dataset)
         reference_of(dataset, device, say)
 
@@ -75,9 +75,9 @@ class FrechetClassifier(ClassifiedMetric):
 
 
 def frechet(a: Moments, b: Moments) -> float:
-    """|mean difference|² + tr(A + B - 2 (AB)^½) of two normal distributions, finite also where one is a point.
+    """|mean difference|² + tr(A + B - 2 (AB)^½) of two normal distributions, finite also if one is a point.
 
-    The eigenvalues of AB are those of B^½ A B^½, which is symmetric: none is complex or below 0 but for rounding.
+    The eigenvalues of AB are those of B^½ A B^½, which is symmetric: none is complex or, but for rounding, below 0.
     """
     values, vectors = np.linalg.eigh(b.covariance)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T

@@ -1,11 +1,11 @@
 """Kullback-Leibler divergences between the histograms of samples (Q) and true distribution (P), in nats.
 
-The histogram of points is that of `histogram`. That of images has a cell for each mode, a class or where there are no
-labels a cluster, and one, "outside", for samples that are of none (see `_modes`).
+The histogram of points is that of `histogram`. The histogram of images has a cell for each mode, that is for each
+class, or for each cluster if there are no labels. One more cell, "outside", holds samples of no mode (see `_modes`).
 
-Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n over all n cells, the cell
-"outside" included, so that every value is finite, at most log(n/ε). ε = 1e-4. `symmetric_kl` is the average
-that MGAN's Figure 2 shows (Hoang et al., ICLR 2018, section 5.1).
+Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n over all n cells, the cell "outside"
+included, so that every value is finite, at most log(n/ε). ε = 1e-4. `symmetric_kl` is the average that MGAN's Figure 2
+shows (Hoang et al., ICLR 2018, section 5.1).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _divergences(samples: Samples) -> tuple[float, float]:
 
 
 def _histograms(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """P and Q, the cell "outside" last."""
+    """Return P and Q, the cell "outside" last."""
     if not is_images(samples.dataset):
         h = histogram(samples)
         return h.true, h.model
@@ -50,7 +50,7 @@ class DivergenceMetric(ByMode, HistogramMetric):
 
 
 class ForwardKL(DivergenceMetric):
-    """KL(true ‖ model) of the histograms: what missing modes cost."""
+    """KL(true ‖ model) of the histograms: large if modes are missing."""
 
     name = "forward_kl"
     direction = "lower"
@@ -62,7 +62,7 @@ class ForwardKL(DivergenceMetric):
 
 
 class ReverseKL(DivergenceMetric):
-    """KL(model ‖ true) of the histograms: what stray mass costs; log(M/m) where m of M modes are perfect."""
+    """KL(model ‖ true) of the histograms: large for stray mass; log(M/m) if m of M modes are perfect."""
 
     name = "reverse_kl"
     direction = "lower"

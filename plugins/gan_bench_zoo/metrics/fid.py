@@ -1,11 +1,11 @@
 """Fréchet Inception Distance: between Gaussians fitted to features of samples and of training images.
 
 |μ1 - μ2|² + Tr(Σ1 + Σ2 - 2 (Σ1 Σ2)^½), with unbiased covariances of 2048 pool3 features (Heusel et al., NeurIPS 2017),
-always against all training images. torch-fidelity computes the distance; where fewer samples than features leave Σ1
-singular, it is finite all the same.
+always against all training images. torch-fidelity computes the distance; it is finite even if Σ1 is singular, with
+fewer samples than features.
 
-FID falls as the number of samples grows, so values of different metric names are not comparable. The row `real-data`
-is the value of held-out real images at the same number. It is never 0.
+It falls with the number of samples, so that values of metrics with other numbers are not comparable. The row
+`real-data` shows the value of held-out real images at the same number: never 0.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def frechet(a: Moments, b: Moments) -> float:
 
 
 def fitted(found: Tensor) -> Moments:
-    """The moments of features (n, d), n > 1."""
+    """Return the moments of features (n, d), n > 1."""
     return moments(found[start : start + PART].numpy() for start in range(0, len(found), PART))
 
 
@@ -51,10 +51,10 @@ class FID(ReferenceMetric):
     direction = "lower"
     unit = ""
     needs = 50_000
-    least_real = FEATURES + 1  # else their covariance is singular
+    least_real = FEATURES + 1  # with fewer, their covariance is singular
 
     def compute(self, samples: Samples) -> float:
-        """A float, of the first samples; what is less than 0 is rounding."""
+        """Return a float for the first samples; a value below 0 is due to rounding."""
         return frechet(fitted(features(samples, self.needs)), _reference(samples))
 
 
@@ -75,9 +75,9 @@ class FID5k(FID):
 class GeneratorFID5k(ReferenceMetric):
     """Fréchet Inception Distance of each generator's first 5,000 samples from all training images.
 
-    NaN for a generator that made fewer: distances of different numbers of samples are not comparable, and below 2,048
-    the covariance is singular. `fid_5k` of the row `real-data` is its floor. A generator that keeps to a part of the
-    data reads high, and may be right.
+    It is NaN for a generator with fewer samples: distances of different numbers of samples are not comparable, and
+    below 2,048 the covariance is singular. `fid_5k` of the row `real-data` is its floor. A generator that covers only a
+    part of the data has a high value, which may be right.
     """
 
     name = "generator_fid_5k"
@@ -100,5 +100,5 @@ class GeneratorFID5k(ReferenceMetric):
         return value
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index, or few samples of each."""
+        """Return the reason for NaN: no index, or few samples of each."""
         return UNINDEXED if samples.generator is None else f"no generator made {EACH:,} samples"

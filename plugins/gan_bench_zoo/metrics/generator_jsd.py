@@ -1,12 +1,12 @@
-"""How far the generators are apart: the generalised Jensen-Shannon divergence that MGAN maximises.
+"""Distance between the generators: the generalised Jensen-Shannon divergence that MGAN maximises.
 
-H(mean of q_k) - mean of H(q_k), where q_k is the histogram of generator k on 20 bins along each axis of the
-box (and the cell "outside"). Entropies of sparse histograms are biased: identical generators would read
-0.036 with K = 8 and 10,000 samples, 0.136 on the fine grid. So the mean value for five shuffles of the
-generator labels is taken off. Identical generators then read 0, or slightly below; generators apart have
-less bias than that, so 8 on a mode each read 2.04 rather than log 8 = 2.08.
+H(mean of q_k) - mean of H(q_k), where q_k is the histogram of generator k on 20 bins along each axis of the box (and
+the cell "outside"). Entropies of sparse histograms are biased: identical generators would have 0.036 with K = 8 and
+10,000 samples, 0.136 on the fine grid. Therefore the mean value for five shuffles of the generator labels is
+subtracted. Identical generators then have 0, or slightly less. Separate generators have less bias than that, so that 8
+on a mode each have 2.04 instead of log 8 = 2.08.
 
-Of images q_k is the histogram of the modes: classes, or clusters where there are no labels (see `_modes`).
+For images q_k is the histogram of the modes: classes, or clusters if there are no labels (see `_modes`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class GeneratorJSD(DivergenceMetric):
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, about 0 to log K; NaN without a generator index. Shuffles depend on `samples.seed`."""
+        """Return a float, about 0 to log K; NaN without a generator index. Shuffles depend on `samples.seed`."""
         if samples.generator is None:
             return float("nan")
         _, cells = np.unique(_cells(samples), return_inverse=True)  # empty cells add nothing
@@ -44,7 +44,7 @@ class GeneratorJSD(DivergenceMetric):
         return divergence(cells, samples.generator) - float(np.mean(shuffled))
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index."""
+        """Return the reason for NaN: no index."""
         return UNINDEXED
 
 
@@ -55,7 +55,7 @@ def _cells(samples: Samples) -> NDArray[np.int64]:
 
 
 def divergence(cells: NDArray[np.int64], generator: NDArray[np.int64]) -> float:
-    """The plug-in Jensen-Shannon divergence, in nats, of generators of equal weight that have samples."""
+    """The plug-in Jensen-Shannon divergence, in nats, of equally weighted generators that have samples."""
     k, n = generator.max() + 1, cells.max() + 1
     counts = np.bincount(generator * n + cells, minlength=k * n).reshape(k, n)
     counts = counts[counts.any(axis=1)]

@@ -1,8 +1,8 @@
-"""What each generator of a mixture does: which modes it covers, how well, and whether it is of any use.
+"""Division of the modes between the generators of a mixture: coverage, quality, and dead generators.
 
-n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m; of images a class, or a cluster
-where there are no labels. Every value is NaN where samples carry no generator index, or where a generator made none of
-them. These describe how the work is divided; only quality and dead generators are better one way than the other.
+n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m; for images m is a class, or a
+cluster if there are no labels. Every value is NaN if samples have no generator index, or for a generator without
+samples. These metrics describe the division of the work; only for quality and dead generators is one direction better.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEAD = 0.05
 
 @dataclass(frozen=True)
 class Division:
-    """n[k, m] as float64 (K, M), and how many samples each generator made (K,), NaN instead of 0."""
+    """n[k, m] as float64 (K, M), and the number of samples of each generator (K,), NaN instead of 0."""
 
     counts: NDArray[np.float64]
     made: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Division:
 
 
 def division(samples: Samples) -> Division:
-    """Count samples by generator and mode, once; all generators have made none where there is no index."""
+    """Count samples by generator and mode, once; without an index all generators have none."""
     return samples.once("zoo.division", lambda: _division(samples))
 
 
@@ -50,14 +50,14 @@ def _division(samples: Samples) -> Division:
 
 
 def why_undefined(samples: Samples) -> str:
-    """Why shares of generators mean nothing: no index, or nothing of high quality; empty where neither is so."""
+    """Return why shares of generators are undefined: no index, or no high quality; empty if they are defined."""
     if samples.generator is None:
         return UNINDEXED
     return "" if division(samples).counts.any() else NONE_GOOD
 
 
 class GeneratorModes(ModeMetric):
-    """Modes that each generator gives at least 1 % of its samples, of high quality."""
+    """Number of modes that hold at least 1 % of a generator's samples, of high quality."""
 
     name = "generator_modes"
     direction = "none"
@@ -65,7 +65,7 @@ class GeneratorModes(ModeMetric):
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Counts (K,), 0 to M; NaN for a generator without samples."""
+        """Return counts (K,), 0 to M; NaN for a generator without samples."""
         d = division(samples)
         covered = (d.counts >= COVERED * d.made[:, None]).sum(axis=1)
         return np.where(np.isnan(d.made), np.nan, covered)
@@ -80,19 +80,19 @@ class Purity(ModeMetric):
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Shares (K,), 1/M to 1; NaN for a generator without a high-quality sample."""
+        """Return shares (K,), 1/M to 1; NaN for a generator without a high-quality sample."""
         counts = division(samples).counts
         total = counts.sum(axis=1)
         purity: NDArray[np.float64] = counts.max(axis=1) / np.where(total > 0, total, np.nan)
         return purity
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index, or no high-quality sample."""
+        """Return the reason for NaN: no index, or no high-quality sample."""
         return why_undefined(samples)
 
 
 class GeneratorHighQuality(QualityMetric):
-    """Share of each generator's samples within three standard deviations of a mode; of images see `high_quality`."""
+    """Share of each generator's samples within three standard deviations of a mode; for images see `high_quality`."""
 
     name = "generator_high_quality"
     direction = "higher"
@@ -100,15 +100,15 @@ class GeneratorHighQuality(QualityMetric):
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Shares (K,), 0 to 1; NaN for a generator without samples."""
+        """Return shares (K,), 0 to 1; NaN for a generator without samples."""
         return division(samples).quality
 
 
 class DeadGenerators(ModeMetric):
-    """Generators without a use: under 5 % high quality, or largest in a mode where another one is better.
+    """Generators without use: below 5 % high quality, or with a largest mode that another one covers better.
 
-    Better is a larger share of high quality; of equal ones the first counts as alive. With more generators
-    than modes some are dead by this rule.
+    Better is a larger share of high quality; of equal ones the first counts as alive. With more generators than modes
+    some are dead by this rule.
     """
 
     name = "dead_generators"
@@ -117,7 +117,7 @@ class DeadGenerators(ModeMetric):
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """1 for each dead generator, else 0 (K,); NaN for a generator without samples."""
+        """Return 1 for each dead generator, else 0 (K,); NaN for a generator without samples."""
         d = division(samples)
         quality, favourite = d.quality, d.counts.argmax(axis=1)
         best_first = np.argsort(-quality, kind="stable")  # NaN last
@@ -127,14 +127,14 @@ class DeadGenerators(ModeMetric):
         return np.where(np.isnan(quality), np.nan, dead)
 
     def combine(self, values: NDArray[np.floating]) -> float:
-        """How many are dead."""
+        """Return the number of dead generators."""
         return float(np.nansum(values)) if np.isfinite(values).any() else float("nan")
 
 
 class MutualInformation(ModeMetric):
-    """Mutual information of generator and mode among high-quality samples; log 8 for 8 on 8.
+    """Mutual information of generator and mode among high-quality samples; log 8 for 8 generators on 8 modes.
 
-    Independent ones read about (K-1)(M-1)/(2n). NaN without an index or a high-quality sample.
+    Independent ones have about (K-1)(M-1)/(2n). It is NaN without an index or a high-quality sample.
     """
 
     name = "mutual_information"
@@ -142,7 +142,7 @@ class MutualInformation(ModeMetric):
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to min(log K, log M); or NaN."""
+        """Return a float, 0 to min(log K, log M); or NaN."""
         counts = division(samples).counts
         if not counts.any():
             return float("nan")
@@ -152,5 +152,5 @@ class MutualInformation(ModeMetric):
         return max(0.0, float(joint[seen] @ np.log(joint[seen] / independent[seen])))
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index, or no high-quality sample."""
+        """Return the reason for NaN: no index, or no high-quality sample."""
         return why_undefined(samples)

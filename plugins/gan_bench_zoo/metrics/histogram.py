@@ -1,23 +1,23 @@
 """The histogram on which divergences and transport distances to a Gaussian mixture are defined.
 
-No paper of the field publishes its grid, so this is a definition of our own, one for every mixture in one
-or two dimensions (P: the true mixture, Q: the samples).
+No paper of the field publishes its grid, so this is a definition of our own, one for every mixture in one or two
+dimensions (P: the true mixture, Q: the samples).
 
-**Box.** A cube around the midpoint of the means' bounding box. Its half-width L is the smallest of {1, 1.2,
-1.5, 2, 2.4, 3, 4, 5, 6, 8, 10}·10^k that reaches five of the largest standard deviation beyond the farthest
-mean along any axis.
+**Box.** A cube around the midpoint of the means' bounding box. Its half-width L is the smallest of {1, 1.2, 1.5, 2,
+2.4, 3, 4, 5, 6, 8, 10}·10^k that reaches five of the largest standard deviation beyond the farthest mean along any
+axis.
 
-**Bins.** B equal bins along each axis, B the smallest multiple of 10 that makes a bin (2L/B) no wider than
-the smallest standard deviation; half-open, so that every point is in one cell. At most 160,000 cells (400 ×
-400 in the plane): above, bins are wider than a mode, and the histogram tells the modes' shares but no
-longer their shape, so that a mode collapsed onto its centre goes unnoticed. That happens where the box is
-some 400 standard deviations wide.
+**Bins.** B equal bins along each axis, B the smallest multiple of 10 such that a bin (2L/B) is no wider than the
+smallest standard deviation. They are half-open, so that every point is in one cell. There are at most 160,000 cells
+(400 × 400 in the plane). If the rule requires more, bins are wider than a mode: the histogram then shows the modes'
+shares but not their shape, so that a mode collapsed onto its centre goes unnoticed. That happens if the box is some 400
+standard deviations wide.
 
-That gives ring8 L = 3, B = 50; ring8-unrolled 2.4, 240; ring8-veegan 1.2, 240; grid25 5, 200; mad-gan-1d
-80, 160.
+For ring8 this gives L = 3, B = 50; for ring8-unrolled 2.4, 240; ring8-veegan 1.2, 240; grid25 5, 200; mad-gan-1d 80,
+160.
 
-**Cells.** One more cell, "outside", holds whatever lies out of the box: nothing is clipped or dropped. P's
-masses are exact, from the normal distribution function.
+**Cells.** One more cell, "outside", holds all points outside the box: nothing is clipped or dropped. P's masses are
+exact, from the normal distribution function.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from gan_bench.contracts.metric import Metric, Samples
 HALF_WIDTHS = (1, 1.2, 1.5, 2, 2.4, 3, 4, 5, 6, 8, 10)
 REACH = 5  # standard deviations beyond the farthest mean
 CELLS = 160_000
-ROUNDING = 1e-9  # relative: 2·2.4 / 0.02 is 240 bins, whatever floating point says
+ROUNDING = 1e-9  # relative: 2·2.4 / 0.02 is 240 bins, despite floating point
 
 
 @dataclass(frozen=True)
 class Box:
-    """A cube of bins^d equal cells around `centre` (d,), and the rest of space as one cell more."""
+    """A cube of bins^d equal cells around `centre` (d,), and the rest of space as one more cell."""
 
     centre: NDArray[np.float64]
     half_width: float
@@ -48,11 +48,11 @@ class Box:
 
     @property
     def outside(self) -> int:
-        """The index of the cell "outside": the last one."""
+        """Index of the cell "outside": the last one."""
         return int(self.bins ** len(self.centre))
 
     def cells(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The cell (n,) of each point of x (n, d); cells are numbered row by row."""
+        """Return the cell (n,) of each point of x (n, d); cells are numbered row by row."""
         place = x - self.centre
         inside = ((place >= -self.half_width) & (place < self.half_width)).all(axis=1)
         scaled = (place[inside] + self.half_width) * (self.bins / (2 * self.half_width))
@@ -62,12 +62,12 @@ class Box:
         return cells
 
     def centres(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Where the middles (n, d) of cells inside the box are."""
+        """Return the centres (n, d) of cells inside the box."""
         index = cells[:, None] // self._strides % self.bins
         return self.centre - self.half_width + (index + 0.5) * (2 * self.half_width / self.bins)
 
     def masses(self, mixture: Mixture) -> NDArray[np.float64]:
-        """The exact probability (bins^d + 1,) of each cell under `mixture`."""
+        """Return the exact probability (bins^d + 1,) of each cell under `mixture`."""
         edges = self.centre[:, None] + self.half_width * np.linspace(-1, 1, self.bins + 1)  # (d, bins + 1)
         scaled = (edges[:, None, :] - mixture.means.T[:, :, None]) / mixture.stds[:, None]  # (d, M, bins + 1)
         along = np.diff(ndtr(scaled), axis=-1)
@@ -91,7 +91,7 @@ class Histogram:
 
 
 def box_of(mixture: Mixture) -> Box:
-    """The box and bins of a mixture in one or two dimensions, by the rule above."""
+    """Return the box and bins of a mixture in one or two dimensions, by the rule above."""
     low, high = mixture.means.min(axis=0), mixture.means.max(axis=0)
     half_width = _round_up(float((high - low).max()) / 2 + REACH * float(mixture.stds.max()))
     wanted = 2 * half_width / float(mixture.stds.min())
@@ -101,21 +101,21 @@ def box_of(mixture: Mixture) -> Box:
 
 
 def _round_up(length: float) -> float:
-    """The smallest of HALF_WIDTHS·10^k that is at least `length`."""
+    """Return the smallest of HALF_WIDTHS·10^k that is at least `length`."""
     exponent = math.floor(math.log10(length))
     sizes = (size * 10.0**k for k in (exponent - 1, exponent) for size in HALF_WIDTHS)
     return next(size for size in sizes if size >= length * (1 - ROUNDING))
 
 
 def mixture_of(samples: Samples) -> Mixture:
-    """The density that samples are compared with; `refuses` has made sure that there is one."""
+    """Return the density that samples are compared with; `refuses` has made sure that there is one."""
     mixture = samples.dataset.mixture
     assert mixture is not None
     return mixture
 
 
 def histogram(samples: Samples) -> Histogram:
-    """The histogram of samples and of the mixture they are compared with, computed once."""
+    """Return the histogram of samples and of the mixture they are compared with, computed once."""
     return samples.once("zoo.histogram", lambda: _histogram(samples))
 
 

@@ -1,8 +1,8 @@
-"""Which classes the generators of images took for themselves, and how much of what they make is of none.
+"""Majority classes of the generators of images, and the share of samples of no class.
 
-After the second paper's pairs of digits (Barsim, Yang and Yang, arXiv:1802.01568): its two generators succeed where
-their majority digits are distinct, and each makes little else (`purity` above 0.9) and little that is neither digit.
-See `_modes` for the class of an image; a majority class of images without labels is a cluster.
+After the second paper's pairs of digits (Barsim, Yang and Yang, arXiv:1802.01568): its two generators succeed if their
+majority digits are distinct, each generates hardly any other digit (`purity` above 0.9), and few samples are neither
+digit. See `_modes` for the class of an image; a majority class of images without labels is a cluster.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from gan_bench_zoo.metrics.generators import division, why_undefined
 
 
 class OutsideClasses(QualityMetric):
-    """Share of samples that are of none of the dataset's classes: neither of a pair's digits, no shape at all."""
+    """Share of samples in none of the dataset's classes: neither of a pair's digits, no shape at all."""
 
     name = "outside_classes"
     direction = "lower"
     unit = "share"
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points, and images that are always of some class."""
+        """Refuse points, and images that always have a class."""
         return super().refuses(dataset) if is_images(dataset) else _no_images(self.name, dataset)
 
     def compute(self, samples: Samples) -> float:
-        """A share, 0 to 1; that of each generator is 1 - `generator_high_quality`."""
+        """Return a share, 0 to 1; that of each generator is 1 - `generator_high_quality`."""
         return float(1 - assignment(samples).high_quality.mean())
 
 
 class MajorityClasses(ModeMetric):
-    """Different majority classes over the generators; of each generator its majority class, counted from 0."""
+    """Number of different majority classes of the generators; for each generator its majority class, counted from 0."""
 
     name = "majority_classes"
     direction = "higher"
@@ -42,21 +42,21 @@ class MajorityClasses(ModeMetric):
     per_generator = True
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points, and images whose modes nothing can tell."""
+        """Refuse points, and images without modes."""
         return super().refuses(dataset) if is_images(dataset) else _no_images(self.name, dataset)
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Classes (K,), the first of equal ones; NaN for a generator without a sample of any class, or no index."""
+        """Return classes (K,), the first of equal ones; NaN without an index, or a sample of any class."""
         counts = division(samples).counts
         return np.where(counts.any(axis=1), counts.argmax(axis=1), np.nan)
 
     def combine(self, values: NDArray[np.floating]) -> float:
-        """How many different ones there are; K where each generator has one of its own."""
+        """Return the number of different ones; K if each generator has one of its own."""
         finite = values[np.isfinite(values)]
         return float(len(np.unique(finite))) if len(finite) else float("nan")
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index, or no sample of any class."""
+        """Return the reason for NaN: no index, or no sample of any class."""
         return why_undefined(samples)
 
 

@@ -1,11 +1,12 @@
-"""Inception Score: how surely, and how differently, samples are classified (Salimans et al., NeurIPS 2016).
+"""Inception Score: certainty and diversity of the classification of samples (Salimans et al., NeurIPS 2016).
 
 exp E KL(p(y|x) || p(y)), with p(y) the mean of p(y|x) over a tenth of the samples; the mean of the ten scores. p(y|x)
-is the softmax of 1008 logits without bias, as in the original program. Samples are first put in random order, always
-the same for n of them: a tenth that one generator made would score less. torch-fidelity computes the score of a tenth.
+is the softmax of 1008 logits without bias, as in the original program. Samples are first shuffled, in an order that
+depends on n alone: a tenth from a single generator would have a lower score. torch-fidelity computes the score of a
+tenth.
 
-The score grows with the number of samples: values of different names are not comparable, and 50,000 is what papers use.
-It compares with nothing: a model may beat real images.
+The score grows with the number of samples: values of metrics with other numbers are not comparable, and papers use
+50,000. It compares with no real data: a model may exceed real images.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ ORDER = 2020
 
 
 def of_logits(logits: Tensor) -> float:
-    """Inception Score of the logits (n, classes) of one part of the samples; 1 where all are classified alike."""
+    """Inception Score of the logits (n, classes) of one part of the samples; 1 if all are classified alike."""
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
     return float(isc_features_to_metric(logits, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN])
 
 
 def of_parts(features: Tensor, logits: Callable[[Tensor], Tensor]) -> NDArray[np.float64]:
-    """The scores (10,) of tenths of samples, from their features; logits are made a tenth at a time."""
+    """Return the scores (10,) of tenths of samples, from their features; logits are computed a tenth at a time."""
     import torch
 
     order = torch.from_numpy(np.random.RandomState(ORDER).permutation(len(features)))
@@ -47,13 +48,13 @@ def of_parts(features: Tensor, logits: Callable[[Tensor], Tensor]) -> NDArray[np
 
 
 def _scores(samples: Samples, first: int) -> NDArray[np.float64]:
-    """The scores of tenths of the first samples, computed once."""
+    """Return the scores of tenths of the first samples, computed once."""
     found = features(samples, first)
     return samples.once(f"zoo.inception_score.{first}", lambda: of_parts(found, _classifying(inception()).logits))
 
 
 def _classifying(network: Inception) -> Inception:
-    """The network, if it has its last layer."""
+    """Return the network, if it has its last layer."""
     if network.classifies:
         return network
     raise DataError(
@@ -72,11 +73,11 @@ class InceptionScore(InceptionMetric):
     needs = 50_000
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Weights, with the last layer. Raises DataError where there is none."""
+        """Read the weights, with the last layer. Raises DataError if there is none."""
         _classifying(inception())
 
     def compute(self, samples: Samples) -> float:
-        """A float, 1 to 1008, of the first samples."""
+        """Return a float, 1 to 1008, of the first samples."""
         return float(_scores(samples, self.needs).mean())
 
 
@@ -95,14 +96,14 @@ class InceptionScore5k(InceptionScore):
 
 
 class InceptionScoreSD(InceptionScore):
-    """Standard deviation of `inception_score` over its ten parts of 5,000: what papers print behind ±.
+    """Standard deviation of `inception_score` over its ten parts of 5,000: the value that papers print after ±.
 
-    The population's, as torch-fidelity's. It says how much 5,000 samples of one model vary, nothing of other seeds.
+    It is the population's, as torch-fidelity's. It measures the variation of 5,000 samples of one model, not of seeds.
     """
 
     name = "inception_score_sd"
     direction = "none"
 
     def compute(self, samples: Samples) -> float:
-        """A float, at least 0."""
+        """Return a float, at least 0."""
         return float(_scores(samples, self.needs).std())

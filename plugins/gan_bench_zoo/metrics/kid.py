@@ -1,8 +1,8 @@
 """Kernel Inception Distance: the squared maximum mean discrepancy of Inception features (Bińkowski et al., ICLR 2018).
 
-The unbiased estimate with the kernel (x·y / 2048 + 1)³, the mean over 100 pairs of subsets of 1,000; computed by
-torch-fidelity with the seed of its command. It has no bias in the number of samples; a little less than 0 is as good as
-0. The training images' side is always the same 10,000 of them, or all where there are fewer.
+The unbiased estimate with the kernel (x·y / 2048 + 1)³, the mean over 100 pairs of subsets of 1,000, computed by
+torch-fidelity with the seed of its command. It has no bias in the number of samples; a value slightly below 0 is as
+good as 0. The training images are always the same 10,000, or all if there are fewer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KID(ReferenceMetric):
     needs = SUBSET
 
     def compute(self, samples: Samples) -> float:
-        """A float, of all samples; smaller subsets where there are fewer than 1,000 training images."""
+        """Return a float, of all samples; subsets are smaller with fewer than 1,000 training images."""
         import torch
 
         assert samples.pixels is not None  # points are refused

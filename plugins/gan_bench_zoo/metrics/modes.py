@@ -1,7 +1,9 @@
-"""How many modes the samples cover, how well, and how evenly.
+"""Number of modes that the samples cover, with what quality and how evenly.
 
-`_modes` says which mode a sample belongs to, and whether it is of high quality: by the rules of VEEGAN (Srivastava et
-al., NeurIPS 2017) for points. Of images a mode is a class, or where there are no labels a cluster of features.
+`_modes` assigns samples to modes and decides on their quality: for points by the rules of VEEGAN (Srivastava et al.,
+NeurIPS 2017). A mode of images is a class, or a cluster of features if there are no labels. The number of modes alone
+does not show coverage: noise over the whole box reaches all of them. `high_quality` is then low, and the divergences
+are large.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ FAIR_PART = 0.1
 
 
 def _counts(samples: Samples) -> NDArray[np.int64]:
-    """High-quality samples (M,) of each mode."""
+    """Return the number (M,) of high-quality samples of each mode."""
     a = assignment(samples)
     return np.bincount(a.mode[a.high_quality], minlength=len(weights_of(samples)))
 
@@ -34,7 +36,7 @@ class Modes(ModeMetric):
 
 
 class Modes10Pct(ModeMetric):
-    """Modes with at least a tenth of their fair share of all samples, of high quality: no lucky points."""
+    """Modes with at least a tenth of their fair share of all samples, of high quality: no single lucky points."""
 
     name = "modes_10pct"
     direction = "higher"
@@ -49,7 +51,7 @@ class Modes10Pct(ModeMetric):
 class HighQuality(QualityMetric):
     """Share of samples within three standard deviations of a mode; 0.9889 for the true mixture in 2-D.
 
-    Of images: the share that is of one of the dataset's classes, as good as a real one where the dataset can tell.
+    For images: the share in one of the dataset's classes, and as good as a real one if the dataset can decide that.
     """
 
     name = "high_quality"
@@ -64,8 +66,8 @@ class HighQuality(QualityMetric):
 class ModeKL(ModeMetric):
     """KL(shares of the modes among high-quality samples ‖ the true weights): uneven coverage.
 
-    The true distribution reads about (M-1)/(2n), 0.0192 for 26,000 samples of 1000 modes. Of stacked MNIST it is the
-    divergence of PacGAN (Lin et al., NeurIPS 2018). NaN where no sample is of high quality.
+    The true distribution has about (M-1)/(2n), 0.0192 for 26,000 samples of 1000 modes. For stacked MNIST it is the
+    divergence of PacGAN (Lin et al., NeurIPS 2018). It is NaN if no sample is of high quality.
     """
 
     name = "mode_kl"
@@ -82,5 +84,5 @@ class ModeKL(ModeMetric):
         return float(share[seen] @ np.log(share[seen] / weights_of(samples)[seen]))
 
     def why_undefined(self, samples: Samples) -> str:
-        """No sample is of high quality."""
+        """Return the reason for NaN: no sample is of high quality."""
         return NONE_GOOD

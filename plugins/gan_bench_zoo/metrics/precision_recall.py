@@ -1,13 +1,13 @@
-"""Precision and recall of images: how real samples are, and how much of the data they cover.
+"""Precision and recall of images: realism of the samples, and coverage of the data.
 
-Around each image lies a ball that reaches to its third nearest neighbour of the same kind (Kynkäänniemi et al., NeurIPS
-2019, with k = 3). Precision is the share of samples within some ball of a training image; recall the share of training
-images within some ball of a sample. Neighbours are sought among Inception's pool3 features: torch-fidelity, which
-computes both, would take those of VGG16 unless told otherwise, and other tools have k = 5; values compare with neither.
+The ball around each image reaches to its third nearest neighbour of the same kind (Kynkäänniemi et al., NeurIPS 2019,
+with k = 3). Precision is the share of samples within some ball of a training image; recall is the share of training
+images within some ball of a sample. Neighbours are searched among Inception's pool3 features. torch-fidelity, which
+computes both, has VGG16's by default, and other tools have k = 5; values compare with neither.
 
-10,000 samples against 10,000 training images, always the same ones (or all, where there are fewer). A model that
-repeats one real image reads precision 1 and recall near 0. Recall is what tells apart mixtures that cover different
-shares of the data.
+10,000 samples are compared with 10,000 training images, always the same ones (or all, if there are fewer). A model that
+repeats one real image has precision 1 and recall near 0. Recall separates mixtures that cover different shares of the
+data.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PrecisionRecall:
 
 
 def precision_recall(model: Tensor, real: Tensor) -> PrecisionRecall:
-    """Of features (n, d) of samples and (m, d) of real images, more than three of each."""
+    """Compute both for features (n, d) of samples and (m, d) of real images, more than three of each."""
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
     found = prc_features_to_metric(
@@ -56,12 +56,12 @@ def _real(samples: Samples) -> Tensor:
 
 
 def _both(samples: Samples) -> PrecisionRecall:
-    """Of the first samples, computed once."""
+    """Return both for the first samples, computed once."""
     return samples.once("zoo.precision_recall", lambda: precision_recall(features(samples, COUNT), _real(samples)))
 
 
 class Precision(ReferenceMetric):
-    """Share of 10,000 samples that lie among real images (k = 3, Inception pool3 features)."""
+    """Share of 10,000 samples among real images (k = 3, Inception pool3 features)."""
 
     name = "precision"
     direction = "higher"
@@ -74,7 +74,7 @@ class Precision(ReferenceMetric):
 
 
 class Recall(ReferenceMetric):
-    """Share of 10,000 real images that lie among the samples (k = 3, Inception pool3 features)."""
+    """Share of 10,000 real images among the samples (k = 3, Inception pool3 features)."""
 
     name = "recall"
     direction = "higher"
@@ -87,15 +87,15 @@ class Recall(ReferenceMetric):
 
 
 class GeneratorPrecision(ReferenceMetric):
-    """Share of each generator's samples that lie among real images: as `precision`, of its own among the first 10,000.
+    """Share of each generator's samples among real images: as `precision`, of its own among the first 10,000.
 
-    It does not depend on how many those are. NaN for a generator that made three or fewer of them.
+    It does not depend on their number. It is NaN for a generator with three or fewer of them.
     """
 
     name = "generator_precision"
     direction = "higher"
     unit = "share"
-    needs = 1_000  # of few, a generator's share says little
+    needs = 1_000  # a generator's share of few samples is unreliable
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
@@ -111,6 +111,6 @@ class GeneratorPrecision(ReferenceMetric):
         return value
 
     def why_undefined(self, samples: Samples) -> str:
-        """No index, or few samples of each."""
+        """Return the reason for NaN: no index, or few samples of each."""
         few = f"no generator made more than {NEIGHBOURS} of the first {COUNT:,} samples"
         return UNINDEXED if samples.generator is None else few

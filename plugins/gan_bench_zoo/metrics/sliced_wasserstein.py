@@ -1,16 +1,16 @@
 """The sliced Wasserstein-1 distance to the true distribution: cheap enough for every evaluation.
 
-The mean, over 200 random directions, of the Wasserstein-1 distance between the projected samples and the
-projected mixture. A projected mixture of isotropic Gaussians is again one, on a line, so the true side is
-not sampled: each mode is given its share of n points, at the midpoint quantiles of its projection, and the
-distance of two equally large sets on a line is the mean distance of their sorted values. A perfect model
-reads 0.009 to 0.027 on `ring8` with 10,000 samples, a little less than two samples compared with each
-other. No part of it depends on a histogram: it is not comparable with `wasserstein`.
+The mean, over 200 random directions, of the Wasserstein-1 distance between the projected samples and the projected
+mixture. A projected mixture of isotropic Gaussians is again one, on a line, so the true side is not sampled: each mode
+is given its share of n points, at the midpoint quantiles of its projection, and the distance of two equally large sets
+on a line is the mean distance of their sorted values. A perfect model has 0.009 to 0.027 on `ring8` with 10,000
+samples, a little less than two samples compared with each other. No part of it depends on a histogram: it is not
+comparable with `wasserstein`.
 
-Of images the points are features (`_features`): of labelled ones those that their classifier makes of them, 128 for an
-image, of others Inception's, 2048, and then it is not cheap. The true side are up to 10,000 images of the training set,
-at the midpoint quantiles of their projection. The unit is that of the features: values are comparable where these are
-of the same network, which stands below the table.
+For images the points are features (`_features`): of labelled images 128 from their classifier, of others Inception's
+2048, which makes it expensive. The true side is up to 10,000 images of the training set, at the midpoint quantiles of
+their projection. The unit is that of the features: values are comparable if these are of the same network, which the
+note below the table identifies.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, 
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 PROJECTIONS = 200
-AT_ONCE = 5_000  # features that are projected together: doubles of all would take a gigabyte
+AT_ONCE = 5_000  # features projected together: doubles of all would take a gigabyte
 
 
 class SlicedWasserstein(MixtureMetric):
-    """Mean Wasserstein-1 distance to the truth over 200 one-dimensional projections; of images, of their features."""
+    """Mean Wasserstein-1 distance to the truth over 200 one-dimensional projections; for images, of their features."""
 
     name = "sliced_wasserstein"
     direction = "lower"
     unit = "data units"
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points without an exact density, and images that no network can look at."""
+        """Refuse points without an exact density, and images that no network can process."""
         return unseen(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
 
     def is_expensive(self, dataset: Dataset) -> bool:
-        """Where Inception looks at the samples."""
+        """Whether features come from the Inception network."""
         return is_images(dataset) and by_inception(dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """Of images: compute the features of the training set, once a machine, and train what they are of."""
+        """For images: compute the features of the training set, once per machine, and train their network."""
         if is_images(dataset):
             reference_of(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Of images: which network."""
+        """For images: identity of the network."""
         return note_of(dataset) if is_images(dataset) else ""
 
     def compute(self, samples: Samples) -> float:
-        """A float >= 0; the directions depend on `samples.seed` alone."""
+        """Return a float >= 0; the directions depend on `samples.seed` alone."""
         x = features_of(samples) if is_images(samples.dataset) else samples.x
         directions = _directions(x.shape[1], samples.seed)
         true = _projected_truth(samples, directions)
         with np.errstate(over="ignore"):  # points at the end of float32's range are infinitely far
-            # float32 halves the time of sorting, and is what a model draws
+            # float32 halves the time of sorting, and is the type of a model's output
             model = _projected(directions, x)
             model.sort(axis=1)
             return float(np.abs(model - true).mean(dtype=np.float64))
 
 
 def _directions(d: int, seed: int) -> NDArray[np.float64]:
-    """Unit vectors (projections, d), uniform on the sphere; a line has one direction."""
+    """Return unit vectors (projections, d), uniform on the sphere; a line has one direction."""
     if d == 1:
         return np.ones((1, 1))
     u = np.random.default_rng(seed).normal(size=(PROJECTIONS, d))
@@ -78,13 +78,13 @@ def _directions(d: int, seed: int) -> NDArray[np.float64]:
 
 
 def _projected(directions: NDArray[np.float64], x: NDArray[Any]) -> NDArray[np.float32]:
-    """Where points (n, d) lie along each direction: (projections, n)."""
+    """Return the positions of points (n, d) along each direction: (projections, n)."""
     parts = np.split(x, range(AT_ONCE, len(x), AT_ONCE))
     return np.concatenate([(directions @ part.T).astype(np.float32) for part in parts], axis=1)
 
 
 def _projected_truth(samples: Samples, directions: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Sorted points (projections, n) of equal mass that stand for the true distribution along each direction."""
+    """Return sorted points (projections, n) of equal mass that represent the true distribution along each direction."""
     if not is_images(samples.dataset):
         return _projected_mixture(mixture_of(samples), directions, len(samples))
     assert samples.pixels is not None
@@ -95,7 +95,7 @@ def _projected_truth(samples: Samples, directions: NDArray[np.float64]) -> NDArr
 
 
 def _projected_mixture(mixture: Mixture, directions: NDArray[np.float64], n: int) -> NDArray[np.float32]:
-    """Sorted points (projections, n) of equal mass that stand for the mixture along each direction."""
+    """Return sorted points (projections, n) of equal mass that represent the mixture along each direction."""
     counts = np.diff(np.rint(n * np.cumsum(mixture.weights)), prepend=0).astype(np.int64)
     z = np.concatenate([ndtri((np.arange(c) + 0.5) / c) for c in counts])
     mode = np.repeat(np.arange(len(counts)), counts)

@@ -1,9 +1,9 @@
-"""Wasserstein-1 distance between the histogram of the samples and the true mixture, by an exact solver.
+"""The Wasserstein-1 distance between the histogram of the samples and the true mixture, by an exact solver.
 
 Atoms of the true side: the centres of the cells with P > 1e-7, renormalised. Atoms of the model: the centres of the
-occupied cells, and every sample outside the box at its own position. If more than 1,000 samples are outside, 1,000 of
-them, evenly chosen in their order, carry the total mass of all. The distance is then exact for this choice only. The
-limit exists because the solver's time grows faster than the number of atoms.
+occupied cells, and every sample outside the box at its own position. If there are more than 1,000 such samples, 1,000
+of them, evenly chosen in their order, carry the same total mass, and the distance is then an approximation: the
+solver's time grows faster than the number of atoms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gan_bench.contracts.metric import Samples
 from gan_bench.errors import RunError
 from gan_bench_zoo.metrics.histogram import Histogram, HistogramMetric, histogram
 
-Atoms = tuple[NDArray[np.float64], NDArray[np.float64]]  # places (n, d), masses (n,) that sum to 1
+Atoms = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions (n, d), masses (n,) that sum to 1
 NEGLIGIBLE = 1e-7
 MOST_OUTSIDE = 1000
 ITERATIONS = 2_000_000
@@ -30,7 +30,7 @@ BACKENDS = {"PYTORCH": "torch", "JAX": "jax", "CUPY": "cupy", "TENSORFLOW": "ten
 
 
 class Wasserstein(HistogramMetric):
-    """Euclidean Wasserstein-1 distance on the histogram, with at most 1,000 samples outside; real `ring8`: 0.03."""
+    """Wasserstein-1 distance on the histogram, exact for up to 1,000 points outside its box; ideal `ring8`: 0.03."""
 
     name = "wasserstein"
     direction = "lower"
@@ -38,7 +38,7 @@ class Wasserstein(HistogramMetric):
     expensive = True
 
     def compute(self, samples: Samples) -> float:
-        """A float >= 0; raises RunError where the solver did not reach the optimum."""
+        """Return a float >= 0; raises RunError if the solver did not reach the optimum."""
         h = histogram(samples)
         return transport_cost(_true_atoms(h), _model_atoms(h, samples.x))
 
@@ -69,7 +69,7 @@ def transport_cost(a: Atoms, b: Atoms) -> float:
     (x, p), (y, q) = a, b
     if x.shape[1] == 1:
         return float(ot.emd2_1d(x, y, p, q, metric="euclidean"))
-    with warnings.catch_warnings():  # the log says the same
+    with warnings.catch_warnings():  # the log has the same warning
         warnings.simplefilter("ignore")
         cost, log = ot.emd2(p, q, cdist(x, y), numItermax=ITERATIONS, log=True)
     if log["warning"] is not None:
@@ -78,7 +78,7 @@ def transport_cost(a: Atoms, b: Atoms) -> float:
 
 
 def _pot() -> ModuleType:
-    """Import POT, which would import every array library it finds, without those not loaded already.
+    """Import POT without the array libraries that are not loaded already: by default it imports every one it finds.
 
     They take seconds, and scoring a file needs none of them.
     """

@@ -1,4 +1,4 @@
-"""What models share whose discriminator is an autoencoder: BEGAN and MAGAN."""
+"""Base class of models whose discriminator is an autoencoder: BEGAN and MAGAN."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gan_bench.contracts.network import Autoencoder, Generators, Networks
 
 
 class AutoencoderGAN(Model):
-    """A discriminator that returns a copy of the sample; how far it is off is the sample's energy.
+    """A discriminator that returns a copy of the sample; the error of the copy is the energy of the sample.
 
-    What narrows the copy is the network's. For points nothing does: it is a head of the benchmark's discriminator,
-    whose body is wider than the sample, unlike the bottleneck of the papers' networks for images.
+    Only the network can narrow the copy. For points it does not: the autoencoder is a head of the benchmark's
+    discriminator, whose body is wider than the sample, unlike the bottleneck of the papers' networks for images.
     """
 
     generator: Generators
@@ -25,6 +25,6 @@ class AutoencoderGAN(Model):
         return {"discriminator": networks.autoencoder(), "generator": networks.generators()}
 
     def off(self, x: Tensor) -> Tensor:
-        """(N, *shape) difference of samples and their copies."""
+        """Return the difference (N, *shape) of samples and their copies."""
         difference: Tensor = x - self.discriminator(x)
         return difference

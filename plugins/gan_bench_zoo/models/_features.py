@@ -1,4 +1,4 @@
-"""How many features a network's discriminator has, for models that read them."""
+"""Number of features of a network's discriminator, for models that read them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from gan_bench.contracts.network import Discriminator
 
 
 def count_features(discriminator: Discriminator, shape: tuple[int, ...]) -> int:
-    """Size of the last hidden layer, flat, of a discriminator of samples of `shape`.
+    """Return the size of the flattened last hidden layer of a discriminator of samples of `shape`.
 
-    Asked of a copy without values: nothing is computed, and what layers remember of batches stays as it is.
+    The size is found on a copy without values (the meta device): nothing is computed, and running averages do not
+    change.
     """
     without_values = copy.deepcopy(discriminator).to("meta")
     return without_values.features(torch.empty(2, *shape, device="meta")).shape[-1]

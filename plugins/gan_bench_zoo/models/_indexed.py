@@ -1,4 +1,4 @@
-"""What models share whose K generators are one network that is told which of them it plays."""
+"""Base classes of models whose K generators are one network that takes the index of the generator as an input."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Indexed(Model):
         return "generators: all, the index is an input"
 
     def one_generator(self, networks: Networks) -> Generators:
-        """A generator whose latents are longer by K."""
+        """Build a generator whose latents are longer by K."""
         return replace(networks, latent_size=networks.latent_size + self.generators).generators()
 
     def generate(self, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, *shape), each latent with the unit vector of its generator beside it."""
+        """Map (K, b, latent size) to (K, b, *shape), with the unit vector of its generator beside each latent."""
         k, each, _ = z.shape
         index = torch.eye(k, dtype=z.dtype, device=z.device)[:, None].expand(k, each, k)
         together: Tensor = self.generator(torch.cat((z, index), 2).flatten(0, 1)[None])
@@ -36,15 +36,15 @@ class Indexed(Model):
 
 
 class Labelled(Indexed):
-    """One generator for each class of the data: generator k is the network that is told class k."""
+    """One generator for each class of the data: generator k is the network with class k as its input."""
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """Labels are more than the other models see."""
+        """Footnote on the labels, which other models do not use."""
         return ("uses the labels of the data: one generator for each class",)
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Data without labels, or with another number of classes than there are generators."""
+        """Refuse data without labels, or with another number of classes than there are generators."""
         if dataset.classes is None:
             return f"it learns from labels, and {dataset.name} has none"
         if dataset.classes != self.generators:
@@ -53,12 +53,12 @@ class Labelled(Indexed):
 
 
 def labels(real: Real) -> Tensor:
-    """(B,) labels of a draw."""
+    """Return the labels (B,) of a draw."""
     if real.label is None:
         raise PluginError("A draw of the data has no labels, though the dataset says that there are classes.")
     return real.label
 
 
 def units(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """(n,) indices below `count` to their unit vectors (n, count)."""
+    """Map indices (n,) below `count` to their unit vectors (n, count)."""
     return (index[:, None] == torch.arange(count, device=index.device)).to(dtype)

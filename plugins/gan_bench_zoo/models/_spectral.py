@@ -1,8 +1,8 @@
 """Spectral normalisation as a function: weights divided by their largest singular value, by power iteration.
 
-For a weight W, seen as a matrix (out, in · kernel) (a matrix for each copy of a batched layer), a vector u follows
-its first left singular vector. With v = W^T u / |W^T u|, both constants of the gradient, sigma = u^T W v is what W is
-divided by. Vectors are tensors by the names of their weights, for a model's state.
+A weight W is seen as a matrix (out, in · kernel), one for each copy of a batched layer. A vector u follows its first
+left singular vector. With v = W^T u / |W^T u|, both constants of the gradient, W is divided by sigma = u^T W v. Vectors
+are tensors by the names of their weights, for a model's state.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ NORMALISED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, BatchedLinear)
 
 
 def start(module: nn.Module) -> dict[str, Tensor]:
-    """A u for each weight: a fixed direction that has gone through one iteration."""
+    """Return a u for each weight: a fixed direction after one power iteration."""
     weights = _matrices(module)
     others = {name for name, value in module.named_parameters() if name.endswith("weight") and value.dim() > 1}
     if others := others - set(weights):
         raise PluginError(f"spectral normalisation knows linear layers and convolutions; {min(others)} is neither's")
-    rng = torch.Generator().manual_seed(0)  # its own: the same in every run, and from no run's stream
+    rng = torch.Generator().manual_seed(0)  # of its own: the same u in every run; no stream of a run moves
     fixed = {name: torch.randn(matrix.shape[:-1], generator=rng) for name, matrix in weights.items()}
     return follow(module, {name: F.normalize(u.to(weights[name]), dim=-1) for name, u in fixed.items()})
 
 
 def follow(module: nn.Module, vectors: Vectors) -> dict[str, Tensor]:
-    """One power iteration for each weight as it is now."""
+    """Apply one power iteration with the current value of each weight."""
     weights = {name: matrix.detach() for name, matrix in _matrices(module).items()}
     return {name: _direction(weights[name], _direction(weights[name].mT, u)) for name, u in vectors.items()}
 
 
 def normalised(module: nn.Module, vectors: Vectors) -> dict[str, Tensor]:
-    """The weights divided by their sigma, by name, for `torch.func.functional_call`."""
+    """Return the weights divided by their sigma, by name, for `torch.func.functional_call`."""
     weights, shapes = _matrices(module), {name: value.shape for name, value in module.named_parameters()}
     return {name: (weights[name] / _sigma(weights[name], u)).reshape(shapes[name]) for name, u in vectors.items()}
 
 
 def _matrices(module: nn.Module) -> dict[str, Tensor]:
-    """Every weight as (…, rows, columns), by name; a batched layer's are (in, out), which have the same sigma."""
+    """Return weights as (…, rows, columns), by name; a batched layer's are (in, out), which have the same sigma."""
     weights = dict(module.named_parameters())
     layers = {f"{name}.weight": layer for name, layer in module.named_modules() if isinstance(layer, NORMALISED)}
     return {
@@ -55,11 +55,11 @@ def _matrices(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _sigma(matrix: Tensor, u: Tensor) -> Tensor:
-    """u^T W v, (…, 1, 1); u and v are constants."""
+    """Return u^T W v, (…, 1, 1); u and v are constants."""
     v = _direction(matrix.detach().mT, u)
     return u.unsqueeze(-2) @ matrix @ v.unsqueeze(-1)
 
 
 def _direction(matrix: Tensor, vector: Tensor) -> Tensor:
-    """W x / |W x|, (…, rows)."""
+    """Return W x / |W x|, (…, rows)."""
     return F.normalize((matrix @ vector.unsqueeze(-1)).squeeze(-1), dim=-1)

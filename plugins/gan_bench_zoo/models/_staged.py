@@ -1,4 +1,4 @@
-"""What models have in common that train generators one after the other and keep those of before."""
+"""Base classes of models that train generators one after the other and keep the earlier ones."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ JUDGED_AT_ONCE = 1_024
 class StagedGAN(GAN):
     """A GAN whose run has K equal stages, each of which leaves a generator to the mixture.
 
-    A subclass says what happens between stages in `enter_stage`, and which players start anew. Within a stage the
-    mixture holds the generators of earlier ones and the one that is training. Where the protocol's learning rate falls,
-    it falls over the whole run, not in each stage.
+    A subclass defines in `enter_stage` what happens between stages, and which players start anew. Within a stage the
+    mixture holds the generators of earlier stages and the one in training. If the protocol's learning rate falls, it
+    falls over the whole run, not in each stage.
     """
 
     presets = {}
@@ -42,11 +42,11 @@ class StagedGAN(GAN):
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """Kept generators are no player's, so that the ledger does not count them."""
+        """Footnote on the parameters: kept generators belong to no player, so the ledger does not count them."""
         return (f"parameters are of one generator; the mixture holds {self.generators}",)
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each, as GAN, and room for the generators of before, which are no player's."""
+        """Build one network each, as GAN, and room for kept generators, which belong to no player."""
         players = super().build(networks)
         self.kept = Kept(players["generator"], self.generators)
         return players
@@ -56,21 +56,21 @@ class StagedGAN(GAN):
         return tuple(Stage(iterations * k // self.generators) for k in range(self.generators))
 
     def weights(self) -> Tensor:
-        """(K,), 0 for generators that are still to come."""
+        """Weights (K,) of the mixture, 0 for generators of later stages."""
         return self.kept.weights
 
     def generate_all(self, z: Tensor) -> Tensor:
-        """Samples of the generators of before and of the one that is training; of those to come, of weights of 0."""
+        """Sample the kept generators and the one in training; generators of later stages have weight 0."""
         return self.kept.generate(self.generator, z)
 
 
 class PooledGAN(StagedGAN):
-    """One whose stages draw real data from a pool by weights, and start with everybody new.
+    """A staged GAN that draws real data from a pool by weights, and starts every stage with new players.
 
-    The pool lies on the device as float32: 20,000 images of 3 x 32 x 32 take 246 MB.
+    The pool is kept on the device as float32: 20,000 images of 3 x 32 x 32 take 246 MB.
     """
 
-    _most: int | None = None  # samples that the dataset has
+    _most: int | None = None  # number of samples of the dataset
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
@@ -82,37 +82,37 @@ class PooledGAN(StagedGAN):
 
     @property
     def pool_size(self) -> int:
-        """The parameter, or what the dataset has."""
+        """Size of the pool: the parameter, or the size of a smaller dataset."""
         return self.params.pool if self._most is None else min(self.params.pool, self._most)
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """As every staged GAN, for a pool of the dataset."""
+        """Build as every staged GAN, with a pool of the dataset."""
         self._most = networks.dataset.training_size
         return super().build(networks)
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """Each but the first renews every player."""
+        """Stages of the run; each but the first renews every player."""
         first, *later = super().stages(iterations)
         return (first, *(replace(stage, renewed=self.players) for stage in later))
 
 
 def judged(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """(n,) verdicts on the n samples of a pool, images in equal parts of no more than `JUDGED_AT_ONCE`.
+    """Return the verdicts (n,) on the n samples of a pool, images in equal parts of at most `JUDGED_AT_ONCE`.
 
-    Where a network normalises over the batch, the batch is the part.
+    If a network normalises over the batch, the batch is the part.
     """
     parts = -(-len(x) // JUDGED_AT_ONCE) if x.dim() > 2 else 1
     return torch.cat([judge(part) for part in x.tensor_split(parts)])
 
 
 class Kept(nn.Module):
-    """Generators as they were when their stages ended, as buffers: nothing trains them, checkpoints hold them.
+    """Generators in the state in which their stages ended, as buffers: they are not trained, but kept in checkpoints.
 
-    With their parameters, what their layers had remembered of batches (running averages of normalisation) is kept.
+    The running averages of their normalisation layers are kept with their parameters.
 
     Attributes:
         weights: (K,) shares of the mixture.
-        live: () int64, the number of the generator that is training.
+        live: () int64, the number of the generator in training.
     """
 
     weights: Tensor
@@ -127,7 +127,7 @@ class Kept(nn.Module):
         self.register_buffer("live", torch.tensor(0))
 
     def keep(self, generator: nn.Module, weight: float) -> None:
-        """Keep the generator that trained so far; the next one gets a share of `weight`, what is there the rest."""
+        """Keep the generator in training; its successor gets the share `weight`, the kept ones the rest."""
         for number, value in enumerate(generator.state_dict().values()):
             self.get_buffer(f"value_{number}")[self.live] = value
         self.live += 1
@@ -135,9 +135,9 @@ class Kept(nn.Module):
         self.weights[self.live] = weight
 
     def generate(self, generator: nn.Module, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, *shape), `generator` taking the place of the one that is training.
+        """Map (K, b, latent size) to (K, b, *shape), with `generator` as the one in training.
 
-        All are as in an evaluation: batches normalised by running averages, which stay as they are.
+        All of them are in evaluation mode: batches are normalised by running averages, which do not change.
         """
         now = generator.state_dict(keep_vars=True)
         made = []
@@ -153,7 +153,7 @@ class Kept(nn.Module):
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """With a module in evaluation mode, and as it was afterwards."""
+    """Set a module to evaluation mode, and restore its mode afterwards."""
     training = module.training
     module.eval()
     try:

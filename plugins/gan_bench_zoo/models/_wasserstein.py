@@ -1,4 +1,4 @@
-"""What WGAN and WGAN-GP have in common: a critic that takes several turns before each of the generator's."""
+"""Base class of WGAN and WGAN-GP: a critic that takes several turns before each of the generator's."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Wasserstein(Model):
 
     Only differences of f matter: its last bias has no gradient beyond rounding.
 
-    Each critic step has real data and latents of its own. The generator's turn sees the latents of the last one,
-    or, where the protocol says `latents = "fresh"`, draws its own, as both papers' algorithms do.
+    Each critic step has real data and latents of its own. The generator's turn uses the latents of the last critic
+    step. If the protocol has `latents = "fresh"`, it draws its own, as both papers' algorithms do.
     """
 
     players = ("critic", "generator")
@@ -26,7 +26,7 @@ class Wasserstein(Model):
     generator: Generators
 
     def critic_steps(self, iteration: int) -> int:
-        """Critic steps before the generator's in this iteration."""
+        """Number of critic steps before the generator's in this iteration."""
         raise NotImplementedError(f"{type(self).__name__} must define critic_steps()")
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:

@@ -16,15 +16,16 @@ from gan_bench_zoo.models._indexed import Labelled, labels
 
 
 class ACGAN(Labelled):
-    """AC-GAN: a generator told its class, and a discriminator that names it (Odena et al., ICML 2017).
+    """AC-GAN: a generator with the class as an input, and a discriminator that classifies (Odena et al., ICML 2017).
 
-    D maximises L_S + L_C and G maximises L_C - L_S, where L_S = E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) and
-    L_C = E_{x,y} log C(y | x) + E_{z,c} log C(c | G(z, c)); C is a head on D's trunk. As in the zoo's other models, G
-    minimises -log D(G) instead of maximising -L_S; the real samples' part of L_C does not depend on G.
+    D maximises L_S + L_C and G maximises L_C - L_S, where L_S = E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) and L_C =
+    E_{x,y} log C(y | x) + E_{z,c} log C(c | G(z, c)); C is a head on D's trunk. As in the zoo's other models, G
+    minimises -log D(G) instead of maximising -L_S. The real samples' part of L_C does not depend on G.
 
-    It uses the labels of the data, which the others do not see: generator k is G(z, e_k) and has to make class k. Here
-    every class has the same share of generated samples, whatever it has of the data. Later code often leaves generated
-    samples out of the discriminator's L_C (Keras's example, WGAN-GP's for CIFAR-10): `classified = "real"`.
+    It uses the labels of the data, which the other models do not see: generator k is G(z, e_k) and has to generate
+    class k. Here every class has the same share of generated samples, whatever its share of the data. Later code often
+    leaves generated samples out of the discriminator's L_C (Keras's example, WGAN-GP's for CIFAR-10): `classified =
+    "real"`.
     """
 
     name = "ac-gan"
@@ -32,7 +33,7 @@ class ACGAN(Labelled):
 
     @dataclass(frozen=True)
     class Params:
-        """The classes, and what the classifier learns from."""
+        """Number of classes, and the samples that the classifier is trained on."""
 
         generators: int = param(8, "The number of classes of the data; each has a generator.", low=1)
         classified: str = param(
@@ -49,7 +50,7 @@ class ACGAN(Labelled):
         return f"{super().sharing}; discriminator and classifier: all but the output layer"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One trunk with a head for the source and one for the class; a generator that sees the class."""
+        """Build one trunk with heads for source and class, and a generator with the class as an input."""
         return {
             "discriminator": networks.discriminator({"source": None, "class": self.generators}),
             "generator": self.one_generator(networks),

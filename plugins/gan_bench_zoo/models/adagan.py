@@ -20,20 +20,16 @@ from gan_bench_zoo.models.gan import GAN
 class AdaGAN(PooledGAN):
     """AdaGAN: one GAN after the other, each on data weighted towards what the mixture misses (Tolstikhin et al., 2017).
 
-    P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier learns to tell data from P_{t-1}; from its
-    probability c of data, r = (1 - c) / c estimates dP_{t-1} / dP at each point, and the next GAN, a new one, sees the
-    points with weights w = (l - (1 - b_t) r)_+ / (b_t n), l such that they sum to 1 (eqs. 17 and 18 in the authors'
-    code, their rule "theory_star"). b_t = 1/t makes the mixture uniform, as in the authors' script for Gaussian
-    mixtures; or it is constant.
+    P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier is trained to separate data from P_{t-1}. From its
+    probability c of data, r = (1 - c) / c estimates dP_{t-1} / dP at each point. The next GAN, a new one, sees the
+    points with weights w = (l - (1 - b_t) r)_+ / (b_t n), with l such that they sum to 1 (eqs. 17 and 18 in the
+    authors' code, their rule "theory_star"). b_t = 1/t makes the mixture uniform, as in the authors' script for
+    Gaussian mixtures; b_t may also be constant.
 
-    Each stage is trained by GAN's losses for 1/K of the iterations; the authors' script takes unrolled GANs of 16 units
-    there, as many epochs in each stage, and the classifier 5 epochs, here `classifier_steps` on draws of their own.
-    A batch is drawn by weights with replacement (theirs without). `reweight = false` is their control, bagging.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2), 1,250 iterations a stage, the mixture is at all 8
-    modes with 12 to 18 % of samples near one: a GAN of a stage has no time to settle. Weights grow where the
-    mixture misses data: before the last stage the four modes that it covers least hold 63, 82 and 62 % of them,
-    evenly they would hold 50.
+    Each stage is trained by GAN's losses for 1/K of the iterations. The authors' script trains unrolled GANs of 16
+    units for as many epochs in each stage, and the classifier for 5 epochs; here the classifier has `classifier_steps`
+    on draws of their own. A batch is drawn by weights with replacement (in the script without). `reweight = false` is
+    the paper's control, bagging.
     """
 
     name = "adagan"
@@ -42,7 +38,7 @@ class AdaGAN(PooledGAN):
 
     @dataclass(frozen=True)
     class Params(PooledGAN.Params):
-        """The length of the sequence, and how the data are weighed."""
+        """Number of GANs, and the weighting of the data."""
 
         generators: int = param(8, "K, the number of GANs, one after the other.", low=1)
         share: float | None = param(
@@ -57,7 +53,7 @@ class AdaGAN(PooledGAN):
     params: Params
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """The classifier needs samples of every generator in a draw."""
+        """Refuse draws without a sample of every generator for the classifier."""
         if fakes >= self.generators:
             return None
         return (
@@ -65,32 +61,33 @@ class AdaGAN(PooledGAN):
         )
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A GAN, and a classifier of data and mixture with the discriminator's body.
+        """Build a GAN, and a classifier of data and mixture with the discriminator's body.
 
-        It weighs single samples, and a draw also holds those of generators that are still to come: no batch statistics.
+        The classifier has no batch statistics: it weighs single samples, and a draw also holds samples of generators of
+        later stages.
         """
         return {"classifier": networks.discriminator({"data": None}, batch_statistics=False), **super().build(networks)}
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """Each but the first begins with the classifier's steps."""
+        """Stages of the run; each but the first begins with the classifier's steps."""
         first, *later = super().stages(iterations)
         steps = tuple(Turn(("classifier",), weights="even") for _ in range(self.params.classifier_steps))
         return (first, *(replace(stage, prelude=steps) for stage in later))
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """As GAN, on weighted data; the classifier learns between stages only."""
+        """Turns of GAN, on weighted data; the classifier is trained between stages only."""
         movers = (GAN.players,) if self.params.simultaneous else tuple((player,) for player in GAN.players)
         return tuple(Turn(players, weights="data") for players in movers)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """The weights of the pool's points, and even ones, which they are at first."""
+        """Weights of the pool's points, at first equal, and equal weights."""
         even = torch.full((self.pool_size,), 1 / self.pool_size)
         return {"data": even, "even": even.clone()}
 
     def classifier_loss(self, real: Real, fake: Fake) -> Tensor:
         """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture.
 
-        What is drawn of the live generator beside it moves its running averages on, of weights that stay.
+        The forward pass of the generator in training updates its running averages, but not its weights.
         """
         k, each = self.generators, len(fake.z) // self.generators
         mixture = self.kept.generate(self.generator, fake.z[: k * each].view(k, each, -1)).detach()
@@ -98,7 +95,7 @@ class AdaGAN(PooledGAN):
         return bce_real(self.classifier(real.x)["data"]) + self.kept.weights @ on_mixture
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """Weigh the data by the classifier, keep the generator, and make room for the next one's share."""
+        """Weigh the data by the classifier, keep the generator, and reserve the next generator's share."""
         if number == 0:
             return state
         share = self.params.share or 1 / (number + 1)
@@ -111,11 +108,11 @@ class AdaGAN(PooledGAN):
 
 
 def weights(ratio: Tensor, share: float) -> Tensor:
-    """(n,) weights of data points, summing to 1, from (n,) estimates of dP_{t-1} / dP and the newest GAN's share b.
+    """Return the weights (n,) of data points from estimates (n,) of dP_{t-1} / dP and the newest GAN's share b.
 
-    w_i = (l - (1 - b) r_i)_+ / (b n); of l = (b n + (1 - b) sum_{j<=m} r_(j)) / m the one with the largest m for which
-    (1 - b) r_(m) <= l, r_(1) <= r_(2) <= …: it exists, since m = 1 always will do. Ratios end at 1e8, as in the
-    authors' code.
+    The weights sum to 1: w_i = (l - (1 - b) r_i)_+ / (b n). Of the levels l = (b n + (1 - b) sum_{j<=m} r_(j)) / m,
+    with r_(1) <= r_(2) <= …, the one with the largest m such that (1 - b) r_(m) <= l is taken. It exists, since m = 1
+    always satisfies this. Ratios are limited to 1e8, as in the authors' code.
     """
     old = (1 - share) * ratio.double().clamp(max=1e8)
     ordered = old.sort().values

@@ -1,4 +1,4 @@
-"""The rows that every table is held against: real data that no model saw, and a generator that never trained."""
+"""Reference rows of every table: real data that no model was trained on, and an untrained generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gan_bench.contracts.network import Generators, Networks
 
 
 class _Anchor(Model):
-    """A model that takes no turns."""
+    """Base class of models that take no turns."""
 
     players: ClassVar[tuple[str, ...]] = ()
     anchor = True
@@ -25,7 +25,7 @@ class _Anchor(Model):
 
 
 class RealData(_Anchor):
-    """Held-out real data: the floor (or ceiling) of each metric at this number of samples."""
+    """Held-out real data: the best value of each metric that this number of samples allows."""
 
     name = "real-data"
     generating = ()
@@ -33,7 +33,7 @@ class RealData(_Anchor):
     dataset: Dataset
 
     def most_samples(self, dataset: Dataset) -> int | None:
-        """What the dataset holds out."""
+        """Number of samples that the dataset holds out."""
         return dataset.held_out_size
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -42,12 +42,12 @@ class RealData(_Anchor):
         return {}
 
     def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Draws of the dataset that training never sees."""
+        """Draw samples of the dataset that training never uses."""
         return self.dataset.held_out(sum(counts), rng).x, None
 
 
 class Untrained(_Anchor):
-    """A generator as it is initialised: what a metric says of a model that learned nothing."""
+    """A generator at its initialisation: the value of each metric without any training."""
 
     name = "untrained"
     players = ("generator",)

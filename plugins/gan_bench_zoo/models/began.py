@@ -17,15 +17,12 @@ class BEGAN(AutoencoderGAN):
     """BEGAN: an autoencoder's error as energy, real and generated balanced by a state k (Berthelot et al., 2017).
 
     With E(v) = mean |v - AE(v)| over coordinates and samples, the autoencoder minimises E(x) - k E(G(z)), the generator
-    E(G(z)); then k moves by lambda_k (gamma E(x) - E(G(z))) and is kept in [0, 1]. It starts at 0. Both players
-    move at once, and k follows the energies from before their steps. The energies are those of the losses; a
-    re-implementation for points that squares the error, draws latents anew for k and does not clip it is not followed.
+    E(G(z)). Then k moves by lambda_k (gamma E(x) - E(G(z))) and is kept in [0, 1]. It starts at 0. Both players move at
+    once, and k follows the energies from before their steps. The energies are those of the losses. A re-implementation
+    for points that squares the error, draws latents anew for k and does not clip it is not followed.
 
-    The paper lets the learning rate fall (by which rule is not verified); here it is the protocol's. On points the
+    In the paper the learning rate falls (the rule is not verified); here it is the protocol's. On points the
     autoencoder has no bottleneck.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) all samples lie on 1 mode in every seed; k moves, to
-    0.038, 0.016 and 0.013.
     """
 
     name = "began"
@@ -39,7 +36,7 @@ class BEGAN(AutoencoderGAN):
 
     @dataclass(frozen=True)
     class Params:
-        """The balance."""
+        """Balance of the two energies."""
 
         gamma: float = param(0.5, "Wanted ratio of the energies of generated and real samples.", low=0, high=1)
         rate: float = param(0.001, "lambda_k, how fast k follows.", above=0)
@@ -51,7 +48,7 @@ class BEGAN(AutoencoderGAN):
         return (Turn(self.players),)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """k, the weight of generated samples in the autoencoder's loss."""
+        """State k, the weight of generated samples in the autoencoder's loss."""
         return {"k": torch.tensor(0.0)}
 
     def discriminator_loss(
@@ -72,5 +69,5 @@ class BEGAN(AutoencoderGAN):
         return {"k": (state["k"] + step).clamp(0, 1)}
 
     def energy(self, x: Tensor) -> Tensor:
-        """Mean |v - AE(v)| over coordinates and samples."""
+        """Return the mean |v - AE(v)| over coordinates and samples."""
         return self.off(x).abs().mean()

@@ -20,13 +20,10 @@ class CatGAN(Model):
     D minimises  E_x H[p(x)] - E_z H[p(G(z))] - H[E_x p(x)]: certain on data, uncertain on generated samples, and all
     categories in use. G minimises  E_z H[p(G(z))] - H[E_z p(G(z))]. This is the unsupervised form, without labels.
 
-    Whatever D is certain of satisfies G, be it far from the data: nothing asks for their density. CatGAN is for
-    clustering, and stands here because MGAN's rivals are measured by their samples. Its one generator cannot be told
-    which category to make. No code of the author's was found; three re-implementations have these losses (xinario,
-    rkube and guyueshui), one (smayru) has the sign of G's last term turned round.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, with 84 to 86 % of
-    samples near one.
+    Any sample of which D is certain satisfies G, even far from the data: no term depends on the density of the data.
+    CatGAN is a clustering method; it is included because MGAN's rivals are compared by their samples. The category of a
+    sample of its one generator cannot be chosen. No code of the author's was found. Three re-implementations have these
+    losses (xinario, rkube and guyueshui); one (smayru) has the sign of G's last term reversed.
     """
 
     name = "catgan"
@@ -35,7 +32,7 @@ class CatGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The discriminator's categories."""
+        """Number of the discriminator's categories."""
 
         categories: int = param(8, "K, the number of categories.", low=2)
 
@@ -68,10 +65,10 @@ def _entropy(log_p: Tensor) -> Tensor:
 
 
 def _uncertainty(log_p: Tensor) -> Tensor:
-    """The mean over samples of their entropies: 0 where each is certainly of some category."""
+    """Return the mean entropy of the samples: 0 if each certainly belongs to one category."""
     return _entropy(log_p).mean()
 
 
 def _variety(log_p: Tensor) -> Tensor:
-    """The entropy of the mean over samples: log K where all categories are used alike."""
+    """Return the entropy of the mean over samples: log K if all categories are used equally."""
     return _entropy(log_p.logsumexp(0) - math.log(len(log_p)))

@@ -15,15 +15,15 @@ from gan_bench_zoo.models._indexed import Labelled, labels, units
 
 
 class ConditionalGAN(Labelled):
-    """ConditionalGAN: generator and discriminator are both told the class (Mirza and Osindero, 2014).
+    """ConditionalGAN: generator and discriminator with the class as an input (Mirza and Osindero, 2014).
 
     min_G max_D  E_{x,y} log D(x, y) + E_{z,y} log(1 - D(G(z, y), y)), y a unit vector beside the latent and beside the
     sample: a GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The generator's default is the
-    non-saturating form, as in the zoo's other models; which one the paper trained with is not verified.
+    non-saturating form, as in the zoo's other models; the form that the paper trained with is not verified.
 
-    It uses the labels of the data, which the others do not see: generator k is G(z, e_k) and has to make class k. Here
-    every class has the same share of generated samples, whatever it has of the data. The paper's networks, with layers
-    of their own for z and y before they meet, are left out.
+    It uses the labels of the data, which the other models do not see: generator k is G(z, e_k) and has to generate
+    class k. Here every class has the same share of generated samples, whatever its share of the data. The paper's
+    networks, with separate layers for z and y before they meet, are left out.
     """
 
     name = "conditional-gan"
@@ -31,7 +31,7 @@ class ConditionalGAN(Labelled):
 
     @dataclass(frozen=True)
     class Params:
-        """The classes, and the form of the generator's loss."""
+        """Number of classes, and the form of the generator's loss."""
 
         generators: int = param(8, "The number of classes of the data; each has a generator.", low=1)
         saturating: bool = param(False, "Minimise log(1 - D(G(z, y), y)) instead of -log D(G(z, y), y).")
@@ -39,7 +39,7 @@ class ConditionalGAN(Labelled):
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Both networks see K numbers more."""
+        """Build both networks with K more inputs."""
         return {
             "discriminator": networks.joint_discriminator(self.generators, {"source": None}),
             "generator": self.one_generator(networks),
@@ -50,11 +50,11 @@ class ConditionalGAN(Labelled):
         return bce_real(self._judge(real.x, labels(real))) + bce_fake(self._judge(fake.x, fake.generator))
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-E log D(G(z, y), y), or E log(1 - D(G(z, y), y)) where saturating."""
+        """-E log D(G(z, y), y), or E log(1 - D(G(z, y), y)) if `saturating`."""
         logits = self._judge(fake.x, fake.generator)
         return -bce_fake(logits) if self.params.saturating else bce_real(logits)
 
     def _judge(self, x: Tensor, y: Tensor) -> Tensor:
-        """(n,) logits of samples (n, *shape) with their classes (n,)."""
+        """Return the logits (n,) of samples (n, *shape) with their classes (n,)."""
         logits: Tensor = self.discriminator(x, units(y, self.generators, x.dtype))["source"]
         return logits

@@ -20,18 +20,15 @@ from gan_bench.contracts.parameters import param
 class DeLiGAN(Model):
     """DeLiGAN: one generator whose latents are a learned mixture of Gaussians (Gurumurthy et al., CVPR 2017).
 
-    z = mu_i + sigma_i * eps with eps from the prior and i uniform over n components; mu_i and sigma_i, a number for
+    z = mu_i + sigma_i * eps with eps from the prior and i uniform over n components. mu_i and sigma_i, a number for
     each dimension, are parameters of the generator, which minimises -E log D(G(z)) + lambda mean (1 - sigma)^2. The
-    discriminator is GAN's. Without the second term sigma may shrink until each component makes a single sample.
+    discriminator is GAN's. Without the second term sigma may shrink until each component generates a single sample.
 
-    A component counts as a generator: generators that share everything but mean and deviation of their latents, so
-    that what each one covers can be measured. A draw has equally many samples of each component; the authors' code
-    has one of each, a row of the batch. It trains, step by step, whichever player a threshold on the loss picks; here
-    they take turns. The objective is that of the code for toy data and MNIST; that for CIFAR-10 reports the term on
-    sigma and leaves it out of the loss. The paper itself was not at hand: that it says the same is not verified.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) 8 components cover 8, 8 and 5 modes, with 94 to 99 % of
-    samples near one.
+    A component counts as a generator: the generators share everything but mean and deviation of their latents, so that
+    the coverage of each can be measured. A draw has equally many samples of each component; the authors' code has one
+    of each, a row of the batch. In that code a threshold on the loss decides which player is trained in a step; here
+    they take turns. The objective is that of the code for toy data and MNIST; the code for CIFAR-10 reports the term on
+    sigma and leaves it out of the loss. The paper was not available, so its objective is not verified.
     """
 
     name = "deligan"
@@ -69,7 +66,7 @@ class DeLiGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The mixture of latents; defaults are those of the authors' code for points in the plane."""
+        """Mixture of latents; the defaults are those of the authors' code for points in the plane."""
 
         generators: int = param(50, "n, the number of components of the mixture; each counts as a generator.", low=1)
         sigma: float = param(0.02, "Where all deviations start; means start uniform on (-1, 1).", above=0)
@@ -80,11 +77,11 @@ class DeLiGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """One network for all."""
+        """One network for all components."""
         return "generators: all but mean and deviation of their latents"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each; the mixture belongs to the generator's player."""
+        """Build one network each; the mixture belongs to the generator's player."""
         mixed = Mixed(networks.generators(), self.generators, networks.latent_size, self.params.sigma)
         return {"discriminator": networks.discriminator({"source": None}), "generator": mixed}
 
@@ -93,14 +90,14 @@ class DeLiGAN(Model):
         return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating, + lambda mean (1 - sigma)^2."""
+        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) if `saturating`, + lambda mean (1 - sigma)^2."""
         logits = self.discriminator(fake.x)["source"]
         adversarial = -bce_fake(logits) if self.params.saturating else bce_real(logits)
         return adversarial + self.params.penalty * (1 - self.generator.sigma).square().mean()
 
 
 class Mixed(nn.Module):
-    """One generator behind a mixture of latents: (n, b, size) from the prior to samples (n, b, *shape)."""
+    """A generator behind a mixture of latents: (n, b, size) from the prior to samples (n, b, *shape)."""
 
     def __init__(self, body: nn.Module, components: int, size: int, sigma: float) -> None:
         super().__init__()
@@ -109,11 +106,11 @@ class Mixed(nn.Module):
         self.sigma = nn.Parameter(torch.full((components, 1, size), sigma))
 
     def forward(self, z: Tensor) -> Tensor:
-        """What the generator makes of mu_i + sigma_i * z, in one pass for all components."""
+        """Evaluate the generator at mu_i + sigma_i * z, in one pass for all components."""
         together: Tensor = self.body((self.mu + self.sigma * z).flatten(0, 1)[None])
         return together.view(*z.shape[:2], *together.shape[2:])
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """The network as the protocol says, means from U(-1, 1); deviations stay where they are."""
+        """Initialise the network by the protocol, means from U(-1, 1); deviations keep their start."""
         initialise(self.body, init, rng)
         self.mu.uniform_(-1, 1, generator=rng)

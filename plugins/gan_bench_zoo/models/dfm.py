@@ -15,29 +15,24 @@ from gan_bench_zoo.models._features import count_features
 
 
 class DFM(Model):
-    """DFM: a generator drawn to where a denoiser puts the discriminator's features (Warde-Farley and Bengio, 2017).
+    """DFM: a generator whose features approach their denoised values (Warde-Farley and Bengio, ICLR 2017).
 
     With h(x) the discriminator's last hidden layer, of f units, the discriminator is GAN's. The denoiser R minimises
     E_x |h(x) - R(h(x) + s e)|^2 / f, e ~ N(0, I), on real data, h a constant: R(h) - h points to where features of real
-    data are denser. The generator minimises
-    lambda_adv E_z -log D(G(z)) + lambda_den E_z |h(G(z)) - R(h(G(z)))|^2 / f, R(h(G(z))) a constant target.
-    Turns: discriminator, denoiser, generator.
+    data are denser. The generator minimises lambda_adv E_z -log D(G(z)) + lambda_den E_z |h(G(z)) - R(h(G(z)))|^2 / f,
+    R(h(G(z))) a constant target. Turns: discriminator, denoiser, generator.
 
-    The paper itself could not be read here. Of three public re-implementations one library's (lambda_den 0.03 on a mean
-    over features, lambda_adv 1, a constant target; it reports an inception score of 7.3 on CIFAR-10, the paper 7.72)
-    and that of MGAN's authors (0.03 / 1024 on a sum over features, 1) agree on the weights, which are the defaults. A
-    port whose history says that its values came from the paper's author has 1 and 0.03 the other way round, on a mean
-    (preset "port"); it and MGAN's authors let gradients through R in the generator's turn, and the latter corrupt
-    features there too, which is not offered. All three have s = 1, constant; the port notes that the paper lets it
-    fall.
+    The paper was not available. Three public re-implementations were read. One library has lambda_den 0.03 on a mean
+    over features, lambda_adv 1 and a constant target; it reports an inception score of 7.3 on CIFAR-10, the paper 7.72.
+    MGAN's authors have 0.03 / 1024 on a sum over features, and 1. Both agree on the weights, which are the defaults. A
+    port, whose history attributes its values to the paper's author, has 1 and 0.03 the other way round, on a mean
+    (preset "port"). The port and MGAN's authors let gradients through R in the generator's turn; the latter also
+    corrupt features there, which is not offered. All three have s = 1, constant; according to the port, s falls in the
+    paper.
 
-    Their denoisers have 3 to 10 layers with batch normalisation, this one is what the benchmark's network offers for
-    vectors: for points the discriminator's body. On points there is no batch normalisation below the features either,
-    as in theirs: on ring8 they have a root mean square of 0.08 after 4,000 iterations (batches of 128, one seed), so
-    that under noise of s = 1 the denoiser knows their mean at best and its term is 1/10,000 of the generator's loss.
-    The game is GAN's then: one mode at a time, as it also was with s = 0.1 and lambda_den = 1.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 1, 3 and 5 modes.
+    Their denoisers have 3 to 10 layers with batch normalisation. Here the denoiser is the benchmark network's body for
+    vectors: for points the discriminator's body. Unlike theirs, the features of points come from layers without batch
+    normalisation, so that they are small beside noise of s = 1.
     """
 
     name = "dfm"
@@ -56,7 +51,7 @@ class DFM(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The generator's two terms, and the denoiser's task."""
+        """Weights of the generator's two terms, and the denoiser's task."""
 
         denoising: float = param(0.03, "lambda_den, weight of the distance of features from denoised ones.", low=0)
         adversarial: float = param(1.0, "lambda_adv, weight of -log D(G(z)).", low=0)
@@ -72,7 +67,7 @@ class DFM(Model):
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each; the denoiser is a discriminator's body from features to features."""
+        """Build one network each; the denoiser is a discriminator's body from features to features."""
         discriminator = networks.discriminator({"source": None})
         self.feature_count = count_features(discriminator, networks.dataset.shape)
         return {
@@ -82,11 +77,11 @@ class DFM(Model):
         }
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        """What is added to features of real data."""
+        """Noise that is added to features of real data."""
         return {"corruption": Noise((batch, self.feature_count))}
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """GAN's."""
+        """GAN's loss."""
         return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def denoiser_loss(self, real: Real, noise: Mapping[str, Tensor]) -> Tensor:
@@ -103,6 +98,6 @@ class DFM(Model):
         return self.params.adversarial * adversarial + self.params.denoising * off.square().mean()
 
     def denoise(self, h: Tensor) -> Tensor:
-        """R(h): (n, f) to (n, f)."""
+        """Return R(h): (n, f) to (n, f)."""
         clean: Tensor = self.denoiser(h)["clean"]
         return clean

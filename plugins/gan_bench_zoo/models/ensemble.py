@@ -17,14 +17,11 @@ from gan_bench_zoo.models.gan import GAN
 
 
 class Ensemble(Model):
-    """Ensemble: K GANs that know nothing of each other, sampled alike (Wang et al., 2016).
+    """Ensemble: K independent GANs, sampled with equal weights (Wang et al., 2016).
 
     Pair k minimises GAN's losses, -E_x log D_k - E_z log(1 - D_k(G_k(z))) and -E_z log D_k(G_k(z)); the mixture is
-    uniform. All pairs see the same real data and start from different weights. Generated samples are a total, as for
-    every mixture: a pair has 1 / K of what a GAN has, unless `fakes_per_generator` says otherwise.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) eight pairs are together on 6, 7 and 8 modes, with 22
-    to 28 % of samples near one.
+    uniform. All pairs see the same real data and start from different weights. The number of generated samples is a
+    total, as for every mixture: a pair has 1 / K of a GAN's, unless `fakes_per_generator` is set.
     """
 
     name = "ensemble"
@@ -33,7 +30,7 @@ class Ensemble(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The number of pairs."""
+        """Number of pairs."""
 
         generators: int = param(8, "K, the number of generators, each with a discriminator.", low=1)
 
@@ -52,7 +49,7 @@ class Ensemble(Model):
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The sum over pairs of GAN's loss; none sees another's samples."""
+        """The sum over pairs of GAN's loss; each discriminator sees the samples of its own generator only."""
         on_real = self.discriminator(real.x)["source"]
         return (F.softplus(-on_real).mean(1) + F.softplus(self._judge(fake)).mean(1)).sum()
 
@@ -61,58 +58,52 @@ class Ensemble(Model):
         return F.softplus(-self._judge(fake)).mean(1).sum()
 
     def _judge(self, fake: Fake) -> Tensor:
-        """(K, N/K) logits: what each discriminator says of its own generator's samples."""
+        """Return logits (K, N/K): each discriminator on its own generator's samples."""
         logits: Tensor = self.discriminator(fake.by_generator(fake.x))["source"]
         return logits
 
 
 class SelfEnsemble(StagedGAN):
-    """SelfEnsemble: one GAN at K moments of its run, sampled alike (Wang et al., 2016).
+    """SelfEnsemble: one GAN at K moments of its run, sampled with equal weights (Wang et al., 2016).
 
-    Nothing but GAN's losses: at K evenly spaced iterations, the last included, the generator is kept as it is. The
-    idea is that a generator goes on changing after it cannot get better. Which iterations the authors keep is not
+    The losses are GAN's. At K evenly spaced iterations, the last included, a copy of the generator is kept. The idea is
+    that a generator goes on changing after it has stopped improving. The iterations that the authors keep are not
     verified.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) eight moments are together on 7, 7 and 8 modes, with 17
-    to 27 % of samples near one.
     """
 
     name = "self-ensemble"
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """How many moments."""
+        """Number of moments."""
 
         generators: int = param(8, "K, how often the generator is kept.", low=1)
 
     params: Params
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """Keep the generator; what was kept and what trains weigh the same."""
+        """Keep the generator; all kept generators and the one in training have equal weights."""
         if number > 0:
             self.kept.keep(self.generator, 1 / (number + 1))
         return state
 
 
 class CascadeGAN(PooledGAN):
-    """CascadeGAN: each GAN learns the data that the discriminator before it still called real (Wang et al., 2016).
+    """CascadeGAN: each GAN is trained on data that the previous discriminator still called real (Wang et al., 2016).
 
     GAN j + 1 is trained on the part of GAN j's data where D_j(x) is largest: at the end of a game, data that are called
-    real with confidence are badly modelled (as told by MGAN's paper, section 4, which adds that Tolstikhin et al.,
-    2017, find that it does not cure missing modes). The threshold is such that a share of the data passes. The mixture
-    is uniform. From memory, not verified: the share of 0.8, and that the gate has no part in sampling.
+    real with confidence are badly modelled (according to MGAN's paper, section 4, which adds that Tolstikhin et al.,
+    2017, find that it does not cure missing modes). The threshold is such that a fixed share of the data passes. The
+    mixture is uniform. From memory, not verified: the share of 0.8, and that sampling does not use the gate.
 
     Data that are a stream are drawn once, as a pool, for the whole run.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) four GANs are together on 5, 3 and 4 modes: it does not
-    cure missing ones here either.
     """
 
     name = "cascade-gan"
 
     @dataclass(frozen=True)
     class Params(PooledGAN.Params):
-        """The length of the cascade, and who passes on."""
+        """Length of the cascade, and the share of data that passes."""
 
         generators: int = param(4, "K, the number of GANs, one after the other.", low=1)
         passed_on: float = param(0.8, "Share of a GAN's data that the next one is trained on.", above=0, high=1)
@@ -120,15 +111,15 @@ class CascadeGAN(PooledGAN):
     params: Params
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """As GAN, on data of the pool."""
+        """Turns of GAN, on data of the pool."""
         return tuple(replace(turn, weights="passed") for turn in super().turns(iteration))
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Which points of the pool the GAN of this stage sees; all at first."""
+        """Weights of the pool's points for the GAN of this stage; all are equal at first."""
         return {"passed": torch.ones(self.pool_size)}
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """Keep the generator, and pass on the points that its discriminator is most sure are real."""
+        """Keep the generator, and pass on the points with the largest output of its discriminator."""
         if number == 0 or pool is None:
             return state
         self.kept.keep(self.generator, 1 / (number + 1))

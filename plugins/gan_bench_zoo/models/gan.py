@@ -16,12 +16,9 @@ from gan_bench.contracts.parameters import param
 class GAN(Model):
     """GAN: one generator, one discriminator (Goodfellow et al., 2014).
 
-    min_G max_D  E_x log D(x) + E_z log(1 - D(G(z))); at the optimal D the generator minimises 2 JSD - log 4.
-    The generator's default is the non-saturating form that MGAN's paper compares with (its section 3.1). DCGAN (Radford
-    et al., ICLR 2016) plays the same game with other networks: its settings are the preset `dcgan`.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 1, 1 and 3 of 8 modes, as it is expected to;
-    with as many parameters as MGAN's eight generators on 1, 2 and 2.
+    min_G max_D  E_x log D(x) + E_z log(1 - D(G(z))); at the optimal D the generator minimises 2 JSD - log 4. The
+    generator's default is the non-saturating form that MGAN's paper compares with (its section 3.1). DCGAN (Radford et
+    al., ICLR 2016) plays the same game with other networks: its settings are the preset `dcgan`.
     """
 
     name = "gan"
@@ -50,7 +47,7 @@ class GAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The form of the generator's loss, and how the players move."""
+        """Form of the generator's loss, and order of the players' steps."""
 
         saturating: bool = param(False, "Minimise log(1 - D(G(z))) instead of -log D(G(z)).")
         simultaneous: bool = param(False, "Both players move at once instead of in turn.")
@@ -62,7 +59,7 @@ class GAN(Model):
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """In turn, or both at once."""
+        """Players in turn, or both at once."""
         return (Turn(self.players),) if self.params.simultaneous else super().turns(iteration)
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
@@ -70,6 +67,6 @@ class GAN(Model):
         return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating."""
+        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) if `saturating`."""
         logits = self.discriminator(fake.x)["source"]
         return -bce_fake(logits) if self.params.saturating else bce_real(logits)

@@ -17,26 +17,23 @@ from gan_bench.contracts.parameters import param
 
 
 class GMAN(Model):
-    """GMAN: several discriminators, the generator heeding harsh ones more or less (Durugkar et al., ICLR 2017).
+    """GMAN: several discriminators, weighted by their harshness in the generator's loss (Durugkar et al., ICLR 2017).
 
     Each D_i minimises -E_x log D_i - E_z log(1 - D_i(G)). With V_i = E_z log(1 - D_i(G)), or -E_z log D_i(G), the
-    generator minimises sum_i w_i V_i, w = softmax(lambda V), not detached: lambda = 0 is the mean, and the larger it
-    is, the more the harshest one decides. Learned (GMAN*), lambda = softplus(l) is a parameter of the generator, who
+    generator minimises sum_i w_i V_i, w = softmax(lambda V), not detached: lambda = 0 is the mean, and a larger lambda
+    gives the harshest one more weight. Learned (GMAN*), lambda = softplus(l) is a parameter of the generator, which
     minimises sum_i w_i V_i - c lambda. The derivative of the first part by lambda is the variance of V under w, so
-    lambda falls where the discriminators disagree by more than c.
+    lambda falls if the discriminators disagree by more than c.
 
-    Everyone moves at once, as in the authors' code. There the l of GMAN* is in no player's list of variables and never
-    moves, and has no reward; the term -c lambda and c = 0.001 are from memory of the paper, not verified. Their
-    discriminators differ by dropout as well as by their data, and D is kept in [0.01, 0.99]; here the networks are the
-    benchmark's and logits keep everything finite. Geometric and harmonic means and boosting are left out.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 4, 1 and 2 modes, with the mean on 2, 2 and
-    1, with a learned lambda on 2, 2 and 2; lambda goes from 0.127 to 0.29, 0.34 and 0.31.
+    All players move at once, as in the authors' code. There the l of GMAN* is in no player's list of variables, so that
+    it never moves, and has no reward; the term -c lambda and c = 0.001 are from memory of the paper, not verified.
+    Their discriminators differ by dropout as well as by their data, and D is kept in [0.01, 0.99]; here the networks
+    are the benchmark's and logits keep everything finite. Geometric and harmonic means and boosting are left out.
     """
 
     name = "gman"
     players = ("discriminators", "generator")
-    generator: Generators  # inside a `Lenient` where lambda is learned
+    generator: Generators  # inside a `Lenient` if lambda is learned
     discriminators: Discriminator
     presets = {
         "release": Preset(
@@ -52,7 +49,7 @@ class GMAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The discriminators, and how the generator weighs them."""
+        """Number of discriminators, and their weights in the generator's loss."""
 
         discriminators: int = param(5, "M, the number of discriminators.", low=1)
         lam: float = param(
@@ -79,7 +76,7 @@ class GMAN(Model):
         return "discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """M discriminators without a common parameter, batched; a learned lambda belongs to the generator's player."""
+        """Build M separate discriminators, batched; a learned lambda belongs to the generator's player."""
         generator: nn.Module = networks.generators()
         if self.params.learned:
             generator = Lenient(generator, self.params.lam)
@@ -89,23 +86,23 @@ class GMAN(Model):
         }
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """A split draw needs a part for each discriminator."""
+        """Refuse split draws without a part for each discriminator."""
         m = self.params.discriminators
         if self.params.data == "shared" or min(batch, fakes) >= m:
             return None
         return f"draws of {batch} real and {fakes} generated samples cannot be split over {m} discriminators"
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """All at once."""
+        """All players at once."""
         return (Turn(self.players),)
 
     def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The sum of all D_i's losses; none sees another's part."""
+        """The sum of all D_i's losses; each has its own part of the draw only."""
         on_real, on_fake = self._judge(real.x), self._judge(fake.x)
         return F.softplus(-on_real).mean(1).sum() + F.softplus(on_fake).mean(1).sum()
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """sum_i w_i V_i, less c lambda where it is learned."""
+        """sum_i w_i V_i, minus c lambda if lambda is learned."""
         judged = self._judge(fake.x)
         harshness = -F.softplus(judged).mean(1) if self.params.saturating else F.softplus(-judged).mean(1)
         if not self.params.learned:
@@ -114,7 +111,7 @@ class GMAN(Model):
         return weighted(harshness, lam) - self.params.reward * lam
 
     def _judge(self, x: Tensor) -> Tensor:
-        """(M, n) logits: of all samples, or of n = floor(N / M) of its own for each discriminator."""
+        """Return logits (M, n): of all samples, or of n = floor(N / M) of its own for each discriminator."""
         logits: Tensor = self.discriminators(split(x, self.params.discriminators) if self._splits else x)["source"]
         return logits
 
@@ -124,29 +121,29 @@ class GMAN(Model):
 
 
 class Lenient(nn.Module):
-    """A generator that also says by which lambda it weighs its discriminators."""
+    """A generator that also holds lambda, the parameter that weighs the discriminators."""
 
     def __init__(self, body: nn.Module, lam: float) -> None:
         super().__init__()
         self.body = body
-        self.level = nn.Parameter(torch.tensor(lam + math.log(-math.expm1(-lam))))  # the softplus of it is lam
+        self.level = nn.Parameter(torch.tensor(lam + math.log(-math.expm1(-lam))))  # softplus of it is lam
 
     def forward(self, z: Tensor) -> Tensor:
-        """As the generator."""
+        """Evaluate the generator."""
         samples: Tensor = self.body(z)
         return samples
 
     def lam(self) -> Tensor:
-        """Lambda, above 0."""
+        """Return lambda, above 0."""
         return F.softplus(self.level)
 
 
 def weighted(values: Tensor, lam: float | Tensor) -> Tensor:
-    """Mean of (M,) values weighted by softmax(lam * values)."""
+    """Return the mean of (M,) values weighted by softmax(lam * values)."""
     return ((lam * values).softmax(0) * values).sum()
 
 
 def split(x: Tensor, parts: int) -> Tensor:
-    """(N, …) as (parts, floor(N / parts), …); what is left over goes to nobody."""
+    """Split (N, …) into (parts, floor(N / parts), …); the rest is dropped."""
     each = len(x) // parts
     return x[: parts * each].view(parts, each, *x.shape[1:])

@@ -17,33 +17,29 @@ from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._features import count_features
 
 MINIBATCH, FEATURES = "minibatch-discrimination", "feature-matching"
-GROUPS = 5  # of real samples by which the closenesses start; in the release 500 images, compared all with all
+GROUPS = 5  # real samples that set the initial closenesses; in the release 500 images, compared all with all
 
 
 class ImprovedGAN(Model):
     """ImprovedGAN: a discriminator that compares the samples of a batch, or feature matching (Salimans et al., 2016).
 
     Minibatch discrimination: GAN's losses with a discriminator whose last layer reads, beside the features h_i of
-    sample i, o_b(i) = sum_{j != i} exp(-||M_{i,b} - M_{j,b}||_1) + bias_b for each of B kernels, M_i = h_i T in
-    R^{B x C}; j goes through the samples of its own group, all real or all generated. Feature matching: GAN's
-    discriminator; the generator minimises ||E_x h(x) - E_z h(G(z))||^2 instead. h is the last hidden layer.
+    sample i, o_b(i) = sum_{j != i} exp(-||M_{i,b} - M_{j,b}||_1) + bias_b for each of B kernels, M_i = h_i T in R^{B x
+    C}; j runs over the samples of its own group, all real or all generated. Feature matching: GAN's discriminator; the
+    generator minimises ||E_x h(x) - E_z h(G(z))||^2 instead. h is the last hidden layer.
 
-    The release compares the 100 samples of a batch. Here draws differ in size and are larger, and all pairs of a draw
-    would cost the square of it; so each draw is cut into groups of neighbours, of one size for real and generated
-    samples, on which the o depend. What is left over is not judged. The sum leaves out j = i, as in the release; in
-    the paper, as others quote it, it does not, which bias_b makes up for. As in the release T is normalised (each
-    column has length exp(s), s learned), and s and bias_b start by data: half the distance to the nearest neighbour
-    is 1 on average, and o is 0, over five groups of real samples. Without that all pairs start alike (std 0.02).
-    Groups of 32 and 16 kernels keep an iteration at about five times GAN's (100 of both are twenty times the work);
-    each of ring8's modes has four samples in a group.
+    The release compares the 100 samples of a batch. Here draws differ in size and are larger, and comparing all pairs
+    of a draw would cost the square of its size. Each draw is therefore cut into groups of neighbours, of one size for
+    real and generated samples, since the o depend on it. The rest of a draw is not judged. The sum leaves out j = i, as
+    in the release; in the paper, as others quote it, it does not, a difference that bias_b absorbs. As in the release,
+    T is normalised (each column has length exp(s), s learned), and s and bias_b are initialised by data: half the
+    distance to the nearest neighbour is 1 on average, and o is 0, over five groups of real samples. Without that all
+    pairs start alike (std 0.02). Groups of 32 and 16 kernels keep an iteration at about five times GAN's (100 of both
+    are twenty times the work); each of ring8's modes has four samples in a group.
 
     The release trains a classifier of labelled data with K + 1 classes; here is the unsupervised game. One-sided label
-    smoothing is an option. Left out: historical averaging (it needs the past of all parameters, which no loss sees)
-    and virtual batch normalisation (it is a network's, and the mlp normalises nothing).
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) both techniques are at all 8 modes in every seed; 11 to
-    46 % of samples are near one with minibatch discrimination, 13 % with feature matching, whose generator covers
-    the ring and what lies between.
+    smoothing is an option. Left out: historical averaging (it needs the past of all parameters, which no loss sees) and
+    virtual batch normalisation (it belongs to the network, and the mlp normalises nothing).
     """
 
     name = "improved-gan"
@@ -88,7 +84,7 @@ class ImprovedGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """Which technique, and what it compares."""
+        """The technique, and the size of its comparison."""
 
         technique: str = param(
             MINIBATCH,
@@ -122,13 +118,13 @@ class ImprovedGAN(Model):
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """What no other model does before it trains."""
+        """Footnote on the data-dependent initialisation."""
         if self.params.technique == FEATURES:
             return ()
         return (f"scale and bias of its minibatch discrimination start by {GROUPS * self.params.group} real samples",)
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Draws without one whole group."""
+        """Refuse draws without one whole group."""
         if self.params.technique == FEATURES or self.params.group <= min(batch, fakes):
             return None
         return (
@@ -137,7 +133,7 @@ class ImprovedGAN(Model):
         )
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each; the tensor T and what reads the o belong to the discriminator's player."""
+        """Build one network each; the tensor T and the layer that reads the o belong to the discriminator's player."""
         body = networks.discriminator({"source": None})
         judge: nn.Module = body
         if self.params.technique == MINIBATCH:
@@ -146,20 +142,20 @@ class ImprovedGAN(Model):
         return {"discriminator": judge, "generator": networks.generators()}
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_x log D(x) - E_z log(1 - D(G(z))); smoothed, real samples are a little of the other class too."""
+        """-E_x log D(x) - E_z log(1 - D(G(z))); with smoothing, the target of real samples is below 1."""
         on_real, on_fake = self._judge(real.x, real, fake), self._judge(fake.x, real, fake)
         alpha = self.params.real_label
         return alpha * bce_real(on_real) + (1 - alpha) * bce_fake(on_real) + bce_fake(on_fake)
 
     def generator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) where saturating; or the distance of the mean features."""
+        """-E_z log D(G(z)), or E_z log(1 - D(G(z))) if `saturating`; or the distance of the mean features."""
         if self.params.technique == FEATURES:
             return self._mismatch(real, fake)
         logits = self._judge(fake.x, real, fake)
         return -bce_fake(logits) if self.params.saturating else bce_real(logits)
 
     def _judge(self, x: Tensor, real: Real, fake: Fake) -> Tensor:
-        """Logits: (n,), or without what is left over by groups as large for real as for generated samples."""
+        """Return logits: (n,), or without the rest of a draw by groups of one size for real and generated samples."""
         if self.params.technique == FEATURES:
             logits: Tensor = self.discriminator(x)["source"]
             return logits
@@ -176,7 +172,7 @@ class ImprovedGAN(Model):
 class InGroups(nn.Module):
     """A discriminator that compares the samples of a group: (n, *shape) to logits of the floor(n / group) whole groups.
 
-    A last layer that reads features and o side by side is the body's own head plus a linear layer on the o.
+    Its last layer, which reads features and o side by side, is the body's own head plus a linear layer on the o.
     """
 
     def __init__(
@@ -189,7 +185,7 @@ class InGroups(nn.Module):
     ) -> None:
         super().__init__()
         self.kernels, self.size = sizes
-        self.group, self._draw = group, draw  # what the start is measured on
+        self.group, self._draw = group, draw  # data of the initialisation
         self.body = body
         self.t = nn.Linear(count_features(body, shape), self.size * self.kernels, bias=False)
         self.log_scale = nn.Parameter(torch.zeros(self.size, self.kernels))
@@ -197,30 +193,30 @@ class InGroups(nn.Module):
         self.head = nn.Linear(self.kernels, 1, bias=False)
 
     def forward(self, x: Tensor, group: int) -> Tensor:
-        """What the body says of each sample, and what its closeness to the others of its group says."""
+        """Add the logits of each sample to those of its closeness to the others of its group."""
         x = x[: len(x) // group * group]
         close = self.closeness(self.body.features(x), group) + self.bias
         logits: Tensor = self.body(x)["source"] + self.head(close).squeeze(1)
         return logits
 
     def closeness(self, features: Tensor, group: int) -> Tensor:
-        """(n, A) to (n, B): the sum over the others of exp(-||M_i - M_j||_1); i itself, at distance 0, adds 1."""
+        """Map (n, A) to (n, B): the sum over the others of exp(-||M_i - M_j||_1); i itself, at distance 0, adds 1."""
         close = torch.exp(-self.distances(features, group)).sum(3) - 1
         return close.transpose(1, 2).flatten(0, 1)
 
     def distances(self, features: Tensor, group: int) -> Tensor:
-        """(n, A) to (groups, B, group, group): ||M_i - M_j||_1, one dimension after the other to save memory."""
+        """Map (n, A) to (groups, B, group, group): ||M_i - M_j||_1, one dimension after the other to save memory."""
         length = self.log_scale.exp().flatten() / torch.linalg.vector_norm(self.t.weight, dim=1)
         m = (self.t(features) * length).view(-1, group, self.size, self.kernels).permute(2, 0, 3, 1).contiguous()
         apart: Tensor = reduce(torch.add, [(row[..., None] - row[..., None, :]).abs() for row in m])
         return apart
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """Layers as the protocol says; then scale and bias by real samples."""
+        """Initialise layers by the protocol, then scale and bias by real samples."""
         for child in self.children():
             initialise(child, init, rng)
         features = self.body.features(self._draw(GROUPS * self.group, rng).x)
-        del self._draw  # a copy of this module would copy the data with it
+        del self._draw  # a copy of this module would copy the data as well
         nearest = self.distances(features, self.group).kthvalue(2, 3).values  # the first is the sample itself
         self.log_scale.sub_((nearest.mean((0, 2)) / 2).clamp_min(1e-12).log())
         self.bias.copy_(-self.closeness(features, self.group).mean(0))

@@ -19,21 +19,18 @@ from gan_bench_zoo.models._indexed import Indexed
 
 
 class InfoGAN(Indexed):
-    """InfoGAN: one generator whose categorical code can be read off its samples (Chen et al., NeurIPS 2016).
+    """InfoGAN: one generator whose categorical code can be inferred from its samples (Chen et al., NeurIPS 2016).
 
     min_{G,Q} max_D  E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) - lambda L_I, where L_I = E log Q(c | G(z, c)) + H(c) is
     at most the mutual information of code and sample, and H(c) = log K is constant. The code's K values are this
     benchmark's generators, G_k(z) = G(z, e_k), each with the same share of a draw instead of a random one.
 
-    Who owns Q: it is a head on the discriminator's trunk, and in the authors' code (infogan_trainer.py) every variable
-    of that network, trunk, head of D and Q, is in the discriminator's list. Both lists' losses hold - lambda L_I: Q and
-    trunk learn in the discriminator's turn, for which Q is no adversary, and the generator heeds Q in its own. So it is
-    done here, against the letter of min_{G,Q}. With lambda = 1, the authors' value for a categorical code, what differs
-    from MGAN with the index as an input (`index-input`) is nothing but MGAN's smaller weight of that term in the
+    Q is a head on the discriminator's trunk. In the authors' code (infogan_trainer.py) every variable of that network,
+    trunk, head of D and Q, is in the discriminator's list. Both lists' losses contain - lambda L_I: Q and trunk are
+    trained in the discriminator's turn, for which Q is no adversary, and the generator's loss has the term as well. The
+    same is done here, against the letter of min_{G,Q}. With lambda = 1, the authors' value for a categorical code, the
+    only difference from MGAN with the index as an input (`index-input`) is MGAN's smaller weight of that term in the
     generators' turn.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each value of the code has a mode of its own in every
-    seed, with 99 to 100 % of samples near one.
     """
 
     name = "infogan"
@@ -58,7 +55,7 @@ class InfoGAN(Indexed):
 
     @dataclass(frozen=True)
     class Params:
-        """The code, and how much it has to tell."""
+        """Number of values of the code, and the weight of its information."""
 
         generators: int = param(8, "K, the number of values of the code; each is a generator.", low=1)
         lam: float = param(1.0, "lambda, weight of the code's cross-entropy in both players' losses.", low=0)
@@ -67,11 +64,11 @@ class InfoGAN(Indexed):
 
     @property
     def sharing(self) -> str:
-        """As in the paper; the authors' code gives Q a hidden layer more."""
+        """As in the paper; Q has one more hidden layer in the authors' code."""
         return f"{super().sharing}; discriminator and Q: all but the output layer"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One trunk with a head for the source and one for the code; a generator that sees the code."""
+        """Build one trunk with heads for source and code, and a generator with the code as an input."""
         return {
             "discriminator": networks.discriminator({"source": None, "code": self.generators}),
             "generator": self.one_generator(networks),

@@ -18,18 +18,14 @@ REAL = 0  # the class of real data, as in the authors' code; generator k is clas
 
 
 class MADGAN(Model):
-    """MAD-GAN: a discriminator that names the generator of each fake (Ghosh et al., 2018).
+    """MAD-GAN: a discriminator that identifies the generator of each fake (Ghosh et al., 2018).
 
-    D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources;
-    each generator minimises -log D_real of its own samples. In the minimax form (`saturating`, no `real_weight`), with
-    p_avg the mean of p and all q_k and q the mixture, the generators minimise KL(p||p_avg) + K KL(q||p_avg) up to a
-    constant: nothing at the optimum rewards their separation.
-    Each generator has its own input layer and shares the rest (madgan_ind.py of the authors' code, MGAN's scheme); in
-    madgan.py they have their own output layers (preset `release`). In both files all generators see the same latents,
-    and each makes a whole batch.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it ends on 1, 2 and 1 modes, all generators on the same
-    ones: the diversity that the paper reports is not there, as the optimum does not ask for it.
+    D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources; each
+    generator minimises -log D_real of its own samples. In the minimax form (`saturating`, no `real_weight`), with p_avg
+    the mean of p and all q_k and q the mixture, the generators minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant:
+    no term at the optimum rewards their separation. Each generator has its own input layer and shares the rest
+    (madgan_ind.py of the authors' code, MGAN's scheme); in madgan.py they have their own output layers (preset
+    `release`). In both files all generators see the same latents, and each generates a whole batch.
     """
 
     name = "mad-gan"
@@ -56,7 +52,7 @@ class MADGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture, what its parts have in common, and what real data counts."""
+        """Number of generators, the layers that they share, and the weight of real data."""
 
         generators: int = param(8, "K, the number of generators.", low=1)
         shared: str = param(
@@ -89,20 +85,20 @@ class MADGAN(Model):
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The mean over K + 1 sources of each one's mean cross-entropy; real data may weigh otherwise."""
+        """The mean over K + 1 sources of each one's mean cross-entropy; real data may have another weight."""
         of_real = -self._log_real(real.x).mean()
         of_fakes = F.cross_entropy(self.discriminator(fake.x)["class"], fake.generator + 1)
         share = self.params.real_weight or 1 / (self.generators + 1)
         return share * of_real + (1 - share) * of_fakes
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-E log D_real, or E log(1 - D_real), over all generators, each weighing 1/K."""
+        """-E log D_real, or E log(1 - D_real), over all generators, each with weight 1/K."""
         if not self.params.saturating:
             return -self._log_real(fake.x).mean()
         logits: Tensor = self.discriminator(fake.x)["class"]
         return (torch.logsumexp(logits[:, REAL + 1 :], 1) - torch.logsumexp(logits, 1)).mean()
 
     def _log_real(self, x: Tensor) -> Tensor:
-        """(n,) log D_real."""
+        """Return log D_real (n,)."""
         logits: Tensor = self.discriminator(x)["class"]
         return logits[:, REAL] - torch.logsumexp(logits, 1)

@@ -20,27 +20,21 @@ COSINE, GAUSSIAN = "cosine", "gaussian"
 
 
 class MADGANSim(GAN):
-    """MAD-GAN-Sim: generators compete for the discriminator's score, more so where they are alike (Ghosh et al., 2018).
+    """MAD-GAN-Sim: generators compete for the discriminator's score, more so if they are alike (Ghosh et al., 2018).
 
-    D plays GAN's game against all generators, which are given the same z; G_i minimises
-    E_z [-log D(G_i) + lambda max(0, mean_{j != i} (D(G_j) - D(G_i) + Delta(G_i, G_j)))]: to be scored above the others
-    by as much as it resembles them. Delta is the user's choice: the cosine of D's last hidden layer (the code), or a
-    Gaussian kernel of the samples. G_i moves itself alone; G_j is held fixed in its loss. The kernel's squared distance
-    is a sum over coordinates: with pixels from -1 to 1, two images of MNIST are 21 apart and two of CIFAR-10 37
-    (medians), so that for them `width` = 1 is a kernel of zeros.
+    D plays GAN's game against all generators, which are given the same z; G_i minimises E_z [-log D(G_i) + lambda
+    max(0, mean_{j != i} (D(G_j) - D(G_i) + Delta(G_i, G_j)))]: its score has to exceed the others' by its similarity to
+    them. Delta is the user's choice: the cosine of D's last hidden layer (the code), or a Gaussian kernel of the
+    samples. The loss of G_i moves G_i alone; G_j is held fixed in it. The kernel's squared distance is a sum over
+    coordinates: with pixels from -1 to 1, two images of MNIST are 21 apart and two of CIFAR-10 37 (medians), so that
+    for them `width` = 1 is a kernel of zeros.
 
-    The formula is that of the first author's code (arnabgho/dcgan.torch, luatorch/compete_avg_gen_n_alter.lua); the
-    paper's appendix could not be read, so that its lambda is unverified; 1e-4 is the code's, at which the term hardly
-    counts. The code writes the term's gradient by hand: with Delta fixed (`through_similarity = false`), scores from
-    before D's step, and the sign reversed; here it is what the formula says. D sums one real batch and K generated ones
-    there, real to generated 1 : K, here 1 : 1; K real batches are in n_compete_avg_gen_n_alter.lua. Its variant with
-    the maximum over the others is left out. A trial on the ring (one seed, 4,000 iterations) ended on 8 modes for
-    lambda = 1e-4, 4 for 1, 6 for 10, and 8 for 1 with Delta fixed.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
-    with symmetric KL 2.1, 2.4 and 2.9. That is not the term's doing: with lambda = 0 and latents of their own they
-    have one each in every seed, too, with symmetric KL 3.1, 2.0 and 2.8 (eight un-tied generators, a control there).
-    Where all but the input layer is shared, lambda = 0 ends on 2, 1 and 1 modes.
+    The formula is that of the first author's code (arnabgho/dcgan.torch, luatorch/compete_avg_gen_n_alter.lua). The
+    paper's appendix was not available, so its lambda is not verified; 1e-4 is the code's, at which the term has hardly
+    any weight. The code computes the term's gradient by hand: with Delta fixed (`through_similarity = false`), scores
+    from before D's step, and the sign reversed; here the gradient is the formula's. In the code D sums one real batch
+    and K generated ones, real to generated 1 : K, here 1 : 1; K real batches are in n_compete_avg_gen_n_alter.lua. Its
+    variant with the maximum over the others is left out.
     """
 
     name = "mad-gan-sim"
@@ -61,7 +55,7 @@ class MADGANSim(GAN):
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """The size of the mixture, and how its parts compete."""
+        """Number of generators, and the form of their competition."""
 
         generators: int = param(8, "K, the number of generators.", low=2)
         weight: float = param(1e-4, "lambda, weight of the competing term in a generator's loss.", low=0)
@@ -92,7 +86,7 @@ class MADGANSim(GAN):
         return f"generators: {SHARED[self.params.shared]}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K generators and one discriminator of two classes."""
+        """Build K generators and one discriminator of two classes."""
         generators = networks.generators(self.generators, shared=cast(Sharing, self.params.shared))
         return {"discriminator": networks.discriminator({"source": None}), "generator": generators}
 
@@ -105,7 +99,7 @@ class MADGANSim(GAN):
         return adversarial + self.params.weight * F.relu(behind).mean()
 
     def _similarity(self, fake: Fake) -> Tensor:
-        """(K, b): how much each sample resembles those that the others make of the same latent, on average."""
+        """Return (K, b): the mean similarity of each sample to those of the other generators for the same latent."""
         alike = self._cosine(fake) if self.params.similarity == COSINE else self._kernel(fake)
         return alike if self.params.through_similarity else alike.detach()
 
@@ -117,9 +111,9 @@ class MADGANSim(GAN):
         x = fake.by_generator(fake.x.flatten(1))
         distances = (x[:, None] - x.detach()[None]).square().sum(3)
         alike = torch.exp(-distances / (2 * self.params.width**2))
-        return (alike.sum(1) - 1) / (len(x) - 1)  # without each itself, at distance 0
+        return (alike.sum(1) - 1) / (len(x) - 1)  # without itself, at distance 0
 
 
 def _of_others(values: Tensor) -> Tensor:
-    """(K, …) to the mean over the K - 1 others of each."""
+    """Map (K, …) to the mean over the K - 1 others of each."""
     return (values.sum(0) - values) / (len(values) - 1)

@@ -19,21 +19,17 @@ class MAGAN(AutoencoderGAN):
 
     With E(v) = |v - AE(v)|^2, summed over coordinates, the autoencoder minimises E_x E(x) + E_z max(0, m - E(G(z))),
     the generator E_z E(G(z)). The rule of the margin m is that of the authors' code. Before the game the autoencoder
-    alone learns real data for two epochs (m = 0 switches the second term off), then m is the mean E(x) of one more
-    epoch. At the end of each epoch of the game but the first, with S_x and S_z the sums of E(x) and E(G(z)) over its
-    n iterations: m becomes S_x / n where S_z has grown since the last epoch, S_x < S_z and S_x / n < m. So m never
-    grows.
+    alone is trained on real data for two epochs (m = 0 switches the second term off). Then m is the mean E(x) of one
+    more epoch. Let S_x and S_z be the sums of E(x) and E(G(z)) over the n iterations of an epoch. At the end of each
+    epoch of the game but the first, m becomes S_x / n if S_z has grown since the last epoch, S_x < S_z and S_x / n < m.
+    So m never grows.
 
     Data here are drawn at random, so an epoch is a number of iterations. Energies and margin are sums, which grow with
-    the number of pixels; Adam does not mind. Where m is measured the gradient is 0, but a turn
-    steps the optimiser all the same: at beta1 = 0.5 what is left of Adam's momentum moves the autoencoder once more as
-    far as its last step did. Adamax, which the authors use, is no optimiser of the protocol.
+    the number of pixels; Adam is indifferent to their scale. In the epoch that measures m the gradient is 0, but a turn
+    still steps the optimiser: at beta1 = 0.5 the rest of Adam's momentum moves the autoencoder once more as far as its
+    last step did. Adamax, which the authors use, is not among the protocol's optimisers.
 
-    On points it fails: an autoencoder without a bottleneck copies what lies between the modes as well as the modes, and
-    the generator stays wherever it is (from an initialisation of 0.02 a blob at the origin).
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) all samples lie on 1 mode in every seed; the margin
-    falls to 1e-5.
+    On points the autoencoder has no bottleneck, so that it copies points between the modes as well as the modes.
     """
 
     name = "magan"
@@ -55,7 +51,7 @@ class MAGAN(AutoencoderGAN):
 
     @dataclass(frozen=True)
     class Params:
-        """How often the margin may change, and how it starts."""
+        """Length of an epoch, and training before the game."""
 
         epoch: int = param(50, "n, iterations that count as an epoch.", low=1)
         pretraining: int = param(2, "Epochs for which the autoencoder learns real data alone, before the game.", low=0)
@@ -63,18 +59,18 @@ class MAGAN(AutoencoderGAN):
     params: Params
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """One, that begins with the autoencoder alone, on draws 1, 2, …"""
+        """One stage, which begins with the autoencoder alone, on draws 1, 2, …"""
         return (Stage(0, tuple(Turn(("discriminator",), real=number) for number in range(1, self._before + 1))),)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """The margin; sums over this epoch and S_z of the last one; iterations of this epoch; whether AE learns."""
+        """State: margin, sums of this epoch, S_z of the last one, iterations of this epoch, whether AE is trained."""
         zeros = {name: torch.tensor(0.0) for name in ("margin", "of_real", "of_fake", "last_fake", "done")}
         return zeros | {"learns": torch.tensor(1.0 if self.params.pretraining else 0.0)}
 
     def discriminator_loss(
         self, real: Real, fake: Fake, state: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """E(x) + max(0, m - E(G(z))), sample by sample; times 0 where the margin is measured."""
+        """E(x) + max(0, m - E(G(z))), sample by sample; times 0 while the margin is measured."""
         of_real = self.energy(real.x).mean()
         hinge = F.relu(state["margin"] - self.energy(fake.x)).mean()
         return state["learns"] * (of_real + hinge), {"of_real": of_real}
@@ -85,7 +81,7 @@ class MAGAN(AutoencoderGAN):
         return of_fake, {"of_fake": of_fake}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Add up energies; the margin is set after the last turn before the game, and at the end of an epoch."""
+        """Add up energies; set the margin after the last turn before the game, and at the end of an epoch."""
         if turn.real > 0:
             return self._prepare(turn.real, state, values)
         if "generator" not in turn.players:
@@ -93,21 +89,21 @@ class MAGAN(AutoencoderGAN):
         return self._play(state, values)
 
     def energy(self, x: Tensor) -> Tensor:
-        """(N,) squared distance of samples from their copies."""
+        """Return the squared distance (N,) of samples from their copies."""
         return self.off(x).flatten(1).square().sum(1)
 
     @property
     def _learning(self) -> int:
-        """Turns in which the autoencoder learns real data alone."""
+        """Number of turns that train the autoencoder on real data alone."""
         return self.params.pretraining * self.params.epoch
 
     @property
     def _before(self) -> int:
-        """Turns before the game: learning, then an epoch of measuring."""
+        """Number of turns before the game: training, then an epoch of measurement."""
         return self._learning + self.params.epoch
 
     def _prepare(self, number: int, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state after this turn, from 1, before the game."""
+        """Return the state after this turn, from 1, before the game."""
         state = dict(state)
         if number > self._learning:
             state["of_real"] = state["of_real"] + values["of_real"]
@@ -120,7 +116,7 @@ class MAGAN(AutoencoderGAN):
         return state
 
     def _play(self, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state after a turn of the generator, which ends an iteration and perhaps an epoch."""
+        """Return the state after a turn of the generator, which ends an iteration and possibly an epoch."""
         of_real, of_fake, done = state["of_real"], state["of_fake"] + values["of_fake"], state["done"] + 1
         margin, last_fake = state["margin"], state["last_fake"]
         ends = done >= self.params.epoch

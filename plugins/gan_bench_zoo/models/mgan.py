@@ -32,19 +32,14 @@ ON_IMAGES: dict[str, Any] = {
 class MGAN(Model):
     """MGAN: a mixture of generators kept apart by a classifier (Hoang et al., ICLR 2018).
 
-    min_{G,C} max_D  E_x log D + E_q log(1 - D) - beta sum_k pi_k E_{q_k} log C_k (eq. 2), q the mixture. At the
-    optimum the generators minimise 2 JSD(p, q) - beta JSD(q_1, …, q_K) (theorem 2). Classifier and
-    generators cooperate; only the discriminator is an adversary. The classifier shares the discriminator's trunk
-    and its loss weighs 1 there, not beta (algorithm 2 and the release; eq. 2 read literally would say beta).
+    min_{G,C} max_D  E_x log D + E_q log(1 - D) - beta sum_k pi_k E_{q_k} log C_k (eq. 2), q the mixture. At the optimum
+    the generators minimise 2 JSD(p, q) - beta JSD(q_1, …, q_K) (theorem 2). Classifier and generators cooperate; only
+    the discriminator is an adversary. The classifier shares the discriminator's trunk. Its loss has weight 1 there, not
+    beta (algorithm 2 and the release; read literally, eq. 2 has beta).
 
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
-    with symmetric KL 0.30, 1.35 and 0.33; un-tied generators have narrower modes (4.1, 3.1, 3.6), an un-tied
-    classifier changes little (0.48, 1.38, 0.41). This holds for as many generators as modes. With 2, 3 or 4
-    generators it covers at most 5 of the 8 modes (mgan-generators), against the paper; see docs/reproduction.md.
-
-    In presets for images weights start at 0.02 (section 5 and the release), where Tables 4 to 7 say 0.01. Of CIFAR-10
-    the paper reports an inception score of 8.33; somebody who trained the release as it is, for 500 epochs instead of
-    the paper's 250, measured 7.0 (issue 1 of qhoangdl/MGAN, unanswered).
+    In presets for images the initial weights have a standard deviation of 0.02 (section 5 and the release); Tables 4 to
+    7 have 0.01. For CIFAR-10 the paper reports an inception score of 8.33. A user who trained the unchanged release for
+    500 epochs, instead of the paper's 250, measured 7.0 (issue 1 of qhoangdl/MGAN, unanswered).
     """
 
     name = "mgan"
@@ -88,7 +83,7 @@ class MGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture and the pull between its parts."""
+        """Number of generators, and strength of the diversity term."""
 
         generators: int = param(8, "K, the number of generators.", low=1)
         beta: float = param(0.125, "Weight of the classifier's term in the generators' loss.", low=0)
@@ -113,12 +108,12 @@ class MGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """In the paper (section 5.1, appendix A) all but input layers of the one, output layers of the other."""
+        """All but input layers of the generators, all but output layers of D and C (section 5.1, appendix A)."""
         of_judges = SHARED["trunk" if self.params.tied_classifier else "nothing"]
         return f"generators: {SHARED[self.params.shared]}; discriminator and classifier: {of_judges}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K input layers on one body; one trunk with a head for the source and one for the generator."""
+        """Build K input layers on one body; one trunk with a head for the source and one for the generator."""
         source, generator = {"source": None}, {"generator": self.generators}
         if self.params.tied_classifier:
             judges: nn.Module = networks.discriminator({**source, **generator})
@@ -128,7 +123,7 @@ class MGAN(Model):
         return {"discriminator": judges, "generator": generators}
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """Discriminator and classifier in one step (algorithm 2, lines 4 to 6); real data never enters C's part."""
+        """Discriminator and classifier in one step (algorithm 2, lines 4 to 6); real data never enter C's part."""
         judged = self.discriminator(fake.x)
         adversarial = bce_real(self.discriminator(real.x)["source"]) + bce_fake(judged["source"])
         return adversarial + F.cross_entropy(judged["generator"], fake.generator)
@@ -142,12 +137,12 @@ class MGAN(Model):
 
 
 class Apart(nn.Module):
-    """Several discriminators without a common parameter that answer as one with the heads of all."""
+    """Several discriminators without a common parameter, as one module with the heads of all."""
 
     def __init__(self, *bodies: nn.Module) -> None:
         super().__init__()
         self.bodies = nn.ModuleList(bodies)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """What each says, by head."""
+        """Return the logits of all heads by name."""
         return {name: logits for body in self.bodies for name, logits in body(x).items()}

@@ -17,18 +17,14 @@ from gan_bench.contracts.parameters import param
 class MixGAN(Model):
     """MIX+GAN: mixtures of generators and of discriminators with learned weights (Arora et al., ICML 2017).
 
-    min_{G,w} max_{D,u}  sum_ij w_i u_j phi(G_i, D_j) + rho R(w) - rho R(u), w and u softmaxes of logits,
-    R(w) = -1/K sum_i log w_i, which keeps weights away from 0. Nothing is shared between generators or between
-    discriminators. The payoff phi of a pair is GAN's, E log D_j(x) + E log(1 - D_j(G_i(z))), or WGAN's,
-    E D_j(x) - E D_j(G_i(z)) with clipped D_j (MIX+WGAN); logits of weights are never clipped. The generators' default
-    for GAN's payoff is the non-saturating form, as in the zoo's other models; the authors' code minimises
-    E log(1 - D), and halves the discriminators' loss, but not R. That code is a classifier of labelled images with
-    further terms, chooses the number of generator steps by the discriminators' loss and skips steps of discriminators
-    that are ahead; none of this is the paper's game, and it is left out.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) 8 generators and 5 discriminators cover all 8 modes in
-    every seed: symmetric KL 1.9, 1.7 and 1.8, with WGAN's payoff 0.95, 1.2 and 1.1. Weights stay off the corners,
-    from 0.122 to 0.127 for generators and 0.199 to 0.201 for discriminators.
+    min_{G,w} max_{D,u}  sum_ij w_i u_j phi(G_i, D_j) + rho R(w) - rho R(u), w and u softmaxes of logits, R(w) = -1/K
+    sum_i log w_i, which keeps weights away from 0. Generators share nothing, and neither do discriminators. The payoff
+    phi of a pair is GAN's, E log D_j(x) + E log(1 - D_j(G_i(z))), or WGAN's, E D_j(x) - E D_j(G_i(z)) with clipped D_j
+    (MIX+WGAN); logits of weights are never clipped. The generators' default for GAN's payoff is the non-saturating
+    form, as in the zoo's other models; the authors' code minimises E log(1 - D), and halves the discriminators' loss,
+    but not R. That code is a classifier of labelled images with further terms. It chooses the number of generator steps
+    by the discriminators' loss and skips steps of discriminators that are ahead. None of this is part of the paper's
+    game, and it is left out.
     """
 
     name = "mix-gan"
@@ -52,7 +48,7 @@ class MixGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The two mixtures, and what a pair of their members plays."""
+        """Sizes of the two mixtures, and the payoff of a pair of their members."""
 
         generators: int = param(8, "K, the number of generators.", low=1)
         discriminators: int = param(8, "M, the number of discriminators.", low=1)
@@ -75,7 +71,7 @@ class MixGAN(Model):
         return "generators and discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K generators and M discriminators, batched, each with the logits of their weights."""
+        """Build K generators and M discriminators, batched, each group with the logits of its weights."""
         k, m = self.generators, self.params.discriminators
         return {
             "discriminators": Weighted(networks.discriminator({"score": None}, copies=m), m),
@@ -89,11 +85,11 @@ class MixGAN(Model):
         return (*of_discriminators, Turn(("generator",), latents=steps - 1))
 
     def weights(self) -> Tensor:
-        """w, learned."""
+        """Weights w, learned."""
         return self.generator.weights()
 
     def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-sum_ij w_i u_j phi(G_i, D_j) + rho R(u); real data weigh sum_i w_i = 1 for each discriminator."""
+        """-sum_ij w_i u_j phi(G_i, D_j) + rho R(u); real data have weight sum_i w_i = 1 for each discriminator."""
         on_real, on_fake = self._judge(real.x), self._judge(fake.x)
         if self.params.payoff == "wgan":
             on_real, on_fake = -on_real, on_fake
@@ -112,19 +108,19 @@ class MixGAN(Model):
         return self._of_mixtures(loss, fake) + self.params.entropy * self.generator.evenness()
 
     def constrain(self, player: str, parameters: Mapping[str, Tensor]) -> None:
-        """Clip the discriminators, not the logits of their weights, where the payoff is WGAN's."""
+        """Clip the discriminators, not the logits of their weights, if the payoff is WGAN's."""
         if player == "discriminators" and self.params.payoff == "wgan":
             for name, parameter in parameters.items():
                 if name != "logits":
                     parameter.clamp_(-self.params.clip, self.params.clip)
 
     def _judge(self, x: Tensor) -> Tensor:
-        """(n, *shape) to (M, n)."""
+        """Map (n, *shape) to (M, n)."""
         logits: Tensor = self.discriminators(x)["score"]
         return logits
 
     def _of_mixtures(self, values: Tensor, fake: Fake) -> Tensor:
-        """sum_ij u_j w_i of the mean of (M, N) values over generator i's samples."""
+        """Return sum_ij u_j w_i of the mean of (M, N) values over generator i's samples."""
         by_pair = values.reshape(len(values), fake.generators, -1).mean(2)
         return self.discriminators.weights() @ by_pair @ self.generator.weights()
 
@@ -138,14 +134,14 @@ class Weighted(nn.Module):
         self.logits = nn.Parameter(torch.zeros(count))
 
     def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
-        """What the networks make of x."""
+        """Evaluate all networks at x."""
         made: Tensor | dict[str, Tensor] = self.bodies(x)
         return made
 
     def weights(self) -> Tensor:
-        """Their shares of the mixture, summing to 1."""
+        """Return their shares of the mixture, summing to 1."""
         return self.logits.softmax(0)
 
     def evenness(self) -> Tensor:
-        """-mean log weight: the log of their number where all weigh the same, larger elsewhere."""
+        """Return -mean log weight: the log of their number if all weights are equal, larger elsewhere."""
         return -self.logits.log_softmax(0).mean()

@@ -17,19 +17,16 @@ from gan_bench.contracts.parameters import param
 
 
 class MultiDiscriminator(Model):
-    """Multi-discriminator MGAN: supplementary discriminators tell the generators apart (Barsim et al., 2018).
+    """Multi-discriminator MGAN: supplementary discriminators separate the generators (Barsim et al., 2018).
 
     V = E_x log h + E_q log(1 - h) - sum_k (E_{p_k} log h_k + sum_{j≠k} E_{p_j} log(1 - h_k)), minimised by the
-    generators and by the h_k, maximised by h (eq. 4). Generators fight h but cooperate with the h_k, so the
+    generators and by the h_k, maximised by h (eq. 4). Generators compete with h but cooperate with the h_k, so the
     diversity part of their loss is the h_k's own, with the same labels. No network shares a parameter.
 
-    As written, the diversity part grows like K(1 + log K) and outweighs the data; `balance = "mean"` averages
-    where eq. 4 sums, and then its diversity is bounded by 2 log 2 for every K. For K = 2 the paper uses one
-    classifier of generator 1 against generator 2 (`supplementary = "single"`). At the optimum, K = 2, the
-    generators' objective is MGAN's with beta = 4 w (eq. 4), 2 w (eq. 4 with "single"; "mean"), w ("single", "mean").
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) each generator has a mode of its own in every seed,
-    narrower than the mode: symmetric KL 5.2, 5.2 and 4.3.
+    As written, the diversity part grows like K(1 + log K) and outweighs the data. `balance = "mean"` averages where eq.
+    4 sums, and then its diversity is bounded by 2 log 2 for every K. For K = 2 the paper uses one classifier of
+    generator 1 against generator 2 (`supplementary = "single"`). At the optimum, K = 2, the generators' objective is
+    MGAN's with beta = 4 w (eq. 4), 2 w (eq. 4 with "single"; "mean"), w ("single", "mean").
     """
 
     name = "multi-discriminator"
@@ -58,7 +55,7 @@ class MultiDiscriminator(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture, who tells its parts apart, and how much that counts."""
+        """Number of generators, and form and weight of the diversity term."""
 
         generators: int = param(2, "K, the number of generators.", low=2)
         weight: float = param(1.0, "w, weight of the supplementary discriminators in the generators' loss.", low=0)
@@ -93,7 +90,7 @@ class MultiDiscriminator(Model):
         return "nothing" if of_generators == "nothing" else f"generators: {of_generators}; discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K generators and K separate supplementary discriminators, each group batched."""
+        """Build K generators and K separate supplementary discriminators, each group batched."""
         single = self.params.supplementary == "single"
         return {
             "discriminator": networks.discriminator({"source": None}),
@@ -108,7 +105,7 @@ class MultiDiscriminator(Model):
     def supplementary_loss(self, fake: Fake) -> Tensor:
         """Each h_k's own cross-entropy; their sum is each one's own loss, since they share no parameter.
 
-        The single one's, averaged, is the mean over the aggregated batch of both generators.
+        With a single one, the average is the mean over the aggregated batch of both generators.
         """
         aggregated = self.params.supplementary == "single" and self.params.balance == "mean"
         return self._apart(fake) * (0.5 if aggregated else 1.0)

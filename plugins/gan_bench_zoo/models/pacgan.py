@@ -17,14 +17,12 @@ class PacGAN(GAN):
     """PacGAN: the discriminator judges several samples at once (Lin et al., NeurIPS 2018).
 
     min_G max_D  E log D(x_1, …, x_m) + E log(1 - D(G(z_1), …, G(z_m))), all x_i and all z_i independent. Losses,
-    generator and optimiser are GAN's; the discriminator's input alone grows, m samples side by side along their
-    first axis: coordinates of points, channels of images. With m = 1 it is GAN.
+    generator and optimiser are GAN's. Only the discriminator's input grows: m samples side by side along their first
+    axis, coordinates of points or channels of images. With m = 1 it is GAN.
 
-    A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: model for model the same number of
-    samples, and fewer verdicts; m has to divide n. The authors draw m batches instead (preset `release`: 100 packs).
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) packs of 2 cover all 8 modes in every seed, as the
-    paper says, with 76 to 84 % of samples near one.
+    A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: all models use the same number of
+    samples, and the discriminator gives fewer verdicts; m has to divide n. The authors draw m batches instead (preset
+    `release`: 100 packs).
     """
 
     name = "pacgan"
@@ -63,20 +61,20 @@ class PacGAN(GAN):
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """The size of a pack."""
+        """Number of samples in a pack."""
 
         pack: int = param(2, "m, the number of samples that are judged together.", low=1)
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A discriminator of m samples side by side, and one generator."""
+        """Build a discriminator of m samples side by side, and one generator."""
         first, *rest = networks.dataset.shape
         body = networks.discriminator({"source": None}, shape=(self.params.pack * first, *rest))
         return {"discriminator": Packed(body, self.params.pack), "generator": networks.generators()}
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Whole packs, so that every sample of a draw counts."""
+        """Refuse draws that are not a whole number of packs, so that every sample of a draw is used."""
         m = self.params.pack
         if batch % m == 0 and fakes % m == 0:
             return None
@@ -84,13 +82,13 @@ class PacGAN(GAN):
 
 
 class Packed(nn.Module):
-    """A discriminator of packs that is given samples: (n, *shape) to logits (n // m,) of m neighbours each."""
+    """A discriminator of packs with samples as its input: (n, *shape) to logits (n // m,) of m neighbours each."""
 
     def __init__(self, body: nn.Module, pack: int) -> None:
         super().__init__()
         self.body, self.pack = body, pack
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """What the body says of each pack."""
+        """Return the body's logits of each pack."""
         judged: dict[str, Tensor] = self.body(x.reshape(-1, self.pack * x.shape[1], *x.shape[2:]))
         return judged

@@ -17,18 +17,15 @@ from gan_bench.contracts.parameters import param
 class R3GAN(Model):
     """R3GAN: logits compared in pairs, and penalties R1 and R2 on their slope (Huang et al., NeurIPS 2024).
 
-    D minimises E sp(-(d(x) - d(G(z)))) + (gamma / 2) (E_x ||grad d(x)||^2 + E_z ||grad d(G(z))||^2), the generator
-    E sp(-(d(G(z)) - d(x))), sp(a) = log(1 + exp(a)); both penalties in every step (the release's Trainer.py), a sum
-    over the coordinates of a sample. Only differences of logits matter: D's bias gets no gradient. A slope at a sample
-    needs a D that judges it by itself: its network is asked for without batch normalisation, which the release's
-    networks do not have either. They have none in the generator; here that is the benchmark's.
+    D minimises E sp(-(d(x) - d(G(z)))) + (gamma / 2) (E_x ||grad d(x)||^2 + E_z ||grad d(G(z))||^2), the generator E
+    sp(-(d(G(z)) - d(x))), sp(a) = log(1 + exp(a)). Both penalties apply in every step (the release's Trainer.py) and
+    are sums over the coordinates of a sample. Only differences of logits matter: D's bias gets no gradient. A slope at
+    a sample requires a D that judges it by itself: D's network is requested without batch normalisation, which the
+    release's networks do not have either. In the generator the release has none; here the benchmark's network decides.
 
-    Pairs carry the whole loss. Where a draw has B real and N generated samples, sample i of the larger batch meets
-    sample i mod min(B, N) of the other: all samples count, and the mean over pairs of independent draws has the
-    expectation of the definition. Each penalty is a mean over its own draw. With B = N that is the release's loss.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, with 23 to 57 % of
-    samples near one.
+    Pairs determine the whole loss. If a draw has B real and N generated samples, sample i of the larger batch is paired
+    with sample i mod min(B, N) of the other: all samples count, and the mean over pairs of independent draws has the
+    expectation of the definition. Each penalty is a mean over its own draw. With B = N this is the release's loss.
     """
 
     name = "r3gan"
@@ -54,7 +51,7 @@ class R3GAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The penalties, and the data of the generator's turn."""
+        """Weight of the penalties, and the data of the generator's turn."""
 
         gamma: float = param(1.0, "Weight of both penalties, which enter with gamma / 2.", low=0)
         fresh_real: bool = param(
@@ -69,7 +66,7 @@ class R3GAN(Model):
         return {"discriminator": discriminator, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """The discriminator, then the generator, which sees real data too."""
+        """The discriminator, then the generator, which uses real data too."""
         return (Turn(("discriminator",)), Turn(("generator",), real=int(self.params.fresh_real)))
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
@@ -84,7 +81,7 @@ class R3GAN(Model):
         return bce_real(-_differences(on_real, on_fake))
 
     def _with_slope(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n,), and the mean over samples of the squared norm of their gradients by the sample."""
+        """Return logits (n,), and the mean over samples of the squared norm of their gradients by the sample."""
 
         def judge(x: Tensor) -> tuple[Tensor, Tensor]:
             logits: Tensor = self.discriminator(x)["score"]
@@ -95,11 +92,11 @@ class R3GAN(Model):
 
 
 def _differences(first: Tensor, second: Tensor) -> Tensor:
-    """First minus second, pair by pair; the shorter is used again from its start until the longer ends."""
+    """Return first minus second, pair by pair; the shorter one is repeated from its start."""
     pairs = max(len(first), len(second))
     return _repeated(first, pairs) - _repeated(second, pairs)
 
 
 def _repeated(values: Tensor, count: int) -> Tensor:
-    """`count` values, over and over again from the start."""
+    """Repeat the values from the start until there are `count`."""
     return values.repeat(-(-count // len(values)))[:count]

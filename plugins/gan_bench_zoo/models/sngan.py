@@ -21,20 +21,18 @@ class SNGAN(Model):
     """SNGAN: a discriminator whose every weight has spectral norm 1, with the hinge loss (Miyato et al., 2018).
 
     D minimises E_x max(0, 1 - d(x)) + E_z max(0, 1 + d(G(z))) (eq. 16), the generator -E_z d(G(z)) (eq. 17), d being
-    the network with W / sigma(W) for each weight W (biases are left alone): its slope is at most 1 where activations'
-    are. Gradients go through sigma(W) = u^T W v, u and v being constants (eq. 22). A convolution's W is its kernel as a
-    matrix (out, in * height * width). Its network is asked for without batch normalisation, which would divide by
-    deviations after all; the paper's discriminators have none.
+    the network with W / sigma(W) for each weight W (biases are left alone): its slope is at most 1 if the activations'
+    slopes are. Gradients go through sigma(W) = u^T W v, u and v being constants (eq. 22). A convolution's W is its
+    kernel as a matrix (out, in * height * width). The network is requested without batch normalisation, which would
+    divide by deviations afterwards; the paper's discriminators have none.
 
-    The state holds a u for each weight; one power iteration follows each turn (algorithm 1: one an update), on the
-    weights that the turn left, so that the next turn's v and sigma are of one more half of an iteration. The release
+    The state holds a u for each weight. One power iteration follows each turn (algorithm 1: one an update), on the
+    weights after the turn, so that the next turn's v and sigma are of one more half of an iteration. The release
     iterates in each pass through D, and starts from a random u, here from a fixed one.
 
     The paper's six settings have 1 or 5 discriminator steps (Table 1). One is the default: its setting C is this
-    benchmark's default protocol (Adam at 2e-4, betas 0.5 and 0.999), and one step was best on STL-10 (footnote 4).
-    The paper's results without the hinge use GAN's loss.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it sits on 1 mode at a time in every seed.
+    benchmark's default protocol (Adam at 2e-4, betas 0.5 and 0.999), and one step was best on STL-10 (footnote 4). The
+    paper's results without the hinge use GAN's loss.
     """
 
     name = "sngan"
@@ -61,7 +59,7 @@ class SNGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """How the discriminator is trained."""
+        """Number of discriminator steps."""
 
         discriminator_steps: int = param(1, "n_dis, discriminator steps before each generator step.", low=1)
 
@@ -79,7 +77,7 @@ class SNGAN(Model):
         return (*of_discriminator, Turn(("generator",), latents=steps - 1))
 
     def initial_state(self) -> State:
-        """A u for each weight."""
+        """State: a u for each weight."""
         return _spectral.start(self.discriminator)
 
     def discriminator_loss(self, real: Real, fake: Fake, state: State) -> Tensor:
@@ -92,10 +90,10 @@ class SNGAN(Model):
         return -self._score(_spectral.normalised(self.discriminator, state), fake.x).mean()
 
     def after_turn(self, turn: Turn, state: State, values: Mapping[str, Tensor]) -> State:
-        """One power iteration for each weight."""
+        """Apply one power iteration to each weight."""
         return _spectral.follow(self.discriminator, state)
 
     def _score(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """d(x), (n,), of the discriminator with these weights."""
+        """Return d(x), (n,), of the discriminator with these weights."""
         score: Tensor = functional_call(self.discriminator, dict(weights), (x,))["score"]
         return score

@@ -18,20 +18,16 @@ Parameters = dict[str, Tensor]
 
 
 class UnrolledGAN(Model):
-    """UnrolledGAN: the generator looks m discriminator steps ahead (Metz et al., 2017).
+    """UnrolledGAN: the generator anticipates m discriminator steps (Metz et al., 2017).
 
     theta_D^{j+1} = theta_D^j - eta grad L_D(theta_D^j, theta_G); the generator minimises -L_D(theta_D^m(theta_G),
     theta_G), differentiated through all m steps. The half of L_D on real data stays in it: it depends on theta_G
-    through theta_D^m. Both players move simultaneously, so that the unrolling starts from the discriminator before
-    its own step, on the same real data and latents. The inner steps are plain gradient descent. The authors'
-    notebook unrolls Adam from the moments that D's own optimiser has; here `inner = "adam"` starts them from zero, so
-    that its first step is sign(g), whose derivative is 0, and it hardly unrolls: the second-order part of the
-    generator's gradient is 0.0008 to 0.006 of the first-order one, with D's own moments it would be 0.06 to 1.31 (one
-    seed on the ring).
+    through theta_D^m. Both players move simultaneously, so that the unrolling starts from the discriminator before its
+    own step, on the same real data and latents. The inner steps are plain gradient descent; their default rate,
+    `unroll_lr` = 0.1, is this project's choice.
 
-    The default `unroll_lr = 0.1` is a choice of this project. On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2)
-    it reaches all 8 modes in every seed, as in the paper, but only 13 to 21 % of its samples are near a mode. After
-    25,000 iterations with twice the samples (synthetic8) 96 % are.
+    The authors' notebook unrolls Adam from the moments that D's own optimiser has. Here `inner = "adam"` starts them
+    from zero: its first step is sign(g), whose derivative is 0, so that it hardly unrolls.
     """
 
     name = "unrolled-gan"
@@ -72,7 +68,7 @@ class UnrolledGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """How far, and how, the generator looks ahead."""
+        """Number and form of the discriminator steps that the generator anticipates."""
 
         unroll_steps: int = param(5, "m, discriminator steps that the generator looks ahead.", low=0)
         unroll_lr: float = param(0.1, "Learning rate of these steps.", above=0)
@@ -86,11 +82,11 @@ class UnrolledGAN(Model):
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """Both at once."""
+        """Both players at once."""
         return (Turn(("discriminator", "generator")),)
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """As GAN."""
+        """GAN's loss."""
         return self._objective(dict(self.discriminator.named_parameters()), real.x, fake.x)
 
     def generator_loss(self, real: Real, fake: Fake) -> Tensor:
@@ -99,13 +95,13 @@ class UnrolledGAN(Model):
         return -self._objective(ahead, real.x, fake.x)
 
     def _objective(self, parameters: Parameters, real: Tensor, fake: Tensor) -> Tensor:
-        """L_D of a discriminator with these parameters."""
+        """Return L_D of a discriminator with these parameters."""
         on_real = functional_call(self.discriminator, parameters, (real,))["source"]
         on_fake = functional_call(self.discriminator, parameters, (fake,))["source"]
         return bce_real(on_real) + bce_fake(on_fake)
 
     def _unroll(self, parameters: Parameters, real: Tensor, fake: Tensor) -> Parameters:
-        """The discriminator's parameters after m steps, as a function of the generator's samples."""
+        """Return the discriminator's parameters after m steps, as a function of the generator's samples."""
         step = _Adam(self.params.unroll_lr) if self.params.inner == "adam" else _Descent(self.params.unroll_lr)
         for _ in range(self.params.unroll_steps):
             gradient = grad(self._objective)(parameters, real, fake)
@@ -126,7 +122,7 @@ class _Descent:
 
 
 class _Adam:
-    """Adam as a function, its moments starting from zero and part of the graph; betas 0.5 and 0.999."""
+    """Adam as a function, with moments that start from zero and are part of the graph; betas 0.5 and 0.999."""
 
     def __init__(self, rate: float) -> None:
         self.rate, self.steps = rate, 0

@@ -15,23 +15,18 @@ from gan_bench_zoo.models._joint import Encoder, JointGAN, judge_of_pairs
 
 
 class VEEGAN(JointGAN):
-    """VEEGAN: a reconstructor takes samples back to their latents and data to noise (Srivastava et al., 2017).
+    """VEEGAN: a reconstructor maps samples back to their latents and data to noise (Srivastava et al., 2017).
 
-    D minimises E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps)), sp(a) = log(1 + exp(a)): "real" is the
-    generator's side, and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises
-    E d(G(z), z) + lambda E |z - F(G(z))|^2, the logit itself, so that its first term is the KL of the two joint
-    distributions. The reconstructor F minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it
-    through D. The square is summed over coordinates. All three move at once (algorithm 1 on the project's page).
+    D minimises E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps)), sp(a) = log(1 + exp(a)): "real" is the generator's
+    side, and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises E d(G(z), z) + lambda
+    E |z - F(G(z))|^2, the logit itself, so that its first term is the KL of the two joint distributions. The
+    reconstructor F minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it through D. The square is
+    summed over coordinates. All three move at once (algorithm 1 on the project's page).
 
-    Sources: algorithm and objective on the page; the paper's text was not available. There lambda is 1, and F
-    stands for a distribution p(z|x) without a deviation. Public copies of the authors' 2D notebook agree on sigma =
-    1 and on a reconstruction of lambda = 1/2, which is -log N(z; F(G(z)), 1). A Julia notebook on the page, by
-    someone else, also lets F fool D; that is not followed. With lambda = 1 and 256 latents the reconstruction dominates
-    the generator's gradient: its norm is 31, 8.7, 2.5 and 5.6 times the adversarial term's at iterations 0, 400, 800
-    and 1,200 (one seed).
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, as the paper says,
-    with 12 to 14 % of samples near one (the paper: 53 % on a narrower ring).
+    Sources: algorithm and objective on the page; the paper's text was not available. There lambda is 1, and F denotes a
+    distribution p(z|x) without a deviation. Public copies of the authors' 2D notebook agree on sigma = 1 and on a
+    reconstruction of lambda = 1/2, which is -log N(z; F(G(z)), 1). In a Julia notebook on the page, by another author,
+    F also has D as an adversary; that is not followed.
     """
 
     name = "veegan"
@@ -60,7 +55,7 @@ class VEEGAN(JointGAN):
 
     @dataclass(frozen=True)
     class Params:
-        """The reconstruction, and the reconstructor's noise."""
+        """Weight of the reconstruction, and the reconstructor's noise."""
 
         reconstruction: float = param(1.0, "lambda, weight of |z - F(G(z))|^2.", above=0)
         std: float = param(1.0, "sigma, deviation of the latents of real samples that D sees; 0 for none.", low=0)
@@ -73,7 +68,7 @@ class VEEGAN(JointGAN):
         return self.reconstructor
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A discriminator of pairs, and one of each of the others."""
+        """Build a discriminator of pairs, and one of each of the others."""
         return {
             "discriminator": judge_of_pairs(networks),
             "generator": networks.generators(),
@@ -94,7 +89,7 @@ class VEEGAN(JointGAN):
         return self._missed(fake)
 
     def _missed(self, fake: Fake) -> Tensor:
-        """The reconstruction's term: a sum over coordinates, a mean over samples."""
+        """Return the reconstruction's term: a sum over coordinates, a mean over samples."""
         distance = (fake.z - self.reconstructor.mean(fake.x)).square().sum(1)
         return self.params.reconstruction * distance.mean()
 
@@ -107,10 +102,10 @@ class Reconstructor(Encoder):
         self.std = std
 
     def mean(self, x: Tensor) -> Tensor:
-        """F: latents (n, size) of samples (n, *shape)."""
+        """Map samples (n, *shape) to latents F(x) (n, size)."""
         latents: Tensor = self.body(x)["latent"]
         return latents
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Latents (n, size) of samples (n, *shape), with noise (n, size)."""
+        """Map samples (n, *shape) and noise (n, size) to latents (n, size)."""
         return self.mean(x) + self.std * noise

@@ -17,19 +17,16 @@ RMSPROP = {"optimizer": "rmsprop", "learning_rate": 5e-5, "batch": 64, "fakes": 
 class WGAN(Wasserstein):
     """WGAN: a critic with clipped weights, trained ahead of the generator (Arjovsky et al., 2017).
 
-    min_G max_f  E_x f(x) - E_z f(G(z)), every parameter of f in [-c, c]: a multiple of the Wasserstein-1 distance
-    if f could be any function of a bounded slope. Clipping follows each critic step (algorithm 1); the release clips
-    before it instead, so that its generator meets a critic that is one step outside of the box.
+    min_G max_f  E_x f(x) - E_z f(G(z)), every parameter of f in [-c, c]: a multiple of the Wasserstein-1 distance if f
+    could be any function of a bounded slope. Clipping follows each critic step (algorithm 1). The release clips before
+    it instead, so that the critic of its generator step is one step outside of the box.
 
-    Batch normalisation stays in the critic where the benchmark's network has it, as in the release. Its gains, which
-    start at 1, are clipped like every parameter.
+    If the benchmark's network has batch normalisation, the critic keeps it, as in the release. Its gains, which start
+    at 1, are clipped like every parameter.
 
     The algorithm has no warm-up; the release takes 100 critic steps in each of the first 25 iterations and in every
-    500th. Such iterations are too long to be compiled. The paper reports that momentum on the critic (Adam with
-    beta_1 > 0, as the common protocol may have it) and high learning rates make training unstable at times.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it is at all 8 modes in every seed, as one broad blob:
-    15 to 16 % of samples are near a mode.
+    500th. Such iterations are too long to be compiled. The paper reports that momentum on the critic (Adam with beta_1
+    > 0, as the common protocol may have it) and high learning rates make training unstable at times.
     """
 
     name = "wgan"
@@ -56,7 +53,7 @@ class WGAN(Wasserstein):
 
     @dataclass(frozen=True)
     class Params:
-        """How the critic is trained."""
+        """Clipping, and numbers of critic steps."""
 
         clip: float = param(0.01, "c, largest absolute value of each of the critic's parameters.", above=0)
         critic_steps: int = param(5, "Critic steps before each generator step.", low=1)
@@ -76,7 +73,7 @@ class WGAN(Wasserstein):
     params: Params
 
     def critic_steps(self, iteration: int) -> int:
-        """As usual, or more in a long iteration."""
+        """The usual number, or more in a long iteration."""
         every = self.params.long_every
         long = iteration < self.params.warm_up or (every > 0 and iteration % every == 0)
         return self.params.long_steps if long else self.params.critic_steps

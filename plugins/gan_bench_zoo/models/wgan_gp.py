@@ -19,17 +19,13 @@ class WGANGP(Wasserstein):
 
     The critic minimises E_z f(G(z)) - E_x f(x) + lambda E (||grad f(y)||_2 - 1)^2 (eq. 3), y = e x + (1 - e) G(z) with
     an e ~ U(0, 1) of its own for each pair: two-sided, the norm over a whole sample, all pixels of an image. A critic
-    that couples the samples of a batch has no such slope, so its network is asked for without batch normalisation, as
-    the paper does (section 4).
+    that couples the samples of a batch has no such slope, so its network is requested without batch normalisation, as
+    in the paper (section 4).
 
-    Pairs only say where the slope is looked at. Where a draw has B real and N generated samples, the i-th real one
-    meets the i-th generated one for i < min(B, N); both are independent draws, so that the penalty's expectation
-    is the same. Both means of f are over the whole draws. Paper and release disagree about lambda on 2D points: the
-    paper has 10 in all its experiments, toy tasks included (section 4), the release's gan_toy.py 0.1.
-
-    On the ring (zoo-ring: 10,000 iterations, seeds 0, 1, 2) it does not cover the modes: 1, 1 and 0 under the
-    common protocol, where its samples hop about; 8, 0 and 8 with the release's settings, without its larger
-    networks (91 and 92 % of samples near a mode in seeds 0 and 2; in seed 1 they are outside).
+    Pairs only determine the points at which the slope is evaluated. If a draw has B real and N generated samples, the
+    i-th real one is paired with the i-th generated one for i < min(B, N); both are independent draws, so that the
+    penalty's expectation is the same. Both means of f are over the whole draws. Paper and release disagree about lambda
+    on 2D points: the paper has 10 in all its experiments, toy tasks included (section 4), the release's gan_toy.py 0.1.
     """
 
     name = "wgan-gp"
@@ -72,7 +68,7 @@ class WGANGP(Wasserstein):
 
     @dataclass(frozen=True)
     class Params:
-        """How the critic is trained."""
+        """Weight of the penalty, and number of critic steps."""
 
         penalty: float = param(10.0, "lambda, weight of the gradient penalty.", above=0)
         critic_steps: int = param(5, "Critic steps before each generator step.", low=1)
@@ -84,7 +80,7 @@ class WGANGP(Wasserstein):
         return self.params.critic_steps
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        """Where between its two samples each pair is looked at."""
+        """Position of the penalty's point between the two samples of each pair."""
         return {"mix": Noise((min(batch, fakes),), "uniform")}
 
     def critic_loss(self, real: Real, fake: Fake, noise: Mapping[str, Tensor]) -> Tensor:
@@ -95,7 +91,7 @@ class WGANGP(Wasserstein):
         return self.gap(real, fake) + self.params.penalty * (self._slope(between) - 1).square().mean()
 
     def _slope(self, x: Tensor) -> Tensor:
-        """||grad f||_2 at each sample, (n,); the derivative by the critic of a slope of 0 is taken as 0."""
+        """Return ||grad f||_2 at each sample, (n,); the derivative by the critic of a slope of 0 is taken as 0."""
         gradient: Tensor = grad(lambda at: self.score(at).sum())(x)
         slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return slope

@@ -12,10 +12,9 @@ EPSILON = 1e-5
 class BatchNorm(nn.Module):
     """(x - mean) / sqrt(variance + 1e-5) · gain + shift, over all but the channels of (n, channels, …).
 
-    Training takes mean and variance of the batch at hand. Where they are remembered, evaluation takes running averages
-    (each batch weighs 0.1; the variance's estimate is unbiased), else it takes those of its batch as well. The numbers
-    are those of torch's own layers; beyond these, a batch of one number a channel is 0 · gain + shift, and its
-    variance counts as 0.
+    Training uses mean and variance of the batch. With running averages, evaluation uses them (each batch has weight
+    0.1; the variance's estimate is unbiased); without, it uses the batch's as well. The numbers are those of torch's
+    own layers. Beyond these, a batch of one number a channel is 0 · gain + shift, and its variance counts as 0.
     """
 
     shift: nn.Parameter | None
@@ -32,7 +31,7 @@ class BatchNorm(nn.Module):
             self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape; in training the running averages move, in place."""
+        """Normalise without changing the shape; in training the running averages are updated in place."""
         if self.remembered and not self.training:
             return torch.batch_norm(x, self.gain, self.shift, self.mean, self.variance, False, 0.0, EPSILON, True)
         if self.remembered:

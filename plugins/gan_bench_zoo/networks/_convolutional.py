@@ -1,7 +1,7 @@
 """Bodies for images: 5 × 5 convolutions that halve them, transposed ones that double them, by MGAN's rule of sizes.
 
-In torch's alignment, which is the mirror image of that of the TensorFlow originals: padding 2, where they pad 1 before
-and 2 after.
+The alignment is torch's, with padding 2 on either side. It is the mirror image of that of the TensorFlow originals,
+which pad 1 before and 2 after.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SMALLEST = 4
 
 @dataclass(frozen=True)
 class Halvings:
-    """How images are halved, once at least, each side rounded up, until none is longer than 4.
+    """Sizes of an image under repeated halving, at least once, rounded up, until no side is longer than 4.
 
     shape: (channels, height, width) of an image. width: channels after the first halving; each further one doubles
     them.
@@ -56,12 +56,12 @@ class Halvings:
 
     @property
     def channels(self) -> list[int]:
-        """Of the image, then after each halving."""
+        """Number of channels of the image, then after each halving."""
         return [self.shape[0], *(self.width * 2**number for number in range(len(self.sides) - 1))]
 
     @property
     def last(self) -> tuple[int, int, int]:
-        """Shape after the last halving, where generators begin."""
+        """Shape after the last halving, from which generators start."""
         return (self.channels[-1], *self.sides[-1])
 
 
@@ -69,7 +69,7 @@ class Halvings:
 class Norms:
     """Batch normalisation of generators, after the input layer and after hidden ones.
 
-    Each says whether it has a learned shift; None for no normalisation.
+    Each value is whether the normalisation has a learned shift; None for no normalisation.
     """
 
     input: bool | None = None
@@ -79,7 +79,7 @@ class Norms:
 def halving(sizes: Halvings, slope: float, *, norm: bool) -> nn.Sequential:
     """Images (n, *shape) to flat features (n, f): convolution, batch normalisation with shift, leaky ReLU.
 
-    Normalised by the batch at hand, in evaluation too, so that a pass is a function of its input alone.
+    Layers use the statistics of the batch, in evaluation too, so that a pass is a function of its input alone.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes.channels):
@@ -91,18 +91,18 @@ def halving(sizes: Halvings, slope: float, *, norm: bool) -> nn.Sequential:
 
 
 def doublings(sizes: Halvings) -> Iterator[nn.ConvTranspose2d]:
-    """The transposed convolutions that undo each halving, the last one first."""
+    """Return the transposed convolutions that undo each halving, the last one first."""
     steps = zip(pairwise(sizes.channels), pairwise(sizes.sides), strict=True)
     for (outputs, inputs), ((height, width), (low, narrow)) in reversed(list(steps)):
-        more = (height - 2 * low + 1, width - 2 * narrow + 1)  # 0 where rounding up made a side odd
+        more = (height - 2 * low + 1, width - 2 * narrow + 1)  # 0 if rounding up made a side odd
         yield nn.ConvTranspose2d(inputs, outputs, 5, 2, 2, output_padding=more)
 
 
 class ConvGenerators(Generators):
-    """K generators that share one body; input layers or output layers may be K.
+    """K generators that share one body; input layers or output layers may be separate.
 
-    A layer that is shared normalises the samples of all generators together, an input layer of its own each
-    generator's by themselves, unit by unit.
+    A shared layer normalises the samples of all generators together. A separate input layer normalises each generator's
+    samples by themselves, unit by unit.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class ConvGenerators(Generators):
         self.outputs = nn.ModuleList([last, *more])
 
     def forward(self, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, *shape), linear."""
+        """Map (K, b, latent size) to (K, b, *shape), without an activation at the end."""
         k, b, size = z.shape
         x = self.inputs(z.reshape(self.inputs.copies, -1, size))
         x = self.body(x.reshape(k * b, *self.first))
@@ -131,7 +131,7 @@ def _hidden(layer: nn.ConvTranspose2d, centred: bool | None) -> list[nn.Module]:
 
 
 class InputLayers(nn.Module):
-    """Linear layers of generators as one batched product, each normalised over its own samples, and ReLU."""
+    """Input layers of generators as one batched linear product, each normalised over its own samples, and ReLU."""
 
     def __init__(self, copies: int, inputs: int, outputs: int, centred: bool | None) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class InputLayers(nn.Module):
         self.norm = None if centred is None else BatchNorm(copies * outputs, centred=centred, remembered=True)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(copies, n, inputs) to (copies, n, outputs)."""
+        """Map (copies, n, inputs) to (copies, n, outputs)."""
         x = self.layer(z)
         if self.norm is not None:
             flat = self.norm(x.transpose(0, 1).flatten(1))  # every unit of every copy is a channel of n numbers
@@ -156,7 +156,7 @@ class Separate(Generators):
         self.each = nn.ModuleList(generators)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, *shape)."""
+        """Map (K, b, latent size) to (K, b, *shape)."""
         return torch.cat([generator(z[k : k + 1]) for k, generator in enumerate(self.each)])
 
 
@@ -170,39 +170,39 @@ class Judge(Discriminator):
         self.heads = nn.Linear(size, count_units(heads))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(n, *shape) to logits by head."""
+        """Map (n, *shape) to logits by head."""
         return by_head(self.heads(self.features(x)), self.names)
 
     def features(self, x: Tensor) -> Tensor:
-        """(n, *shape) to (n, f)."""
+        """Map (n, *shape) to (n, f)."""
         features: Tensor = self.body(x)
         return features
 
 
 class Copies(Discriminator):
-    """Discriminators without a common parameter, one after the other, of samples with so many dimensions."""
+    """Discriminators without a common parameter, evaluated one after the other, for samples of a fixed rank."""
 
     def __init__(self, each: Sequence[Discriminator], dimensions: int) -> None:
         super().__init__()
         self.each, self.dimensions = nn.ModuleList(each), dimensions
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(n, *shape), or (M, n, *shape), to logits by head, (M, n) or (M, n, units)."""
+        """Map (n, *shape), or (M, n, *shape), to logits by head, (M, n) or (M, n, units)."""
         judged = [judge(part) for judge, part in self._pairs(x)]
         return {name: torch.stack([logits[name] for logits in judged]) for name in judged[0]}
 
     def features(self, x: Tensor) -> Tensor:
-        """(n, *shape), or (M, n, *shape), to (M, n, f)."""
+        """Map (n, *shape), or (M, n, *shape), to (M, n, f)."""
         return torch.stack([judge.features(part) for judge, part in self._pairs(x)])
 
     def _pairs(self, x: Tensor) -> Iterator[tuple[Discriminator, Tensor]]:
-        """Each with what it sees: all the same, or each its own."""
+        """Pair each discriminator with its input: all the same, or each its own."""
         parts = [x] * len(self.each) if x.dim() == self.dimensions + 1 else x.unbind()
         return ((cast(Discriminator, judge), part) for judge, part in zip(self.each, parts, strict=True))
 
 
 class ConvJoint(JointDiscriminator):
-    """Features of an image beside an embedding of a vector, then one hidden layer and the heads."""
+    """Features of an image and an embedding of a vector, then one hidden layer and the heads."""
 
     def __init__(self, body: nn.Module, features: int, size: int, heads: Heads, slope: float) -> None:
         super().__init__()
@@ -212,13 +212,13 @@ class ConvJoint(JointDiscriminator):
         self.judge = MLPDiscriminator(features + embedding, hidden, slope, heads, None)
 
     def forward(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
-        """(n, *shape) images and (n, size) vectors to logits by head."""
+        """Map (n, *shape) images and (n, size) vectors to logits by head."""
         logits: dict[str, Tensor] = self.judge(torch.cat((self.image(x), self.vector(v)), 1))
         return logits
 
 
 class ConvAutoencoder(Autoencoder):
-    """Halvings, a linear code, and a generator's way back; nothing in it is normalised."""
+    """Halvings, a linear code, and a generator's doublings, without normalisation."""
 
     def __init__(self, sizes: Halvings, code: int, slope: float) -> None:
         super().__init__()
@@ -226,6 +226,6 @@ class ConvAutoencoder(Autoencoder):
         self.decoder = ConvGenerators(code, sizes, Norms())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, *shape) to (n, *shape), linear."""
+        """Map (n, *shape) to (n, *shape), without an activation at the end."""
         copy: Tensor = self.decoder(self.encoder(x).unsqueeze(0)).squeeze(0)
         return copy

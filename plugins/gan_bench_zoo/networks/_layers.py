@@ -1,4 +1,4 @@
-"""What networks of several kinds are made of: linear layers, perhaps batched, and logits by head."""
+"""Common parts of networks: linear layers, batched or not, and logits by head."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from gan_bench.contracts.network import BatchedLinear, Heads
 
 
 def linear(copies: int | None, inputs: int, outputs: int) -> nn.Module:
-    """A linear layer, or `copies` of it as one batched product."""
+    """Return a linear layer, or `copies` of it as one batched product."""
     return nn.Linear(inputs, outputs) if copies is None else BatchedLinear(copies, inputs, outputs)
 
 
 def count_units(heads: Heads) -> int:
-    """How many logits all heads have together."""
+    """Return the total number of logits of all heads."""
     return sum(units or 1 for units in heads.values())
 
 
 def by_head(logits: Tensor, heads: Heads) -> dict[str, Tensor]:
-    """(…, all units) as (…) for each head of one logit, (…, units) for each other one."""
+    """Split (…, all units) into (…) for each head of one logit, (…, units) for each other one."""
     parts = torch.split(logits, [units or 1 for units in heads.values()], -1)
     named = zip(heads.items(), parts, strict=True)
     return {name: part.squeeze(-1) if units is None else part for (name, units), part in named}

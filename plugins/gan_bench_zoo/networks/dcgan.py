@@ -3,22 +3,22 @@
 For 32 × 32 images, as in Table 4 (with `width` = 128 and K = 10 generators of 100 latent dimensions):
 
 Generator: latent → 4 × 4 × 512 (a layer of its own for each generator; batch normalisation over that generator's
-samples, ReLU) → 5 × 5 transposed convolutions of stride 2 to 256 and 128 channels (batch normalisation over the
-samples of all generators, ReLU) and to the image, linear. 835,584 parameters for each input layer and 4,106,371 for the
-rest: 12,462,211.
+samples, ReLU) → 5 × 5 transposed convolutions of stride 2 to 256 and 128 channels (batch normalisation over the samples
+of all generators, ReLU) and to the image, linear. 835,584 parameters for each input layer and 4,106,371 for the rest:
+12,462,211.
 
 Discriminator: 5 × 5 convolutions of stride 2 to 128, 256 and 512 channels, each with batch normalisation (the first
 included, unlike DCGAN's) and leaky ReLU → heads on the 8,192 features. 4,108,288 parameters, 8,193 more for a head of
 one logit, 81,930 for one of ten.
 
 Other sizes follow the rule of the released code: sides are halved, rounding up, until none is longer than 4, and each
-halving doubles the channels. So STL-10's 48 × 48 begin with 3 × 3 × 1,024, where Table 5 prints 4 × 4 × 1,024, whose
-four doublings would make 64; its 96 × 96 with 3 × 3 × 2,048, where Table 6 prints 4 × 4 × 2,046 (and images of 32 × 32
-× 3 for the discriminator). With K = 10, generators and discriminator with both heads have 26,614,915 and 17,319,947
-parameters there, and 88,446,083 and 69,856,267.
+halving doubles the channels. STL-10's 48 × 48 therefore start with 3 × 3 × 1,024. Table 5 prints 4 × 4 × 1,024, whose
+four doublings would result in 64. Its 96 × 96 start with 3 × 3 × 2,048; Table 6 prints 4 × 4 × 2,046 (and images of 32
+× 32 × 3 for the discriminator). With K = 10, generators and discriminator with both heads have 26,614,915 and
+17,319,947 parameters for 48 × 48, and 88,446,083 and 69,856,267 for 96 × 96.
 
-What the tables leave open is as in the released code: gains are learned, the input layer is normalised unit by unit
-over the b samples of one generator, and discriminators never use running averages.
+Settings that the tables leave open are as in the released code: gains are learned, the input layer is normalised unit
+by unit over the b samples of one generator, and discriminators never use running averages.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ from gan_bench_zoo.networks._convolutional import (
 class DCGAN(Network):
     """Convolutional networks with batch normalisation for images (MGAN's experiments on images).
 
-    Generators in evaluation use running averages of mean and variance, in training those of the batch. With one sample
-    of each generator nothing is left after the input layer's normalisation but zeros: draw two at least.
+    Generators use running averages of mean and variance in evaluation, and those of the batch in training. With one
+    sample of each generator the output of the input layer's normalisation is 0: draw two at least.
     """
 
     name = "dcgan"
@@ -84,22 +84,22 @@ class DCGAN(Network):
     params: Params
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Images only."""
+        """Refuse data other than images."""
         if len(dataset.shape) == 3:
             return None
         return f"the dcgan network makes images; {dataset.name} has samples of shape {dataset.shape}"
 
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
-        """Latents (K, b, latent size) to images (K, b, *shape)."""
+        """Map latents (K, b, latent size) to images (K, b, *shape)."""
         sizes = self._sizes(shape)
         if shared == "nothing":
             return Separate([ConvGenerators(latent_size, sizes, self._norms) for _ in range(count)])
         return ConvGenerators(latent_size, sizes, self._norms, count, shared)
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
-        """Images (n, *shape), or vectors of another network's features, to logits; see `Discriminator`.
+        """Map images (n, *shape), or vectors of another network's features, to logits; see `Discriminator`.
 
-        For vectors it has two hidden layers of 1,024 with leaky ReLU. Copies are carried out one after the other.
+        For vectors it has two hidden layers of 1,024 with leaky ReLU. Copies are evaluated one after the other.
         """
         make = self._of_vectors if len(shape) == 1 else self._of_images
         if copies is None:
@@ -107,25 +107,25 @@ class DCGAN(Network):
         return Copies([make(shape, heads) for _ in range(copies)], len(shape))
 
     def without_batch_statistics(self) -> Network:
-        """With `norm` = "none"."""
+        """Return this network with `norm` = "none"."""
         return DCGAN(replace(self.params, norm="none"))
 
     def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
-        """The discriminator's features beside 512 units for the vector, and 1,024 units before the heads."""
+        """Join the discriminator's features and 512 units for the vector, then 1,024 units before the heads."""
         if len(shape) == 1:
             return super().joint_discriminator(shape, size, heads)
         sizes = self._sizes(shape)
         return ConvJoint(self._body(sizes), prod(sizes.last), size, heads, self.params.slope)
 
     def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
-        """A discriminator's convolutions, a code of `bottleneck` numbers and a generator's way back, not normalised."""
+        """Join a discriminator's convolutions, a code of `bottleneck` numbers and a generator's doublings."""
         if len(shape) == 1:
             return super().autoencoder(shape)
         return ConvAutoencoder(self._sizes(shape), self.params.bottleneck, self.params.slope)
 
     @property
     def _norms(self) -> Norms:
-        """Those of generators."""
+        """Normalisation of generators."""
         centre = self.params.generator_centre
         return Norms(centre != "none" if self.params.input_norm else None, centre == "all")
 

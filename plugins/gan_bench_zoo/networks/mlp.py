@@ -35,26 +35,26 @@ class MLP(Network):
         slope: float = param(0.2, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Points only."""
+        """Refuse data other than points."""
         if len(dataset.shape) == 1:
             return None
         found = f"the mlp network makes points; {dataset.name} has samples of shape {dataset.shape}"
         return f'{found}; for images write network = "dcgan" or "mlp-image"' if len(dataset.shape) == 3 else found
 
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
-        """Latents (K, b, latent size) to points (K, b, d)."""
+        """Map latents (K, b, latent size) to points (K, b, d)."""
         hidden = self.params.generator_hidden or self.params.hidden
         widths = (latent_size, hidden, hidden, shape[0])
         own = {"body": (True, False, False), "trunk": (False, False, True), "nothing": (True, True, True)}
         return MLPGenerators(widths, count, own[shared])
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
-        """Points (n, d) to logits; see `Discriminator`."""
+        """Map points (n, d) to logits; see `Discriminator`."""
         return MLPDiscriminator(shape[0], self.params.hidden, self.params.slope, heads, copies)
 
 
 class MLPGenerators(Generators):
-    """K generators; `own` says of each layer whether it is K layers, batched, or one that all share."""
+    """K generators; `own` is, for each layer, whether it is K layers, batched, or one that all share."""
 
     def __init__(self, widths: tuple[int, ...], count: int, own: tuple[bool, ...]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class MLPGenerators(Generators):
         self.layers = nn.ModuleList(BatchedLinear(count, *size) if each else nn.Linear(*size) for size, each in sizes)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, d)."""
+        """Map (K, b, latent size) to (K, b, d)."""
         k, b, _ = z.shape
         for number, (layer, own) in enumerate(zip(self.layers, self.own, strict=True)):
             # a shared layer is one product for all generators
@@ -83,11 +83,11 @@ class MLPDiscriminator(Discriminator):
         self.heads = linear(copies, hidden, count_units(heads))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(n, d), or (copies, n, d), to logits by head."""
+        """Map (n, d), or (copies, n, d), to logits by head."""
         return by_head(self.heads(self.features(x)), self.names)
 
     def features(self, x: Tensor) -> Tensor:
-        """(n, d), or (copies, n, d), to the hidden layer (n, hidden), or (copies, n, hidden)."""
+        """Map (n, d), or (copies, n, d), to the hidden layer (n, hidden), or (copies, n, hidden)."""
         if self.copies is not None and x.dim() == 2:
             x = x.expand(self.copies, *x.shape)
         return F.leaky_relu(self.trunk(x), self.slope)

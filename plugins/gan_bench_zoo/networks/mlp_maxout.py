@@ -1,9 +1,9 @@
 """The networks of ALI's and PacGAN's experiments on points (Dumoulin et al., ICLR 2017; Lin et al., NeurIPS 2018).
 
 Generator: latent → four layers of 400, each with batch normalisation and ReLU → point, linear. Discriminator: point →
-three maxout layers of 200 (the largest of 5 linear pieces; Goodfellow et al., ICML 2013) → heads. As the configurations
-of PacGAN's released code have them; with 2 latent dimensions that is 486,402 parameters for the generator and 405,201
-for a discriminator of one logit.
+three maxout layers of 200 (the largest of 5 linear pieces; Goodfellow et al., ICML 2013) → heads. The values are those
+of PacGAN's released code. With 2 latent dimensions that is 486,402 parameters for the generator and 405,201 for a
+discriminator of one logit.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from gan_bench_zoo.networks._layers import by_head, count_units, linear
 class MLPMaxout(Network):
     """Deep generators with batch normalisation, maxout discriminators (PacGAN's experiments on points).
 
-    Batch normalisation takes the statistics of the batch at hand, in evaluation too (10,000 samples there): there are
-    no running averages. Each generator's samples are normalised by themselves, in layers that generators share as well.
+    Batch normalisation uses the statistics of the batch, in evaluation too (10,000 samples there): there are no running
+    averages. Each generator's samples are normalised by themselves, in layers that generators share as well.
     """
 
     name = "mlp-maxout"
@@ -41,13 +41,13 @@ class MLPMaxout(Network):
         pieces: int = param(5, "Linear pieces of which a maxout unit takes the largest.", low=1)
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Points only."""
+        """Refuse data other than points."""
         if len(dataset.shape) == 1:
             return None
         return f"the mlp-maxout network makes points; {dataset.name} has samples of shape {dataset.shape}"
 
     def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
-        """Latents (K, b, latent size) to points (K, b, d)."""
+        """Map latents (K, b, latent size) to points (K, b, d)."""
         p = self.params
         widths = (latent_size, *[p.generator_hidden] * p.generator_layers, shape[0])
         last = p.generator_layers
@@ -55,13 +55,13 @@ class MLPMaxout(Network):
         return NormalisedGenerators(widths, count, own)
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
-        """Points (n, d) to logits; see `Discriminator`."""
+        """Map points (n, d) to logits; see `Discriminator`."""
         p = self.params
         return MaxoutDiscriminator((shape[0], *[p.hidden] * p.layers), p.pieces, heads, copies)
 
 
 class NormalisedGenerators(Generators):
-    """K generators; `own` says of each layer whether it is K layers, batched, or one that all share."""
+    """K generators; `own` is, for each layer, whether it is K layers, batched, or one that all share."""
 
     def __init__(self, widths: tuple[int, ...], count: int, own: list[bool]) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class NormalisedGenerators(Generators):
         self.norms = nn.ModuleList(BatchNorm(count if each else 1, outputs) for (_, outputs), each in hidden)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(K, b, latent size) to (K, b, d)."""
+        """Map (K, b, latent size) to (K, b, d)."""
         k, b, _ = z.shape
         for number, (layer, own) in enumerate(zip(self.layers, self.own, strict=True)):
             z = layer(z) if own else layer(z.flatten(0, 1)).view(k, b, -1)
@@ -90,7 +90,7 @@ class BatchNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(copies, 1, units))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape; epsilon 1e-5 in the variance."""
+        """Normalise without changing the shape; epsilon 1e-5 in the variance."""
         centred = x - x.mean(1, keepdim=True)
         variance = centred.square().mean(1, keepdim=True)
         return centred * torch.rsqrt(variance + 1e-5) * self.gain + self.shift
@@ -107,11 +107,11 @@ class MaxoutDiscriminator(Discriminator):
         self.heads = linear(copies, widths[-1], count_units(heads))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """(n, d), or (copies, n, d), to logits by head."""
+        """Map (n, d), or (copies, n, d), to logits by head."""
         return by_head(self.heads(self.features(x)), self.names)
 
     def features(self, x: Tensor) -> Tensor:
-        """(n, d), or (copies, n, d), to the last hidden layer (n, hidden), or (copies, n, hidden)."""
+        """Map (n, d), or (copies, n, d), to the last hidden layer (n, hidden), or (copies, n, hidden)."""
         if self.copies is not None and x.dim() == 2:
             x = x.expand(self.copies, *x.shape)
         for layer in self.layers:

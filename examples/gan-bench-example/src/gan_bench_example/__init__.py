@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def gan_bench_models() -> list[type[Model]]:
-    """Imported here, so that scoring samples on the Swiss roll needs no torch."""
+    """Register the model. It is imported here, so that scoring samples on the Swiss roll needs no torch."""
     from gan_bench_example.stackelberg import StackelbergGAN
 
     return [StackelbergGAN]
@@ -20,7 +20,7 @@ def gan_bench_models() -> list[type[Model]]:
 
 @hookimpl
 def gan_bench_datasets() -> list[type[Dataset]]:
-    """The Swiss roll."""
+    """Register the Swiss roll."""
     from gan_bench_example.swiss_roll import SwissRoll
 
     return [SwissRoll]

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 
 class StackelbergGAN(Model):
-    """Stackelberg GAN: K generators, a team without a common weight, against one discriminator (Zhang et al., 2018).
+    """Stackelberg GAN: K generators without a common parameter against one discriminator (Zhang et al., 2018).
 
     min_{G_1…G_K} max_D  1/K sum_k [E_x log D(x) + E_z log(1 - D(G_k(z)))]: the value of GAN, averaged over the
-    generators, so that nothing but the discriminator they share tells them apart. The generators' turn is the
-    non-saturating form, as in the authors' code, which sums over k where the paper averages and halves the
+    generators, so that only the shared discriminator separates them. In their turn the generators minimise the
+    non-saturating form, as in the authors' code. That code sums over k instead of averaging, and halves the
     discriminator's loss: constant factors, to which Adam is indifferent.
     """
 
@@ -36,7 +36,7 @@ class StackelbergGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the team."""
+        """Number of generators, and their latents."""
 
         generators: int = param(8, "K, the number of generators.", low=1)
         shared_noise: bool = param(False, "Give every generator the same latents, as the authors' code does.")
@@ -50,18 +50,18 @@ class StackelbergGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """Nothing is."""
+        """Generators share nothing."""
         return "generators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K whole generators, one discriminator."""
+        """Build K whole generators and one discriminator."""
         return {
             "discriminator": networks.discriminator({"source": None}),
             "generator": networks.generators(self.generators, shared="nothing"),
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_x log D(x) - 1/K sum_k E_z log(1 - D(G_k(z))); a mean over all fakes, since each G_k makes as many."""
+        """-E_x log D(x) - 1/K sum_k E_z log(1 - D(G_k(z))), a mean over all fakes: the G_k generate equally many."""
         return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:

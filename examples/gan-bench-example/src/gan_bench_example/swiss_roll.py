@@ -1,4 +1,4 @@
-"""Points along a rolled-up line, as a Gaussian mixture, so that its density is exact."""
+"""Points along a spiral, as a Gaussian mixture, so that the density is exact."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ START, END = 1.5 * math.pi, 4.5 * math.pi  # of the angle: one and a half turns
 class SwissRoll(Dataset):
     """A Swiss roll seen from the side, a string of Gaussians; the roll of Tenenbaum et al. (Science 290, 2000).
 
-    Mode m of M stands at radius / 4.5π · (t cos t, t sin t) with t = 1.5π + 3π (m + ½)/M, the spiral of scikit-learn's
-    `make_swiss_roll`. Drawn evenly by angle the roll is thinner farther out; by length it is equally dense everywhere.
+    Mode m of M is at radius / 4.5π · (t cos t, t sin t) with t = 1.5π + 3π (m + ½)/M, the spiral of scikit-learn's
+    `make_swiss_roll`. Modes at equal angles make the roll thinner farther out; at equal lengths it is equally dense
+    everywhere.
     """
 
     name = "swiss-roll"
@@ -27,7 +28,7 @@ class SwissRoll(Dataset):
 
     @dataclass(frozen=True)
     class Params:
-        """The roll's size, and how points are spread along it."""
+        """Size of the roll, and spacing of the modes along it."""
 
         modes: int = param(40, "Modes along the roll.", low=1, high=10_000)
         radius: float = param(2.0, "Distance of the roll's end from the centre.", above=0, high=1e6)
@@ -53,11 +54,11 @@ class SwissRoll(Dataset):
 
     @property
     def classes(self) -> int:
-        """One for each mode."""
+        """Number of classes, one for each mode."""
         return len(self._mixture.means)
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """`n` points x (n, 2) and their modes (n,)."""
+        """Draw `n` points x (n, 2) and their modes (n,)."""
         import torch
 
         means, weights = (
@@ -69,5 +70,5 @@ class SwissRoll(Dataset):
         return Real(means[label] + self.params.std * noise, label)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """`n` fresh points of the endless stream."""
+        """Draw `n` fresh points of the endless stream."""
         return self.draw(n, rng)
