@@ -39,8 +39,8 @@ class D2GAN(Model):
     presets = {
         "release": Preset(
             "The authors' 2D experiment: initialisation of 0.01, fresh latents for the generator's turn, 512 "
-            "generated samples, ReLU in the discriminators. Of three seeds one covered all 8 modes of the ring, two 0 to "
-            "4.",
+            "generated samples, ReLU in the discriminators. Of three seeds one covered all 8 modes of the ring, two "
+            "covered 0 to 4.",
             protocol={
                 "init_scale": 0.01,
                 "latents": "fresh",
