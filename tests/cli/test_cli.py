@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import termios
@@ -111,6 +112,11 @@ class TestRun:
         gate = tmp_path / "waiting"
         gate.mkdir()
         terminal, end = pty.openpty()
+
+        def in_a_terminal() -> None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if nohup started the tests
+
         command = subprocess.Popen(
             [*project.COMMAND, "run", "tiny.toml", "--device", "cpu"],
             cwd=tmp_path,
@@ -119,7 +125,7 @@ class TestRun:
             stdout=end,
             stderr=end,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=in_a_terminal,
         )
         os.close(end)
 
