@@ -9,6 +9,7 @@ from gan_bench.config.protocol_layers import departures
 from gan_bench.contracts.modes import SUFFIXES, Mode
 from gan_bench.contracts.parameters import TomlTable
 from gan_bench.contracts.protocol import Evaluation, Protocol
+from gan_bench.contracts.run import SkippedModel
 from gan_bench.names import matching
 
 PREVIEW_SHARE = 4  # a preview trains one iteration in so many
@@ -49,15 +50,6 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A model that a benchmark asks for and that cannot be loaded; the others are trained without it."""
-
-    label: str
-    plugin: str
-    error: str
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """Everything that a benchmark file says, checked and with all defaults filled in.
 
@@ -79,7 +71,7 @@ class Benchmark:
     protocol: Protocol
     evaluation: Evaluation
     source: str
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SkippedModel, ...] = ()
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from gan_bench.config.benchmark import (
     Benchmark,
     DatasetEntry,
-    LeftOut,
     ModelEntry,
     datasets_named,
     models_named,
@@ -37,6 +36,7 @@ from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.contracts.parameters import TomlValue, checked, shown
 from gan_bench.contracts.protocol import Evaluation, Protocol
+from gan_bench.contracts.run import SkippedModel
 from gan_bench.names import allowed, listed, matching
 from gan_bench.plugins.discovery import plugin_files
 from gan_bench.plugins.registry import Registry
@@ -214,7 +214,7 @@ class _Reader:
 
     def _models(
         self, datasets: Mapping[str, Dataset], evaluation: Evaluation
-    ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[LeftOut, ...]]:
+    ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[SkippedModel, ...]]:
         """The common protocol, the models with anchors last, and those that cannot be loaded."""
         # The default network is written into the table, so that its parameters get their defaults as of any other.
         table = self.data.get("protocol", {})

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from gan_bench.config.benchmark import LeftOut, ModelEntry
+from gan_bench.config.benchmark import ModelEntry
 from gan_bench.config.entries import Reading
 from gan_bench.config.protocol_layers import Layer, departures, layered, read_layer, report_unknown_players, values_of
 from gan_bench.contracts.parameters import KeyPath, TomlTable, TomlValue, shown
 from gan_bench.contracts.protocol import Protocol
+from gan_bench.contracts.run import SkippedModel
 from gan_bench.errors import BrokenPluginError, PluginError
 from gan_bench.names import allowed
 
@@ -54,7 +55,7 @@ class ModelReader:
     anchors: Mapping[str, type[Any]]
     players: list[tuple[str, ...]] = field(default_factory=list)
     generators: dict[str, int] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[SkippedModel] = field(default_factory=list)
 
     def read(self, path: KeyPath, table: TomlTable) -> ModelEntry | None:
         """One entry, or None where it has no plugin or impossible parameters."""
@@ -89,7 +90,7 @@ class ModelReader:
             if isinstance(name, str):
                 return self.reading.registry.get("models", name)
         except BrokenPluginError as error:
-            self.left_out.append(LeftOut(str(table.get("label", name)), str(name), str(error)))
+            self.left_out.append(SkippedModel(str(table.get("label", name)), str(name), str(error)))
             return None
         except PluginError:
             pass  # reported below, with its place

@@ -46,6 +46,15 @@ class ModelRef:
 
 
 @dataclass(frozen=True)
+class SkippedModel:
+    """A model of a benchmark that cannot be loaded; the others are trained without it."""
+
+    label: str
+    plugin: str
+    error: str
+
+
+@dataclass(frozen=True)
 class Run:
     """One training run, fully resolved, as values that any process can read.
 

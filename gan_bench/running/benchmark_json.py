@@ -16,7 +16,7 @@ from gan_bench.planning.runs import configuration, identify_dataset, plain
 from gan_bench.plugins.instances import dataset_of, from_plain
 from gan_bench.plugins.registry import Registry
 from gan_bench.results.load import read_benchmark
-from gan_bench.store.records import BenchmarkRecord, SkippedModel, StoredDataset, StoredEntry
+from gan_bench.store.records import BenchmarkRecord, StoredDataset, StoredEntry
 
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
@@ -38,7 +38,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
         protocol=benchmark.protocol,
         datasets=_datasets(benchmark, selected, before),
         models=_models(benchmark, selected, registry, {label: _told(before, label) for label in others}),
-        left_out=tuple(SkippedModel(model.label, model.plugin, model.error) for model in benchmark.left_out),
+        left_out=benchmark.left_out,
         metrics={
             name: _metric(registry.get("metrics", name), selected, _only(others, _notes(before, name)))
             for name in benchmark.evaluation.metrics

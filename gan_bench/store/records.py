@@ -14,7 +14,7 @@ import msgspec
 
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.protocol import Evaluation, Protocol
-from gan_bench.contracts.run import DatasetRef, JsonValue, ModelRef, Plain
+from gan_bench.contracts.run import DatasetRef, JsonValue, ModelRef, Plain, SkippedModel
 from gan_bench.contracts.table import MetricInfo
 
 FORMAT = 2
@@ -263,15 +263,6 @@ class StoredEntry:
     configurations: Mapping[str, str]
     params: Plain | None = None
     footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SkippedModel:
-    """A model that could not be loaded."""
-
-    label: str
-    plugin: str
-    error: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gan_bench.contracts.protocol import Evaluation, Protocol
-from gan_bench.contracts.run import DatasetRef
+from gan_bench.contracts.run import DatasetRef, SkippedModel
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.report.tables.build import render
 from gan_bench.results.load import load_results, read_results
@@ -30,7 +30,6 @@ from gan_bench.store.records import (
     RecordError,
     Rescored,
     RunRecord,
-    SkippedModel,
     StoredDataset,
     StoredEntry,
     decode,
