@@ -55,6 +55,7 @@ class Stack:
         self.members, self._compiler, self._warn = tuple(members), compiler, warn
         self.diverged: dict[Trainer, Diverged] = {}
         self._going = list(members)
+        self._places = list(members)
         self._own = [Tensors(member) for member in members]
         self._programs: dict[Turns, _Program | None] = {}
         self._draws = _StackedDraws()
@@ -74,15 +75,17 @@ class Stack:
         """First active member; its counts equal those of all others."""
         return self._going[0]
 
-    def _places(self) -> list[Trainer]:
-        """A member for each place of the stack: the leader in the place of one that has ended."""
-        return [member if member in self._going else self.leader for member in self.members]
+    def _remove(self, member: Trainer) -> None:
+        """Let the leader fill the place of a member that has gone."""
+        self._going.remove(member)
+        if self._going:
+            self._places = [each if each in self._going else self.leader for each in self.members]
 
     def leave(self, member: Trainer) -> None:
         """Deactivate a member: it keeps its place in the stack, but its values are no longer used."""
         if member in self._going:
             self.settle()
-            self._going.remove(member)
+            self._remove(member)
 
     def iterate(self) -> None:
         """Execute one iteration of every member, after the prelude of its stage if one begins."""
@@ -96,7 +99,7 @@ class Stack:
         if program is None:
             self._one_by_one(turns)
         else:
-            losses, self.state = program(leader, self.state, self._draws.of(turns, self._places()))
+            losses, self.state = program(leader, self.state, self._draws.of(turns, self._places))
             self._losses |= losses
             self._uncounted.update(program.moves)
         leader.counts.add(turns, self._draws.like(turns, leader))
@@ -127,7 +130,7 @@ class Stack:
                 member.enter_stage()
             except Diverged as error:
                 self.diverged[member] = error
-                self._going.remove(member)
+                self._remove(member)
         self._gather_state()
 
     def _one_by_one(self, turns: Turns) -> None:
@@ -151,7 +154,7 @@ class Stack:
         return one
 
     def _compiled(self, turns: Turns, one: Traced) -> _Program:
-        draws = self._draws.of(turns, self._places())
+        draws = self._draws.of(turns, self._places)
         return _Program(one, self.tensors, self._compiler, self.leader, self.state, draws)
 
     def _program(self, turns: Turns) -> _Program | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gan_bench.config.load import Benchmark, DatasetEntry, ModelEntry
@@ -25,10 +25,15 @@ _SETTINGS = [each.name for each in dataclasses.fields(Protocol)]
 def plan(benchmark: Benchmark, registry: Registry) -> list[Run]:
     """List every run of a benchmark, seed by seed, so that early results cover all models; identical runs once."""
     data = {dataset.label: identify_dataset(dataset, registry) for dataset in benchmark.datasets}
+    rows = [
+        (data[dataset.label], model, configuration(data[dataset.label], model, registry))
+        for dataset in benchmark.datasets
+        for model in benchmark.models
+    ]
     runs: dict[str, Run] = {}
     for seed in benchmark.seeds:
-        for dataset, model in _pairs(benchmark):
-            run = _run(benchmark.name, data[dataset.label], model, seed, registry)
+        for ref, model, of_all_seeds in rows:
+            run = _run(benchmark.name, ref, model, seed, of_all_seeds)
             runs.setdefault(run.key, run)
     return list(runs.values())
 
@@ -52,14 +57,7 @@ def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) ->
     )
 
 
-def _pairs(benchmark: Benchmark) -> Iterator[tuple[DatasetEntry, ModelEntry]]:
-    for dataset in benchmark.datasets:
-        for model in benchmark.models:
-            yield dataset, model
-
-
-def _run(benchmark: str, dataset: DatasetRef, model: ModelEntry, seed: int, registry: Registry) -> Run:
-    of_all_seeds = configuration(dataset, model, registry)
+def _run(benchmark: str, dataset: DatasetRef, model: ModelEntry, seed: int, of_all_seeds: str) -> Run:
     return Run(
         benchmark=benchmark,
         label=model.label,

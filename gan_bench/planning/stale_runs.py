@@ -14,12 +14,13 @@ from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 
 
-def describe_stale_runs(folder: Path, jobs: Sequence[Job]) -> Iterator[str]:
+def describe_stale_runs(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) -> Iterator[str]:
     """Explain why stored runs with the settings of a job have another key, one sentence for each reason.
 
     Args:
         folder: a results folder.
         jobs: the runs of its benchmark.
+        todo: those that will be executed; a stored run in place of which another one is finished is not mentioned.
     """
     keys = {job.run.key for job in jobs}
     reasons: Counter[str] = Counter()
@@ -27,7 +28,7 @@ def describe_stale_runs(folder: Path, jobs: Sequence[Job]) -> Iterator[str]:
         with suppress(StoreError):  # the table lists folders that cannot be read
             record = RunFolder(path.parent).read()
             if record is not None and record.key not in keys:
-                same = next((job.run for job in jobs if _same_settings(record, job.run)), None)
+                same = next((job.run for job in todo if _same_settings(record, job.run)), None)
                 if same is not None:
                     reasons[_reason(record, same)] += 1
     for reason, count in reasons.items():

@@ -43,9 +43,14 @@ def code_hash(*classes: type[Any]) -> str:
             if base is cls or _is_plugin(base.__module__) or _is_helper(base.__module__, cls.__module__):
                 _collect(base.__module__, files)
     digest = hashlib.sha256()
-    for code in sorted(_code(_source(file)) for file in files):  # the location of a file may differ between machines
-        digest.update(code)
+    # Files count with their names, but not with their folders, which may differ between machines.
+    for name, code in sorted((_name_of(file), _code(_source(file))) for file in files):
+        digest.update(f"{name}\n{len(code)}\n".encode() + code)
     return digest.hexdigest()
+
+
+def _name_of(file: Path) -> str:
+    return f"{file.parent.name}/{file.stem}" if file.stem == "__init__" else file.stem
 
 
 def _collect(name: str, found: dict[Path, None]) -> None:
@@ -82,7 +87,7 @@ def _is_helper(name: str, importer: str) -> bool:
     top, own = _top(name), _top(importer)
     if _is_library(name):
         return False
-    if top == own or _distributions(own) & _distributions(top):
+    if top == own or top in _siblings(own):
         return True
     file, place = _file_of(top), _file_of(importer)
     if file is None or place is None:
@@ -109,13 +114,14 @@ def _installed_plugins() -> frozenset[str]:
 
 
 @cache
-def _distributions(top: str) -> frozenset[str]:
-    return frozenset(_packages_distributions().get(top, ()))
-
-
-@cache
-def _packages_distributions() -> dict[str, list[str]]:
-    return {name: list(of) for name, of in importlib.metadata.packages_distributions().items()}
+def _siblings(own: str) -> frozenset[str]:
+    """Top-level packages and modules of the distribution that installs a plugin package."""
+    for entry in importlib.metadata.entry_points(group=CORE):
+        if _top(entry.value) == own and entry.dist is not None:
+            # Only this distribution is read: to look through all that are installed takes a quarter of a second.
+            listed = (entry.dist.read_text("top_level.txt") or "").split()
+            return frozenset(listed or {Path(file.parts[0]).stem for file in entry.dist.files or ()})
+    return frozenset()
 
 
 def _module(name: str) -> ModuleType | None:
@@ -156,7 +162,9 @@ def _imports(source: bytes, package: str) -> tuple[str, ...]:
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:  # `import a.b` binds a, so that attributes of both can be used
+                parts = alias.name.split(".")
+                yield from (".".join(parts[: i + 1]) for i in range(len(parts)))
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
@@ -188,32 +196,40 @@ def _code(source: bytes) -> bytes:
     tree = _tree(source)
     if tree is None:
         return source
-    names = sorted({f"{alias.name} as {alias.asname or alias.name}" for alias in _core_imports(tree)})
-    return "\n".join([*names, _dumped(tree)]).encode()
+    return _dumped(tree, _explained(tree)).encode()
 
 
-def _core_imports(tree: ast.Module) -> Iterator[ast.alias]:
-    for node in ast.walk(tree):
-        if _is_core_import(node):
-            yield from node.names
+def _explained(tree: ast.Module) -> frozenset[str]:
+    """Names of functions with explanations that a source imports from the core and binds nowhere else."""
+    aliases = [alias for node in ast.walk(tree) if _is_core_import(node) for alias in node.names]
+    imported = {alias.name for alias in aliases if alias.name in _EXPLANATIONS and alias.asname in (None, alias.name)}
+    nodes = list(ast.walk(tree))
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    bound |= {node.name for node in nodes if isinstance(node, _DOCUMENTED[1:])}
+    return frozenset(imported - bound)
 
 
 def _is_core_import(node: object) -> TypeGuard[ast.ImportFrom]:
     return isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == CORE
 
 
-def _dumped(node: object) -> str:
+def _dumped(node: object, explained: frozenset[str]) -> str:
     """Format a node as text, like `ast.dump`, whose omissions differ between versions of Python."""
     if isinstance(node, ast.Constant):
         return f"{type(node.value).__name__} {node.value!r}"
     if isinstance(node, list):
-        return f"[{', '.join(_dumped(each) for each in node if not (_is_core_import(each) or _is_text(each)))}]"
+        # Of imports from the core only the names count: contracts may move, and formatters sort and merge imports.
+        imports = {f"{a.name} as {a.asname or a.name}" for each in node if _is_core_import(each) for a in each.names}
+        others = [each for each in node if not (_is_core_import(each) or _is_text(each))]
+        return f"[{', '.join([*sorted(imports), *(_dumped(each, explained) for each in others)])}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    if isinstance(node, ast.Call):
-        node = _without_explanation(node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in explained:
+        node = _without_explanation(node, _EXPLANATIONS[node.func.id])
     fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _IGNORED)
-    return f"{type(node).__name__}({', '.join(f'{n}={_dumped(v)}' for n, v in fields if v is not None and v != [])})"
+    shown = [f"{name}={_dumped(value, explained)}" for name, value in fields if value is not None and value != []]
+    return f"{type(node).__name__}({', '.join(shown)})"
 
 
 def _is_text(node: object) -> bool:
@@ -221,10 +237,9 @@ def _is_text(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _without_explanation(call: ast.Call) -> ast.Call:
+def _without_explanation(call: ast.Call, position: int) -> ast.Call:
     """The call without the text that explains a parameter or a preset, which changes nothing that is trained."""
-    position = _EXPLANATIONS.get(call.func.id) if isinstance(call.func, ast.Name) else None
-    if position is None:
+    if any(isinstance(each, ast.Starred) for each in call.args):
         return call
     arguments = [each for i, each in enumerate(call.args) if i != position]
     keywords = [each for each in call.keywords if each.arg != "doc"]

@@ -65,7 +65,7 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         write_atomically(planned.folder / "benchmark.json", encode(describe(planned)))
         for model in planned.benchmark.left_out:
             observers.note(f"{model.label} is left out: {model.error}")
-        for line in describe_stale_runs(planned.folder, planned.jobs):
+        for line in describe_stale_runs(planned.folder, planned.jobs, todo):
             observers.note(line)
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
         completed = _carry_out(planned, todo, observers, lock) if todo else True

@@ -302,7 +302,10 @@ def decode(text: str | bytes, kind: type[R]) -> R:
     if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
         raise RecordError(f"format {found!r:.40}; this version of gan-bench reads formats 1 to {FORMAT}")
     if found != FORMAT and kind is RunRecord:
-        values = migrate_run(values)
+        try:
+            values = migrate_run(values)
+        except (AttributeError, TypeError) as error:
+            raise RecordError(f"damaged record of format {found} ({error})") from error
     if kind is RunRecord and isinstance(values.get("protocol"), dict):
         # A setting of a later version changes what was trained, so it cannot be ignored as other fields can.
         unknown = values["protocol"].keys() - {each.name for each in fields(Protocol)}
@@ -324,7 +327,7 @@ def migrate_run(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         if isinstance(found, dict):
             now[name] = _migrate_provenance(found)
         elif isinstance(found, list):
-            now[name] = [_migrate_provenance(each) for each in found if isinstance(each, dict)]
+            now[name] = [_migrate_provenance(each) if isinstance(each, dict) else each for each in found]
     rescored = now.get("rescored")
     if isinstance(rescored, list):
         now["rescored"] = [

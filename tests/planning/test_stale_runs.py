@@ -30,7 +30,7 @@ def test_are_explained(tmp_path: Path, change: dict[str, Any], reason: str) -> N
     assert record["training_version"] == runs.TRAINING_VERSION
     dataset = record["dataset"] | change.get("dataset", {})
     project.write_record(folder, record | change | {"key": "0" * 64, "dataset": dataset})
-    [line] = describe_stale_runs(planned.folder, planned.jobs)
+    [line] = describe_stale_runs(planned.folder, planned.jobs, planned.jobs)
     assert line == f"1 stored run not counted, and trained again: {reason}."
 
 
@@ -46,5 +46,15 @@ def test_of_other_settings_are_not(tmp_path: Path) -> None:
         {"model": {"plugin": "x", "params": {}}},
     ):
         project.write_record(folder, record | {"key": "0" * 64} | change)
-        assert list(describe_stale_runs(planned.folder, planned.jobs)) == []
-    assert list(describe_stale_runs(tmp_path / "nowhere", planned.jobs)) == []
+        assert list(describe_stale_runs(planned.folder, planned.jobs, planned.jobs)) == []
+    assert list(describe_stale_runs(tmp_path / "nowhere", planned.jobs, planned.jobs)) == []
+
+
+def test_of_which_another_is_finished_are_not(tmp_path: Path) -> None:
+    """The message ends once the run is trained again."""
+    planned = project.plan(project.describe(), tmp_path)
+    project.carry_out(planned)
+    folder = Path(planned.jobs[0].folder)
+    project.write_record(folder.with_name("old"), project.record(folder) | {"key": "0" * 64, "training_version": 2})
+    assert list(describe_stale_runs(planned.folder, planned.jobs, [])) == []
+    assert len(list(describe_stale_runs(planned.folder, planned.jobs, planned.jobs))) == 1

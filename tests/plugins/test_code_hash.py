@@ -152,6 +152,35 @@ class TestCodeHash:
         ]
         assert hashes[0] == hashes[1] != hashes[2]
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "def param(a, b):\n    return b\nclass Own:\n    x = param(2, {0})\n",
+            "from gan_bench import param\nD = ()\nclass Own:\n    x = param(*D, {0}, 'doc')\n",
+            "from gan_bench import param\nclass Own:\n    def f(self, param):\n        return param(1, {0})\n",
+            "from gan_bench import param\nclass Own:\n    x = param({0}, 'doc')\n",
+            "import own_plugin.helper\nclass Own:\n    x = own_plugin.K\n# {0}",
+        ],
+    )
+    def test_counts_what_only_looks_like_an_explanation(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        """Functions of the same name, unpacked arguments, values, and names of a package that a dotted import binds."""
+        hashes = {
+            code_hash(package(tmp_path, monkeypatch, model=text.format(value), __init__=f"K = {value}\n"))
+            for value in (3, 4)
+        }
+        assert len(hashes) == 2
+
+    def test_tells_modules_apart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Two helpers that exchange their contents are other code."""
+        model = "from own_plugin import helper, other\nclass Own:\n    v = (helper.V, other.V)\n"
+        hashes = {
+            code_hash(package(tmp_path, monkeypatch, model=model, helper=f"V = {a}\n", other=f"V = {b}\n"))
+            for a, b in ((1, 2), (2, 1))
+        }
+        assert len(hashes) == 2
+
     def test_does_not_depend_on_the_folder(self, tmp_path: Path) -> None:
         """The same files elsewhere, on another machine, are the same code."""
         text = "from gan_bench import Model, hookimpl\nclass {0}(Model):\n    name = '{0}'\n" \

@@ -36,8 +36,8 @@ def test_raise_when_asked_and_not_before(number: signal.Signals) -> None:
         os.kill(os.getpid(), number)
         assert select.select([interrupts.descriptor], [], [], 10)[0]
         with pytest.raises(KeyboardInterrupt):
-            interrupts.raise_arrived()
-        interrupts.raise_arrived()
+            interrupts.deliver()
+        interrupts.deliver()
         assert not select.select([interrupts.descriptor], [], [], 0)[0]
     with pytest.raises(KeyboardInterrupt):  # as before
         os.kill(os.getpid(), number)
@@ -53,16 +53,36 @@ def test_raise_at_once_if_nobody_asks() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_count_a_closed_terminal_once() -> None:
-    """It may send several signals; a second interruption would end the runs without checkpoints."""
-    signal.signal(signal.SIGHUP, interrupt)
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
+def test_count_a_closed_terminal_once(first: signal.Signals) -> None:
+    """It may send several signals, also after `kill`; a second interruption would end the runs without checkpoints."""
+
+    def once(*_: object) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, once)
     with DeferredInterrupts() as interrupts:
-        for _ in range(PATIENCE):
-            os.kill(os.getpid(), signal.SIGHUP)
-        with pytest.raises(KeyboardInterrupt):
-            interrupts.raise_arrived()
+        os.kill(os.getpid(), first)
         os.kill(os.getpid(), signal.SIGHUP)
-        interrupts.raise_arrived()
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.deliver()
+        os.kill(os.getpid(), signal.SIGHUP)
+        interrupts.deliver()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_call_the_handler_of_before() -> None:
+    """A program that calls `gan_bench.run` may only take note of a signal."""
+    seen: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    with DeferredInterrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == []
+        interrupts.deliver()
+        assert seen == [signal.SIGTERM]
 
 
 def test_leave_ignored_signals_ignored() -> None:
@@ -70,7 +90,7 @@ def test_leave_ignored_signals_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with DeferredInterrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGHUP)
-        interrupts.raise_arrived()
+        interrupts.deliver()
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
@@ -81,7 +101,7 @@ def test_do_nothing_in_another_thread() -> None:
     def enter() -> None:
         with DeferredInterrupts() as interrupts:
             seen.append(interrupts.descriptor)
-            interrupts.raise_arrived()
+            interrupts.deliver()
 
     thread = threading.Thread(target=enter)
     thread.start()

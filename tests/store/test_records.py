@@ -150,3 +150,20 @@ class TestFormat1:
         """Format 1 wrote an empty object."""
         failed = read_results(FORMAT_1).runs[-1].run.record
         assert failed.ledger is None and failed.error is not None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"rescored": [{"metrics": {"a": "b"}}]},
+            {"rescored": [{"metrics": ["a"]}]},
+            {"rescored": ["x"]},
+            {"resumed": ["x"]},
+            {"provenance": {"plugins": ["x"]}},
+            {"provenance": {"plugins": 3}},
+        ],
+    )
+    def test_that_is_damaged_is_an_error(self, change: dict[str, Any]) -> None:
+        """Whatever has another type than it had then is reported, not lost."""
+        [path, *_] = sorted((FORMAT_1 / "runs").glob("*/run.json"))
+        with pytest.raises(RecordError):
+            decode(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), RunRecord)

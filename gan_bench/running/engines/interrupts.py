@@ -31,8 +31,7 @@ class DeferredInterrupts:
     def __init__(self) -> None:
         self.descriptor: int | None = None
         self._end = -1
-        self._arrived = 0
-        self._hung_up = False
+        self._arrived: list[int] = []
         self._before: dict[int, Any] = {}
         self._wakeup_before = -1
 
@@ -56,24 +55,26 @@ class DeferredInterrupts:
             return
         signal.set_wakeup_fd(self._wakeup_before)
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if self._defers(number):  # a handler may have replaced itself
+                signal.signal(number, handler)
         for end in (self.descriptor, self._end):
             os.close(end)
         self.descriptor = None
 
-    def raise_arrived(self) -> None:
-        """Raise KeyboardInterrupt if a deferred signal has arrived since the last call."""
+    def deliver(self) -> None:
+        """Call the handlers of the signals that have arrived since the last call; they may raise KeyboardInterrupt."""
         if self.descriptor is not None:
             with contextlib.suppress(BlockingIOError):
                 os.read(self.descriptor, 512)
-        if self._arrived:
-            self._arrived = 0
-            raise KeyboardInterrupt
+        while self._arrived:
+            number = self._arrived.pop(0)
+            if self._defers(number):  # else an earlier handler has set it to be ignored
+                self._before[number](number, None)
+
+    def _defers(self, number: int) -> bool:
+        return signal.getsignal(number) == self._defer
 
     def _defer(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGHUP and self._hung_up:
-            return  # a closed terminal may send several
-        self._hung_up |= number == signal.SIGHUP
-        self._arrived += 1
-        if self._arrived >= PATIENCE:
-            raise KeyboardInterrupt
+        self._arrived.append(number)
+        if len(self._arrived) >= PATIENCE:
+            self.deliver()

@@ -106,6 +106,7 @@ class LocalEngine(Engine):
                 for _ in range(min(self.setup.workers, len(self._waiting))):
                     self._start()
                 self._attend()
+                self._interrupts.deliver()  # one that arrived while the last worker ended
                 return True
             except KeyboardInterrupt:
                 self._stop()
@@ -125,7 +126,7 @@ class LocalEngine(Engine):
         """Listen until no worker is left. Raises KeyboardInterrupt between two messages."""
         while self._alive:
             for key, _ in self._selector.select():
-                self._interrupts.raise_arrived()
+                self._interrupts.deliver()
                 worker: _Worker | None = key.data
                 if worker is None:  # it was a signal of no interest
                     continue
