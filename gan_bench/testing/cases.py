@@ -51,7 +51,7 @@ class PluginTestCase:
 
 
 def _test(name: str, promise: str) -> Callable[[PluginTestCase], None]:
-    """A method that carries out the check of its name."""
+    """Return a method that runs the check with its name."""
 
     def test(self: PluginTestCase) -> None:
         __tracebackhide__ = True

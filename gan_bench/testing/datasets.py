@@ -144,7 +144,7 @@ class _Subject:
 
 
 def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> None:
-    """Types and shapes of one set of images."""
+    """Check types and shapes of one set of images."""
     x, label = pictures.x, pictures.label
     reason = "a set lies on a GPU as bytes, and metrics compare levels"
     if x.dtype != np.uint8 or x.shape[1:] != dataset.shape or not len(x):
@@ -161,7 +161,7 @@ def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> Non
 
 
 def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
-    """The same images whenever they are asked for, of the same object and of another."""
+    """Check that a set has the same images at every access, from the same object and from another."""
     rows = _spread(len(first), COMPARED)
     for other in others:
         if len(other) != len(first) or not np.array_equal(first.x[rows], other.x[rows]):
@@ -173,7 +173,7 @@ def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
 
 
 def _check_labelled(dataset: ImageDataset, where: str) -> None:
-    """Images that train a classifier have classes, and the shape of a sample or of each of its channels."""
+    """Check that images to train a classifier have classes, and the shape of a sample or of each of its channels."""
     labelled = dataset.labelled()
     if labelled is None:
         return
@@ -232,7 +232,7 @@ def _tensors(real: Real) -> Mapping[str, Tensor]:
 
 
 def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None:
-    """One draw's types and shapes."""
+    """Check types and shapes of one draw."""
     reason = "networks, losses and metrics rely on it"
     if not isinstance(real, Real):
         refuse(f"{what} returns {type(real).__name__}", reason, "return Real(x), and labels where there are any")
@@ -248,7 +248,7 @@ def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None
 
 
 def _check_labels(label: Tensor | None, classes: object, what: str) -> None:
-    """Labels are where `classes` says that there are any, and name no other class."""
+    """Check that labels exist if and only if `classes` is a number, and are from 0 to `classes` - 1."""
     reason = "models that learn from labels have a generator for each class, and refuse data without"
     if label is None:
         if classes is not None:

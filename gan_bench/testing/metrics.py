@@ -149,7 +149,7 @@ class _Subject:
 
     def direction(self) -> None:
         perfect, far = self.score(), self.score(far=True)
-        if math.isnan(far):  # it says that it means nothing there
+        if math.isnan(far):  # the metric declares itself undefined there
             return
         better = perfect <= far if self.cls.direction == "lower" else perfect >= far
         if not better:
@@ -162,7 +162,7 @@ class _Subject:
 
 
 def _noise(shape: Sequence[int]) -> torch.Tensor:
-    """Images of pure noise."""
+    """Draw images of pure noise."""
     return torch.randint(256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 

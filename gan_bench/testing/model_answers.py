@@ -18,7 +18,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> None:
-    """A preset's values are ones that its parameters and the protocol take."""
+    """Check that the parameters and the protocol accept the values of a preset."""
     problems = common.complaints(cls.Params, preset.params)
     read_layer(preset.protocol, partial(registry.get, "networks"), lambda _, message: problems.append(message))
     if not problems and allowed(cls, preset.params) is None:
@@ -32,7 +32,7 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
 
 
 def check_answers(t: Trainer, where: str) -> None:
-    """What a model says of itself has the types that the harness relies on."""
+    """Check that a model's declarations have the types that the harness relies on."""
     model = t.model
     expectations = [
         ("players", isinstance(model.players, tuple), "a tuple of names", model.players),

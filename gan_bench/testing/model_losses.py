@@ -62,13 +62,16 @@ def requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
 
 
 def _with_graph(t: Trainer, player: Player, result: Any) -> Any:
-    """What a loss returned, with a graph even where it has none: that is for `learns` to say."""
+    """Return the result of a loss, connected to all parameters of its player.
+
+    A loss without a graph then can be differentiated. The check `learns` reports it.
+    """
     graph = 0 * sum(parameter.sum() for parameter in t.parameters[player.name].values())
     return (result[0] + graph, result[1]) if isinstance(result, tuple) else result + graph
 
 
 class Ledger:
-    """What every player's parameters have to be, compared before and after each loss and at the end."""
+    """Expected parameters of every player, compared before and after each loss and at the end."""
 
     def __init__(self, t: Trainer) -> None:
         self.t = t
@@ -77,7 +80,7 @@ class Ledger:
         t.renew = partial(self._renewed, t.renew)
 
     def around(self, player: Player) -> Callable[..., Any]:
-        """The player's loss, between two comparisons."""
+        """Return the player's loss, wrapped in two comparisons."""
 
         def loss(**arguments: Any) -> Any:
             self.settle()
@@ -159,14 +162,14 @@ def requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
 
 
 def requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
-    """Refuse a loss that reaches none of its player's parameters; else descend."""
+    """Refuse a loss that depends on no parameter of its player; otherwise descend."""
     if gradients and all(gradient is None for gradient in gradients):
         _refuse_detached(t, player)
     descend(t, player, gradients)
 
 
 def _refuse_detached(t: Trainer, player: str) -> None:
-    """Say why a player would never move."""
+    """Raise a fault that explains why the parameters of a player would never change."""
     reason = "its parameters would stay as they were initialised"
     if player not in t.model.generating:
         refuse(

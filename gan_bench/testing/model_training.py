@@ -33,17 +33,17 @@ from gan_bench.training.trainer import Trainer
 
 
 class TrainingChecks(Subject):
-    """The checks of one model that carry out iterations; an anchor has none of them."""
+    """Checks of one model that run iterations. They do not apply to anchors."""
 
     def losses(self) -> None:
-        """Each loss returns a scalar, and perhaps scalars by name."""
+        """Check that each loss returns a scalar, optionally with further scalars by name."""
         for setting in self.settings():
             t = self.trainer(setting)
             watch(t, partial(requires_scalar, t), partial(descend, t))
             t.iterate()
 
     def own_parameters(self) -> None:
-        """A player's turn moves its own parameters only."""
+        """Check that a player's turn changes only its own parameters."""
         for setting in self.settings():
             t = self.trainer(setting)
             ledger = Ledger(t)
@@ -53,7 +53,7 @@ class TrainingChecks(Subject):
                 ledger.settle()
 
     def learns(self) -> None:
-        """Every player's loss depends on its parameters."""
+        """Check that every player's loss depends on its parameters."""
         t = self.trainer(self.settings()[0])
         check_everybody_moves(t)
         for iteration in representative_iterations(t):
@@ -127,7 +127,7 @@ class TrainingChecks(Subject):
         return after
 
     def resumes(self) -> None:
-        """A run goes on from its checkpoint as if uninterrupted."""
+        """Check that a run resumed from its checkpoint continues like an uninterrupted one."""
         for setting in self.branches():
             t = self.trainer(setting)
             stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
@@ -135,7 +135,7 @@ class TrainingChecks(Subject):
                 _check_resumes(self.trainer(setting), self.trainer(setting), stop, setting)
 
     def reads(self) -> None:
-        """An iteration neither waits for a value nor branches on one."""
+        """Check that an iteration neither waits for the value of a tensor nor branches on one."""
         for number, setting in enumerate(self.branches()):
             t = self.trainer(setting)
             for iteration in representative_iterations(t):
@@ -145,19 +145,19 @@ class TrainingChecks(Subject):
                     check_traced(t, setting)
 
     def devices(self) -> None:
-        """An iteration runs on the device of its model."""
+        """Check that an iteration runs on the device of its model."""
         for setting in self.settings():
             check_devices(self.trainer(setting), setting)
 
     def stacks(self) -> None:
-        """Seeds that train as one program train as each by itself."""
+        """Check that seeds trained as one program have the same results as seeds trained separately."""
         setting = self.settings()[0]  # what seeds hold outside of their modules depends on no parameter
         descent = replace(setting, protocol={**setting.protocol, "optimizer": "sgd"})
         check_stacks(lambda seed: self.trainer(descent, seed), setting)
 
 
 def _require_finite(t: Trainer, setting: Setting) -> None:
-    """Losses, parameters and samples after an iteration."""
+    """Check that losses, parameters and samples are finite after an iteration."""
     for name, value in contents(t).items():
         if not bool(torch.isfinite(value).all()):
             refuse(

@@ -268,7 +268,7 @@ def _require_logits(logits: object, lead: tuple[int, ...], what: str) -> None:
 
 @torch.no_grad()
 def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
-    """The first sample's logits stay as they are whatever the others are."""
+    """Check that the logits of the first sample do not depend on the other samples."""
     x = _points(shape)
     moved = module(torch.cat([x[:1], x[1:] + 1]))
     if not torch.allclose(module(x)["three"][0], moved["three"][0], rtol=1e-4, atol=1e-6):
@@ -280,7 +280,7 @@ def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
 
 
 def _check_features(module: Discriminator, x: Tensor, lead: tuple[int, ...], what: str) -> None:
-    """Features are optional; where there are any, they are a vector for each sample."""
+    """Check that features, which are optional, are a vector for each sample."""
     features: object = module.features(x)
     size = features.shape[-1:] if isinstance(features, Tensor) else ()
     _require(features, (*lead, EACH, *size), f"{what}, features()")

@@ -54,24 +54,27 @@ def settings(cls: type[Any], **small: Any) -> list[Setting]:
 
 
 def made(cls: type[Any], **wanted: Any) -> Any:
-    """The parameters with those values of `wanted` that the class has and takes; required ones get some value."""
+    """Return the parameters with the values of `wanted` that the class has and accepts.
+
+    Parameters without a default get some value.
+    """
     names = {each.name for each in dataclasses.fields(cls.Params)}
     params = allowed(cls, {name: value for name, value in wanted.items() if name in names})
     return cls.Params(**_required(cls)) if params is None else params
 
 
 def allowed(cls: type[Any], values: TomlTable) -> Any | None:
-    """`Params` of these values, or None where its ranges or its ``__post_init__`` refuse them."""
+    """Return `Params` with these values, or None if its ranges or its ``__post_init__`` refuse them."""
     told: list[str] = []
     try:
         good = checked(cls.Params, values, lambda _, message: told.append(message))
         return None if told else cls.Params(**{**_required(cls), **good})
-    except (ValueError, PluginError):  # a PluginError is what `parameters` tells
+    except (ValueError, PluginError):  # the check `parameters` reports a PluginError
         return None
 
 
 def _required(cls: type[Any]) -> TomlTable:
-    """A value for each parameter that has no default: its first choice, its lowest or 1."""
+    """Return a value for each parameter without a default: its first choice, its lowest value, or 1."""
     hints, values = typing.get_type_hints(cls.Params), {}
     for each in dataclasses.fields(cls.Params):
         if each.init and each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
@@ -83,10 +86,10 @@ def _required(cls: type[Any]) -> TomlTable:
 
 
 def _variations(cls: type[Any], small: TomlTable) -> Iterator[tuple[str, Any, bool]]:
-    """Name, value and whether it may switch code, for each parameter alone."""
+    """Yield variations of one parameter each: its name, the value, and whether the value may switch code."""
     try:
         names = {each.name for each in describe(cls.Params)}
-    except PluginError:  # `parameters` says so
+    except PluginError:  # the check `parameters` reports it
         return
     hints = typing.get_type_hints(cls.Params)
     for each in dataclasses.fields(cls.Params):
@@ -97,7 +100,7 @@ def _variations(cls: type[Any], small: TomlTable) -> Iterator[tuple[str, Any, bo
 
 
 def _others(each: dataclasses.Field[Any], options: tuple[Any, ...], default: Any) -> Iterator[tuple[Any, bool]]:
-    """Other values than the default of one parameter, and whether they may switch code."""
+    """Yield values of a parameter other than its default, and whether each may switch code."""
     if NoneType in options and default is not None:
         yield None, True
     choices = each.metadata.get("choices")
