@@ -26,7 +26,7 @@ ROOT_VARIABLE = "GAN_BENCH_DATA"
 ELSEWHERE = f"Choose another folder with --data-root or the environment variable {ROOT_VARIABLE}."
 PIECE = 1 << 20  # bytes
 EVERY = 10.0  # seconds between two progress messages of a download
-PATIENCE = 60.0  # timeout of a connection, in seconds
+PATIENCE = 60.0  # seconds without a response after which a download fails
 REFUSED_RANGE = 416  # HTTP status: the partial file is at least as long as the file on the server
 
 
