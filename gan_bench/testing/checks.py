@@ -73,9 +73,9 @@ class Check:
     """One promise of a contract; call it to check it.
 
     Attributes:
-        name: kebab-case.
-        promise: one line.
-        needs: the checks whose failure would make this one's result meaningless.
+        name: name in kebab-case.
+        promise: the promise in one line.
+        needs: checks whose failure would make the result of this one meaningless.
     """
 
     def __init__(self, name: str, promise: str, run: Callable[[], None], needs: tuple[Check, ...] = ()) -> None:
@@ -143,12 +143,15 @@ def _own_exception(error: Exception | SystemExit) -> Fault:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception in a line."""
+    """Format an exception in one line."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def place(error: BaseException) -> str:
-    """`` (my_gan.py:12)``: the innermost line of the plugin's that an exception or its causes passed; or empty."""
+    """Return the innermost line of a plugin in the tracebacks of an exception and its causes, as `` (my_gan.py:12)``.
+
+    The text is empty if there is no such line.
+    """
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

@@ -101,12 +101,12 @@ def check_cited(cls: type[Any]) -> None:
 
 
 def _is_generated(cls: type[Any]) -> bool:
-    """A dataclass without a docstring is given its signature as one."""
+    """Whether a docstring is the signature that a dataclass without a docstring gets."""
     return bool((cls.__doc__ or "").startswith(f"{cls.__name__}("))
 
 
 def check_streams(what: str, run: Callable[[], Any]) -> None:
-    """Nothing in `run` draws from a random stream that all code shares."""
+    """Check that `run` does not draw from a random stream that all code shares."""
     before = _streams()
     run()
     for name, state in _streams().items():
@@ -119,7 +119,7 @@ def check_streams(what: str, run: Callable[[], Any]) -> None:
 
 
 def _streams() -> dict[str, bytes | tuple[Any, ...]]:
-    """The states of the global streams, by name."""
+    """Return the states of the global random streams by name."""
     _, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -130,7 +130,7 @@ def _streams() -> dict[str, bytes | tuple[Any, ...]]:
 
 @contextmanager
 def streams_from(seed: int) -> Iterator[None]:
-    """The global streams, started from a seed and put back afterwards."""
+    """Seed the global random streams for the block, and restore their states afterwards."""
     kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)

@@ -99,7 +99,7 @@ def _are_weights(model: Model) -> bool:
 
 
 def _check_turns(model: Model) -> None:
-    """Turns depend on the number of the iteration alone, and the last moves a generator."""
+    """Check that turns depend only on the number of the iteration, and that the last updates a generator."""
     first, again = ([tuple(model.turns(i)) for i in range(4)] for _ in range(2))
     if first != again:
         refuse(

@@ -110,7 +110,7 @@ def check_index(t: Trainer, counts: list[int]) -> None:
             f"return int64, counts[k] times k in this order: {expected.tolist()}",
         )
     for position, k in enumerate(index.tolist()):
-        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made it
+        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made the sample
         owners = {j for each in equal for j in each.nonzero().flatten().tolist()}
         if owners and k not in owners:
             refuse(

@@ -1,4 +1,4 @@
-"""The checks of a model's training: its losses, its players' turns, and what a run must be able to do."""
+"""Checks of a model's training: losses, turns of players, and capabilities that a run needs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TrainingChecks(Subject):
             t.iterate()
 
     def gradients(self) -> None:
-        """Every parameter gets a gradient in some setting."""
+        """Check that every parameter gets a gradient in some setting."""
         seen: dict[str, bool | None] = {}
         for setting in self.settings():
             t = self.trainer(setting)
@@ -83,7 +83,7 @@ class TrainingChecks(Subject):
         )
 
     def finite(self) -> None:
-        """Losses, parameters and samples stay finite over some iterations."""
+        """Check that losses, parameters and samples stay finite over some iterations."""
         for number, setting in enumerate(self.settings()):
             t = self.trainer(setting)
             for _ in range(5 if number else 10):
@@ -91,7 +91,7 @@ class TrainingChecks(Subject):
                 _require_finite(t, setting)
 
     def streams(self) -> None:
-        """No global random stream is used."""
+        """Check that no global random stream is used."""
         for setting in self.settings():
             common.check_streams("building the model", lambda setting=setting: self.trainer(setting))  # type: ignore[misc]
             t = self.trainer(setting)
@@ -99,7 +99,7 @@ class TrainingChecks(Subject):
             common.check_streams("sample()", partial(draw_samples, t, [3] * t.model.generators))
 
     def seeds(self) -> None:
-        """The same seed gives the same run, another seed another."""
+        """Check that equal seeds give equal runs and that different seeds give different runs."""
         setting = self.settings()[0]
         with common.streams_from(1):
             first = self._run(setting)
@@ -151,7 +151,7 @@ class TrainingChecks(Subject):
 
     def stacks(self) -> None:
         """Check that seeds trained as one program have the same results as seeds trained separately."""
-        setting = self.settings()[0]  # what seeds hold outside of their modules depends on no parameter
+        setting = self.settings()[0]  # the state of seeds outside their modules does not depend on parameters
         descent = replace(setting, protocol={**setting.protocol, "optimizer": "sgd"})
         check_stacks(lambda seed: self.trainer(descent, seed), setting)
 
@@ -168,7 +168,7 @@ def _require_finite(t: Trainer, setting: Setting) -> None:
 
 
 def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setting) -> None:
-    """Some iterations, a checkpoint as on disk, three more, against all of them in a row."""
+    """Compare three iterations after a checkpoint at `stop`, as on disk, with those of the uninterrupted run."""
     trajectory(through, stop)
     draw_samples(through, [3] * through.model.generators)
     file = io.BytesIO()

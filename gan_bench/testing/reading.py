@@ -65,7 +65,10 @@ def _refuse_to_print(tensor: Tensor, **options: object) -> str:
 
 
 class _Unread(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses operations whose result, or its shape, depends on values in a way that the host has to wait for."""
+    """Dispatch mode that refuses operations for which the host has to wait for values of tensors.
+
+    These are operations whose result on the host, or the shape of whose result, depends on values.
+    """
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
