@@ -112,6 +112,7 @@ def quick(
     """Reduce a benchmark to a few iterations of its first seed, to check that everything works.
 
     The name gets a suffix.
+
     Args:
         iterations: upper limit of the number of iterations.
         samples: upper limit of the number of generated samples of the one evaluation.
@@ -127,7 +128,10 @@ def quick(
 
 
 def _small_batches(protocol: Protocol, params: TomlTable) -> Protocol:
-    """Reduce a draw to about `QUICK_BATCH` real samples, and in proportion to two or more fakes per generator."""
+    """Reduce a draw to about `QUICK_BATCH` real samples.
+
+    Fakes are reduced by the same factor, but not below two per generator.
+    """
     factor = max(1, protocol.batch // QUICK_BATCH)
     count = params.get("generators", 1)
     least = 2 * count if isinstance(count, int) else 2

@@ -162,11 +162,11 @@ HAVE_IT = (
 
 
 def in_parts(x: NDArray[np.uint8], label: NDArray[np.int64] | None, size: int = 10_000) -> Iterator[Part]:
-    """An array that is in memory or memory-mapped, a part at a time."""
+    """Yield an array, in memory or memory-mapped, in parts."""
     for start in range(0, len(x), size):
         yield x[start : start + size], None if label is None else label[start : start + size]
 
 
 def below(root: Path) -> int:
-    """Bytes of all files in a folder."""
+    """Return the total size of the files in a folder, in bytes."""
     return sum(file.stat().st_size for file in root.rglob("*") if file.is_file() and not os.path.islink(file))

@@ -80,7 +80,7 @@ class Recipe:
         settings: everything that the pixels depend on. A stored set with other settings is built again.
         sources: provenance of the images, with checksums if available.
         parts: yields the images in parts; raises DataError if a source is missing or damaged.
-        note: returns a remark on the processing, or an empty string. It is called after the last part.
+        note: returns a remark on the processing, or an empty string. It is called after all parts are read.
     """
 
     name: str
@@ -124,7 +124,7 @@ def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pic
 _opened: dict[tuple[Any, ...], Pictures] = {}
 
 
-# --- making -------------------------------------------------------------------------------------------------
+# --- building -----------------------------------------------------------------------------------------------
 
 
 def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
