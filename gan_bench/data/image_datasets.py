@@ -162,7 +162,7 @@ HAVE_IT = (
 
 
 def in_parts(x: NDArray[np.uint8], label: NDArray[np.int64] | None, size: int = 10_000) -> Iterator[Part]:
-    """Yield an array, in memory or memory-mapped, in parts."""
+    """Yield images, in memory or memory-mapped, and their labels in parts."""
     for start in range(0, len(x), size):
         yield x[start : start + size], None if label is None else label[start : start + size]
 
