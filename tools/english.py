@@ -123,7 +123,9 @@ def python_texts(source: str) -> Iterator[Text]:
     """Docstrings of a module, its classes, functions and attributes, and comments."""
     for node in ast.walk(ast.parse(source)):
         body = getattr(node, "body", None)
-        if not isinstance(body, list) or not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        if not isinstance(body, list) or not isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ):
             continue
         for place, statement in enumerate(body):
             if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)):
@@ -143,14 +145,15 @@ def _is_boolean(node: ast.AST) -> bool:
 
 
 def page_texts(source: str) -> Iterator[Text]:
-    """Paragraphs of a Markdown page; code blocks are left out."""
+    """Paragraphs of a Markdown page; code blocks and tables are left out."""
     paragraph: list[str] = []
     start, fenced = 1, False
     for number, line in enumerate([*source.split("\n"), ""], 1):
         fence = line.lstrip().startswith("```")
         if fence:
             fenced = not fenced
-        code = fence or fenced or (not paragraph and line.startswith("    "))
+        table = line.startswith("|")  # of the style page's, what not to write
+        code = fence or fenced or table or (not paragraph and line.startswith("    "))
         if line.strip() and not code:
             start = start if paragraph else number
             paragraph.append(line)

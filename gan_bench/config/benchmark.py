@@ -1,4 +1,4 @@
-"""A benchmark, validated: plain frozen data, from which runs are planned."""
+"""Validated benchmarks: plain frozen data, from which runs are planned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.contracts.run import SkippedModel
 from gan_bench.names import matching
 
-PREVIEW_SHARE = 4  # a preview trains one iteration in so many
+PREVIEW_SHARE = 4  # divisor of the number of iterations in a preview
 
 QUICK_ITERATIONS = 20
 QUICK_SAMPLES = 500
@@ -21,7 +21,7 @@ QUICK_BATCH = 8
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """One dataset of a benchmark; `params` holds every parameter of the plugin."""
+    """A dataset of a benchmark; `params` contains every parameter of the plugin."""
 
     plugin: str
     label: str
@@ -36,9 +36,9 @@ class ModelEntry:
         plugin: name of the model.
         label: name of the row.
         params: every parameter of the plugin.
-        protocol: the benchmark's, with what this model has otherwise.
-        departures: what it has otherwise, in sentences for the footnotes.
-        anchor: whether it is a row to hold the others against; it never trains.
+        protocol: the benchmark's protocol with the departures of this model.
+        departures: the departures, in sentences for the footnotes.
+        anchor: whether the row is a reference for the others, which never trains.
     """
 
     plugin: str
@@ -51,16 +51,16 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Everything that a benchmark file says, checked and with all defaults filled in.
+    """Contents of a benchmark file, validated and with all defaults filled in.
 
     Attributes:
         name: name of its results folder.
         seeds: exact training seeds.
         datasets: in the order of the file.
         models: in the order of the file, anchors last.
-        protocol: what is equal for every model that does not depart from it.
-        evaluation: what is measured.
-        source: the file, or empty for a mapping from Python.
+        protocol: settings of every model that does not depart from them.
+        evaluation: metrics and settings of the evaluations.
+        source: path of the file; empty for a mapping from Python.
         left_out: models whose plugins are broken.
     """
 
@@ -75,20 +75,20 @@ class Benchmark:
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:
-    """The models that `name` means: the one of that label, else all of that plugin; or none."""
+    """Return the model with the label `name`, or else all models of the plugin `name`; the result may be empty."""
     indices = matching(name, [(model.label, model.plugin) for model in models])
     return tuple(models[i] for i in indices)
 
 
 def datasets_named(datasets: Sequence[DatasetEntry], name: str) -> tuple[DatasetEntry, ...]:
-    """The datasets that `name` means, by label or plugin as with models; or none."""
+    """Return the dataset with the label `name`, or else all datasets of the plugin `name`; the result may be empty."""
     return tuple(datasets[i] for i in matching(name, [(dataset.label, dataset.plugin) for dataset in datasets]))
 
 
 def preview(benchmark: Benchmark) -> Benchmark:
-    """Reduce a benchmark to a quarter of its iterations and its first seed, under a name of its own.
+    """Reduce a benchmark to its first seed and to a quarter of its iterations and evaluation points.
 
-    Learning-rate schedules end with the last iteration, so they are shortened as well.
+    Learning-rate schedules end with the last iteration, so they are shortened as well. The name gets a suffix.
     """
     evaluation = replace(benchmark.evaluation, points=-(-benchmark.evaluation.points // PREVIEW_SHARE))
     return _reduced(benchmark, "preview", lambda iterations: -(-iterations // PREVIEW_SHARE), evaluation)
@@ -101,12 +101,14 @@ def quick(
     *,
     small_batches: bool = False,
 ) -> Benchmark:
-    """Reduce a benchmark to a check that everything works: a few iterations of one seed, under a name of its own.
+    """Reduce a benchmark to a few iterations of its first seed, to check that everything works.
+
+    The name gets a suffix.
 
     Args:
         iterations: upper limit of the number of iterations.
         samples: upper limit of the number of generated samples of the one evaluation.
-        small_batches: reduce batches to `QUICK_BATCH` samples, for networks of which full ones take seconds.
+        small_batches: reduce batches to about `QUICK_BATCH` samples, for networks that take seconds per full batch.
     """
     if small_batches:
         models = [replace(model, protocol=_small_batches(model.protocol, model.params)) for model in benchmark.models]
@@ -118,7 +120,10 @@ def quick(
 
 
 def _small_batches(protocol: Protocol, params: TomlTable) -> Protocol:
-    """At most `QUICK_BATCH` real samples a draw, and in proportion generated ones: at least two of each generator."""
+    """Reduce a draw to about `QUICK_BATCH` real samples.
+
+    Fakes are reduced by the same factor, but not below two per generator.
+    """
     factor = max(1, protocol.batch // QUICK_BATCH)
     count = params.get("generators", 1)
     least = 2 * count if isinstance(count, int) else 2
@@ -131,7 +136,7 @@ def _small_batches(protocol: Protocol, params: TomlTable) -> Protocol:
 
 
 def _reduced(benchmark: Benchmark, mode: Mode, shorter: Callable[[int], int], evaluation: Evaluation) -> Benchmark:
-    """The first seed of a benchmark, with `shorter` applied to every number of iterations."""
+    """Reduce a benchmark to its first seed, and apply `shorter` to every number of iterations."""
 
     def shortened(protocol: Protocol) -> Protocol:
         return replace(protocol, iterations=shorter(protocol.iterations))

@@ -1,4 +1,4 @@
-"""What reading any entry of a benchmark takes: its table, its plugin, its label, its parameters."""
+"""Reader of the parts that all entries of a benchmark share: table, plugin, label and parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass
 class Reading:
-    """A description while it is read. Whatever is wrong is reported, and reading goes on without it."""
+    """A benchmark description while it is read. Wrong values are reported and then ignored."""
 
     source: Source
     registry: Registry
@@ -32,7 +32,7 @@ class Reading:
     labels: dict[tuple[str, str], KeyPath] = field(default_factory=dict)  # (section, label) → its entry
 
     def tables(self, section: str) -> list[tuple[KeyPath, TomlTable]]:
-        """The entries of ``[[section]]`` with their paths."""
+        """Return the entries of ``[[section]]`` with their paths."""
         found = self.source.data.get(section, [])
         entries = found if isinstance(found, list) else []
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -43,7 +43,7 @@ class Reading:
         return [((section, i), entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
 
     def plugin(self, kind: str, table: TomlTable, path: KeyPath) -> type[Any] | None:
-        """The class that an entry names."""
+        """Return the class that an entry names, or None if it cannot be loaded."""
         name, path = table.get("plugin"), (*path, "plugin")
         if isinstance(name, str):
             return self.ask(path, name, self.registry.get, kind, name)
@@ -52,7 +52,7 @@ class Reading:
         return None
 
     def label(self, table: TomlTable, path: KeyPath, reserved: Iterable[str] = ()) -> str:
-        """The label of an entry; the plugin's name where none is given."""
+        """Return the label of an entry, which is the name of the plugin by default."""
         label = table.get("label", table.get("plugin"))
         given = "label" in table
         place = (*path, "label" if given else "plugin")
@@ -61,7 +61,7 @@ class Reading:
             self.problems.add(place, message)
         elif isinstance(label, str) and label in reserved:
             self.problems.add(place, f"{label!r} is the label of an anchor row; choose another label.")
-        elif isinstance(label, str):  # else the plugin is missing, which is reported already
+        elif isinstance(label, str):  # otherwise the plugin is missing, which is already reported
             first = self.labels.setdefault((str(path[0]), label), path)
             if first != path:
                 advice = "choose another" if given else "give each entry a label of its own"
@@ -70,7 +70,7 @@ class Reading:
         return str(label)
 
     def params(self, found: type[Any] | None, table: TomlTable, path: KeyPath, reserved: Sequence[str]) -> Any:
-        """An instance of the plugin's `Params`, or None where something is wrong."""
+        """Return an instance of the plugin's `Params`, or None if a value is wrong."""
         if found is None:
             return None
         report = self.problems.under(*path)
@@ -80,7 +80,7 @@ class Reading:
     def ask(
         self, path: KeyPath, plugin: str, question: Callable[A, T], *arguments: A.args, **options: A.kwargs
     ) -> T | None:
-        """What a plugin's code answers; an error of it becomes a problem that names the plugin."""
+        """Call a plugin's code and return the result. If it raises, report a problem that names the plugin."""
         try:
             return question(*arguments, **options)
         except PluginError as error:
@@ -90,7 +90,7 @@ class Reading:
         return None
 
     def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Dataset]) -> None:
-        """Report the datasets (by label) that `judge`, an instance of a plugin, refuses."""
+        """Report each dataset (by label) that `judge`, an instance of a plugin, refuses."""
         for label, dataset in datasets.items():
             reason = self.ask(path, judge.name, judge.refuses, dataset)
             if reason:

@@ -1,15 +1,15 @@
-"""The benchmark file, validated whole: `load_benchmark` returns a `Benchmark` or raises all that is wrong.
+"""Loader of benchmark files: `load_benchmark` returns a `Benchmark` or raises an error with all problems.
 
     name = "synthetic8"
     seeds = 5                 # a count, or a list of exact seeds
-    plugins = ["my_gan.py"]   # plugin files, from the folder of this one
+    plugins = ["my_gan.py"]   # plugin files, relative to the folder of this one
     [[dataset]]               # plugin, label, and the dataset's own parameters
     [protocol]                # `gan_bench.contracts.protocol.Protocol`, identical for every model
     [evaluation]              # `Evaluation`
     [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
 
-Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are asked whether
-they can serve the datasets.
+Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are instantiated to check
+that they support the datasets.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 TOP_LEVEL = ("name", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
-SEED_COUNT = 5  # where a benchmark does not say
+SEED_COUNT = 5  # if a benchmark gives no seeds
 MOST_SEEDS = 10_000
 
 
@@ -74,15 +74,15 @@ def load_benchmark(
     """Validate a benchmark that `gan_bench.config.source.open_source` has opened.
 
     Args:
-        source: the description; it is left as it is, overrides are written into a copy.
-        registry: the plugins, those of the benchmark (`Source.plugin_places`) among them.
-        overrides: ``PATH=VALUE`` each, as ``--set`` takes them: ``protocol.batch=64``, ``model.MGAN.beta=1``.
-        seeds: instead of the file's: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
-        models: labels or plugins that somebody wants to select (see `models_named`); only validated here.
-        datasets: the same of datasets (see `datasets_named`).
+        source: the description, which is not modified; overrides are written into a copy.
+        registry: the plugins, including those of the benchmark (`Source.plugin_places`).
+        overrides: ``PATH=VALUE`` each, in the syntax of ``--set``: ``protocol.batch=64``, ``model.MGAN.beta=1``.
+        seeds: replacement of the file's seeds: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
+        models: labels or plugins of a selection of models (see `models_named`); only validated here.
+        datasets: labels or plugins of a selection of datasets (see `datasets_named`); only validated here.
 
     Raises:
-        ConfigError: with every problem, in the order of the file.
+        ConfigError: the description has problems. All of them are listed, in the order of the file.
     """
     changed = source.copy()
     problems = Problems(changed)
@@ -105,7 +105,7 @@ def _check_selection(what: str, names: Sequence[str], entries: Sequence[tuple[st
 
 
 class _Reader:
-    """Reads a description section by section. What it returns is of use only if nothing was reported."""
+    """Reader of a description, section by section. Its result is valid only if no problem was reported."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
@@ -140,7 +140,7 @@ class _Reader:
         return str(name)
 
     def _check_plugins(self) -> None:
-        """The files that are there are loaded already: the registry has what they bring."""
+        """Check the names in `plugins`. The plugins of existing files are already in the registry."""
         names = self.data.get("plugins", [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             message = f"plugins must be a list of files, from the folder of the benchmark, found {shown(names)}."
@@ -171,7 +171,7 @@ class _Reader:
         return tuple(seed for seed in values if isinstance(seed, int))
 
     def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Dataset]]:
-        """The entries, and an instance of each by label."""
+        """Return the entries, and an instance of each by label."""
         entries: list[DatasetEntry] = []
         instances: dict[str, Dataset] = {}
         for path, table in self.reading.tables("dataset"):
@@ -215,7 +215,7 @@ class _Reader:
     def _models(
         self, datasets: Mapping[str, Dataset], evaluation: Evaluation
     ) -> tuple[Protocol, tuple[ModelEntry, ...], tuple[SkippedModel, ...]]:
-        """The common protocol, the models with anchors last, and those that cannot be loaded."""
+        """Return the common protocol, the models with anchors last, and the models that cannot be loaded."""
         # The default network is written into the table, so that its parameters get their defaults as of any other.
         table = self.data.get("protocol", {})
         if isinstance(table, dict):
@@ -235,7 +235,7 @@ class _Reader:
             for (path, _), left in zip(entries, reader.left_out, strict=True):
                 self.problems.add((*path, "plugin"), left.error)
 
-        # A player that no model has may belong to one that was not found.
+        # An unknown player may belong to a model that was not found.
         players = tuple(dict.fromkeys(player for players in reader.players for player in players))
         if len(reader.players) == len(entries):
             report_unknown_players(common, players, self.problems.under("protocol"))

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from gan_bench.contracts.dataset import Dataset
 
 KEYS = ("plugin", "label", "preset", "protocol")
-"""Keys of an entry that are no parameters of the model."""
+"""Keys of an entry other than parameters of the model."""
 
 
 DRAWS = {"batch", "fakes", "fakes_per_generator"}
-"""Settings that say how many samples a draw has."""
+"""Settings that determine the number of samples in a draw."""
 
 
 @dataclass(frozen=True)
 class _Preset:
-    """A model's published settings, checked; empty where an entry asks for none."""
+    """Validated settings of a model's preset; empty if the entry has no preset."""
 
     params: TomlTable = field(default_factory=dict)
     layer: Layer = field(default_factory=Layer)
@@ -38,11 +38,11 @@ class _Preset:
 
 @dataclass
 class ModelReader:
-    """Reads models against what all of them have in common.
+    """Reader of ``[[model]]`` entries, given the settings that all models share.
 
     Attributes:
         common: the benchmark's ``[protocol]``.
-        datasets: instances by label, for models and networks to refuse.
+        datasets: instances by label, which models and networks may refuse.
         anchors: the plugins of the anchor rows, by name.
         players: the players of every entry whose plugin was found.
         generators: the number of generators of every valid entry, by label.
@@ -58,7 +58,10 @@ class ModelReader:
     left_out: list[SkippedModel] = field(default_factory=list)
 
     def read(self, path: KeyPath, table: TomlTable) -> ModelEntry | None:
-        """One entry, or None where it has no plugin or impossible parameters."""
+        """Read one entry; return None if its plugin is missing or broken.
+
+        Wrong parameters are reported. The entry is then returned without parameters.
+        """
         # Label and protocol are read even if the plugin is not found: all problems of an entry are reported at once.
         found = self._plugin(table, path)
         is_anchor = found is not None and found.anchor
@@ -69,13 +72,13 @@ class ModelReader:
         self.players.append(found.players)
         report_unknown_players(own, found.players, self.reading.problems.under(*path, "protocol"))
 
-        # The preset lies below what the entry itself gives, and above the common protocol.
+        # The preset overrides the common protocol, and the entry overrides its preset.
         preset = self._preset(found, table, path)
         params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
         protocol = layered([self.common, preset.layer, own], found.players)
         told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
 
-        # An untrained instance answers what the class cannot: whether its parameters and these datasets work.
+        # Only an instance, here untrained, can check its parameters together and refuse datasets.
         model = None if params is None else self.reading.ask(path, found.name, found, params)
         if model is not None:
             self._check(model, label, protocol, own, path)
@@ -84,7 +87,7 @@ class ModelReader:
         return ModelEntry(found.name, label, values, protocol, told, is_anchor)
 
     def _plugin(self, table: TomlTable, path: KeyPath) -> type[Any] | None:
-        """The class that an entry names; where it is there but broken, the entry is left out."""
+        """Return the class that an entry names. If the plugin is broken, the entry is left out."""
         name = table.get("plugin")
         try:
             if isinstance(name, str):
@@ -97,17 +100,17 @@ class ModelReader:
         return self.reading.plugin("models", table, path)
 
     def anchor_rows(self, models: list[ModelEntry]) -> list[ModelEntry]:
-        """The anchor rows that `models` does not hold already, with their default parameters."""
+        """Return the anchor rows that `models` does not contain, with default parameters."""
         given = {model.plugin for model in models}
         missing = {name: found for name, found in self.anchors.items() if name not in given}
         return [
             ModelEntry(name, name, values_of(found.Params()), layered([self.common], found.players), anchor=True)
-            for name, found in sorted(missing.items())  # which puts real-data before untrained
+            for name, found in sorted(missing.items())  # real-data comes before untrained
         ]
 
     def check_layer(self, layer: Layer, path: KeyPath) -> None:
-        """Ask the network that a layer names, if it names one, whether it can serve the datasets; flips need images."""
-        from gan_bench.contracts.images import is_images  # imports torch, which most of reading does without
+        """Report a dataset that the network of a layer refuses, and flips of a dataset without images."""
+        from gan_bench.contracts.images import is_images  # imports torch, which the rest does not need
 
         points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
         if layer.values.get("flip") and points:
@@ -142,7 +145,7 @@ class ModelReader:
         return _Preset(preset.params, layer, (f"preset {name}",))
 
     def _check(self, model: Any, label: str, protocol: Protocol, own: Layer, path: KeyPath) -> None:
-        """Whether a model can be trained at all: on these datasets, with so many fakes."""
+        """Report a model that cannot be trained on these datasets or with this number of fakes."""
         self.reading.check_refusals(path, f"model {model.name!r}", model, self.datasets)
         generators = self.reading.ask(path, model.name, _count, model, "generators")
         playing = self.reading.ask(path, model.name, _count, model, "playing")
@@ -160,7 +163,7 @@ class ModelReader:
                 self.reading.problems.add(path, f"model {model.name!r}: {reason}.")
 
     def _too_few(self, generators: int, playing: int, protocol: Protocol, wrong: Set[str]) -> str | None:
-        """Why generators and fakes do not go together, unless one of the settings is wrong by itself."""
+        """Describe a lack of generators or of fakes. Return None if a setting of draws is already reported as wrong."""
         if generators < 1:
             return f"a model needs at least one generator, found {generators}."
         if wrong & DRAWS or protocol.fakes_each(playing) >= 1:
@@ -172,7 +175,11 @@ class ModelReader:
 
 
 def _count(model: Any, name: str) -> int:
-    """A model's number of generators of some kind. Raises PluginError where it is no number."""
+    """Return a model's attribute `name`, a number of generators.
+
+    Raises:
+        PluginError: the value is not a whole number.
+    """
     value = getattr(model, name)
     if not isinstance(value, int) or isinstance(value, bool):
         raise PluginError(f"model {model.name!r}: {name} is {shown(value)}; it must be a whole number.")
@@ -180,7 +187,11 @@ def _count(model: Any, name: str) -> int:
 
 
 def _footnotes(model: Any) -> tuple[str, ...]:
-    """What a model has to say below every table. Raises PluginError where it is no tuple of texts."""
+    """Return the footnotes of a model, which are shown below every table.
+
+    Raises:
+        PluginError: the value is not a tuple of texts.
+    """
     found = model.footnotes
     if not isinstance(found, tuple | list) or not all(isinstance(text, str) for text in found):
         raise PluginError(f"model {model.name!r}: footnotes is {shown(found)}; it must be a tuple of texts.")

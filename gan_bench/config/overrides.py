@@ -1,8 +1,8 @@
-"""What the command line changes in a benchmark: ``--set PATH=VALUE`` and ``--seeds``.
+"""Overrides of a benchmark from the command line: ``--set PATH=VALUE`` and ``--seeds``.
 
-A path leads into name, protocol or evaluation, or through a label: ``model.MGAN.beta``,
-``dataset.ring8.radius``.
-As everywhere, a name means the entry with that label, else the entries with that plugin.
+A path begins with name, protocol or evaluation, or with the label of a model or dataset: ``model.MGAN.beta``,
+``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all entries with that
+plugin.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
 
 
 def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems) -> None:
-    """Write each ``PATH=VALUE`` into the description; its flag stands for the file's line from then on."""
+    """Write each ``PATH=VALUE`` into the description.
+
+    From then on, problems with the value are reported at its flag instead of a line of the file.
+    """
     for text in overrides:
         root = re.split(r"[.=]", text.strip(), maxsplit=1)[0]
         if "=" not in text:
@@ -39,7 +42,7 @@ def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems
 
 
 def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Problems) -> None:
-    """Let `seeds` replace those of the description."""
+    """Replace the seeds of the description by `seeds`."""
     flag = "--seeds" if isinstance(seeds, str) else "seeds"
     value = seeds_from_text(seeds) if isinstance(seeds, str) else seeds
     if value is None:
@@ -50,7 +53,7 @@ def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Prob
 
 
 def seeds_from_text(text: str) -> int | list[int] | None:
-    """``"3"`` is a count, ``"0,5,7"`` are exact seeds, ``"5,"`` is seed 5; None where it is neither."""
+    """Parse a count (``"3"``) or exact seeds (``"0,5,7"``, ``"5,"``). Return None for any other text."""
     parts = [part.strip() for part in text.split(",")]
     listed = parts[:-1] if len(parts) > 1 and not parts[-1] else parts
     if not all(re.fullmatch(r"[0-9]{1,19}", part) for part in listed):
@@ -59,7 +62,7 @@ def seeds_from_text(text: str) -> int | list[int] | None:
 
 
 def _set_in_entries(source: Source, section: str, text: str, problems: Problems) -> None:
-    """Set ``model.LABEL.key=value``; labels may hold dots and equals signs, so known ones are tried."""
+    """Set ``model.LABEL.key=value``. Labels may contain dots and equals signs, so the known labels are compared."""
     entries = entry_names(source.data.get(section))
     rest = text.removeprefix(section).removeprefix(".")
     known = sorted({name for pair in entries for name in pair}, key=len, reverse=True)
@@ -78,7 +81,7 @@ def _set_in_entries(source: Source, section: str, text: str, problems: Problems)
 
 
 def entry_names(entries: TomlValue) -> list[tuple[str, str]]:
-    """Label and plugin of each entry of a description that is not validated yet."""
+    """Return label and plugin of each entry of a description that is not validated yet."""
     tables = entries if isinstance(entries, list) else []
     plugins = [str(table.get("plugin", "")) if isinstance(table, dict) else "" for table in tables]
     labels = [str(table.get("label", "")) if isinstance(table, dict) else "" for table in tables]
@@ -86,7 +89,7 @@ def entry_names(entries: TomlValue) -> list[tuple[str, str]]:
 
 
 def _set(source: Source, start: KeyPath, keys: list[str], value: TomlValue, flag: str, problems: Problems) -> None:
-    """Write `value` at ``start + keys``, making the tables on the way."""
+    """Write `value` at ``start + keys``, and create the tables on the way."""
     table: Any = source.data
     for step in start:
         table = table[step]
@@ -99,7 +102,7 @@ def _set(source: Source, start: KeyPath, keys: list[str], value: TomlValue, flag
     path = (*start, *keys)
     other = EXCLUSIVE.get(keys[-1])
     if other is not None and (*path[:-1], other) not in source.flags:
-        table.pop(other, None)  # the flag decides between two that exclude each other
+        table.pop(other, None)  # the flag replaces a key of the file that it excludes
     table[keys[-1]] = value
     source.flags[path] = flag
 
@@ -110,7 +113,7 @@ def _split(text: str) -> tuple[list[str], TomlValue]:
 
 
 def _value(text: str) -> TomlValue:
-    """A TOML value; what is none is a plain string, so that ``protocol.network=mlp`` needs no quotes."""
+    """Parse a TOML value. Other text is a plain string, so that ``protocol.network=mlp`` needs no quotes."""
     try:
         parsed = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):

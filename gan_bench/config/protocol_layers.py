@@ -1,7 +1,8 @@
-"""One protocol for all models, and how a model departs from it.
+"""Layers of the protocol that all models share, and departures of a model from it.
 
 A protocol is built in layers: the benchmark's ``[protocol]``, then a model's preset, then the model's own
-``protocol = {…}``. Any setting may be departed from, the number of iterations too; each becomes a footnote.
+``protocol = {…}``. A model may depart from any setting, including the number of iterations. Each departure becomes a
+footnote.
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 
 
 NetworkOf = Callable[[str], type[Any]]
-"""The network plugin of a name; raises PluginError."""
+"""Function that returns the network plugin with a name, or raises PluginError."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one table says about the protocol.
+    """Protocol settings of one table.
 
     Attributes:
-        values: the valid ones, converted; `network` brings its `network_params`.
-        wrong: keys with an impossible value, already reported.
+        values: valid settings, converted; `network` is followed by `network_params`.
+        wrong: keys with an impossible value, which is already reported.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +60,7 @@ def _pairs(betas: Sequence[float] | Mapping[str, Sequence[float]]) -> bool:
 
 
 def _network(value: TomlValue, network_of: NetworkOf, report: Report) -> TomlTable:
-    """``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` as two fields of `Protocol`."""
+    """Convert ``network = "mlp"`` or ``network = { plugin = "mlp", hidden = 64 }`` to two fields of `Protocol`."""
     table = {"plugin": value} if isinstance(value, str) else value
     name = table.get("plugin") if isinstance(table, Mapping) else None
     if not isinstance(table, Mapping) or not isinstance(name, str):
@@ -77,12 +78,12 @@ def _network(value: TomlValue, network_of: NetworkOf, report: Report) -> TomlTab
 
 
 def values_of(params: Any) -> TomlTable:
-    """The values of a `Params` instance, by name."""
+    """Return the values of a `Params` instance by name."""
     return {each.name: getattr(params, each.name) for each in dataclasses.fields(params)}
 
 
 def report_unknown_players(layer: Layer, players: Iterable[str], report: Report) -> None:
-    """Report every player that a per-player table names and that does not play."""
+    """Report every player of a per-player table that is not among `players`."""
     known = list(players)
     for name in PER_PLAYER:
         value = layer.values.get(name)
@@ -92,10 +93,10 @@ def report_unknown_players(layer: Layer, players: Iterable[str], report: Report)
 
 
 def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
-    """The protocol of a model with these players, later layers over earlier ones.
+    """Build the protocol of a model with these players; later layers override earlier ones.
 
-    A per-player table is completed to all players, or becomes one value where all of them have the same, so
-    that equal settings are equal however they were written.
+    A per-player table is completed to all players. If all players have the same value, it becomes that value. Settings
+    with the same effect therefore compare equal.
     """
     protocol = Protocol()
     for layer in layers:
@@ -106,7 +107,7 @@ def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
         for name in PER_PLAYER:
             table = values.get(name)
             if isinstance(table, Mapping):
-                # Players that the table does not name keep what earlier layers gave them.
+                # Players that the table does not name keep the values of earlier layers.
                 full = {player: table.get(player, protocol.of(player, name)) for player in players}
                 each = list(full.values()) or [getattr(protocol, name)]
                 values[name] = each[0] if all(value == each[0] for value in each) else full
@@ -115,14 +116,14 @@ def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:
 
 
 def with_fakes(protocol: Protocol) -> Protocol:
-    """As many fakes as real samples, where the protocol does not say."""
+    """Set the number of fakes to the number of real samples if the protocol has none."""
     if protocol.fakes is not None or protocol.fakes_per_generator is not None:
         return protocol
     return dataclasses.replace(protocol, fakes=protocol.batch)
 
 
 def departures(own: Protocol, common: Protocol, players: Sequence[str]) -> tuple[str, ...]:
-    """What a model's protocol has otherwise than the benchmark's, a sentence each for the footnotes."""
+    """Describe each departure of a model's protocol from the benchmark's, in a sentence for the footnotes."""
     sentences = []
     for name in (each.name for each in dataclasses.fields(Protocol)):
         if name in ("network_params", "fakes_per_generator"):  # parts of the sentences on network and fakes
@@ -152,5 +153,5 @@ def _told(name: str, protocol: Protocol) -> str:
 
 
 def _plain(value: TomlValue) -> str:
-    """A value for a sentence: no quotes, no brackets."""
+    """Format a value for a sentence, without quotes and brackets."""
     return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

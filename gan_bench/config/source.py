@@ -1,4 +1,4 @@
-"""A benchmark description before validation: its values, the place of each, and the plugins that it names."""
+"""Benchmark descriptions before validation: values with their places, and plugins that they name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 class Source:
     """A benchmark description, opened once by `open_source` and not yet validated.
 
-    A command loads plugins from `plugin_places`, then `gan_bench.config.load.load_benchmark` validates the whole.
+    A command loads plugins from `plugin_places`. Then `gan_bench.config.load.load_benchmark` validates the description.
 
     Attributes:
-        name: the file, as messages call it; empty for a mapping from Python.
-        data: the description; overrides are written into it.
-        lines: where each key stands, for a file.
-        flags: what stands there because a flag said so: path → ``--set protocol.batch``.
+        name: path of the file, as in messages; empty for a mapping from Python.
+        data: the description, into which overrides are written.
+        lines: line of each key; empty for a mapping from Python.
+        flags: flags that have overridden values: path → ``--set protocol.batch``.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Source:
     flags: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """The place of a value, or of the nearest table around it: flag, file and line, or path."""
+        """Return the place of a value, or of the nearest table around it: flag, file and line, or path."""
         flag = _nearest(self.flags, path)
         if flag is not None:
             return flag
@@ -49,52 +49,55 @@ class Source:
         return self.name if line is None else f"{self.name}:{line}"
 
     def order(self, path: KeyPath) -> float:
-        """A number that sorts problems as the file is read; what came from flags or Python is last."""
+        """Return a sort key that orders problems as in the file; values from flags or Python come last."""
         if _nearest(self.flags, path) is not None:
             return math.inf
         return _nearest(self.lines, path) or (0 if self.name else math.inf)
 
     def copy(self) -> Source:
-        """A copy that overrides can be written into."""
+        """Copy the description, so that overrides can be written into the copy."""
         return replace(self, data={key: _own_copy(each) for key, each in self.data.items()}, flags=dict(self.flags))
 
     def named_plugins(self) -> list[Path]:
-        """The paths in `plugins`, from the folder of the file (or the working folder); none if it is not a list."""
+        """Return the paths in `plugins`, or an empty list if it is not a list of strings.
+
+        Paths are relative to the folder of the file, or to the working folder for a mapping from Python.
+        """
         names = self.data.get("plugins", [])
         found = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
         return [Path(self.name).parent / name for name in found] if found == names else []
 
     def plugin_places(self) -> list[Path]:
-        """Folders and files to load the benchmark's plugins from; wrong names are reported by the validation."""
+        """Return the folders and files of the benchmark's plugins. The validation reports wrong names."""
         return [*plugin_folders(self.name or None), *plugin_files(self.named_plugins(), lambda number, message: None)]
 
 
 def _nearest(places: Mapping[KeyPath, T], path: KeyPath) -> T | None:
-    """What is known of the longest prefix of `path`, or None."""
+    """Return the place of the longest prefix of `path` that has one, or None."""
     return next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
 
 
 class Problems:
-    """Everything found wrong with a `Source`."""
+    """Collection of the problems of a `Source`."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._found: list[tuple[float, Problem]] = []
 
     def add(self, path: KeyPath, message: str) -> None:
-        """Report a value of the description."""
+        """Report a problem with a value of the description."""
         self._found.append((self._source.order(path), Problem(self._source.where(path), message)))
 
     def add_flag(self, flag: str, message: str) -> None:
-        """Report a flag that never came into the description."""
+        """Report a problem with a flag that was not written into the description."""
         self._found.append((math.inf, Problem(flag, message)))
 
     def under(self, *prefix: str | int) -> Callable[[KeyPath, str], None]:
-        """A function that reports values beneath `prefix`."""
+        """Return a function that reports problems with values beneath `prefix`."""
         return lambda path, message: self.add((*prefix, *path), message)
 
     def raise_if_any(self) -> None:
-        """Raise one `ConfigError` with all problems, in the order of the file."""
+        """Raise one `ConfigError` with all problems, in the order of the file, if there are any."""
         if self._found:
             raise ConfigError([problem for _, problem in sorted(self._found, key=lambda item: item[0])])
 
@@ -113,7 +116,7 @@ def open_source(source: str | Path | TomlTable) -> Source:
 
 
 def shipped_benchmarks() -> dict[str, Path]:
-    """The benchmarks that come with gan-bench, by name."""
+    """Return the files of the benchmarks shipped with gan-bench, by name."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "benchmarks"  # of a wheel; a source checkout has them beside the package
     folder = inside if inside.is_dir() else package.parent / "benchmarks"
@@ -121,10 +124,10 @@ def shipped_benchmarks() -> dict[str, Path]:
 
 
 def find_benchmark(source: str | Path) -> Path:
-    """The file that `source` means: a path, or the bare name of a shipped benchmark.
+    """Return the file of a benchmark, given its path or the bare name of a shipped benchmark.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: there is no such file or benchmark.
     """
     path = Path(source)
     if path.is_file():
@@ -150,7 +153,7 @@ def _read(path: Path) -> str:
 
 
 def _own_copy(value: TomlValue) -> TomlValue:
-    """Mappings as dicts and sequences as lists, so that overrides change nothing of the caller's."""
+    """Copy mappings to dicts and sequences to lists, so that overrides do not modify the caller's values."""
     if isinstance(value, Mapping):
         return {key: _own_copy(each) for key, each in value.items()}
     return [_own_copy(each) for each in value] if isinstance(value, (list, tuple)) else value

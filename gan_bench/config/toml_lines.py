@@ -1,7 +1,7 @@
-"""TOML with line numbers: the standard library's parser, and a scanner that says where each key stands.
+"""TOML with line numbers: the standard library's parser, and a scanner for the line of each key.
 
-`tomllib` gives values without positions. The scanner walks the same text, which is valid by then, and maps
-key paths to lines: ``("model", 2, "beta")`` → 31. It needs no values, so it stays small.
+`tomllib` returns values without positions. The scanner reads the same text after `tomllib` has accepted it, and maps
+key paths to lines: ``("model", 2, "beta")`` → 31. It converts no values, which keeps it small.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SPACES = re.compile(r"[ \t]*")
 _STRING = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'  # up to two quotes may stand directly before the closing three
+    r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'  # up to two quotes may directly precede the closing three
     r"|'''.*?'''(?:'{0,2})"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'",
@@ -41,7 +41,7 @@ def parse(text: str, name: str) -> tuple[dict[str, TomlValue], Lines]:
         return tomllib.loads(text), key_lines(text)
     except RecursionError:
         raise ConfigError([Problem(name, "arrays or tables are nested too deeply.")]) from None
-    except ValueError as error:  # TOMLDecodeError, and what int() says of thousands of digits
+    except ValueError as error:  # TOMLDecodeError, or the error of int() for thousands of digits
         raise ConfigError([_syntax_problem(text, name, str(error))]) from None
 
 
@@ -55,14 +55,14 @@ def _syntax_problem(text: str, name: str, message: str) -> Problem:
 
 
 def key_lines(text: str) -> Lines:
-    """The line of every table, key and array element of valid TOML with ``\\n`` line ends."""
+    """Return the line of every table, key and array element of valid TOML with ``\\n`` line ends."""
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
 
 
 class _Scanner:
-    """A recursive descent over valid TOML that keeps positions only."""
+    """Recursive-descent scanner of valid TOML that records only positions."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -72,7 +72,7 @@ class _Scanner:
         self._last: dict[KeyPath, int] = {}  # position of the newest element of each array of tables
 
     def document(self) -> None:
-        """Scan everything: headers, and the pairs beneath each."""
+        """Scan all headers, and the pairs beneath each."""
         table: KeyPath = ()
         self._take(_BLANK)
         while self.at < len(self.text):
@@ -97,7 +97,7 @@ class _Scanner:
         return path
 
     def _current(self, parents: list[str]) -> KeyPath:
-        """The path of parent tables, where an array of tables stands for its newest element."""
+        """Return the path of parent tables, in which an array of tables means its newest element."""
         path: KeyPath = ()
         for name in parents:
             path = (*path, name)
@@ -116,7 +116,7 @@ class _Scanner:
         self._value(path)
 
     def _key(self) -> list[str]:
-        """A dotted key, and the spaces around it."""
+        """Scan a dotted key and the spaces around it, and return its parts."""
         names = []
         while True:
             self._take(_SPACES)
@@ -153,7 +153,7 @@ class _Scanner:
             self._pair(path)
 
     def _another(self, closing: str) -> bool:
-        """Step over the opening bracket or a comma; False, past the closing one, where nothing follows."""
+        """Step over the opening bracket or a comma. If no element follows, step over `closing` and return False."""
         self._take(_BLANK)
         if self.text[self.at] != closing:
             self.at += 1

@@ -1,6 +1,6 @@
-"""Where data, weights and what is computed from them once are kept: one folder for all benchmarks of a machine.
+"""Folder of data, weights and the files computed from them, shared by all benchmarks of a machine.
 
-Of a folder that is read-only, what is made of its files lies in the user's own cache; see `kept_at`.
+If the folder is read-only, files computed from its contents are written to the user's own cache; see `kept_at`.
 """
 
 from __future__ import annotations
@@ -25,60 +25,66 @@ from gan_bench.files import hold_lock
 ROOT_VARIABLE = "GAN_BENCH_DATA"
 ELSEWHERE = f"Choose another folder with --data-root or the environment variable {ROOT_VARIABLE}."
 PIECE = 1 << 20  # bytes
-EVERY = 10.0  # seconds between two words of a download
-PATIENCE = 60.0  # seconds without an answer
-REFUSED_RANGE = 416  # HTTP: what is there is as long as the file, or longer
+EVERY = 10.0  # seconds between two progress messages of a download
+PATIENCE = 60.0  # seconds without a response after which a download fails
+REFUSED_RANGE = 416  # HTTP status: the partial file is at least as long as the file on the server
 
 
 def data_root() -> Path:
-    """The folder of the environment variable `GAN_BENCH_DATA`, else gan-bench in the user's cache folder.
+    """Return the folder in the environment variable `GAN_BENCH_DATA`, or gan-bench in the user's cache folder.
 
-    Data sets lie in it as torchvision lays them out, `prepared/` and `cache/` are gan-bench's own.
+    Datasets have the layout of torchvision. The subfolders `prepared/` and `cache/` belong to gan-bench.
     """
     named = os.environ.get(ROOT_VARIABLE)
     return Path(named).expanduser().resolve() if named else own_root()
 
 
 def own_root() -> Path:
-    """gan-bench in the user's cache folder: where is written what a read-only `data_root()` has no place for."""
+    """Return the folder gan-bench in the user's cache, which receives computed files if `data_root()` is read-only."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-bench"
 
 
 def kept_at(*parts: str, is_usable: Callable[[Path], bool] = Path.exists) -> Path:
-    """Where something that gan-bench makes itself lies, or is to be made: ``kept_at("cache", "inception", name)``.
+    """Return the path of a file or folder that gan-bench computes, such as ``kept_at("cache", "inception", name)``.
 
-    Below `data_root()`; where nothing can be written there and what is there is not usable, below `own_root()`, so that
-    many users can share a folder of data that is read-only. Nothing is made.
+    The path is below `data_root()` if it can be written there, or if `is_usable` accepts what is there. Otherwise it is
+    below `own_root()`. Many users can thus share a read-only folder of data. Nothing is created.
     """
     place = data_root().joinpath(*parts)
     return place if is_writable(place) or is_usable(place) else own_root().joinpath(*parts)
 
 
 def folders_of(kind: str) -> list[Path]:
-    """Where things that gan-bench makes of one kind lie: in `data_root()`, and in `own_root()` if that is read-only."""
+    """Return the folders of one kind of computed files.
+
+    The first is below `data_root()`. If that is read-only, the second is below `own_root()`.
+    """
     shared, own = data_root() / kind, own_root() / kind
     return [shared] if shared == own or is_writable(shared / "any") else [shared, own]
 
 
 def is_writable(path: Path) -> bool:
-    """Whether a file of this path could be written, its folder being made if need be."""
+    """Whether a file could be written at this path, in a folder that is created if necessary."""
     above = next((folder for folder in path.parents if folder.exists()), path.parent)
     return above.is_dir() and os.access(above, os.W_OK | os.X_OK)
 
 
 def cache_file(kind: str, name: str) -> Path:
-    """The place of a file below `cache/` that is computed once: features, classifiers; see `kept_at`."""
+    """Return the path of a file below `cache/` that is computed once (features, classifiers); see `kept_at`."""
     return kept_at("cache", kind, name)
 
 
 def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
+    """Compute the hexadecimal SHA-256 of a file, which is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def contents_of(files: Mapping[str, Path]) -> str:
-    """A hash of files by name and bytes; it is kept, so that files whose size and time did not change are read once."""
+    """Hash files by name and contents.
+
+    The hash is cached. Files whose sizes and modification times have not changed are therefore read only once.
+    """
     seen = hashlib.sha256()
     for name, path in sorted(files.items()):
         stat = path.stat()
@@ -89,15 +95,18 @@ def contents_of(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name}\0{sha256_of(path)}\n".encode())
-    with suppress(DataError), exclusive(kept), whole(kept) as file:  # where nothing can be written, it is read again
+    with suppress(DataError), exclusive(kept), whole(kept) as file:  # without a cache, files are read again
         file.write(digest.hexdigest().encode())
     return digest.hexdigest()
 
 
 def has_checksum(path: Path, checksum: str) -> bool:
-    """Whether a file has a checksum: MD5 where it has 32 digits, else a SHA-256 or at least its first eight."""
+    """Whether a file has a checksum.
+
+    A checksum of 32 digits is an MD5. Any other is a SHA-256 or its beginning, of at least eight digits.
+    """
     with path.open("rb") as file:
-        if len(checksum) == 32:  # what older data sets publish
+        if len(checksum) == 32:  # an MD5, as published with older datasets
             return hashlib.file_digest(file, _md5).hexdigest() == checksum
         return len(checksum) >= 8 and hashlib.file_digest(file, "sha256").hexdigest().startswith(checksum)
 
@@ -107,19 +116,23 @@ def _md5() -> Any:
 
 
 def aloud(line: str) -> None:
-    """To standard error: for whoever has nobody to tell."""
+    """Print a line to standard error. This is the default destination of messages."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def exclusive(path: Path, say: Callable[[str], None] = aloud) -> Iterator[None]:
-    """Wait until no other process makes `path`, and keep others waiting; ends with the process that holds it.
+    """Lock `path` while the block creates it, after waiting for any other process that holds the lock.
 
-    `say` is told who is waited for, where that takes longer than two seconds; and, once a process, that `path` lies
-    elsewhere because nothing can be written in the data folder.
+    The lock ends with the process that holds it.
+
+    Args:
+        path: the file or folder to create.
+        say: receives a message about the holder of the lock after two seconds of waiting. It also receives, once per
+            process, a message that `path` is outside the data folder because that cannot be written.
 
     Raises:
-        DataError: nothing can be written there.
+        DataError: the folder of `path` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +151,7 @@ _told: set[Path] = set()
 
 
 def _say_where(path: Path, say: Callable[[str], None]) -> None:
-    """Say once that what is made does not go into the data folder."""
+    """Report, once per process, that computed files are not written to the data folder."""
     root, own = data_root(), own_root()
     if root != own and root not in _told and path.is_relative_to(own):
         _told.add(root)
@@ -147,12 +160,12 @@ def _say_where(path: Path, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that becomes `path` when all is written; nothing is left of one that was not.
+    """Open a temporary file that is renamed to `path` at the end of the block, or removed after an error.
 
-    To be held `exclusive`: what a killed process left under the temporary name is written over.
+    The caller holds the lock of `exclusive`. A temporary file left by a killed process is overwritten.
 
     Raises:
-        DataError: the disk is full, or nothing can be written there.
+        DataError: the disk is full, or the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -168,23 +181,24 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def unwritable(path: Path, error: OSError) -> DataError:
-    """What to say of a file that cannot be written."""
+    """Return the error for a file that cannot be written."""
     if error.errno == errno.ENOSPC:
         return DataError(f"{path} cannot be written: the disk is full. Make room for it. {ELSEWHERE}")
     return DataError(f"{path} cannot be written ({error.strerror or error}). {ELSEWHERE}")
 
 
 def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) -> None:
-    """Fetch a file, unless it is there already; what was interrupted goes on where it was.
+    """Download a file unless it exists. An interrupted download is resumed.
 
     Args:
-        url: where it is.
-        path: where it goes, whole or not at all.
-        checksum: hexadecimal: a SHA-256, at least its first eight digits, or an MD5 where nothing else is published.
-        say: told of the progress.
+        url: address of the file.
+        path: destination, which is either complete or absent.
+        checksum: hexadecimal SHA-256, or at least its first eight digits; an MD5 if nothing else is published.
+        say: receives messages about the progress.
 
     Raises:
-        DataError: there is no connection, the disk is full, or what came has another checksum; that is removed.
+        DataError: there is no connection, the disk is full, or the file has another checksum. A download with another
+            checksum is removed; a file that already existed is not.
     """
     with exclusive(path, say):
         if path.is_file():
@@ -200,7 +214,7 @@ def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) ->
 
 
 def _fetch(url: str, part: Path, path: Path, say: Callable[[str], None]) -> None:
-    """All of a file into `part`, after what of it is there."""
+    """Download a file into `part`, after the bytes that `part` already contains."""
     have = part.stat().st_size if part.is_file() else 0
     try:
         with _opened(url, have) as answer:
@@ -210,7 +224,7 @@ def _fetch(url: str, part: Path, path: Path, say: Callable[[str], None]) -> None
                 _copy(answer, file, have if resumed else 0, path.name, say)
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError) and error.code == REFUSED_RANGE:
-            return  # all of it is there, as its checksum will tell
+            return  # `part` is complete; its checksum is compared next
         raise _interrupted(url, path, error) from error
 
 
@@ -225,13 +239,13 @@ def _interrupted(url: str, path: Path, error: Exception) -> DataError:
 
 
 def _opened(url: str, have: int) -> Any:
-    """The answer of a server, asked for what follows the first `have` bytes."""
+    """Request the part of a file after its first `have` bytes, and return the response."""
     headers = {"User-Agent": "gan-bench"} | ({"Range": f"bytes={have}-"} if have else {})
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
 
 
 def _copy(answer: Any, file: IO[bytes], have: int, name: str, say: Callable[[str], None]) -> None:
-    """Append what a server sends, and say how far it is every few seconds."""
+    """Append the body of a response to a file, and report the progress every few seconds."""
     size = re.fullmatch(r"\d+", answer.headers.get("Content-Length") or "")
     total = have + int(size[0]) if size else None
     told = time.monotonic()

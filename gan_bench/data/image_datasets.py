@@ -1,10 +1,10 @@
-"""Images that are prepared once: out of whatever files hold them into one memory-mapped array of uint8.
+"""Image datasets that are prepared once: converted from their files to one memory-mapped array of uint8.
 
     kept_at("prepared", NAME)/images.npy      (N, C, H, W) uint8
-                              labels.npy      (N,) int64, where there are labels
-                              prepared.json   checksums, count, and how it was made of what
+                              labels.npy      (N,) int64, if the images have labels
+                              prepared.json   checksums, count, sources and settings
 
-prepared.json is written last: a set without it is none, and is made anew.
+prepared.json is written last. A set without it is incomplete and is prepared again.
 """
 
 from __future__ import annotations
@@ -31,51 +31,51 @@ from gan_bench.errors import DataError
 
 
 class PreparedImages(ImageDataset):
-    """An image dataset that is prepared once out of files. A subclass says the recipes of its two sets."""
+    """Image dataset that is prepared once from files. Subclasses define the recipes of its two sets."""
 
-    counts: ClassVar[Mapping[str, int]] = {}  # images of "train" and "test", where they are known beforehand
+    counts: ClassVar[Mapping[str, int]] = {}  # number of "train" and "test" images, if known before preparation
 
     @abstractmethod
     def recipe(self, split: str) -> Recipe:
-        """How the "train" or the "test" images are made; reads nothing but what the settings depend on."""
+        """Return the recipe of the "train" or the "test" images. Only what its settings depend on is read."""
 
     @abstractmethod
     def absent(self) -> str | None:
-        """What of its files is not there, as a sentence that says what to do; None where all is there."""
+        """Return a sentence about missing files and how to get them; None if no file is missing."""
 
     def training(self) -> Pictures:
-        """Prepared where need be."""
+        """Return the training images, which are prepared first if necessary."""
         return self._pictures("train")
 
     def testing(self) -> Pictures:
-        """Prepared where need be."""
+        """Return the held-out images, which are prepared first if necessary."""
         return self._pictures("test")
 
     def missing(self) -> str | None:
-        """What is absent, unless both sets are prepared."""
+        """Return the result of `absent`, or None if both sets are prepared."""
         absent = self.absent()
         if absent is None or all(self.recipe(split).stored() for split in ("train", "test")):
             return None
         return absent
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Both sets."""
+        """Prepare both sets."""
         for split in ("train", "test"):
             self._pictures(split, say)
 
     def count(self, split: str) -> int | None:
-        """How many images there are, as far as it is known before they are prepared."""
+        """Return the number of images in a set; None if it is unknown before preparation."""
         stored = self.recipe(split).stored()
         return stored.count if stored else self.counts.get(split)
 
     @property
     def training_size(self) -> int | None:
-        """As `count`: a look at a benchmark prepares nothing."""
+        """Number of training images as in `count`, so that showing a benchmark prepares nothing."""
         return self.count("train")
 
     @property
     def held_out_size(self) -> int | None:
-        """As `count`."""
+        """Number of held-out images as in `count`."""
         return self.count("test")
 
     def _pictures(self, split: str, say: Callable[[str], None] = lambda _: None) -> Pictures:
@@ -90,18 +90,27 @@ class PreparedImages(ImageDataset):
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of a dataset: where it lies below `data_root()`, and its published MD5, where there is one."""
+    """A file of a dataset.
+
+    Attributes:
+        path: path below `data_root()`.
+        md5: published MD5; empty if none is published.
+    """
 
     path: str
     md5: str = ""
 
     @property
     def there(self) -> Path:
-        """Where it is."""
+        """Path of the file, including `data_root()`."""
         return data_root() / self.path
 
     def verified(self) -> Path:
-        """Its path. Raises DataError where it is missing or another file."""
+        """Return the path of the file if its MD5 is the published one.
+
+        Raises:
+            DataError: the file is missing, cannot be read, or has another MD5.
+        """
         if not self.there.is_file():
             raise DataError(f"{self.there} is missing.")
         try:
@@ -117,16 +126,16 @@ class SourceFile:
 
 
 class PublishedImages(PreparedImages):
-    """An image dataset of files whose checksums are published; laid out below `data_root()` as torchvision does."""
+    """Image dataset of files with published checksums, in the layout of torchvision below `data_root()`."""
 
-    megabytes: ClassVar[int]  # to download
+    megabytes: ClassVar[int]  # size of the download
 
     @abstractmethod
     def sources(self) -> list[SourceFile]:
-        """Every file that the images are made of."""
+        """Return all files that the images are read from."""
 
     def absent(self) -> str | None:
-        """The files that are not there, and how to get them."""
+        """Return a sentence about missing files and how to get them; None if no file is missing."""
         gone = [source for source in self.sources() if not source.there.is_file()]
         if not gone:
             return None
@@ -136,7 +145,7 @@ class PublishedImages(PreparedImages):
         )
 
     def checked(self) -> Iterator[tuple[SourceFile, list[str]]]:
-        """Each file that is there, and what is wrong with it; every byte is read."""
+        """Yield each existing file with a list of its problems. Every byte is read."""
         for source in self.sources():
             if source.there.is_file():
                 try:
@@ -153,11 +162,11 @@ HAVE_IT = (
 
 
 def in_parts(x: NDArray[np.uint8], label: NDArray[np.int64] | None, size: int = 10_000) -> Iterator[Part]:
-    """An array that is in memory or memory-mapped, a part at a time."""
+    """Yield images, in memory or memory-mapped, and their labels in parts."""
     for start in range(0, len(x), size):
         yield x[start : start + size], None if label is None else label[start : start + size]
 
 
 def below(root: Path) -> int:
-    """Bytes of all files in a folder."""
+    """Return the total size of the files in a folder, in bytes."""
     return sum(file.stat().st_size for file in root.rglob("*") if file.is_file() and not os.path.islink(file))

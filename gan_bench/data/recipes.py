@@ -30,12 +30,12 @@ from gan_bench.files import write_atomically
 FORMAT = 1
 ANEW = "Remove its folder; it is prepared anew when it is needed."
 Part = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
-"""Some images (n, C, H, W), and their labels (n,) or None."""
+"""Images of shape (n, C, H, W), and their labels of shape (n,) or None."""
 
 
 @dataclass(frozen=True)
 class PreparedFile:
-    """A file of a prepared set as it was written: checksum, size and time of its last change."""
+    """Checksum, size and modification time of a file of a prepared set when it was written."""
 
     sha256: str
     bytes: int
@@ -43,20 +43,20 @@ class PreparedFile:
 
     @classmethod
     def of(cls, path: Path) -> PreparedFile:
-        """The file as it is now; every byte is read."""
+        """Describe the file in its current state. Every byte is read."""
         stat = path.stat()
         return cls(sha256_of(path), stat.st_size, stat.st_mtime_ns)
 
 
 @dataclass(frozen=True)
 class PreparedSet:
-    """prepared.json: what a set of images was made of, and the files that hold it.
+    """Contents of prepared.json: the sources of a set of images, and the files that contain it.
 
     Attributes:
-        dataset: the name of the dataset that it belongs to.
-        settings, sources, note: of the recipe.
+        dataset: name of the dataset that the set belongs to.
+        settings, sources, note: those of the recipe.
         shape: (C, H, W).
-        files: by name; `images.npy`, and `labels.npy` if the images have labels.
+        files: files by name: `images.npy`, and `labels.npy` if the images have labels.
     """
 
     format: int
@@ -71,15 +71,16 @@ class PreparedSet:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a set of images is made.
+    """Instructions to build a set of images.
 
-    name: of its folder, below `prepared/`.
-    dataset: the name of the dataset that it belongs to.
-    shape: (C, H, W).
-    settings: all that the pixels depend on; a stored set of other settings is made anew.
-    sources: what it is made of, with checksums where there are any, for whoever asks where the images come from.
-    parts: gives the images, a part at a time; raises DataError where a source is missing or damaged.
-    note: what was done to them, asked when all parts were given; empty for nothing that needs saying.
+    Attributes:
+        name: name of the folder below `prepared/`.
+        dataset: name of the dataset that the set belongs to.
+        shape: (C, H, W).
+        settings: everything that the pixels depend on. A stored set with other settings is built again.
+        sources: provenance of the images, with checksums if available.
+        parts: yields the images in parts; raises DataError if a source is missing or damaged.
+        note: returns a remark on the processing, or an empty string. It is called after all parts are read.
     """
 
     name: str
@@ -92,11 +93,11 @@ class Recipe:
 
     @property
     def folder(self) -> Path:
-        """Where the set is kept: one of other settings in a folder that is read-only is left alone."""
+        """Folder of the set. A set with other settings in a read-only folder is not replaced."""
         return kept_at("prepared", self.name, is_usable=lambda place: self._stored(place) is not None)
 
     def stored(self) -> PreparedSet | None:
-        """The record of the set; None if there is none of these settings."""
+        """Return the record of the set, or None if no set with these settings is stored."""
         return self._stored(self.folder)
 
     def _stored(self, folder: Path) -> PreparedSet | None:
@@ -106,9 +107,9 @@ class Recipe:
 
 
 def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pictures:
-    """The images of a recipe, memory-mapped; prepared before that where they are not yet.
+    """Return the memory-mapped images of a recipe, which are prepared first if necessary.
 
-    Everyone in a process who asks for the same set gets the same object, so that it is copied to a device once.
+    All callers in a process get the same object for the same set, so that it is copied to a device only once.
 
     Raises:
         DataError: a source is missing or damaged, the disk is full, or the prepared file is damaged.
@@ -123,11 +124,11 @@ def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pic
 _opened: dict[tuple[Any, ...], Pictures] = {}
 
 
-# --- making -------------------------------------------------------------------------------------------------
+# --- building -----------------------------------------------------------------------------------------------
 
 
 def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
-    """Make the set, unless another process did meanwhile; its record."""
+    """Build the set unless another process has built it meanwhile, and return its record."""
     folder = recipe.folder
     with exclusive(folder, say):
         record = recipe.stored()  # written while this process waited
@@ -135,7 +136,7 @@ def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
             return record
         say(f"preparing {recipe.name} in {folder.parent}, once")
         try:
-            shutil.rmtree(folder, ignore_errors=True)  # of other settings, or not finished
+            shutil.rmtree(folder, ignore_errors=True)  # it has other settings or is incomplete
             folder.mkdir(parents=True)
         except OSError as error:
             raise unwritable(folder, error) from error
@@ -147,7 +148,7 @@ def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
 
 
 def _made(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
-    """Write the arrays, then prepared.json."""
+    """Write the arrays, then prepared.json, and return the record."""
     labels: list[NDArray[np.int64]] = []
     with whole(recipe.folder / "images.npy") as file:
         count = _write_images(file, recipe, labels, say)
@@ -171,7 +172,7 @@ def _made(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
 
 
 def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64]], say: Callable[[str], None]) -> int:
-    """Write images as they come, and collect their labels; how many there are."""
+    """Write the images part by part, collect their labels, and return the number of images."""
     _write_header(file, 0, recipe.shape)
     start, count, told = file.tell(), 0, 0
     for x, label in recipe.parts():
@@ -193,7 +194,7 @@ def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64
 
 
 def _write_header(file: IO[bytes], count: int, shape: tuple[int, int, int]) -> None:
-    """Of a .npy file; numpy leaves room for the count, which is known at the end."""
+    """Write the header of a .npy file. numpy leaves room for the count, which is known only at the end."""
     about = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
     np.lib.format.write_array_header_1_0(file, about)
 
@@ -209,7 +210,7 @@ def _write_record(folder: Path, record: PreparedSet) -> None:
 
 
 def read_prepared(folder: Path) -> PreparedSet | None:
-    """prepared.json of a folder; None if there is none, or none of this format."""
+    """Read prepared.json of a folder. Return None if it is missing or has another format."""
     try:
         record = msgspec.convert(json.loads((folder / "prepared.json").read_text(encoding="utf-8")), PreparedSet)
     except (OSError, ValueError, RecursionError):  # ValueError: no JSON, or a field of another type
@@ -218,27 +219,27 @@ def read_prepared(folder: Path) -> PreparedSet | None:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """The same as plain values, for datasets that look up what a set of theirs was made of."""
+    """Read prepared.json as plain values, for datasets that look up the sources of their sets."""
     record = read_prepared(folder)
     return None if record is None else msgspec.to_builtins(record)
 
 
 def _open(folder: Path, record: PreparedSet) -> Pictures:
-    """The arrays of a set, after a look at their size, and at their checksums where they were touched.
+    """Open the arrays of a set, after comparing the checksums of files whose size or time has changed.
 
-    Checksums of all would cost seconds at each start of each process for gigabytes that nobody touched;
-    `gan-bench data check` compares them always.
+    Checksums of all files would cost every process seconds at its start, for gigabytes that have not changed.
+    `gan-bench data check` compares them all.
     """
     touched = [name for name, file in record.files.items() if _is_touched(folder / name, file)]
     wrong = [problem for name in touched if (problem := _difference(folder / name, record.files[name]))]
     if wrong:
         raise DataError(f"{wrong[0]} {ANEW}")
-    if touched:  # copied, or the clock of another machine: not to be asked again
+    if touched:  # copied, or written by another machine's clock: hash them only once
         with suppress(DataError, OSError):
             files = {name: PreparedFile.of(folder / name) for name in record.files}
             _write_record(folder, replace(record, files=files))
     try:
-        # copy-on-write: torch wants memory that it may write to, and nothing does
+        # copy-on-write: torch requires writable memory, although nothing writes to it
         x = np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False)
         label = np.load(folder / "labels.npy", allow_pickle=False) if "labels.npy" in record.files else None
     except (OSError, ValueError) as error:
@@ -258,7 +259,7 @@ def _is_touched(path: Path, file: PreparedFile) -> bool:
 
 
 def _difference(path: Path, file: PreparedFile) -> str | None:
-    """What is wrong with a file of a set: its size, or its checksum."""
+    """Describe a file of a set that is missing or has a wrong size or checksum. Return None if it is intact."""
     if not path.is_file():
         return f"{path} is missing."
     size = path.stat().st_size
@@ -270,7 +271,7 @@ def _difference(path: Path, file: PreparedFile) -> str | None:
 
 
 def check_prepared(folder: Path) -> list[str]:
-    """Everything that is wrong with a prepared set; every byte of it is read."""
+    """List all problems of a prepared set. Every byte is read."""
     record = read_prepared(folder)
     if record is None:
         return [f"{folder} is not finished. {ANEW}"]
@@ -279,7 +280,7 @@ def check_prepared(folder: Path) -> list[str]:
 
 
 def prepared_sets(dataset: str | None = None) -> list[tuple[Path, PreparedSet | None]]:
-    """The folder and the record of each prepared set, of one dataset or of all."""
+    """List the folder and the record of each prepared set, of one dataset or of all."""
     places = [path for folder in folders_of("prepared") for path in sorted(folder.glob("*")) if path.is_dir()]
     found = [(path, read_prepared(path)) for path in places]
     return [(path, record) for path, record in found if dataset is None or (record and record.dataset == dataset)]

@@ -106,7 +106,7 @@ class Usage:
         )
 
     def to_checkpoint(self) -> UsageState:
-        """What a checkpoint keeps of it."""
+        """Convert the usage to its form in a checkpoint."""
         return {
             "train_seconds": self.train_seconds,
             "compile_seconds": self.compile_seconds,

@@ -27,14 +27,14 @@ class CountsState(TypedDict):
 
 
 class TrainerState(TypedDict):
-    """Everything that the next iteration of a run depends on.
+    """State of a trainer: everything that the next iteration of a run depends on.
 
     Attributes:
         model: its parameters and buffers.
         optimizers: player → state, in torch's own form.
         state: the tensors of `Model.initial_state`, as they are now.
         losses: player → its last loss.
-        average: the moving averages of parameters; empty if there are none.
+        average: the moving averages of parameters; empty without averaging.
         renewed: player → updates that it had when it was last initialised.
     """
 
@@ -58,7 +58,7 @@ class UsageState(TypedDict):
 
 
 class CheckpointState(UsageState):
-    """What a checkpoint of one run holds."""
+    """Contents of the checkpoint of one run."""
 
     key: str
     trainer: TrainerState

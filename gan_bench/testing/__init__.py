@@ -1,12 +1,12 @@
-"""The contract kit: check in seconds, on a CPU, that a plugin keeps the promises that the built-in ones keep.
+"""Contract kit: checks that a plugin keeps the promises of the built-in ones, in seconds on a CPU.
 
-As tests of a plugin's author:
+The author of a plugin adds its checks as tests:
 
     class TestMyGAN(ModelTestCase):
         plugin = MyGAN
 
-Each check is a test, which passes or raises `Fault` with what was found, why it matters and what to do. A check that
-builds upon another one that has failed raises `unittest.SkipTest`, so that one mistake is reported once.
+Each check is a test, which passes or raises `Fault` with the observation, its consequence and a remedy. If a check
+needs another one that has failed, it raises `unittest.SkipTest`, so that each mistake is reported once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract kit as classes that the author of a plugin subclasses: a pytest test for each check.
+"""Contract kit as test cases: classes to subclass for a plugin, with a pytest test for each check.
 
     class TestMyGAN(ModelTestCase):
         plugin = MyGAN
@@ -24,13 +24,13 @@ from gan_bench.testing.kit import checks
 
 
 class PluginTestCase:
-    """Base class of the test cases; it adds the tests when a subclass sets `plugin`.
+    """Base class of the test cases. A subclass that sets `plugin` gets a test for each check.
 
     Attributes:
         kind: the base class of the plugins.
         plugin: the class to check.
         registry: the datasets and networks to try it with; None for the installed plugins.
-        by_test: the checks by the names of their tests.
+        by_test: the checks by name of their test.
     """
 
     kind: ClassVar[type[Any]]
@@ -51,7 +51,7 @@ class PluginTestCase:
 
 
 def _test(name: str, promise: str) -> Callable[[PluginTestCase], None]:
-    """A method that carries out the check of its name."""
+    """Return a method that runs the check with its name."""
 
     def test(self: PluginTestCase) -> None:
         __tracebackhide__ = True
@@ -65,24 +65,24 @@ def _test(name: str, promise: str) -> Callable[[PluginTestCase], None]:
 
 
 class ModelTestCase(PluginTestCase):
-    """The checks of a model as tests; set `plugin` to its class."""
+    """Checks of a model as tests; set `plugin` to its class."""
 
     kind = Model
 
 
 class DatasetTestCase(PluginTestCase):
-    """The checks of a dataset as tests; set `plugin` to its class."""
+    """Checks of a dataset as tests; set `plugin` to its class."""
 
     kind = Dataset
 
 
 class MetricTestCase(PluginTestCase):
-    """The checks of a metric as tests; set `plugin` to its class."""
+    """Checks of a metric as tests; set `plugin` to its class."""
 
     kind = Metric
 
 
 class NetworkTestCase(PluginTestCase):
-    """The checks of a network as tests; set `plugin` to its class."""
+    """Checks of a network as tests; set `plugin` to its class."""
 
     kind = Network

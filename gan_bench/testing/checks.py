@@ -1,4 +1,4 @@
-"""A check, what it finds, and how checks build upon one another."""
+"""Checks of one promise each: their findings and their dependencies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Fault(AssertionError):
     """A promise that a plugin does not keep.
 
     Attributes:
-        found: what was seen, and with which settings.
-        reason: why it matters.
-        remedy: what to do.
+        found: the observation, with the settings that led to it.
+        reason: consequence of the fault.
+        remedy: how to correct it.
     """
 
     def __init__(self, found: str, reason: str, remedy: str) -> None:
@@ -32,7 +32,7 @@ class Fault(AssertionError):
 
 
 class Absent(unittest.SkipTest):
-    """Why nothing can be said here: files that have to be fetched are not on this machine."""
+    """Skip of a check because files that have to be fetched are missing; its text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Finding:
 
     Attributes:
         check: name of the check.
-        promise: what the check asks for, in a line.
+        promise: requirement that the check verifies, in one line.
     """
 
     check: str
@@ -56,7 +56,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """How a check ended: a finding, or why it was not carried out (a failed one that it builds upon), or neither."""
+    """Result of a check.
+
+    Attributes:
+        check: the check.
+        finding: the fault that it found, or None.
+        skipped: reason why it was skipped, such as the failure of a check that it needs; empty if it was run.
+    """
 
     check: Check
     finding: Finding | None = None
@@ -67,9 +73,9 @@ class Check:
     """One promise of a contract; call it to check it.
 
     Attributes:
-        name: kebab-case.
-        promise: one line.
-        needs: the checks whose failure would make this one's result meaningless.
+        name: name in kebab-case.
+        promise: the promise in one line.
+        needs: checks whose failure would make the result of this one meaningless.
     """
 
     def __init__(self, name: str, promise: str, run: Callable[[], None], needs: tuple[Check, ...] = ()) -> None:
@@ -78,7 +84,13 @@ class Check:
         self._ended: list[Exception | SystemExit | None] = []
 
     def __call__(self) -> None:
-        """Pass silently, or raise `Fault`, the plugin's own exception, or SkipTest where a needed check failed."""
+        """Run the check.
+
+        Raises:
+            Fault: the plugin breaks the promise.
+            SkipTest: a needed check failed.
+            Exception: any exception that the plugin raised.
+        """
         blocking = self._blocking()
         if blocking:
             raise unittest.SkipTest(f"not checked, since {blocking}")
@@ -87,7 +99,7 @@ class Check:
             raise error
 
     def report(self) -> Report:
-        """Carry it out, and say how it ended."""
+        """Run the check and return its result."""
         blocking = self._blocking()
         error = None if blocking else self._error()
         if error is None or isinstance(error, Absent):
@@ -96,7 +108,7 @@ class Check:
         return Report(self, Finding(self.name, self.promise, fault.found, fault.reason, fault.remedy))
 
     def _error(self) -> Exception | SystemExit | None:
-        """What the check raised; it is carried out once."""
+        """Return the exception that the check raised, or None. The check is run only once."""
         if not self._ended:
             try:
                 self._run()
@@ -106,7 +118,7 @@ class Check:
         return self._ended[0]
 
     def _blocking(self) -> str:
-        """Why the first failed check beneath this one keeps it from being carried out; empty if none has failed."""
+        """Return the reason why a needed check blocks this one; empty if all of them passed."""
         for check in self.needs:
             if reason := check._blocking():
                 return reason
@@ -131,12 +143,15 @@ def _own_exception(error: Exception | SystemExit) -> Fault:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception in a line."""
+    """Format an exception in one line."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def place(error: BaseException) -> str:
-    """`` (my_gan.py:12)``: the innermost line of the plugin's that an exception or its causes passed; or empty."""
+    """Return the innermost line of a plugin in the tracebacks of an exception and its causes, as `` (my_gan.py:12)``.
+
+    The text is empty if there is no such line.
+    """
     chain: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in chain:

@@ -1,4 +1,4 @@
-"""What every plugin promises, of whatever kind: explained parameters, a docstring, no random stream of others."""
+"""Checks of plugins of all kinds: explained parameters, a docstring, and no use of random streams of others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IDENTIFIER = re.compile(r"\b\d{4}\.\d{4,5}\b|\b10\.\d{4,}/\S+")
 
 
 def check_parameters(cls: type[Any]) -> None:
-    """Every parameter has a type, a line of explanation and a default that its own rules allow."""
+    """Check that every parameter has a type, a line of explanation and a default that its own rules allow."""
     loose = list(_untyped(cls.Params))
     if loose:
         refuse(
@@ -54,15 +54,15 @@ def _check_defaults(cls: type[Any]) -> None:
 
 
 def complaints(params: type[Any], values: TomlTable) -> list[str]:
-    """What a benchmark file with these values of parameters would be told."""
+    """Return the problems that a benchmark file with these values of parameters would have."""
     told: list[str] = []
-    with suppress(PluginError):  # a type that no file can hold: `check_parameters` tells it
+    with suppress(PluginError):  # a type that no file can contain: `check_parameters` reports it
         checked(params, values, lambda _, message: told.append(message))
     return told
 
 
 def _untyped(params: type[Any]) -> Iterator[str]:
-    """Names of values in a `Params` class that are no fields."""
+    """Yield the names of values in a `Params` class that are not fields."""
     typed = {name for each in params.__mro__ for name in inspect.get_annotations(each)}
     fields = set(getattr(params, "__dataclass_fields__", {}))
     if params is NoParams:
@@ -79,7 +79,7 @@ def _type_of(params: type[Any], name: str) -> str:
 
 
 def check_described(cls: type[Any]) -> None:
-    """A docstring of its own, whose first line `gan-bench list` shows."""
+    """Check that a class has its own docstring, whose first line `gan-bench list` shows."""
     if not (cls.__doc__ or "").strip() or _is_generated(cls):
         refuse(
             f"{cls.__name__} has no docstring",
@@ -89,7 +89,7 @@ def check_described(cls: type[Any]) -> None:
 
 
 def check_cited(cls: type[Any]) -> None:
-    """A citation: a year in parentheses, an arXiv number or a DOI, in the class's docstring or its file's."""
+    """Check for a year in parentheses, an arXiv number or a DOI in the docstring of the class or its file."""
     check_described(cls)
     text = f"{cls.__doc__}\n{getattr(sys.modules.get(cls.__module__), '__doc__', None) or ''}"
     if not YEAR.search(text) and not IDENTIFIER.search(text):
@@ -101,12 +101,12 @@ def check_cited(cls: type[Any]) -> None:
 
 
 def _is_generated(cls: type[Any]) -> bool:
-    """A dataclass without a docstring is given its signature as one."""
+    """Whether a docstring is the signature that a dataclass without a docstring gets."""
     return bool((cls.__doc__ or "").startswith(f"{cls.__name__}("))
 
 
 def check_streams(what: str, run: Callable[[], Any]) -> None:
-    """Nothing in `run` draws from a random stream that all code shares."""
+    """Check that `run` does not draw from a random stream that all code shares."""
     before = _streams()
     run()
     for name, state in _streams().items():
@@ -119,7 +119,7 @@ def check_streams(what: str, run: Callable[[], Any]) -> None:
 
 
 def _streams() -> dict[str, bytes | tuple[Any, ...]]:
-    """The states of the global streams, by name."""
+    """Return the states of the global random streams by name."""
     _, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -130,7 +130,7 @@ def _streams() -> dict[str, bytes | tuple[Any, ...]]:
 
 @contextmanager
 def streams_from(seed: int) -> Iterator[None]:
-    """The global streams, started from a seed and put back afterwards."""
+    """Seed the global random streams for the block, and restore their states afterwards."""
     kept = torch.get_rng_state(), np.random.get_state(), random.getstate()
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed)

@@ -1,4 +1,4 @@
-"""The checks of a dataset: what `gan_bench.contracts.dataset` promises in its name."""
+"""Checks that a dataset keeps the promises of `gan_bench.contracts.dataset`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gan_bench.testing.settings import Setting, settings
 from gan_bench.testing.tiny import difference
 
 SIZES = (1, 1000)
-ERRORS = 6  # standard errors that a mean of samples may be off: never by chance
-COMPARED = 20_000  # images of a set that are compared with others, at most
-TWICE = 0.1  # the share of a test set that may be in the training set, or look like it
+ERRORS = 6  # largest deviation of a mean of samples in standard errors, so that chance never exceeds it
+COMPARED = 20_000  # largest number of images of a set that are compared with others
+TWICE = 0.1  # largest share of a test set that may be in the training set, or look like it
 WAYS = ("draw", "held_out")
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
-    """The checks of one dataset."""
+    """Return the checks of one dataset."""
     subject = _Subject(cls)
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
     described = Check("description", "the docstring says what it is", subject.described)
@@ -49,14 +49,14 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
 
 
 class _Subject:
-    """One dataset's class, and the checks on it."""
+    """Class of a dataset under check, with the checks as methods."""
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
-        self._made: list[tuple[Setting, Dataset]] | None = None  # once: some draw their images first
+        self._made: list[tuple[Setting, Dataset]] | None = None  # cached: some datasets first draw their images
 
     def made(self) -> list[tuple[Setting, Dataset]]:
-        """The dataset in every setting that it is tried with, as far as its files are here."""
+        """Return the dataset in every setting to try it with, if its files are on this machine."""
         if self._made is None:
             made = [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
             self._made = [(setting, dataset) for setting, dataset in made if not dataset.missing()]
@@ -144,7 +144,7 @@ class _Subject:
 
 
 def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> None:
-    """Types and shapes of one set of images."""
+    """Check types and shapes of one set of images."""
     x, label = pictures.x, pictures.label
     reason = "a set lies on a GPU as bytes, and metrics compare levels"
     if x.dtype != np.uint8 or x.shape[1:] != dataset.shape or not len(x):
@@ -161,7 +161,7 @@ def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> Non
 
 
 def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
-    """The same images whenever they are asked for, of the same object and of another."""
+    """Check that a set has the same images at every access, from the same object and from another."""
     rows = _spread(len(first), COMPARED)
     for other in others:
         if len(other) != len(first) or not np.array_equal(first.x[rows], other.x[rows]):
@@ -173,7 +173,7 @@ def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
 
 
 def _check_labelled(dataset: ImageDataset, where: str) -> None:
-    """Images that train a classifier have classes, and the shape of a sample or of each of its channels."""
+    """Check that images to train a classifier have classes, and the shape of a sample or of each of its channels."""
     labelled = dataset.labelled()
     if labelled is None:
         return
@@ -187,7 +187,7 @@ def _check_labelled(dataset: ImageDataset, where: str) -> None:
 
 
 def _check_apart(dataset: ImageDataset) -> None:
-    """Hardly a test image is among those of training: published sets hold a few twice."""
+    """Check that few test images are among the training images; published sets contain some images in both."""
     training, testing = dataset.training().x, dataset.testing().x
     seen = {row.tobytes() for row in training[_spread(len(training), COMPARED)]}
     kept = [row.tobytes() for row in testing[_spread(len(testing), 1000)]]
@@ -201,7 +201,7 @@ def _check_apart(dataset: ImageDataset) -> None:
 
 
 def _check_levels(x: Tensor, bounds: tuple[float, float] | None, what: str) -> None:
-    """Draws hold nothing but the 256 levels between the bounds."""
+    """Check that draws contain only the 256 levels between the bounds."""
     low, high = bounds or (math.nan, math.nan)
     off = (x - to_floats(to_pixels(x, (low, high)), (low, high))).abs().max()
     if not float(off) < 1e-5 * (high - low):
@@ -213,7 +213,7 @@ def _check_levels(x: Tensor, bounds: tuple[float, float] | None, what: str) -> N
 
 
 def _spread(count: int, most: int) -> Any:
-    """At most so many positions, evenly over all."""
+    """Return at most a given number of positions, spread evenly over all."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
@@ -222,7 +222,7 @@ def _is_shape(shape: object) -> bool:
 
 
 def _drawn(dataset: Dataset, way: str, n: int = 1000, seed: int = 0) -> Real:
-    """`n` samples drawn for training, or held out."""
+    """Return `n` samples that are drawn for training, or held-out ones."""
     real: Real = getattr(dataset, way)(n, torch.Generator().manual_seed(seed))
     return real
 
@@ -232,7 +232,7 @@ def _tensors(real: Real) -> Mapping[str, Tensor]:
 
 
 def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None:
-    """One draw's types and shapes."""
+    """Check types and shapes of one draw."""
     reason = "networks, losses and metrics rely on it"
     if not isinstance(real, Real):
         refuse(f"{what} returns {type(real).__name__}", reason, "return Real(x), and labels where there are any")
@@ -248,7 +248,7 @@ def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None
 
 
 def _check_labels(label: Tensor | None, classes: object, what: str) -> None:
-    """Labels are where `classes` says that there are any, and name no other class."""
+    """Check that labels exist if and only if `classes` is a number, and are from 0 to `classes` - 1."""
     reason = "models that learn from labels have a generator for each class, and refuse data without"
     if label is None:
         if classes is not None:
@@ -264,7 +264,10 @@ def _check_labels(label: Tensor | None, classes: object, what: str) -> None:
 
 
 def _check_seeds(draw: Callable[..., Real], draw_anew: Callable[..., Real], way: str) -> None:
-    """The same state gives the same samples, from the same object and from another; another state others."""
+    """Check that draws depend on the state of the stream only.
+
+    The same state gives the same samples, from the same object and from another. Another state gives other samples.
+    """
     first, other, again = (draw(seed=seed) for seed in (0, 1, 0))
     if difference(_tensors(first), _tensors(again)) or difference(_tensors(first), _tensors(draw_anew(seed=0))):
         refuse(
@@ -286,7 +289,7 @@ def _bytes(row: Tensor) -> bytes:
 
 
 def _check_mixture(mixture: Mixture, dataset: Dataset, where: str) -> None:
-    """Shapes and weights of a density; mean and spread of the draws against it."""
+    """Check shapes and weights of a density, and compare mean and spread of draws with it."""
     m = len(mixture.means)
     d = math.prod(dataset.shape)
     expected = {"means": (m, d), "stds": (m,), "weights": (m,)}
@@ -307,7 +310,7 @@ def _check_mixture(mixture: Mixture, dataset: Dataset, where: str) -> None:
 
 
 def _require_near(values: Any, expected: Any, what: str, reason: str) -> None:
-    """The mean of values (n, d) is the expected one (d,), as far as chance allows."""
+    """Check that the mean of values (n, d) equals the expected mean (d,) up to chance."""
     error = values.std(axis=0) / math.sqrt(len(values)) + 1e-6 * np.abs(expected)
     if (np.abs(values.mean(axis=0) - expected) > ERRORS * error).any():
         found = (

@@ -1,4 +1,4 @@
-"""All checks of a plugin, and what they find."""
+"""All checks of a plugin, and their findings."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ KINDS: Mapping[type[Any], Callable[[type[Any], Registry | None], list[Check]]] =
     Metric: metrics.checks,
     Network: networks.checks,
 }
-"""What returns the checks of each kind of plugin."""
+"""Function that returns the checks of a plugin, by base class."""
 
 
 def checks(cls: type[Any], registry: Registry | None = None) -> list[Check]:
-    """The checks of a model, dataset, metric or network, in an order in which each builds upon earlier ones.
+    """Return the checks of a model, dataset, metric or network, ordered so that each needs only earlier ones.
 
     Args:
         cls: the plugin's class.
-        registry: the datasets and networks to try it with; the installed plugins if it is None.
+        registry: the datasets and networks to try it with; None for the installed plugins.
 
     Raises:
-        PluginError: the class is none of the four.
+        PluginError: the class is not a subclass of any of the four.
     """
     for base, checks_of in KINDS.items():
         if isinstance(cls, type) and issubclass(cls, base):
@@ -40,6 +40,6 @@ def checks(cls: type[Any], registry: Registry | None = None) -> list[Check]:
 
 
 def examine(cls: type[Any], registry: Registry | None = None) -> list[Finding]:
-    """Carry out all checks of a plugin and return what they find, exceptions of the plugin included."""
+    """Run all checks of a plugin and return their findings, including exceptions of the plugin."""
     reports = [check.report() for check in checks(cls, registry)]
     return [report.finding for report in reports if report.finding is not None]

@@ -1,4 +1,4 @@
-"""The checks of a metric: what `gan_bench.contracts.metric` promises in its name."""
+"""Checks that a metric keeps the promises of `gan_bench.contracts.metric`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FAR = 3  # times the extent of points
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
-    """The checks of one metric."""
+    """Return the checks of one metric."""
     subject = _Subject(cls, registry or installed())
     declared = Check("declared", "name, direction, unit and version are stated", subject.declared)
     described = Check("description", "the docstring says what it is", subject.described)
@@ -45,13 +45,13 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
 
 
 class _Subject:
-    """One metric's class, and the checks on it."""
+    """Class of a metric under check, with the checks as methods."""
 
     def __init__(self, cls: type[Any], registry: Registry) -> None:
         self.cls, self.registry = cls, registry
 
     def metric(self) -> Metric:
-        """The metric."""
+        """Return an instance of the metric."""
         metric: Metric = self.cls()
         return metric
 
@@ -63,7 +63,7 @@ class _Subject:
             raise Absent(str(error)) from error
 
     def samples(self, *, far: bool = False, indexed: bool = True, generators: int = GENERATORS) -> Samples:
-        """Held-out data or samples far off it, with the index of some generators or without."""
+        """Return held-out data or samples far from it, with or without an index of generators."""
         metric = self.metric()
         dataset = dataset_for(metric, self.registry)
         size = -(-max(SIZE, metric.needs) // generators) * generators
@@ -112,7 +112,7 @@ class _Subject:
             refuse("real data scores NaN", "the row `real-data` would be empty", "return a number for perfect samples")
 
     def score(self, *, far: bool = False) -> float:
-        """The mixture's value, as a table shows it."""
+        """Return the value of the mixture, as shown in a table."""
         found = self._score_of(self.samples(far=far))
         if math.isnan(found) and self.cls.per_generator:
             # Three generators may have too few samples each. The row `real-data` has all in one.
@@ -149,7 +149,7 @@ class _Subject:
 
     def direction(self) -> None:
         perfect, far = self.score(), self.score(far=True)
-        if math.isnan(far):  # it says that it means nothing there
+        if math.isnan(far):  # the metric declares itself undefined there
             return
         better = perfect <= far if self.cls.direction == "lower" else perfect >= far
         if not better:
@@ -162,7 +162,7 @@ class _Subject:
 
 
 def _noise(shape: Sequence[int]) -> torch.Tensor:
-    """Images of pure noise."""
+    """Draw images of pure noise."""
     return torch.randint(256, tuple(shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 

@@ -18,7 +18,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> None:
-    """A preset's values are ones that its parameters and the protocol take."""
+    """Check that the parameters and the protocol accept the values of a preset."""
     problems = common.complaints(cls.Params, preset.params)
     read_layer(preset.protocol, partial(registry.get, "networks"), lambda _, message: problems.append(message))
     if not problems and allowed(cls, preset.params) is None:
@@ -32,7 +32,7 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
 
 
 def check_answers(t: Trainer, where: str) -> None:
-    """What a model says of itself has the types that the harness relies on."""
+    """Check that a model's declarations have the types that the harness relies on."""
     model = t.model
     expectations = [
         ("players", isinstance(model.players, tuple), "a tuple of names", model.players),
@@ -99,7 +99,7 @@ def _are_weights(model: Model) -> bool:
 
 
 def _check_turns(model: Model) -> None:
-    """Turns depend on the number of the iteration alone, and the last moves a generator."""
+    """Check that turns depend only on the number of the iteration, and that the last updates a generator."""
     first, again = ([tuple(model.turns(i)) for i in range(4)] for _ in range(2))
     if first != again:
         refuse(

@@ -1,4 +1,4 @@
-"""The games that a model is checked in: every setting of it, with a tiny trainer on a CPU."""
+"""Games to check a model in: every setting of it, with a tiny trainer on a CPU."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from gan_bench.testing.tiny import partners, trainer
 from gan_bench.training.trainer import Trainer
 
 CARRIED = ("latents", "latent", "init", "init_scale", "optimizer", "betas", "decay")
-"""What a preset changes in the protocol that a tiny game takes over; sizes stay tiny."""
+"""Protocol settings of a preset that a tiny game adopts. Sizes stay tiny."""
 
 
 class Subject:
-    """One model's class, and the tiny games that it is tried in."""
+    """Class of a model under check, with the tiny games to try it in."""
 
     def __init__(self, cls: type[Any], registry: Registry) -> None:
         self.cls, self.registry = cls, registry
 
     def settings(self) -> list[Setting]:
-        """Every setting that it is tried with."""
+        """Return every setting to try the model with."""
         return settings(self.cls)
 
     def branches(self) -> list[Setting]:
-        """The settings that may switch code: what the slower checks are carried out for."""
+        """Return the settings that may switch code. The slower checks are run only for these."""
         return [setting for setting in self.settings() if setting.branches]
 
     def trainer(self, setting: Setting, seed: int = 0) -> Trainer:
-        """A tiny trainer of the model with these settings."""
+        """Return a tiny trainer of the model with these settings."""
         model: Model = self.cls(setting.params)
         dataset, network = partners(model, self.registry)
         departs = {name: value for name, value in setting.protocol.items() if name in CARRIED}

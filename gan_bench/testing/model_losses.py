@@ -17,13 +17,13 @@ from gan_bench.testing.tiny import difference
 from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, play
 from gan_bench.training.trainer import Trainer
 
-LOOKED_AHEAD = 200  # iterations whose turns are looked at
+LOOKED_AHEAD = 200  # number of iterations whose turns are inspected
 RATE = 0.005
 PURE = "a loss is a pure function of what it is given: return a value, and leave every step to the harness"
 
 
 def watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
-    """Let a trainer's losses and steps go through a check."""
+    """Wrap a trainer's losses and steps in a check."""
     players = {name: replace(player, loss=around(player)) for name, player in t.rules.players.items()}
     rules = replace(t.rules, players=players)
 
@@ -35,14 +35,14 @@ def watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Call
 
 
 def descend(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
-    """Plain gradient descent."""
+    """Take a step of plain gradient descent."""
     for parameter, gradient in zip(t.parameters[player].values(), gradients, strict=True):
         if gradient is not None:
             parameter.sub_(RATE * gradient)
 
 
 def requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
-    """A loss that is looked at: a scalar, or a scalar and a dict of scalars."""
+    """Return a player's loss with a check that it is a scalar, or a scalar and a dict of scalars."""
 
     def loss(**arguments: Any) -> Any:
         result = player.loss(**arguments)
@@ -62,13 +62,16 @@ def requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
 
 
 def _with_graph(t: Trainer, player: Player, result: Any) -> Any:
-    """What a loss returned, with a graph even where it has none: that is for `learns` to say."""
+    """Return the result of a loss, connected to all parameters of its player.
+
+    A loss without a graph then can be differentiated. The check `learns` reports it.
+    """
     graph = 0 * sum(parameter.sum() for parameter in t.parameters[player.name].values())
     return (result[0] + graph, result[1]) if isinstance(result, tuple) else result + graph
 
 
 class Ledger:
-    """What every player's parameters have to be, compared before and after each loss and at the end."""
+    """Expected parameters of every player, compared before and after each loss and at the end."""
 
     def __init__(self, t: Trainer) -> None:
         self.t = t
@@ -77,7 +80,7 @@ class Ledger:
         t.renew = partial(self._renewed, t.renew)
 
     def around(self, player: Player) -> Callable[..., Any]:
-        """The player's loss, between two comparisons."""
+        """Return the player's loss, wrapped in two comparisons."""
 
         def loss(**arguments: Any) -> Any:
             self.settle()
@@ -88,20 +91,20 @@ class Ledger:
         return loss
 
     def move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
-        """A player's step, after which `constrain` may change its parameters too."""
+        """Take a player's step. Afterwards, `constrain` may change its parameters, too."""
         self._compare("a loss, or what it left behind,", self.moved)
         descend(self.t, player, gradients)
         self.moved.add(player)
 
     def settle(self) -> None:
-        """Compare between turns, and take over what the players that moved are now."""
+        """Compare between turns, and record the new parameters of the players that have moved."""
         self._compare("generate(), constrain(), after_turn() or turns()", self.moved)
         for player in self.moved:
             self.kept[player] = self._now(player)
         self.moved.clear()
 
     def _renewed(self, renew: Callable[[str, int], None], player: str, number: int) -> None:
-        """A stage initialises a player again, which no player did."""
+        """Initialise a player again at a stage, and record its new parameters."""
         self.settle()
         renew(player, number)
         self.kept[player] = self._now(player)
@@ -121,7 +124,7 @@ class Ledger:
 
 
 def check_everybody_moves(t: Trainer) -> None:
-    """Require a turn of every player."""
+    """Check that every player has a turn."""
     turns = [turn for i in range(LOOKED_AHEAD) for turn in t.model.turns(i)]
     turns += [turn for stage in t.model.stages(t.protocol.iterations) for turn in stage.prelude]
     movers = {player for turn in turns for player in turn.players}
@@ -135,7 +138,7 @@ def check_everybody_moves(t: Trainer) -> None:
 
 
 def representative_iterations(t: Trainer) -> list[int]:
-    """Up to four iterations that between them have every sequence of turns there is, and one that begins a stage."""
+    """Return up to four iterations with different sequences of turns, and one that begins a stage."""
     first: dict[tuple[Turn, ...], int] = {}
     for iteration in range(LOOKED_AHEAD):
         turns = tuple(t.model.turns(iteration))
@@ -146,7 +149,7 @@ def representative_iterations(t: Trainer) -> list[int]:
 
 
 def requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
-    """A loss that is looked at: it has to hang on something."""
+    """Return a player's loss with a check that it requires a gradient."""
 
     def loss(**arguments: Any) -> Any:
         result = player.loss(**arguments)
@@ -159,14 +162,14 @@ def requires_graph(t: Trainer, player: Player) -> Callable[..., Any]:
 
 
 def requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
-    """Refuse a loss that reaches none of its player's parameters; else descend."""
+    """Refuse a loss that depends on no parameter of its player; otherwise descend."""
     if gradients and all(gradient is None for gradient in gradients):
         _refuse_detached(t, player)
     descend(t, player, gradients)
 
 
 def _refuse_detached(t: Trainer, player: str) -> None:
-    """Say why a player would never move."""
+    """Raise a fault that explains why the parameters of a player would never change."""
     reason = "its parameters would stay as they were initialised"
     if player not in t.model.generating:
         refuse(
@@ -190,7 +193,7 @@ def _refuse_detached(t: Trainer, player: str) -> None:
 
 
 def record_gradients(t: Trainer, seen: dict[str, bool | None], player: str, gradients: Sequence[Tensor | None]) -> None:
-    """Note for each parameter whether it had a gradient that was not zero; None where it never had any."""
+    """Record whether each parameter has had a non-zero gradient; None means that it has never had any gradient."""
     for name, gradient in zip(t.parameters[player], gradients, strict=True):
         if gradient is not None:
             full = f"{player}.{name}"
@@ -199,9 +202,9 @@ def record_gradients(t: Trainer, seen: dict[str, bool | None], player: str, grad
 
 
 def without_gradient(seen: Mapping[str, bool | None]) -> list[str]:
-    """Parameters without a gradient; a zero one counts where no other parameter of the layer has more.
+    """Return the parameters without a gradient, and those with a zero gradient in a layer of zero gradients only.
 
-    The last bias of a Wasserstein critic cancels: its layer learns all the same.
+    The last bias of a Wasserstein critic, for example, cancels although its layer learns.
     """
     layers = {name.rpartition(".")[0] for name, moved in seen.items() if moved}
     return sorted(name for name, moved in seen.items() if moved is None or name.rpartition(".")[0] not in layers)

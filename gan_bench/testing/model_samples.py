@@ -17,12 +17,12 @@ from gan_bench.training.trainer import Trainer
 
 
 def latents_of(t: Trainer, k: int) -> Tensor:
-    """(k, 4, size) latents of a fixed seed."""
+    """Draw latents (k, 4, size) from a fixed seed."""
     return t.latents.draw(k * 4, torch.Generator().manual_seed(0)).view(k, 4, -1)
 
 
 def check_generators(t: Trainer) -> None:
-    """From the same latents, each of the K generators makes samples of its own, once all have a share."""
+    """Check that K generators map the same latents to different samples, after the stage in which all have a share."""
     k = t.model.generators
     if t.model.stages(t.protocol.iterations):
         trajectory(t, t.protocol.iterations)
@@ -48,7 +48,7 @@ def check_generators(t: Trainer) -> None:
 
 
 def require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
-    """Finite float32 samples of a shape."""
+    """Check that samples are finite float32 values of a shape."""
     remedy = f"return float32 of shape {shape}: the dataset's shape at the end"
     reason = "evaluation and losses rely on it"
     if not isinstance(x, Tensor):
@@ -60,14 +60,14 @@ def require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
 
 
 def count_of_each(generators: int) -> Iterator[list[int]]:
-    """Samples asked of each generator: of all, unevenly, then of one alone."""
+    """Yield numbers of samples per generator: uneven ones of all generators, then samples of one generator only."""
     yield [3 + k for k in range(generators)]
     if generators > 1:
         yield [5 if k == generators - 1 else 0 for k in range(generators)]
 
 
 def draw_samples(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-    """Draw as an evaluation does."""
+    """Draw samples as an evaluation does."""
     t.model.eval()
     try:
         with torch.no_grad():
@@ -93,7 +93,7 @@ def recorded_samples(model: Model) -> Iterator[list[Tensor]]:
 
 
 def check_index(t: Trainer, counts: list[int]) -> None:
-    """As many samples of each generator as asked for, each from the generator that its index names."""
+    """Check the number of samples of each generator, and that the index of each names the generator that made it."""
     with recorded_samples(t.model) as made:
         x, index = draw_samples(t, counts)
     require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
@@ -110,7 +110,7 @@ def check_index(t: Trainer, counts: list[int]) -> None:
             f"return int64, counts[k] times k in this order: {expected.tolist()}",
         )
     for position, k in enumerate(index.tolist()):
-        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made it
+        equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made the sample
         owners = {j for each in equal for j in each.nonzero().flatten().tolist()}
         if owners and k not in owners:
             refuse(

@@ -1,4 +1,4 @@
-"""The checks of a model's training: its losses, its players' turns, and what a run must be able to do."""
+"""Checks of a model's training: losses, turns of players, and capabilities that a run needs."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from gan_bench.training.trainer import Trainer
 
 
 class TrainingChecks(Subject):
-    """The checks of one model that carry out iterations; an anchor has none of them."""
+    """Checks of one model that run iterations. They do not apply to anchors."""
 
     def losses(self) -> None:
-        """Each loss returns a scalar, and perhaps scalars by name."""
+        """Check that each loss returns a scalar, optionally with further scalars by name."""
         for setting in self.settings():
             t = self.trainer(setting)
             watch(t, partial(requires_scalar, t), partial(descend, t))
             t.iterate()
 
     def own_parameters(self) -> None:
-        """A player's turn moves its own parameters only."""
+        """Check that a player's turn changes only its own parameters."""
         for setting in self.settings():
             t = self.trainer(setting)
             ledger = Ledger(t)
@@ -53,7 +53,7 @@ class TrainingChecks(Subject):
                 ledger.settle()
 
     def learns(self) -> None:
-        """Every player's loss depends on its parameters."""
+        """Check that every player's loss depends on its parameters."""
         t = self.trainer(self.settings()[0])
         check_everybody_moves(t)
         for iteration in representative_iterations(t):
@@ -62,7 +62,7 @@ class TrainingChecks(Subject):
             t.iterate()
 
     def gradients(self) -> None:
-        """Every parameter gets a gradient in some setting."""
+        """Check that every parameter gets a gradient in some setting."""
         seen: dict[str, bool | None] = {}
         for setting in self.settings():
             t = self.trainer(setting)
@@ -83,7 +83,7 @@ class TrainingChecks(Subject):
         )
 
     def finite(self) -> None:
-        """Losses, parameters and samples stay finite over some iterations."""
+        """Check that losses, parameters and samples stay finite over some iterations."""
         for number, setting in enumerate(self.settings()):
             t = self.trainer(setting)
             for _ in range(5 if number else 10):
@@ -91,7 +91,7 @@ class TrainingChecks(Subject):
                 _require_finite(t, setting)
 
     def streams(self) -> None:
-        """No global random stream is used."""
+        """Check that no global random stream is used."""
         for setting in self.settings():
             common.check_streams("building the model", lambda setting=setting: self.trainer(setting))  # type: ignore[misc]
             t = self.trainer(setting)
@@ -99,7 +99,7 @@ class TrainingChecks(Subject):
             common.check_streams("sample()", partial(draw_samples, t, [3] * t.model.generators))
 
     def seeds(self) -> None:
-        """The same seed gives the same run, another seed another."""
+        """Check that equal seeds give equal runs and that different seeds give different runs."""
         setting = self.settings()[0]
         with common.streams_from(1):
             first = self._run(setting)
@@ -127,7 +127,7 @@ class TrainingChecks(Subject):
         return after
 
     def resumes(self) -> None:
-        """A run goes on from its checkpoint as if uninterrupted."""
+        """Check that a run resumed from its checkpoint continues like an uninterrupted one."""
         for setting in self.branches():
             t = self.trainer(setting)
             stages = [stage.first for stage in t.model.stages(t.protocol.iterations)]
@@ -135,7 +135,7 @@ class TrainingChecks(Subject):
                 _check_resumes(self.trainer(setting), self.trainer(setting), stop, setting)
 
     def reads(self) -> None:
-        """An iteration neither waits for a value nor branches on one."""
+        """Check that an iteration neither waits for the value of a tensor nor branches on one."""
         for number, setting in enumerate(self.branches()):
             t = self.trainer(setting)
             for iteration in representative_iterations(t):
@@ -145,19 +145,19 @@ class TrainingChecks(Subject):
                     check_traced(t, setting)
 
     def devices(self) -> None:
-        """An iteration runs on the device of its model."""
+        """Check that an iteration runs on the device of its model."""
         for setting in self.settings():
             check_devices(self.trainer(setting), setting)
 
     def stacks(self) -> None:
-        """Seeds that train as one program train as each by itself."""
-        setting = self.settings()[0]  # what seeds hold outside of their modules depends on no parameter
+        """Check that seeds trained as one program have the same results as seeds trained separately."""
+        setting = self.settings()[0]  # the state of seeds outside their modules does not depend on parameters
         descent = replace(setting, protocol={**setting.protocol, "optimizer": "sgd"})
         check_stacks(lambda seed: self.trainer(descent, seed), setting)
 
 
 def _require_finite(t: Trainer, setting: Setting) -> None:
-    """Losses, parameters and samples after an iteration."""
+    """Check that losses, parameters and samples are finite after an iteration."""
     for name, value in contents(t).items():
         if not bool(torch.isfinite(value).all()):
             refuse(
@@ -168,7 +168,7 @@ def _require_finite(t: Trainer, setting: Setting) -> None:
 
 
 def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setting) -> None:
-    """Some iterations, a checkpoint as on disk, three more, against all of them in a row."""
+    """Compare three iterations after a checkpoint at `stop`, as on disk, with those of the uninterrupted run."""
     trajectory(through, stop)
     draw_samples(through, [3] * through.model.generators)
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The checks of a model: what `gan_bench.contracts.model` promises in its name, tried in tiny games on a CPU."""
+"""Checks that a model keeps the promises of `gan_bench.contracts.model`, in tiny games on a CPU."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gan_bench.testing.tiny import installed
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
-    """The checks of one model; an anchor, which never trains, has fewer."""
+    """Return the checks of one model. An anchor, which never trains, has fewer."""
     registry = registry or installed()
     subject, training = _SampleChecks(cls, registry), TrainingChecks(cls, registry)
     make: list[Check] = []
@@ -55,7 +55,7 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
 
 
 class _SampleChecks(Subject):
-    """The checks of one model that train nothing: what it is, what it answers, what it draws."""
+    """Checks of one model without training: its parameters, declarations and samples."""
 
     def parameters(self) -> None:
         common.check_parameters(self.cls)

@@ -1,4 +1,4 @@
-"""Iterations carried elsewhere: onto a device that holds no values, and several seeds into one program."""
+"""Checks of iterations on a device without values, and of several seeds in one program."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ CLOSE = {"rtol": 1e-3, "atol": 1e-5}  # float32: a stacked product is summed in 
 
 
 def check_devices(t: Trainer, setting: Setting) -> None:
-    """Carry out an iteration on `meta`, where every tensor that stayed behind is in the way.
+    """Run an iteration on the device `meta`, which fails at any tensor that is on another device.
 
     Raises:
-        Fault: something was made on, or copied to, a device of its own.
+        Fault: a tensor was created on, or copied to, another device.
     """
     turns = tuple(t.model.turns(0))
     draws = _moved(t.draw(turns))
@@ -48,7 +48,7 @@ def check_devices(t: Trainer, setting: Setting) -> None:
 
 
 def _moved(draws: Draws) -> Draws:
-    """The same draws, without values."""
+    """Return the same draws on the device `meta`, without values."""
     return Draws(
         {number: Real(**_without_values(vars(real))) for number, real in draws.real.items()},
         {number: z.to(META) for number, z in draws.latents.items()},
@@ -61,17 +61,18 @@ def _without_values(tensors: Mapping[str, Tensor | None]) -> dict[str, Any]:
 
 
 def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
-    """Seeds that train as one program train as each by itself.
+    """Check that seeds trained as one program have the same results as seeds trained separately.
 
     Args:
-        make: the trainer of a seed, by gradient descent, which does not blow up what rounding does to a gradient.
+        make: returns the trainer of a seed. It uses gradient descent, which does not amplify rounding errors of
+            gradients.
 
     Raises:
-        Fault: they cannot be stacked, or do not.
+        Fault: the seeds cannot be stacked, or their results differ.
     """
     singles, members = [make(0), make(1)], [make(0), make(1)]
     for trainer in (*singles, *members):
-        trainer.draw_source.rows = 2  # as on a GPU, draws are made for several iterations at a time
+        trainer.draw_source.rows = 2  # several iterations per draw, as on a GPU
     try:
         stack = Stack(members, as_traced, lambda message: None)
         for _ in range(ITERATIONS):

@@ -1,4 +1,4 @@
-"""The checks of a network: what `gan_bench.contracts.network` promises in its name."""
+"""Checks that a network keeps the promises of `gan_bench.contracts.network`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REASON = "models are written for these shapes"
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
-    """The checks of one network."""
+    """Return the checks of one network."""
     subject = _Subject(cls, registry or installed())
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
     described = Check("description", "the docstring says what it is", subject.described)
@@ -55,7 +55,7 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
 
 
 class _Subject:
-    """One network's class, and the checks on it."""
+    """Class of a network under check, with the checks as methods."""
 
     def __init__(self, cls: type[Any], registry: Registry) -> None:
         self.cls, self.registry = cls, registry
@@ -69,18 +69,18 @@ class _Subject:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the samples of a dataset that the network serves."""
+        """Shape of the samples of a dataset that the network supports."""
         if self._shape is None:
             self._shape = dataset_for(self.cls(made(self.cls)), self.registry).shape
         return self._shape
 
     @property
     def build(self) -> _Build:
-        """Of the network with its defaults, but narrow."""
+        """Builder of the network with its defaults, except for a small width."""
         return _Build(self.cls(made(self.cls, **SMALL)), self.shape)
 
     def made(self) -> list[tuple[Setting, Network]]:
-        """The network in every setting that it is tried with."""
+        """Return the network in every setting to try it with."""
         return [(setting, self.cls(setting.params)) for setting in settings(self.cls, **SMALL)]
 
     def builds(self) -> None:
@@ -174,17 +174,17 @@ class _Subject:
 
 
 class _Build:
-    """Makes and initialises modules of one network as training does."""
+    """Builder of modules of one network, which are initialised as in training."""
 
     def __init__(self, network: Network, shape: tuple[int, ...]) -> None:
         self.network, self.shape = network, shape
 
     def generators(self, count: int = 3, shared: Any = "body", *, seed: int = 0) -> nn.Module:
-        """Initialised generators."""
+        """Build initialised generators."""
         return _initialised(lambda: self.network.generators(LATENT, self.shape, count, shared), seed)
 
     def discriminator(self, copies: int | None = None, *, seed: int = 0) -> nn.Module:
-        """An initialised discriminator of two heads."""
+        """Build an initialised discriminator with two heads."""
         return _initialised(lambda: self.network.discriminator(self.shape, HEADS, copies), seed)
 
 
@@ -197,7 +197,7 @@ def _initialised(make: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 
 def _offered(make: Callable[[], nn.Module]) -> nn.Module | None:
-    """An initialised module of a kind that a network need not offer for every shape."""
+    """Return an initialised module, or None if the network does not offer this kind for the shape."""
     try:
         return _initialised(make, 0)
     except PluginError:
@@ -226,7 +226,7 @@ def _require(x: object, shape: tuple[int, ...], what: str) -> None:
 
 @torch.no_grad()
 def _check_apart(module: nn.Module) -> None:
-    """Three generators make three different samples of the same latents."""
+    """Check that three generators map the same latents to different samples."""
     x = module(_latents(3)[:1].expand(3, -1, -1).contiguous())
     if any(same(x[0], other) for other in x[1:]):
         refuse("generators(3) makes the same samples three times", REASON, "give each an input layer of its own")
@@ -236,7 +236,7 @@ def _check_apart(module: nn.Module) -> None:
 def _check_generators(module: nn.Module, count: int, shape: tuple[int, ...], what: str) -> None:
     z = _latents(count)
     _require(module(z), (count, EACH, *shape), f"{what}, in training,")
-    module.eval()  # in training, layers that are shared may normalise the samples of all generators together
+    module.eval()  # in training mode, shared layers may normalise the samples of all generators together
     _require(x := module(z), (count, EACH, *shape), what)
     moved = module(torch.cat([z[:1] + 1, z[1:]]))
     for k in range(1, count):
@@ -268,7 +268,7 @@ def _require_logits(logits: object, lead: tuple[int, ...], what: str) -> None:
 
 @torch.no_grad()
 def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
-    """The first sample's logits stay as they are whatever the others are."""
+    """Check that the logits of the first sample do not depend on the other samples."""
     x = _points(shape)
     moved = module(torch.cat([x[:1], x[1:] + 1]))
     if not torch.allclose(module(x)["three"][0], moved["three"][0], rtol=1e-4, atol=1e-6):
@@ -280,7 +280,7 @@ def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
 
 
 def _check_features(module: Discriminator, x: Tensor, lead: tuple[int, ...], what: str) -> None:
-    """Features are optional; where there are any, they are a vector for each sample."""
+    """Check that features, which are optional, are a vector for each sample."""
     features: object = module.features(x)
     size = features.shape[-1:] if isinstance(features, Tensor) else ()
     _require(features, (*lead, EACH, *size), f"{what}, features()")

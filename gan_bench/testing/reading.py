@@ -1,4 +1,4 @@
-"""Whether an iteration waits for a tensor's value: found by operations that need one, and by tracing without values."""
+"""Checks that an iteration never waits for a tensor's value, by watching operations and by tracing without values."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gan_bench.training.trainer import Trainer
 
 
 def check_reads(t: Trainer, setting: Setting) -> None:
-    """Carry out an iteration in which every operation that needs a value is an error, without moving anybody.
+    """Run an iteration in which every operation that needs a value is an error, without updating any player.
 
     Raises:
-        Fault: there is one.
+        Fault: an operation needs the value of a tensor.
     """
     turns = tuple(t.model.turns(t.iteration))
     draws = t.draw(turns)
     try:
-        # torch prints a tensor behind the back of every mode
+        # printing a tensor bypasses every dispatch mode, so it is replaced separately
         with _Unread(), mock.patch.object(Tensor, "__repr__", _refuse_to_print):  # type: ignore[no-untyped-call]
             play(t.rules, turns, draws, t.parameters, t.state, lambda player, gradients: None)
     except _ReadError as error:
@@ -34,10 +34,10 @@ def check_reads(t: Trainer, setting: Setting) -> None:
 
 
 def check_traced(t: Trainer, setting: Setting) -> None:
-    """Trace an iteration with tensors that have no values; whatever else keeps it from being compiled is no fault.
+    """Trace an iteration with tensors that have no values. Other obstacles to compilation do not count as faults.
 
     Raises:
-        Fault: a value was needed.
+        Fault: an operation needs the value of a tensor.
     """
     try:
         Traced(t, tuple(t.model.turns(t.iteration)))
@@ -65,7 +65,10 @@ def _refuse_to_print(tensor: Tensor, **options: object) -> str:
 
 
 class _Unread(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses operations whose result, or its shape, depends on values in a way that the host has to wait for."""
+    """Dispatch mode that refuses operations for which the host has to wait for values of tensors.
+
+    These are operations whose result on the host, or the shape of whose result, depends on values.
+    """
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

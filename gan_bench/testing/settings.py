@@ -1,4 +1,4 @@
-"""The settings that a plugin is tried with: its defaults, then each parameter alone at other values it allows."""
+"""Settings to try a plugin with: its defaults, then other allowed values of one parameter at a time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from gan_bench.contracts.parameters import TomlTable, checked, describe
 from gan_bench.errors import PluginError
 
-NEAR = 4  # how many times the default a bound may be and still be tried: 10,000 modes are a benchmark, no check
+NEAR = 4  # largest ratio of a bound that is tried to the default: 10,000 modes are for a benchmark, not for a check
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Values of a plugin's parameters, what to call them, and what they change in the protocol.
+    """Values of a plugin's parameters with a name, and the changes of the protocol that they imply.
 
     Attributes:
-        branches: whether it may switch code: a choice, a switch, a preset, or the defaults.
+        branches: whether the setting may switch code: a choice, a switch, a preset, or the defaults.
     """
 
     label: str
@@ -33,10 +33,10 @@ class Setting:
 
 
 def settings(cls: type[Any], **small: Any) -> list[Setting]:
-    """The defaults, each parameter varied alone, and a model's presets, as far as `Params` takes them.
+    """Return the defaults, variations of each parameter alone, and a model's presets, if `Params` accepts them.
 
     Args:
-        small: what takes the place of defaults, where the class has such parameters, so that trials are fast.
+        small: replacements of the defaults of parameters that the class has, so that trials are fast.
     """
     names = {each.name for each in dataclasses.fields(cls.Params)}
     taken = {name: value for name, value in small.items() if name in names}
@@ -54,24 +54,27 @@ def settings(cls: type[Any], **small: Any) -> list[Setting]:
 
 
 def made(cls: type[Any], **wanted: Any) -> Any:
-    """The parameters with those values of `wanted` that the class has and takes; required ones get some value."""
+    """Return the parameters with the values of `wanted` that the class has and accepts.
+
+    Parameters without a default get some value.
+    """
     names = {each.name for each in dataclasses.fields(cls.Params)}
     params = allowed(cls, {name: value for name, value in wanted.items() if name in names})
     return cls.Params(**_required(cls)) if params is None else params
 
 
 def allowed(cls: type[Any], values: TomlTable) -> Any | None:
-    """`Params` of these values, or None where its ranges or its ``__post_init__`` refuse them."""
+    """Return `Params` with these values, or None if its ranges or its ``__post_init__`` refuse them."""
     told: list[str] = []
     try:
         good = checked(cls.Params, values, lambda _, message: told.append(message))
         return None if told else cls.Params(**{**_required(cls), **good})
-    except (ValueError, PluginError):  # a PluginError is what `parameters` tells
+    except (ValueError, PluginError):  # the check `parameters` reports a PluginError
         return None
 
 
 def _required(cls: type[Any]) -> TomlTable:
-    """A value for each parameter that has no default: its first choice, its lowest or 1."""
+    """Return a value for each parameter without a default: its first choice, its lowest value, or 1."""
     hints, values = typing.get_type_hints(cls.Params), {}
     for each in dataclasses.fields(cls.Params):
         if each.init and each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
@@ -83,10 +86,10 @@ def _required(cls: type[Any]) -> TomlTable:
 
 
 def _variations(cls: type[Any], small: TomlTable) -> Iterator[tuple[str, Any, bool]]:
-    """Name, value and whether it may switch code, for each parameter alone."""
+    """Yield variations of one parameter each: its name, the value, and whether the value may switch code."""
     try:
         names = {each.name for each in describe(cls.Params)}
-    except PluginError:  # `parameters` says so
+    except PluginError:  # the check `parameters` reports it
         return
     hints = typing.get_type_hints(cls.Params)
     for each in dataclasses.fields(cls.Params):
@@ -97,7 +100,7 @@ def _variations(cls: type[Any], small: TomlTable) -> Iterator[tuple[str, Any, bo
 
 
 def _others(each: dataclasses.Field[Any], options: tuple[Any, ...], default: Any) -> Iterator[tuple[Any, bool]]:
-    """Other values than the default of one parameter, and whether they may switch code."""
+    """Yield values of a parameter other than its default, and whether each may switch code."""
     if NoneType in options and default is not None:
         yield None, True
     choices = each.metadata.get("choices")
@@ -110,7 +113,7 @@ def _others(each: dataclasses.Field[Any], options: tuple[Any, ...], default: Any
 
 
 def _numbers(each: dataclasses.Field[Any], default: float) -> list[float]:
-    """The bounds where they are near, and a value on either side of the default."""
+    """Return the bounds that are near the default, and a value on either side of the default."""
     bounds = [each.metadata.get(key) for key in ("low", "high")]
     near = [type(default)(bound) for bound in bounds if bound is not None and abs(bound) <= NEAR * max(abs(default), 1)]
     beside = [default - 1, default + 1] if isinstance(default, int) else [default / 2, default * 2]

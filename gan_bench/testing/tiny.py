@@ -1,4 +1,4 @@
-"""Tiny games: trainers that carry out an iteration in milliseconds on a CPU, and what they are compared by."""
+"""Tiny games: trainers that run an iteration in milliseconds on a CPU, and functions to compare them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from gan_bench.training.building import build
 from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # tried first; any other one where they are refused
-SMALL = {"hidden": 8, "width": 4}  # what makes a network tiny, where it has such parameters
+FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # tried first; others if these are refused
+SMALL = {"hidden": 8, "width": 4}  # sizes of a tiny network, if it has such parameters
 
 
 def protocol(generators: int = 1, **changes: Any) -> Protocol:
-    """Small batches and latents, and weights large enough that no gradient vanishes by rounding."""
+    """Return a protocol of small batches and latents, with weights so large that no gradient vanishes by rounding."""
     small = {
         "batch": max(16, 4 * generators),
         "latent_size": 6,
@@ -47,9 +47,9 @@ def trainer(
     network: Network | None = None,
     **changes: Any,
 ) -> Trainer:
-    """A trainer at iteration 0 of a model, on the ring with a small mlp where nothing else is said.
+    """Return a trainer of a model at iteration 0, by default on the ring with a small mlp.
 
-    `changes` are the protocol's, see `protocol`.
+    `changes` are changes of the protocol; see `protocol`.
     """
     if dataset is None or network is None:
         found = partners(model, installed())
@@ -60,7 +60,7 @@ def trainer(
 
 
 def _taken(model: Model, asked: Protocol) -> Protocol:
-    """The protocol, or the same with the next larger draws that the model does not refuse."""
+    """Return the protocol, with draws enlarged to the next size that the model does not refuse."""
     for batch in range(asked.batch, 8 * asked.batch):
         larger = dataclasses.replace(asked, batch=batch)
         if model.refuses_draws(batch, larger.fakes_each(model.playing) * model.playing) is None:
@@ -70,15 +70,15 @@ def _taken(model: Model, asked: Protocol) -> Protocol:
 
 @functools.cache
 def installed() -> Registry:
-    """The installed plugins."""
+    """Return the installed plugins."""
     return load_plugins()
 
 
 def partners(model: Model, registry: Registry) -> tuple[Dataset, Network]:
-    """A dataset that a model does not refuse, and a tiny network for it.
+    """Return a dataset that a model does not refuse, and a tiny network for it.
 
     Raises:
-        PluginError: there is none.
+        PluginError: the model or all networks refuse every dataset.
     """
     for dataset in chain(offered("datasets", registry), _sized("datasets", registry, model.generators)):
         if model.refuses(dataset) is None:
@@ -89,10 +89,10 @@ def partners(model: Model, registry: Registry) -> tuple[Dataset, Network]:
 
 
 def dataset_for(plugin: Any, registry: Registry) -> Dataset:
-    """A dataset that a metric or network does not refuse.
+    """Return a dataset that a metric or network does not refuse.
 
     Raises:
-        PluginError: there is none.
+        PluginError: the plugin refuses every dataset.
     """
     for dataset in offered("datasets", registry):
         if plugin.refuses(dataset) is None:
@@ -102,14 +102,14 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
 
 
 def offered(kind: str, registry: Registry) -> Iterator[Any]:
-    """Every dataset or network of the registry, tiny, the usual one first; what cannot be built is left out."""
-    # Lazy: most callers take the first, and whether an image dataset is complete depends on many files.
+    """Return every tiny dataset or network of the registry, the usual one first, without those that cannot be built."""
+    # Lazy, since most callers use only the first, and `missing` of an image dataset looks up many files.
     made = (found for cls in _in_order(kind, registry) for found in _tried(cls, **SMALL))
     return (found for found in made if kind != "datasets" or not found.missing())
 
 
 def _sized(kind: str, registry: Registry, count: int) -> Iterator[Any]:
-    """Each with one of its parameters at `count`: a model may want a class of data for each generator."""
+    """Yield each plugin with one of its parameters set to `count`, for models that need a class per generator."""
     for cls in _in_order(kind, registry):
         for each in dataclasses.fields(cls.Params):
             made = _tried(cls, **{each.name: count})
@@ -117,7 +117,7 @@ def _sized(kind: str, registry: Registry, count: int) -> Iterator[Any]:
 
 
 def _in_order(kind: str, registry: Registry) -> list[Any]:
-    """The usual ones first, then by name."""
+    """Return the classes of a kind: the usual ones first, then the others by name."""
     first = FIRST[kind]
     classes = sorted(
         registry.all(kind).items(), key=lambda item: (first.index(item[0]) if item[0] in first else len(first), item[0])
@@ -126,10 +126,10 @@ def _in_order(kind: str, registry: Registry) -> list[Any]:
 
 
 def _tried(cls: type[Any], **wanted: Any) -> list[Any]:
-    """A plugin with those of the parameters that it takes; nothing where it cannot be built."""
+    """Return a list of one plugin with the parameters that it accepts, or an empty list if it cannot be built."""
     try:
         return [cls(made(cls, **wanted))]
-    except Exception:  # another plugin's fault is told where that one is checked
+    except Exception:  # the checks of that plugin report its faults
         return []
 
 
@@ -141,21 +141,21 @@ def same(first: Tensor, second: Tensor) -> bool:
 
 
 def difference(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> str | None:
-    """The name of the first tensor in which two sets differ; None where they are equal."""
+    """Return the name of the first tensor in which two sets differ, or None if they are equal."""
     if first.keys() != second.keys():
         return ", ".join(sorted(first.keys() ^ second.keys()))
     return next((name for name, value in first.items() if not same(value, second[name])), None)
 
 
 def contents(t: Trainer) -> dict[str, Tensor]:
-    """A copy of all that training changes: parameters, buffers, the model's state, the last losses."""
+    """Copy everything that training changes: parameters, buffers, the model's state and the last losses."""
     own = {name: value.detach().clone() for name, value in t.model.state_dict().items()}
     state = {f"state {name}": value.clone() for name, value in t.state.items()}
     return own | state | {f"loss of {name}": value.clone() for name, value in t.losses.items()}
 
 
 def trajectory(t: Trainer, iterations: int) -> list[dict[str, Tensor]]:
-    """What a trainer is after each of some iterations."""
+    """Return the contents of a trainer after each of a number of iterations."""
     after = []
     for _ in range(iterations):
         t.iterate()

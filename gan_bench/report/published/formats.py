@@ -125,7 +125,7 @@ def _cells(found: Beside, figure: Figure) -> list[str]:
 
 
 class _Place(NamedTuple):
-    """What a numbered note is of: where a figure stands, and how it was measured."""
+    """Contents of a numbered note: the source of a published figure, and how it was measured."""
 
     source: str
     quoted_by: str

@@ -86,10 +86,10 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
 
 
 def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
-    """The rows that a figure stands beside: those of its system and data that have its parameters.
+    """Return the rows to show a figure beside: those of its system and dataset that have its parameters.
 
     A figure without parameters describes the usual form of the system. It is shown once, next to the first row without
-    departures from the protocol, or else the first.
+    departures from the protocol, or next to the first row if all have departures.
     """
     mine = [row for row in rows if _shown(row, data) == figure.subject]
     if not figure.params:
