@@ -93,6 +93,8 @@ _WORDS = re.compile(
     "|".join(rf"(?P<p{i}>\b(?:{pattern})\b)" for i, pattern in enumerate(PHRASES.values())), re.IGNORECASE
 )
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 @dataclass(frozen=True)
 class Text:

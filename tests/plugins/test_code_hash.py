@@ -172,7 +172,7 @@ class TestCodeHash:
         }
         assert len(hashes) == 2
 
-    def test_tells_modules_apart(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_distinguishes_modules(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Two helpers that exchange their contents are other code."""
         model = "from own_plugin import helper, other\nclass Own:\n    v = (helper.V, other.V)\n"
         hashes = {
