@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.contracts.network import Discriminator
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, number, put, real, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -176,17 +177,14 @@ class TestData:
         x = torch.arange(14).view(7, 2)
         assert torch.equal(split(x, 3), torch.arange(12).view(3, 2, 2))
 
-    def test_too_few_samples(self) -> None:
+    def test_too_few_samples(self, messages: Messages) -> None:
         """Fewer samples than discriminators are refused, unless each discriminator uses all of them."""
         model, shared = (GMAN(GMAN.Params(discriminators=3, data=data)) for data in ("split", "shared"))
-        reason = "draws of 8 real and 2 generated samples cannot be split over 3 discriminators"
-        assert (model.refuses_draws(8, 2), model.refuses_draws(8, 3), shared.refuses_draws(8, 2)) == (
-            reason,
-            None,
-            None,
-        )
+        messages.check(model.refuses_draws(8, 2), "8 real", "2 generated", "3 discriminators")
+        assert model.refuses_draws(8, 3) is None
+        assert shared.refuses_draws(8, 2) is None
 
-    def test_zero_cannot_be_learned_from(self) -> None:
+    def test_zero_cannot_be_learned_from(self, messages: Messages) -> None:
         """A learned lambda that starts at 0 is refused."""
-        with pytest.raises(ValueError, match="lam = 0 cannot be learned"):
+        with messages.raises(ValueError, "lam = 0"):
             GMAN.Params(learned=True, lam=0.0)

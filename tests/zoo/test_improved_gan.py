@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
-from gan_bench_zoo.models.improved_gan import FEATURES, GROUPS, ImprovedGAN, InGroups
+from gan_bench_zoo.models.improved_gan import FEATURES, GROUPS, MINIBATCH, ImprovedGAN, InGroups
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
@@ -16,6 +16,7 @@ from torch.func import functional_call
 from gan_bench.contracts.model import Real
 from gan_bench.contracts.network import Discriminator, Initialisation, initialise
 from gan_bench.contracts.parameters import checked
+from tests.support.messages import Messages
 from tests.support.tiny import fake, networks, number, put, real, same, trainer, values
 
 Array = NDArray[np.float64]
@@ -189,9 +190,10 @@ class TestStart:
         assert same(first, again)
         assert not torch.equal(first["discriminator.log_scale"], other["discriminator.log_scale"])
 
-    def test_footnote(self) -> None:
+    def test_footnote(self, messages: Messages) -> None:
         """A footnote reports the initialisation by data, for minibatch discrimination only."""
-        assert "start by 160 real samples" in ImprovedGAN(ImprovedGAN.Params(group=32)).footnotes[0]
+        (footnote,) = ImprovedGAN(ImprovedGAN.Params(group=32)).footnotes
+        messages.check(footnote, 5 * 32)
         assert ImprovedGAN(ImprovedGAN.Params(technique=FEATURES)).footnotes == ()
 
 
@@ -332,11 +334,10 @@ class TestModel:
 
 class TestRefusals:
     @pytest.mark.parametrize(("batch", "fakes"), [(16, 12), (12, 16), (13, 12)])
-    def test_no_whole_group(self, batch: int, fakes: int) -> None:
+    def test_no_whole_group(self, batch: int, fakes: int, messages: Messages) -> None:
         """A group that is larger than one of the draws is refused, with the numbers."""
         reason = ImprovedGAN(ImprovedGAN.Params(group=13)).refuses_draws(batch, fakes)
-        assert reason is not None
-        assert f"group = 13 asks for more samples than a draw has ({batch} real, {fakes} generated)" in reason
+        messages.check(reason, "group = 13", f"{batch} real", f"{fakes} generated")
         assert ImprovedGAN(ImprovedGAN.Params(group=12)).refuses_draws(batch, fakes) is None
 
     def test_feature_matching_has_no_groups(self) -> None:
@@ -361,11 +362,11 @@ class TestRefusals:
         checked(ImprovedGAN.Params, params, lambda _, message: told.append(message))
         assert len(told) == 1
 
-    def test_what_does_not_go_together(self) -> None:
+    def test_what_does_not_go_together(self, messages: Messages) -> None:
         """`saturating` and `distance` are refused for the technique that does not use them."""
-        with pytest.raises(ValueError, match="saturating is about log D"):
+        with messages.raises(ValueError, "saturating", FEATURES):
             ImprovedGAN.Params(technique=FEATURES, saturating=True)
-        with pytest.raises(ValueError, match="distance is about mean features"):
+        with messages.raises(ValueError, "distance", MINIBATCH):
             ImprovedGAN.Params(distance="absolute")
 
     @pytest.mark.parametrize("name", ["release", "feature-matching-release"])

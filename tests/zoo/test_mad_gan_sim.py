@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gan_bench.contracts.network import Discriminator
 from gan_bench.contracts.parameters import checked
+from tests.support.messages import Messages
 from tests.support.tiny import fake, networks, number, put, real, spy, trainer
 
 Array = NDArray[np.float64]
@@ -207,7 +208,7 @@ class TestGame:
         (gradient,) = torch.autograd.grad(model.generator_loss(fake=fake(x, K)), x)
         assert bool((gradient.abs().view(K, -1).sum(1) > 0).all())
 
-    def test_nothing_is_shared_unless_asked(self) -> None:
+    def test_nothing_is_shared_unless_asked(self, messages: Messages) -> None:
         """The default is K whole generators; `shared` selects a common body."""
         sizes = {}
         for shared in ("nothing", "body", "trunk"):
@@ -216,7 +217,7 @@ class TestGame:
         alone = sum(each.numel() for each in GAN().build(networks())["generator"].parameters())
         assert sizes["nothing"] == K * alone
         assert alone < sizes["trunk"] < sizes["nothing"] and alone < sizes["body"] < sizes["nothing"]
-        assert MADGANSim().sharing == "generators: nothing"
+        messages.check(MADGANSim().sharing, "generators", "nothing")
 
     @pytest.mark.parametrize(
         "wrong", [{"generators": 1}, {"weight": -0.1}, {"width": 0.0}, {"similarity": "dot"}, {"shared": "all"}]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gan_bench.contracts.model import Real, Turn
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, same, trainer, values
 
 Array = NDArray[np.float64]
@@ -187,7 +188,7 @@ class TestModel:
         ]
         assert turns[3] == Turn(("generator",), latents=2)
 
-    def test_saturating_needs_gans_payoff(self) -> None:
+    def test_saturating_needs_gans_payoff(self, messages: Messages) -> None:
         """`saturating` with WGAN's payoff is refused."""
-        with pytest.raises(ValueError, match="saturating is about log D"):
+        with messages.raises(ValueError, "saturating", "payoff"):
             MixGAN.Params(saturating=True, payoff="wgan")

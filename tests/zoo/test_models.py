@@ -26,6 +26,7 @@ from gan_bench.contracts.network import Networks
 from gan_bench.errors import PluginError
 from gan_bench.evaluation.evaluate import draw
 from tests.support.games import BEGAN, WGAN, WGANGP, Learned, OneByOne, Team
+from tests.support.messages import Messages
 from tests.support.tiny import Ring, fake, networks, number, put, same, spy, trainer, values
 
 
@@ -256,7 +257,7 @@ def test_losses_see_labels() -> None:
 
 
 class TestBrokenModels:
-    def test_unknown_argument(self) -> None:
+    def test_unknown_argument(self, messages: Messages) -> None:
         """An unknown argument of a loss is reported before training, with a list of the known ones."""
 
         class Curious(GAN):
@@ -265,10 +266,10 @@ class TestBrokenModels:
             def generator_loss(self, fake: Fake, weather: Tensor) -> Tensor:  # type: ignore[override]
                 return bce_real(weather)
 
-        with pytest.raises(PluginError, match=r"curious: generator_loss\(\) asks for weather.*real.*fake.*noise"):
+        with messages.raises(PluginError, "curious: generator_loss()", "weather", "real", "fake", "noise"):
             trainer(Curious())
 
-    def test_missing_loss(self) -> None:
+    def test_missing_loss(self, messages: Messages) -> None:
         """A player without a loss is reported before training."""
 
         class Idle(GAN):
@@ -278,11 +279,11 @@ class TestBrokenModels:
             def build(self, networks: Networks) -> Mapping[str, nn.Module]:
                 return dict(super().build(networks)) | {"referee": nn.Linear(1, 1)}
 
-        with pytest.raises(PluginError, match=r"idle: player 'referee' has no method referee_loss"):
+        with messages.raises(PluginError, "idle: ", "referee_loss"):
             trainer(Idle())
 
     @pytest.mark.parametrize("made", [["discriminator"], ["discriminator", "generator", "extra"], ["d", "g"]])
-    def test_wrong_players(self, made: list[str]) -> None:
+    def test_wrong_players(self, made: list[str], messages: Messages) -> None:
         """Players that build() returns and the model does not declare, or the reverse, are reported."""
 
         class Confused(GAN):
@@ -291,10 +292,10 @@ class TestBrokenModels:
             def build(self, networks: Networks) -> Mapping[str, nn.Module]:
                 return {name: nn.Linear(1, 1) for name in made}
 
-        with pytest.raises(PluginError, match=r"confused: build\(\) made .* players are \['discriminator', 'gen"):
+        with messages.raises(PluginError, "confused: build()", sorted(made), "'discriminator', 'generator'"):
             trainer(Confused())
 
-    def test_shared_parameter(self) -> None:
+    def test_shared_parameter(self, messages: Messages) -> None:
         """A parameter that belongs to two players is refused before training."""
 
         class Siamese(GAN):
@@ -305,10 +306,10 @@ class TestBrokenModels:
                 made["generator"].add_module("borrowed", made["discriminator"])
                 return made
 
-        with pytest.raises(PluginError, match=r"siamese: players 'discriminator' and 'generator' share"):
+        with messages.raises(PluginError, "siamese: ", "'discriminator'", "'generator'"):
             trainer(Siamese())
 
-    def test_unknown_mover(self) -> None:
+    def test_unknown_mover(self, messages: Messages) -> None:
         """A turn of an unknown player is reported, with the closest name."""
 
         class Typo(GAN):
@@ -317,16 +318,16 @@ class TestBrokenModels:
             def turns(self, iteration: int) -> Sequence[Turn]:
                 return (Turn(("discriminatr",)), Turn(("generator",)))
 
-        with pytest.raises(PluginError, match=r"typo: a turn names the player 'discriminatr'; did you mean 'discr"):
+        with messages.raises(PluginError, "typo: ", "'discriminatr'", "'discriminator'"):
             trainer(Typo()).iterate()
 
-    def test_no_build(self) -> None:
+    def test_no_build(self, messages: Messages) -> None:
         """A model without build() is reported."""
 
         class Empty(Model):
             name = "empty"
 
-        with pytest.raises(NotImplementedError, match=r"Empty must define build\(\)"):
+        with messages.raises(NotImplementedError, "Empty", "build()"):
             trainer(Empty())
 
 

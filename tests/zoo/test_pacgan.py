@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gan_bench.contracts.model import Real
 from gan_bench.plugins.show import show
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, same, trainer, values
 
 RNG = np.random.default_rng(4)
@@ -88,12 +89,12 @@ class TestPacks:
     @pytest.mark.parametrize(
         ("batch", "fakes", "refused"), [(16, 16, False), (16, 18, True), (17, 16, True), (2, 2, True)]
     )
-    def test_draws_are_whole_packs(self, batch: int, fakes: int, refused: bool) -> None:
+    def test_draws_are_whole_packs(self, batch: int, fakes: int, refused: bool, messages: Messages) -> None:
         """A pack that does not divide a draw is refused before a run starts, with both numbers."""
         reason = PacGAN(PacGAN.Params(pack=4)).refuses_draws(batch, fakes)
-        assert reason == (
-            f"pack = 4 does not divide draws of {batch} real and {fakes} generated samples" if refused else None
-        )
+        assert (reason is not None) == refused
+        if refused:
+            messages.check(reason, "pack = 4", f"{batch} real", f"{fakes} generated")
 
 
 class TestModel:
@@ -116,9 +117,10 @@ class TestModel:
         mine = {name.replace("discriminator.body", "discriminator"): v for name, v in values(packed.model).items()}
         assert same(mine, values(plain.model))
 
-    def test_shown(self) -> None:
+    def test_shown(self, messages: Messages) -> None:
         """`gan-bench show pacgan` prints the size of the discriminator's input: four numbers for two points."""
-        assert "a discriminator with head source (1), for inputs of 4" in show("pacgan")
+        (row,) = [line for line in show("pacgan").splitlines() if line.startswith("discriminator ")]
+        messages.check(row, "source", "inputs of 4")
 
     def test_simultaneous(self) -> None:
         """By default players alternate; with `simultaneous` one turn updates both."""

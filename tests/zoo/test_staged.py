@@ -14,6 +14,7 @@ from gan_bench.contracts.model import Fake
 from gan_bench.contracts.parameters import checked
 from gan_bench.evaluation.evaluate import draw
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, number, put, real, same, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -245,14 +246,11 @@ class TestAdaGAN:
         assert number(loss) == pytest.approx(expected, rel=1e-5)
         assert not loss.requires_grad
 
-    def test_too_few_fakes(self) -> None:
+    def test_too_few_fakes(self, messages: Messages) -> None:
         """A draw with fewer samples than generators is refused."""
         model = AdaGAN(AdaGAN.Params(generators=8))
         assert model.refuses_draws(4, 8) is None
-        assert (
-            model.refuses_draws(4, 7)
-            == "7 generated samples a draw are fewer than one of each of 8 generators to classify"
-        )
+        messages.check(model.refuses_draws(4, 7), "7 generated", "8 generators")
 
 
 class _First(Echo):
@@ -273,11 +271,12 @@ class _First(Echo):
         (AdaGAN(AdaGAN.Params(generators=5, pool=4_000)), 4_000),
     ],
 )
-def test_what_the_table_says(model: StagedGAN, pool: int | None) -> None:
+def test_what_the_table_says(model: StagedGAN, pool: int | None, messages: Messages) -> None:
     """The footnote reports the number of generators; sharing and the size of the pool are those of the model."""
-    assert model.footnotes == ("parameters are of one generator; the mixture holds 5",)
+    (footnote,) = model.footnotes
+    messages.check(footnote, 5)
     assert model.pool_size == pool
-    assert model.sharing == "generators: nothing"
+    messages.check(model.sharing, "generators", "nothing")
 
 
 @pytest.mark.parametrize(
