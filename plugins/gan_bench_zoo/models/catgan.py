@@ -14,7 +14,7 @@ from gan_bench.contracts.parameters import param
 
 
 class CatGAN(Model):
-    """CatGAN: a discriminator of categories, to be certain on real samples only (Springenberg, 2015).
+    """CatGAN: a discriminator that assigns categories, with certainty on real samples only (Springenberg, 2015).
 
     D maps each sample to a distribution p over K categories. With H the entropy and the marginal p the mean over a
     batch, D minimises  E_x H[p(x)] - E_z H[p(G(z))] - H[E_x p(x)]: it is certain on real samples, uncertain on

@@ -90,13 +90,13 @@ class SelfEnsemble(StagedGAN):
 
 
 class CascadeGAN(PooledGAN):
-    """CascadeGAN: GANs in sequence, each on data that the previous discriminator calls real (Wang et al., 2016).
+    """CascadeGAN: GANs in sequence, each on data that the last discriminator classifies as real (Wang et al., 2016).
 
     GAN j + 1 is trained on the part of GAN j's data where D_j(x) is largest. At the end of training, data that are
     classified as real with confidence are badly modelled, according to MGAN's paper (section 4). The same section cites
-    Tolstikhin et al. (2017): the cascade does not solve missing modes. The threshold is such that a fixed share of the
-    data passes. The mixture is uniform. From memory, not verified: the share of 0.8, and that sampling does not use the
-    gate.
+    Tolstikhin et al. (2017), who find that this does not solve missing modes. The threshold is such that a fixed share
+    of the data passes. The mixture is uniform. From memory, not verified: the share of 0.8, and that sampling does not
+    use the gate.
 
     If the data are a stream, the pool is drawn once for the whole run.
     """

@@ -36,8 +36,8 @@ class ImprovedGAN(Model):
     release, T is normalised (each column has length exp(s), s learned), and s and bias_b are initialised from data,
     here five groups of real samples: half the distance to the nearest neighbour is 1 on average, and o is 0. Without
     this all pairs are alike at the start, because weights have a deviation of 0.02. Groups of 32 with 16 kernels limit
-    the cost of an iteration to about five times GAN's (100 of both have twenty times). Each of ring8's modes has four
-    samples in a group.
+    the cost of an iteration to about five times GAN's (twenty times with 100 of both). Such a group has four samples of
+    each of ring8's modes on average.
 
     The release trains a classifier of labelled data with K + 1 classes; this is the unsupervised form. One-sided label
     smoothing is an option. Left out: historical averaging, which needs past values of all parameters, to which a loss

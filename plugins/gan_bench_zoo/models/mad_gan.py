@@ -21,11 +21,11 @@ class MADGAN(Model):
     """MAD-GAN: a discriminator that identifies the generator of each fake (Ghosh et al., 2018).
 
     D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources; each
-    generator minimises -log D_real on its samples. Let p_avg be the mean of p and all q_k, and q the mixture. In the
-    minimax form (`saturating`, no `real_weight`) the generators minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant
-    at the optimum, in which no term rewards their separation. Each generator has a separate input layer and shares the
-    rest (madgan_ind.py of the authors' code, MGAN's scheme). In madgan.py the output layers are separate instead
-    (preset `release`). In both files all generators have the same latents, and each generates a whole batch.
+    generator minimises -log D_real on its samples. Let p_avg be the mean of p and all q_k, and q the mixture. At the
+    optimum of the minimax form (`saturating`, no `real_weight`) the generators minimise KL(p||p_avg) + K KL(q||p_avg)
+    up to a constant, so no term rewards their separation. Each generator has a separate input layer and shares the rest
+    (madgan_ind.py of the authors' code, MGAN's scheme). In madgan.py the output layers are separate instead (preset
+    `release`). In both files all generators have the same latents, and each generates a whole batch.
     """
 
     name = "mad-gan"
