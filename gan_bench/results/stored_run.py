@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, Status, decode
+
+_NO_CURVE = ",".join(CURVE_COLUMNS) + "\n"
+_OPTIONAL = ("generator", "n", "version")
 
 ANOTHER = "the same run as runs/{}"
 
@@ -29,16 +33,10 @@ class Ignored:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run as stored in its folder.
-
-    Attributes:
-        curve: columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and version (Int64), in
-            the order of the file; empty if the run ended before its first evaluation.
-    """
+    """One run as stored in its folder."""
 
     folder: Path
     record: RunRecord
-    curve: pd.DataFrame
 
     @property
     def key(self) -> str:
@@ -77,30 +75,63 @@ class Unreadable(Exception):
     """Reason why a run folder, or a file in it, cannot be used; caught by code that lists runs."""
 
 
-def read_runs(results: Path) -> tuple[list[StoredRun], list[Ignored]]:
-    """Read every run in `results`/runs, and list folders that are not readable runs. Hidden names are temporary."""
-    runs: list[StoredRun] = []
+@dataclass(frozen=True)
+class StoredRuns:
+    """All runs of a results folder.
+
+    Attributes:
+        curves: columns run (int64, the position in `runs`), iteration (int64), generator (Int64), metric (category),
+            value (float64), n (Int64) and version (Int64), in the order of `runs` and of each curve.csv.
+        ignored: folders that are not readable runs.
+    """
+
+    runs: Sequence[StoredRun]
+    curves: pd.DataFrame
+    ignored: Sequence[Ignored]
+
+
+def read_runs(results: Path) -> StoredRuns:
+    """Read every run in `results`/runs. Hidden names are temporary."""
+    found: list[tuple[StoredRun, str]] = []
     ignored: list[Ignored] = []
     folder = results / "runs"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.name.startswith("."):
             continue
         try:
-            runs.append(read_run(path))
+            found.append(_read(path))
         except Unreadable as error:
             ignored.append(Ignored(path.name, str(error)))
-    return runs, ignored
+    try:
+        curves = parse_curves([text for _, text in found])
+    except Unreadable:  # one by one, to find those that are damaged
+        readable, parts = [], []
+        for run, text in found:
+            try:
+                parts.append(_parsed_curve(text))
+                readable.append((run, text))
+            except Unreadable as error:
+                ignored.append(Ignored(run.folder.name, str(error)))
+        found, curves = readable, _numbered(parts)
+    return StoredRuns([run for run, _ in found], curves, sorted(ignored, key=lambda each: each.folder))
 
 
 def read_run(folder: Path) -> StoredRun:
     """Read one run folder. Raises Unreadable."""
+    run, text = _read(folder)
+    _parsed_curve(text)
+    return run
+
+
+def _read(folder: Path) -> tuple[StoredRun, str]:
+    """Read the record of a run and the text of its curve.csv."""
     if not folder.is_dir():
         raise Unreadable("not a folder")
     record = _record(folder / "run.json")
-    curve = _curve(folder / "curve.csv")
-    if curve is None and record.status == "finished":
+    text = _text(folder / "curve.csv")
+    if text is None and record.status == "finished":
         raise Unreadable("finished, but curve.csv is missing")
-    return StoredRun(folder, record, _empty_curve() if curve is None else curve)
+    return StoredRun(folder, record), _NO_CURVE if text is None else text
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
@@ -142,12 +173,6 @@ def _record(path: Path) -> RunRecord:
         raise Unreadable(f"run.json: {error}") from error
 
 
-def _curve(path: Path) -> pd.DataFrame | None:
-    """Read curve.csv; return None if it does not exist yet."""
-    text = _text(path)
-    return None if text is None else _parsed_curve(text)
-
-
 def _text(path: Path) -> str | None:
     """Read a csv file as text; return None if it does not exist."""
     try:
@@ -182,8 +207,44 @@ def _parsed(
 
 
 def _parsed_curve(text: str) -> pd.DataFrame:
-    return _parsed(text, "curve.csv", CURVE_COLUMNS, ("generator", "n", "version"), "metric", "value")
+    return _parsed(text, "curve.csv", CURVE_COLUMNS, _OPTIONAL, "metric", "value")
 
 
-def _empty_curve() -> pd.DataFrame:
-    return _parsed_curve(",".join(CURVE_COLUMNS) + "\n")
+def parse_curves(texts: Sequence[str]) -> pd.DataFrame:
+    """Parse the texts of many curve.csv at once, with the columns of `StoredRuns.curves`.
+
+    Raises:
+        Unreadable: at least one text is damaged.
+    """
+    rows = []
+    for text in texts:
+        if not text.startswith(_NO_CURVE):
+            raise Unreadable("columns")
+        rows.append(text.count("\n") - 1)
+        # A comma too few would leave a cell empty; a quotation mark may hide line breaks.
+        if text.count(",") != (rows[-1] + 1) * (len(CURVE_COLUMNS) - 1) or '"' in text or "\r" in text:
+            raise Unreadable("not a plain table")
+    body = "".join(text[len(_NO_CURVE) :] for text in texts)
+    empty = {name: [""] for name in _OPTIONAL}
+    try:
+        parsed = pd.read_csv(
+            io.StringIO(_NO_CURVE + body),
+            dtype={"metric": "category", "value": "str", "iteration": "int64", **dict.fromkeys(_OPTIONAL, "Int64")},
+            keep_default_na=False,
+            na_values=empty,
+            index_col=False,
+        )
+        parsed["value"] = [float(value) for value in parsed["value"]]  # exactly, unlike pandas' own parser
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unreadable(str(error)) from error
+    if len(parsed) != sum(rows) or "" in parsed["metric"].cat.categories:
+        raise Unreadable("rows")
+    parsed.insert(0, "run", np.repeat(np.arange(len(rows)), rows))
+    return parsed
+
+
+def _numbered(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join parsed curves with the columns of `StoredRuns.curves`."""
+    numbered = [part.assign(run=number) for number, part in enumerate(parts)]
+    joined = pd.concat(numbered, ignore_index=True) if parts else _parsed_curve(_NO_CURVE).assign(run=0)
+    return joined[["run", *CURVE_COLUMNS]].astype({"run": "int64", "metric": "category"})
