@@ -73,7 +73,7 @@ def hold_lock(descriptor: int, path: Path, log: Callable[[str], None]) -> None:
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):
         if time.monotonic() > until:
-            log(f"waiting for {_holder(descriptor)}, which is making {path}")
+            log(f"Waiting for {_holder(descriptor)}, which is writing {path}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             break
         time.sleep(LOOKS)
@@ -105,16 +105,21 @@ def locked(folder: Path) -> Iterator[int]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error.strerror}). Choose another with --results.") from error
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror}). Choose another folder with --results."
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
-                f"{folder} is in use by another gan-bench. Wait for it; `run` can use another with --results."
+                f"{folder}: in use by another gan-bench command. Wait until it ends, or choose another folder with "
+                "`gan-bench run --results`."
             ) from None
         except OSError as error:
-            raise StoreError(f"{folder} cannot be locked ({error.strerror}). Use --results.") from error
+            raise StoreError(
+                f"{folder}: cannot be locked ({error.strerror}). Choose another folder with --results."
+            ) from error
         yield descriptor
     finally:
         os.close(descriptor)

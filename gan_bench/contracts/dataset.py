@@ -116,7 +116,7 @@ class Dataset(ABC):
         Raises:
             DataError: there is nothing to download, there is no connection, or the download is damaged.
         """
-        raise DataError(f"{self.name}: there is nothing to fetch. {self.missing() or ''}".rstrip())
+        raise DataError(f"{self.name}: there are no files to download. {self.missing() or ''}".rstrip())
 
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:
