@@ -114,7 +114,7 @@ def load_run(
         path: a folder in ``results/NAME/runs/``.
         registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
         device: "cpu" or "cuda".
-        log: receives messages about newer checkpoints that are damaged; None for standard error.
+        log: receives messages about newer checkpoints that are damaged. Default: print them to standard error.
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.

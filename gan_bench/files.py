@@ -36,7 +36,7 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
 
 
 def link_atomically(source: Path, path: Path) -> None:
-    """Give a file a second name, replacing any file of that name; copy it if the file system has no links.
+    """Create a hard link to a file, replacing any file of that name; copy it if the file system has no links.
 
     Raises StoreError on failure.
     """
@@ -69,7 +69,7 @@ LOOKS = 0.05  # seconds between two attempts
 
 
 def hold_lock(descriptor: int, path: Path, log: Callable[[str], None]) -> None:
-    """Lock a file, and write the holder's process into it."""
+    """Lock a file, and write the process that holds the lock into it."""
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):
         if time.monotonic() > until:
@@ -96,7 +96,7 @@ def _holder(descriptor: int) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Lock a benchmark's folder for one command; yields the descriptor, for processes that outlive it briefly.
+    """Lock a benchmark's folder for one command, and yield the descriptor for processes that outlive it briefly.
 
     The lock is the kernel's (flock) and ends with the last process that has the descriptor. A killed command therefore
     leaves no lock, and its workers cannot write next to those of a new command.

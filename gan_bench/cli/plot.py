@@ -29,6 +29,6 @@ def command(path: str, output: str | None, metrics: str | None) -> None:
 
     results = read_results(path)
     for ignored in (*results.ignored, *damaged_samples(results), *damaged_classes(results)):
-        click.echo(f"Ignored: {ignored}", err=True)
+        click.echo(f"ignored: {ignored}", err=True)
     for written in plot(results, output, names(metrics)):
         click.echo(written)

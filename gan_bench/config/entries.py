@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass
 class Reading:
-    """A benchmark description while it is read. Wrong values are reported and then ignored."""
+    """State of the reader of a benchmark description. Wrong values are reported and then ignored."""
 
     source: Source
     registry: Registry

@@ -149,7 +149,7 @@ def _read(path: Path) -> str:
         return raw.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(f"{path}:{line}", "is not UTF-8 text. Save the file as UTF-8.")]) from None
+        raise ConfigError([Problem(f"{path}:{line}", "not UTF-8 text. Save the file as UTF-8.")]) from None
 
 
 def _own_copy(value: TomlValue) -> TomlValue:

@@ -74,7 +74,7 @@ class Dataset(ABC):
     def bounds(self) -> tuple[float, float] | None:
         """Least and greatest possible value of a sample, (-1, 1) or (0, 1) for images; None if unbounded.
 
-        Generators are kept in them by tanh or a sigmoid.
+        Generators are bounded by tanh or a sigmoid.
         """
         return None
 

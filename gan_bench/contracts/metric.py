@@ -32,7 +32,7 @@ class Samples:
         x: (n, *shape) float64, finite.
         pixels: of images, (n, C, H, W) uint8, a `torch.Tensor` on the device that drew them; else None. For
             images, `x` is computed from it on first access.
-        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None if
+        generator: (n,) int64, the index in 0…generators-1 of the generator of each sample; None if
             samples have no such index (real data, a file without one).
         generators: K, the number of generators (1 without an index).
         dataset: the dataset that samples are compared with.

@@ -249,7 +249,7 @@ class _Field:
         elif choices is not None and converted not in choices:
             names = [str(choice) for choice in choices]
             hint = suggestion(str(value), names).rstrip()
-            report(path, f"{dotted(path)} must be {' or '.join(names)}, found {shown(value)}. {hint}".rstrip())
+            report(path, f"{dotted(path)} must be one of {', '.join(names)}, found {shown(value)}. {hint}".rstrip())
         else:
             return converted
         return _BAD

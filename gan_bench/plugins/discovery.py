@@ -50,7 +50,10 @@ def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], Non
         if path.is_file() and path.suffix == ".py":
             found.append(path.resolve())
         elif path.is_dir():
-            complain(number, f"{path} is a folder. Name its .py files, or rename it to plugins/ next to the benchmark.")
+            complain(
+                number,
+                f"{path} is a folder. Name its .py files, or put them in a folder plugins/ next to the benchmark.",
+            )
         elif path.exists():
             complain(number, f"{path} is not a .py file. A plugin is a Python file.")
         else:

@@ -45,7 +45,7 @@ class Pool:
         if pool is None:
             raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
         if weights is None:
-            raise PluginError(f"{who}: a turn draws by {name!r}. {allowed(name, state)}")
+            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, state)}")
         if weights.shape != (len(pool.x),):
             raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
         index = torch.multinomial(weights, self._batch, replacement=True, generator=rng)
