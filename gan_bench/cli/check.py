@@ -122,7 +122,7 @@ def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Ou
     if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
         others.append("systems that are not implemented")
     if others:
-        click.echo(f"{plugin} was loaded. There are no checks of {' and '.join(others)}.")
+        click.echo(f"{plugin} was loaded. There are no checks for {' and '.join(others)}.")
     else:
         shown.finding(
             plugin,

@@ -46,8 +46,8 @@ def _same_settings(record: RunRecord, run: Run) -> bool:
 
 def _reason(record: RunRecord, run: Run) -> str:
     if record.training_version != TRAINING_VERSION:
-        found = f"version {record.training_version}" if record.training_version else "an earlier version"
-        return f"trained by {found} of the training code of gan-bench, which is now version {TRAINING_VERSION}"
+        before = f"version {record.training_version}" if record.training_version else "an earlier version"
+        return f"the training code of gan-bench has changed from {before} to version {TRAINING_VERSION}"
     if record.dataset.contents != run.dataset.contents:
         return "the data files have changed"
     return "the code of the model, dataset or network has changed"
