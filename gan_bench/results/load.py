@@ -19,7 +19,7 @@ import pandas as pd
 
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.errors import StoreError
-from gan_bench.files import write_atomically
+from gan_bench.files import read_file, write_atomically
 from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, StoredRuns, read_runs
 from gan_bench.store.records import BenchmarkRecord, RecordError, StoredEntry, decode
 
@@ -124,7 +124,7 @@ def read_benchmark(path: str | os.PathLike[str]) -> BenchmarkRecord:
     path = Path(path)
     path = path / "benchmark.json" if path.is_dir() else path
     try:
-        return decode(path.read_bytes(), BenchmarkRecord)
+        return decode(read_file(path), BenchmarkRecord)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error}). {_RERUN}") from error
     except RecordError as error:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan_bench.errors import StoreError
+from gan_bench.files import read_file, require_inside
+from gan_bench.store.arrays import read_arrays
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, Status, decode
 
@@ -91,15 +95,21 @@ class StoredRuns:
 
 
 def read_runs(results: Path) -> StoredRuns:
-    """Read every run in `results`/runs. Hidden names are temporary."""
+    """Read every run in `results`/runs. Hidden names are temporary. Raises StoreError if runs is a link elsewhere."""
+    folder = results / "runs"
+    if not folder.is_dir():
+        return read_folders([], results)
+    require_inside(folder, results)
+    return read_folders(sorted(path for path in folder.iterdir() if not path.name.startswith(".")), results)
+
+
+def read_folders(folders: Sequence[Path], results: Path) -> StoredRuns:
+    """Read run folders of a results folder, in this order; those without a run are listed with the reason."""
     found: list[tuple[StoredRun, str]] = []
     ignored: list[Ignored] = []
-    folder = results / "runs"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
+    for path in folders:
         try:
-            found.append(_read(path))
+            found.append(_read(path, results))
         except Unreadable as error:
             ignored.append(Ignored(path.name, str(error)))
     try:
@@ -118,20 +128,35 @@ def read_runs(results: Path) -> StoredRuns:
 
 def read_run(folder: Path) -> StoredRun:
     """Read one run folder. Raises Unreadable."""
-    run, text = _read(folder)
+    run, text = _read(folder, folder)
     _parsed_curve(text)
     return run
 
 
-def _read(folder: Path) -> tuple[StoredRun, str]:
-    """Read the record of a run and the text of its curve.csv."""
+def _read(folder: Path, results: Path) -> tuple[StoredRun, str]:
+    """Read the record of a run and the text of its curve.csv, and compare both."""
     if not folder.is_dir():
         raise Unreadable("not a folder")
+    if folder.is_symlink():
+        try:
+            require_inside(folder, results)
+        except StoreError as error:
+            raise Unreadable("a link out of the results folder") from error
     record = _record(folder / "run.json")
-    text = _text(folder / "curve.csv")
-    if text is None and record.status == "finished":
-        raise Unreadable("finished, but curve.csv is missing")
-    return StoredRun(folder, record), _NO_CURVE if text is None else text
+    if record.status == "finished" and record.iteration != record.iterations:
+        raise Unreadable(f"finished, but at iteration {record.iteration} of {record.iterations}")
+    content = _bytes(folder / "curve.csv")
+    if content is None and (record.status == "finished" or "curve.csv" in record.files):
+        raise Unreadable(f"{record.status}, but curve.csv is missing")
+    _compare(record, "curve.csv", content)
+    return StoredRun(folder, record), _NO_CURVE if content is None else _text("curve.csv", content)
+
+
+def _compare(record: RunRecord, name: str, content: bytes | None) -> None:
+    """Raise Unreadable if a file is not the one that the run recorded when it ended."""
+    expected = record.files.get(name)
+    if expected is not None and content is not None and sha256(content).hexdigest() != expected:
+        raise Unreadable(f"{name}: not the file that the run wrote; it was changed or cut off")
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
@@ -140,13 +165,16 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     if not path.is_file():
         return None
     try:
-        # Opened here, because numpy leaves a damaged zip file open.
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = Snapshots(
-                file["iterations"].astype(np.int64),
-                file["x"] if file["x"].dtype == np.uint8 else file["x"].astype(np.float32),
-                file["generator"].astype(np.int16),
-            )
+        if "samples.npz" in run.record.files:
+            _compare(run.record, path.name, read_file(path))
+        stored = read_arrays(path, ("iterations", "x", "generator"))
+        found = Snapshots(
+            stored["iterations"].astype(np.int64),
+            stored["x"] if stored["x"].dtype == np.uint8 else stored["x"].astype(np.float32),
+            stored["generator"].astype(np.int16),
+        )
+    except Unreadable:
+        raise
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
         raise Unreadable(f"samples.npz: {error}") from error
     if found.x.ndim < 3 or found.generator.shape != found.x.shape[:2] or len(found.x) != len(found.iterations):
@@ -160,30 +188,49 @@ def read_classes(run: StoredRun) -> pd.DataFrame | None:
     Columns: iteration (int64), generator (Int64, <NA> for the mixture), class, share (float64) and n (Int64).
     """
     path = run.folder / "classes.csv"
-    text = _text(path)
-    return None if text is None else _parsed(text, path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
+    content = _bytes(path)
+    if content is None:
+        return None
+    _compare(run.record, path.name, content)
+    rows = _parsed(_text(path.name, content), path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
+    if not rows["share"].dropna().between(0, 1).all():
+        raise Unreadable(f"{path.name}: shares must lie between 0 and 1")
+    return rows
 
 
 def _record(path: Path) -> RunRecord:
     try:
-        return decode(path.read_bytes(), RunRecord)
+        return decode(read_file(path), RunRecord)
     except FileNotFoundError as error:
         raise Unreadable("run.json is missing") from error
     except (OSError, RecordError) as error:
-        raise Unreadable(f"run.json: {error}") from error
+        raise Unreadable(f"run.json: {_reason(error)}") from error
 
 
-def _text(path: Path) -> str | None:
-    """Read a csv file as text; return None if it does not exist."""
+def _bytes(path: Path) -> bytes | None:
+    """Read a file; return None if it does not exist."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_file(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path.name}: {error}") from error
+    except OSError as error:
+        raise Unreadable(f"{path.name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Message of an error without number and path."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _text(name: str, content: bytes) -> str:
+    """Decode a csv file of this name."""
+    try:
+        text = content.decode("utf-8")
+    except ValueError as error:
+        raise Unreadable(f"{name}: {error}") from error
     # A line that was cut inside its last number would still parse, as a wrong number.
     if not text.endswith("\n"):
-        raise Unreadable(f"{path.name}: its last line is cut off")
+        raise Unreadable(f"{name}: its last line is cut off")
     return text
 
 

@@ -200,6 +200,8 @@ class RunRecord:
         metric_errors: metric → message of its failure.
         provenance: of the process that started it; `resumed`, of those that resumed it.
         plans: one, and a further one for each change of machine or mode of execution.
+        files: SHA-256 of the files with scores and samples at the end of the run; empty while they may change, and in
+            records of earlier versions.
     """
 
     key: str
@@ -222,6 +224,7 @@ class RunRecord:
     rescored: tuple[Rescored, ...] = ()
     check: CheckRecord | None = None
     training_version: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
