@@ -78,7 +78,7 @@ class GaussianMixture(Dataset):
 
 
 class Ring8(GaussianMixture):
-    """Ring of MGAN and D2GAN: 8 modes on a circle of radius 2, variance 0.02 (standard deviation 0.1414)."""
+    """MGAN's and D2GAN's ring: 8 modes on a circle of radius 2, variance 0.02 (standard deviation 0.1414)."""
 
     name = "ring8"
 
@@ -99,7 +99,7 @@ class Ring8(GaussianMixture):
 
 
 class Ring8Unrolled(Ring8):
-    """Ring of the Unrolled GAN paper: radius 2, standard deviation 0.02."""
+    """The ring of the Unrolled GAN paper: radius 2, standard deviation 0.02."""
 
     name = "ring8-unrolled"
 
@@ -111,7 +111,7 @@ class Ring8Unrolled(Ring8):
 
 
 class Ring8VEEGAN(Ring8):
-    """Ring of VEEGAN's protocol, as in PacGAN's released code: radius 1, standard deviation 0.01."""
+    """The ring of VEEGAN's protocol, as in PacGAN's released code: radius 1, standard deviation 0.01."""
 
     name = "ring8-veegan"
 
