@@ -152,10 +152,10 @@ def without_modes(name: str, dataset: ImageDataset) -> str | None:
 def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
     """Return the reason why a metric cannot distinguish good images from others; None if it can."""
     if in_clusters(dataset):
-        return f"{name} needs images without a class to be recognised, and {dataset.name} has no labels"
+        return f"{name} needs to recognise images of no class, and {dataset.name} has no labels"
     reason = without_modes(name, dataset)
     if reason is None and _always_good(dataset):
-        return f"{name} needs images without a class to be recognised; {dataset.name}'s classifier has no other class"
+        return f"{name} needs to recognise images of no class, and the classifier of {dataset.name} has no other class"
     return reason
 
 
