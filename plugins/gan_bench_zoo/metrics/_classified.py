@@ -48,7 +48,7 @@ def unlabelled(name: str, dataset: ImageDataset) -> str | None:
         return f"{name} needs images with labels, and {dataset.name} has no labels"
     parts = _parts(dataset)
     if labelled.shape != (dataset.shape[0] // parts, *dataset.shape[1:]):
-        return f"{name} needs images of the shape of those in {labelled.name}; {dataset.name} has another"
+        return f"{name} needs a classifier for the shape of {dataset.name}; {labelled.name} has shape {labelled.shape}"
     return None
 
 
