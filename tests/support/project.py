@@ -81,7 +81,7 @@ class Gate(GAN):
             written.write_text(str(os.getppid()))
             written.rename(Path(folder, str(os.getpid())))
             asked = signal.getsignal(signal.SIGTERM)
-            while not (hasattr(asked, "__self__") and asked.__self__.asked):
+            while not (hasattr(asked, "__self__") and asked.__self__.requested):
                 time.sleep(0.01)
         return super().turns(iteration)
 
@@ -197,7 +197,7 @@ def stop_at(iteration: int) -> Callable[[], bool]:
     return lambda: next(asked) == iteration
 
 
-def carry_out(planned: Planned, job: Job | None = None, *, stop: Callable[[], bool] = never) -> str:
+def run_jobs(planned: Planned, job: Job | None = None, *, stop: Callable[[], bool] = never) -> str:
     """Execute a job in this process, by default the first, and return its status."""
     return execute(job or planned.jobs[0], planned.registry, lambda _: None, stop)
 
@@ -298,7 +298,7 @@ class InProcess(Engine):
 
     name = "local"
 
-    def carry_out(self, jobs: Sequence[Job]) -> bool:
+    def run(self, jobs: Sequence[Job]) -> bool:
         registry = load_plugins(self.setup.plugin_places)
         for job in jobs:
             self.observer.started(job.run)

@@ -136,7 +136,7 @@ class InProcess:
             for run in replace(self.workload, protocol=protocol).runs(self.registry, seeds)
         ]
 
-    def carry_out(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
+    def run_jobs(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
         """Carry jobs out together, stopped before an iteration counted from here; return their warnings."""
         warnings: list[str] = []
         asked = count()

@@ -22,7 +22,7 @@ from _loops import Loop, fastest_convolutions
 from torch import Tensor, fx
 
 from gan_bench.acceleration.cuda_graphs import record
-from gan_bench.acceleration.narrow_products import ALONE
+from gan_bench.acceleration.narrow_products import WITHOUT_ADDED_TERM
 from gan_bench.acceleration.tracing import Traced
 from gan_bench.training.trainer import Trainer
 
@@ -30,7 +30,7 @@ Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 """An operation of torch, its operands and its options."""
 
 aten = torch.ops.aten
-OF_MATRICES = {*ALONE, *ALONE.values()}  # products of their last two operands
+OF_MATRICES = {*WITHOUT_ADDED_TERM, *WITHOUT_ADDED_TERM.values()}  # products of their last two operands
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
 TRIALS = 5
 
@@ -64,11 +64,11 @@ def _products(graph: fx.GraphModule, device: torch.device) -> Loop:
     calls = [_laid_out(*call) if call[0] in OF_MATRICES else call for call in calls]
 
     @torch.no_grad()
-    def carry_out() -> None:
+    def iterate() -> None:
         for operation, operands, options in calls:
             operation(*operands, **options)
 
-    return carry_out
+    return iterate
 
 
 def _like(node: fx.Node, device: torch.device) -> Tensor:
@@ -83,7 +83,7 @@ def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
     *others, left, right = operands
     ways = [*product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))]
     calls = [(operation, (*others, *way), options) for way in ways]
-    turned = ALONE.get(operation, operation)
+    turned = WITHOUT_ADDED_TERM.get(operation, operation)
     return min([*calls, *((turned, (below.mT, above.mT), {}) for above, below in ways)], key=_seconds)
 
 
@@ -115,11 +115,11 @@ def _adam(trainer: Trainer, traced: Traced) -> Loop:
             parameter.grad = torch.full_like(parameter, 1e-3)
         steps += [torch.optim.Adam(own, fused=True, capturable=recorded)] * moves
 
-    def carry_out() -> None:
+    def iterate() -> None:
         for step in steps:
             step.step()
 
-    return carry_out
+    return iterate
 
 
 def _draws(trainer: Trainer) -> Loop:
@@ -130,7 +130,7 @@ def _draws(trainer: Trainer) -> Loop:
     like = [*drawn.latents.values(), *(value for of in drawn.noise.values() for value in of.values())]
     numbers = [torch.empty(rows, *each.shape, device=trainer.device) for each in like]
 
-    def carry_out() -> None:
+    def iterate() -> None:
         if next(blocks):
             return
         for each in numbers:
@@ -138,4 +138,4 @@ def _draws(trainer: Trainer) -> Loop:
         for _ in drawn.real:
             trainer.dataset.draw(rows * trainer.protocol.batch, rng)
 
-    return carry_out
+    return iterate
