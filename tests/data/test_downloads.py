@@ -253,7 +253,7 @@ class TestReadOnly:
         assert data_root() == read_only
 
     def test_is_read_where_it_has_it(self, read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Existing files in a read-only folder are used."""
+        """Files of a read-only folder are used if they exist."""
         monkeypatch.setattr(downloads, "is_writable", lambda path: False)
         (read_only / "cache").unlink()
         (read_only / "cache" / "features").mkdir(parents=True)

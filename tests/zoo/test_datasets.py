@@ -160,7 +160,7 @@ def test_impossible_parameters_are_refused(kind: type[GaussianMixture], given: d
 
 
 def test_a_density_needs_no_torch() -> None:
-    """Building a dataset and reading its mixture do not import torch."""
+    """A dataset and its mixture do not import torch."""
     code = (
         "import sys; from gan_bench_zoo.datasets.gaussian_mixtures import Ring8; "
         "Ring8(Ring8.Params()).mixture; print('torch' in sys.modules)"

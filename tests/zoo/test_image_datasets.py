@@ -124,7 +124,7 @@ class TestMNIST:
         assert np.array_equal(make(MNIST).training().x[:, 0], digits["train"][0])
 
     def test_is_padded_to_32(self, digits: Mapping[str, Any]) -> None:
-        """Padding adds two black pixels on each side."""
+        """Two black pixels are added on each side."""
         x = make(MNIST, size=32).training().x
         assert np.array_equal(x[:, 0, 2:30, 2:30], digits["train"][0])
         assert x.sum(dtype=np.int64) == digits["train"][0].sum(dtype=np.int64)

@@ -494,7 +494,7 @@ COLLAPSED = {"constant": [40] * 1200, "no class": [70] * 1200, "black": [0] * 12
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", COLLAPSED)
 def test_collapsed_generators_have_a_value(kind: type[Metric], name: str) -> None:
-    """Only metrics that divide by the number of samples of any class are NaN if there are none."""
+    """Without a sample of any class, only metrics that divide by their number are NaN."""
     generator = np.arange(1200) % 4
     found = value(kind, samples(flat(COLLAPSED[name]), Exact(), generator, 4))
     undefined = kind in (ModeKL, Purity, MutualInformation, MajorityClasses) and name != "constant"

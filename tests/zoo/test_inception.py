@@ -732,7 +732,7 @@ class TestRealNetwork:
 
     @pytest.mark.data
     def test_is_built_without_a_draw_from_the_global_stream(self, real_data: Path) -> None:
-        """Loading the network does not change the global stream. It has 2048 features and 1008 logits."""
+        """The global stream is not changed. The network has 2048 features and 1008 logits."""
         _inception._loaded.cache_clear()
         torch.manual_seed(5)
         expected = torch.rand(3)

@@ -611,7 +611,7 @@ class TestGames:
         assert same(through.average.values, resumed.average.values)
 
     def test_an_averaged_generator_has_averaged_statistics(self) -> None:
-        """Running averages are averaged like weights, and training continues with its own values."""
+        """The average includes running averages of layers, and training continues with its own values."""
         t = _trainer(_mgan(), ema=0.8)
         expected = {name: value.clone() for name, value in t.model.named_buffers()}
         for _ in range(4):
