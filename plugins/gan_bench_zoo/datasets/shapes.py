@@ -61,8 +61,10 @@ class Shapes(ImageDataset):
     class Params:
         """Numbers of shapes and colours, in the order of `SHAPES` and `COLOURS`, and range of the pixels."""
 
-        shapes: int = param(4, "Number of shapes: disc, square, triangle, cross.", low=1, high=len(SHAPES))
-        colours: int = param(3, "Number of colours: red, green, blue, yellow, cyan, magenta.", low=1, high=len(COLOURS))
+        shapes: int = param(4, "Number of shapes, in the order disc, square, triangle, cross.", low=1, high=len(SHAPES))
+        colours: int = param(
+            3, "Number of colours, in the order red, green, blue, yellow, cyan, magenta.", low=1, high=len(COLOURS)
+        )
         values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=tuple(BOUNDS))
 
     @property
