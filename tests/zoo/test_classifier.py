@@ -93,6 +93,7 @@ class TestTraining:
             np.testing.assert_array_equal(value, first[name])
 
     def test_learns_what_is_easy(self) -> None:
+        """Classes of different brightness are learned without error."""
         data = Greys()
         classifier = classifier_of(data)
         pictures = data.testing()
@@ -102,6 +103,7 @@ class TestTraining:
         assert features.shape == (30, FEATURES)
 
     def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """Training reports its progress, and then the record."""
         monkeypatch.setattr(classifiers, "SAID_EVERY", 0.0)
         lines: list[str] = []
         classifier_of(Greys(), say=lines.append)
@@ -128,6 +130,7 @@ class TestTraining:
         assert _steps(Shapes(Shapes.Params())) == 2
 
     def test_data_without_the_labels_they_promise_are_refused(self, messages: Messages) -> None:
+        """A dataset with classes and without labels is an error."""
         with messages.raises(DataError, "greys"):
             classifier_of(Unlabelled())
 
@@ -144,11 +147,13 @@ class TestKeeping:
         np.testing.assert_array_equal(again(x)[1], first(x)[1])
 
     def test_other_images_labels_and_names_are_other_classifiers(self, place: Path) -> None:
+        """Other images and other labels have separate classifiers."""
         for data in (Greys(), Greys(Greys.Params(count=63)), Shuffled()):
             classifier_of(data)
         assert len(list(place.glob("*.pt"))) == 3
 
     def test_says_what_it_is(self, place: Path, messages: Messages) -> None:
+        """The record has the dataset, the number of images, the seed and the accuracy."""
         assert record_of(Greys()) is None
         classifier_of(Greys())
         record = record_of(Greys())
@@ -160,6 +165,7 @@ class TestKeeping:
     def test_damaged_files_are_not_used(
         self, place: Path, monkeypatch: pytest.MonkeyPatch, damage: str, messages: Messages
     ) -> None:
+        """A classifier with damaged files is trained again."""
         first = classifier_of(Greys())
         file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
         if damage == "weights":
@@ -190,6 +196,7 @@ class TestKeeping:
         assert not (place / "harmed").exists()
 
     def test_weights_of_another_network_are_not_used(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A classifier with weights of another network is trained again."""
         classifier_of(Greys())
         file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
         torch.save(Network((1, 8, 8), 4).state_dict(), file)

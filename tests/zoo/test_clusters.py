@@ -83,6 +83,7 @@ class TestKMeans:
         assert np.array_equal(nearest_of(x, found), mode) and not np.allclose(found, first)
 
     def test_a_centre_that_nothing_is_near_to_stays_and_is_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A centre without vectors does not move, and is not a cluster."""
         x = blobs(10, 20)
         far = np.concatenate([x[[0, -1]], np.full((1, 5), 1e4, dtype=np.float32)])
         found = lloyd(x, far)
@@ -141,11 +142,13 @@ class TestKeeping:
         np.testing.assert_array_equal(clusters_of(Unlabelled(), "cpu").centres, first.centres)
 
     def test_of_other_images_is_another(self, tmp_path: Path) -> None:
+        """Other images have separate clusters."""
         for count in (60, 63):
             clusters_of(Unlabelled(Greys.Params(count=count)), "cpu")
         assert len(list((tmp_path / "cache" / "clusters").glob("*.npz"))) == 2
 
     def test_digest_tells_other_centres(self) -> None:
+        """Other centres have another digest."""
         a, b = (Clusters(noise(n), np.full(n, 1 / n)) for n in (3, 4))
         assert a.digest != b.digest and len(a.digest) == 8
 
@@ -211,6 +214,7 @@ class TestMetrics:
         assert not any(metric.is_expensive(data) for data in (Greys(), Exact(), Ring8(Ring8.Params())))
 
     def test_refuse_what_inception_cannot_look_at(self, messages: Messages) -> None:
+        """Images of two channels are refused."""
         messages.check(refusal(EVERY, Unlabelled(Greys.Params(channels=2))), "unlabelled", 2)
 
     def test_of_quality_are_refused(self, messages: Messages) -> None:
@@ -228,6 +232,7 @@ class TestMetrics:
 
     @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
     def test_without_weights_say_what_fetches_them(self, kind: type[Metric], tmp_path: Path) -> None:
+        """Missing weights are reported with the command that downloads them. The note is empty."""
         (tmp_path / _inception.WHOLE).unlink()
         with pytest.raises(DataError, match="gan-bench data fetch inception"):
             kind().prepare(Unlabelled(), "cpu", print)

@@ -200,6 +200,7 @@ class TestAssignment:
         assert classifier.seen == 0
 
     def test_follows_the_classifier_elsewhere(self) -> None:
+        """Without exact classes, the mode is the likeliest class of the classifier."""
         found = assignment(samples(flat([30, 70, 205, 130]), Greys()))
         assert found.mode.tolist() == [0, 0, 2, 1] and found.high_quality.all()
 
@@ -215,10 +216,12 @@ class TestAssignment:
         assert found.mode.tolist() == [2, 9, 26, 5] and found.high_quality.all()
 
     def test_weights_are_the_shares_of_the_training_set_or_equal_of_tuples(self) -> None:
+        """Weights are shares of the training set, and equal for tuples."""
         assert weights_of(samples(flat([0]), Pair())).tolist() == [0.75, 0.25]
         assert weights_of(samples(flat([0] * 3, 3), Stacked())).tolist() == [1 / 27] * 27
 
     def test_classifies_once_for_all_metrics(self, classifier: ByBrightness) -> None:
+        """All metrics share the output of the classifier."""
         given = samples(real(1000), Greys(), np.arange(1000) % 3, 3)
         reference_of(Greys())
         classifier.seen = 0
@@ -283,11 +286,13 @@ class TestModes:
         assert value(HighQuality, given) == 0.99 and value(OutsideClasses, given) == pytest.approx(0.01)
 
     def test_what_is_of_no_class_of_a_part_is_outside(self) -> None:
+        """Images of a class that is not in the pair are outside."""
         given = samples(flat([200, 40, 120, 120]), Pair(), np.array([0, 1, 1, 1]), 2)
         assert value(OutsideClasses, given) == 0.5
         assert GeneratorHighQuality().compute(given) == pytest.approx([1, 1 / 3])
 
     def test_quality_is_refused_where_everything_is_of_some_class(self, messages: Messages) -> None:
+        """Metrics on quality refuse images that always have a class."""
         for dataset in (Greys(), Stacked()):
             messages.check(refusal(QUALITY, dataset), "METRIC", dataset.name)
         assert all(kind().refuses(Pair()) is None and kind().refuses(Exact()) is None for kind in QUALITY)
@@ -326,6 +331,7 @@ class TestGenerators:
         assert value(GeneratorJSD, given) == pytest.approx(float(expected))
 
     def test_a_generator_that_makes_no_class_has_no_majority(self) -> None:
+        """A generator without samples of any class has no majority class."""
         given = samples(flat([40] * 5 + [70] * 5), Exact(), np.repeat([0, 1], 5), 2)
         assert np.array_equal(MajorityClasses().compute(given), [0, np.nan], equal_nan=True)
         assert value(MajorityClasses, given) == 1
@@ -341,6 +347,7 @@ class TestSlicedWasserstein:
         assert value(SlicedWasserstein, given) == pytest.approx(expected, rel=1e-4)
 
     def test_of_another_number_of_samples_comes_close_to_scipy(self) -> None:
+        """With more samples than training images, the value is close to scipy's."""
         given = samples(real(1000, seed=3), Greys(), seed=5)
         found = classified(given).features.astype(np.float64)
         true = reference_of(Greys()).features.astype(np.float64)
@@ -348,6 +355,7 @@ class TestSlicedWasserstein:
         assert value(SlicedWasserstein, given) == pytest.approx(expected, rel=0.02)
 
     def test_of_the_training_set_is_nothing(self) -> None:
+        """The distance of the training set from itself is 0."""
         pixels = torch.from_numpy(Greys().training().x).flip(0)
         assert value(SlicedWasserstein, samples(pixels, Greys())) == pytest.approx(0, abs=1e-5)
 
@@ -383,6 +391,7 @@ class TestFrechet:
 
 class TestClassifierScore:
     def test_is_the_number_of_classes_at_best_and_one_at_worst(self) -> None:
+        """The score is between 1 and the number of classes."""
         sure = np.eye(4)[np.arange(400) % 4][:, None]
         assert score_of(sure) == pytest.approx(4)
         assert score_of(sure[:1].repeat(9, axis=0)) == 1
@@ -426,6 +435,7 @@ class TestReference:
     def test_is_kept_and_computed_anew_where_it_is_damaged(
         self, damaged: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier: ByBrightness
     ) -> None:
+        """A stored reference is read, and a damaged one is computed again."""
         first = reference_of(Greys())
         (path,) = (tmp_path / "cache" / "classifiers").glob("features-*.npz")
         if damaged:
@@ -442,28 +452,34 @@ class TestRefusals:
         messages.check(refusal([ClassifierScore, FrechetClassifier], Unlabelled()), "METRIC", "unlabelled")
 
     def test_images_of_another_shape_than_their_classifiers(self, messages: Messages) -> None:
+        """All metrics refuse images of another shape than those of the classifier."""
         messages.check(refusal(EVERY, Wide()), "METRIC", "wide", "greys")
 
     def test_classes_that_the_classifier_does_not_know(self, messages: Messages) -> None:
+        """Metrics on classes refuse classes that are not labels of the classifier."""
         messages.check(refusal(BY_CLASS, Renamed()), "METRIC", "renamed", "greys")
         assert all(kind().refuses(Pair()) is None and kind().refuses(Stacked()) is None for kind in BY_CLASS)
 
     def test_points(self, messages: Messages) -> None:
+        """Metrics on the output of the classifier refuse points."""
         kinds = [MajorityClasses, OutsideClasses, ClassifierScore, FrechetClassifier]
         messages.check(refusal(kinds, Ring8(Ring8.Params())), "METRIC", "ring8")
 
     def test_a_histogram_of_places_is_of_points(self, messages: Messages) -> None:
+        """Metrics on the histogram of points refuse images."""
         messages.check(refusal([Wasserstein], Greys()), "METRIC", "greys")
 
 
 class TestPreparation:
     def test_of_classes_that_the_data_know_is_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exact classes need no preparation and have no note."""
         monkeypatch.setattr(classifiers, "classifier_of", None)
         for kind in BY_CLASS:
             kind().prepare(Exact(), "cpu", print)
             assert kind().note(Exact()) == ""
 
     def test_trains_the_classifier_and_says_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Preparation trains the classifier, and the note identifies it."""
         asked: list[str] = []
         made = ByBrightness()
 
@@ -479,9 +495,11 @@ class TestPreparation:
         assert asked == ["greys"] * len(EVERY)
 
     def test_notes_nothing_before(self) -> None:
+        """The note is empty before preparation."""
         assert {kind().note(Pair()) for kind in EVERY} == {""}
 
     def test_metrics_on_modes_need_none_for_points(self) -> None:
+        """Points need no preparation and have no note."""
         ring = Ring8(Ring8.Params())
         for kind in [*BY_CLASS[:-1], SlicedWasserstein]:
             kind().prepare(ring, "cpu", print)

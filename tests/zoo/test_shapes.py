@@ -46,6 +46,7 @@ class TestPictures:
         assert not x[:, :, [0, -1], :].any() and not x[:, :, :, [0, -1]].any()
 
     def test_have_edges_that_are_neither_black_nor_full(self) -> None:
+        """Edges have pixels between black and full brightness."""
         bright = images()[0].sum(dim=1) / BRIGHTNESS
         between = (bright > 0.1) & (bright < 0.9)
         assert 10 < float(between.sum(dim=(1, 2)).float().mean()) < 60
@@ -106,11 +107,13 @@ class TestExactClasses:
             assert np.array_equal(label.numpy(), pictures.label) and bool(is_good.all())
 
     def test_real_images_leave_far_less_behind_than_is_allowed(self) -> None:
+        """Residuals of real images are below a third of the limit."""
         x, _ = images(1000)
         left = left_behind(x, *located(x), 4, 3).flatten(1).min(dim=1).values
         assert float(left.max()) < GOOD / 3
 
     def test_a_little_noise_and_blur_change_nothing(self) -> None:
+        """Slight noise and blur change neither class nor quality."""
         x, label = images()
         noise = 5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
         for changed in ((x + noise).round().clamp(0, 255).byte(), gaussian_blur(x, [5, 5], [0.5, 0.5])):
@@ -154,5 +157,6 @@ class TestExactClasses:
         assert label.tolist() == [0, 0] and is_good.tolist() == [False, False]
 
     def test_of_no_image_is_nothing(self) -> None:
+        """The result for an empty batch is empty."""
         label, is_good = DATA.exact_classes(torch.empty(0, 3, 32, 32, dtype=torch.uint8))
         assert (label.shape, label.dtype, is_good.dtype) == ((0,), torch.int64, torch.bool)
