@@ -154,7 +154,7 @@ class TestSteps:
         found = carried(Step("hangs", "", hangs, least=0.1), Step("long", "", passes, least=5.0))
         assert time.monotonic() - began < 10
         assert found["hangs"]["status"] == "timed out"
-        assert (found["long"]["status"], found["long"]["message"]) == ("skipped", "no time left: it needs 5 s")
+        assert (found["long"]["status"], found["long"]["message"]) == ("skipped", "no time left: needs 5 s")
 
     def test_leave_time_to_those_that_measure(self, context: Context, carried: Callable[..., Outcomes]) -> None:
         """A step that hangs is stopped before the time that a later one needs."""
