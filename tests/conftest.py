@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gan_bench.data.downloads import ROOT_VARIABLE, exclusive
+from tests.support.messages import OPTION, Messages, hidden_texts
 
 COMPUTED = ("prepared", "cache")
 """Folders of what gan-bench itself makes of data files."""
@@ -33,6 +34,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         return None
     paths = {Path(argument.split("::")[0]) for argument in config.args}
     return 0 if len(paths) == 1 and paths.pop().suffix == ".py" else None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the option that records messages."""
+    parser.addoption(OPTION, action="store_true", help="record messages instead of comparing them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to record in several processes, which would overwrite each other's messages."""
+    if config.getoption(OPTION) and config.getoption("numprocesses", 0):
+        raise pytest.UsageError(f"{OPTION} needs -n0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -99,3 +111,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ran = sum(not each.skipped and each.when == "call" for each in reports)
         seconds = sum(each.duration for each in reports)
         terminalreporter.write_line(f"real-data tests: {ran} ran, {skipped} skipped, {seconds:.1f} s")
+
+
+@pytest.fixture
+def messages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Messages]:
+    """Messages of this test, compared with the recorded ones (`tests.support.messages`)."""
+    update = bool(request.config.getoption(OPTION))
+    found = Messages(request.node.nodeid, hidden_texts(tmp_path), update)
+    yield found
+    if update:
+        found.write()
