@@ -5,7 +5,7 @@
 
 Models and their docstrings come from the registry, results from a published results folder, and costs from the output
 of `tools/speed/cost.py`. Two files are written by hand: `tools/systems.csv` (kind, and the cost that the definition
-requires) and `tools/verdicts.toml` (the claim of each paper, and whether it holds here). The page marks values that are missing.
+requires) and `tools/verdicts.toml` (the claim of each paper, and whether it holds here). Missing values are marked.
 """
 
 from __future__ import annotations
