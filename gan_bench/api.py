@@ -84,20 +84,20 @@ def evaluate(
         KeyboardInterrupt: after computed scores are in the tables; the same call resumes from there.
     """
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if progress:
             print(line, file=sys.stderr)
 
     found = registry or load_plugins(plugin_folders())
     if repeats is not None:
-        return repeat(results, metrics, found, draws=repeats, samples=samples, models=models, say=say)[1]
-    outcome = rescore(results, metrics, found, samples=samples, models=models, say=say)
+        return repeat(results, metrics, found, draws=repeats, samples=samples, models=models, log=log)[1]
+    outcome = rescore(results, metrics, found, samples=samples, models=models, log=log)
     if outcome.interrupted:
         raise KeyboardInterrupt
     return load_results(outcome.folder)
 
 
-def _aloud(line: str) -> None:
+def _log_stderr(line: str) -> None:
     print(line, file=sys.stderr)
 
 
@@ -106,7 +106,7 @@ def load_run(
     *,
     registry: Registry | None = None,
     device: str = "cpu",
-    say: Callable[[str], None] = _aloud,
+    log: Callable[[str], None] = _log_stderr,
 ) -> StoredModel:
     """Load the model of a run folder from its newest usable checkpoint.
 
@@ -114,9 +114,9 @@ def load_run(
         path: a folder in ``results/NAME/runs/``.
         registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
         device: "cpu" or "cuda".
-        say: receives messages about newer checkpoints that are damaged; None for standard error.
+        log: receives messages about newer checkpoints that are damaged; None for standard error.
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.
     """
-    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), device, say))
+    return StoredModel(load_trainer(RunFolder(Path(path)), registry or load_plugins(plugin_folders()), device, log))

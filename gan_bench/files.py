@@ -68,12 +68,12 @@ SILENT = 2.0  # seconds of waiting for another process before a message is print
 LOOKS = 0.05  # seconds between two attempts
 
 
-def hold_lock(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+def hold_lock(descriptor: int, path: Path, log: Callable[[str], None]) -> None:
     """Lock a file, and write the holder's process into it."""
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):
         if time.monotonic() > until:
-            say(f"waiting for {_holder(descriptor)}, which is making {path}")
+            log(f"waiting for {_holder(descriptor)}, which is making {path}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             break
         time.sleep(LOOKS)

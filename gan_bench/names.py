@@ -13,16 +13,16 @@ def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
     if not close:  # the spelling of a paper: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
-    told = _told(known, limit)
+    told = _joined(known, limit)
     return f"did you mean {close[0]!r}? Known: {told}." if close else f"known: {told}."
 
 
 def listed(names: Iterable[str], *, limit: int = 10) -> str:
     """List names as a sentence: ``Known: ….``."""
-    return f"Known: {_told(sorted(names), limit)}."
+    return f"Known: {_joined(sorted(names), limit)}."
 
 
-def _told(names: Sequence[str], limit: int) -> str:
+def _joined(names: Sequence[str], limit: int) -> str:
     return ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "") or "none"
 
 

@@ -101,7 +101,7 @@ class NoEngine(Engine):
     name = "local"
     result = True
 
-    def carry_out(self, jobs: Any) -> bool:
+    def run(self, jobs: Any) -> bool:
         assert not jobs or not self.result
         return self.result
 

@@ -44,7 +44,7 @@ class Notes(Observer):
 def test_a_run_goes_on_without_the_metric(tmp_path: Path) -> None:
     """Its record names the package; the other metrics have their values."""
     planned = project.plan(project.describe(), tmp_path)
-    assert project.carry_out(planned) == "finished"
+    assert project.run_jobs(planned) == "finished"
     folder = Path(planned.jobs[0].folder)
     assert project.record(folder)["metric_errors"] == {"wasserstein": POT}
     values = {row["metric"]: float(row["value"]) for row in project.rows(folder / "curve.csv")}
@@ -63,7 +63,7 @@ def test_samples_are_not_scored() -> None:
 def test_preparing_a_metric_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command notes it before the runs, which go on."""
 
-    def prepare(self: Any, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
+    def prepare(self: Any, dataset: Dataset, device: str, log: Callable[[str], None]) -> None:
         import ot  # noqa: F401
 
     planned = project.plan(project.describe(), tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from gan_bench.acceleration.narrow_products import turn_round
+from gan_bench.acceleration.narrow_products import transpose_narrow
 from gan_bench.acceleration.tracing import (
     TOO_LONG,
     NotCompilableError,
@@ -20,7 +20,7 @@ from gan_bench.acceleration.tracing import (
     out_of_memory,
 )
 from gan_bench.contracts.model import Turn
-from gan_bench.training.iteration import MOST_TURNS, Draws, Played
+from gan_bench.training.iteration import MOST_TURNS, Draws, IterationResult
 from gan_bench.training.trainer import Trainer
 
 Warn = Callable[[str], None]
@@ -44,7 +44,7 @@ def compile_iterations(trainer: Trainer, warn: Warn, compiler: Compiler | None =
     """
     programs = _Programs(trainer, warn, compiler or compiled)
     programs.add(next_short(trainer))
-    trainer.carry_out = programs.play
+    trainer.run_iteration = programs.play
 
 
 def next_short(trainer: Trainer) -> tuple[Turn, ...]:
@@ -66,7 +66,7 @@ class _Programs:
     def add(self, turns: tuple[Turn, ...]) -> None:
         self._of[turns] = Program(self.trainer, turns, self.compiler)
 
-    def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
+    def play(self, turns: tuple[Turn, ...], draws: Draws) -> IterationResult:
         if turns not in self._of:
             try:
                 self.add(turns)
@@ -88,7 +88,7 @@ class Program:
         self._fixed = [tensor.detach() for tensor in self._tensors.all()]
         self._code = compiler(self.traced.graph, self._arguments(trainer.draw(turns)), len(self._fixed))
 
-    def __call__(self, draws: Draws) -> Played:
+    def __call__(self, draws: Draws) -> IterationResult:
         """Execute an iteration."""
         with torch.no_grad():
             results = self._code(*self._arguments(draws))
@@ -112,7 +112,7 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
     try:
         on_cpu = arguments[0].device.type == "cpu"
         with torch.no_grad(), torch._inductor.config.patch({} if on_cpu else reproducible()):
-            graph = turn_round(graph) if on_cpu else graph
+            graph = transpose_narrow(graph) if on_cpu else graph
             code: Callable[..., Any] = torch._inductor.compile(graph, [*arguments])
             return code
     except Exception as error:

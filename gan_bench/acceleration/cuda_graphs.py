@@ -46,7 +46,7 @@ def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
             for _ in range(WARM_UP):
                 work()
         now.wait_stream(beside)
-        with _no_collection(), _capturing(graph):
+        with _without_garbage_collection(), _capturing(graph):
             results = work()
     finally:  # a capture that fails may leave its own stream as the current one
         torch.cuda.set_stream(now)
@@ -61,7 +61,7 @@ def _side_stream(device: int) -> torch.cuda.Stream:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """Suspend automatic garbage collection, which could free memory during a capture."""
     enabled = gc.isenabled()
     gc.disable()

@@ -15,42 +15,44 @@ from torch import fx
 
 aten = torch.ops.aten
 
-MOST_COLUMNS = 12
+MAX_COLUMNS = 12
 """From 16 columns on neither form is faster; see tools/speed/products.py."""
 
-FEWEST_ROWS = 32
+MIN_ROWS = 32
 """Smallest number of rows that was measured; with as few rows as columns a transposition gains nothing."""
 
-ALONE: Mapping[Any, Any] = {aten.addmm.default: aten.mm.default, aten.baddbmm.default: aten.bmm.default}
+WITHOUT_ADDED_TERM: Mapping[Any, Any] = {aten.addmm.default: aten.mm.default, aten.baddbmm.default: aten.bmm.default}
 """Products with an added term, and the same products without."""
 
-LEAST_COLUMNS: Mapping[Any, int] = {aten.mm.default: 2, aten.bmm.default: 1}
+MIN_COLUMNS: Mapping[Any, int] = {aten.mm.default: 2, aten.bmm.default: 1}
 """A matrix times one column is a matrix-vector product, which is already fast."""
 
 
-def turn_round(graph: fx.GraphModule) -> fx.GraphModule:
+def transpose_narrow(graph: fx.GraphModule) -> fx.GraphModule:
     """Copy a graph of core operations with its narrow products transposed; the original is unchanged."""
     turned = fx.GraphModule(graph, copy.deepcopy(graph.graph))
     for node in [*turned.graph.nodes]:
         if _narrow(node):
             with turned.graph.inserting_before(node):
-                node.replace_all_uses_with(_turned(turned.graph, node))
+                node.replace_all_uses_with(_transposed_product(turned.graph, node))
             turned.graph.erase_node(node)
     turned.recompile()
     return turned
 
 
 def _narrow(node: fx.Node) -> bool:
-    product = ALONE.get(node.target, node.target)
-    if product not in LEAST_COLUMNS or node.kwargs:
+    product = WITHOUT_ADDED_TERM.get(node.target, node.target)
+    if product not in MIN_COLUMNS or node.kwargs:
         return False
     left, right = (each.meta["val"].shape for each in node.args[-2:] if isinstance(each, fx.Node))
-    return bool(LEAST_COLUMNS[product] <= right[-1] <= MOST_COLUMNS and left[-2] >= FEWEST_ROWS)
+    return bool(MIN_COLUMNS[product] <= right[-1] <= MAX_COLUMNS and left[-2] >= MIN_ROWS)
 
 
-def _turned(graph: fx.Graph, node: fx.Node) -> fx.Node:
+def _transposed_product(graph: fx.Graph, node: fx.Node) -> fx.Node:
     *added, left, right = node.args
-    product = graph.call_function(ALONE.get(node.target, node.target), (_mT(graph, right), _mT(graph, left)))
+    product = graph.call_function(
+        WITHOUT_ADDED_TERM.get(node.target, node.target), (_mT(graph, right), _mT(graph, left))
+    )
     result = _mT(graph, product)
     if added:
         result = graph.call_function(aten.add.Tensor, (result, *added))

@@ -97,7 +97,7 @@ class Stack:
         turns = tuple(leader.model.turns(leader.iteration))
         program = self._program(turns)
         if program is None:
-            self._one_by_one(turns)
+            self._iterate_separately(turns)
         else:
             losses, self.state = program(leader, self.state, self._draws.of(turns, self._places))
             self._losses |= losses
@@ -133,7 +133,7 @@ class Stack:
                 self._remove(member)
         self._gather_state()
 
-    def _one_by_one(self, turns: Turns) -> None:
+    def _iterate_separately(self, turns: Turns) -> None:
         """Execute an iteration that has no program."""
         self.settle()
         for member in self._going:
@@ -271,10 +271,10 @@ def _vectorised(one: Traced, arguments: Sequence[Tensor]) -> fx.GraphModule:
     # Remove in-place operations first: vmap could vectorise some of them only by a loop.
     graph = traced(functionalize(one.graph), own)
     batched = tuple(0 if each.dim() < many.dim() else None for each, many in zip(own, arguments, strict=True))
-    return _with_numbers_folded(traced(vmap(graph, in_dims=batched), arguments))
+    return _fold_constants(traced(vmap(graph, in_dims=batched), arguments))
 
 
-def _with_numbers_folded(graph: fx.GraphModule) -> fx.GraphModule:
+def _fold_constants(graph: fx.GraphModule) -> fx.GraphModule:
     """Replace tensors that were built from a Python number by the number, in place.
 
     To promote types, vmap turns a factor of 0.5 into a tensor without dimensions, which is on the CPU for any device.

@@ -18,11 +18,11 @@ from torch.func import functional_call
 
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Turn
-from gan_bench.training.iteration import MOST_TURNS, Draws, Played, play
+from gan_bench.training.iteration import MOST_TURNS, Draws, IterationResult, play
 from gan_bench.training.optimisers import Step, fill_state, step_of
 from gan_bench.training.trainer import Trainer
 
-LOOKED_AHEAD = 64
+LOOKAHEAD = 64
 """Number of iterations for which the numbers of optimisers are computed at a time."""
 
 READS_VALUES = "its code waits for a tensor's value, or branches on one"
@@ -95,7 +95,7 @@ class Traced:
         self._state = tuple(trainer.state)  # in the order of the graph
         self._draws = trainer.draw(turns)
         self.graph = self._trace(turns, self._draws)
-        self._refuse_baked_in()
+        self._check_constants()
 
     def inputs(self) -> list[Tensor]:
         """Inputs of the traced graph."""
@@ -105,7 +105,7 @@ class Traced:
     def constants(self) -> list[Tensor]:
         """Tensors in the graph that are not inputs: those that the model holds outside of its modules."""
         values = (getattr(self.graph, str(node.target)) for node in self.graph.graph.nodes if node.op == "get_attr")
-        index = self.trainer.rules.index.data_ptr()
+        index = self.trainer.context.index.data_ptr()
         return [value for value in values if isinstance(value, Tensor) and value.data_ptr() != index]
 
     def arguments(
@@ -118,11 +118,11 @@ class Traced:
         """
         return [*tensors, *self._numbers(trainer), *(state[name] for name in self._state), *draws]
 
-    def played(self, results: Sequence[Tensor], state: Mapping[str, Tensor]) -> Played:
+    def played(self, results: Sequence[Tensor], state: Mapping[str, Tensor]) -> IterationResult:
         """Outputs of the graph by name; `state` is the state before the iteration."""
         losses = dict(zip(self._losses, results, strict=False))
         changed = dict(zip(self._changed, results[len(losses) :], strict=True))
-        return Played(losses, {**state, **changed})
+        return IterationResult(losses, {**state, **changed})
 
     def _numbers(self, trainer: Trainer) -> list[Tensor]:
         """Numbers of the optimisers that change at each step: (moves, 2) float32 for each player that moves."""
@@ -135,11 +135,11 @@ class Traced:
             return [*played.losses.values(), *played.state.values()]
 
         graph = traced(iteration, self.inputs())
-        if any(map(_waits, graph.graph.nodes)):
+        if any(map(_synchronises, graph.graph.nodes)):
             raise ReadsValuesError(READS_VALUES)
         return graph
 
-    def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> Played:
+    def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> IterationResult:
         """Call `play` with the graph's inputs in place of the trainer's tensors."""
         own = self._tensors
         parameters = {name: next(given).detach().requires_grad_() for name in own.parameters}
@@ -150,7 +150,7 @@ class Traced:
         }
         numbers = {player: list(next(given)) for player in self.moves}
         state = {name: next(given) for name in self._state}
-        seen = _like(draws, given)
+        seen = _draws_from(draws, given)
         model = self.trainer.model
 
         def move(player: str, gradients: Any) -> None:
@@ -161,15 +161,15 @@ class Traced:
                     raise NotCompilableError(f"{player}'s loss does not depend on {name}")
                 own.steps[player].apply(parameter, gradient, of, now)
 
-        def carry_out() -> Played:
+        def run_iteration() -> IterationResult:
             of = {p: dict(model.get_submodule(p).named_parameters()) for p in self.trainer.parameters}
-            return play(self.trainer.rules, turns, seen, of, state, move)
+            return play(self.trainer.context, turns, seen, of, state, move)
 
-        played = _With(model, carry_out).on({**parameters, **buffers})
+        played = _WithTensors(model, run_iteration).on({**parameters, **buffers})
         self._changed = [name for name, value in played.state.items() if value is not state.get(name)]
-        return Played(played.losses, {name: played.state[name] for name in self._changed})
+        return IterationResult(played.losses, {name: played.state[name] for name in self._changed})
 
-    def _refuse_baked_in(self) -> None:
+    def _check_constants(self) -> None:
         """Reject graphs that captured a parameter as a constant: it would never be updated."""
         held = {value.untyped_storage().data_ptr() for value in self.constants()}
         for name, value in {**self._tensors.parameters, **self._tensors.buffers}.items():
@@ -211,7 +211,7 @@ class _Numbers:
         return self._rows[row]
 
     def _ahead(self, trainer: Trainer, done: int) -> Tensor:
-        rates = [trainer.rate(self._player, trainer.iteration + row) for row in range(LOOKED_AHEAD)]
+        rates = [trainer.rate(self._player, trainer.iteration + row) for row in range(LOOKAHEAD)]
         values = [
             [self._step.numbers(rate, done + 1 + row * self._count + move) for move in range(self._count)]
             for row, rate in enumerate(rates)
@@ -219,22 +219,22 @@ class _Numbers:
         return torch.tensor(values, device=trainer.device)
 
 
-class _With(nn.Module):
+class _WithTensors(nn.Module):
     """Module that calls a function while other tensors replace a model's parameters and buffers."""
 
-    def __init__(self, model: nn.Module, function: Callable[[], Played]) -> None:
+    def __init__(self, model: nn.Module, function: Callable[[], IterationResult]) -> None:
         super().__init__()
         self.model, self.function = model, function
 
-    def forward(self) -> Played:
+    def forward(self) -> IterationResult:
         return self.function()
 
-    def on(self, tensors: Mapping[str, Tensor]) -> Played:
-        played: Played = functional_call(self, {f"model.{name}": value for name, value in tensors.items()}, ())
+    def on(self, tensors: Mapping[str, Tensor]) -> IterationResult:
+        played: IterationResult = functional_call(self, {f"model.{name}": value for name, value in tensors.items()}, ())
         return played
 
 
-def _waits(node: fx.Node) -> bool:
+def _synchronises(node: fx.Node) -> bool:
     """Whether an operation synchronises: for a number, or for the number of samples that a mask selects."""
     value = node.meta.get("val")
     sizes = value.shape if isinstance(value, Tensor) else ()
@@ -247,7 +247,7 @@ def flat(draws: Draws) -> list[Tensor]:
     return [*real, *draws.latents.values(), *(value for of in draws.noise.values() for value in of.values())]
 
 
-def _like(draws: Draws, given: Iterator[Tensor]) -> Draws:
+def _draws_from(draws: Draws, given: Iterator[Tensor]) -> Draws:
     """Inverse of `flat`: build draws of the same form from tensors."""
     return Draws(
         {
@@ -265,12 +265,12 @@ _NO_MEMORY = re.compile(r"ALLOC(ATION)?_FAILED|out of memory|can't allocate memo
 
 def out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one that led to it, reports exhausted memory."""
-    while error is not None and not _ran_out(error):
+    while error is not None and not _reports_out_of_memory(error):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
-def _ran_out(error: BaseException) -> bool:
+def _reports_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))

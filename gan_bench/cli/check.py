@@ -31,12 +31,12 @@ def command(plugin: str, verbose: bool) -> int:
 
     path = _file(plugin)
     registry = load_plugins([*plugin_folders(), *([path] if path else [])])
-    shown = _Shown(verbose)
+    shown = _Output(verbose)
     things = list(_of_file(registry, path) if path else _of_name(registry, plugin))
     _show_broken(registry, path, plugin, shown)
     figures = [file for file, origin in registry.published if path and origin.path == str(path)]
     if not things and not figures and not shown.failed:
-        _say_empty(registry, plugin, path, shown)
+        _report_empty(registry, plugin, path, shown)
     for thing in things:
         shown.examine(thing, registry)
     for file in figures:
@@ -45,7 +45,7 @@ def command(plugin: str, verbose: bool) -> int:
 
 
 @dataclass(frozen=True)
-class _Thing:
+class _Plugin:
     """One plugin to check."""
 
     kind: str
@@ -78,21 +78,21 @@ def _file(plugin: str) -> Path | None:
     return found
 
 
-def _of_file(registry: Registry, path: Path) -> Iterator[_Thing]:
+def _of_file(registry: Registry, path: Path) -> Iterator[_Plugin]:
     for kind in KINDS:
         for name, cls in registry.all(kind).items():
             if registry.origin(kind, name).path == str(path):
-                yield _Thing(kind, name, cls, registry.origin(kind, name))
+                yield _Plugin(kind, name, cls, registry.origin(kind, name))
 
 
-def _of_name(registry: Registry, name: str) -> Iterator[_Thing]:
+def _of_name(registry: Registry, name: str) -> Iterator[_Plugin]:
     """All plugins of that name. Raises PluginError if two plugins define it."""
     for kind in KINDS:
         if name in registry.all(kind):
-            yield _Thing(kind, name, registry.get(kind, name), registry.origin(kind, name))
+            yield _Plugin(kind, name, registry.get(kind, name), registry.origin(kind, name))
 
 
-def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown) -> None:
+def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Output) -> None:
     """Show modules of the file, or plugins of that name, that could not be loaded."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
@@ -103,7 +103,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Shown
                 click.echo(broken.trace, err=True)
 
 
-def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown) -> None:
+def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Output) -> None:
     """Report that there is nothing to check: a file without plugins, or an unknown name."""
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
@@ -116,7 +116,7 @@ def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown
     if path is None:
         names = {name for kind in KINDS for name in registry.all(kind)}
         raise UsageError(f"No model, network, dataset or metric is called {plugin!r}; {allowed(plugin, names)}")
-    others = [kind for kind in ("engines", "observers") if _brings(registry, kind, path)]
+    others = [kind for kind in ("engines", "observers") if _provides(registry, kind, path)]
     if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
         others.append("systems that are not implemented")
     if others:
@@ -131,12 +131,12 @@ def _say_empty(registry: Registry, plugin: str, path: Path | None, shown: _Shown
         )
 
 
-def _brings(registry: Registry, kind: str, path: Path) -> bool:
+def _provides(registry: Registry, kind: str, path: Path) -> bool:
     return any(registry.origin(kind, name).path == str(path) for name in registry.all(kind))
 
 
 @dataclass
-class _Shown:
+class _Output:
     """Counts of printed findings."""
 
     verbose: bool
@@ -145,7 +145,7 @@ class _Shown:
     failed: int = 0
     skipped: int = 0
 
-    def examine(self, thing: _Thing, registry: Registry) -> None:
+    def examine(self, thing: _Plugin, registry: Registry) -> None:
         """Check one plugin and print the findings."""
         from gan_bench.testing import checks
 
@@ -154,7 +154,7 @@ class _Shown:
         progress = _Progress(str(thing), len(made))
         reports = []
         for number, check in enumerate(made, 1):
-            progress.say(number, check.name)
+            progress.log(number, check.name)
             with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the findings
                 reports.append(check.report())
         progress.clear()
@@ -212,7 +212,7 @@ class _Progress:
         if not self.live:
             click.echo(f"Checking {thing} …", err=True)
 
-    def say(self, number: int, check: str) -> None:
+    def log(self, number: int, check: str) -> None:
         """Show that a check begins."""
         if self.live:
             click.echo(f"\r\033[KChecking {self.thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)

@@ -44,7 +44,7 @@ def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
     return _list(registry)
 
 
-def _say(line: str) -> None:
+def _log_stderr(line: str) -> None:
     click.echo(line, err=True)
 
 
@@ -146,7 +146,7 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
     _require_known(wanted, datasets, weights)
     for name in wanted:
         if name in weights:
-            weights[name].fetch(_say)
+            weights[name].fetch(_log_stderr)
         else:
             _fetch_dataset(name, datasets[name])
         click.echo(f"{name}: there")
@@ -170,7 +170,7 @@ def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
     if dataset is None:
         raise DataError(f"{name}: there is nothing to fetch; its parameters say where its files are.")
     if dataset.missing():
-        dataset.fetch(_say)
+        dataset.fetch(_log_stderr)
         left = dataset.missing()
         if left:
             raise DataError(f"{name}: fetched, and yet: {left}")

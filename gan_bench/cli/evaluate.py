@@ -48,23 +48,23 @@ def command(
     registry = load_plugins(places_of(plugins))
     warn_of_broken(registry)
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         click.echo(line, err=True)
 
     with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the table
         wanted, chosen = names(metrics) or [], names(models) or []
         if repeats is None:
-            outcome = rescore(results, wanted, registry, samples=samples, models=chosen, say=say)
+            outcome = rescore(results, wanted, registry, samples=samples, models=chosen, log=log)
             table = tables.render(results)
         else:
-            outcome, frame = repeat(results, wanted, registry, draws=repeats, samples=samples, models=chosen, say=say)
+            outcome, frame = repeat(results, wanted, registry, draws=repeats, samples=samples, models=chosen, log=log)
             table = evaluation_noise.render(frame)
     click.echo(table, nl=False)
     if outcome.added:
-        say(
+        log(
             f"\nThe table now shows {', '.join(outcome.added)} as well. `gan-bench run` writes the table that its "
             "benchmark file asks for: to keep a metric there, add it to [evaluation] metrics. It is not computed again."
         )
     if outcome.interrupted:
-        say("Interrupted; the same command goes on from here.")
+        log("Interrupted; the same command goes on from here.")
     return outcome.exit_code

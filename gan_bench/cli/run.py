@@ -19,7 +19,7 @@ from gan_bench.planning.options import Options
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
     from gan_bench.running.progress import LiveProgress, PlainProgress
-    from gan_bench.running.run_benchmark import Outcome
+    from gan_bench.running.run_benchmark import BenchmarkOutcome
 
 
 @click.command("run")
@@ -99,7 +99,7 @@ def _print_stored(planned: Planned) -> None:
             print_table(build(read_results(planned.folder)))
 
 
-def _report(planned: Planned, outcome: Outcome) -> int:
+def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     """Print the table, or the findings of a check, and how the runs ended."""
     from gan_bench.cli.table import print_table
     from gan_bench.report.tables.build import build

@@ -11,7 +11,7 @@ from gan_bench.cli.options import places_of, plugin_option, warn_of_broken
 
 if TYPE_CHECKING:
     from gan_bench.report.sample_files import Target
-    from gan_bench.results.choose_run import Chosen
+    from gan_bench.results.choose_run import ChosenRun
     from gan_bench.running.stored_model import StoredModel
 
 OFTEN = 2.0  # seconds between two lines of progress
@@ -61,34 +61,34 @@ def command(
     from gan_bench.report.sample_files import target
     from gan_bench.results.choose_run import choose_run
 
-    chosen = choose_run(results, model=model, dataset=dataset, seed=seed, say=_say)
+    chosen = choose_run(results, model=model, dataset=dataset, seed=seed, log=_log_stderr)
     to = None if out is None else target(out)  # reject a wrong name before anything is loaded
     damaged: list[str] = []
     with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
         stored = _loaded(chosen, device, plugins, damaged.append)
         for line in damaged:
-            _say(line)
+            _log_stderr(line)
         to = to or target(_name(chosen, stored, generator, draw_seed))
         _draw(chosen, stored, to, generator, count, draw_seed)
     click.echo(to.path)
     return 1 if damaged else 0
 
 
-def _say(line: str) -> None:
+def _log_stderr(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _loaded(chosen: Chosen, device: str, plugins: Sequence[str], say: Callable[[str], None]) -> StoredModel:
+def _loaded(chosen: ChosenRun, device: str, plugins: Sequence[str], log: Callable[[str], None]) -> StoredModel:
     from gan_bench.api import load_run
     from gan_bench.planning.prepare import choose_device
     from gan_bench.plugins.discovery import load_plugins
 
     registry = load_plugins(places_of(plugins))
     warn_of_broken(registry)
-    return load_run(chosen.folder, registry=registry, device=choose_device(device), say=say)
+    return load_run(chosen.folder, registry=registry, device=choose_device(device), log=log)
 
 
-def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed: int) -> str:
+def _name(chosen: ChosenRun, stored: StoredModel, generator: int | None, draw_seed: int) -> str:
     """Name of a file in the working folder that describes the draw."""
     import re
 
@@ -98,7 +98,9 @@ def _name(chosen: Chosen, stored: StoredModel, generator: int | None, draw_seed:
     return "-".join(parts) + (".npz" if stored.image_shape is None else ".png")
 
 
-def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None, count: int, draw_seed: int) -> None:
+def _draw(
+    chosen: ChosenRun, stored: StoredModel, to: Target, generator: int | None, count: int, draw_seed: int
+) -> None:
     import numpy as np
 
     from gan_bench.errors import StoreError
@@ -106,8 +108,10 @@ def _draw(chosen: Chosen, stored: StoredModel, to: Target, generator: int | None
 
     require_kind(to, stored.image_shape)
     made_by = "" if generator is None else f" of generator {generator}"
-    _say(f"{chosen.label}, seed {chosen.seed}, iteration {stored.iteration:,}: drawing {count:,} samples{made_by}")
-    drawn = stored.sample(count, generator=generator, seed=draw_seed, told=_progress(count))
+    _log_stderr(
+        f"{chosen.label}, seed {chosen.seed}, iteration {stored.iteration:,}: drawing {count:,} samples{made_by}"
+    )
+    drawn = stored.sample(count, generator=generator, seed=draw_seed, progress=_progress(count))
     if not drawn.finite:
         raise StoreError(f"{chosen.folder}: its samples are not finite, and nothing was written.")
     write_samples(to, np.asarray(drawn.x), drawn.generator)
@@ -117,12 +121,12 @@ def _progress(count: int) -> Callable[[int], None]:
     """Report the number of samples every few seconds."""
     import time
 
-    said = time.monotonic()
+    last_log = time.monotonic()
 
     def told(done: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > OFTEN and done < count:
-            said = time.monotonic()
-            _say(f"{done:,} of {count:,}")
+        nonlocal last_log
+        if time.monotonic() - last_log > OFTEN and done < count:
+            last_log = time.monotonic()
+            _log_stderr(f"{done:,} of {count:,}")
 
     return told

@@ -100,7 +100,7 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     plugin = _rendered(f"{kind}/plugin.py", words, package)
     test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
     texts = _Texts(plugin, test, benchmark)
-    planned = _package(kind, words, texts) if package else _loose(words, texts)
+    planned = _package(kind, words, texts) if package else _single_files(words, texts)
     planned.refuse_to_overwrite()  # before the look-up of the name, because the user recognises the file
     _check_free(kind, name, plugin)
     return planned
@@ -114,7 +114,7 @@ class _Texts(NamedTuple):
     benchmark: str
 
 
-def _loose(words: Mapping[str, str], texts: _Texts) -> Scaffold:
+def _single_files(words: Mapping[str, str], texts: _Texts) -> Scaffold:
     """Build files for the working folder."""
     plugin = Path("plugins", f"{words['module']}.py")
     test = Path("tests", f"test_{words['module']}.py")

@@ -46,9 +46,9 @@ def command(
     target = _dataset(registry, dataset, settings)
     file = read_samples(samples)
     chosen = _metrics(registry, target, metrics, len(file.x) if file.x.ndim else 0)
-    say = partial(click.echo, err=True)
-    target.prepare(say)
-    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), say=say)
+    log = partial(click.echo, err=True)
+    target.prepare(log)
+    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), log=log)
     if style == "csv":
         _print_csv(scores)
     else:

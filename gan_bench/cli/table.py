@@ -46,7 +46,7 @@ def command(
     re-runs. Each has its source and the differences of its protocol, next to our value if the metric is the same.
     """
     from gan_bench.report.published.formats import render
-    from gan_bench.report.published.side_by_side import beside
+    from gan_bench.report.published.side_by_side import published_comparison
     from gan_bench.report.tables.build import build
     from gan_bench.results.load import read_results
 
@@ -57,7 +57,7 @@ def command(
         for warning in built.warnings:
             click.echo(warning, err=True)
     if published:
-        found = beside(results, built)
+        found = published_comparison(results, built)
         click.echo("\n" + render(found, format_ if format_ in ("csv", "latex") else "markdown"), nl=False)
         if format_ == "csv":
             for note in found.notes:

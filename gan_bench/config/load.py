@@ -209,8 +209,8 @@ class _Reader:
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
             if metric.needs > samples:
-                told = f"needs {metric.needs:,} samples, and samples = {samples:,}"
-                self.problems.add(path, f"metric {name!r} {told}; raise samples, or choose a metric of fewer.")
+                complaint = f"needs {metric.needs:,} samples, and samples = {samples:,}"
+                self.problems.add(path, f"metric {name!r} {complaint}; raise samples, or choose a metric of fewer.")
 
     def _models(
         self, datasets: Mapping[str, Dataset], evaluation: Evaluation

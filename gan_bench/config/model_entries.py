@@ -76,15 +76,15 @@ class ModelReader:
         preset = self._preset(found, table, path)
         params = self.reading.params(found, {**preset.params, **table}, path, KEYS)
         protocol = layered([self.common, preset.layer, own], found.players)
-        told = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
+        footnotes = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
 
         # Only an instance, here untrained, can check its parameters together and refuse datasets.
         model = None if params is None else self.reading.ask(path, found.name, found, params)
         if model is not None:
             self._check(model, label, protocol, own, path)
-            told += self.reading.ask(path, found.name, _footnotes, model) or ()
+            footnotes += self.reading.ask(path, found.name, _footnotes, model) or ()
         values = {} if params is None else values_of(params)
-        return ModelEntry(found.name, label, values, protocol, told, is_anchor)
+        return ModelEntry(found.name, label, values, protocol, footnotes, is_anchor)
 
     def _plugin(self, table: TomlTable, path: KeyPath) -> type[Any] | None:
         """Return the class that an entry names. If the plugin is broken, the entry is left out."""
@@ -114,8 +114,8 @@ class ModelReader:
 
         points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
         if layer.values.get("flip") and points:
-            told = f"flip = true mirrors images, and dataset {points[0]!r} has none."
-            self.reading.problems.add((*path, "flip"), told)
+            complaint = f"flip = true mirrors images, and dataset {points[0]!r} has none."
+            self.reading.problems.add((*path, "flip"), complaint)
         name = layer.values.get("network")
         if name is None:
             return

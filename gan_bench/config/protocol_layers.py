@@ -135,13 +135,13 @@ def departures(own: Protocol, common: Protocol, players: Sequence[str]) -> tuple
                 if new != old:
                     sentences.append(f"{called} of {player}: {_plain(new)} instead of {_plain(old)}")
         else:
-            text, before = _told(name, own), _told(name, common)
+            text, before = _setting_text(name, own), _setting_text(name, common)
             if text != before:
                 sentences.append(f"{called}: {text} instead of {before}")
     return tuple(sentences)
 
 
-def _told(name: str, protocol: Protocol) -> str:
+def _setting_text(name: str, protocol: Protocol) -> str:
     if name == "fakes" and protocol.fakes_per_generator is not None:
         return f"{protocol.fakes_per_generator} from each generator"
     if name == "fakes":

@@ -103,15 +103,15 @@ class Dataset(ABC):
         """
         return None
 
-    def prepare(self, say: Callable[[str], None]) -> None:  # noqa: B027 - most need nothing
-        """Prepare once, before any run, whatever draws need; `say` receives a message about each long step.
+    def prepare(self, log: Callable[[str], None]) -> None:  # noqa: B027 - most need nothing
+        """Prepare once, before any run, whatever draws need; `log` receives a message about each long step.
 
         Raises:
             DataError: files are missing, damaged or of another kind.
         """
 
-    def fetch(self, say: Callable[[str], None]) -> None:
-        """Download the files that `missing` lists (`gan-bench data fetch NAME`); `say` receives progress messages.
+    def fetch(self, log: Callable[[str], None]) -> None:
+        """Download the files that `missing` lists (`gan-bench data fetch NAME`); `log` receives progress messages.
 
         Raises:
             DataError: there is nothing to download, there is no connection, or the download is damaged.

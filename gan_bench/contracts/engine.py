@@ -44,5 +44,5 @@ class Engine(ABC):
         self.setup, self.observer = setup, observer
 
     @abstractmethod
-    def carry_out(self, jobs: Sequence[Job]) -> bool:
+    def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C (KeyboardInterrupt) stopped them after their checkpoints."""

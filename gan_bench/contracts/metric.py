@@ -117,11 +117,11 @@ class Metric(ABC):
         return self.expensive
 
     def prepare(  # noqa: B027 - most need nothing
-        self, dataset: Dataset, device: str, say: Callable[[str], None]
+        self, dataset: Dataset, device: str, log: Callable[[str], None]
     ) -> None:
         """Prepare once, before any run, whatever scores of samples of `dataset` need, and store it on disk.
 
-        Examples: a classifier, features of the training set, weights. `say` receives a message about each long step.
+        Examples: a classifier, features of the training set, weights. `log` receives a message about each long step.
 
         Raises:
             DataError: files are missing, damaged or of another kind.

@@ -115,13 +115,13 @@ def _md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
-def aloud(line: str) -> None:
+def print_stderr(line: str) -> None:
     """Print a line to standard error. This is the default destination of messages."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def exclusive(path: Path, say: Callable[[str], None] = aloud) -> Iterator[None]:
+def exclusive(path: Path, log: Callable[[str], None] = print_stderr) -> Iterator[None]:
     """Lock `path` while the block creates it, after waiting for any other process that holds the lock.
 
     The lock ends with the process that holds it.
@@ -140,22 +140,22 @@ def exclusive(path: Path, say: Callable[[str], None] = aloud) -> Iterator[None]:
     except OSError as error:
         raise unwritable(path, error) from error
     try:
-        _say_where(path, say)
-        hold_lock(descriptor, path, say)
+        _log_location(path, log)
+        hold_lock(descriptor, path, log)
         yield
     finally:
         os.close(descriptor)
 
 
-_told: set[Path] = set()
+_shortened: set[Path] = set()
 
 
-def _say_where(path: Path, say: Callable[[str], None]) -> None:
+def _log_location(path: Path, log: Callable[[str], None]) -> None:
     """Report, once per process, that computed files are not written to the data folder."""
     root, own = data_root(), own_root()
-    if root != own and root not in _told and path.is_relative_to(own):
-        _told.add(root)
-        say(f"{root} cannot be written: what is made of its files is kept in {own}")
+    if root != own and root not in _shortened and path.is_relative_to(own):
+        _shortened.add(root)
+        log(f"{root} cannot be written: what is made of its files is kept in {own}")
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def unwritable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path} cannot be written ({error.strerror or error}). {ELSEWHERE}")
 
 
-def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) -> None:
+def download(url: str, path: Path, checksum: str, log: Callable[[str], None]) -> None:
     """Download a file unless it exists. An interrupted download is resumed.
 
     Args:
@@ -200,28 +200,28 @@ def download(url: str, path: Path, checksum: str, say: Callable[[str], None]) ->
         DataError: there is no connection, the disk is full, or the file has another checksum. A download with another
             checksum is removed; a file that already existed is not.
     """
-    with exclusive(path, say):
+    with exclusive(path, log):
         if path.is_file():
             if has_checksum(path, checksum):
                 return
             raise DataError(f"{path} has another checksum than {checksum}: it is damaged or another file. Remove it.")
         part = path.with_name(f".{path.name}.part")
-        _fetch(url, part, path, say)
+        _fetch(url, part, path, log)
         if not has_checksum(part, checksum):
             part.unlink()
             raise DataError(f"{url} has another checksum than {checksum}: it was damaged on the way, or is changed.")
         os.replace(part, path)
 
 
-def _fetch(url: str, part: Path, path: Path, say: Callable[[str], None]) -> None:
+def _fetch(url: str, part: Path, path: Path, log: Callable[[str], None]) -> None:
     """Download a file into `part`, after the bytes that `part` already contains."""
     have = part.stat().st_size if part.is_file() else 0
     try:
         with _opened(url, have) as answer:
             resumed = answer.status == 206
-            say(f"fetching {url}" + (f", from {have / 1e6:.0f} MB on" if resumed else ""))
+            log(f"fetching {url}" + (f", from {have / 1e6:.0f} MB on" if resumed else ""))
             with part.open("ab" if resumed else "wb") as file:
-                _copy(answer, file, have if resumed else 0, path.name, say)
+                _copy(answer, file, have if resumed else 0, path.name, log)
     except (OSError, HTTPException, ValueError) as error:
         if isinstance(error, urllib.error.HTTPError) and error.code == REFUSED_RANGE:
             return  # `part` is complete; its checksum is compared next
@@ -244,7 +244,7 @@ def _opened(url: str, have: int) -> Any:
     return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=PATIENCE)
 
 
-def _copy(answer: Any, file: IO[bytes], have: int, name: str, say: Callable[[str], None]) -> None:
+def _copy(answer: Any, file: IO[bytes], have: int, name: str, log: Callable[[str], None]) -> None:
     """Append the body of a response to a file, and report the progress every few seconds."""
     size = re.fullmatch(r"\d+", answer.headers.get("Content-Length") or "")
     total = have + int(size[0]) if size else None
@@ -254,6 +254,6 @@ def _copy(answer: Any, file: IO[bytes], have: int, name: str, say: Callable[[str
         have += len(piece)
         if time.monotonic() - told > EVERY:
             told = time.monotonic()
-            say(f"{name}: {have / 1e6:.0f} MB" + (f" of {total / 1e6:.0f} MB" if total else ""))
+            log(f"{name}: {have / 1e6:.0f} MB" + (f" of {total / 1e6:.0f} MB" if total else ""))
     if total is not None and have < total:
         raise ConnectionError(f"the connection ended after {have} of {total} bytes")

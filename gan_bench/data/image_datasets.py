@@ -58,10 +58,10 @@ class PreparedImages(ImageDataset):
             return None
         return absent
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         """Prepare both sets."""
         for split in ("train", "test"):
-            self._pictures(split, say)
+            self._pictures(split, log)
 
     def count(self, split: str) -> int | None:
         """Return the number of images in a set; None if it is unknown before preparation."""
@@ -78,13 +78,13 @@ class PreparedImages(ImageDataset):
         """Number of held-out images as in `count`."""
         return self.count("test")
 
-    def _pictures(self, split: str, say: Callable[[str], None] = lambda _: None) -> Pictures:
+    def _pictures(self, split: str, log: Callable[[str], None] = lambda _: None) -> Pictures:
         kept: dict[str, Pictures] = self.__dict__.setdefault("_kept", {})
         if split not in kept:
             missing = self.missing()
             if missing:
                 raise DataError(missing)
-            kept[split] = pictures(self.recipe(split), say)
+            kept[split] = pictures(self.recipe(split), log)
         return kept[split]
 
 
@@ -141,7 +141,7 @@ class PublishedImages(PreparedImages):
             return None
         return (
             f"{gone[0].there} is missing ({len(gone)} of {len(self.sources())} files). "
-            f"`gan-bench data fetch {self.name}` downloads {self.megabytes:,} MB; {HAVE_IT}"
+            f"`gan-bench data fetch {self.name}` downloads {self.megabytes:,} MB; {FOLDER_HINT}"
         )
 
     def checked(self) -> Iterator[tuple[SourceFile, list[str]]]:
@@ -155,7 +155,7 @@ class PublishedImages(PreparedImages):
                     yield source, [str(error)]
 
 
-HAVE_IT = (
+FOLDER_HINT = (
     "if you have it, name its folder with --data-root or the environment variable GAN_BENCH_DATA "
     "(laid out as torchvision lays it out)."
 )

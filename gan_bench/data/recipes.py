@@ -28,7 +28,7 @@ from gan_bench.errors import DataError, StoreError
 from gan_bench.files import write_atomically
 
 FORMAT = 1
-ANEW = "Remove its folder; it is prepared anew when it is needed."
+PREPARE_AGAIN = "Remove its folder; it is prepared anew when it is needed."
 Part = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
 """Images of shape (n, C, H, W), and their labels of shape (n,) or None."""
 
@@ -106,7 +106,7 @@ class Recipe:
         return record if same else None
 
 
-def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pictures:
+def pictures(recipe: Recipe, log: Callable[[str], None] = lambda _: None) -> Pictures:
     """Return the memory-mapped images of a recipe, which are prepared first if necessary.
 
     All callers in a process get the same object for the same set, so that it is copied to a device only once.
@@ -114,7 +114,7 @@ def pictures(recipe: Recipe, say: Callable[[str], None] = lambda _: None) -> Pic
     Raises:
         DataError: a source is missing or damaged, the disk is full, or the prepared file is damaged.
     """
-    record = recipe.stored() or _prepare(recipe, say)
+    record = recipe.stored() or _prepare(recipe, log)
     key = recipe.folder, *((name, file.sha256) for name, file in sorted(record.files.items()))
     if key not in _opened:
         _opened[key] = _open(recipe.folder, record)
@@ -127,31 +127,31 @@ _opened: dict[tuple[Any, ...], Pictures] = {}
 # --- building -----------------------------------------------------------------------------------------------
 
 
-def _prepare(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
+def _prepare(recipe: Recipe, log: Callable[[str], None]) -> PreparedSet:
     """Build the set unless another process has built it meanwhile, and return its record."""
     folder = recipe.folder
-    with exclusive(folder, say):
+    with exclusive(folder, log):
         record = recipe.stored()  # written while this process waited
         if record is not None:
             return record
-        say(f"preparing {recipe.name} in {folder.parent}, once")
+        log(f"preparing {recipe.name} in {folder.parent}, once")
         try:
             shutil.rmtree(folder, ignore_errors=True)  # it has other settings or is incomplete
             folder.mkdir(parents=True)
         except OSError as error:
             raise unwritable(folder, error) from error
         try:
-            return _made(recipe, say)
+            return _write_prepared(recipe, log)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
-def _made(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
+def _write_prepared(recipe: Recipe, log: Callable[[str], None]) -> PreparedSet:
     """Write the arrays, then prepared.json, and return the record."""
     labels: list[NDArray[np.int64]] = []
     with whole(recipe.folder / "images.npy") as file:
-        count = _write_images(file, recipe, labels, say)
+        count = _write_images(file, recipe, labels, log)
     if labels:
         with whole(recipe.folder / "labels.npy") as file:
             np.save(file, np.concatenate(labels), allow_pickle=False)
@@ -166,12 +166,12 @@ def _made(recipe: Recipe, say: Callable[[str], None]) -> PreparedSet:
         note=recipe.note(),
     )
     if record.note:
-        say(f"{recipe.name}: {record.note}")
+        log(f"{recipe.name}: {record.note}")
     _write_record(recipe.folder, record)
     return record
 
 
-def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64]], say: Callable[[str], None]) -> int:
+def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64]], log: Callable[[str], None]) -> int:
     """Write the images part by part, collect their labels, and return the number of images."""
     _write_header(file, 0, recipe.shape)
     start, count, told = file.tell(), 0, 0
@@ -183,7 +183,7 @@ def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64
         count += len(x)
         if count - told >= 50_000:
             told = count
-            say(f"{recipe.name}: {count:,} images")
+            log(f"{recipe.name}: {count:,} images")
     if not count:
         raise DataError(f"{recipe.name}: there are no images in {', '.join(recipe.sources) or 'its sources'}.")
     file.seek(0)
@@ -233,7 +233,7 @@ def _open(folder: Path, record: PreparedSet) -> Pictures:
     touched = [name for name, file in record.files.items() if _is_touched(folder / name, file)]
     wrong = [problem for name in touched if (problem := _difference(folder / name, record.files[name]))]
     if wrong:
-        raise DataError(f"{wrong[0]} {ANEW}")
+        raise DataError(f"{wrong[0]} {PREPARE_AGAIN}")
     if touched:  # copied, or written by another machine's clock: hash them only once
         with suppress(DataError, OSError):
             files = {name: PreparedFile.of(folder / name) for name in record.files}
@@ -243,10 +243,12 @@ def _open(folder: Path, record: PreparedSet) -> Pictures:
         x = np.load(folder / "images.npy", mmap_mode="c", allow_pickle=False)
         label = np.load(folder / "labels.npy", allow_pickle=False) if "labels.npy" in record.files else None
     except (OSError, ValueError) as error:
-        raise DataError(f"{folder} cannot be read ({error}). {ANEW}") from error
+        raise DataError(f"{folder} cannot be read ({error}). {PREPARE_AGAIN}") from error
     expected = (record.count, *record.shape)
     if x.dtype != np.uint8 or x.shape != expected or (label is not None and label.shape != expected[:1]):
-        raise DataError(f"{folder / 'images.npy'} is {x.dtype} of shape {x.shape}, not uint8 {expected}. {ANEW}")
+        raise DataError(
+            f"{folder / 'images.npy'} is {x.dtype} of shape {x.shape}, not uint8 {expected}. {PREPARE_AGAIN}"
+        )
     return Pictures(x, label)
 
 
@@ -274,9 +276,9 @@ def check_prepared(folder: Path) -> list[str]:
     """List all problems of a prepared set. Every byte is read."""
     record = read_prepared(folder)
     if record is None:
-        return [f"{folder} is not finished. {ANEW}"]
+        return [f"{folder} is not finished. {PREPARE_AGAIN}"]
     found = (_difference(folder / name, file) for name, file in sorted(record.files.items()))
-    return [f"{problem} {ANEW}" for problem in found if problem]
+    return [f"{problem} {PREPARE_AGAIN}" for problem in found if problem]
 
 
 def prepared_sets(dataset: str | None = None) -> list[tuple[Path, PreparedSet | None]]:

@@ -32,7 +32,7 @@ FIXED = 16
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnSamples:
     """Samples of the mixture in random order.
 
     x: (n, *shape) float32 on the host; for images (n, C, H, W) uint8 on the model's device; generator: (n,) int64 or
@@ -60,8 +60,8 @@ def draw(
     seed: int,
     *,
     generator: int | None = None,
-    told: Callable[[int], None] = lambda done: None,
-) -> Drawn:
+    progress: Callable[[int], None] = lambda done: None,
+) -> DrawnSamples:
     """Draw n samples of the mixture (of its moving average if it has one), or of one generator.
 
     Args:
@@ -73,17 +73,17 @@ def draw(
     counts = allocate(model.weights().tolist(), n)
     if generator is not None:
         counts = [n if k == generator else 0 for k in range(model.generators)]
-    x, index, finite = _samples(trainer, counts, seed, told)
+    x, index, finite = _samples(trainer, counts, seed, progress)
     order = np.random.default_rng(seed).permutation(len(x))  # no metric may depend on the order of the generators
     if is_images(trainer.dataset):
         shuffled: NDArray[np.float32] | Tensor = x[torch.from_numpy(order).to(x.device)]
     else:
         shuffled = _numpy(x)[order]
-    return Drawn(shuffled, None if index is None else _numpy(index)[order], finite)
+    return DrawnSamples(shuffled, None if index is None else _numpy(index)[order], finite)
 
 
 @torch.no_grad()
-def fixed(trainer: Trainer, seed: int) -> Drawn:
+def fixed(trainer: Trainer, seed: int) -> DrawnSamples:
     """Images from fixed latents of every generator, for progress figures.
 
     In the order of the generators, `FIXED` of each, or more of few.
@@ -91,11 +91,11 @@ def fixed(trainer: Trainer, seed: int) -> Drawn:
     count = trainer.model.generators
     each = max(FIXED, 4 * FIXED // count)
     x, index, finite = _samples(trainer, [each] * count, seed_of(seed, "pictures"))
-    return Drawn(x, None if index is None else _numpy(index), finite)
+    return DrawnSamples(x, None if index is None else _numpy(index), finite)
 
 
 def _samples(
-    trainer: Trainer, counts: Sequence[int], seed: int, told: Callable[[int], None] = lambda done: None
+    trainer: Trainer, counts: Sequence[int], seed: int, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[Tensor, Tensor | None, bool]:
     """Generate samples in the order of generators and in parts; convert images to pixels."""
     rng = torch.Generator(trainer.device)
@@ -107,7 +107,7 @@ def _samples(
         finite = bool(torch.isfinite(x).all())
         bounds = trainer.dataset.bounds
         parts.append((to_pixels(x, bounds) if images and bounds else x, index, finite))
-        told(sum(len(x) for x, _, _ in parts))
+        progress(sum(len(x) for x, _, _ in parts))
     whole = torch.cat([x for x, _, _ in parts])
     if any(index is None for _, index, _ in parts):
         return whole, None, all(finite for _, _, finite in parts)
@@ -154,7 +154,7 @@ def evaluated_by_initial_averages(trainer: Trainer) -> bool:
     return moved
 
 
-def check_finite(trainer: Trainer, drawn: Drawn) -> None:
+def check_finite(trainer: Trainer, drawn: DrawnSamples) -> None:
     """Raise Diverged if parameters or samples are no longer finite; the message names them."""
     check_parameters(trainer)
     if not drawn.finite:
@@ -168,7 +168,7 @@ class Evaluation(NamedTuple):
     unless only its classes failed); classes: shares in each generator, empty if no metric distinguishes classes.
     """
 
-    drawn: Drawn
+    drawn: DrawnSamples
     scores: list[Score]
     errors: dict[str, str]
     classes: list[Share]

@@ -44,7 +44,7 @@ def score(
     generator: NDArray[Any] | None = None,
     seed: int = 0,
     where: str = "samples",
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Score]:
     """Score samples of any origin against a dataset; ``pandas.DataFrame(score(...))`` is a table of them.
 
@@ -54,7 +54,7 @@ def score(
         generator: (n,) whole numbers 0…K-1, the generator that made each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
         where: name of the samples in messages.
-        say: receives a message about each long step before the first score: a classifier, features of the real images.
+        log: receives a message about each long step before the first score: a classifier, features of the real images.
 
     Raises:
         UsageError: samples, indices or metrics do not fit the dataset.
@@ -69,7 +69,7 @@ def score(
         if metric.needs > len(x):
             raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(x):,}.")
         with _packages_of(metric):
-            metric.prepare(dataset, "cpu", say)
+            metric.prepare(dataset, "cpu", log)
     index = None if generator is None else _checked_generator(generator, len(x), where)
     generators = 1 if index is None else int(index.max()) + 1
     samples = Samples(points, dataset, pixels=pixels, generator=index, generators=generators, seed=seed)
@@ -98,8 +98,10 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
     low, high = dataset.bounds
     found = float(np.min(x)), float(np.max(x))  # NaN if x contains one
     if not low <= found[0] <= found[1] <= high:
-        told = f"values from {found[0]:.4g} to {found[1]:.4g}"
-        raise UsageError(f"{where}: {told}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8.")
+        range_text = f"values from {found[0]:.4g} to {found[1]:.4g}"
+        raise UsageError(
+            f"{where}: {range_text}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8."
+        )
     return to_pixels(torch.from_numpy(np.asarray(x, dtype=np.float32)), dataset.bounds)
 
 
@@ -156,8 +158,8 @@ def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any
     if x.ndim == 1 and dataset.shape == (1,):
         x = x[:, None]
     if x.shape[1:] != dataset.shape or x.ndim == 0:
-        wanted = ", ".join(["n", *map(str, dataset.shape)])
-        raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({wanted}).")
+        expected = ", ".join(["n", *map(str, dataset.shape)])
+        raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({expected}).")
     if len(x) == 0:
         raise UsageError(f"{where}: there are no samples (shape {x.shape}).")
     return x

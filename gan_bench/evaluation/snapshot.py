@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.metric import Metric
-from gan_bench.evaluation.evaluate import Drawn, fixed
+from gan_bench.evaluation.evaluate import DrawnSamples, fixed
 from gan_bench.store.records import MetricFacts
 from gan_bench.training.trainer import Trainer
 
 SNAPSHOT = 512  # number of samples in each snapshot, as in MGAN's figure 2
 
 
-def snapshot(trainer: Trainer, draw: Callable[[], Drawn], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def snapshot(trainer: Trainer, draw: Callable[[], DrawnSamples], seed: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Samples of an evaluation that a run stores: the first of a draw, or images from fixed latents.
 
     Returns:

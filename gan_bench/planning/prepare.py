@@ -89,22 +89,22 @@ def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...
     return tuple(entry for entry in benchmark.datasets if not named or entry in named)
 
 
-def choose_device(wanted: str) -> str:
+def choose_device(requested: str) -> str:
     """Device "cpu" or "cuda" as requested; "auto" is a GPU if one is available."""
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if requested == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
-    require_choice("--device", wanted, get_args(Device))
-    if wanted == "auto":
+    require_choice("--device", requested, get_args(Device))
+    if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    return wanted
+    return requested
 
 
-def choose_workers(wanted: int | None, device: str) -> int:
+def choose_workers(requested: int | None, device: str) -> int:
     """Number of runs at the same time: one for each core that this process may use, or for each GPU."""
-    if wanted is not None:
-        if wanted < 1:
-            raise UsageError(f"--workers {wanted}: it is at least 1.")
-        return wanted
+    if requested is not None:
+        if requested < 1:
+            raise UsageError(f"--workers {requested}: it is at least 1.")
+        return requested
     if device == "cuda":
         return max(1, len(visible_gpus()))
     affinity = getattr(os, "sched_getaffinity", None)
@@ -118,15 +118,15 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
-def choose_stack(wanted: str | int, device: str, *, heavy: bool) -> int:
+def choose_stack(requested: str | int, device: str, *, heavy: bool) -> int:
     """Largest number of seeds of a configuration in one stack; "auto" is many on a GPU, one on a CPU."""
-    if wanted == "auto":
+    if requested == "auto":
         return MOST_STACKED if device == "cuda" and not heavy else 1
-    if wanted == "never":
+    if requested == "never":
         return 1
-    if not str(wanted).isdecimal() or int(wanted) < 1:
-        raise UsageError(f"--stack {wanted}: it is auto, never, or a number of seeds.")
-    return int(wanted)
+    if not str(requested).isdecimal() or int(requested) < 1:
+        raise UsageError(f"--stack {requested}: it is auto, never, or a number of seeds.")
+    return int(requested)
 
 
 def _jobs(benchmark: Benchmark, registry: Registry, folder: Path, device: str, options: Options) -> list[Job]:
@@ -168,6 +168,8 @@ def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:
     """Raise DataError if files are missing; the message lists all of them."""
-    told = [f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())]
-    if told:
-        raise DataError("\n".join(told))
+    missing_data = [
+        f"dataset {label!r}: {missing}" for label, dataset in datasets.items() if (missing := dataset.missing())
+    ]
+    if missing_data:
+        raise DataError("\n".join(missing_data))

@@ -31,7 +31,7 @@ def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS,
     modules = [*_installed(registry), *_files(registry, places)]
     asked = (*kinds, UNIMPLEMENTED) if "models" in kinds else kinds
     for module, origin in modules:
-        _ask(registry, module, origin, asked)
+        _call_hook(registry, module, origin, asked)
     return registry
 
 
@@ -114,7 +114,7 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _ask(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence[str]) -> None:
+def _call_hook(registry: Registry, module: ModuleType, origin: Origin, kinds: Sequence[str]) -> None:
     """Call the hooks of a module one by one and catch the errors of each."""
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)

@@ -19,19 +19,19 @@ from gan_bench.contracts.network import (
 
 
 @dataclass(frozen=True)
-class Recording(Networks):
+class NetworkRecorder(Networks):
     """Networks that record every request.
 
     asked: each module that was built, with its description.
     """
 
-    asked: list[tuple[nn.Module, str]] = field(default_factory=list)
+    requested: list[tuple[nn.Module, str]] = field(default_factory=list)
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
         """Build generators and record the request."""
         made = super().generators(count, shared=shared)
         several = f"{count} generators, sharing {SHARED[shared]}"
-        self.asked.append((made, several if count > 1 else "a generator"))
+        self.requested.append((made, several if count > 1 else "a generator"))
         return made
 
     def discriminator(
@@ -46,19 +46,19 @@ class Recording(Networks):
         made = super().discriminator(heads, copies=copies, shape=shape, batch_statistics=batch_statistics)
         what = "a discriminator" if copies is None else f"{copies} copies of a discriminator"
         given = "" if shape is None else f", for inputs of {' x '.join(map(str, shape))}"
-        self.asked.append((made, f"{what} with {_named(heads)}{given}"))
+        self.requested.append((made, f"{what} with {_named(heads)}{given}"))
         return made
 
     def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
         """Build a joint discriminator and record the request."""
         made = super().joint_discriminator(size, heads)
-        self.asked.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
+        self.requested.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
         return made
 
     def autoencoder(self) -> Autoencoder:
         """Build an autoencoder and record the request."""
         made = super().autoencoder()
-        self.asked.append((made, "an autoencoder"))
+        self.requested.append((made, "an autoencoder"))
         return made
 
 

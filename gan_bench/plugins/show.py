@@ -79,7 +79,7 @@ def _shown(cls: type[Any], kind: str, registry: Registry, width: int) -> str:
         return "\n\n".join(_sections(cls, kind, registry, width))
     except Exception as error:  # the class of a plugin may raise anything
         what = f"{kind[:-1]} {cls.name!r} (from {registry.origin(kind, cls.name)})"
-        raise PluginError(f"{what} cannot be shown: {_told_of(error)}.") from error
+        raise PluginError(f"{what} cannot be shown: {_error_text(error)}.") from error
 
 
 def _needed(kind: str | None) -> Sequence[str]:
@@ -196,7 +196,7 @@ def _dataset_facts(cls: type[Any]) -> list[Fact]:
         shape, mixture = dataset.shape, dataset.mixture
         return [("shape", f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"), *_mixture_facts(mixture)]
     except Exception as error:  # a plugin may raise anything
-        return [("shape", f"unknown: it cannot be made of its defaults ({_told_of(error)})")]
+        return [("shape", f"unknown: it cannot be made of its defaults ({_error_text(error)})")]
 
 
 def _mixture_facts(mixture: Mixture | None) -> list[Fact]:
@@ -220,7 +220,7 @@ def _model_facts(cls: type[Any]) -> list[Fact]:
         more = [("generators", str(model.generators)), ("sharing", model.sharing or "nothing to share")]
         return [*facts[:1], ("turns", _turns(model)), *facts[1:2], *more, *facts[2:]]
     except Exception as error:  # a plugin may raise anything
-        return [*facts, ("defaults", f"it cannot be made of them ({_told_of(error)})")]
+        return [*facts, ("defaults", f"it cannot be made of them ({_error_text(error)})")]
 
 
 def _turns(model: Any) -> str:
@@ -257,7 +257,7 @@ def _networks(cls: type[Any], registry: Registry, width: int) -> str:
     try:
         rows = _held(cls, registry, protocol)
     except Exception as error:  # a plugin may raise anything
-        return _wrapped(f"Networks: unknown. It cannot be built {built}: {_told_of(error)}", width)
+        return _wrapped(f"Networks: unknown. It cannot be built {built}: {_error_text(error)}", width)
     if not rows:
         return "Networks: none."
     return _wrapped(f"Networks, built {built}", width) + "\n\n" + _table(("player", "parameters", "holds"), rows, width)
@@ -267,7 +267,7 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     """Rows of player, number of parameters and networks. Raises any error of the plugins."""
     import torch
 
-    from gan_bench.plugins.network_recorder import Recording
+    from gan_bench.plugins.network_recorder import NetworkRecorder
 
     dataset_class = registry.get("datasets", DATASET)
     dataset, model = dataset_class(dataset_class.Params()), cls(cls.Params())
@@ -276,15 +276,15 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
         raise PluginError(f"it refuses {DATASET}: {reason}")
     network = registry.get("networks", protocol.network)
     with torch.random.fork_rng(devices=[]):  # building a model must not change the caller's random state
-        networks = Recording(network(network.Params()), dataset, protocol.latent_size)
+        networks = NetworkRecorder(network(network.Params()), dataset, protocol.latent_size)
         players = model.build(networks)
     rows = []
     for name, player in players.items():
-        inside = [text for made, text in networks.asked if any(module is made for module in player.modules())]
+        inside = [text for made, text in networks.requested if any(module is made for module in player.modules())]
         count = sum(parameter.numel() for parameter in player.parameters())
         rows.append((name, f"{count:,}", "; ".join(inside) or "a module of its own"))
     return rows
 
 
-def _told_of(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"

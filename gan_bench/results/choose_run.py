@@ -17,7 +17,7 @@ from gan_bench.store.records import BenchmarkRecord
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRun:
     """One stored run."""
 
     folder: Path
@@ -31,8 +31,8 @@ def choose_run(
     model: str | None = None,
     dataset: str | None = None,
     seed: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> Chosen:
+    log: Callable[[str], None] = lambda line: None,
+) -> ChosenRun:
     """Find a run.
 
     Args:
@@ -40,7 +40,7 @@ def choose_run(
         model: label or plugin; None for the only one that is trained.
         dataset: label or plugin; None for the only one.
         seed: of training; None for the lowest that finished.
-        say: receives a message for each run that cannot be read and is therefore left out.
+        log: receives a message for each run that cannot be read and is therefore left out.
 
     Raises:
         UsageError: no run or more than one is selected; the message lists the candidates.
@@ -51,16 +51,16 @@ def choose_run(
         return _only(path, model, dataset, seed)
     results = read_results(path)
     for ignored in results.ignored:
-        say(f"ignored: {ignored}")
+        log(f"ignored: {ignored}")
     if results.benchmark is None or not (path / "runs").is_dir():
         raise StoreError(f"{path}: holds scores, but no run folders (runs/). Samples are drawn where models were run.")
     label, target = _model(path, results.benchmark, model), _dataset(path, results.benchmark, dataset)
     runs = [placed for placed in results.runs if (placed.entry.label, placed.dataset) == (label, target)]
     placed = _of_seed(f"{path}: {label} on {target}", runs, seed)
-    return Chosen(placed.run.folder, label, placed.run.seed)
+    return ChosenRun(placed.run.folder, label, placed.run.seed)
 
 
-def _only(path: Path, *further: str | int | None) -> Chosen:
+def _only(path: Path, *further: str | int | None) -> ChosenRun:
     """Run of a run folder."""
     if any(each is not None for each in further):
         raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")
@@ -68,7 +68,7 @@ def _only(path: Path, *further: str | int | None) -> Chosen:
         run = read_run(path)
     except Unreadable as error:
         raise StoreError(f"{path}: {error}.") from error
-    return Chosen(path, run.record.model.plugin, run.seed)
+    return ChosenRun(path, run.record.model.plugin, run.seed)
 
 
 def _model(path: Path, benchmark: BenchmarkRecord, name: str | None) -> str:

@@ -67,7 +67,7 @@ class RunBatch:
         self.precision = members[0].job.run.protocol.precision
         self.stack: Stack | None = None
 
-    def carry_out(self) -> None:
+    def run(self) -> None:
         """Execute the members until each has ended, with any status."""
         if not self._fits():
             self._halve()
@@ -75,7 +75,7 @@ class RunBatch:
     def _fits(self) -> bool:
         """Run the batch; return False if several members together do not fit in memory."""
         try:
-            self._go()
+            self._run_to_end()
         except Exception as error:  # recorded; the other runs continue
             if out_of_memory(error) and len(self.members) > 1:
                 return False
@@ -83,7 +83,7 @@ class RunBatch:
                 end_with(member, error)
         return True
 
-    def _go(self) -> None:
+    def _run_to_end(self) -> None:
         if len(self.members) == 1:
             settle_single(self.members[0], self.stop)
         else:
@@ -105,7 +105,7 @@ class RunBatch:
 
     def _one_by_one(self, groups: Sequence[Sequence[ActiveRun]]) -> None:
         for group in groups:
-            RunBatch(group, self.stop).carry_out()
+            RunBatch(group, self.stop).run()
             free_memory()
 
     def _halve(self) -> None:
@@ -144,7 +144,7 @@ class RunBatch:
 
     def _train_until_due(self) -> bool:
         """Iterate up to the next evaluation; return False if stopped before it."""
-        started = said = time.perf_counter()
+        started = last_report = time.perf_counter()
         everybody, leader = tuple(self.members), self.members[0]
         schedule, first = leader.job.schedule, leader.trainer.iteration
         special = schedule.expensive_at(leader.last)
@@ -157,9 +157,9 @@ class RunBatch:
             if not self.members:
                 break
             now, t = time.perf_counter(), self.members[0].trainer.iteration
-            if now - said > REPORT_SECONDS:
-                self._say((t - first) / (now - started))
-                said = now
+            if now - last_report > REPORT_SECONDS:
+                self._report_progress((t - first) / (now - started))
+                last_report = now
             if t % schedule.every == 0 or t in special:
                 break
         if self.stack is not None and self.members:
@@ -170,7 +170,7 @@ class RunBatch:
             member.usage.train_seconds += (time.perf_counter() - started) / len(everybody)
         return not stopped
 
-    def _say(self, rate: float) -> None:
+    def _report_progress(self, rate: float) -> None:
         for member in self.members:
             member.reporter.progress(self.members[0].trainer.iteration, member.last, rate)
 

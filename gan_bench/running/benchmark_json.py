@@ -37,7 +37,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
         evaluation=benchmark.evaluation,
         protocol=benchmark.protocol,
         datasets=_datasets(benchmark, selected, before),
-        models=_models(benchmark, selected, registry, {label: _told(before, label) for label in others}),
+        models=_models(benchmark, selected, registry, {label: _notes_by_metric(before, label) for label in others}),
         left_out=benchmark.left_out,
         metrics={
             name: _metric(registry.get("metrics", name), selected, _only(others, _notes(before, name)))
@@ -76,9 +76,9 @@ def _models(
     benchmark: Benchmark,
     selected: Mapping[str, Dataset],
     registry: Registry,
-    told: Mapping[str, Mapping[str, tuple[str, ...]]],
+    notes: Mapping[str, Mapping[str, tuple[str, ...]]],
 ) -> tuple[StoredEntry, ...]:
-    """Build one entry per model; `told` has the footnotes of unselected datasets, by model."""
+    """Build one entry per model; `notes` has the footnotes of unselected datasets, by model."""
     data = [identify_dataset(dataset, registry) for dataset in benchmark.datasets]
     return tuple(
         StoredEntry(
@@ -87,7 +87,7 @@ def _models(
             anchor=model.anchor,
             departures=model.departures,
             footnotes=_pool(model, selected, registry)
-            | {label: texts[model.label] for label, texts in told.items() if model.label in texts},
+            | {label: texts[model.label] for label, texts in notes.items() if model.label in texts},
             params=plain(model.params),
             configurations={each.label: configuration(each, model, registry) for each in data},
         )
@@ -121,7 +121,7 @@ def _before(folder: Path) -> BenchmarkRecord | None:
         return None
 
 
-def _told(before: BenchmarkRecord | None, dataset: str) -> dict[str, tuple[str, ...]]:
+def _notes_by_metric(before: BenchmarkRecord | None, dataset: str) -> dict[str, tuple[str, ...]]:
     """Read earlier footnotes of models on a dataset, by model."""
     entries = before.models if before else ()
     return {entry.label: entry.footnotes[dataset] for entry in entries if dataset in entry.footnotes}
@@ -131,5 +131,5 @@ def _notes(before: BenchmarkRecord | None, metric: str) -> Mapping[str, str]:
     return before.metrics[metric].notes if before and metric in before.metrics else {}
 
 
-def _only(labels: Set[str], told: Mapping[str, str]) -> dict[str, str]:
-    return {label: text for label, text in told.items() if label in labels}
+def _only(labels: Set[str], notes: Mapping[str, str]) -> dict[str, str]:
+    return {label: text for label, text in notes.items() if label in labels}

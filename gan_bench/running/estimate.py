@@ -347,12 +347,12 @@ PROBE_BUDGET = 20.0
 """Time limit for all probes together, in seconds."""
 
 
-def estimate_runs(planned: Planned, todo: Sequence[Job], say: Callable[[str], None]) -> Estimates:
+def estimate_runs(planned: Planned, todo: Sequence[Job], log: Callable[[str], None]) -> Estimates:
     """Estimate runs from earlier ones; probe models without any if their runs are long enough."""
     long = any(job.run.protocol.iterations >= PROBE_FROM and not job.run.model.anchor for job in todo)
     known = partial(estimate, todo, planned.registry, results=planned.folder.parent, workers=planned.workers)
     found = known(jobs=planned.jobs, probe=False)
     if planned.mode == "quick" or planned.device != "cpu" or not long or not found.unknown:
         return found
-    say(f"No earlier run shows how fast all models train here; measuring it, for at most {PROBE_BUDGET:.0f} s.")
+    log(f"No earlier run shows how fast all models train here; measuring it, for at most {PROBE_BUDGET:.0f} s.")
     return known(jobs=planned.jobs, budget=PROBE_BUDGET)

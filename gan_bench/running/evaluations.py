@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from gan_bench.contracts.metric import Metric
-from gan_bench.evaluation.evaluate import Drawn, Evaluation
+from gan_bench.evaluation.evaluate import DrawnSamples, Evaluation
 from gan_bench.evaluation.snapshot import snapshot
 from gan_bench.store.rows import curve_rows, has_score, with_classes
 from gan_bench.store.run_folder import RunFolder
@@ -65,7 +65,7 @@ class Evaluations:
         """Replace the shares of classes at an iteration, if the evaluation has some."""
         self.classes = with_classes(self.classes, iteration, found.classes)
 
-    def add_snapshot(self, iteration: int, trainer: Trainer, drawn: Drawn, seed: int) -> None:
+    def add_snapshot(self, iteration: int, trainer: Trainer, drawn: DrawnSamples, seed: int) -> None:
         """Keep samples of an evaluation, unless some of this iteration are kept already."""
         if iteration not in self.snapshots:
             self.snapshots[iteration] = snapshot(trainer, lambda: drawn, seed)

@@ -43,9 +43,9 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:
     """Execute runs of a check; record whether they resumed and can be sampled."""
     half = jobs[0].run.protocol.iterations // 2
-    asked = itertools.count()
+    calls = itertools.count()
     # Interrupt half way, so that the runs can finish only if they resume.
-    members = _members(jobs, registry, report, lambda: next(asked) >= half or stop())
+    members = _members(jobs, registry, report, lambda: next(calls) >= half or stop())
     if any(member.status == "interrupted" for member in members) and not stop():
         members = _members(jobs, registry, report, stop)
     for member in members:
@@ -74,5 +74,5 @@ def _members(jobs: Sequence[Job], registry: Registry, report: Report, stop: Call
         member.begin()
     ready = [member for member in members if set_up(member)]
     for group in group_by_iteration(ready):
-        RunBatch(group, stop).carry_out()
+        RunBatch(group, stop).run()
     return members

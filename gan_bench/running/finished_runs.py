@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gan_bench.training.trainer import Trainer
 
 
-V = TypeVar("V", bound="Visit")
+T = TypeVar("T", bound="FinishedRunTask")
 TOLERANCE = 1e-3  # between two draws of the same samples, on machines that round differently; in units of their spread
 
 
@@ -42,7 +42,7 @@ class Unusable(Exception):
 
 
 @dataclass
-class Outcome:
+class RescoreOutcome:
     """Result of a call of `rescore`.
 
     Attributes:
@@ -64,16 +64,16 @@ class Outcome:
 
 
 @contextmanager
-def visited(
-    kind: Callable[..., V],
+def process_runs(
+    kind: Callable[..., T],
     path: str | Path,
     metrics: Sequence[str],
     registry: Registry,
     *,
     samples: int | None,
     models: Sequence[str],
-    say: Callable[[str], None],
-) -> Iterator[V]:
+    log: Callable[[str], None],
+) -> Iterator[T]:
     """Select runs, lock their folder and process them with an operation of this class.
 
     Arguments and errors are those of `rescore`.
@@ -88,12 +88,12 @@ def visited(
         placed = _chosen(results, models)
         assert results.benchmark is not None  # _require_runs
         count = results.benchmark.evaluation.samples if samples is None else samples
-        visit = kind(wanted, count, registry, Outcome(folder), say)
+        task = kind(wanted, count, registry, RescoreOutcome(folder), log)
         try:
-            visit.attend(placed)
+            task.process(placed)
         except KeyboardInterrupt:
-            visit.outcome.interrupted = True
-        yield visit
+            task.outcome.interrupted = True
+        yield task
 
 
 def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
@@ -136,14 +136,14 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
 
 
 @dataclass
-class Visit(ABC):
+class FinishedRunTask(ABC):
     """Base class of operations that re-evaluate finished runs."""
 
     metrics: Sequence[Metric]
     samples: int
     registry: Registry
-    outcome: Outcome
-    say: Callable[[str], None]
+    outcome: RescoreOutcome
+    log: Callable[[str], None]
     held: set[str] = field(default_factory=set)  # metrics with scores in some run
     refusals: dict[tuple[str, str], str] = field(default_factory=dict)  # (dataset, metric) → why
 
@@ -151,19 +151,19 @@ class Visit(ABC):
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
         """Process one finished run and return a one-line summary. Raises Unusable."""
 
-    def attend(self, runs: Sequence[PlacedRun]) -> None:
+    def process(self, runs: Sequence[PlacedRun]) -> None:
         """Process the runs one by one and report each."""
         for number, placed in enumerate(runs, 1):
             name = f"{placed.entry.label} on {placed.dataset}, seed {placed.run.seed}"
-            self.say(f"[{number}/{len(runs)}] {name}: {self._told(placed)}")
+            self.log(f"[{number}/{len(runs)}] {name}: {self._process_one(placed)}")
 
     def require_use(self) -> None:
         """Raise UsageError if every metric was rejected, so that nothing was done."""
         if self.refusals and not self.held:
-            told = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
-            raise UsageError(f"No metric fits these runs. {told.rstrip('.')}.")
+            text = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
+            raise UsageError(f"No metric fits these runs. {text.rstrip('.')}.")
 
-    def _told(self, placed: PlacedRun) -> str:
+    def _process_one(self, placed: PlacedRun) -> str:
         run = placed.run
         if run.status != FINISHED:
             went_on = "" if run.status == "diverged" else "; `gan-bench run` goes on with it"
@@ -181,7 +181,7 @@ class Visit(ABC):
             missing = dataset.missing()
             most = None if missing or not model.anchor else model.most_samples(dataset)
         except Exception as error:  # code of plugins, which may be missing or have other parameters today
-            raise Unusable(_told_of(error)) from error
+            raise Unusable(_error_text(error)) from error
         if missing:
             raise Unusable(missing)
         if dataset.contents != record.dataset.contents:
@@ -194,7 +194,7 @@ class Visit(ABC):
                 fitting.append(metric)
             elif reason is not None and (label, metric.name) not in self.refusals:
                 self.refusals[label, metric.name] = reason
-                self.say(f"{metric.name} is not computed on {label}: {reason}")
+                self.log(f"{metric.name} is not computed on {label}: {reason}")
         return fitting, count
 
     @contextmanager
@@ -212,7 +212,7 @@ class Visit(ABC):
                 _require_same_samples(trainer, folder, rows, record.seed)
             for metric in metrics:
                 try:
-                    metric.prepare(trainer.dataset, device, self.say)
+                    metric.prepare(trainer.dataset, device, self.log)
                 except ModuleNotFoundError as error:
                     raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
             try:
@@ -224,7 +224,7 @@ class Visit(ABC):
         try:
             trainer = load_trainer(folder, self.registry, device)
         except Exception as error:  # the code of plugins may raise anything
-            raise Unusable(_told_of(error)) from error
+            raise Unusable(_error_text(error)) from error
         if trainer.iteration != record.iteration:
             reached = f"iteration {trainer.iteration}, and the run ended at {record.iteration}"
             anew = f"Move runs/{folder.path.name} away to run it anew"
@@ -247,12 +247,12 @@ def _refusal(metric: Metric, dataset: Dataset, samples: int) -> str | None:
     try:
         reason = metric.refuses(dataset)
     except Exception as error:  # a plugin may raise anything
-        return f"its refuses() failed, {_told_of(error)}"
+        return f"its refuses() failed, {_error_text(error)}"
     few = f"it needs {metric.needs:,} samples, and {samples:,} are drawn; --samples draws more"
     return few if reason is None and metric.needs > samples else reason
 
 
-def _told_of(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, GanBenchError) else f"{type(error).__name__}: {error}"
 
 

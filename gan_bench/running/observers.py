@@ -37,9 +37,9 @@ class Observers(Observer):
             except Exception as error:  # a plugin may raise anything
                 self._report(cls.name, "__init__", error)
         for event in EVENTS:
-            setattr(self, event, partial(self._tell, event))
+            setattr(self, event, partial(self._notify, event))
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def _notify(self, event: str, *arguments: Any) -> None:
         getattr(self._display, event)(*arguments)
         for other in list(self._others):
             try:

@@ -19,16 +19,16 @@ from gan_bench.planning.prepare import CHECK_SAMPLES, require_data
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 
-SAID_EVERY = 10.0  # seconds
+LOG_SECONDS = 10.0  # seconds
 
 
-def prepare_run(planned: Planned, say: Callable[[str], None]) -> Planned:
+def prepare_run(planned: Planned, log: Callable[[str], None]) -> Planned:
     """The benchmark with prepared data and metrics; a check omits metrics that cannot be prepared."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
     if planned.mode != "quick":
-        prepare_data(benchmark, planned.registry, planned.device, say)
+        prepare_data(benchmark, planned.registry, planned.device, log)
         return planned
-    unprepared = _prepare_check(benchmark, planned.registry, planned.device, say)
+    unprepared = _prepare_check(benchmark, planned.registry, planned.device, log)
     return replace(planned, unprepared=unprepared, jobs=[_without(job, unprepared) for job in planned.jobs])
 
 
@@ -37,55 +37,55 @@ def _without(job: Job, unprepared: Collection[str]) -> Job:
     return replace(job, schedule=replace(job.schedule, metrics=metrics))
 
 
-def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> dict[str, str]:
+def _prepare_check(benchmark: Benchmark, registry: Registry, device: str, log: Callable[[str], None]) -> dict[str, str]:
     """Prepare metrics for a check on a few images of each dataset; return the errors of those that failed."""
-    some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, say)]
+    some = [reduced(dataset, CHECK_IMAGES) for dataset in prepare_datasets(benchmark.datasets, registry, log)]
     errors: dict[str, str] = {}
     for name in benchmark.evaluation.metrics:
         try:
-            _make_ready(lower_needs(registry.get("metrics", name)(), CHECK_SAMPLES), some, device, say)
+            _prepare_metric(lower_needs(registry.get("metrics", name)(), CHECK_SAMPLES), some, device, log)
         except Exception as error:  # a check lists what does not work, a plugin's errors included
             errors[name] = f"{type(error).__name__}: {error}"
     _free_gpu_memory(device)
     return errors
 
 
-def prepare_data(benchmark: Benchmark, registry: Registry, device: str, say: Callable[[str], None]) -> None:
+def prepare_data(benchmark: Benchmark, registry: Registry, device: str, log: Callable[[str], None]) -> None:
     """Prepare the files of datasets and metrics once, before any run.
 
     Raises:
         DataError: files are missing or wrong; the message covers all datasets.
     """
-    datasets = prepare_datasets(benchmark.datasets, registry, say)
+    datasets = prepare_datasets(benchmark.datasets, registry, log)
     for name in benchmark.evaluation.metrics:
         metric = registry.get("metrics", name)()
         if metric.needs <= benchmark.evaluation.samples:
-            _make_ready(metric, datasets, device, say)
+            _prepare_metric(metric, datasets, device, log)
     _free_gpu_memory(device)
 
 
 def prepare_datasets(
-    entries: Sequence[DatasetEntry], registry: Registry, say: Callable[[str], None]
+    entries: Sequence[DatasetEntry], registry: Registry, log: Callable[[str], None]
 ) -> Sequence[Dataset]:
     """Datasets whose images are prepared. Raises DataError, as `prepare_data`."""
     datasets = {entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in entries}
     require_data(datasets)
     for dataset in datasets.values():
-        dataset.prepare(say)
+        dataset.prepare(log)
     return list(datasets.values())
 
 
-def _make_ready(metric: Metric, datasets: Collection[Dataset], device: str, say: Callable[[str], None]) -> None:
+def _prepare_metric(metric: Metric, datasets: Collection[Dataset], device: str, log: Callable[[str], None]) -> None:
     """Prepare a metric and report progress every few seconds, because many quick datasets report none individually."""
-    told = time.monotonic()
+    last_log = time.monotonic()
     for done, dataset in enumerate(datasets):
-        if time.monotonic() - told > SAID_EVERY:
-            told = time.monotonic()
-            say(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
+        if time.monotonic() - last_log > LOG_SECONDS:
+            last_log = time.monotonic()
+            log(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
         try:
-            metric.prepare(dataset, device, say)
+            metric.prepare(dataset, device, log)
         except ModuleNotFoundError as error:  # the runs continue without its scores, and their records give the reason
-            say(f"{metric.name} cannot be computed: {missing_package(error) or error}")
+            log(f"{metric.name} cannot be computed: {missing_package(error) or error}")
             return
 
 

@@ -39,7 +39,7 @@ class _Active:
     rate: float = 0.0
     compiling: bool = False
     scores: Mapping[str, float] = field(default_factory=dict)
-    said: float = field(default_factory=time.monotonic)
+    last_logged: float = field(default_factory=time.monotonic)
 
     def reach(self, event: Progress | Evaluated) -> None:
         """Update the position of the run from an event."""
@@ -64,7 +64,7 @@ class _Display(Observer):
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.total = len(runs)
         runs_to_do = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-        self.say(f"{runs_to_do} to do, {done} done already." if runs else f"All {done} runs are done.")
+        self.log(f"{runs_to_do} to do, {done} done already." if runs else f"All {done} runs are done.")
 
     def started(self, run: Run) -> None:
         self.active[run.key] = _Active(run)
@@ -86,10 +86,10 @@ class _Display(Observer):
         self.ended_runs += status != "interrupted"
         detail = self.scores(active) if status == "finished" else on_one_line(error)
         left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
-        self.say(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {detail}".rstrip() + left)
+        self.log(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {detail}".rstrip() + left)
 
     def warning(self, run: Run, message: str) -> None:
-        self.say(f"{name_of(run)}: {on_one_line(message)}")
+        self.log(f"{name_of(run)}: {on_one_line(message)}")
 
     def forecast(self, next_table: float, last_table: float) -> None:
         self._expected = last_table, time.monotonic()
@@ -104,12 +104,12 @@ class _Display(Observer):
 
     def stopping(self) -> None:
         self._expected = None
-        self.say("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
+        self.log("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
 
     def note(self, message: str) -> None:
-        self.say(message)
+        self.log(message)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a permanent line."""
         raise NotImplementedError
 
@@ -126,7 +126,7 @@ class PlainProgress(_Display):
         super().__init__(metrics)
         self.stream = stream or sys.stderr
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line; a stream that is closed meanwhile must not end the runs."""
         with contextlib.suppress(OSError, ValueError):
             print(line, file=self.stream, flush=True)
@@ -135,20 +135,20 @@ class PlainProgress(_Display):
         """Print the table."""
         terminal = not self.stream.closed and self.stream.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
-        self.say(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
+        self.log(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
 
     def started(self, run: Run) -> None:
         """Print that the run started."""
         super().started(run)
-        self.say(f"{name_of(run)} started")
+        self.log(f"{name_of(run)} started")
 
     def progress(self, run: Run, event: Progress) -> None:
         """Print a line if the last one about this run is old."""
         super().progress(run, event)
         active = self.active[run.key]
-        if time.monotonic() - active.said >= LINE_SECONDS:
-            active.said = time.monotonic()
-            self.say(f"{name_of(run)} {_position(active)} {self.scores(active)}".rstrip())
+        if time.monotonic() - active.last_logged >= LINE_SECONDS:
+            active.last_logged = time.monotonic()
+            self.log(f"{name_of(run)} {_position(active)} {self.scores(active)}".rstrip())
 
 
 class LiveProgress(_Display):
@@ -178,7 +178,7 @@ class LiveProgress(_Display):
         """Keep the table above the active runs."""
         self.last_table = table
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print above the table; a terminal that is closed meanwhile must not end the runs."""
         with contextlib.suppress(OSError):
             self.console.print(Text(line))

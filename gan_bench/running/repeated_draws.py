@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.evaluation.evaluate import evaluate
 from gan_bench.report.tables.evaluation_noise import write_noise
-from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
+from gan_bench.running.finished_runs import FinishedRunTask, RescoreOutcome, Unusable, process_runs, read
 from gan_bench.running.rescore import rescore
 from gan_bench.store.rows import curve_rows, has_score
 from gan_bench.store.run_folder import RunFolder
@@ -35,8 +35,8 @@ def repeat(
     draws: int,
     samples: int | None = None,
     models: Sequence[str] = (),
-    say: Callable[[str], None] = lambda line: None,
-) -> tuple[Outcome, pd.DataFrame]:
+    log: Callable[[str], None] = lambda line: None,
+) -> tuple[RescoreOutcome, pd.DataFrame]:
     """Draw from the final generators of finished runs until there are `draws` draws of each, and score them.
 
     Draws of an earlier call are kept; a new metric is computed as by `rescore`. Other arguments are
@@ -56,24 +56,24 @@ def repeat(
     """
     if draws < 2:
         raise UsageError(f"{draws} repeats: a spread needs 2 draws of a generator or more, the stored one included.")
-    first = rescore(path, metrics, registry, samples=samples, models=models, say=say)
-    _raise_if_interrupted(first, say)
+    first = rescore(path, metrics, registry, samples=samples, models=models, log=log)
+    _raise_if_interrupted(first, log)
     kind = partial(_Repeating, draws=draws)
-    with visited(kind, path, metrics, registry, samples=samples, models=models, say=say) as work:
-        _raise_if_interrupted(work.outcome, say)
+    with process_runs(kind, path, metrics, registry, samples=samples, models=models, log=log) as work:
+        _raise_if_interrupted(work.outcome, log)
         frame = write_noise(work.outcome.folder)
     work.outcome.added = first.added
     return work.outcome, frame[frame["metric"].isin(metrics)]
 
 
-def _raise_if_interrupted(outcome: Outcome, say: Callable[[str], None]) -> None:
+def _raise_if_interrupted(outcome: RescoreOutcome, log: Callable[[str], None]) -> None:
     if outcome.interrupted:
-        say("Interrupted; the same call goes on from here.")
+        log("Interrupted; the same call goes on from here.")
         raise KeyboardInterrupt
 
 
 @dataclass
-class _Repeating(Visit):
+class _Repeating(FinishedRunTask):
     """One call of `repeat`."""
 
     draws: int = 2

@@ -31,7 +31,7 @@ from gan_bench.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from gan_bench.plugins.registry import Registry
-from gan_bench.running.finished_runs import Outcome, Unusable, Visit, read, visited
+from gan_bench.running.finished_runs import FinishedRunTask, RescoreOutcome, Unusable, process_runs, read
 
 
 def rescore(
@@ -41,8 +41,8 @@ def rescore(
     *,
     samples: int | None = None,
     models: Sequence[str] = (),
-    say: Callable[[str], None] = lambda line: None,
-) -> Outcome:
+    log: Callable[[str], None] = lambda line: None,
+) -> RescoreOutcome:
     """Score the final generators of a results folder's finished runs, then rebuild results.csv and the tables.
 
     If a metric is now prepared with something else (another classifier, other clusters), runs with its old scores are
@@ -53,14 +53,14 @@ def rescore(
         metrics: names of metrics.
         samples: number of samples to draw; None for the benchmark's.
         models: only these labels or plugins; empty for all.
-        say: called with a line for each run.
+        log: called with a line for each run.
 
     Raises:
         PluginError: a metric is unknown or broken.
         UsageError: no such model, or no metric fits any dataset.
         StoreError: there are no runs, or the folder cannot be written or is in use.
     """
-    with visited(_Rescoring, path, metrics, registry, samples=samples, models=models, say=say) as work:
+    with process_runs(_Rescoring, path, metrics, registry, samples=samples, models=models, log=log) as work:
         work.require_use()
         folder = work.outcome.folder
         work.outcome.added = _show(folder, [metric for metric in work.metrics if metric.name in work.held])
@@ -70,7 +70,7 @@ def rescore(
     return work.outcome
 
 
-class _Rescoring(Visit):
+class _Rescoring(FinishedRunTask):
     """One call of `rescore`."""
 
     def score(self, placed: PlacedRun, folder: RunFolder) -> str:
@@ -82,15 +82,15 @@ class _Rescoring(Visit):
         failed_before = record.metric_errors
         foreign = self._foreign(record, fitting)
         kept = [row for row in rows if row["metric"] not in foreign]
-        if any(_tells_of(metric) for metric in fitting if metric.name in foreign):
+        if any(_separates_classes(metric) for metric in fitting if metric.name in foreign):
             classes = []
-        untold = not _tells_classes(classes, last, samples)
+        untold = not _has_classes(classes, last, samples)
         lacking = [
             metric
             for metric in fitting
             if metric.name in failed_before
             or not has_score(kept, metric, last, samples)
-            or (untold and _tells_of(metric))
+            or (untold and _separates_classes(metric))
         ]
         if not lacking:
             self._count(fitting)
@@ -106,9 +106,9 @@ class _Rescoring(Visit):
         self._write(folder, record, kept, facts, history, curve_rows(last, found.scores), found.errors)
         self._count(fitting)
         self.outcome.unusable += bool(found.errors)
-        told = _told_scores(found)
-        told += "" if same_kind else " (of other samples: the run was on another device)"
-        return told + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
+        scores = _scores_text(found)
+        scores += "" if same_kind else " (of other samples: the run was on another device)"
+        return scores + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
 
     def _foreign(self, record: RunRecord, metrics: Sequence[Metric]) -> list[str]:
         """Metrics of a run's scores that were prepared with something else (a classifier, clusters) than now."""
@@ -188,17 +188,17 @@ def _classes(folder: RunFolder) -> list[dict[str, str]]:
         raise Unusable(str(error)) from error
 
 
-def _tells_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
+def _has_classes(rows: Sequence[Mapping[str, str]], iteration: int, n: int) -> bool:
     """Whether rows of classes.csv include the mixture's shares at an iteration, from n samples."""
     return any((row["iteration"], row["generator"], row["n"]) == (str(iteration), "", str(n)) for row in rows)
 
 
-def _tells_of(metric: Metric) -> bool:
+def _separates_classes(metric: Metric) -> bool:
     """Whether a metric distinguishes classes."""
     return type(metric).classes is not Metric.classes
 
 
-def _told_scores(found: Evaluation) -> str:
+def _scores_text(found: Evaluation) -> str:
     """Scores of the mixture, and errors."""
     values = {score.metric: score.value for score in found.scores if score.generator is None}
     return ", ".join(

@@ -34,7 +34,7 @@ from gan_bench.store.run_folder import RunFolder
 
 
 @dataclass
-class Outcome:
+class BenchmarkOutcome:
     """Result of a call of `run`."""
 
     folder: Path
@@ -52,7 +52,7 @@ class Outcome:
         return 0 if self.counts.keys() <= {"finished"} and not self.left_out and passed else 1
 
 
-def run(planned: Planned, observer: Observer) -> Outcome:
+def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     """Execute missing runs and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
         todo = planned.todo  # reads the curves; a damaged folder must fail before anything is written
@@ -68,12 +68,12 @@ def run(planned: Planned, observer: Observer) -> Outcome:
         for line in describe_stale_runs(planned.folder, planned.jobs, todo):
             observers.note(line)
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
-        completed = _carry_out(planned, todo, observers, lock) if todo else True
+        completed = _run_jobs(planned, todo, observers, lock) if todo else True
         write_results_csv(planned.folder)
         write_classes_csv(planned.folder)
         if planned.mode != "quick":  # values of a check are meaningless
             write_tables(planned.folder)
-    outcome = Outcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
+    outcome = BenchmarkOutcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
     outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
     return outcome
 
@@ -87,7 +87,7 @@ def _remove_runs(folder: Path) -> None:
         raise StoreError(f"{folder} cannot be removed ({error.strerror}). Choose another with --results.") from error
 
 
-def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
+def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
     """Send the jobs to the engine, the longest of each seed first; return False if Ctrl-C stopped them."""
     gpus = visible_gpus() if planned.device == "cuda" else []
     how = describe_compilation(todo)
@@ -104,7 +104,7 @@ def _carry_out(planned: Planned, todo: Sequence[Job], observers: Observers, lock
         _note_times(watch, groups, estimates, observers)
     watch.forecast_now()
     engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), watch)
-    return engine.carry_out(todo)
+    return engine.run(todo)
 
 
 def _note_times(
@@ -128,4 +128,4 @@ def _count(jobs: Sequence[Job]) -> Counter[str]:
     return Counter(record.status if record else "not started" for record in records)
 
 
-__all__ = ["Options", "Outcome", "Planned", "Run", "prepare", "run"]
+__all__ = ["BenchmarkOutcome", "Options", "Planned", "Run", "prepare", "run"]

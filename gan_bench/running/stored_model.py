@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Run
 from gan_bench.errors import DataError, StoreError, UsageError
-from gan_bench.evaluation.evaluate import Drawn, draw
+from gan_bench.evaluation.evaluate import DrawnSamples, draw
 from gan_bench.plugins.registry import Registry
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
@@ -42,9 +42,9 @@ class StoredModel:
         *,
         generator: int | None = None,
         seed: int = 0,
-        told: Callable[[int], None] = lambda done: None,
-    ) -> Drawn:
-        """Draw n samples of the mixture, or of one generator; `told` receives the number drawn so far.
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> DrawnSamples:
+        """Draw n samples of the mixture, or of one generator; `progress` receives the number drawn so far.
 
         Returns:
             `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
@@ -59,7 +59,7 @@ class StoredModel:
         if generator is not None and float(self.model.weights()[generator]) == 0:
             raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
         self._require_data(n)
-        drawn = draw(self._trainer, n, seed, generator=generator, told=told)
+        drawn = draw(self._trainer, n, seed, generator=generator, progress=progress)
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
     def _require_data(self, n: int) -> None:
@@ -75,12 +75,12 @@ class StoredModel:
 
 
 def load_trainer(
-    folder: RunFolder, registry: Registry, device: str, say: Callable[[str], None] = lambda line: None
+    folder: RunFolder, registry: Registry, device: str, log: Callable[[str], None] = lambda line: None
 ) -> Trainer:
     """Load the trainer of a stored run from its newest usable checkpoint.
 
     Args:
-        say: receives a message for each newer checkpoint that is damaged or of another run.
+        log: receives a message for each newer checkpoint that is damaged or of another run.
 
     Raises:
         StoreError: there is no checkpoint, or it does not fit the present code.
@@ -96,7 +96,7 @@ def load_trainer(
             f"{folder.path}: no usable checkpoint{found}. Move the folder away and run the benchmark again to make one."
         )
     for path in passed_over:
-        say(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
+        log(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
     try:
         trainer = make_trainer(run_of(record), registry, device)
         trainer.load_state_dict(state["trainer"])

@@ -29,7 +29,7 @@ from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, 
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
 
-ANEW = "Move the folder away to run it anew."
+RUN_AGAIN = "Move the folder away to run it anew."
 
 
 class RunFolder:
@@ -48,7 +48,7 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RecordError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {ANEW}") from error
+            raise StoreError(f"{file} cannot be read ({error}). {RUN_AGAIN}") from error
 
     def read_own(self, key: str) -> RunRecord | None:
         """Read the record of the run with this key. Raises StoreError if another run is stored here."""
@@ -89,7 +89,7 @@ class RunFolder:
         """Replace all rows."""
         self._write_rows("repeats.csv", REPEAT_COLUMNS, rows)
 
-    def _read_rows(self, name: str, columns: Sequence[str], what: str, advice: str = ANEW) -> list[dict[str, str]]:
+    def _read_rows(self, name: str, columns: Sequence[str], what: str, advice: str = RUN_AGAIN) -> list[dict[str, str]]:
         file = self.path / name
         try:
             with file.open(newline="", encoding="utf-8") as lines:

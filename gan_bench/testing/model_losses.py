@@ -14,24 +14,24 @@ from gan_bench.contracts.model import Turn
 from gan_bench.testing.checks import refuse
 from gan_bench.testing.model_samples import latents_of
 from gan_bench.testing.tiny import difference
-from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, play
+from gan_bench.training.iteration import MOST_TURNS, Draws, IterationResult, Player, play
 from gan_bench.training.trainer import Trainer
 
-LOOKED_AHEAD = 200  # number of iterations whose turns are inspected
+LOOKAHEAD = 200  # number of iterations whose turns are inspected
 RATE = 0.005
 PURE = "a loss is a pure function of what it is given: return a value, and leave every step to the harness"
 
 
 def watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
     """Wrap a trainer's losses and steps in a check."""
-    players = {name: replace(player, loss=around(player)) for name, player in t.rules.players.items()}
-    rules = replace(t.rules, players=players)
+    players = {name: replace(player, loss=around(player)) for name, player in t.context.players.items()}
+    context = replace(t.context, players=players)
 
-    def carry_out(turns: tuple[Turn, ...], draws: Draws) -> Played:
-        return play(rules, turns, draws, t.parameters, t.state, move)
+    def run_iteration(turns: tuple[Turn, ...], draws: Draws) -> IterationResult:
+        return play(context, turns, draws, t.parameters, t.state, move)
 
-    t.carry_out = carry_out
-    t.play_prelude = carry_out
+    t.run_iteration = run_iteration
+    t.play_prelude = run_iteration
 
 
 def descend(t: Trainer, player: str, gradients: Sequence[Tensor | None]) -> None:
@@ -123,15 +123,15 @@ class Ledger:
                 )
 
 
-def check_everybody_moves(t: Trainer) -> None:
+def check_all_players_update(t: Trainer) -> None:
     """Check that every player has a turn."""
-    turns = [turn for i in range(LOOKED_AHEAD) for turn in t.model.turns(i)]
+    turns = [turn for i in range(LOOKAHEAD) for turn in t.model.turns(i)]
     turns += [turn for stage in t.model.stages(t.protocol.iterations) for turn in stage.prelude]
     movers = {player for turn in turns for player in turn.players}
     for player in t.model.players:
         if player not in movers:
             refuse(
-                f"player {player!r} has no turn in the first {LOOKED_AHEAD} iterations",
+                f"player {player!r} has no turn in the first {LOOKAHEAD} iterations",
                 "its parameters would stay as they were initialised",
                 "give it a turn in turns(), or leave it out of `players`",
             )
@@ -140,7 +140,7 @@ def check_everybody_moves(t: Trainer) -> None:
 def representative_iterations(t: Trainer) -> list[int]:
     """Return up to four iterations with different sequences of turns, and one that begins a stage."""
     first: dict[tuple[Turn, ...], int] = {}
-    for iteration in range(LOOKED_AHEAD):
+    for iteration in range(LOOKAHEAD):
         turns = tuple(t.model.turns(iteration))
         if len(turns) <= MOST_TURNS:
             first.setdefault(turns, iteration)

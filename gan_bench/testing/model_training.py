@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gan_bench.testing import common
 from gan_bench.testing.checks import refuse
-from gan_bench.testing.model_games import Subject
+from gan_bench.testing.model_devices import check_devices, check_stacks
 from gan_bench.testing.model_losses import (
     Ledger,
-    check_everybody_moves,
+    check_all_players_update,
     descend,
     record_gradients,
     representative_iterations,
@@ -24,9 +24,9 @@ from gan_bench.testing.model_losses import (
     watch,
     without_gradient,
 )
+from gan_bench.testing.model_reads import check_reads, check_traced
 from gan_bench.testing.model_samples import draw_samples
-from gan_bench.testing.moving import check_devices, check_stacks
-from gan_bench.testing.reading import check_reads, check_traced
+from gan_bench.testing.model_subject import Subject
 from gan_bench.testing.settings import Setting
 from gan_bench.testing.tiny import contents, difference, trajectory
 from gan_bench.training.trainer import Trainer
@@ -55,7 +55,7 @@ class TrainingChecks(Subject):
     def learns(self) -> None:
         """Check that every player's loss depends on its parameters."""
         t = self.trainer(self.settings()[0])
-        check_everybody_moves(t)
+        check_all_players_update(t)
         for iteration in representative_iterations(t):
             t.iteration = iteration
             watch(t, partial(requires_graph, t), partial(requires_gradient, t))

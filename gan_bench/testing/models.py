@@ -10,9 +10,9 @@ import torch
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, first_line, place, refuse
-from gan_bench.testing.model_answers import check_answers, check_preset
-from gan_bench.testing.model_games import Subject
+from gan_bench.testing.model_declarations import check_declarations, check_preset
 from gan_bench.testing.model_samples import check_generators, check_index, count_of_each, latents_of, require_samples
+from gan_bench.testing.model_subject import Subject
 from gan_bench.testing.model_training import TrainingChecks
 from gan_bench.testing.settings import Setting, allowed
 from gan_bench.testing.tiny import installed
@@ -78,7 +78,7 @@ class _SampleChecks(Subject):
 
     def answers(self) -> None:
         for setting in self.settings():
-            check_answers(self.trainer(setting), f"with {setting}, ")
+            check_declarations(self.trainer(setting), f"with {setting}, ")
 
     def generators(self) -> None:
         named = any(name == "generators" for name in getattr(self.cls.Params, "__dataclass_fields__", {}))

@@ -19,7 +19,7 @@ from gan_bench.errors import PluginError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing.settings import made
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")

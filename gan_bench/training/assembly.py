@@ -7,7 +7,7 @@ import torch
 from gan_bench.contracts.run import Run
 from gan_bench.plugins.instances import from_plain, instantiate
 from gan_bench.plugins.registry import Registry
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 
 

@@ -17,7 +17,7 @@ from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Latents, Model, Turn
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import PluginError
-from gan_bench.training.iteration import Draws, Rules
+from gan_bench.training.iteration import Draws, IterationContext
 from gan_bench.training.randomness import Randomness
 
 MOST_ROWS = 64
@@ -65,7 +65,7 @@ class DrawSource:
         """Number of latents in a draw, independent of K: every K that divides it sees the same latents."""
         return self._protocol.fakes or self._model.playing * self._each
 
-    def draw(self, turns: Sequence[Turn], rules: Rules, moment: Moment) -> Draws:
+    def draw(self, turns: Sequence[Turn], context: IterationContext, moment: Moment) -> Draws:
         """Draw everything that the losses of these turns need, each draw once.
 
         Args:
@@ -77,15 +77,15 @@ class DrawSource:
         draws = Draws()
         weighed: dict[int, str | None] = {}
         for position, turn in enumerate(turns):
-            wants = frozenset[str]().union(*(rules.player(name).wants for name in turn.players))
-            number = rules.latents_of(turn, position)
-            if "real" in wants and weighed.setdefault(turn.real, turn.weights) != turn.weights:
+            arguments = frozenset[str]().union(*(context.player(name).arguments for name in turn.players))
+            number = context.latents_of(turn, position)
+            if "real" in arguments and weighed.setdefault(turn.real, turn.weights) != turn.weights:
                 raise PluginError(f"{self._model.name}: turns share draw {turn.real} of real data, not its weights.")
-            if "real" in wants and turn.real not in draws.real:
+            if "real" in arguments and turn.real not in draws.real:
                 draws.real[turn.real] = self.real(turn, moment)
-            if "fake" in wants and number not in draws.latents:
+            if "fake" in arguments and number not in draws.latents:
                 draws.latents[number] = self.latents(number, moment)
-            if "noise" in wants:
+            if "noise" in arguments:
                 draws.noise[position] = self.noise(position, moment)
         return draws
 

@@ -37,12 +37,12 @@ class Player:
 
     name: str
     loss: Callable[..., Any]
-    wants: frozenset[str]
+    arguments: frozenset[str]
     generates: bool
 
 
 @dataclass(frozen=True)
-class Rules:
+class IterationContext:
     """Context that is the same in every iteration of a run.
 
     Attributes:
@@ -78,7 +78,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Played:
+class IterationResult:
     """Result of an iteration besides the updated parameters: each player's last loss, and the model's state."""
 
     losses: Mapping[str, Tensor]
@@ -86,18 +86,23 @@ class Played:
 
 
 def play(
-    rules: Rules, turns: Sequence[Turn], draws: Draws, parameters: Parameters, state: Mapping[str, Tensor], move: Update
-) -> Played:
+    context: IterationContext,
+    turns: Sequence[Turn],
+    draws: Draws,
+    parameters: Parameters,
+    state: Mapping[str, Tensor],
+    move: Update,
+) -> IterationResult:
     """Execute the turns of one iteration. In each, all gradients are taken at the same point, before all steps."""
-    fakes = _Fakes(rules, turns, draws)
+    fakes = _Fakes(context, turns, draws)
     losses: dict[str, Tensor] = {}
     for position, turn in enumerate(turns):
-        movers = [rules.player(name) for name in turn.players]
+        movers = [context.player(name) for name in turn.players]
         gradients: dict[str, Sequence[Tensor | None]] = {}
         values: dict[str, Tensor] = {}
         for mover in movers:
             sources = _Sources(turn, position, draws, fakes, state, mover)
-            with lower_precision(rules):
+            with lower_precision(context):
                 loss, extra = _loss(mover, sources)
             # Keep a graph that another player of this turn needs; parameters of others get no gradient.
             own, keep = list(parameters[mover.name].values()), mover is not movers[-1]
@@ -107,18 +112,18 @@ def play(
         with torch.no_grad():
             for mover in movers:
                 move(mover.name, gradients.pop(mover.name))  # freed for reuse in the next turn
-                rules.model.constrain(mover.name, parameters[mover.name])
-            state = rules.model.after_turn(turn, state, values)
+                context.model.constrain(mover.name, parameters[mover.name])
+            state = context.model.after_turn(turn, state, values)
         if any(mover.generates for mover in movers):
             fakes.forget()
-    return Played(losses, dict(state))
+    return IterationResult(losses, dict(state))
 
 
-def lower_precision(rules: Rules) -> AbstractContextManager[Any]:
+def lower_precision(context: IterationContext) -> AbstractContextManager[Any]:
     """Autocast context for forward passes, if the protocol sets a lower precision."""
-    if rules.autocast is None:
+    if context.autocast is None:
         return nullcontext()
-    return torch.autocast(rules.index.device.type, rules.autocast)
+    return torch.autocast(context.index.device.type, context.autocast)
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,7 @@ class _Sources:
 
 
 def _loss(player: Player, sources: _Sources) -> tuple[Tensor, Mapping[str, Tensor]]:
-    result = player.loss(**{name: sources.get(name) for name in player.wants})
+    result = player.loss(**{name: sources.get(name) for name in player.arguments})
     return result if isinstance(result, tuple) else (result, {})
 
 
@@ -153,19 +158,19 @@ def _kept(value: Tensor) -> Tensor:
 class _Fakes:
     """Generated samples of an iteration; one forward pass serves every turn until the generators move."""
 
-    def __init__(self, rules: Rules, turns: Sequence[Turn], draws: Draws) -> None:
-        self.rules, self.draws = rules, draws
+    def __init__(self, context: IterationContext, turns: Sequence[Turn], draws: Draws) -> None:
+        self.context, self.draws = context, draws
         self._made: dict[int, Fake] = {}
         # Only draws seen by a generating player need the generators' graph.
         self._with_graph = {
-            rules.latents_of(turn, position)
+            context.latents_of(turn, position)
             for position, turn in enumerate(turns)
-            if any(name in rules.model.generating for name in turn.players)
+            if any(name in context.model.generating for name in turn.players)
         }
 
     def get(self, turn: Turn, position: int, *, attached: bool) -> Fake:
         """Samples of a turn, attached to or detached from the generators' graph."""
-        number = self.rules.latents_of(turn, position)
+        number = self.context.latents_of(turn, position)
         if number not in self._made:
             with torch.set_grad_enabled(number in self._with_graph):
                 self._made[number] = self._generate(self.draws.latents[number])
@@ -178,6 +183,6 @@ class _Fakes:
 
     def _generate(self, z: Tensor) -> Fake:
         k, each, size = z.shape
-        with lower_precision(self.rules):
-            x = self.rules.model.generate(z).to(z.dtype)
-        return Fake(x.flatten(0, 1), z.reshape(k * each, size), self.rules.index, k)
+        with lower_precision(self.context):
+            x = self.context.model.generate(z).to(z.dtype)
+        return Fake(x.flatten(0, 1), z.reshape(k * each, size), self.context.index, k)

@@ -22,7 +22,7 @@ from gan_bench.errors import Diverged, PluginError
 from gan_bench.store.checkpoints import CountsState, TrainerState
 from gan_bench.training.average import Average
 from gan_bench.training.draws import DrawSource, Moment
-from gan_bench.training.iteration import MOST_TURNS, Draws, Played, Player, Rules, play
+from gan_bench.training.iteration import MOST_TURNS, Draws, IterationContext, IterationResult, Player, play
 from gan_bench.training.optimisers import make_optimiser, match_state_strides, match_strides
 from gan_bench.training.randomness import Randomness
 from gan_bench.training.stages import Pool, Renewal, change_state
@@ -59,7 +59,7 @@ class Trainer:
     """One model, its optimisers and its position in the run.
 
     Attributes:
-        carry_out: executes an iteration: `play`, or a compiled program of it. Can be replaced.
+        run_iteration: executes an iteration: `play`, or a compiled program of it. Can be replaced.
         play_prelude, renew: execute a prelude's turn, initialise a player again. Can be replaced.
         renewed: number of updates that each player had when it was last initialised.
     """
@@ -78,7 +78,7 @@ class Trainer:
         index = torch.arange(model.playing, device=device).repeat_interleave(self.each)
         of = {name: _player(model, name) for name in players}
         autocast = torch.bfloat16 if protocol.precision == "bfloat16" else None
-        self.rules = Rules(model, of, index, protocol.latents == "shared", autocast)
+        self.context = IterationContext(model, of, index, protocol.latents == "shared", autocast)
         self.parameters = {name: dict(model.get_submodule(name).named_parameters()) for name in players}
         self.optimizers = {
             name: make_optimiser(protocol, name, list(own.values())) for name, own in self.parameters.items()
@@ -89,8 +89,8 @@ class Trainer:
         self.renewed = dict.fromkeys(model.players, 0)
         self._renewal = Renewal(model, protocol, seed, self.stages)
         self.draw_source = DrawSource(model, dataset, protocol, self.randomness, self._draw_by_weights)
-        self.carry_out = self.play
-        self.play_prelude: Callable[[tuple[Turn, ...], Draws], Played] = self.play
+        self.run_iteration = self.play
+        self.play_prelude: Callable[[tuple[Turn, ...], Draws], IterationResult] = self.play
         self.renew: Callable[[str, int], None] = self._renew
 
     def iterate(self) -> None:
@@ -98,7 +98,7 @@ class Trainer:
         self.enter_stage()
         turns = tuple(self.model.turns(self.iteration))
         draws = self.draw(turns)
-        played = self.carry_out(turns, draws)
+        played = self.run_iteration(turns, draws)
         self.losses |= played.losses
         self.state = played.state
         self.counts.add(turns, draws)
@@ -106,9 +106,9 @@ class Trainer:
             self.average.update()
         self.iteration += 1
 
-    def play(self, turns: tuple[Turn, ...], draws: Draws) -> Played:
+    def play(self, turns: tuple[Turn, ...], draws: Draws) -> IterationResult:
         """Execute the turns of an iteration eagerly, one operation after the other."""
-        return play(self.rules, turns, draws, self.parameters, self.state, self._move)
+        return play(self.context, turns, draws, self.parameters, self.state, self._move)
 
     @property
     def begins_stage(self) -> bool:
@@ -160,7 +160,7 @@ class Trainer:
         Args:
             moment: counter of the draws; None for the one of this iteration.
         """
-        return self.draw_source.draw(turns, self.rules, moment or self._moment(turns))
+        return self.draw_source.draw(turns, self.context, moment or self._moment(turns))
 
     def _moment(self, turns: tuple[Turn, ...]) -> Moment:
         """Counter of the next iteration's draws."""
@@ -192,7 +192,7 @@ class Trainer:
 
     def load_state_dict(self, stored: TrainerState) -> None:
         """Resume from a `state_dict`, which is not modified. Compiled programs refer to old tensors and are dropped."""
-        self.carry_out = self.play
+        self.run_iteration = self.play
         stored = copy.deepcopy(stored)
         self.model.load_state_dict(stored["model"])
         for name, optimizer in self.optimizers.items():
@@ -212,11 +212,11 @@ def _player(model: Model, name: str) -> Player:
     loss = getattr(model, f"{name}_loss", None)
     if loss is None:
         raise PluginError(f"{model.name}: player {name!r} has no method {name}_loss().")
-    wants = frozenset(inspect.signature(loss).parameters)
-    if wants - set(ARGUMENTS):
-        unknown = ", ".join(sorted(wants - set(ARGUMENTS)))
+    arguments = frozenset(inspect.signature(loss).parameters)
+    if arguments - set(ARGUMENTS):
+        unknown = ", ".join(sorted(arguments - set(ARGUMENTS)))
         raise PluginError(f"{model.name}: {name}_loss() asks for {unknown}; it may have {ARGUMENTS}.")
-    return Player(name, loss, wants, name in model.generating)
+    return Player(name, loss, arguments, name in model.generating)
 
 
 def check_parameters(trainer: Trainer) -> None:

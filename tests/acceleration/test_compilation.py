@@ -20,7 +20,7 @@ from torch._subclasses import FakeTensorMode
 
 from gan_bench.acceleration import compilation, narrow_products
 from gan_bench.acceleration.compilation import Program, compile_iterations
-from gan_bench.acceleration.narrow_products import turn_round
+from gan_bench.acceleration.narrow_products import transpose_narrow
 from gan_bench.acceleration.tracing import NotCompilableError
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.events import Event, Warned
@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": 
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are carried out as torch would be given them, with every product of few columns turned round."""
     monkeypatch.setattr(narrow_products, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(compilation, "compiled", lambda graph, *_: turn_round(graph))
+    monkeypatch.setattr(compilation, "compiled", lambda graph, *_: transpose_narrow(graph))
 
 
 def _silent(message: str) -> None:

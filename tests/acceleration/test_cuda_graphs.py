@@ -264,7 +264,7 @@ class TestRecord:
     ) -> None:
         """It tries no other capture, ends as a plain run, and its plan and two warnings say so."""
         plain = project.plan(project.describe(), tmp_path / "plain")
-        assert project.carry_out(plain) == "finished"
+        assert project.run_jobs(plain) == "finished"
         modes = [ExecutionMode(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
         monkeypatch.setattr(execution_modes, "candidates", lambda run: iter(modes))
         streams.fails = "end"

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_bench.acceleration.compilation import compiled
-from gan_bench.acceleration.narrow_products import FEWEST_ROWS, MOST_COLUMNS, turn_round
+from gan_bench.acceleration.narrow_products import FEWEST_ROWS, MOST_COLUMNS, transpose_narrow
 from gan_bench.acceleration.tracing import traced
 
 aten = torch.ops.aten
@@ -86,7 +86,7 @@ def columns_of(graph: Callable[..., Any], given: Sequence[Tensor]) -> list[int]:
 def test_narrow_products_are_turned(function: Function, given: list[Tensor]) -> None:
     """The same values lie in the same order; the product's columns are what its rows were."""
     graph = traced(function, given)
-    turned = turn_round(graph)
+    turned = transpose_narrow(graph)
     assert columns_of(graph, given) == [given[1].shape[-1]]
     assert columns_of(turned, given) == [ROWS]
     expected, found = graph(*given), turned(*given)
@@ -106,7 +106,7 @@ def test_narrow_products_are_turned(function: Function, given: list[Tensor]) -> 
 def test_others_stay(function: Function, given: list[Tensor]) -> None:
     """A vector's, wide ones, those of few rows, and those with factors."""
     graph = traced(function, given)
-    assert turn_round(graph).code == graph.code
+    assert transpose_narrow(graph).code == graph.code
 
 
 def test_torch_is_given_the_turned_graph(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_what_was_given_stays() -> None:
     """The graph is also carried out as it is."""
     graph = traced(plain, operands(ROWS, 2))
     before = graph.code
-    turn_round(graph)
+    transpose_narrow(graph)
     assert graph.code == before
 
 
@@ -132,7 +132,7 @@ def test_several_in_a_row() -> None:
 
     given = [*operands(ROWS, 3)[:2], torch.ones(3, 2, dtype=torch.float64)]
     graph = traced(chain, given)
-    turned = turn_round(graph)
+    turned = transpose_narrow(graph)
     assert columns_of(turned, given) == [ROWS, ROWS]
     torch.testing.assert_close(turned(*given), graph(*given), rtol=1e-12, atol=1e-12)
 
@@ -142,6 +142,6 @@ def test_constants_may_be_operands() -> None:
     held = operands(ROWS, 2)[1]
     given = [operands(ROWS, 2)[0]]
     graph = traced(lambda left: left @ held, given)
-    turned = turn_round(graph)
+    turned = transpose_narrow(graph)
     assert columns_of(turned, given) == [ROWS]
     torch.testing.assert_close(turned(*given), graph(*given), rtol=1e-12, atol=1e-12)

@@ -223,7 +223,7 @@ class TestDryRun:
     def test_counts_what_is_left(self, tiny: Path, tmp_path: Path) -> None:
         """A run that has begun takes as long as its other iterations."""
         planned = project.plan(tiny, tmp_path / "results", models=["gan"])
-        project.carry_out(planned, stop=project.stop_at(20))
+        project.run_jobs(planned, stop=project.stop_at(20))
         found = estimate.estimate(planned.todo, planned.registry, results=tmp_path / "results", workers=1)
         ledger = project.record(Path(planned.jobs[0].folder))["ledger"]
         spent = ledger["train_seconds"] + ledger["evaluation_seconds"]

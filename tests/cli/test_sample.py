@@ -214,7 +214,7 @@ def test_a_damaged_checkpoint_is_named(call: project.Call, ran: Path, tmp_path: 
     assert "copy/checkpoint-30.pt is damaged, or of another run: the newest that can be used is" in said.err
     assert "iteration 20: drawing" in said.err
     told: list[str] = []
-    assert gan_bench.load_run(copy, say=told.append).iteration == 20
+    assert gan_bench.load_run(copy, log=told.append).iteration == 20
     assert len(told) == 1 and "checkpoint-30.pt is damaged" in told[0]
 
 

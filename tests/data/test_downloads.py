@@ -202,13 +202,13 @@ class TestExclusive:
         process.start()
         assert held.wait(60)
 
-        def say(line: str) -> None:
+        def log(line: str) -> None:
             told.append(line)
             release.set()
 
         monkeypatch.setattr(files, "SILENT", 0.2)
         for _ in range(2):
-            with exclusive(tmp_path / "set", say):
+            with exclusive(tmp_path / "set", log):
                 pass
         process.join()
         assert len(told) == 1

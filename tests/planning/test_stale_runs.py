@@ -24,7 +24,7 @@ from tests.support import project
 def test_are_explained(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     """By the version of training, the data or the code."""
     planned = project.plan(project.describe(seeds=2), tmp_path)
-    project.carry_out(planned)
+    project.run_jobs(planned)
     folder = Path(planned.jobs[0].folder)
     record = project.record(folder)
     assert record["training_version"] == runs.TRAINING_VERSION
@@ -37,7 +37,7 @@ def test_are_explained(tmp_path: Path, change: dict[str, Any], reason: str) -> N
 def test_of_other_settings_are_not(tmp_path: Path) -> None:
     """They may be another benchmark's, or rows that are not selected now."""
     planned = project.plan(project.describe(), tmp_path)
-    project.carry_out(planned)
+    project.run_jobs(planned)
     folder = Path(planned.jobs[0].folder)
     record = project.record(folder)
     for change in (
@@ -53,7 +53,7 @@ def test_of_other_settings_are_not(tmp_path: Path) -> None:
 def test_of_which_another_is_finished_are_not(tmp_path: Path) -> None:
     """The message ends once the run is trained again."""
     planned = project.plan(project.describe(), tmp_path)
-    project.carry_out(planned)
+    project.run_jobs(planned)
     folder = Path(planned.jobs[0].folder)
     project.write_record(folder.with_name("old"), project.record(folder) | {"key": "0" * 64, "training_version": 2})
     assert list(describe_stale_runs(planned.folder, planned.jobs, [])) == []

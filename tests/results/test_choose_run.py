@@ -52,10 +52,10 @@ def test_a_run_that_cannot_be_read_is_named(folder: Path) -> None:
     (run,) = (folder / "runs").glob("*b*-ring8-0")
     (run / "run.json").write_text("{", encoding="utf-8")
     said: list[str] = []
-    assert choose_run(folder, model="B", dataset="ring8", say=said.append).seed == 1
+    assert choose_run(folder, model="B", dataset="ring8", log=said.append).seed == 1
     assert len(said) == 1 and said[0].startswith(f"ignored: runs/{run.name} (run.json")
     with pytest.raises(UsageError, match="no run of seed 0; there are: 1"):
-        choose_run(folder, model="B", dataset="ring8", seed=0, say=said.append)
+        choose_run(folder, model="B", dataset="ring8", seed=0, log=said.append)
     assert said[1:] == said[:1]
 
 

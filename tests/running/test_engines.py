@@ -50,7 +50,7 @@ class Recorder(Observer):
         self.ends[run.model.plugin] = (status, error)
 
 
-def run(file: Path, results: Path, **options: Any) -> tuple[run_benchmark.Outcome, Recorder]:
+def run(file: Path, results: Path, **options: Any) -> tuple[run_benchmark.BenchmarkOutcome, Recorder]:
     """Run what is missing, with the engine's own worker processes."""
     recorder = Recorder()
     return run_benchmark.run(project.plan(file, results, **options), recorder), recorder
@@ -65,7 +65,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ended(bad: Path) -> tuple[run_benchmark.Outcome, Recorder]:
+def ended(bad: Path) -> tuple[run_benchmark.BenchmarkOutcome, Recorder]:
     """How the first attempt of the bad benchmark ended."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(bad.parent)
@@ -73,7 +73,7 @@ def ended(bad: Path) -> tuple[run_benchmark.Outcome, Recorder]:
 
 
 class TestMisbehaving:
-    def test_models_hurt_nobody_else(self, ended: tuple[run_benchmark.Outcome, Recorder]) -> None:
+    def test_models_hurt_nobody_else(self, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
         """Each is told with its error, and the good one finishes."""
         outcome, recorder = ended
         leaving = next(path.name for path in (outcome.folder / "runs").glob("ring8-leaving-*"))
@@ -87,7 +87,7 @@ class TestMisbehaving:
         assert outcome.counts == {"failed": 3, "diverged": 1, "finished": 1}
         assert (outcome.exit_code, outcome.interrupted) == (1, False)
 
-    def test_models_are_recorded(self, bad: Path, ended: tuple[run_benchmark.Outcome, Recorder]) -> None:
+    def test_models_are_recorded(self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
         """The folders say the same, with a traceback where there is one and what the code printed."""
         records = project.by_label(bad.parent / "results")
         assert {name: record["status"] for name, record in records.items()} == {
@@ -99,7 +99,7 @@ class TestMisbehaving:
         (good,) = (bad.parent / "results").glob("tiny/runs/ring8-gan-*")
         assert not (good / "log.txt").exists()
 
-    def test_models_leave_tables(self, bad: Path, ended: tuple[run_benchmark.Outcome, Recorder]) -> None:
+    def test_models_leave_tables(self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
         """Tables and csv are written, with a row for every model, whatever became of it."""
         folder = bad.parent / "results" / "tiny"
         rows = project.rows(folder / "results.csv")
@@ -109,7 +109,7 @@ class TestMisbehaving:
             assert "diverging" in (folder / name).read_text(encoding="utf-8")
 
     def test_models_are_tried_again_but_not_diverged_ones(
-        self, bad: Path, ended: tuple[run_benchmark.Outcome, Recorder], monkeypatch: pytest.MonkeyPatch
+        self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The same command, once they are mended, does what is missing from where each got to, and equals a gan."""
         monkeypatch.chdir(bad.parent)
@@ -143,7 +143,7 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(gated: Path) -> dict[str, Any]:
     """What the gated run comes to when nobody stops it."""
     planned = project.plan(gated, gated.parent / "whole")
-    assert project.carry_out(planned) == "finished"
+    assert project.run_jobs(planned) == "finished"
     return project.outcome(Path(planned.jobs[0].folder))
 
 
@@ -347,7 +347,7 @@ class TestGPUs:
         with pytest.MonkeyPatch.context() as patch, locked(planned.folder) as lock:
             patch.chdir(tmp_path)
             engine = local.LocalEngine(Setup(2, planned.plugin_places, lock, ("gpu3", "gpu5")), Observer())
-            assert engine.carry_out(planned.jobs)
+            assert engine.run(planned.jobs)
         logs = [(Path(job.folder) / "log.txt").read_text(encoding="utf-8").split()[0] for job in planned.jobs]
         assert sorted(logs) == ["gpu3", "gpu5"]
 

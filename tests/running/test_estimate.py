@@ -22,7 +22,7 @@ from tests.support import project
 def stored(results: Path, ledger: Mapping[str, Any] = {}, **changes: Any) -> Planned:
     """A benchmark one of whose runs is done, with a ledger of 3 s training for 30 iterations."""
     planned = project.plan(project.describe(seeds=2), results)
-    project.carry_out(planned)
+    project.run_jobs(planned)
     folder = RunFolder(Path(planned.jobs[0].folder))
     record = project.record(folder.path)
     times = {"train_seconds": 3.0, "evaluation_seconds": 0.6, "compile_seconds": 7.0}

@@ -46,7 +46,7 @@ def assert_same(first: RunFolder, second: RunFolder) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A GAN that nobody interrupted."""
     planned, folder = run_of(tmp_path_factory.mktemp("whole"), project.ZOO["gan"])
-    assert project.carry_out(planned) == "finished"
+    assert project.run_jobs(planned) == "finished"
     return folder
 
 
@@ -54,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def cut(tmp_path: Path) -> tuple[Planned, RunFolder]:
     """The same run, interrupted after 25 iterations: its checkpoints are of 20 and 25."""
     planned, folder = run_of(tmp_path, project.ZOO["gan"])
-    assert project.carry_out(planned, stop=project.stop_at(25)) == "interrupted"
+    assert project.run_jobs(planned, stop=project.stop_at(25)) == "interrupted"
     assert [path.name for path in folder.checkpoints()] == ["checkpoint-25.pt", "checkpoint-20.pt"]
     return planned, folder
 
@@ -64,20 +64,20 @@ class TestInterrupted:
     def test_anywhere_equals_uninterrupted(self, tmp_path: Path, name: str) -> None:
         """Parameters, optimisers, state, curve and samples agree to the last bit, for every model."""
         planned, whole = run_of(tmp_path / "whole", MODELS[name])
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         planned, cut = run_of(tmp_path / "cut", MODELS[name])
         for more in (3, 7, 1, 12):  # before, at and after evaluations: iterations 3, 10, 11 and 23
-            assert project.carry_out(planned, stop=project.stop_at(more)) == "interrupted"
+            assert project.run_jobs(planned, stop=project.stop_at(more)) == "interrupted"
         assert project.record(cut.path)["iteration"] == 23
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert_same(whole, cut)
 
     def test_before_the_first_iteration(self, whole: RunFolder, tmp_path: Path) -> None:
         """A run that is stopped at once has its first evaluation, and goes on from there."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
-        assert project.carry_out(planned, stop=lambda: True) == "interrupted"
+        assert project.run_jobs(planned, stop=lambda: True) == "interrupted"
         assert {row["iteration"] for row in folder.read_curve()} == {"0"}
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert_same(whole, folder)
 
     def test_is_recorded(self, cut: tuple[Planned, RunFolder]) -> None:
@@ -92,7 +92,7 @@ class TestInterrupted:
         """The ledger's times are those of all attempts, and every attempt has its provenance."""
         planned, folder = cut
         before = project.record(folder.path)
-        project.carry_out(planned)
+        project.run_jobs(planned)
         after = project.record(folder.path)
         assert after["ledger"]["train_seconds"] > before["ledger"]["train_seconds"]
         assert after["provenance"] == before["provenance"]
@@ -167,7 +167,7 @@ class TestKilled:
     ) -> None:
         """A foreign checkpoint is passed over, though it is whole and of a later iteration."""
         planned, other = run_of(tmp_path / "other", project.ZOO["gan"], seeds=[1])
-        project.carry_out(planned)
+        project.run_jobs(planned)
         foreign = cut[1].path / "checkpoint-29.pt"
         foreign.write_bytes(other.checkpoints()[0].read_bytes())
         (warning,) = self.finish(cut, whole)
@@ -187,13 +187,13 @@ class TestDamaged:
         planned, folder = cut
         samples = folder.path / "samples.npz"
         samples.write_bytes(b"PK\x03\x04 damaged")
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
         assert samples.read_bytes() == b"PK\x03\x04 damaged"
         error = project.record(folder.path)["error"]
         assert error["type"] == "StoreError"
         assert "Remove it to go on" in error["message"]
         samples.unlink()
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert sorted(folder.read_samples()) == [30]
 
     def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
@@ -201,18 +201,18 @@ class TestDamaged:
         planned, folder = cut
         file = folder.path / "classes.csv"
         file.write_text("iteration\nx\n")
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
         assert file.read_text() == "iteration\nx\n"
         assert "Remove it to go on without earlier shares" in project.record(folder.path)["error"]["message"]
         file.unlink()
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert {row["iteration"] for row in folder.read_classes()} == {"30"}
 
     def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
         """Scores that cannot be read are not thrown away."""
         planned, folder = cut
         (folder.path / "curve.csv").write_text("iteration\nx\n")
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
         assert (folder.path / "curve.csv").read_text() == "iteration\nx\n"
 
     def test_folder_of_another_run_is_left_alone(self, cut: tuple[Planned, RunFolder]) -> None:
@@ -221,7 +221,7 @@ class TestDamaged:
         record = project.record(folder.path) | {"key": "f" * 64}
         project.write_record(folder.path, record)
         with pytest.raises(StoreError, match="holds another run"):
-            project.carry_out(planned)
+            project.run_jobs(planned)
         assert project.record(folder.path) == record
 
 
@@ -241,14 +241,14 @@ class TestFailing:
         monkeypatch.chdir(tmp_path)
         planned = project.plan(bad, tmp_path)
         folder = Path(planned.jobs[0].folder)
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
         record = project.record(folder)
         assert (record["status"], record["iteration"]) == ("failed", 3)
         assert record["error"] == {"type": "RuntimeError", "message": "no luck ↓"}
         trace = (folder / "error.txt").read_text(encoding="utf-8")
         assert trace.startswith("Traceback") and trace.endswith("RuntimeError: no luck ↓\n")
         (tmp_path / "mended").touch()
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert not (folder / "error.txt").exists()
         mended, plain = project.outcome(folder), project.outcome(whole.path)
         assert project.difference(mended["trainer"], plain["trainer"]) is None
@@ -258,7 +258,7 @@ class TestFailing:
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         model = planned.registry.get("models", "gan")
         monkeypatch.setattr(model, "build", lambda self, networks: 1 / 0)
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
         record = project.record(folder.path)
         assert (record["error"]["type"], record["ledger"]) == ("ZeroDivisionError", None)
 
@@ -271,7 +271,7 @@ class TestFailing:
             raise ArithmeticError("uncountable")
 
         monkeypatch.setattr(metric, "compute", broken)
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert project.record(folder.path)["metric_errors"] == {"modes": "ArithmeticError: uncountable"}
         values = {(row["metric"], row["iteration"]): row["value"] for row in folder.read_curve()}
         assert values["modes", "30"] == "nan"
@@ -304,14 +304,14 @@ class TestFailing:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
 
         monkeypatch.setattr(planned.registry.get("metrics", "modes"), "compute", greedy)
-        assert project.carry_out(planned) == "failed"
+        assert project.run_jobs(planned) == "failed"
 
 
 class TestDiverging:
     def test_is_found_at_the_next_evaluation(self, bad: Path, tmp_path: Path) -> None:
         """NaN from iteration 12 on ends the run where it is looked at next, and keeps what was good before."""
         planned = project.plan(bad, tmp_path)
-        assert project.carry_out(planned, planned.jobs[1]) == "diverged"
+        assert project.run_jobs(planned, planned.jobs[1]) == "diverged"
         folder = RunFolder(Path(planned.jobs[1].folder))
         record = project.record(folder.path)
         assert (record["status"], record["iteration"]) == ("diverged", 15)
@@ -343,18 +343,18 @@ class TestEvaluation:
 
     def test_tells_no_classes_where_no_metric_does(self, tmp_path: Path) -> None:
         planned, folder = run_of(tmp_path, project.ZOO["gan"], evaluation={"metrics": ["symmetric_kl"]})
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert not (folder.path / "classes.csv").exists()
 
     @pytest.mark.parametrize(("samples", "n"), [(200, "200"), (100, "100")])
     def test_again_replaces_the_shares_of_its_iteration(self, tmp_path: Path, samples: int, n: str) -> None:
         """A metric added later, or other samples, leave one table of an iteration."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
-        project.carry_out(planned)
+        project.run_jobs(planned)
         before = folder.read_classes()
         again = {"metrics": [*project.METRICS, "high_quality"], "samples": samples}
         planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation=again)
-        project.carry_out(planned)
+        project.run_jobs(planned)
         after = folder.read_classes()
         assert len(after) == len(before) and (after == before) == (samples == 200)
         assert {row["n"] for row in after if row["iteration"] == "30"} == {n}
@@ -374,20 +374,20 @@ class TestEvaluation:
     ) -> None:
         """A finished run gets the new score of its stored generators, and keeps all others as they were."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
-        project.carry_out(planned)
+        project.run_jobs(planned)
         before = folder.read_curve()
         evaluation = {"metrics": [*project.METRICS, "high_quality"]}
         planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation=evaluation)
         assert len(planned.todo) == 1
         monkeypatch.setattr("gan_bench.training.trainer.Trainer.iterate", lambda self: 1 / 0)
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         curve = folder.read_curve()
         assert curve[: len(before)] == before
         (new,) = curve[len(before) :]
         assert (new["iteration"], new["metric"], new["n"]) == ("30", "high_quality", "200")
         monkeypatch.undo()
         planned, direct = run_of(tmp_path / "direct", project.ZOO["gan"], evaluation=evaluation)
-        project.carry_out(planned)
+        project.run_jobs(planned)
         (expected,) = [r for r in direct.read_curve() if (r["iteration"], r["metric"]) == ("30", "high_quality")]
         assert new == expected
         assert run_of(tmp_path, project.ZOO["gan"], evaluation=evaluation)[0].todo == []
@@ -395,10 +395,10 @@ class TestEvaluation:
     def test_with_more_samples_is_made_up_for(self, tmp_path: Path) -> None:
         """Scores of another sample size do not count as these."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
-        project.carry_out(planned)
+        project.run_jobs(planned)
         planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})
         assert len(planned.todo) == 1
-        project.carry_out(planned)
+        project.run_jobs(planned)
         last = {(row["metric"], row["n"]) for row in folder.read_curve() if row["iteration"] == "30"}
         assert {("modes", "200"), ("modes", "100")} <= last
         assert run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})[0].todo == []
@@ -409,7 +409,7 @@ class TestEvaluation:
         anchors = [job for job in planned.jobs if job.run.model.anchor]
         assert [job.run.label for job in anchors] == ["real-data", "untrained"]
         for job in anchors:
-            assert project.carry_out(planned, job) == "finished"
+            assert project.run_jobs(planned, job) == "finished"
             curve = RunFolder(Path(job.folder)).read_curve()
             assert {row["iteration"] for row in curve} == {"0"}
             assert {row["metric"] for row in curve} == set(project.METRICS)
@@ -422,7 +422,7 @@ class TestExactness:
         for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
             monkeypatch.setattr(cudnn, name, value)
         planned = project.plan(project.describe(), tmp_path)
-        assert project.carry_out(planned) == "finished"
+        assert project.run_jobs(planned) == "finished"
         assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
 
 
@@ -451,7 +451,7 @@ for iterations in (200, 2000):
     benchmark = project.describe(
         [project.ZOO["mgan"]], protocol={"iterations": iterations}, evaluation={"every": 10_000, "points": 1}
     )
-    project.carry_out(project.plan(benchmark, Path(sys.argv[1])))
+    project.run_jobs(project.plan(benchmark, Path(sys.argv[1])))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -29,9 +29,9 @@ from gan_bench.running import prepare_data, run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.repeated_draws import repeat
 from gan_bench.running.rescore import rescore
-from gan_bench.running.run_benchmark import Outcome
+from gan_bench.running.run_benchmark import BenchmarkOutcome
 from gan_bench.store.run_folder import RunFolder
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 from tests.support import project
 from tests.support.tiny import CPU, protocol
@@ -77,8 +77,8 @@ class Prepared(Brightness):
 
     name = "prepared"
 
-    def prepare(self, dataset: Any, device: str, say: Any) -> None:
-        say(f"preparing for {dataset.name} on {device}")
+    def prepare(self, dataset: Any, device: str, log: Any) -> None:
+        log(f"preparing for {dataset.name} on {device}")
 
     def note(self, dataset: Any) -> str:
         return f"by a classifier of {dataset.name}"
@@ -135,7 +135,7 @@ def describe(**changes: Any) -> dict[str, Any]:
     return base
 
 
-def run(planned: Planned, observer: Observer | None = None) -> Outcome:
+def run(planned: Planned, observer: Observer | None = None) -> BenchmarkOutcome:
     """Carry out what is missing."""
     return run_benchmark.run(planned, observer or Observer())
 
@@ -269,7 +269,7 @@ class TestRun:
 class TestCheck:
     """A check of a benchmark on images."""
 
-    def check(self, place: Path, metrics: list[str], **changes: Any) -> Outcome:
+    def check(self, place: Path, metrics: list[str], **changes: Any) -> BenchmarkOutcome:
         described = describe(evaluation={"metrics": metrics, "anchors": True, "samples": 150}, **changes)
         return run(project.plan(described, place / "results", quick=True), Observer())
 
@@ -403,7 +403,7 @@ class TestContents:
         run(planned)
         monkeypatch.setattr(Greys, "contents", "other")
         told: list[str] = []
-        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry, say=told.append)
+        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry, log=told.append)
         assert outcome.unusable == 1 and "its data have changed since" in told[0]
 
 
@@ -467,7 +467,7 @@ class TestPreparation:
         untouched = content(second.path)
         monkeypatch.setattr(Prepared, "compute", lambda self, samples: 7.0)
         told: list[str] = []
-        outcome = rescore(results, ["prepared", "brightness"], planned.registry, say=told.append)
+        outcome = rescore(results, ["prepared", "brightness"], planned.registry, log=told.append)
         assert outcome.scored == 2 and content(second.path) == untouched
         assert "all that was scored with another one is dropped: prepared" in told[-2] and "nothing to do" in told[-1]
         scores = [(row["iteration"], row["value"]) for row in first.read_curve() if row["metric"] == "prepared"]
@@ -475,7 +475,7 @@ class TestPreparation:
         assert {row["metric"] for row in first.read_repeats()} == {"brightness"}
         assert len([row for row in first.read_curve() if row["metric"] == "brightness"]) > 1
         assert "Not comparable" not in render(results) and "by another one" not in render(results)
-        rescore(results, ["prepared"], planned.registry, say=told.append)
+        rescore(results, ["prepared"], planned.registry, log=told.append)
         assert "nothing to do" in told[-1] and "nothing to do" in told[-2]
 
     def test_by_another_classifier_is_kept_where_it_cannot_be_done_again(
@@ -505,7 +505,7 @@ class TestPreparation:
     ) -> None:
         """Ctrl-C while a classifier learns: no run has begun, and nothing is lost."""
 
-        def interrupted(self: Prepared, dataset: Any, device: str, say: Any) -> None:
+        def interrupted(self: Prepared, dataset: Any, device: str, log: Any) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Prepared, "prepare", interrupted)

@@ -22,7 +22,7 @@ from gan_bench.report.tables.formats import to_markdown
 from gan_bench.running import estimate, interim_tables, run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.execute import execute
-from gan_bench.running.run_benchmark import Outcome
+from gan_bench.running.run_benchmark import BenchmarkOutcome
 from tests.support import project
 
 TWO = [project.ZOO["gan"], project.ZOO["d2gan"]]
@@ -59,7 +59,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
 
 
-def run(planned: Planned) -> tuple[Outcome, Listener]:
+def run(planned: Planned) -> tuple[BenchmarkOutcome, Listener]:
     """Carry out what is missing; how it ended, and what was reported."""
     listener = Listener()
     return run_benchmark.run(planned, listener), listener
@@ -104,7 +104,7 @@ class TestTables:
     def test_wait_for_interrupted_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A seed with an interrupted run is not complete."""
 
-        def carry_out(self: Engine, jobs: Sequence[Job]) -> bool:
+        def run(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for job in jobs:
                 self.observer.started(job.run)
@@ -112,7 +112,7 @@ class TestTables:
                 self.observer.ended(job.run, execute(job, registry, lambda _: None, stop), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "carry_out", carry_out)
+        monkeypatch.setattr(project.InProcess, "run", run)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
         assert [table.title for table in listener.tables] == ["tiny (1 of 3 seeds)", "tiny (2 of 3 seeds)"]
         assert not any("interrupted" in note for table in listener.tables for note in table.notes)
@@ -120,7 +120,7 @@ class TestTables:
     def test_of_stacks_are_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Seeds that train together end together: no burst of tables, and the start-up line says so."""
 
-        def carry_out(self: Engine, jobs: Sequence[Job]) -> bool:
+        def run(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for group in stacks(jobs):
                 for job in group:
@@ -129,7 +129,7 @@ class TestTables:
                     self.observer.ended(job.run, execute(job, registry, lambda _: None, project.never), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "carry_out", carry_out)
+        monkeypatch.setattr(project.InProcess, "run", run)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path, stack=3))
         assert not listener.tables
         assert any("finish together, so the first table is the last" in note for note in listener.notes)

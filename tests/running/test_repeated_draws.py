@@ -190,7 +190,7 @@ class TestRunsThatCannotBeDrawn:
         """The noise is of the others, and the call says that some were not drawn."""
         lines: list[str] = []
         (runs(old)[0].path / "repeats.csv").write_text("draw\n1\n", encoding="utf-8")
-        outcome, frame = repeat(old, ["spread"], registry, draws=2, say=lines.append)
+        outcome, frame = repeat(old, ["spread"], registry, draws=2, log=lines.append)
         assert (outcome.exit_code, frame["seeds"].tolist()) == (1, [2])
         assert any(
             "seed 0: skipped: " in line and "repeats.csv:2 is no row of repeated scores" in line for line in lines
@@ -199,7 +199,7 @@ class TestRunsThatCannotBeDrawn:
     def test_by_a_metric_that_fails_are_not_made_up(self, old: Path, registry: Registry) -> None:
         """No value is kept of a draw that failed, so that it is tried again."""
         lines: list[str] = []
-        outcome, frame = repeat(old, ["half", "spread"], registry, draws=2, say=lines.append)
+        outcome, frame = repeat(old, ["half", "spread"], registry, draws=2, log=lines.append)
         assert outcome.exit_code == 1 and frame["metric"].tolist() == ["spread"]
         assert any(line.endswith("drawn 1 time more; half failed (ArithmeticError: worn out)") for line in lines)
 

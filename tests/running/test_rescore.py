@@ -24,7 +24,7 @@ from gan_bench.report.tables.build import render
 from gan_bench.results.load import write_results_csv
 from gan_bench.running import run_benchmark
 from gan_bench.running.engines import local
-from gan_bench.running.finished_runs import Outcome
+from gan_bench.running.finished_runs import RescoreOutcome
 from gan_bench.running.rescore import rescore
 from gan_bench.store.checkpoints import save_checkpoints
 from gan_bench.store.run_folder import RunFolder
@@ -87,7 +87,7 @@ def gan_bench_metrics():
 MODELS = [project.ZOO["gan"], project.ZOO["mgan"]]
 
 
-def carry_out(folder: Path, **plugins: str) -> Path:
+def run_jobs(folder: Path, **plugins: str) -> Path:
     """Run the tiny benchmark of two models; its results folder."""
     metrics = [*project.METRICS, *(["spread", "reach"] if plugins else [])]
     source = project.write(folder, project.describe(MODELS, evaluation={"metrics": metrics}), **plugins)
@@ -100,7 +100,7 @@ def carry_out(folder: Path, **plugins: str) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a GAN and an MGAN, who know nothing of the new metrics."""
-    return carry_out(tmp_path_factory.mktemp("made"))
+    return run_jobs(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ class TestClasses:
         file = folder_of(old, "gan").path / "classes.csv"
         file.write_text("iteration\nx\n", encoding="utf-8")
         lines: list[str] = []
-        outcome = rescore(old, ["high_quality"], registry, say=lines.append)
+        outcome = rescore(old, ["high_quality"], registry, log=lines.append)
         assert (outcome.scored, outcome.unusable) == (1, 1)
         assert any("classes.csv:2 is no row of shares of classes. Remove it" in line for line in lines)
         assert file.read_text(encoding="utf-8") == "iteration\nx\n"
@@ -170,7 +170,7 @@ class TestScores:
         self, old: Path, tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """For the mixture and for each generator, to the last bit; and the table is the same."""
-        whole = carry_out(tmp_path / "whole", new=NEW)
+        whole = run_jobs(tmp_path / "whole", new=NEW)
         monkeypatch.setattr("gan_bench.training.trainer.Trainer.iterate", lambda self: 1 / 0)
         outcome = rescore(old, ["spread", "reach"], registry)
         assert (outcome.scored, outcome.added, outcome.exit_code) == (2, ("spread", "reach"), 0)
@@ -284,7 +284,7 @@ class TestFailingMetric:
     def test_costs_only_itself(self, old: Path, registry: Registry) -> None:
         """It is NaN with its error on record, as in a run; the metric beside it is scored."""
         lines: list[str] = []
-        outcome = rescore(old, ["failing", "spread"], registry, say=lines.append)
+        outcome = rescore(old, ["failing", "spread"], registry, log=lines.append)
         assert outcome.exit_code == 1
         assert values(old, "failing") == ["nan"] and values(old, "spread") != ["nan"]
         errors = project.record(folder_of(old, "gan").path)["metric_errors"]
@@ -309,7 +309,7 @@ class TestFailingMetric:
     def test_that_refuses_the_dataset_is_said_to(self, old: Path, registry: Registry) -> None:
         """Once for all runs; it gets no column."""
         lines: list[str] = []
-        outcome = rescore(old, ["picky", "spread"], registry, say=lines.append)
+        outcome = rescore(old, ["picky", "spread"], registry, log=lines.append)
         assert lines.count("picky is not computed on ring8: it is not for ring8") == 1
         assert (outcome.added, outcome.exit_code) == (("spread",), 0)
 
@@ -377,7 +377,7 @@ class TestRunsThatCannotBeScored:
         lines: list[str] = []
         spoil(folder_of(old, "gan"))
         before = content(folder_of(old, "gan").path)
-        outcome = rescore(old, ["spread"], registry, say=lines.append)
+        outcome = rescore(old, ["spread"], registry, log=lines.append)
         (line,) = (line for line in lines if line.startswith("[1/2] gan on ring8, seed 0: skipped"))
         assert reason in line
         assert (outcome.exit_code, outcome.scored) == (code, 1)
@@ -391,7 +391,7 @@ class TestRunsThatCannotBeScored:
         lines: list[str] = []
         generate = GAN.generate
         monkeypatch.setattr(GAN, "generate", lambda self, z: 1.1 * generate(self, z))
-        assert rescore(old, ["spread"], registry, say=lines.append).exit_code == 1
+        assert rescore(old, ["spread"], registry, log=lines.append).exit_code == 1
         assert "model, network or dataset has changed since: it draws other samples now" in lines[0]
         assert not values(old, "spread")
 
@@ -409,7 +409,7 @@ class TestRunsThatCannotBeScored:
         record = project.record(folder.path)
         project.write_record(folder.path, record | {"ledger": record["ledger"] | {"device": "Some GPU"}})
         if not torch.cuda.is_available():
-            rescore(old, ["spread"], registry, say=lines.append)
+            rescore(old, ["spread"], registry, log=lines.append)
             assert lines[0].endswith("(of other samples: the run was on another device)")
 
 
@@ -516,7 +516,7 @@ class TestWrongUse:
 def test_what_benchmark_json_said_is_kept(old: Path, registry: Registry) -> None:
     """Only the metric is added, with all that a table has to know of it."""
     before = json.loads((old / "benchmark.json").read_text(encoding="utf-8"))
-    assert isinstance(rescore(old, ["spread"], registry), Outcome)
+    assert isinstance(rescore(old, ["spread"], registry), RescoreOutcome)
     after = json.loads((old / "benchmark.json").read_text(encoding="utf-8"))
     assert after["evaluation"].pop("metrics") == [*before["evaluation"].pop("metrics"), "spread"]
     facts = after["metrics"].pop("spread")

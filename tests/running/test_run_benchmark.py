@@ -20,7 +20,7 @@ from gan_bench.results.load import read_benchmark
 from gan_bench.running import run_benchmark
 from gan_bench.running.check_report import check_report
 from gan_bench.running.engines import local
-from gan_bench.running.run_benchmark import Outcome
+from gan_bench.running.run_benchmark import BenchmarkOutcome
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
 
@@ -33,7 +33,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
 
 
-def run(planned: Planned) -> Outcome:
+def run(planned: Planned) -> BenchmarkOutcome:
     """Carry out what is missing."""
     return run_benchmark.run(planned, Observer())
 
@@ -333,7 +333,7 @@ class TestOutcome:
     )  # fmt: skip
     def test_has_an_exit_code(self, counts: dict[str, int], interrupted: bool, code: int) -> None:
         """0 only where everything finished."""
-        outcome = Outcome(Path())
+        outcome = BenchmarkOutcome(Path())
         outcome.counts.update(counts)
         outcome.interrupted = interrupted
         assert outcome.exit_code == code
@@ -384,7 +384,7 @@ class Nothing(Engine):
 
     name = "nothing"
 
-    def carry_out(self, jobs):
+    def run(self, jobs):
         for job in jobs:
             self.observer.warning(job.run, f"{self.setup.workers} idle")
         return True

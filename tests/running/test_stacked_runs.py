@@ -35,7 +35,7 @@ def planned_for(results: Path, model: str | Mapping[str, Any] = "gan", stack: st
     return project.plan(project.describe([one], seeds=SEEDS), results, stack=stack)
 
 
-def carry_out(
+def run_jobs(
     planned: Planned, jobs: Sequence[Job] | None = None, stop: Callable[[], bool] = project.never
 ) -> tuple[list[str], Events]:
     """How each ended, and what was told."""
@@ -68,7 +68,7 @@ def warnings(events: Events) -> list[str]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Planned:
     """Three seeds of GAN that trained together, to the end."""
     planned = planned_for(tmp_path_factory.mktemp("whole"))
-    ended, events = carry_out(planned)
+    ended, events = run_jobs(planned)
     assert ended == ["finished"] * SEEDS and not warnings(events)
     return planned
 
@@ -78,7 +78,7 @@ class TestFinished:
         """At each evaluation, up to what rounding does in 30 iterations."""
         single = planned_for(tmp_path, stack="never")
         for job in single.jobs:
-            assert project.carry_out(single, job) == "finished"
+            assert project.run_jobs(single, job) == "finished"
         for one, stacked in zip(folders(single), folders(whole), strict=True):
             rows = list(zip(one.read_curve(), stacked.read_curve(), strict=True))
             assert rows
@@ -104,7 +104,7 @@ class TestFinished:
     def test_tell_of_each_run(self, tmp_path: Path) -> None:
         """Every event has the key of its run."""
         planned = planned_for(tmp_path)
-        _, events = carry_out(planned)
+        _, events = run_jobs(planned)
         evaluated = [(event.key, event.iteration) for event in events if isinstance(event, Evaluated)]
         assert sorted(evaluated) == sorted((job.run.key, t) for job in planned.jobs for t in (0, 10, 15, 20, 30))
 
@@ -122,16 +122,16 @@ class TestInterrupted:
         """Parameters, optimisers, state and curve agree to the last bit, for every member."""
         planned = planned_for(tmp_path)
         for more in (3, 7, 1, 12):
-            assert carry_out(planned, stop=project.stop_at(more))[0] == ["interrupted"] * SEEDS
-        assert carry_out(planned)[0] == ["finished"] * SEEDS
+            assert run_jobs(planned, stop=project.stop_at(more))[0] == ["interrupted"] * SEEDS
+        assert run_jobs(planned)[0] == ["finished"] * SEEDS
         assert project.difference(dict(enumerate(outcomes(whole))), dict(enumerate(outcomes(planned)))) is None
 
     def test_while_checkpoints_are_linked(self, whole: Planned, tmp_path: Path) -> None:
         """A kill left one folder a checkpoint behind the others: all go on from there, together."""
         planned = planned_for(tmp_path)
-        assert carry_out(planned, stop=project.stop_at(20))[0] == ["interrupted"] * SEEDS
+        assert run_jobs(planned, stop=project.stop_at(20))[0] == ["interrupted"] * SEEDS
         (folders(planned)[1].path / "checkpoint-20.pt").unlink()
-        ended, events = carry_out(planned)
+        ended, events = run_jobs(planned)
         assert ended == ["finished"] * SEEDS and not warnings(events)
         assert project.difference(dict(enumerate(outcomes(whole))), dict(enumerate(outcomes(planned)))) is None
         assert all(len(project.record(folder.path)["plans"]) == 1 for folder in folders(planned))
@@ -140,18 +140,18 @@ class TestInterrupted:
     def test_a_seed_that_comes_later(self, tmp_path: Path) -> None:
         """Seeds at different iterations are not stacked with each other; each gets to its end."""
         planned = planned_for(tmp_path)
-        assert carry_out(planned, planned.jobs[:2], project.stop_at(20))[0] == ["interrupted"] * 2
-        assert carry_out(planned)[0] == ["finished"] * SEEDS
+        assert run_jobs(planned, planned.jobs[:2], project.stop_at(20))[0] == ["interrupted"] * 2
+        assert run_jobs(planned)[0] == ["finished"] * SEEDS
         stacked = [project.record(folder.path)["plans"][-1]["stack"] for folder in folders(planned)]
         assert stacked == [2, 2, 1]
 
     def test_a_finished_seed_is_left_as_it_is(self, tmp_path: Path) -> None:
         """Beside one that stopped at a checkpoint which it has as well: its generators are those that were scored."""
         planned = planned_for(tmp_path)
-        assert carry_out(planned, planned.jobs[:2])[0] == ["finished"] * 2
-        assert carry_out(planned, planned.jobs[2:], project.stop_at(20))[0] == ["interrupted"]
+        assert run_jobs(planned, planned.jobs[:2])[0] == ["finished"] * 2
+        assert run_jobs(planned, planned.jobs[2:], project.stop_at(20))[0] == ["interrupted"]
         before = outcomes(planned)[:2]
-        assert carry_out(planned)[0] == ["finished"] * SEEDS
+        assert run_jobs(planned)[0] == ["finished"] * SEEDS
         assert project.difference(dict(enumerate(before)), dict(enumerate(outcomes(planned)[:2]))) is None
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
         assert plans == [[2], [2], [1]]
@@ -174,7 +174,7 @@ class TestInterrupted:
             patch.setattr(execution_modes, "Stack", note)
             patch.setattr(execution_modes, "compile_iterations", note)
             patch.setattr(active_run, "evaluate", diverge)
-            assert carry_out(planned)[0] == ["diverged"] * SEEDS
+            assert run_jobs(planned)[0] == ["diverged"] * SEEDS
         assert seen == [True] * (2 + SEEDS)  # twice for the stack, which is refused, then for each seed
 
 
@@ -183,11 +183,11 @@ class TestDiverged:
         """The neighbours of a seed that diverges end to the last bit as they do beside one that does not."""
         file = project.write(tmp_path, project.describe([{"plugin": "diverging"}], seeds=SEEDS), bad=project.BAD)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
-        ended, _ = carry_out(planned)
+        ended, _ = run_jobs(planned)
         assert ended == ["diverged", "finished", "finished"]
         assert "not finite at iteration 15" in project.record(folders(planned)[0].path)["error"]["message"]
         healthy = planned_for(tmp_path / "healthy")
-        carry_out(healthy)
+        run_jobs(healthy)
         pairs = list(zip(outcomes(planned), outcomes(healthy), strict=True))[1:]
         assert [project.difference(*pair) for pair in pairs] == [None, None]
 
@@ -204,7 +204,7 @@ class TestDiverged:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Stack, "iterate", spoiling)
-            assert carry_out(planned)[0] == ["finished", "diverged", "finished"]
+            assert run_jobs(planned)[0] == ["finished", "diverged", "finished"]
         record = project.record(folders(planned)[1].path)
         assert spoilt < record["iteration"] < 30 and "is not finite" in record["error"]["message"]
 
@@ -215,7 +215,7 @@ class TestFailing:
         """It is the same code; each folder has the traceback."""
         file = project.write(tmp_path, project.describe([{"plugin": "failing"}], seeds=SEEDS), bad=project.BAD)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
-        assert carry_out(planned)[0] == ["failed"] * SEEDS
+        assert run_jobs(planned)[0] == ["failed"] * SEEDS
         for folder in folders(planned):
             assert "no luck" in (folder.path / "error.txt").read_text(encoding="utf-8")
 
@@ -242,7 +242,7 @@ class TestFailing:
         planned = planned_for(tmp_path)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Stack, "iterate", greedy)
-            ended, events = carry_out(planned)
+            ended, events = run_jobs(planned)
         assert ended == ["finished"] * SEEDS
         assert [message for message in warnings(events) if "3 seeds at once need more memory" in message]
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
@@ -267,7 +267,7 @@ class TestFailing:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(active_run, "evaluate", greedy)
             patch.setattr(ActiveRun, "settle_plan", noting)
-            assert carry_out(planned)[0] == ["finished"] * SEEDS
+            assert run_jobs(planned)[0] == ["finished"] * SEEDS
         assert {row["value"] for folder in folders(planned) for row in folder.read_curve()}.isdisjoint({"nan"})
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
         assert plans == [[3, 2, 1], [3, 2, 1], [3, 1]]
@@ -282,7 +282,7 @@ class TestFailing:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("gan_bench.training.trainer.Trainer.iterate", greedy)
-            assert carry_out(planned, planned.jobs[:1])[0] == ["failed"]
+            assert run_jobs(planned, planned.jobs[:1])[0] == ["failed"]
         assert project.record(folders(planned)[0].path)["error"]["type"] == "OutOfMemoryError"
 
     def test_what_cannot_be_stacked_runs_one_by_one(self, tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ class TestFailing:
         )
         file = project.write(tmp_path, project.describe([{"plugin": "reading"}], seeds=SEEDS), reading=source)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
-        ended, events = carry_out(planned)
+        ended, events = run_jobs(planned)
         assert ended == ["finished"] * SEEDS
         assert [m for m in warnings(events) if m.startswith("Its seeds run one by one: its code waits for")]
         assert {project.record(folder.path)["ledger"]["plan"]["stack"] for folder in folders(planned)} == {1}
@@ -359,6 +359,6 @@ def test_without_links_each_folder_has_a_copy(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "link", refuse)
     planned = planned_for(tmp_path)
-    assert carry_out(planned)[0] == ["finished"] * SEEDS
+    assert run_jobs(planned)[0] == ["finished"] * SEEDS
     for folder, job in zip(folders(planned), planned.jobs, strict=True):
         assert folder.load_checkpoint(job.run.key)[0] is not None

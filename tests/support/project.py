@@ -194,7 +194,7 @@ def stop_at(iteration: int) -> Callable[[], bool]:
     return lambda: next(asked) == iteration
 
 
-def carry_out(planned: Planned, job: Job | None = None, *, stop: Callable[[], bool] = never) -> str:
+def run_jobs(planned: Planned, job: Job | None = None, *, stop: Callable[[], bool] = never) -> str:
     """Carry out a job, the first if not said otherwise, in this process."""
     return execute(job or planned.jobs[0], planned.registry, lambda _: None, stop)
 
@@ -295,7 +295,7 @@ class InProcess(Engine):
 
     name = "local"
 
-    def carry_out(self, jobs: Sequence[Job]) -> bool:
+    def run(self, jobs: Sequence[Job]) -> bool:
         registry = load_plugins(self.setup.plugin_places)
         for job in jobs:
             self.observer.started(job.run)

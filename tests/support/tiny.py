@@ -47,7 +47,7 @@ from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Fake, Model
 from gan_bench.contracts.network import Discriminator, Networks
 from gan_bench.contracts.protocol import Protocol
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from gan_bench.contracts.model import Model
 from gan_bench.contracts.network import Discriminator, Generators, Heads, Sharing
 from gan_bench.contracts.parameters import param
 from gan_bench.errors import DataError
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 from tests.support.tiny import CPU, protocol
 
@@ -73,7 +73,7 @@ class Absent(Greys):
     def missing(self) -> str | None:
         return "fetch it"
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, log: Callable[[str], None]) -> None:
         raise DataError("damaged")
 
 

@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "speed"))
 
 import _convert
 import _supplies
-from _steps import Context, Failed, Record, Skipped, Step, all_apart, apart, carry_out
+from _steps import Context, Failed, Record, Skipped, Step, all_apart, apart, run_steps
 
 PROVE = Path(_supplies.__file__).with_name("prove.py")
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -46,7 +46,7 @@ def carried(context: Context, tmp_path: Path) -> Callable[..., Outcomes]:
 
     def carry(*steps: Step, together: int = 1) -> Outcomes:
         record = Record(tmp_path / "out" / "a.json", {"command": "a"})
-        carry_out(steps, context, record, together)
+        run_steps(steps, context, record, together)
         return {step["name"]: step for step in stored(tmp_path)["steps"]}
 
     return carry

@@ -154,11 +154,12 @@ def losses_of(trainer: Trainer, real: Tensor, fake: Tensor) -> tuple[Tensor, Ten
     n = min(len(real), len(fake))
     given: dict[str, Any] = {
         "real": Real(real),
-        "fake": Fake(fake, torch.empty(len(fake), 0), trainer.rules.index, model.playing),
+        "fake": Fake(fake, torch.empty(len(fake), 0), trainer.context.index, model.playing),
         "noise": {"mix": torch.rand(n, *[1] * (real.dim() - 1)).view(-1)},
     }
     found = {
-        name: player.loss(**{key: given[key] for key in player.wants}) for name, player in trainer.rules.players.items()
+        name: player.loss(**{key: given[key] for key in player.arguments})
+        for name, player in trainer.context.players.items()
     }
     generator = found.pop("generator")
     return torch.stack([*found.values()]).sum(), generator

@@ -126,7 +126,7 @@ class TestEntering:
         eager, traced = _after(SECOND + 2), trainer(TwoStages())
         traced.iterate()
         program = Program(traced, tuple(traced.model.turns(1)), lambda graph, *_: graph)
-        traced.carry_out = lambda turns, draws: program(draws)
+        traced.run_iteration = lambda turns, draws: program(draws)
         for _ in range(SECOND + 1):
             traced.iterate()
         for name, value in values(eager.model).items():
@@ -231,7 +231,7 @@ class TestState:
 
         eager, traced = trainer(Reversing()), trainer(Reversing())
         program = Program(traced, tuple(traced.model.turns(0)), lambda graph, *_: graph)
-        traced.carry_out = lambda turns, draws: program(draws)
+        traced.run_iteration = lambda turns, draws: program(draws)
         for _ in range(SECOND + 2):
             eager.iterate()
             traced.iterate()

@@ -249,7 +249,7 @@ class TestTurns:
         assert ALI().turns(0) == ALI().turns(7) == (Turn(("discriminator", "generator")),)
         t, alone = trainer(ALI(), optimizer="sgd"), trainer(ALI(), optimizer="sgd")
         draws, before = alone.draw((Turn(("generator",)),)), values(alone.model)
-        alone.carry_out((Turn(("generator",)),), draws)
+        alone.run_iteration((Turn(("generator",)),), draws)
         t.iterate()
         generator = {name for name in before if name.startswith("generator.")}
         after, of_one = values(t.model), values(alone.model)

@@ -35,7 +35,7 @@ from gan_bench.contracts.network import Autoencoder, Network, Networks
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.evaluation.evaluate import FIXED, draw, fixed
 from gan_bench.plugins.discovery import load_plugins
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 from tests.support.tiny import CPU, WIDER, ZOO, number, protocol, put, values
 from tests.support.tiny_images import Greys

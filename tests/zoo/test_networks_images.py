@@ -44,7 +44,7 @@ from gan_bench.contracts.network import (
 )
 from gan_bench.errors import PluginError
 from gan_bench.testing import examine
-from gan_bench.training.building import build
+from gan_bench.training.build import build
 from gan_bench.training.iteration import play
 from gan_bench.training.trainer import Trainer
 from tests.support.tiny import CPU, protocol, same, side_by_side
@@ -633,7 +633,7 @@ class TestGames:
             found.extend(gradients)
 
         draws = t.draw((turn,))
-        play(t.rules, (turn,), draws, t.parameters, t.state, note)
+        play(t.context, (turn,), draws, t.parameters, t.state, note)
         gradient = found[list(t.parameters["discriminator"]).index("body.2.weight")]
         assert gradient.stride() != weight.stride()
         expected = weight.detach() - gradient

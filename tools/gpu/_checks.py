@@ -87,7 +87,7 @@ def resume(context: Context) -> Values:
         later = (context.folder / f"inductor-{name}-{i}" for i in range(3))
         for folder, stop in ((whole, None), (parts, half + half // 2), (parts, None)):
             jobs = runs.jobs(folder, compile=plan)
-            apart(partial(runs.carry_out, jobs, stop), context.folder, TORCHINDUCTOR_CACHE_DIR=str(next(later)))
+            apart(partial(runs.run_jobs, jobs, stop), context.folder, TORCHINDUCTOR_CACHE_DIR=str(next(later)))
         (one,), (other,) = (folder.glob("*") for folder in (whole, parts))
         found[name] = differences(final_state(one), final_state(other)) or "equal"
         context.note(**found)
@@ -109,7 +109,7 @@ def images(context: Context) -> Values:
             workload = replace(workload, model={**workload.model, "generators": 3}, data={**workload.data, "size": 16})
         runs = InProcess(context, known, workload, 2 if context.tiny else 50, 2 if context.tiny else 50)
         (job,) = runs.jobs(context.folder / name)
-        warnings = runs.carry_out([job])
+        warnings = runs.run_jobs([job])
         found[workload.precision] = warnings or "finished"
         context.note(**found)
         if warnings:
@@ -122,11 +122,11 @@ def checkpoints(context: Context) -> Values:
     """Load a checkpoint of the device on a CPU, and one of a CPU on the device, where training resumes."""
     runs = ring(context, registry(), 20, 10)
     there, here = (runs.jobs(context.folder / f"checkpoints-{name}")[0] for name in ("device", "cpu"))
-    runs.carry_out([there])
+    runs.run_jobs([there])
     on_cpu = load_run(there.folder, registry=runs.registry, device="cpu").sample(8).x
-    runs.carry_out([replace(here, device="cpu")], stop_at=15)
+    runs.run_jobs([replace(here, device="cpu")], stop_at=15)
     on_device = load_run(here.folder, registry=runs.registry, device=context.device).sample(8).x
-    runs.carry_out([here])
+    runs.run_jobs([here])
     return {"on a CPU": [*on_cpu.shape], "on the device": [*on_device.shape]}
 
 
@@ -198,7 +198,7 @@ def memory(context: Context) -> Values:
         runs = ring(context, registry(), 4, 4)
         if cuda and limit is not None:
             torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
-        warnings = runs.carry_out(runs.jobs(context.folder / f"memory-{seeds}-{limit is not None}", seeds))
+        warnings = runs.run_jobs(runs.jobs(context.folder / f"memory-{seeds}-{limit is not None}", seeds))
         return {"warnings": warnings, "bytes": torch.cuda.max_memory_reserved() if cuda else 0}
 
     half, whole = all_apart([partial(peak, most // 2), partial(peak, most)], context.folder)

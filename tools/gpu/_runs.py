@@ -136,8 +136,8 @@ class InProcess:
             for run in replace(self.workload, protocol=protocol).runs(self.registry, seeds)
         ]
 
-    def carry_out(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
-        """Execute jobs together, stopped after `stop_at` checks if it is given; return their warnings."""
+    def run_jobs(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
+        """Execute jobs together, stopped before iteration `stop_at` counted from here; return their warnings."""
         warnings: list[str] = []
         asked = count()
 

@@ -214,7 +214,7 @@ def outcome(work: Work, context: Context) -> dict[str, Any]:
         return {"status": FAILED, "message": f"{type(error).__name__}: {error}", "values": {}}
 
 
-def carry_out(steps: Sequence[Step], context: Context, record: Record, together: int) -> None:
+def run_steps(steps: Sequence[Step], context: Context, record: Record, together: int) -> None:
     """Run steps in order, several at once unless a step is `alone`, until all have ended or the time is up."""
     waiting, running = deque(steps), list[_Running]()
     try:

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "speed")]
 
 import _supplies  # noqa: E402 - found only now
-from _steps import FAILED, PASSED, SKIPPED, Context, Record, Step, carry_out  # noqa: E402
+from _steps import FAILED, PASSED, SKIPPED, Context, Record, Step, run_steps  # noqa: E402
 
 SECONDS = 330.0
 """Time limit of a command, well within six minutes."""
@@ -102,7 +102,7 @@ def prove(command: str, options: argparse.Namespace, folder: Path, deadline: flo
         print(message)
         return 1
     context = Context(device, options.rehearse, folder, deadline)
-    carry_out(steps, context, record, options.together or min(TOGETHER, os.cpu_count() or 1))
+    run_steps(steps, context, record, options.together or min(TOGETHER, os.cpu_count() or 1))
     statuses = [*context.statuses.values()]
     print(f"{command}: {statuses.count(PASSED)} of {len(statuses)} steps passed; {record.path}", flush=True)
     return 0 if {*statuses} <= {PASSED, SKIPPED} else 1

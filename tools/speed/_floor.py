@@ -64,11 +64,11 @@ def _products(graph: fx.GraphModule, device: torch.device) -> Loop:
     calls = [_laid_out(*call) if call[0] in OF_MATRICES else call for call in calls]
 
     @torch.no_grad()
-    def carry_out() -> None:
+    def iterate() -> None:
         for operation, operands, options in calls:
             operation(*operands, **options)
 
-    return carry_out
+    return iterate
 
 
 def _like(node: fx.Node, device: torch.device) -> Tensor:
@@ -115,11 +115,11 @@ def _adam(trainer: Trainer, traced: Traced) -> Loop:
             parameter.grad = torch.full_like(parameter, 1e-3)
         steps += [torch.optim.Adam(own, fused=True, capturable=recorded)] * moves
 
-    def carry_out() -> None:
+    def iterate() -> None:
         for step in steps:
             step.step()
 
-    return carry_out
+    return iterate
 
 
 def _draws(trainer: Trainer) -> Loop:
@@ -130,7 +130,7 @@ def _draws(trainer: Trainer) -> Loop:
     like = [*drawn.latents.values(), *(value for of in drawn.noise.values() for value in of.values())]
     numbers = [torch.empty(rows, *each.shape, device=trainer.device) for each in like]
 
-    def carry_out() -> None:
+    def iterate() -> None:
         if next(blocks):
             return
         for each in numbers:
@@ -138,4 +138,4 @@ def _draws(trainer: Trainer) -> Loop:
         for _ in drawn.real:
             trainer.dataset.draw(rows * trainer.protocol.batch, rng)
 
-    return carry_out
+    return iterate

@@ -57,8 +57,8 @@ class GAN:
     def __init__(self, trainer: Trainer, *, port: bool) -> None:
         k = trainer.model.playing
         self.players: Players = Port(trainer, self.heads_of(k)) if port else Plain(trainer)
-        self.real, self.rules, self.params = real_data(trainer), trainer.rules, trainer.model.params
-        self.label = self.rules.index
+        self.real, self.context, self.params = real_data(trainer), trainer.context, trainer.model.params
+        self.label = self.context.index
         rate, betas = (trainer.protocol.of("generator", name) for name in ("learning_rate", "betas"))
         adam = partial(torch.optim.Adam, lr=rate, betas=betas)
         self.judging = adam(self.players.judges.parameters())
@@ -80,12 +80,12 @@ class GAN:
 
     def fakes(self) -> Tensor:
         """Draw generated samples in the protocol's precision."""
-        with lower_precision(self.rules):
+        with lower_precision(self.context):
             return self.players.fakes()
 
     def move(self, who: str, step: torch.optim.Optimizer, loss: Callable[..., Tensor], *given: Tensor) -> None:
         """Take one step down a loss."""
-        with lower_precision(self.rules):
+        with lower_precision(self.context):
             value = loss(*given)
         step.zero_grad()
         value.backward()
@@ -224,7 +224,7 @@ def bare(trainer: Trainer) -> Loop:
     d_own, g_own = list(discriminator.parameters()), list(generator.parameters())
     rate, betas = (trainer.protocol.of("generator", name) for name in ("learning_rate", "betas"))
     d_step, g_step = (torch.optim.Adam(own, lr=rate, betas=betas, fused=True) for own in (d_own, g_own))
-    k, each, index, counter = model.playing, trainer.each, trainer.rules.index, iter(range(10**9))
+    k, each, index, counter = model.playing, trainer.each, trainer.context.index, iter(range(10**9))
 
     def iterate() -> None:
         t = next(counter)

@@ -61,7 +61,7 @@ class ImageGrid(SampleGrid):
         groups = self._groups(row, iteration)
         if groups is None:
             sample_grid.frame(ax)
-            sample_grid.say_absence(ax, row, iteration)
+            sample_grid.draw_absence(ax, row, iteration)
             return
         ax.axis("off")
         if any(len(group) for group in groups):

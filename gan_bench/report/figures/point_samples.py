@@ -65,7 +65,7 @@ class PointGrid(SampleGrid):
             ax.set(ylim=(self.low[1], self.high[1]), aspect="equal")
             _draw_points(ax, self, row, x, generator)
         if x is None:
-            sample_grid.say_absence(ax, row, iteration)
+            sample_grid.draw_absence(ax, row, iteration)
         else:
             sample_grid.write(ax, (0.97, 0.03), _outside(x, self), ha="right", va="bottom")
 

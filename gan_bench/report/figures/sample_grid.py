@@ -145,7 +145,7 @@ def frame(ax: Axes) -> None:
         spine.set(color="0.6", linewidth=0.5)
 
 
-def say_absence(ax: Axes, row: SampleRow, iteration: int) -> None:
+def draw_absence(ax: Axes, row: SampleRow, iteration: int) -> None:
     """Write the reason into an empty panel."""
     write(ax, (0.5, 0.5), _absence(row, iteration), ha="center", va="center")
 

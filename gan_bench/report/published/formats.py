@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tabulate import tabulate
 
 from gan_bench.report.published.load import CLAIM, RERUN, PublishedFigure
-from gan_bench.report.published.side_by_side import MARKS, Beside, Figure
+from gan_bench.report.published.side_by_side import MARKS, Figure, PublishedComparison
 from gan_bench.report.tables.formats import ARROWS, MISSING, Format, escape_latex, escape_markdown, number
 
 TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
@@ -27,9 +27,9 @@ _WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these columns i
 _PLAIN = (1e-6, 1e9)  # range of plain decimals; other values are powers of ten
 
 
-def render(found: Beside, format: Format) -> str:
+def render(found: PublishedComparison, format: Format) -> str:
     """Format the second table as text that ends with a line break."""
-    renderers: Mapping[Format, Callable[[Beside], str]] = {
+    renderers: Mapping[Format, Callable[[PublishedComparison], str]] = {
         "markdown": to_markdown,
         "csv": to_csv,
         "latex": to_latex,
@@ -37,7 +37,7 @@ def render(found: Beside, format: Format) -> str:
     return renderers[format](found).rstrip("\n") + "\n"
 
 
-def to_markdown(found: Beside) -> str:
+def to_markdown(found: PublishedComparison) -> str:
     """Format a heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
     parts, places = [], _places(found)
     for title, figures in _parts(found):
@@ -54,7 +54,7 @@ def to_markdown(found: Beside) -> str:
     return "\n\n".join(parts)
 
 
-def to_latex(found: Beside) -> str:
+def to_latex(found: PublishedComparison) -> str:
     """Format a longtable of the text's width, with a block for claims and for re-runs, then sources and notes."""
     head = [r"% needs \usepackage{array,booktabs,longtable}", r"{\footnotesize\setlength{\tabcolsep}{3pt}"]
     head += [rf"\begin{{longtable}}{{@{{}}{_latex_columns()}@{{}}}}", r"\toprule"]
@@ -71,7 +71,7 @@ def _latex_columns() -> str:
     return "".join(rf">{{\{side}\arraybackslash}}p{{{width}\linewidth}}" for width, side in sides)
 
 
-def _latex_block(found: Beside, title: str, figures: Sequence[Figure]) -> Iterator[str]:
+def _latex_block(found: PublishedComparison, title: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield r"\midrule"
     yield rf"\multicolumn{{{len(_HEADINGS)}}}{{@{{}}l}}{{\emph{{{escape_latex(title)}}}}} \\"
     places = _places(found)
@@ -84,7 +84,7 @@ def _superscript(number: int) -> str:
     return rf"\textsuperscript{{{number}}}"
 
 
-def to_csv(found: Beside) -> str:
+def to_csv(found: PublishedComparison) -> str:
     """CSV with one number a cell; missing values are empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -97,11 +97,11 @@ def to_csv(found: Beside) -> str:
     return file.getvalue()
 
 
-def _several(found: Beside) -> bool:
+def _several(found: PublishedComparison) -> bool:
     return len({figure.row.dataset for figure in found.figures}) > 1
 
 
-def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
+def _parts(found: PublishedComparison) -> Iterator[tuple[str, list[Figure]]]:
     """Claims and re-runs with their titles; empty groups are omitted."""
     for kind, title in TITLES.items():
         figures = [figure for figure in found.figures if figure.published.kind == kind]
@@ -109,7 +109,7 @@ def _parts(found: Beside) -> Iterator[tuple[str, list[Figure]]]:
             yield f"{found.title}: {title}", figures
 
 
-def _cells(found: Beside, figure: Figure) -> list[str]:
+def _cells(found: PublishedComparison, figure: Figure) -> list[str]:
     """Texts of one line but the last, not escaped; the dataset is included if there are several."""
     row, theirs, ours = figure.row, figure.published, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
@@ -138,12 +138,12 @@ def _place(figure: Figure) -> _Place:
     return _Place(theirs.source, theirs.quoted_by, theirs.samples, theirs.protocol)
 
 
-def _places(found: Beside) -> list[_Place]:
+def _places(found: PublishedComparison) -> list[_Place]:
     """Unique places, in the order of the tables."""
     return list(dict.fromkeys(map(_place, found.figures)))
 
 
-def _footnotes(found: Beside) -> list[str]:
+def _footnotes(found: PublishedComparison) -> list[str]:
     """Text of each place: source, samples, protocol, and its names for our metrics."""
     places = _places(found)
     return [_footnote(place, [each.published for each in found.figures if _place(each) == place]) for place in places]

@@ -56,7 +56,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PublishedComparison:
     """Published figures of a comparison table: claims first, each group in the order of the table's rows."""
 
     title: str
@@ -64,7 +64,7 @@ class Beside:
     notes: tuple[str, ...]
 
 
-def beside(results: StoredResults, table: Table) -> Beside:
+def published_comparison(results: StoredResults, table: Table) -> PublishedComparison:
     """Published figures for `table`, from the installed plugins and plugins/ of the working folder."""
     registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
     read, problems = gather(registry, _directions(results, registry))
@@ -76,7 +76,7 @@ def beside(results: StoredResults, table: Table) -> Beside:
     figures.sort(key=lambda figure: (figure.published.kind != CLAIM, rows.index(figure.row)))
     hidden = dict.fromkeys(each.metric for _, each in matched if each.metric not in ("", *columns))
     notes = [*(_notes(results, figures) if figures else [NOTHING]), *_more(known, results, rows, data)]
-    return Beside(table.title, tuple(figures), (*notes, *_left_out(list(hidden), known, data), *problems))
+    return PublishedComparison(table.title, tuple(figures), (*notes, *_left_out(list(hidden), known, data), *problems))
 
 
 def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
@@ -106,11 +106,11 @@ def _shown(row: Row, data: Data) -> tuple[str, str]:
 def _data(results: StoredResults, registry: Registry) -> Data:
     """Description of each dataset, by label, in the notation of published figures."""
     entries = results.benchmark.datasets if results.benchmark else ()
-    said: dict[str, tuple[str, Plain]] = {each.label: (each.plugin, each.params or {}) for each in entries}
+    found: dict[str, tuple[str, Plain]] = {each.label: (each.plugin, each.params or {}) for each in entries}
     for placed in results.runs:
         dataset = placed.run.record.dataset
-        said[placed.dataset] = dataset.plugin, dataset.params
-    return {label: _described(plugin, params, registry) for label, (plugin, params) in said.items()}
+        found[placed.dataset] = dataset.plugin, dataset.params
+    return {label: _described(plugin, params, registry) for label, (plugin, params) in found.items()}
 
 
 def _described(plugin: str, params: Plain, registry: Registry) -> str:
@@ -139,8 +139,8 @@ def _params(row: Row, results: StoredResults) -> Plain:
         each.run.record.model for each in results.runs if (each.dataset, each.entry.label) == (row.dataset, row.label)
     ]
     entries = results.benchmark.models if results.benchmark else ()
-    said = [model.params for model in of_runs] + [each.params for each in entries if each.label == row.label]
-    return next((params for params in said if params), {})
+    found = [model.params for model in of_runs] + [each.params for each in entries if each.label == row.label]
+    return next((params for params in found if params), {})
 
 
 def _agrees(wanted: Mapping[str, ParamValue], params: Plain) -> bool:

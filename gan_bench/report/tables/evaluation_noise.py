@@ -34,7 +34,7 @@ EXPLAINED = (
     "by the second. A single score of a single run varies by both: the square root of the sum of their squares."
 )
 
-Drawn = Mapping[tuple[str, str], Sequence[float]]
+DrawnSamples = Mapping[tuple[str, str], Sequence[float]]
 """(metric, n) → values of one run's final generators: the stored one, then those of further draws."""
 
 
@@ -57,13 +57,13 @@ def noise(results: StoredResults) -> pd.DataFrame:
             found[placed.dataset, placed.entry.label, placed.entry.plugin, metric, n].append(values)
     units = {name: info.unit for name, info in benchmark.metrics.items()} if benchmark else {}
     rows = [
-        (*names, metric, units[metric], int(n), min(map(len, runs)), len(runs), *_told_apart(runs))
+        (*names, metric, units[metric], int(n), min(map(len, runs)), len(runs), *_variances(runs))
         for (*names, metric, n), runs in found.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> Drawn:
+def _drawn(placed: PlacedRun, benchmark: BenchmarkRecord) -> DrawnSamples:
     """Repeated scores of a run, in the metrics' current versions."""
     folder, last = RunFolder(placed.run.folder), str(placed.run.iteration)
     versions = {name: str(info.version) for name, info in benchmark.metrics.items()}
@@ -83,7 +83,7 @@ def _rows(folder: RunFolder) -> list[dict[str, str]]:
         return []
 
 
-def _told_apart(runs: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+def _variances(runs: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
     """Mean, evaluation_sd, training_sd and ratio of the draws of each seed, at least two per seed."""
     with np.errstate(invalid="ignore"):  # inf - inf
         means = np.array([np.mean(values) for values in runs])

@@ -171,7 +171,7 @@ def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
     for needs, names in sorted(by_need.items()):
         sizes = {label: size for label, size in _sizes(results).items() if size < needs}
         if sizes:
-            yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_told_sizes(sizes)}."
+            yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_sizes_text(sizes)}."
 
 
 def _mode(results: StoredResults) -> Iterator[str]:
@@ -194,7 +194,7 @@ def _sizes(results: StoredResults) -> dict[str, int]:
     return {dataset.label: dataset.held_out for dataset in benchmark.datasets if dataset.held_out is not None}
 
 
-def _told_sizes(sizes: Mapping[str, int]) -> str:
+def _sizes_text(sizes: Mapping[str, int]) -> str:
     if len(sizes) <= 3:
         return ", ".join(f"{label} holds out {size:,}" for label, size in sizes.items())
     return f"{len(sizes)} datasets hold out {min(sizes.values()):,} to {max(sizes.values()):,}"
@@ -208,7 +208,7 @@ def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
     seeds = rows.groupby("dataset")["seed"].nunique()
     exhausted = [str(label) for label in seeds[seeds > 1].index]
     if exhausted:
-        told = _told_sizes({label: size for label, size in sizes.items() if label in exhausted})
+        told = _sizes_text({label: size for label, size in sizes.items() if label in exhausted})
         yield (
             f"{REAL}: every seed scores the same samples, all that there are ({told}): its intervals are 0, or of the "
             "samples' order and a metric's own draws only, and say nothing of other data."

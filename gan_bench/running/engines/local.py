@@ -57,14 +57,14 @@ class _Worker:
         self.loaded = False
         self._pending = b""
 
-    def give(self, jobs: Sequence[Job]) -> None:
+    def send(self, jobs: Sequence[Job]) -> None:
         """Send jobs to the worker, to be executed together."""
         assert self.process.stdin is not None
         self.jobs = {job.run.key: job for job in jobs}
         with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the end of its output shows that as well
             self.process.stdin.write(encode_jobs(jobs).encode())
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Close the worker's input: it exits at once without a job, else after its run."""
         assert self.process.stdin is not None
         self.process.stdin.close()
@@ -96,7 +96,7 @@ class LocalEngine(Engine):
         self._alive: list[_Worker] = []
         self._interrupts = DeferredInterrupts()
 
-    def carry_out(self, jobs: Sequence[Job]) -> bool:
+    def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._waiting.extend(stacks(jobs))
         with DeferredInterrupts() as self._interrupts:
@@ -105,7 +105,7 @@ class LocalEngine(Engine):
             try:
                 for _ in range(min(self.setup.workers, len(self._waiting))):
                     self._start()
-                self._attend()
+                self._wait_for_messages()
                 self._interrupts.deliver()  # one that arrived while the last worker ended
                 return True
             except KeyboardInterrupt:
@@ -122,7 +122,7 @@ class LocalEngine(Engine):
         assert worker.process.stdout is not None
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
-    def _attend(self) -> None:
+    def _wait_for_messages(self) -> None:
         """Listen until no worker is left. Raises KeyboardInterrupt between two messages."""
         while self._alive:
             for key, _ in self._selector.select():
@@ -134,7 +134,7 @@ class LocalEngine(Engine):
                 for message in messages or ():
                     self._handle(worker, message)
                 if messages is None:
-                    self._bury(worker)
+                    self._handle_lost_worker(worker)
 
     def _handle(self, worker: _Worker, message: Message) -> None:
         match message:
@@ -150,11 +150,11 @@ class LocalEngine(Engine):
         """Send a free worker its next jobs, or dismiss it."""
         if self._waiting:
             jobs = self._waiting.popleft()
-            worker.give(jobs)
+            worker.send(jobs)
             for job in jobs:
                 self.observer.started(job.run)
         else:
-            worker.dismiss()
+            worker.shut_down()
 
     def _end(self, worker: _Worker, detail: str) -> None:
         """Process the end of a worker's jobs; `detail` describes how its process was killed, if it was."""
@@ -169,12 +169,12 @@ class LocalEngine(Engine):
             log.unlink()
         self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
-    def _bury(self, worker: _Worker) -> None:
+    def _handle_lost_worker(self, worker: _Worker) -> None:
         """Process the end of a worker; if it had a job or jobs are waiting, it was killed."""
         assert worker.process.stdout is not None
         self._selector.unregister(worker.process.stdout)
         worker.process.stdout.close()
-        worker.dismiss()
+        worker.shut_down()
         code = worker.process.wait()
         self._alive.remove(worker)
         self._end(worker, f"its worker process ended ({code})")
@@ -188,10 +188,10 @@ class LocalEngine(Engine):
         self._waiting.clear()
         self.observer.stopping()
         for worker in self._alive:
-            worker.dismiss()  # a worker that waits for a job receives no signal
+            worker.shut_down()  # a worker that waits for a job receives no signal
             worker.signal(signal.SIGTERM)
         try:
-            self._attend()
+            self._wait_for_messages()
         except KeyboardInterrupt:
             for worker in self._alive:
                 worker.signal(signal.SIGKILL)
@@ -199,7 +199,7 @@ class LocalEngine(Engine):
     def _close(self) -> None:
         for worker in self._alive:
             worker.signal(signal.SIGKILL)
-            worker.dismiss()
+            worker.shut_down()
             worker.process.wait()
         self._selector.close()
 

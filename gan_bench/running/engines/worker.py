@@ -33,15 +33,15 @@ class _Stop:
     """Flag set by SIGTERM; the run checks it before each iteration."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.requested = True
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.requested
 
 
 def main(places: list[str]) -> None:
@@ -63,7 +63,7 @@ def main(places: list[str]) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_end)
     commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
-    while not stop.asked:
+    while not stop.requested:
         _send(out, Ready())
         line = commands.readline()
         if not line:
@@ -115,19 +115,19 @@ def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
 def _wait(child: int, stop: _Stop, wake: int) -> int:
     """Wait for the child; pass a stop request on to it, and stop it if the command has ended."""
     watched = [wake, 0]
-    told = False
+    forwarded = False
     while True:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             return status
-        if stop.asked and not told:
+        if stop.requested and not forwarded:
             os.kill(child, signal.SIGTERM)
-            told = True
+            forwarded = True
         for ready in select.select(watched, [], [], 5.0)[0]:
             if ready == wake:
                 os.read(wake, 512)
-            elif not stop.asked:  # nothing is sent while a job runs: readable means closed
-                stop.asked = True
+            elif not stop.requested:  # nothing is sent while a job runs: readable means closed
+                stop.requested = True
                 watched.remove(0)
 
 

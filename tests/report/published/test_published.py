@@ -26,7 +26,7 @@ from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.published import load as literature
 from gan_bench.report.published.formats import render
 from gan_bench.report.published.load import CLAIM, COLUMNS, RERUN, data_of, read_figures, to_frame
-from gan_bench.report.published.side_by_side import NOTHING, Beside, beside
+from gan_bench.report.published.side_by_side import NOTHING, PublishedComparison, published_comparison
 from gan_bench.report.tables import build as tables
 from gan_bench.report.tables.formats import MISSING
 from gan_bench.results.load import read_results
@@ -385,10 +385,10 @@ class TestWrongFiles:
             gan_bench.published(["no.py"])
 
 
-def rows_of(folder: Path, metrics: list[str] | None = None) -> Beside:
+def rows_of(folder: Path, metrics: list[str] | None = None) -> PublishedComparison:
     """The published figures of a results folder."""
     results = read_results(folder)
-    return beside(results, tables.build(results, metrics))
+    return published_comparison(results, tables.build(results, metrics))
 
 
 def fill(folder: Path, model: Model, metric: str, *values: float, dataset: str = "ring8") -> None:
@@ -405,7 +405,7 @@ def results(tmp_path: Path) -> Path:
     return folder
 
 
-def say(folder: Path, **params: Mapping[str, Any]) -> None:
+def log(folder: Path, **params: Mapping[str, Any]) -> None:
     """Write the parameters of models, by label, into a benchmark.json."""
     path = folder / "benchmark.json"
     described = json.loads(path.read_text())
@@ -421,7 +421,7 @@ class TestParameters:
         """Numbers agree however they are written; a row of other parameters has nothing beside it."""
         rows = [Model("two", "mgan"), Model("four", "mgan")]
         folder = fabricate.benchmark(tmp_path / "r", rows, metrics=["modes"])
-        say(folder, two={"generators": 2, "beta": 0.5}, four={"generators": 4, "beta": 0.25, "shared": "body"})
+        log(folder, two={"generators": 2, "beta": 0.5}, four={"generators": 4, "beta": 0.25, "shared": "body"})
         write(own, {"params": "generators=4; beta=.250; shared=body"}, {"name": "x", "params": "generators=3"})
         assert [(each.row.label, each.published.name) for each in rows_of(folder).figures] == [("four", "MGAN")]
 
@@ -444,7 +444,7 @@ class TestParameters:
     def test_beside_every_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
         """Where two rows differ in what the figure does not say, it is of either."""
         folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
-        say(folder, a={"beta": 0, "shared": "body"}, b={"beta": 0, "shared": "nothing"})
+        log(folder, a={"beta": 0, "shared": "body"}, b={"beta": 0, "shared": "nothing"})
         write(own, {"params": "beta=0"}, {"name": "x", "params": "beta=0; shared=nothing"})
         assert [(each.row.label, each.published.name) for each in rows_of(folder).figures] == [
             ("a", "MGAN"), ("b", "MGAN"), ("b", "x"),
@@ -453,14 +453,14 @@ class TestParameters:
     def test_truth_values_are_no_numbers(self, own: Path, tmp_path: Path) -> None:
         """``true`` is a row's true, and not its 1."""
         folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
-        say(folder, a={"tied": 1}, b={"tied": True})
+        log(folder, a={"tied": 1}, b={"tied": True})
         write(own, {"params": "tied=true"})
         assert [each.row.label for each in rows_of(folder).figures] == ["b"]
 
     def test_of_a_run_before_those_of_the_benchmark(self, own: Path, results: Path) -> None:
         """What was trained says what a row is; benchmark.json where there are no runs."""
         write(own, {"params": "generators=2"})
-        say(results, MGAN={"generators": 3})
+        log(results, MGAN={"generators": 3})
         for path in (results / "runs").glob("*/run.json"):
             record = json.loads(path.read_text())
             record["model"]["params"] = {"generators": 2}
@@ -737,7 +737,7 @@ class TestBeside:
         model = Model("PacGAN", "pacgan")
         folder = fabricate.benchmark(tmp_path / "r", [model], datasets=["ring8-veegan"], metrics=["modes"])
         fill(folder, model, "modes", 8.0, 8.0, dataset="ring8-veegan")
-        say(folder, PacGAN={"pack": 2})
+        log(folder, PacGAN={"pack": 2})
         found = rows_of(folder)
         assert [(figure.published.name, figure.published.value) for figure in found.figures] == [("PacGAN2", 7.9)]
         assert "| 7.9 ± 0.1 (s.e.) |" in render(found, "markdown")

@@ -31,7 +31,7 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
         )
 
 
-def check_answers(t: Trainer, where: str) -> None:
+def check_declarations(t: Trainer, where: str) -> None:
     """Check that a model's declarations have the types that the harness relies on."""
     model = t.model
     expectations = [

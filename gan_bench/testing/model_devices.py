@@ -36,8 +36,8 @@ def check_devices(t: Trainer, setting: Setting) -> None:
     try:
         model = t.model.to(META)
         own = {player: dict(model.get_submodule(player).named_parameters()) for player in t.parameters}
-        rules = replace(t.rules, index=t.rules.index.to(META))
-        play(rules, turns, draws, own, state, lambda player, gradients: None)
+        context = replace(t.context, index=t.context.index.to(META))
+        play(context, turns, draws, own, state, lambda player, gradients: None)
     except Exception as error:
         raise Fault(
             f"with {setting}, an iteration fails on another device{place(error)}: {first_line(error)}",

@@ -28,7 +28,7 @@ def check_reads(t: Trainer, setting: Setting) -> None:
     try:
         # printing a tensor bypasses every dispatch mode, so it is replaced separately
         with _Unread(), mock.patch.object(Tensor, "__repr__", _refuse_to_print):  # type: ignore[no-untyped-call]
-            play(t.rules, turns, draws, t.parameters, t.state, lambda player, gradients: None)
+            play(t.context, turns, draws, t.parameters, t.state, lambda player, gradients: None)
     except _ReadError as error:
         raise _fault(error, setting) from error
 
