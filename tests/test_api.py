@@ -1,4 +1,4 @@
-"""gan-bench from Python."""
+"""Promises of the Python API: run, evaluate, load_run and the public names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def folder_of(results: Path, plugin: str) -> Path:
-    """The run folder of a model."""
+    """Return the run folder of a model."""
     (folder,) = results.glob(f"tiny/runs/*-{plugin}-*")
     return folder
 
@@ -50,14 +50,14 @@ class TestRun:
         assert isinstance(gan_bench.table(results / "tiny"), pd.DataFrame)
 
     def test_does_only_what_is_missing(self, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A second call trains nothing and returns the same."""
+        """A second call trains nothing and returns the same results."""
         benchmark = project.describe([project.ZOO["mgan"]], evaluation={"anchors": True})
         monkeypatch.setattr(local, "LocalEngine", NoEngine)
         again = gan_bench.run(benchmark, results=results, device="cpu", progress=False)
         pd.testing.assert_frame_equal(again, gan_bench.load_results(results / "tiny"))
 
     def test_leaves_the_mapping_as_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Overrides change nothing of the caller's."""
+        """Overrides do not modify the caller's mapping."""
         monkeypatch.setattr(local, "LocalEngine", project.InProcess)
         benchmark = project.describe()
         gan_bench.run(
@@ -68,7 +68,7 @@ class TestRun:
         assert (project.record(folder)["iteration"], project.record(folder)["seed"]) == (4, 7)
 
     def test_says_everything_that_is_wrong(self, tmp_path: Path) -> None:
-        """All problems of a mapping at once, each with its place."""
+        """All problems of a mapping are reported at once, each with its place."""
         benchmark = project.describe([{"plugin": "mgna"}], protocol={"batch": 0}, evaluation={"evry": 1})
         with pytest.raises(ConfigError) as caught:
             gan_bench.run(benchmark, results=tmp_path)
@@ -76,7 +76,7 @@ class TestRun:
         assert "did you mean 'mgan'" in str(caught.value)
 
     def test_that_is_interrupted_raises(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In a notebook, Ctrl-C is a KeyboardInterrupt after the checkpoints are written."""
+        """In a notebook, Ctrl-C raises KeyboardInterrupt after the checkpoints are written."""
         monkeypatch.setattr(NoEngine, "result", False)
         monkeypatch.setattr(local, "LocalEngine", NoEngine)
         with pytest.raises(KeyboardInterrupt):
@@ -96,7 +96,7 @@ class TestRun:
 
 
 class NoEngine(Engine):
-    """An engine that carries nothing out."""
+    """Engine that runs no job."""
 
     name = "local"
     result = True
@@ -108,7 +108,7 @@ class NoEngine(Engine):
 
 class TestStoredModel:
     def test_samples_are_those_of_training(self, results: Path) -> None:
-        """The final snapshot of the run is drawn again from its checkpoint, to the last bit."""
+        """The final snapshot of the run is reproduced from its checkpoint, bit for bit."""
         from gan_bench.training.randomness import seed_of
 
         model = gan_bench.load_run(folder_of(results, "mgan"))
@@ -119,7 +119,7 @@ class TestStoredModel:
         np.testing.assert_array_equal(drawn.generator, index)
 
     def test_same_seed_same_samples(self, results: Path) -> None:
-        """A draw is named by its seed, whatever was drawn before, by this object or another."""
+        """A draw depends on its seed only, not on earlier draws by this or another object."""
         model = gan_bench.load_run(folder_of(results, "mgan"))
         first = model.sample(50, seed=3)
         model.sample(10)
@@ -129,7 +129,7 @@ class TestStoredModel:
         assert (first.x.shape, first.x.dtype) == ((50, 2), np.float32)
 
     def test_one_generator_can_be_asked(self, results: Path) -> None:
-        """All samples are then of that generator, and generators differ."""
+        """All samples are from the requested generator, and generators differ."""
         model = gan_bench.load_run(folder_of(results, "mgan"))
         draws = [model.sample(20, generator=k, seed=1) for k in range(4)]
         for k, drawn in enumerate(draws):
@@ -138,13 +138,13 @@ class TestStoredModel:
         assert len({drawn.x.tobytes() for drawn in draws}) == 4
 
     def test_the_mixture_gives_each_its_share(self, results: Path) -> None:
-        """10 samples of 4 equal generators: 3, 3, 2, 2 in some order."""
+        """10 samples of 4 equal generators are 3, 3, 2 and 2 in some order."""
         drawn = gan_bench.load_run(folder_of(results, "mgan")).sample(10)
         assert drawn.generator is not None
         assert sorted(np.bincount(drawn.generator, minlength=4).tolist()) == [2, 2, 3, 3]
 
     def test_anchors_can_be_drawn_from(self, results: Path) -> None:
-        """Real data has no generator's index."""
+        """Real data have no generator index."""
         drawn = gan_bench.load_run(folder_of(results, "real-data")).sample(10)
         assert drawn.generator is None
         assert drawn.x.shape == (10, 2)
@@ -160,12 +160,12 @@ class TestStoredModel:
         ],
     )
     def test_impossible_draws_are_refused(self, results: Path, arguments: dict[str, int], message: str) -> None:
-        """The message says what is allowed."""
+        """The error gives the argument and its value."""
         with pytest.raises(UsageError, match=message):
             gan_bench.load_run(folder_of(results, "mgan")).sample(**arguments)
 
     def test_the_global_stream_is_left_alone(self, results: Path) -> None:
-        """Loading and drawing change nobody's random numbers."""
+        """The global random state is not changed by loading and drawing."""
         torch.manual_seed(5)
         expected = torch.rand(3)
         torch.manual_seed(5)
@@ -180,12 +180,12 @@ class TestLoadRun:
         return Path(shutil.copytree(folder_of(results, "mgan"), to / "run"))
 
     def test_needs_a_run(self, tmp_path: Path) -> None:
-        """A folder that is none is said to be none."""
+        """A folder without a run is reported."""
         with pytest.raises(StoreError, match=r"no run\.json"):
             gan_bench.load_run(tmp_path)
 
     def test_goes_where_its_folder_goes(self, results: Path, tmp_path: Path) -> None:
-        """A copied run folder is a run."""
+        """A copied run folder can be loaded."""
         assert gan_bench.load_run(self.copy(results, tmp_path)).sample(5).x.shape == (5, 2)
 
     @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class TestLoadRun:
     def test_says_what_does_not_fit(
         self, results: Path, tmp_path: Path, spoil: Callable[..., Any], error: type[Exception], message: str
     ) -> None:
-        """Whatever is wrong with the folder, the message names it."""
+        """The error describes what is wrong with the folder."""
         folder = RunFolder(self.copy(results, tmp_path))
         spoil(folder, project.record(folder.path))
         with pytest.raises(error, match=message):
@@ -211,7 +211,7 @@ class TestLoadRun:
 
 
 def test_names_are_found_where_they_are_promised() -> None:
-    """Everything that `gan_bench` offers can be had, and nothing else."""
+    """Every public name of `gan_bench` can be imported, and no other name."""
     for name in gan_bench.__all__:
         assert getattr(gan_bench, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -219,7 +219,7 @@ def test_names_are_found_where_they_are_promised() -> None:
 
 
 def test_type_checkers_see_every_public_name() -> None:
-    """The names that are imported when first used are the ones, from the same modules, that mypy is told of."""
+    """The names imported on first use are those that mypy sees, from the same modules."""
     tree = ast.parse(Path(gan_bench.__file__).read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
     told = {alias.name: node.module for node in imports for alias in node.names if node.module != "__future__"}

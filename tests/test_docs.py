@@ -1,8 +1,8 @@
-"""The documentation keeps its word: every block of code in docs/ and in the README is executed.
+"""Promises of the documentation: every block of code in docs/ and in the README works.
 
-A block of Python or TOML whose first line is ``# some/file`` is that file, in the folder where the later blocks of its
-page are executed. Shell blocks are carried out with training cut down to two iterations. A comment
-``<!-- wrong: CHECK -->`` before a block says that `gan-bench check` must find fault with it by that check.
+A block of Python or TOML whose first line is ``# some/file`` is that file, in the working folder of later blocks of its
+page. Shell blocks run with training shortened to two iterations. A comment ``<!-- wrong: CHECK -->`` before a block
+means that this check of `gan-bench check` must report the block.
 """
 
 from __future__ import annotations
@@ -63,19 +63,19 @@ SMALL = (
     "--set", "evaluation.samples=100", "--set", "evaluation.every=2", "--set", "evaluation.points=1",
     "--seeds", "1", "--device", "cpu",
 )  # fmt: skip
-"""What a test adds to `gan-bench run`, so that it takes a second."""
+"""Options that a test adds to `gan-bench run`, so that it takes a second."""
 
 ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest"}
-"""Commands of others, which a test does not run."""
+"""Programs that a test does not run."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code.
+    """Block of code.
 
     Attributes:
-        file: the path that it is to be saved under; empty where it is none.
-        note: what an invisible comment before it says.
+        file: path of the file that the block is, or empty.
+        note: text of an invisible comment before the block.
     """
 
     page: str
@@ -90,7 +90,7 @@ class Block:
 
 
 def blocks_of(page: str) -> Iterator[Block]:
-    """Every block of a page, fenced or indented, in order."""
+    """Yield every block of a page, fenced or indented, in order."""
     text = PAGES[page]
     fenced = list(FENCE.finditer(text))
     for found in sorted([*fenced, *INDENTED.finditer(text)], key=lambda match: match.start()):
@@ -105,7 +105,7 @@ def blocks_of(page: str) -> Iterator[Block]:
 
 
 def _said_before(text: str) -> str:
-    """The file of a block after "save this as `FILE`" in the paragraph before it."""
+    """Return the file of a block after "save this as `FILE`" in the paragraph before it."""
     said = re.search(r"save\s+this\s+as\s+`([^`]+)`", text.rstrip().split("\n\n")[-1])
     return said[1] if said else ""
 
@@ -120,7 +120,7 @@ TESTS = [block for block in BLOCKS if block.file.startswith("tests/")]
 
 
 def file(name: str, page: str = "tutorial.md") -> Block:
-    """The block that is a file."""
+    """Return the block of a file."""
     return next(block for block in BLOCKS if block.page == page and block.file == name)
 
 
@@ -137,12 +137,12 @@ def save(folder: Path, *blocks: Block) -> list[Path]:
 
 
 def before(block: Block) -> list[Block]:
-    """The files of a page that stand before a block, and the block itself."""
+    """Return the files of a page before a block, and the block itself."""
     return [each for each in BLOCKS if each.page == block.page and each.line <= block.line]
 
 
 def plugins_in(folder: Path) -> Registry:
-    """The installed plugins, and those saved in a folder; all must be whole."""
+    """Return the installed plugins and those saved in a folder; none may be broken."""
     registry = load_plugins([folder / "plugins"])
     assert registry.broken == []
     return registry
@@ -150,7 +150,7 @@ def plugins_in(folder: Path) -> Registry:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder; runs are carried out in this process."""
+    """An empty working folder; runs are executed in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
     return tmp_path
@@ -158,13 +158,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestBlocks:
     def test_every_block_is_of_a_known_kind(self) -> None:
-        """No block escapes execution by a language that these tests do not know."""
+        """No block escapes execution because these tests do not support its language."""
         assert {block.language for block in BLOCKS} <= {"python", "toml", "sh"}
         assert all(re.fullmatch(r"(wrong|right): [\w-]+", block.note) for block in PAIRS)
 
     @pytest.mark.parametrize("block", PLUGINS, ids=str)
     def test_a_plugin_loads_and_what_it_brings_works(self, block: Block, tmp_path: Path) -> None:
-        """A plugin of the documentation is found; a model of it trains, all else is what its hook says."""
+        """A plugin of the documentation is found. Its models train, and other kinds are what their hook returns."""
         (path,) = save(tmp_path, block)
         registry = plugins_in(tmp_path)
         brought = [(kind, cls) for kind in KINDS for cls in registry.all(kind).values() if _is_from(path, cls)]
@@ -178,7 +178,7 @@ class TestBlocks:
     @pytest.mark.slow
     @pytest.mark.parametrize("block", PLUGINS, ids=str)
     def test_a_plugin_passes_the_kit(self, block: Block, tmp_path: Path) -> None:
-        """`gan-bench check` finds nothing wrong with what the documentation shows."""
+        """`gan-bench check` reports no problem of the plugins in the documentation."""
         (path,) = save(tmp_path, block)
         registry = plugins_in(tmp_path)
         for kind in ("models", "networks", "datasets", "metrics"):
@@ -189,7 +189,7 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", SCRIPTS, ids=str)
     def test_a_script_runs(self, block: Block, here: Path, results: Path) -> None:
-        """A block of Python that is no file runs in a folder with results."""
+        """A block of Python that is not a file runs in a folder with results."""
         prepare(here, results, block)
         exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})
 
@@ -252,7 +252,7 @@ def gan_bench_models():
 
 
 def example(folder: Path, block: Block) -> type[Any]:
-    """The tutorial's model with the methods of a block in it."""
+    """Return the tutorial's model with the methods of a block added."""
     base = file("plugins/mixture_lsgan.py").code.split("\n\n@hookimpl")[0]
     (folder / "plugins").mkdir()
     text = HEAD + base + TAIL.format(methods=textwrap.indent(block.code, "    "))
@@ -261,7 +261,7 @@ def example(folder: Path, block: Block) -> type[Any]:
 
 
 def found_by(cls: type[Any]) -> list[str]:
-    """The names of the checks that find fault with a class."""
+    """Return the names of the checks that report a class."""
     return [check.name for check in checks(cls) if check.report().finding]
 
 
@@ -275,7 +275,7 @@ class TestWrongAndRight:
 
     @pytest.mark.parametrize("block", PAIRS, ids=lambda block: f"{block}-{block.note}")
     def test_the_kit_tells_wrong_from_right(self, block: Block, tmp_path: Path) -> None:
-        """The check that a pair is about finds fault with the wrong block, and none with the right one."""
+        """The check of a pair reports the wrong block and not the right one."""
         side, name = block.note.split(": ")
         cls = example(tmp_path, block)
         (check,) = (check for check in checks(cls) if check.name == name)
@@ -284,7 +284,7 @@ class TestWrongAndRight:
     @pytest.mark.slow
     @pytest.mark.parametrize("block", [b for b in PAIRS if b.note.startswith("right")], ids=str)
     def test_a_right_block_is_right_in_all(self, block: Block, tmp_path: Path) -> None:
-        """The kit finds nothing at all wrong with a right block."""
+        """No check reports a right block."""
         assert found_by(example(tmp_path, block)) == []
 
 
@@ -293,7 +293,7 @@ class TestWrongAndRight:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a run of each model of the shipped benchmark, of two iterations."""
+    """A results folder with a run of two iterations of each model of the shipped benchmark."""
     from gan_bench.contracts.observer import Observer
     from gan_bench.planning.options import Options
     from gan_bench.planning.prepare import prepare
@@ -308,7 +308,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prepare(folder: Path, results: Path, block: Block) -> None:
-    """A folder as a reader has it who has followed the page to this block."""
+    """Prepare a folder as a reader has it who has followed the page up to this block."""
     save(folder, *before(block))
     for name in set(re.findall(r"results/([\w-]+)", block.code)):
         shutil.copytree(results, folder / "results" / name)
@@ -318,7 +318,7 @@ def prepare(folder: Path, results: Path, block: Block) -> None:
 
 
 def commands_of(block: Block) -> list[list[str]]:
-    """Each command of a shell block in words, without its comment."""
+    """Return each command of a shell block as words, without its comment."""
     parts = [part for line in block.code.splitlines() for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
@@ -330,7 +330,7 @@ def is_ours(words: list[str]) -> bool:
 
 @pytest.fixture
 def call(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Call `gan-bench` in this process, its training cut down."""
+    """A function that runs `gan-bench` in this process with shortened training."""
 
     def called(verb: str, *arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["gan-bench", verb, *arguments, *(SMALL if verb == "run" else ())])
@@ -344,13 +344,13 @@ def call(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 class TestCommands:
     @pytest.mark.parametrize("block", [b for b in SHELL if any(map(is_ours, commands_of(b)))], ids=str)
     def test_the_commands_work(self, block: Block, here: Path, results: Path, call: Callable[..., None]) -> None:
-        """The commands of a block, one after the other, do their work in a folder prepared as its page says."""
+        """The commands of a block succeed one after the other in a folder prepared according to the page."""
         prepare(here, results, block)
         for words in filter(is_ours, commands_of(block)):
             call(*words[1:])
 
     def test_every_other_command_installs_or_tests(self) -> None:
-        """No command goes untested but those of other programs."""
+        """Only commands of other programs are not tested."""
         others = [words for block in SHELL for words in commands_of(block) if not is_ours(words)]
         assert {words[0] for words in others} <= ELSEWHERE
         assert all("venv" in words for words in others if words[0] == "python3")
@@ -359,7 +359,7 @@ class TestCommands:
 
 class TestContinuousIntegration:
     def test_runs_the_readmes_test_command(self) -> None:
-        """`.ci/run` has every command of the README's line, word for word, in order: what a newcomer runs is tested."""
+        """`.ci/run` contains the README's commands for a newcomer, word for word and in order."""
         (line,) = (line for line in PAGES["README.md"].splitlines() if line.endswith(".venv/bin/pytest"))
         script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
         code = "\n".join(each for each in script.splitlines() if not each.lstrip().startswith("#"))
@@ -372,18 +372,18 @@ class TestContinuousIntegration:
 
 
 def headings(page: str, level: int) -> list[str]:
-    """The headings of a page, of one level."""
+    """Return the headings of one level of a page."""
     text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
     return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
 
 
 def anchor(heading: str) -> str:
-    """The anchor that a heading is given."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def first_cells(page: str) -> set[str]:
-    """What stands in code in the first cell of a table's row."""
+    """Return the code in the first cell of a table's rows."""
     return set(re.findall(r"^\| `([^`]+)`", PAGES[page], re.MULTILINE))
 
 
@@ -397,11 +397,11 @@ HOOKS = {
     "gan_bench_observers": "diary",
     "gan_bench_published": "our_figures.csv",
 }
-"""Every hook, and what the example under its heading brings."""
+"""Every hook, and the name or file of the example under its heading."""
 
 
 INTERNAL = {"Model.forward", "Noise.draw"}
-"""Public methods that the harness alone calls."""
+"""Public methods that only the harness calls."""
 
 
 class TestCompleteness:
@@ -413,7 +413,7 @@ class TestCompleteness:
 
     @pytest.mark.parametrize(("hook", "name"), HOOKS.items())
     def test_a_hook_brings_what_its_example_says(self, hook: str, name: str, tmp_path: Path) -> None:
-        """What a function of this name returns is registered as its kind; the text says what that is, and when."""
+        """The example returns objects of its kind, and the text describes the value and the time of the call."""
         text = PAGES["contracts.md"].split(f"## `{hook}`\n")[1].split("\n## ")[0]
         (block,) = (block for block in PLUGINS if block.page == "contracts.md" and block.code in text)
         (path,) = save(tmp_path, block)
@@ -427,18 +427,18 @@ class TestCompleteness:
         assert registry.origin(kind, name).path == str(path.resolve())
 
     def test_every_contract_has_its_members_explained(self) -> None:
-        """Each public attribute and method of a contract stands under the contract's heading."""
+        """The section of a contract describes each of its public attributes and methods."""
         missing = [f"{cls.__name__}.{member}" for cls, member in _members() if not _is_explained(cls.__name__, member)]
         assert missing == []
 
     def test_the_benchmark_file_has_every_key(self) -> None:
-        """Every key of the file, of an entry, of the protocol and of the evaluation stands in a table."""
+        """A table contains every key of the file, of an entry, of the protocol and of the evaluation."""
         explained = {re.sub(r"\W", "", cell) for cell in first_cells("benchmark-file.md")}
         fields = {each.name for cls in (Protocol, Evaluation) for each in describe(cls)}
         assert {*TOP_LEVEL, *KEYS, *fields} <= explained
 
     def test_results_have_every_column_and_status(self) -> None:
-        """Every column of results.csv and of classes.csv, and every status of a run, is explained."""
+        """Every column of results.csv and of classes.csv, and every status of a run, is described."""
         assert {*COLUMNS, *class_shares.COLUMNS, *STATUSES} <= first_cells("results.md")
 
     def test_the_generated_parts_are_up_to_date(self) -> None:
@@ -447,7 +447,7 @@ class TestCompleteness:
             assert text == page.read_text(encoding="utf-8"), "python tools/reference.py docs"
 
     def test_the_index_leads_to_every_page(self) -> None:
-        """No page is left out of docs/index.md."""
+        """docs/index.md links to every page."""
         assert all(f"]({page})" in PAGES["index.md"] for page in PAGES if page not in ("README.md", "index.md"))
 
     @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ class TestCompleteness:
         [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", PAGES[page].replace("\n", " "))],
     )
     def test_every_link_leads_somewhere(self, page: str, link: str) -> None:
-        """No link is dead, to a file or to a heading."""
+        """Every link leads to an existing file or heading."""
         target, _, part = link.partition("#")
         folder = ROOT if page == "README.md" else DOCS
         path = (folder / target).resolve() if target else folder / page
@@ -465,7 +465,7 @@ class TestCompleteness:
 
 
 def names_listed(module: str) -> list[str]:
-    """The names in the first column of the tables of a module's public names."""
+    """Return the names in the first column of the tables of a module's public names."""
     names = PAGES["contracts.md"].split("\n# Names\n")[1]
     tables = [table for table in names.split("\n\n") if table.startswith(f"| from `{module}`")]
     cells = [row.split("|")[1] for table in tables for row in table.splitlines()[2:]]
@@ -473,7 +473,7 @@ def names_listed(module: str) -> list[str]:
 
 
 def imports_of_core(source: str) -> Iterator[tuple[str, str]]:
-    """Module and name of everything that a source imports from gan-bench; the name is empty for a whole module."""
+    """Yield module and name of everything that a source imports from gan-bench; the name of a whole module is empty."""
     for node in ast.walk(ast.parse(source)):
         found = []
         if isinstance(node, ast.ImportFrom):
@@ -484,7 +484,7 @@ def imports_of_core(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _authored() -> Iterator[tuple[str, str]]:
-    """What authors of plugins are shown: blocks of the pages, what `gan-bench new` writes, and the example package."""
+    """Yield examples for authors of plugins: blocks of pages, output of `gan-bench new`, and the example package."""
     yield from ((str(block), block.code) for block in BLOCKS if block.language == "python" and not block.note)
     for kind, package in itertools.product(scaffold.KINDS, (False, True)):
         made = scaffold.scaffold(kind, "an-idea", package=package)
@@ -499,12 +499,12 @@ AUTHORED = dict(_authored())
 class TestPublicNames:
     @pytest.mark.parametrize("module", [gan_bench, gan_bench.testing], ids=lambda module: module.__name__)
     def test_are_listed_on_the_page_of_contracts(self, module: ModuleType) -> None:
-        """Each once, and no other."""
+        """The page lists exactly the public names, once each."""
         assert sorted(names_listed(module.__name__)) == sorted(module.__all__)
 
     @pytest.mark.parametrize("name", gan_bench.__all__)
     def test_can_be_imported(self, name: str) -> None:
-        """A name leads to the object of that name."""
+        """The attribute of each name exists."""
         assert getattr(gan_bench, name) is not None
 
     @pytest.mark.parametrize("source", AUTHORED.values(), ids=list(AUTHORED))
@@ -515,7 +515,7 @@ class TestPublicNames:
             assert name in ("", *public.get(module, ())) and module in public, f"from {module} import {name}"
 
     def test_are_imported_in_most_of_these(self) -> None:
-        """The sources are found, with what `gan-bench new` writes and the example among them."""
+        """The sources include the output of `gan-bench new` and the example."""
         importing = [origin for origin, source in AUTHORED.items() if any(imports_of_core(source))]
         assert sum(origin.startswith("new ") for origin in importing) == 8
         assert {origin.split("/")[0].split(":")[0] for origin in importing} >= {"tutorial.md", "examples", "README.md"}
@@ -525,29 +525,29 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def places_of(path: str) -> list[Path]:
-    """The files and folders that a path of CONTRIBUTING may be: of the project, of the core or of the tests."""
+    """Return existing files and folders for a path of CONTRIBUTING: of the project, the core or the tests."""
     return [found for base in (ROOT, ROOT / "gan_bench", ROOT / "tests") if (found := base / path).exists()]
 
 
 class TestContributing:
     @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w./-]+(?:/|\.py|\.csv|\.md))[`:]", CONTRIBUTING))))
     def test_every_path_exists(self, path: str) -> None:
-        """Files and folders are named as they are."""
+        """Files and folders in CONTRIBUTING exist."""
         assert places_of(path) or path.startswith(".ci/data")
 
     @pytest.mark.parametrize(("path", "name"), re.findall(r"`([\w/]+\.py)::(?:[^`]*::)?(\w+)", CONTRIBUTING))
     def test_every_test_exists(self, path: str, name: str) -> None:
-        """The slowest tests are there."""
+        """The slowest tests exist."""
         assert f"def {name}(" in places_of(path)[0].read_text(encoding="utf-8")
 
     @pytest.mark.parametrize(("cls", "name", "path"), re.findall(r"`(\w+)\.(\w+)` in `([\w/]+\.py)`", CONTRIBUTING))
     def test_every_method_exists(self, cls: str, name: str, path: str) -> None:
-        """What stands beside a path is in the file."""
+        """The file beside a method contains it."""
         text = places_of(path)[0].read_text(encoding="utf-8")
         assert f"class {cls}" in text and f"def {name}(" in text
 
     def test_the_picture_has_the_layers_of_the_linter(self) -> None:
-        """From top to bottom, every package and module of the core."""
+        """The picture lists every package and module of the core from top to bottom."""
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
         layers = [re.findall(r"\w+", layer) for layer in settings["contracts"][0]["layers"]]
         picture = CONTRIBUTING.split("\ngan_bench/\n")[1].split("\nplugins/")[0]
@@ -558,7 +558,7 @@ class TestContributing:
 
 
 def _members() -> Iterator[tuple[type[Any], str]]:
-    """Every public attribute and method of the contracts that is their own."""
+    """Yield every public attribute and method that a contract defines itself."""
     from gan_bench.contracts import model, network
     from gan_bench.contracts.dataset import Dataset, Mixture, Real
     from gan_bench.contracts.engine import Engine
@@ -586,7 +586,7 @@ def _is_explained(contract: str, member: str) -> bool:
 
 class TestFirstPlugin:
     def test_it_has_fifteen_lines(self) -> None:
-        """A first plugin is as short as the README promises, blank lines not counted."""
+        """A first plugin is as short as the README promises, without blank lines."""
         lines = [line for line in file("plugins/lsgan.py", "README.md").code.splitlines() if line.strip()]
         assert len(lines) <= 15
 
@@ -598,7 +598,7 @@ class TestFirstPlugin:
     def test_it_becomes_a_row_of_the_table(
         self, here: Path, call: Callable[..., None], capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Plugin and benchmark, saved as the tutorial says, run and give a row."""
+        """Plugin and benchmark, saved as in the tutorial, run and give a row."""
         save(here, file("plugins/lsgan.py"), file("lsgan.toml"))
         call("run", "lsgan.toml")
         assert re.search(r"^\| LSGAN", capfd.readouterr().out, re.MULTILINE)

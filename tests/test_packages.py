@@ -1,4 +1,4 @@
-"""Packages that a metric needs and a machine lacks: a message names them, and nothing else is lost."""
+"""Promises for missing packages of a metric: a message names the package, and nothing else fails."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def without_pot(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Notes(Observer):
-    """Keeps what is noted."""
+    """Observer that keeps notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -42,7 +42,7 @@ class Notes(Observer):
 
 @pytest.mark.usefixtures("without_pot")
 def test_a_run_goes_on_without_the_metric(tmp_path: Path) -> None:
-    """Its record names the package; the other metrics have their values."""
+    """The record names the package, and the other metrics have values."""
     planned = project.plan(project.describe(), tmp_path)
     assert project.run_jobs(planned) == "finished"
     folder = Path(planned.jobs[0].folder)
@@ -53,7 +53,7 @@ def test_a_run_goes_on_without_the_metric(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_pot")
 def test_samples_are_not_scored() -> None:
-    """The metric was asked for, and nothing else would come of it."""
+    """A call of `score` raises UsageError, since the requested metric cannot be computed."""
     x = np.random.default_rng(0).normal(size=(500, 2))
     with pytest.raises(UsageError, match=f"^metric 'wasserstein': {POT}.$"):
         score(x, Ring8(Ring8.Params()), [Wasserstein()])
@@ -61,7 +61,7 @@ def test_samples_are_not_scored() -> None:
 
 @pytest.mark.usefixtures("without_pot")
 def test_preparing_a_metric_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command notes it before the runs, which go on."""
+    """The command reports it before the runs, which proceed."""
 
     def prepare(self: Any, dataset: Dataset, device: str, log: Callable[[str], None]) -> None:
         import ot  # noqa: F401
@@ -74,7 +74,7 @@ def test_preparing_a_metric_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_weights_have_no_note_without_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The note is in the record of every run that is to have such a score."""
+    """The record of a run then has no note of weights."""
 
     def inception() -> Any:
         raise ModuleNotFoundError("No module named 'torch_fidelity'", name="torch_fidelity")
@@ -85,7 +85,7 @@ def test_weights_have_no_note_without_their_package(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_name_is_that_of_the_distribution() -> None:
-    """Of a module, its package; of any other error nothing."""
+    """The distribution's name is reported for a module's package, and nothing for other errors."""
     error = ModuleNotFoundError("…", name="torch_fidelity.metric_fid")
     assert (
         missing_package(error)
@@ -99,7 +99,7 @@ def test_the_name_is_that_of_the_distribution() -> None:
 def test_preparing_metrics_leaves_no_gpu_memory(
     initialised: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command gives the cache back that its own process holds, and does not initialise CUDA for it."""
+    """The command frees the cache of its process, and does not initialise CUDA for that."""
     emptied: list[bool] = []
     monkeypatch.setattr("torch.cuda.is_initialized", lambda: initialised)
     monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(True))
