@@ -38,7 +38,7 @@ def points() -> NDArray[np.float64]:
 
 
 def run(*args: object) -> Result:
-    """`gan-bench score` with these arguments."""
+    """Run `gan-bench score` with these arguments."""
     return CliRunner().invoke(command, [str(arg) for arg in args])
 
 
@@ -56,7 +56,7 @@ def test_compute_gives_the_mixture_then_each_generator(points: NDArray[np.float6
 
 
 def test_score_counts_the_generators_of_the_index(points: NDArray[np.float64]) -> None:
-    """K is the largest index and one more; a generator without samples has no value."""
+    """K is the largest index plus one; a generator without samples has no value."""
     generator = np.repeat([0, 2], 200)
     values = {s.generator: s.value for s in score(points, RING, [Purity()], generator=generator)}
     assert values[0] == values[2] == 0.25
@@ -64,7 +64,7 @@ def test_score_counts_the_generators_of_the_index(points: NDArray[np.float64]) -
 
 
 def test_score_takes_plain_numbers_on_a_line() -> None:
-    """(n,) does for a dataset of shape (1,), whole numbers too."""
+    """An array of shape (n,) is accepted for a dataset of shape (1,), and so are integers."""
     assert score(np.array([10, 20, 60, 80, 110]), LINE, [Modes()])[0].value == 5
 
 
@@ -89,7 +89,7 @@ def test_score_depends_on_its_seed_only(points: NDArray[np.float64]) -> None:
     ],
 )
 def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], message: str) -> None:
-    """Wrong shape, kind or value: one message that says what was found."""
+    """A wrong shape, type or value is reported with what was found."""
     with pytest.raises(UsageError, match=message):
         score(x, RING, [Modes()])
 
@@ -107,13 +107,13 @@ def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], message: str) -> N
 def test_indices_that_do_not_fit_are_refused(
     points: NDArray[np.float64], generator: NDArray[Any], message: str
 ) -> None:
-    """Wrong length, kind or value of the generator index."""
+    """The length, type and values of the generator index are checked."""
     with pytest.raises(UsageError, match=message):
         score(points, RING, [Modes()], generator=generator)
 
 
 def test_a_file_gives_the_scores_of_its_array(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """The csv has the columns metric and value, one row a metric, and the values of `score`, exactly."""
+    """The csv has the columns metric and value, one row a metric, and exactly the values of `score`."""
     np.savez(tmp_path / "s.npz", samples=points, generator=np.repeat(np.arange(8), 50))
     result = run(tmp_path / "s.npz", "--dataset", "ring8", "--format", "csv", "--metrics", "purity,high_quality")
     assert result.exception is None
@@ -122,7 +122,7 @@ def test_a_file_gives_the_scores_of_its_array(tmp_path: Path, points: NDArray[np
 
 
 def test_all_metrics_of_a_dataset_are_printed(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """Without --metrics there is a line for each, with units, and a table of the generators."""
+    """Without --metrics there is a line for each metric, with units, and a table of the generators."""
     np.savez(tmp_path / "s.npz", samples=points, generator=np.repeat(np.arange(8), 50))
     result = run(tmp_path / "s.npz", "--dataset", "ring8")
     assert result.exception is None
@@ -141,9 +141,9 @@ def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float
 
 
 def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """Of the mixture what the metric knows; of one generator that it made too little; beside a csv on the other stream.
+    """The metric gives the reason for the mixture. A generator's NaN is due to too few samples.
 
-    A metric that does not know says no more than that.
+    With csv output, reasons are printed to stderr. A metric without a reason has a general one.
     """
     far = np.concatenate([points, points + 100])
     np.savez(tmp_path / "far.npz", samples=far[400:], generator=np.repeat([0, 1], 200))
@@ -159,7 +159,7 @@ def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -
 def test_a_metric_that_does_not_know_why_is_undefined(
     tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NaN without a word would look like a mistake of the program."""
+    """NaN without a reason would look like an error of the program."""
     monkeypatch.setattr(Modes, "compute", lambda self, samples: math.nan)
     np.save(tmp_path / "s.npy", points)
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes")
@@ -167,7 +167,7 @@ def test_a_metric_that_does_not_know_why_is_undefined(
 
 
 def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """--set radius=3 scores against the larger ring, whose modes none of these points is near."""
+    """--set radius=3 scores against the larger ring, whose modes are far from all points."""
     np.save(tmp_path / "s.npy", points)
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--set", "radius=3", "--metrics", "modes", "--format", "csv")
     assert result.output == "metric,value\nmodes,0.0\n"
@@ -187,7 +187,7 @@ def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np
 def test_wrong_options_are_named(
     tmp_path: Path, points: NDArray[np.float64], args: list[str], kind: type[GanBenchError], message: str
 ) -> None:
-    """Each wrong option has one message, with what is allowed, and exit code 2."""
+    """Each wrong option has one message, with the allowed values, and exit code 2."""
     np.save(tmp_path / "s.npy", points)
     error = run(tmp_path / "s.npy", *args).exception
     assert isinstance(error, kind)
@@ -224,7 +224,7 @@ def _npz(**arrays: NDArray[Any]) -> bytes:
     ],
 )
 def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """Damaged and foreign files: one message that names the file; nothing is ever unpickled."""
+    """A damaged or foreign file is reported with its name, and nothing is unpickled."""
     path = tmp_path / "s.npz"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=message) as caught:
@@ -234,7 +234,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, mes
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    """A path that is no file is a StoreError too."""
+    """A path that is not a file raises StoreError."""
     with pytest.raises(StoreError, match="no such file"):
         read_samples(tmp_path / "none.npy")
     with pytest.raises(StoreError, match="cannot be read"):
@@ -242,7 +242,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 
 def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
-    """Thousands of files with random damage are read or refused, never anything else."""
+    """Thousands of files with random damage are read or reported, without any other error."""
     rng = np.random.default_rng(0)
     path = tmp_path / "s.npz"
     for good in (_npy(np.ones((20, 2))), _npz(samples=np.ones((20, 2)), generator=np.arange(20))):
@@ -269,7 +269,7 @@ def test_scoring_a_file_imports_no_torch(tmp_path: Path, points: NDArray[np.floa
 
 
 def test_a_metric_that_means_nothing_for_a_dataset_is_refused() -> None:
-    """Asking for a metric that does not fit names it and the reason."""
+    """The error names the metric and the reason."""
     metric = HighQuality()
     metric.refuses = lambda dataset: "needs labels"  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="metric 'high_quality': needs labels"):
