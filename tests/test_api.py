@@ -20,6 +20,7 @@ from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
 from gan_bench.running.engines import local
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
+from tests.support.messages import Messages
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +68,13 @@ class TestRun:
         (folder,) = project.run_folders(tmp_path)
         assert (project.record(folder)["iteration"], project.record(folder)["seed"]) == (4, 7)
 
-    def test_says_everything_that_is_wrong(self, tmp_path: Path) -> None:
+    def test_says_everything_that_is_wrong(self, tmp_path: Path, messages: Messages) -> None:
         """All problems of a mapping are reported at once, each with its place."""
         benchmark = project.describe([{"plugin": "mgna"}], protocol={"batch": 0}, evaluation={"evry": 1})
         with pytest.raises(ConfigError) as caught:
             gan_bench.run(benchmark, results=tmp_path)
         assert len(caught.value.problems) == 3
-        assert "did you mean 'mgan'" in str(caught.value)
+        messages.check(caught.value, "'mgna'", "'mgan'", "batch", "evry")
 
     def test_that_is_interrupted_raises(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a notebook, Ctrl-C raises KeyboardInterrupt after the checkpoints are written."""
@@ -89,7 +90,6 @@ class TestRun:
         script.write_text(f"import gan_bench\nprint('once')\ngan_bench.run({project.describe()!r}, device='cpu')\n")
         done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout == "once\n"
-        assert "1 run to do, 0 done already." in done.stderr
         assert [project.record(folder)["status"] for folder in project.run_folders(tmp_path / "results")] == [
             "finished"
         ]
@@ -150,18 +150,20 @@ class TestStoredModel:
         assert drawn.x.shape == (10, 2)
 
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("arguments", "wrong"),
         [
-            ({"n": 0}, "n is 0; it is at least 1"),
-            ({"n": 5, "generator": 4}, "generator is 4; this model has 0 to 3"),
-            ({"n": 5, "generator": -1}, "generator is -1"),
-            ({"n": 5, "seed": -1}, "seed is -1"),
-            ({"n": 5, "seed": 2**63}, "seed is"),
+            ({"n": 0}, "n"),
+            ({"n": 5, "generator": 4}, "generator"),
+            ({"n": 5, "generator": -1}, "generator"),
+            ({"n": 5, "seed": -1}, "seed"),
+            ({"n": 5, "seed": 2**63}, "seed"),
         ],
     )
-    def test_impossible_draws_are_refused(self, results: Path, arguments: dict[str, int], message: str) -> None:
+    def test_impossible_draws_are_refused(
+        self, results: Path, arguments: dict[str, int], wrong: str, messages: Messages
+    ) -> None:
         """The error gives the argument and its value."""
-        with pytest.raises(UsageError, match=message):
+        with messages.raises(UsageError, wrong, arguments[wrong]):
             gan_bench.load_run(folder_of(results, "mgan")).sample(**arguments)
 
     def test_the_global_stream_is_left_alone(self, results: Path) -> None:
@@ -179,9 +181,9 @@ class TestLoadRun:
 
         return Path(shutil.copytree(folder_of(results, "mgan"), to / "run"))
 
-    def test_needs_a_run(self, tmp_path: Path) -> None:
+    def test_needs_a_run(self, tmp_path: Path, messages: Messages) -> None:
         """A folder without a run is reported."""
-        with pytest.raises(StoreError, match=r"no run\.json"):
+        with messages.raises(StoreError, tmp_path, "run.json"):
             gan_bench.load_run(tmp_path)
 
     def test_goes_where_its_folder_goes(self, results: Path, tmp_path: Path) -> None:
@@ -189,32 +191,38 @@ class TestLoadRun:
         assert gan_bench.load_run(self.copy(results, tmp_path)).sample(5).x.shape == (5, 2)
 
     @pytest.mark.parametrize(
-        ("spoil", "error", "message"),
+        ("spoil", "error", "wrong"),
         [
-            (lambda f, r: [p.unlink() for p in f.checkpoints()], StoreError, "no usable checkpoint"),
-            (lambda f, r: [p.write_bytes(b"x") for p in f.checkpoints()], StoreError, "no usable checkpoint"),
-            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"latent_size": 9}}), StoreError, "does not fit"),
-            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"nope": 9}}), StoreError, "protocol.nope: unknown"),
-            (lambda f, r: f.write(r | {"model": {"plugin": "mgan", "params": {"k": 1}}}), StoreError, "does not fit"),
-            (lambda f, r: f.write({k: v for k, v in r.items() if k != "seed"}), StoreError, "missing seed"),
-            (lambda f, r: f.write(r | {"model": {"plugin": "mgna", "params": {}}}), PluginError, "did you mean 'mgan'"),
+            (lambda f, r: [p.unlink() for p in f.checkpoints()], StoreError, "checkpoint"),
+            (lambda f, r: [p.write_bytes(b"x") for p in f.checkpoints()], StoreError, "checkpoint"),
+            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"latent_size": 9}}), StoreError, "checkpoint"),
+            (lambda f, r: f.write(r | {"protocol": r["protocol"] | {"nope": 9}}), StoreError, "protocol.nope"),
+            (lambda f, r: f.write(r | {"model": {"plugin": "mgan", "params": {"k": 1}}}), StoreError, "'k'"),
+            (lambda f, r: f.write({k: v for k, v in r.items() if k != "seed"}), StoreError, "seed"),
+            (lambda f, r: f.write(r | {"model": {"plugin": "mgna", "params": {}}}), PluginError, "'mgan'"),
         ],
     )
     def test_says_what_does_not_fit(
-        self, results: Path, tmp_path: Path, spoil: Callable[..., Any], error: type[Exception], message: str
+        self,
+        results: Path,
+        tmp_path: Path,
+        spoil: Callable[..., Any],
+        error: type[Exception],
+        wrong: str,
+        messages: Messages,
     ) -> None:
         """The error describes what is wrong with the folder."""
         folder = RunFolder(self.copy(results, tmp_path))
         spoil(folder, project.record(folder.path))
-        with pytest.raises(error, match=message):
+        with messages.raises(error, wrong):
             gan_bench.load_run(folder.path)
 
 
-def test_names_are_found_where_they_are_promised() -> None:
+def test_names_are_found_where_they_are_promised(messages: Messages) -> None:
     """Every public name of `gan_bench` can be imported, and no other name."""
     for name in gan_bench.__all__:
         assert getattr(gan_bench, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with messages.raises(AttributeError, "'nothing'"):
         _ = gan_bench.nothing
 
 

@@ -10,6 +10,7 @@ import pytest
 from gan_bench import files
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
+from tests.support.messages import Messages
 
 
 def test_text_is_utf8_and_bytes_are_themselves(tmp_path: Path) -> None:
@@ -34,7 +35,9 @@ def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     assert write_atomically(tmp_path / "ours", "").stat().st_mode == ordinary.stat().st_mode
 
 
-def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_midway_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
     """A full disk raises StoreError and leaves the old content and no temporary file."""
     target = write_atomically(tmp_path / "file", "old")
 
@@ -42,7 +45,7 @@ def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(StoreError, match=r"file: cannot be written \(No space left on device\)"):
+    with messages.raises(StoreError, target, "No space left on device"):
         write_atomically(target, "new")
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]

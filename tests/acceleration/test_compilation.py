@@ -33,6 +33,7 @@ from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.trainer import Trainer
 from tests.support import project
 from tests.support.games import BEGAN, WGAN, WGANGP, Learned, OneByOne, Team
+from tests.support.messages import Messages
 from tests.support.tiny import WIDER, ZOO, same, trainer, values
 
 GAMES: Mapping[str, Callable[[], Model]] = {cls.__name__: cls for cls in (WGANGP, WGAN, BEGAN, Team, OneByOne, Learned)}
@@ -220,20 +221,20 @@ class _Long(GAN):
 @pytest.mark.usefixtures("uncompiled")
 class TestRefused:
     @pytest.mark.parametrize(
-        ("model", "reason"),
+        ("model", "place"),
         [
-            (_Waits, "waits for a tensor's value"),
-            (_Branches, "waits for a tensor's value"),
-            (_Shows, "waits for a tensor's value"),
-            (_Selects, "waits for a tensor's value"),
-            (_Idle, "generator's loss does not depend on idle"),
-            (_Holds, "discriminator.trunk.weight is also held outside"),
+            (_Waits, ""),
+            (_Branches, ""),
+            (_Shows, ""),
+            (_Selects, ""),
+            (_Idle, "generator"),
+            (_Holds, "discriminator.trunk.weight"),
         ],
     )
-    def test_says_why_and_stays_eager(self, model: type[Model], reason: str) -> None:
+    def test_says_why_and_stays_eager(self, model: type[Model], place: str, messages: Messages) -> None:
         """A model that tracing would change is rejected with the reason, and its eager training is unaffected."""
         t, plain = trainer(model()), trainer(model())
-        with pytest.raises(NotCompilableError, match=reason):
+        with messages.raises(NotCompilableError, place):
             compile_iterations(t, _silent)
         for _ in range(3):
             t.iterate()
@@ -241,7 +242,7 @@ class TestRefused:
         assert same(values(t.model), values(plain.model))
 
     @pytest.mark.parametrize("late", [0, 1])
-    def test_long_iterations_stay_eager(self, late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_long_iterations_stay_eager(self, late: int, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
         """Compiled and uncompiled iterations can alternate: the result is the same, with one warning."""
         monkeypatch.setattr(_Long, "late", late)
         eager, compiled = trainer(_Long(), learning_rate=0.002), trainer(_Long(), learning_rate=0.002)
@@ -251,15 +252,16 @@ class TestRefused:
             eager.iterate()
             compiled.iterate()
         _assert_close(eager, compiled)
-        assert warnings == ["Iterations of 18 turns stay uncompiled: more than 16 turns take too long to compile"]
+        (warning,) = warnings
+        messages.check(warning, "18", "16")
 
-    def test_runs_of_long_iterations_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_runs_of_long_iterations_alone(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
         """If no iteration is short enough, nothing is compiled."""
         monkeypatch.setattr(_Long, "turns", lambda self, iteration: [Turn(("discriminator", "generator"))] * 17)
-        with pytest.raises(NotCompilableError, match="more than 16 turns"):
+        with messages.raises(NotCompilableError, "16"):
             compile_iterations(trainer(_Long()), _silent)
 
-    def test_without_a_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_a_compiler(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
         """The error of torch is reported in one line."""
 
         def broken(*_: Any) -> None:
@@ -267,7 +269,7 @@ class TestRefused:
 
         monkeypatch.undo()
         monkeypatch.setattr("torch._inductor.compile", broken)
-        with pytest.raises(NotCompilableError, match=r"^torch cannot compile it here .*compiler found\)$"):
+        with messages.raises(NotCompilableError, "No working C++ compiler found"):
             Program(trainer(GAN()), tuple(GAN().turns(0)), compilation.compiled)
 
 
@@ -380,10 +382,12 @@ class TestRun:
         assert execute(job, planned.registry, lambda _: None, project.never) == "finished"
         assert [plan["compiled"] for plan in project.record(Path(job.folder))["plans"]] == [True]
 
-    def test_where_it_cannot_be_compiled(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_where_it_cannot_be_compiled(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
         """The run continues uncompiled with a warning, and its plan records that."""
         monkeypatch.setattr("torch._inductor.compile", lambda *_: 1 / 0)
         folder, warnings = _run(tmp_path, "always", model="gan")
         assert [plan["compiled"] for plan in project.record(folder.path)["plans"]] == [False]
-        assert len(warnings) == 1
-        assert warnings[0].startswith("It runs uncompiled: torch cannot compile it here (ZeroDivisionError")
+        (warning,) = warnings
+        messages.check(warning, "ZeroDivisionError")

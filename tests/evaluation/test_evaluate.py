@@ -18,6 +18,7 @@ from gan_bench.errors import Diverged
 from gan_bench.evaluation.evaluate import allocate, check_finite, draw, evaluate
 from gan_bench.training.randomness import seed_of
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 from tests.support.tiny import Ring, same, trainer, values
 
 
@@ -201,22 +202,22 @@ class TestDraw:
 
 class TestDiverged:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-    def test_parameters(self, value: float) -> None:
+    def test_parameters(self, value: float, messages: Messages) -> None:
         """A parameter of any player that is not finite is reported as divergence, with its name."""
         t = trainer(GAN())
         with torch.no_grad():
             t.model.get_parameter("discriminator.heads.bias")[0] = value
         t.iteration = 41
-        with pytest.raises(Diverged, match=r"discriminator\.heads\.bias.*iteration 41"):
+        with messages.raises(Diverged, "discriminator.heads.bias", "iteration 41"):
             evaluate(t, [_Mean()], 10, 0)
 
-    def test_samples(self) -> None:
+    def test_samples(self, messages: Messages) -> None:
         """Samples that overflow with finite parameters are reported as divergence."""
         t = trainer(GAN())
         with torch.no_grad():
             for parameter in t.model.get_submodule("generator").parameters():
                 parameter.fill_(1e30)
-        with pytest.raises(Diverged, match="Samples are not finite at iteration 0"):
+        with messages.raises(Diverged, "iteration 0"):
             evaluate(t, [_Mean()], 10, 0)
 
     def test_finite_is_not(self) -> None:

@@ -25,6 +25,7 @@ from gan_bench.contracts.metric import Samples
 from gan_bench.errors import ConfigError, GanBenchError, PluginError, StoreError, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
 from gan_bench.evaluation.scores import compute
+from tests.support.messages import Messages
 
 RING = Ring8(Ring8.Params())
 LINE = MADGAN1D(MADGAN1D.Params())
@@ -35,6 +36,11 @@ def points() -> NDArray[np.float64]:
     """400 points, 50 at each mode's centre, in the order of the modes."""
     assert RING.mixture is not None
     return np.repeat(RING.mixture.means, 50, axis=0)
+
+
+def nan_lines(output: str) -> str:
+    """Return the lines that explain NaN."""
+    return "\n".join(line for line in output.splitlines() if line.startswith("nan: "))
 
 
 def run(*args: object) -> Result:
@@ -75,40 +81,40 @@ def test_score_depends_on_its_seed_only(points: NDArray[np.float64]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "message"),
+    ("x", "parts"),
     [
-        (np.zeros((5, 3)), r"shape \(5, 3\); ring8 needs \(n, 2\)"),
-        (np.zeros(5), r"shape \(5,\)"),
-        (np.float64(1.0), r"shape \(\)"),
-        (np.zeros((0, 2)), "there are no samples"),
-        (np.zeros((5, 2), complex), "real numbers, found complex128"),
-        (np.zeros((5, 2), bool), "real numbers, found bool"),
-        (np.full((5, 2), "a"), "real numbers"),
-        (np.array([[0, 0], [0, np.nan], [np.inf, 0]]), "2 of 3 samples are not finite.*first is row 1,"),
-        (np.full((5, 2), 1e39), "5 of 5 samples are not finite"),
+        (np.zeros((5, 3)), ["(5, 3)", "ring8", "(n, 2)"]),
+        (np.zeros(5), ["(5,)"]),
+        (np.float64(1.0), ["()"]),
+        (np.zeros((0, 2)), []),
+        (np.zeros((5, 2), complex), ["complex128"]),
+        (np.zeros((5, 2), bool), ["bool"]),
+        (np.full((5, 2), "a"), []),
+        (np.array([[0, 0], [0, np.nan], [np.inf, 0]]), ["2 of 3", "row 1"]),
+        (np.full((5, 2), 1e39), ["5 of 5"]),
     ],
 )
-def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], message: str) -> None:
+def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], parts: list[str], messages: Messages) -> None:
     """A wrong shape, type or value is reported with what was found."""
-    with pytest.raises(UsageError, match=message):
+    with messages.raises(UsageError, *parts):
         score(x, RING, [Modes()])
 
 
 @pytest.mark.parametrize(
-    ("generator", "message"),
+    ("generator", "parts"),
     [
-        (np.zeros(399, int), r"shape \(399,\); 400 samples need \(400,\)"),
-        (np.zeros((400, 1), int), r"shape \(400, 1\)"),
-        (np.zeros(400), "whole numbers, found float64"),
-        (np.r_[np.zeros(7, int), -1, np.zeros(392, int)], "found -1 in row 7,"),
-        (np.full(400, 2**40), "found 1099511627776 in row 0,"),
+        (np.zeros(399, int), ["(399,)", "400", "(400,)"]),
+        (np.zeros((400, 1), int), ["(400, 1)"]),
+        (np.zeros(400), ["float64"]),
+        (np.r_[np.zeros(7, int), -1, np.zeros(392, int)], ["-1", "row 7"]),
+        (np.full(400, 2**40), ["1099511627776", "row 0"]),
     ],
 )
 def test_indices_that_do_not_fit_are_refused(
-    points: NDArray[np.float64], generator: NDArray[Any], message: str
+    points: NDArray[np.float64], generator: NDArray[Any], parts: list[str], messages: Messages
 ) -> None:
     """The length, type and values of the generator index are checked."""
-    with pytest.raises(UsageError, match=message):
+    with messages.raises(UsageError, *parts):
         score(points, RING, [Modes()], generator=generator)
 
 
@@ -131,16 +137,15 @@ def test_all_metrics_of_a_dataset_are_printed(tmp_path: Path, points: NDArray[np
     assert len(result.output.partition("\n  generator")[2].strip().splitlines()) == 2 + 8
 
 
-def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float64]) -> None:
+def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float64], messages: Messages) -> None:
     """Per-generator metrics of a .npy are NaN, and the reason is printed."""
     np.save(tmp_path / "s.npy", points.astype(np.float32))
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes,purity,mutual_information,generator_jsd")
     assert result.exception is None
-    told = "purity, mutual_information, generator_jsd: the samples carry no generator index (an array 'generator' in"
-    assert f"\nnan: {told} a .npz).\n" in result.output
+    messages.check(nan_lines(result.output), "purity, mutual_information, generator_jsd", "'generator'")
 
 
-def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -> None:
+def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64], messages: Messages) -> None:
     """The metric gives the reason for the mixture. A generator's NaN is due to too few samples.
 
     With csv output, reasons are printed to stderr. A metric without a reason has a general one.
@@ -149,21 +154,21 @@ def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -
     np.savez(tmp_path / "far.npz", samples=far[400:], generator=np.repeat([0, 1], 200))
     metrics = "mode_kl,purity,generator_modes"
     result = run(tmp_path / "far.npz", "--dataset", "ring8", "--metrics", metrics)
-    assert "\nnan: mode_kl, purity: no sample is of high quality.\n" in result.output
+    messages.check(nan_lines(result.output), "mode_kl, purity", "generator_modes")
     np.savez(tmp_path / "half.npz", samples=far, generator=np.repeat([0, 1], 400))
     result = run(tmp_path / "half.npz", "--dataset", "ring8", "--metrics", metrics, "--format", "csv")
     assert "nan" not in result.stdout
-    assert "nan: purity: undefined for a generator that made nothing, or too little that counts." in result.stderr
+    messages.check(nan_lines(result.stderr), "purity")
 
 
 def test_a_metric_that_does_not_know_why_is_undefined(
-    tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
     """NaN without a reason would look like an error of the program."""
     monkeypatch.setattr(Modes, "compute", lambda self, samples: math.nan)
     np.save(tmp_path / "s.npy", points)
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes")
-    assert "nan: modes: undefined for these samples." in result.output
+    messages.check(nan_lines(result.output), "modes")
 
 
 def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np.float64]) -> None:
@@ -174,24 +179,29 @@ def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np
 
 
 @pytest.mark.parametrize(
-    ("args", "kind", "message"),
+    ("args", "kind", "parts"),
     [
-        (["--dataset", "ring9"], PluginError, "did you mean 'ring8'"),
-        (["--dataset", "ring8", "--metrics", "mods"], PluginError, "did you mean 'modes'"),
-        (["--dataset", "ring8", "--metrics", ","], UsageError, "names no metric"),
-        (["--dataset", "ring8", "--set", "radius=-1"], ConfigError, "radius must be"),
-        (["--dataset", "ring8", "--set", "radios=1"], ConfigError, "did you mean 'radius'"),
-        (["--dataset", "ring8", "--set", "radius"], UsageError, "write KEY=VALUE"),
+        (["--dataset", "ring9"], PluginError, ["'ring9'", "'ring8'"]),
+        (["--dataset", "ring8", "--metrics", "mods"], PluginError, ["'mods'", "'modes'"]),
+        (["--dataset", "ring8", "--metrics", ","], UsageError, ["--metrics"]),
+        (["--dataset", "ring8", "--set", "radius=-1"], ConfigError, ["radius", "-1"]),
+        (["--dataset", "ring8", "--set", "radios=1"], ConfigError, ["radios", "'radius'"]),
+        (["--dataset", "ring8", "--set", "radius"], UsageError, ["--set", "KEY=VALUE"]),
     ],
 )
 def test_wrong_options_are_named(
-    tmp_path: Path, points: NDArray[np.float64], args: list[str], kind: type[GanBenchError], message: str
+    tmp_path: Path,
+    points: NDArray[np.float64],
+    args: list[str],
+    kind: type[GanBenchError],
+    parts: list[str],
+    messages: Messages,
 ) -> None:
     """Each wrong option has one message, with the allowed values, and exit code 2."""
     np.save(tmp_path / "s.npy", points)
     error = run(tmp_path / "s.npy", *args).exception
     assert isinstance(error, kind)
-    assert message in str(error)
+    messages.check(error, *parts)
     assert error.exit_code == 2
 
 
@@ -208,37 +218,37 @@ def _npz(**arrays: NDArray[Any]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content",
     [
-        (b"", "the file is empty"),
-        (b"x,y\n1,2\n", "neither a .npy nor a .npz file"),
-        (pickle.dumps([1, 2]), "neither a .npy nor a .npz file"),
-        (_npy(np.array([{}, {}], dtype=object)), "never unpickled"),
-        (_npy(np.ones((50, 2)))[:-8], "cannot be read"),
-        (_npy(np.ones((50, 2)))[:40], "cannot be read"),
-        (_npy(np.ones((50, 2))).replace(b"(50, 2)", b"(50, 2 "), "cannot be read"),
-        (_npz(samples=np.ones((50, 2)))[:-30], "cannot be read"),
-        (_npz(samples=np.array([{}], dtype=object)), "never unpickled"),
-        (_npz(x=np.ones((50, 2))), "no array 'samples' in the file; it holds x"),
-        (_npz(), "it is empty"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"x,y\n1,2\n", id="csv"),
+        pytest.param(pickle.dumps([1, 2]), id="pickle"),
+        pytest.param(_npy(np.array([{}, {}], dtype=object)), id="npy of objects"),
+        pytest.param(_npy(np.ones((50, 2)))[:-8], id="npy, truncated"),
+        pytest.param(_npy(np.ones((50, 2)))[:40], id="npy, truncated in its header"),
+        pytest.param(_npy(np.ones((50, 2))).replace(b"(50, 2)", b"(50, 2 "), id="npy, damaged header"),
+        pytest.param(_npz(samples=np.ones((50, 2)))[:-30], id="npz, truncated"),
+        pytest.param(_npz(samples=np.array([{}], dtype=object)), id="npz of objects"),
+        pytest.param(_npz(x=np.ones((50, 2))), id="npz without samples"),
+        pytest.param(_npz(), id="npz, empty"),
     ],
 )
-def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, messages: Messages) -> None:
     """A damaged or foreign file is reported with its name, and nothing is unpickled."""
     path = tmp_path / "s.npz"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=message) as caught:
+    with pytest.raises(StoreError) as caught:
         read_samples(path)
-    assert str(path) in str(caught.value)
+    messages.check(caught.value, path, hide={str(caught.value.__cause__): "CAUSE"})
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, messages: Messages) -> None:
     """A path that is not a file raises StoreError."""
-    with pytest.raises(StoreError, match="no such file"):
-        read_samples(tmp_path / "none.npy")
-    with pytest.raises(StoreError, match="cannot be read"):
-        read_samples(tmp_path)
+    for path in (tmp_path / "none.npy", tmp_path):
+        with pytest.raises(StoreError) as caught:
+            read_samples(path)
+        messages.check(caught.value, path, hide={str(caught.value.__cause__): "CAUSE"})
 
 
 def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
@@ -268,9 +278,9 @@ def test_scoring_a_file_imports_no_torch(tmp_path: Path, points: NDArray[np.floa
     assert out.stdout.splitlines()[-1] == "True False True"
 
 
-def test_a_metric_that_means_nothing_for_a_dataset_is_refused() -> None:
+def test_a_metric_that_means_nothing_for_a_dataset_is_refused(messages: Messages) -> None:
     """The error names the metric and the reason."""
     metric = HighQuality()
     metric.refuses = lambda dataset: "needs labels"  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="metric 'high_quality': needs labels"):
+    with messages.raises(UsageError, "'high_quality'", "needs labels"):
         score(np.zeros((5, 2)), RING, [metric])

@@ -35,6 +35,7 @@ from gan_bench.store.records import (
     decode,
     encode,
 )
+from tests.support.messages import Messages
 
 FORMAT_1 = Path(__file__).parent / "format1"
 """Results folder written by gan-bench when run.json had format 1."""
@@ -95,22 +96,25 @@ class TestCodec:
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("change", "message"),
+        ("change", "parts"),
         [
-            ({"seed": "0"}, "seed: expected int, got str"),
-            ({"status": "lost"}, "status: invalid enum value 'lost'"),
-            ({"model": {"plugin": "gan"}}, "model: missing params"),
-            ({"ledger": {"updates": {"generator": "many"}}}, r"ledger\.updates\[\.\.\.\]: expected int, got str"),
-            ({"plans": [{"threads": None}]}, r"plans\[0\]\.threads: expected int, got null"),
-            ({"format": 3}, "format 3; this version of gan-bench reads formats 1 to 2"),
-            ({"format": None}, "format None"),
-            ({"format": True}, "format True"),
+            ({"seed": "0"}, ["seed", "int", "str"]),
+            ({"status": "lost"}, ["status", "'lost'"]),
+            ({"model": {"plugin": "gan"}}, ["model", "params"]),
+            ({"ledger": {"updates": {"generator": "many"}}}, ["ledger.updates[...]", "int", "str"]),
+            ({"plans": [{"threads": None}]}, ["plans[0].threads", "int", "null"]),
         ],
     )
-    def test_name_the_field(self, change: dict[str, Any], message: str) -> None:
-        """The error gives the field, the expected type and the value found."""
-        with pytest.raises(RecordError, match=message):
+    def test_name_the_field(self, change: dict[str, Any], parts: list[str]) -> None:
+        """The error gives the field, the expected type and the value found. Its wording is msgspec's."""
+        with pytest.raises(RecordError) as caught:
             decode(json.dumps(json.loads(encode(RUN)) | change), RunRecord)
+        assert all(part in str(caught.value) for part in parts)
+
+    @pytest.mark.parametrize("value", [3, None, True])
+    def test_name_an_unknown_format(self, value: object, messages: Messages) -> None:
+        with messages.raises(RecordError, f"format {value}", "1 to 2"):
+            decode(json.dumps(json.loads(encode(RUN)) | {"format": value}), RunRecord)
 
     @pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(RunRecord)])
     def test_only_for_fields_that_matter(self, name: str) -> None:

@@ -23,6 +23,7 @@ from gan_bench.plugins.registry import Origin, Registry
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE
+from tests.support.messages import Messages
 from tools import catalogue
 from tools.catalogue import Sources, draw, generate
 
@@ -340,10 +341,10 @@ class TestPictures:
         assert page.count('<img src="models/my-gan.png"') == 2
         assert "other.png" not in page
 
-    def test_two_labels_of_one_name_are_refused(self, sources: Sources) -> None:
+    def test_two_labels_of_one_name_are_refused(self, sources: Sources, messages: Messages) -> None:
         """Two labels cannot share a picture."""
         folder = published(sources, {"MIX+GAN": "example", "MIX-GAN": "costly"})
-        with pytest.raises(UsageError, match=r"two labels would be drawn as mix-gan\.png, one of them is 'MIX-GAN'"):
+        with messages.raises(UsageError, "mix-gan.png", "'MIX-GAN'"):
             draw(read_results(folder), sources.folder)
 
     def test_the_command_writes_page_and_pictures(self, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,12 +359,12 @@ class TestPictures:
         assert (sources.folder / "models.md").read_text(encoding="utf-8") == page
 
     def test_nothing_is_written_while_a_model_is_broken(
-        self, sources: Sources, monkeypatch: pytest.MonkeyPatch
+        self, sources: Sources, monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
         """A model whose file cannot be imported is not silently dropped from the page."""
         made = registry(Example)
         made.add("models", Example, OURS)
         monkeypatch.setattr(catalogue, "load_plugins", lambda: made)
-        with pytest.raises(UsageError, match="example is broken, and would be missing"):
+        with messages.raises(UsageError, "example"):
             CliRunner().invoke(catalogue.command, [str(sources.folder)], catch_exceptions=False)
         assert not (sources.folder / "models.md").exists()

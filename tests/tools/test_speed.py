@@ -47,6 +47,7 @@ from _workloads import (
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 
 POINTS = {"batch": 8, "fakes": 16, "latent_size": 4, "network": {"plugin": "mlp", "hidden": 6}, "init_scale": 0.5}
 PHOTOGRAPHS = POINTS | {"fakes": 12, "network": {"plugin": "dcgan", "width": 2}}
@@ -311,12 +312,12 @@ class TestFigures:
         assert BY_HAND.slope() == pytest.approx(10.0)
         assert replace(BY_HAND, peaks={}).slope() is None
 
-    def test_are_reached_or_missed(self) -> None:
+    def test_are_reached_or_missed(self, messages: Messages) -> None:
         """The verdict uses the ratio of milliseconds in a round, scaled to seeds. It is empty without measurements."""
         said = {(f.device, f.text): f.verdict(BY_HAND) or "" for f in FIGURES if f.workload == "mgan-ring"}
-        assert said["cpu", "port / ours"].startswith("reached  port / ours: 4, at least 2.7")
-        assert said["cuda", "ten seeds / one"].startswith("reached  ten seeds / one: 2, at most 2")
-        assert said["cuda", "seed-iterations of ten seeds / port's"].startswith("MISSED ")
+        messages.check(said["cpu", "port / ours"], "reached", "port / ours", "4", "2.7")
+        messages.check(said["cuda", "ten seeds / one"], "reached", "ten seeds / one", "2")
+        messages.check(said["cuda", "seed-iterations of ten seeds / port's"], "MISSED")
         assert said["cpu", "floor / ours"] == ""
 
     def test_name_workloads_and_loops_that_there_are(self, bench: Bench) -> None:
@@ -333,8 +334,8 @@ class TestFigures:
         assert {loop for loop in compared if loop.startswith(COUNTED)} <= {with_generators(k).loop for k in COUNTS}
         assert seeds <= {*SEEDS}
 
-    def test_say_what_they_have_to_be(self) -> None:
-        assert judged("a / b", 1.5, 2.0, least=True) == "MISSED   a / b: 1.5, at least 2"
+    def test_say_what_they_have_to_be(self, messages: Messages) -> None:
+        messages.check(judged("a / b", 1.5, 2.0, least=True), "MISSED", "a / b", "1.5", "2")
 
 
 class TestPage:
@@ -369,11 +370,11 @@ class TestPage:
         text = page.read_text(encoding="utf-8")
         assert text == f"above\n\n{START.format(device='cpu')}\n{tables(published)}\n\n{END}\n\nbelow\n"
 
-    def test_a_page_without_marks_is_refused(self, published: Path, tmp_path: Path) -> None:
+    def test_a_page_without_marks_is_refused(self, published: Path, tmp_path: Path, messages: Messages) -> None:
         """The page is not left unchanged without an error."""
         page = tmp_path / "page.md"
         page.write_text("nothing\n", encoding="utf-8")
-        with pytest.raises(SystemExit, match="figures: cuda"):
+        with messages.raises(SystemExit, page, "figures: cuda"):
             fill(page, "cuda", published)
 
     @pytest.mark.parametrize("device", ("cpu", "cuda"))
