@@ -157,7 +157,7 @@ def draw(results: StoredResults, folder: Path) -> dict[Path, bytes]:
     for label, image in thumbnails(results, _first_dataset(results)).items():
         path = _image(folder, label)
         if path in made:
-            raise UsageError(f"{results.source}: two labels would be drawn as {path.name}, one of them is {label!r}.")
+            raise UsageError(f"{results.source}: label {label!r} and another label have the same picture, {path.name}.")
         made[path] = image
     return made
 
@@ -380,7 +380,7 @@ def command(folder: Path, results: Path | None, costs: Path | None, runs: Path |
     """Write models.md, the page of all systems, into FOLDER."""
     registry = load_plugins()
     for broken in registry.broken:
-        raise UsageError(f"{broken.name} is broken, and would be missing from the page: {broken.error}")
+        raise UsageError(f"{broken.name}: the plugin is broken and would be missing from the page: {broken.error}")
     if runs is not None:
         for path, image in draw(read_results(runs), folder).items():
             write_atomically(path, image)

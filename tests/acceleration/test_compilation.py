@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run programs uncompiled, with every product of few columns transposed."""
-    monkeypatch.setattr(narrow_products, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(narrow_products, "MIN_ROWS", 1)
     monkeypatch.setattr(compilation, "compiled", lambda graph, *_: transpose_narrow(graph))
 
 

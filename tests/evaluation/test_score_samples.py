@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,11 @@ def points() -> NDArray[np.float64]:
     """400 points, 50 at each mode's centre, in the order of the modes."""
     assert RING.mixture is not None
     return np.repeat(RING.mixture.means, 50, axis=0)
+
+
+def plugin_lists(message: object) -> dict[str, str]:
+    """Return the list of known plugins in a message as a text to hide, since new plugins change it."""
+    return {found: "Known: PLUGINS" for found in re.findall(r"Known: .* in all\)", str(message))}
 
 
 def nan_lines(output: str) -> str:
@@ -154,7 +160,7 @@ def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64], m
     np.savez(tmp_path / "far.npz", samples=far[400:], generator=np.repeat([0, 1], 200))
     metrics = "mode_kl,purity,generator_modes"
     result = run(tmp_path / "far.npz", "--dataset", "ring8", "--metrics", metrics)
-    messages.check(nan_lines(result.output), "mode_kl, purity", "generator_modes")
+    messages.check(nan_lines(result.output), "mode_kl, purity")
     np.savez(tmp_path / "half.npz", samples=far, generator=np.repeat([0, 1], 400))
     result = run(tmp_path / "half.npz", "--dataset", "ring8", "--metrics", metrics, "--format", "csv")
     assert "nan" not in result.stdout
@@ -201,7 +207,7 @@ def test_wrong_options_are_named(
     np.save(tmp_path / "s.npy", points)
     error = run(tmp_path / "s.npy", *args).exception
     assert isinstance(error, kind)
-    messages.check(error, *parts)
+    messages.check(error, *parts, hide=plugin_lists(error) | {str(error.__cause__): "CAUSE"})
     assert error.exit_code == 2
 
 
@@ -248,7 +254,8 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, messages: Message
     for path in (tmp_path / "none.npy", tmp_path):
         with pytest.raises(StoreError) as caught:
             read_samples(path)
-        messages.check(caught.value, path, hide={str(caught.value.__cause__): "CAUSE"})
+        cause = caught.value.__cause__
+        messages.check(caught.value, path, hide={cause.strerror: "CAUSE"} if isinstance(cause, OSError) else None)
 
 
 def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ class TestCurve:
             ",".join(layout.CURVE_COLUMNS) + "\n10,,modes,1.0,5,1,more\n",
             ",".join(layout.CURVE_COLUMNS) + '\n10,,"modes,1.0,5,1\n',
         ],
+        ids=["other columns", "short row", "no number", "long row", "open quotation"],
     )
     def test_that_is_damaged_is_an_error(self, tmp_path: Path, text: str, messages: Messages) -> None:
         """Scores are never dropped silently: a curve with an invalid row is an error."""
@@ -376,5 +377,7 @@ class TestLock:
         for folder in (tmp_path / "file", tmp_path / "file" / "results"):
             with pytest.raises(StoreError) as caught, locked(folder):
                 pass
-            messages.check(caught.value, folder, "--results", hide={str(caught.value.__cause__): "CAUSE"})
+            cause = caught.value.__cause__
+            assert isinstance(cause, OSError)
+            messages.check(caught.value, folder, "--results", hide={str(cause.strerror): "CAUSE"})
         assert (tmp_path / "file").read_text() == "precious"
