@@ -201,7 +201,7 @@ class TestApart:
 class TestSupplies:
     """Files for the GPU machine."""
 
-    def test_weights_arrive_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_weights_arrive_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
         """Weights arrive in two parts of any size, bit for bit. Without the first part they are random."""
         content = np.random.default_rng(0).normal(size=1001).astype(np.float32).tobytes() + b"end"
         packed = _supplies.pack("weights.pth", content)
@@ -210,7 +210,7 @@ class TestSupplies:
         monkeypatch.setattr(_supplies, "KEPT", kept)
         monkeypatch.setenv("GAN_BENCH_PROOF_SUPPLIES", str(tmp_path))
         (tmp_path / "inception.2").write_bytes(packed[700:])
-        assert _supplies.unpack(data)["weights"] == "random: the first command's part is not here"
+        messages.check(_supplies.unpack(data)["weights"], "random")
         kept.write_bytes(packed[:700])
         assert _supplies.unpack(data)["weights"] == "weights.pth"
         assert (data / "weights.pth").read_bytes() == content

@@ -216,7 +216,7 @@ def unpack(data: Path) -> dict[str, Any]:
         (data / name).write_bytes(content)
         found["weights"] = name
     elif second.is_file():
-        found["weights"] = "random: the first command's part is not here"
+        found["weights"] = "random: the first command's part is missing"
     if (supplies / "images.webp").is_file():
         found["photographs"] = unpack_images(supplies / "images.webp", data / IMAGES_FILE)
     return found
