@@ -374,8 +374,8 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--results", type=PATH, help="Results of the ring.  [default: results/published/zoo-ring-cpu]")
-@click.option("--costs", type=PATH, help="What tools/speed/cost.py wrote.  [default: results/published/cost-cpu.csv]")
-@click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs: draw their samples anew.")
+@click.option("--costs", type=PATH, help="Output of tools/speed/cost.py.  [default: results/published/cost-cpu.csv]")
+@click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs, whose samples are drawn.")
 def command(folder: Path, results: Path | None, costs: Path | None, runs: Path | None) -> None:
     """Write models.md, the page of all systems, into FOLDER."""
     registry = load_plugins()

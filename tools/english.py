@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("places", nargs="*", metavar="PLACE", help="folders or files (default: the whole project)")
     parser.add_argument("--limit", type=float, help="hits per 1,000 lines above which to exit with 1")
-    parser.add_argument("--quiet", action="store_true", help="print no single hits")
+    parser.add_argument("--quiet", action="store_true", help="print only the counts")
     given = parser.parse_args()
     places = given.places or [*PLACES, *(str(each.relative_to(ROOT)) for each in sorted(ROOT.glob(READMES)))]
 

@@ -80,7 +80,13 @@ def try_version(version: str, marked: Sequence[str]) -> Mapping[str, object]:
 def main() -> None:
     """Test each version; exit with 1 if a test fails with any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("versions", nargs="*", metavar="VERSION", default=["lowest", "newest"])
+    parser.add_argument(
+        "versions",
+        nargs="*",
+        metavar="VERSION",
+        default=["lowest", "newest"],
+        help="a version of torch, lowest or newest",
+    )
     parser.add_argument("--slow", action="store_true", help="run the slow tests as well")
     given = parser.parse_args()
     found = [try_version(version, ["-m", "slow or not slow"] if given.slow else []) for version in given.versions]

@@ -207,7 +207,7 @@ def memory(context: Context) -> Values:
     if not cuda:
         raise Skipped(NEEDS_CUDA, **found)
     found["limited"] = apart(partial(peak, most, (half["bytes"] + whole["bytes"]) / 2), context.folder)
-    if not any(f"{most // 2} at a time" in warning for warning in found["limited"]["warnings"]):
+    if not any(str(most // 2) in warning for warning in found["limited"]["warnings"]):
         raise Failed("there is no warning that the run continues with 16 seeds at a time", **found)
     return found
 
@@ -234,7 +234,7 @@ def agreement(context: Context) -> Values:
     moved = distance(start, eager)
     found = {"graph": distance(eager, recorded) / moved, "stacked": distance(eager, members[0]) / moved}
     if not all(value < 0.02 for value in found.values()):
-        raise Failed("parameters differ by more than 2 % of the way they moved", **found)
+        raise Failed("parameters differ by more than 2 % of the distance that training moved them", **found)
     return found
 
 

@@ -49,7 +49,7 @@ def gain(multiply: Callable[[Tensor, Tensor], Tensor], pair: Pair, rounds: int) 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Speed of transposed matrix products with few columns.")
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=40, help="number of rounds  [default: 40]")
     parser.add_argument("--rows", type=int, default=1024, help="number of samples  [default: 1024]")
     parser.add_argument("--inner", type=int, default=128, help="number of units  [default: 128]")
     parser.add_argument("--matrices", type=int, default=8, help="number of matrices in a batch  [default: 8]")

@@ -178,9 +178,9 @@ def summary(seconds: Sequence[tuple[float, float]]) -> dict[str, float]:
 def main() -> None:
     """Measure, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=10_000, help="number of each kind in a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", type=int, default=10_000, help="number of each kind in a round  [default: 10000]")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds  [default: 3]")
+    parser.add_argument("--device", default="cpu", help="device of the features  [default: cpu]")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(given.images, given.rounds, given.device, Path(folder)), indent=2))

@@ -135,7 +135,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workload", nargs="+", choices=[*WORKLOADS], help="[default: all; on a CPU none of CIFAR-10]")
     parser.add_argument("--seconds", type=float, default=540, help="total time  [default: 540]")
     parser.add_argument("--seeds", type=int, nargs="+", help="seeds to stack  [default: 1 5 10 32; 1 5 on a CPU]")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[default: auto]")
     parser.add_argument("--publish", action="store_true", help="update the file in results/published and the page")
     parser.add_argument("--whole-run", action="store_true", help="also time a run of 4,000 iterations with evaluations")
     return parser.parse_args(given)
