@@ -4,8 +4,8 @@
     python tools/english.py gan_bench/store      one folder or file
     python tools/english.py --limit 8 --quiet    only the counts; exit with 1 above 8 hits per 1,000 lines
 
-A phrase is not cured by a synonym: write the sentence again. Code, quotations in backticks, tables and generated pages
-are not counted. `ALLOWED` lists the exceptions with a reason each.
+Replacing a word by a synonym does not help: write the sentence again. Code, quotations in backticks, tables and
+generated pages are not counted. `ALLOWED` lists the exceptions with a reason each.
 """
 
 from __future__ import annotations

@@ -157,14 +157,14 @@ class TestTraced:
 
 
 class _Waits(GAN):
-    """Waits for a tensor's value."""
+    """Model that waits for a tensor's value."""
 
     def generator_loss(self, fake: Fake) -> Tensor:
         return super().generator_loss(fake) * float(fake.x.detach().mean())
 
 
 class _Branches(GAN):
-    """Branches on a tensor's value."""
+    """Model that branches on a tensor's value."""
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
         loss = super().discriminator_loss(real, fake)
@@ -172,7 +172,7 @@ class _Branches(GAN):
 
 
 class _Shows(GAN):
-    """Keeps a number for later."""
+    """Model that keeps a number for later."""
 
     def generator_loss(self, fake: Fake) -> Tensor:
         loss = super().generator_loss(fake)
@@ -181,14 +181,14 @@ class _Shows(GAN):
 
 
 class _Selects(GAN):
-    """Selects samples by their values."""
+    """Model that selects samples by their values."""
 
     def generator_loss(self, fake: Fake) -> Tensor:
         return bce_real(self.discriminator(fake.x)["source"][fake.x[:, 0] > 0])
 
 
 class _Idle(GAN):
-    """Has a parameter that its loss does not use."""
+    """Model with a parameter that its loss does not use."""
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         made = dict(super().build(networks))
@@ -197,7 +197,7 @@ class _Idle(GAN):
 
 
 class _Holds(GAN):
-    """Reads a parameter that is held outside its modules."""
+    """Model that reads a parameter held outside its modules."""
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         made = super().build(networks)
@@ -209,7 +209,7 @@ class _Holds(GAN):
 
 
 class _Long(GAN):
-    """Has many turns every other iteration, from iteration `late` on."""
+    """Model with many turns every other iteration, from iteration `late` on."""
 
     late = 1
 

@@ -35,7 +35,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def worker(context: Context) -> Values:
-    """One run through a worker, then three seeds stacked: recorded as CUDA graphs, without a warning."""
+    """Run one seed through a worker, then three stacked; require CUDA graphs and no warning."""
     iterations, every = (4, 2) if context.tiny else (300, 100)
     benchmark = synthetic8(context, iterations, every)
     found = {}
