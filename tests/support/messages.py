@@ -107,5 +107,5 @@ def hidden_texts(tmp_path: Path) -> dict[str, str]:
 
 
 def plugin_lists(message: object) -> dict[str, str]:
-    """Shortened lists of plugins in a message, each with what is recorded in its place: every new plugin changes them."""
+    """Shortened lists of plugins in a message, each with what is recorded instead: every new plugin changes them."""
     return {found: "PLUGINS" for found in re.findall(r"[\w-]+(?:, [\w-]+)+, … \(\d+[^)]*\)", str(message))}
