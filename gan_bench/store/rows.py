@@ -10,6 +10,13 @@ from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.scores import Score, Share
 
 
+class RowError(ValueError):
+    """A line of a csv file that is no row of it."""
+
+    def __init__(self, line: int, columns: Sequence[str]) -> None:
+        super().__init__(f"{line} is not a row with the columns {', '.join(columns)}")
+
+
 def to_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
     """Format rows as the text of a csv file."""
     text = io.StringIO()
@@ -20,14 +27,14 @@ def to_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def from_text(columns: Sequence[str], text: str) -> list[dict[str, str]]:
-    """Parse the text of a csv file with these columns. Raises ValueError with the number of a wrong line."""
+    """Parse the text of a csv file with these columns. Raises ValueError, or RowError for a wrong line."""
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise ValueError(str(error)) from error
     for number, row in enumerate(rows, 2):
         if tuple(row) != tuple(columns) or None in row.values() or not row["iteration"].isdecimal():
-            raise ValueError(f"line {number} is not a row with the columns {', '.join(columns)}")
+            raise RowError(number, columns)
     return rows
 
 

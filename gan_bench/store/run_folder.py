@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from gan_bench.store.arrays import read_arrays
 from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
-from gan_bench.store.rows import from_text, to_text
+from gan_bench.store.rows import RowError, from_text, to_text
 
 DIGESTED = ("curve.csv", "classes.csv", "samples.npz")
 """Files whose digests a finished run records."""
@@ -100,6 +101,8 @@ class RunFolder:
             return from_text(columns, read_file(file).decode("utf-8"))
         except FileNotFoundError:
             return []
+        except RowError as error:
+            raise StoreError(f"{file}:{error}. {advice}") from error
         except (OSError, ValueError) as error:
             raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
 
@@ -151,9 +154,12 @@ class RunFolder:
         return load_checkpoint(self.path, key, at)
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the files with scores and samples, by name."""
-        found = {name: self.path / name for name in DIGESTED}
-        return {name: sha256(read_file(path)).hexdigest() for name, path in found.items() if path.is_file()}
+        """SHA-256 of the files with scores and samples, by name; without those that cannot be read."""
+        found: dict[str, str] = {}
+        for name in DIGESTED:
+            with suppress(OSError):
+                found[name] = sha256(read_file(self.path / name)).hexdigest()
+        return found
 
     def write_error(self, error: BaseException) -> None:
         """Write the traceback of the exception that ended the run."""

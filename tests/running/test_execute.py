@@ -196,25 +196,6 @@ class TestDamaged:
         assert project.run_jobs(planned) == "finished"
         assert sorted(folder.read_samples()) == [30]
 
-    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Damaged shares are not overwritten: the run says what to do, and goes on once it is done."""
-        planned, folder = cut
-        file = folder.path / "classes.csv"
-        file.write_text("iteration\nx\n")
-        assert project.run_jobs(planned) == "failed"
-        assert file.read_text() == "iteration\nx\n"
-        assert "Remove it to go on without earlier shares" in project.record(folder.path)["error"]["message"]
-        file.unlink()
-        assert project.run_jobs(planned) == "finished"
-        assert {row["iteration"] for row in folder.read_classes()} == {"30"}
-
-    def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Scores that cannot be read are not thrown away."""
-        planned, folder = cut
-        (folder.path / "curve.csv").write_text("iteration\nx\n")
-        assert project.run_jobs(planned) == "failed"
-        assert (folder.path / "curve.csv").read_text() == "iteration\nx\n"
-
     def test_folder_of_another_run_is_left_alone(self, cut: tuple[Planned, RunFolder]) -> None:
         """A run never writes into a folder that says it is another's."""
         planned, folder = cut
