@@ -214,9 +214,10 @@ def record(folder: Path) -> dict[str, Any]:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Replace run.json."""
+    """Replace run.json, without the digest of its former values."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    values = {name: value for name, value in record.items() if name != "digest"}
+    (folder / "run.json").write_text(json.dumps(values), encoding="utf-8")
 
 
 def by_label(results: Path) -> dict[str, dict[str, Any]]:
