@@ -80,7 +80,10 @@ class DrawSource:
             arguments = frozenset[str]().union(*(context.player(name).arguments for name in turn.players))
             number = context.latents_of(turn, position)
             if "real" in arguments and weighed.setdefault(turn.real, turn.weights) != turn.weights:
-                raise PluginError(f"{self._model.name}: turns share draw {turn.real} of real data, not its weights.")
+                found = f"{weighed[turn.real]!r} and {turn.weights!r}"
+                raise PluginError(
+                    f"{self._model.name}: turns with real = {turn.real} must share weights, found {found}."
+                )
             if "real" in arguments and turn.real not in draws.real:
                 draws.real[turn.real] = self.real(turn, moment)
             if "fake" in arguments and number not in draws.latents:
