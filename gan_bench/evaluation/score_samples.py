@@ -117,16 +117,18 @@ def read_samples(path: str | Path) -> SampleFile:
     except StoreError:
         raise
     except FileNotFoundError as error:
-        raise StoreError(f"{path}: there is no such file.") from error
+        raise StoreError(f"{path}: the file does not exist.") from error
     except Exception as error:  # for a damaged file numpy raises ValueError, TypeError, TokenError and more
-        raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
+        raise StoreError(
+            f"{path}: cannot be read ({_reason(error)}). Save an array of numbers with numpy.save or numpy.savez."
+        ) from error
 
 
 def _read(file: BinaryIO, path: Path) -> SampleFile:
     start = file.read(6)
     if not start.startswith(MAGIC):
         kind = "neither a .npy nor a .npz file" if start else "empty"
-        raise StoreError(f"{path}: the file is {kind}. Save samples with numpy.save or numpy.savez.")
+        raise StoreError(f"{path}: the file is {kind}. Save an array of numbers with numpy.save or numpy.savez.")
     file.seek(0)
     found = np.load(file, allow_pickle=False)
     if isinstance(found, np.ndarray):
@@ -138,7 +140,7 @@ def _read(file: BinaryIO, path: Path) -> SampleFile:
 
 def _reason(error: Exception) -> str:
     if "Object arrays" in str(error):
-        return "the file contains Python objects, which are never unpickled. Save an array of numbers"
+        return "it contains Python objects, which are never unpickled"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0].rstrip(".")
 

@@ -130,7 +130,7 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
         found = matching(name, entries)
         if not found:
             known = {each for pair in entries for each in pair}
-            raise UsageError(f"{results.source}: no model is called {name!r}; {allowed(name, known)}")
+            raise UsageError(f"{results.source}: no model is called {name!r}. {allowed(name, known)}")
         labels |= {entries[i][0] for i in found}
     chosen = [placed for placed in results.runs if not models or placed.entry.label in labels]
     return list({placed.run.key: placed for placed in reversed(chosen)}.values())[::-1]

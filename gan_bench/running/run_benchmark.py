@@ -85,7 +85,7 @@ def _remove_runs(folder: Path) -> None:
         pass
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be removed ({error.strerror}). Choose another folder with --results."
+            f"{folder}: cannot be removed ({error.strerror}). Choose another folder with --results."
         ) from error
 
 

@@ -48,13 +48,14 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RecordError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {RUN_AGAIN}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {RUN_AGAIN}") from error
 
     def read_own(self, key: str) -> RunRecord | None:
         """Read the record of the run with this key. Raises StoreError if another run is stored here."""
         record = self.read()
         if record is not None and record.key != key:
-            raise StoreError(f"{self.path} contains another run. Move it away or choose another folder with --results.")
+            advice = "Move it away, or choose another folder with --results."
+            raise StoreError(f"{self.path}: contains another run. {advice}")
         return record
 
     def write(self, record: RunRecord) -> None:
@@ -97,10 +98,10 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, csv.Error) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {advice}") from error
         for number, row in enumerate(rows, 2):
             if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
-                raise StoreError(f"{file}:{number} is not a row of {what}. {advice}")
+                raise StoreError(f"{file}:{number}: not a row of {what}. {advice}")
         return rows
 
     def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -124,7 +125,7 @@ class RunFolder:
             return {}
         except DAMAGED as error:
             raise StoreError(
-                f"{path} cannot be read ({error}). Remove it to continue without earlier snapshots."
+                f"{path}: cannot be read ({error}). Remove it to continue without earlier snapshots."
             ) from error
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:

@@ -45,7 +45,7 @@ class Pool:
         if pool is None:
             raise PluginError(f"{who}: pool_size must be set for turns with weights, found None.")
         if weights is None:
-            raise PluginError(f"{who}: unknown weights {name!r} in a turn; {allowed(name, state)}")
+            raise PluginError(f"{who}: unknown weights {name!r} in a turn. {allowed(name, state)}")
         if weights.shape != (len(pool.x),):
             raise PluginError(f"{who}: {name!r} must have shape ({len(pool.x)},), found {tuple(weights.shape)}.")
         index = torch.multinomial(weights, self._batch, replacement=True, generator=rng)
