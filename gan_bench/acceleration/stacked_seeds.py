@@ -51,7 +51,7 @@ class Stack:
             NotCompilableError: the next iteration cannot be stacked; the members may still run one by one.
         """
         if len({member.iteration for member in members}) > 1:
-            raise ValueError("members of a stack are at the same iteration")
+            raise ValueError("members of a stack must be at the same iteration")
         self.members, self._compiler, self._warn = tuple(members), compiler, warn
         self.diverged: dict[Trainer, Diverged] = {}
         self._going = list(members)
@@ -164,7 +164,7 @@ class Stack:
                 self._programs[turns] = self._compiled(turns, one)
             except NotCompilableError as error:
                 self._programs[turns] = None
-                self._warn(f"Cannot stack iterations of {len(turns)} turns; running them seed by seed: {error}.")
+                self._warn(f"Cannot stack iterations of {len(turns)} turns; running them one seed at a time: {error}.")
         return self._programs[turns]
 
 

@@ -67,7 +67,9 @@ def score(
     points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (_finite(x, where), None)
     for metric in metrics:
         if metric.needs > len(x):
-            raise UsageError(f"{where}: metric {metric.name!r} needs at least {metric.needs:,}, found {len(x):,}.")
+            raise UsageError(
+                f"{where}: metric {metric.name!r} needs at least {metric.needs:,} samples, found {len(x):,}."
+            )
         with _packages_of(metric):
             metric.prepare(dataset, "cpu", log)
     index = None if generator is None else _checked_generator(generator, len(x), where)

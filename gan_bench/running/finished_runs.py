@@ -118,7 +118,7 @@ def _require_runs(folder: Path) -> None:
         raise StoreError(f"{folder}: expected a results folder, such as results/synthetic8, found a file.")
     read_results(folder)  # raises with the reason and the likely location if this is not a results folder
     problem = f"{folder}: the folder contains scores, but no run folders (runs/)."
-    raise StoreError(f"{problem} Score generators in the results folder that has their runs.")
+    raise StoreError(f"{problem} Use the results folder in which the models were trained.")
 
 
 def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
@@ -215,7 +215,7 @@ class FinishedRunTask(ABC):
                 try:
                     metric.prepare(trainer.dataset, device, self.log)
                 except ModuleNotFoundError as error:
-                    raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
+                    raise UsageError(f"Metric {metric.name!r}: {missing_package(error) or error}.") from error
             try:
                 yield trainer, same_kind
             except Diverged as error:

@@ -54,7 +54,7 @@ def describe_compilation(jobs: Sequence[Job]) -> str:
         return "iterations uncompiled: --compile never"
     if all(job.heavy for job in trained):
         return "iterations uncompiled: compilation does not speed up convolutional networks"
-    return f"iterations uncompiled: compilation pays off from {COMPILE_FROM:,} iterations"
+    return f"iterations uncompiled: compilation saves time only from {COMPILE_FROM:,} iterations"
 
 
 def cpp_compiler() -> str | None:

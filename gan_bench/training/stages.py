@@ -47,7 +47,8 @@ class Pool:
         if weights is None:
             raise PluginError(f"{who}: unknown weights {name!r} in a turn. {allowed(name, state)}")
         if weights.shape != (len(pool.x),):
-            raise PluginError(f"{who}: {name!r} must have shape ({len(pool.x)},), found {tuple(weights.shape)}.")
+            found = tuple(weights.shape)
+            raise PluginError(f"{who}: weights {name!r} must have shape ({len(pool.x)},) like the pool, found {found}.")
         index = torch.multinomial(weights, self._batch, replacement=True, generator=rng)
         return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
 

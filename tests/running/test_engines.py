@@ -194,7 +194,7 @@ def assert_resumes(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
 
 class TestStopped:
     def test_by_ctrl_c(self, gated: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages) -> None:
-        """Ctrl-C writes a checkpoint and a message, exits with 130 and starts no other run; the command then resumes."""
+        """After Ctrl-C, the run has a checkpoint, no other run starts, and the exit code is 130."""
         with held(gated, tmp_path) as command:
             command.process.send_signal(signal.SIGINT)
             code, err = command.end()

@@ -1,4 +1,4 @@
-"""Execution of one run: interrupted, killed, damaged, failing or diverging. A resumed run equals an uninterrupted one."""
+"""Execution of one run, also after interruptions, kills and damage: a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 

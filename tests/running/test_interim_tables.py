@@ -118,9 +118,7 @@ class TestTables:
         assert [table.title for table in listener.tables] == ["tiny (1 of 3 seeds)", "tiny (2 of 3 seeds)"]
         assert not any("interrupted" in note for table in listener.tables for note in table.notes)
 
-    def test_of_stacks_are_one(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
-    ) -> None:
+    def test_of_stacks_are_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
         """Seeds of a stack end together: there is no interim table, and a note gives the reason."""
 
         def execute_all(self: Engine, jobs: Sequence[Job]) -> bool:
