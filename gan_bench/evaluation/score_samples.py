@@ -51,7 +51,7 @@ def score(
     Args:
         x: (n, *dataset.shape) real numbers; also (n,) for points on a line. Images may be uint8.
         metrics: each must be valid for the dataset.
-        generator: (n,) whole numbers 0…K-1, the generator that made each sample.
+        generator: (n,) integers 0…K-1, the generator of each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
         where: name of the samples in messages.
         log: receives a message about each long step before the first score: a classifier, features of the real images.

@@ -47,8 +47,8 @@ class StoredModel:
         """Draw n samples of the mixture, or of one generator; `progress` receives the number drawn so far.
 
         Returns:
-            `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
-            (None for real data). The same seed gives the same samples.
+            `x` (n, *shape), float32 or uint8 for images, and `generator` (n,) int64, the index of each sample's
+            generator (None for real data). The same seed gives the same samples.
         """
         if n < 1:
             raise UsageError(f"n must be at least 1, found {n}.")

@@ -1,7 +1,7 @@
 """Random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
 
-On a CPU every iteration draws separately. On a GPU a draw takes one or more launches, so it is made for a block of
-iterations at a time. This is another stream of numbers: draws are equal per kind of device.
+On a CPU every iteration draws separately. On a GPU, where a draw takes one or more launches, a block of iterations is
+drawn at a time. This is another stream of numbers: draws are equal per kind of device.
 """
 
 from __future__ import annotations
