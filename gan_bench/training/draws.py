@@ -81,9 +81,8 @@ class DrawSource:
             number = context.latents_of(turn, position)
             if "real" in arguments and weighed.setdefault(turn.real, turn.weights) != turn.weights:
                 found = f"{weighed[turn.real]!r} and {turn.weights!r}"
-                raise PluginError(
-                    f"{self._model.name}: turns with real = {turn.real} must share weights, found {found}."
-                )
+                problem = f"turns with draw {turn.real} of real data must have equal weights, found {found}"
+                raise PluginError(f"{self._model.name}: {problem}.")
             if "real" in arguments and turn.real not in draws.real:
                 draws.real[turn.real] = self.real(turn, moment)
             if "fake" in arguments and number not in draws.latents:
