@@ -216,7 +216,7 @@ def _player(model: Model, name: str) -> Player:
     if arguments - set(ARGUMENTS):
         unknown = ", ".join(sorted(arguments - set(ARGUMENTS)))
         known = ", ".join(ARGUMENTS)
-        raise PluginError(f"{model.name}: unknown argument {unknown} of {name}_loss(). Available: {known}.")
+        raise PluginError(f"{model.name}: {name}_loss() has the unknown argument {unknown}. Available: {known}.")
     return Player(name, loss, arguments, name in model.generating)
 
 
