@@ -113,7 +113,7 @@ def read_results(path: str | os.PathLike[str]) -> StoredResults:
     if has_csv and not (described and (path / "runs").is_dir()):
         return _from_csv(path / "results.csv")
     if not described:
-        raise StoreError(f"{path}: holds neither a benchmark.json nor a results.csv. {_nearby(path)}")
+        raise StoreError(f"{path}: contains neither a benchmark.json nor a results.csv. {_nearby(path)}")
     return _from_folders(path)
 
 
@@ -138,13 +138,13 @@ def write_results_csv(folder: str | os.PathLike[str]) -> Path:
     return write_atomically(folder / "results.csv", text.to_csv(index=False, lineterminator="\n"))
 
 
-_RERUN = "`gan-bench run` writes it anew; the runs in runs/ are kept."
+_RERUN = "`gan-bench run` writes it again and keeps the runs in runs/."
 
 
 def _nearby(folder: Path) -> str:
     """List results folders in `folder`, for a message about a wrong path."""
     found = sorted(str(file.parent) for file in folder.glob("*/benchmark.json")) if folder.is_dir() else []
-    return f"Results stand in: {', '.join(found[:10])}." if found else "`gan-bench run FILE` makes one."
+    return f"Results folders: {', '.join(found[:10])}." if found else "Create one with `gan-bench run FILE`."
 
 
 def _from_folders(folder: Path) -> StoredResults:
@@ -256,8 +256,8 @@ def _from_csv(path: Path) -> StoredResults:
     names = sorted(frame["benchmark"].unique())
     if len(names) > 1 and any(map(reserved_for, names)):
         raise StoreError(
-            f"{path}: holds {', '.join(names)} together; previews and checks do not compare with whole runs. "
-            "Give each its own file."
+            f"{path}: contains {', '.join(names)}. Previews and checks are not comparable with full runs. "
+            "Store each in a separate file."
         )
     return StoredResults(path, benchmark, frame)
 

@@ -85,7 +85,7 @@ def partners(model: Model, registry: Registry) -> tuple[Dataset, Network]:
             for network in offered("networks", registry):
                 if network.refuses(dataset) is None:
                     return dataset, network
-    raise PluginError(f"{model.name} refuses every dataset there is: {', '.join(registry.all('datasets'))}.")
+    raise PluginError(f"{model.name} refuses every dataset: {', '.join(registry.all('datasets'))}.")
 
 
 def dataset_for(plugin: Any, registry: Registry) -> Dataset:
@@ -98,7 +98,7 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
         if plugin.refuses(dataset) is None:
             found: Dataset = dataset
             return found
-    raise PluginError(f"{plugin.name} refuses every dataset there is: {', '.join(registry.all('datasets'))}.")
+    raise PluginError(f"{plugin.name} refuses every dataset: {', '.join(registry.all('datasets'))}.")
 
 
 def offered(kind: str, registry: Registry) -> Iterator[Any]:
