@@ -164,7 +164,7 @@ class TestChecks:
         """An exception of the plugin is a finding with its place. A check that is called raises it."""
 
         class Raising(GAN):
-            """A loss raises an exception (Somebody, 2026)."""
+            """A loss raises an exception (Author, 2026)."""
 
             name = "raising"
 

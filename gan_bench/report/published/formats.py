@@ -153,7 +153,7 @@ def _footnote(place: _Place, figures: Sequence[PublishedFigure]) -> str:
     where = f"{place.source}, as quoted in {place.quoted_by}" if place.quoted_by else place.source
     drawn = "" if place.samples is None else f"{place.samples:,} samples"
     named = [each for each in figures if each.metric not in ("", each.measure)]
-    words = dict.fromkeys(f"{each.metric} is called {each.measure}" for each in named)
+    words = dict.fromkeys(f"{each.metric} is called {each.measure} in the source" for each in named)
     how = "; ".join(part for part in (drawn, place.protocol, *words) if part)
     return f"{where}: {how}" if how else where
 

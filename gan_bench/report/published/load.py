@@ -222,7 +222,7 @@ def _complaints(row: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} must not be empty."
     for name, choices in _CHOICES.items():
         if row[name] not in choices:
-            yield f"unknown {name} {row[name]!r}; {allowed(row[name], filter(None, choices))}"
+            yield f"unknown value {row[name]!r} of {name}; {allowed(row[name], filter(None, choices))}"
     for name in ("value", "spread"):
         if row[name] and not math.isfinite(_number(row[name])):
             yield f"{name} must be a number such as 8.33, found {row[name]!r}."

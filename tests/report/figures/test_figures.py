@@ -238,7 +238,7 @@ def test_nothing_to_draw_is_an_error(tmp_path: Path, folder: Path, messages: Mes
 
 
 def test_settings_of_matplotlib_are_kept(folder: Path) -> None:
-    """Drawing neither uses nor changes the rcParams of the caller."""
+    """A figure neither uses nor changes the rcParams of the caller."""
     with matplotlib.rc_context({"font.size": 40.0, "text.usetex": True}):
         before = dict(matplotlib.rcParams)
         figures.plot(folder)

@@ -201,7 +201,7 @@ class TestTheZoosFile:
         assert "decimal point" in figure(table, name="DCGAN").protocol
 
     def test_veegans_table(self, zoo: pd.DataFrame) -> None:
-        """Ring, grid and 1200 dimensions: means of five runs without a spread."""
+        """The figures of ring, grid and 1200 dimensions are means of five runs without a spread."""
         table = zoo[zoo["source"].str.contains("VEEGAN") & zoo["source"].str.contains("Table 1")]
         assert len(table) == 24 and set(table["n"]) == {5} and table["spread"].isna().all()
         for name, numbers in VEEGAN_TABLE_1.items():
@@ -211,7 +211,7 @@ class TestTheZoosFile:
                 assert shown == pytest.approx(numbers[2 * i : 2 * i + 2])
 
     def test_pacgans_table(self, zoo: pd.DataFrame) -> None:
-        """Ring and grid with standard errors over ten runs. Figures of other systems are re-runs."""
+        """The figures of ring and grid have standard errors over ten runs. Those of other systems are re-runs."""
         table = zoo[zoo["source"].str.contains("PacGAN") & zoo["source"].str.contains("Table 1")]
         assert set(table["spread_is"]) == {"standard error over runs"} and set(table["n"]) == {10}
         for name, cells in typed(PACGAN_TABLE_1).items():
@@ -272,6 +272,11 @@ T1, T2 = "Hoang et al., ICLR 2018 (MGAN), Table 1", "Hoang et al., ICLR 2018 (MG
 METRICS = ("modes", "high_quality", "mode_kl")
 
 
+def identifier(value: object) -> str:
+    """``value=8,33; spread=`` for the cells of a row; empty for other parameters of a test."""
+    return "; ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else ""
+
+
 class TestWrongFiles:
     @pytest.mark.parametrize(
         ("changes", "parts"),
@@ -297,7 +302,7 @@ class TestWrongFiles:
             ({"verified": "maybe"}, ["verified", "'maybe'", "no, yes"]),
             ({}, ["system, name", "line 2"]),
         ],
-        ids=str,
+        ids=identifier,
     )
     def test_a_wrong_row_is_reported_with_its_line(
         self, tmp_path: Path, changes: dict[str, str], parts: list[str], messages: Messages
