@@ -44,7 +44,7 @@ SETTINGS: Mapping[str, dict[str, Any]] = {"Learned": {"fakes": 15, "optimizer": 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs are carried out as torch would be given them, with every product of few columns turned round."""
-    monkeypatch.setattr(narrow_products, "FEWEST_ROWS", 1)
+    monkeypatch.setattr(narrow_products, "MIN_ROWS", 1)
     monkeypatch.setattr(compilation, "compiled", lambda graph, *_: transpose_narrow(graph))
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_bench.acceleration.compilation import compiled
-from gan_bench.acceleration.narrow_products import FEWEST_ROWS, MOST_COLUMNS, transpose_narrow
+from gan_bench.acceleration.narrow_products import MAX_COLUMNS, MIN_ROWS, transpose_narrow
 from gan_bench.acceleration.tracing import traced
 
 aten = torch.ops.aten
 PRODUCTS = {aten.mm.default, aten.bmm.default, aten.addmm.default, aten.baddbmm.default}
-ROWS, INNER = FEWEST_ROWS, 7
+ROWS, INNER = MIN_ROWS, 7
 
 Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -74,7 +74,7 @@ def columns_of(graph: Callable[..., Any], given: Sequence[Tensor]) -> list[int]:
     ("function", "given"),
     [
         (plain, operands(ROWS, 2)),
-        (plain, operands(ROWS, MOST_COLUMNS)),
+        (plain, operands(ROWS, MAX_COLUMNS)),
         (plain, operands(ROWS, 1, 3)),
         (plain, operands(ROWS, 2, 3)),
         (biased, operands(ROWS, 3, bias=(3,))),
@@ -98,7 +98,7 @@ def test_narrow_products_are_turned(function: Function, given: list[Tensor]) -> 
     ("function", "given"),
     [
         (plain, operands(ROWS, 1)),
-        (plain, operands(ROWS, MOST_COLUMNS + 1)),
+        (plain, operands(ROWS, MAX_COLUMNS + 1)),
         (plain, operands(ROWS - 1, 2)),
         (scaled, operands(ROWS, 2, bias=(2,))),
     ],

@@ -161,7 +161,7 @@ class TestStack:
             return [values(member.model) for member in members]
 
         folded = trained()
-        monkeypatch.setattr(stacked_seeds, "_with_numbers_folded", lambda graph: graph)
+        monkeypatch.setattr(stacked_seeds, "_fold_constants", lambda graph: graph)
         unfolded = trained()
         assert not _made_of_numbers(graphs[0]) and _made_of_numbers(graphs[1])
         assert all(map(same, folded, unfolded))

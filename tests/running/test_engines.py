@@ -252,7 +252,7 @@ class TestStopped:
     @pytest.mark.slow
     def test_by_a_second_ctrl_c(self, tmp_path: Path) -> None:
         """A run that does not listen is killed by the second Ctrl-C, and the command still ends in order."""
-        deaf = project.GATE.replace("asked.__self__.asked", "Path(folder, 'never').exists()")
+        deaf = project.GATE.replace("asked.__self__.requested", "Path(folder, 'never').exists()")
         file = project.write(tmp_path, project.describe([{"plugin": "gate"}]), gate=deaf)
         with held(file, tmp_path) as command:
             command.process.send_signal(signal.SIGINT)

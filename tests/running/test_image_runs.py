@@ -564,12 +564,12 @@ class TestScore:
         self, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each is too quick to say so itself; nothing is said before the time has come."""
-        monkeypatch.setattr(prepare_data, "SAID_EVERY", -1.0)
+        monkeypatch.setattr(prepare_data, "LOG_SECONDS", -1.0)
         told: list[str] = []
-        prepare_data._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", told.append)
         assert told == [f"brightness is made ready: {done} of 3 datasets" for done in range(3)]
-        monkeypatch.setattr(prepare_data, "SAID_EVERY", 60.0)
-        prepare_data._make_ready(Brightness(), [Greys()] * 3, "cpu", told.append)
+        monkeypatch.setattr(prepare_data, "LOG_SECONDS", 60.0)
+        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", told.append)
         assert len(told) == 3
 
     def test_by_the_command_leaves_slow_metrics_to_who_asks(

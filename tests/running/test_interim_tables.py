@@ -104,7 +104,7 @@ class TestTables:
     def test_wait_for_interrupted_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A seed with an interrupted run is not complete."""
 
-        def run(self: Engine, jobs: Sequence[Job]) -> bool:
+        def run_jobs(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for job in jobs:
                 self.observer.started(job.run)
@@ -112,7 +112,7 @@ class TestTables:
                 self.observer.ended(job.run, execute(job, registry, lambda _: None, stop), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "run", run)
+        monkeypatch.setattr(project.InProcess, "run", run_jobs)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
         assert [table.title for table in listener.tables] == ["tiny (1 of 3 seeds)", "tiny (2 of 3 seeds)"]
         assert not any("interrupted" in note for table in listener.tables for note in table.notes)
@@ -120,7 +120,7 @@ class TestTables:
     def test_of_stacks_are_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Seeds that train together end together: no burst of tables, and the start-up line says so."""
 
-        def run(self: Engine, jobs: Sequence[Job]) -> bool:
+        def run_jobs(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for group in stacks(jobs):
                 for job in group:
@@ -129,7 +129,7 @@ class TestTables:
                     self.observer.ended(job.run, execute(job, registry, lambda _: None, project.never), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "run", run)
+        monkeypatch.setattr(project.InProcess, "run", run_jobs)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path, stack=3))
         assert not listener.tables
         assert any("finish together, so the first table is the last" in note for note in listener.notes)

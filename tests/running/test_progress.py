@@ -62,7 +62,7 @@ class TestPlain:
         monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
         display, stream = self.lines()
         display.started(run())
-        display.active[run().key].said = 0.0
+        display.active[run().key].last_logged = 0.0
         display.evaluated(run(), at(0, modes=2.0))
         for second in range(70):
             clock[0] = float(second)

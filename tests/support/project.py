@@ -81,7 +81,7 @@ class Gate(GAN):
             written.write_text(str(os.getppid()))
             written.rename(Path(folder, str(os.getpid())))
             asked = signal.getsignal(signal.SIGTERM)
-            while not (hasattr(asked, "__self__") and asked.__self__.asked):
+            while not (hasattr(asked, "__self__") and asked.__self__.requested):
                 time.sleep(0.01)
         return super().turns(iteration)
 

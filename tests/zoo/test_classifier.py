@@ -102,7 +102,7 @@ class TestTraining:
     def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(classifiers, "SAID_EVERY", 0.0)
         lines: list[str] = []
-        classifier_of(Greys(), log=lines.append)
+        classifier_of(Greys(), say=lines.append)
         assert "trained once for this machine on 60 images: 5 %" in lines[0]
         assert lines[-1] == str(record_of(Greys()))
 
@@ -169,7 +169,7 @@ class TestKeeping:
         forget(monkeypatch)
         assert record_of(Greys()) is None
         lines: list[str] = []
-        again = classifier_of(Greys(), log=lines.append)
+        again = classifier_of(Greys(), say=lines.append)
         assert "is damaged or foreign, and not used" in lines[0]
         for name, value in weights(again.network).items():
             np.testing.assert_array_equal(value, weights(first.network)[name])

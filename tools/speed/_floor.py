@@ -22,7 +22,7 @@ from _loops import Loop, fastest_convolutions
 from torch import Tensor, fx
 
 from gan_bench.acceleration.cuda_graphs import record
-from gan_bench.acceleration.narrow_products import ALONE
+from gan_bench.acceleration.narrow_products import WITHOUT_ADDED_TERM
 from gan_bench.acceleration.tracing import Traced
 from gan_bench.training.trainer import Trainer
 
@@ -30,7 +30,7 @@ Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
 """An operation of torch, its operands and its options."""
 
 aten = torch.ops.aten
-OF_MATRICES = {*ALONE, *ALONE.values()}  # products of their last two operands
+OF_MATRICES = {*WITHOUT_ADDED_TERM, *WITHOUT_ADDED_TERM.values()}  # products of their last two operands
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
 TRIALS = 5
 
@@ -83,7 +83,7 @@ def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
     *others, left, right = operands
     ways = [*product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))]
     calls = [(operation, (*others, *way), options) for way in ways]
-    turned = ALONE.get(operation, operation)
+    turned = WITHOUT_ADDED_TERM.get(operation, operation)
     return min([*calls, *((turned, (below.mT, above.mT), {}) for above, below in ways)], key=_seconds)
 
 
