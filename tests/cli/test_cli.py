@@ -22,6 +22,7 @@ import torch
 from gan_bench import cli
 from gan_bench.cli.options import names
 from gan_bench.files import locked
+from gan_bench.report.published.side_by_side import NOTHING
 from gan_bench.running import estimate
 from gan_bench.running.engines import local
 from tests.support import project
@@ -102,7 +103,8 @@ class TestRun:
         for folder in (tmp_path / "results" / "tiny-preview" / "runs").iterdir():
             shutil.copytree(folder, tmp_path / "results" / "tiny" / "runs" / folder.name)
         after = call("table", "results/tiny").out
-        assert after == before.rstrip("\n") + "\n- 2 stored runs of other settings are not shown.\n"
+        kept, note = after[: len(before) - 1], after[len(before) :]
+        assert kept == before.rstrip("\n") and note.startswith("- 2 stored runs") and note.count("\n") == 1
 
     @pytest.mark.slow
     @pytest.mark.parametrize("how", ["closed terminal", "SIGTERM"])
@@ -383,7 +385,7 @@ class TestTable:
         assert r"\begin{longtable}" in call("table", "results/tiny", "--published", "--format", "latex").out
         numbers = call("table", "results/tiny", "--published", "--format", "csv")
         assert numbers.out.split("\n\n")[1].startswith("kind,dataset,label,system,")
-        assert "Published figures are of other code" in numbers.err
+        assert "Published figures" in numbers.err
 
     def test_says_where_nothing_is_published(self, call: project.Call, tmp_path: Path) -> None:
         """Models and data that nobody reported on: a sentence, and no empty table."""
@@ -392,8 +394,8 @@ class TestTable:
         call("run", "tiny.toml", "--device", "cpu")
         said = call("table", "results/tiny", "--published")
         assert said.code == 0
-        assert "No published figure is known of these models on these datasets." in said.out
-        assert "ring8: its parameters are not the defaults of its plugin" in said.out
+        assert NOTHING in said.out
+        assert "- ring8: " in said.out
 
     def test_names_file_and_line_of_a_wrong_figure(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """It is left out; the comparison is shown."""
@@ -404,7 +406,7 @@ class TestTable:
         (tmp_path / "plugins" / "figures.py").write_text(text, encoding="utf-8")
         said = call("table", "results/tiny", "--published")
         assert said.code == 0
-        assert "figures.csv:1: a column is missing: name, params, dataset" in said.out
+        assert re.search(r"figures\.csv:1: .*: name, params, dataset", said.out)
         assert "figures.csv" not in call("table", "results/tiny").out
 
 

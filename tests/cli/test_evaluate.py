@@ -92,7 +92,7 @@ def test_repeats_tell_evaluation_from_training_noise(call: project.Call, tmp_pat
         (["results/tiny", "--metrics", "spread", "--samples", "0"], "0 is not in the range x>=1"),
         (["results/tiny", "--metrics", "spread", "--repeats", "1"], "1 is not in the range x>=2"),
         (["results/tiny", "--metrics", "spread", "--models", "gna"], "no model is called 'gna'; did you mean 'gan'?"),
-        (["results/tyni", "--metrics", "spread"], "no such results folder or file. Results stand in: results/tiny."),
+        (["results/tyni", "--metrics", "spread"], "results/tyni: no such results folder or file. "),
         (["tiny.toml", "--metrics", "spread"], "tiny.toml: is a file. Give a results folder"),
     ],
 )

@@ -146,16 +146,16 @@ class TestImages:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["results/tiny"], "say which model. Known: gan, three of them."),
+        (["results/tiny"], "results/tiny: choose a model. Known: gan, three of them."),
         (["results/tiny", "--model", "gna"], "no model is called 'gna'; did you mean 'gan'?"),
         (["results/tiny", "--model", "mgan", "--generator", "3"], "generator is 3; this model has 0 to 2."),
         (["results/tiny", "--model", "mgan", "--count", "0"], "0 is not in the range x>=1"),
         (["results/tiny", "--model", "gan", "--seed", "5"], "there is no run of seed 5"),
         (["results/tiny", "--model", "gan", "--device", "tpu"], "--device tpu: it is auto, cpu or cuda."),
-        (["results/tiny", "--model", "gan", "--out", "a.png"], "only images are written as PNG"),
-        (["results/tiny", "--model", "gan", "--out", "a.jpg"], "a.jpg: found .jpg. Write FILE.png"),
-        (["results/tiny", "--model", "gan", "--out", "results"], "results: is a folder with files in it"),
-        (["results/tyni", "--model", "gan"], "no such results folder or file. Results stand in: "),
+        (["results/tiny", "--model", "gan", "--out", "a.png"], "a.png: these samples are not images"),
+        (["results/tiny", "--model", "gan", "--out", "a.jpg"], "a.jpg: .jpg is not supported."),
+        (["results/tiny", "--model", "gan", "--out", "results"], "results: the folder is not empty."),
+        (["results/tyni", "--model", "gan"], "results/tyni: no such results folder or file. "),
     ],
 )
 def test_wrong_use_is_one_message_and_code_2(call: project.Call, arguments: list[str], message: str) -> None:

@@ -330,9 +330,10 @@ class TestFootnotes:
         evaluation = {"metrics": ["brightness", "brightness_100"], "samples": 120, "anchors": True}
         run(project.plan(describe(evaluation=evaluation, seeds=2), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-        assert "real-data has no brightness_100, for which 100 samples are needed: greys holds out 30." in table
-        assert table.count("every seed scores the same samples, all that there are (greys holds out 30)") == 1
-        assert "does not stand at" not in table
+        lacking, scored = [line for line in table.splitlines() if line.startswith("- real-data")]
+        assert all(part in lacking for part in ("brightness_100", "100 samples", "greys holds out 30"))
+        assert all(part in scored for part in ("every seed", "greys holds out 30"))
+        assert "iteration of some finished runs" not in table
 
     def test_of_a_pool_tell_how_large_it_is(self, place: Path) -> None:
         """As large as was asked for, or as the data set is, whichever is less; of others nothing."""
@@ -374,8 +375,8 @@ class TestFootnotes:
         protocol, evaluation = {"network": network, "iterations": 2}, {"anchors": True, "every": 2, "samples": 20}
         run(project.plan(describe(protocol=protocol, evaluation=evaluation), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-        assert ("untrained: normalised by running averages that no batch has moved yet" in table) is expected
-        assert "untrained: normalised" in table or "normalised" not in table
+        assert any(line.startswith("- untrained: ") for line in table.splitlines()) is expected
+        assert ("running averages" in table) is expected
 
     def test_of_an_untrained_generator_leave_it_as_it_is(self) -> None:
         """What is tried to find out is put back."""
@@ -438,9 +439,8 @@ class TestPreparation:
             run(project.plan(describe(evaluation={"metrics": ["prepared"]}, seeds=seed + 1), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
         assert "prepared: by one." in table and "prepared: by another." in table
-        assert (
-            "Not comparable between runs, which were scored with different ones of these: prepared on greys." in table
-        )
+        (note,) = [line for line in table.splitlines() if line.startswith("- Not comparable between runs")]
+        assert "prepared on greys" in note
 
     def test_is_told_of_below_the_table_after_another_score(self, place: Path) -> None:
         """`gan-bench evaluate` keeps what was told, and tells of what it adds; results.csv alone does as well."""
@@ -463,7 +463,7 @@ class TestPreparation:
         record = project.record(first.path)
         record["metrics"]["prepared"]["note"] = "by another one"
         project.write_record(first.path, record)
-        assert "gan-bench evaluate RESULTS --metrics prepared scores the final generators anew" in render(results)
+        assert "gan-bench evaluate RESULTS --metrics prepared" in render(results)
         untouched = content(second.path)
         monkeypatch.setattr(Prepared, "compute", lambda self, samples: 7.0)
         told: list[str] = []

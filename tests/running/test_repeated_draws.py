@@ -207,7 +207,7 @@ class TestRunsThatCannotBeDrawn:
         """No finished run: nothing to tell apart, and no file."""
         for folder in runs(old):
             project.write_record(folder.path, project.record(folder.path) | {"status": "interrupted", "iteration": 20})
-        with pytest.raises(StoreError, match="no finished run was drawn more than once"):
+        with pytest.raises(StoreError, match="no finished run has two draws"):
             repeat(old, ["modes"], registry, draws=2)
         assert not (old / FILE).exists()
 

@@ -680,18 +680,18 @@ class Flattening(MLPImage):
 
 
 @pytest.mark.parametrize(
-    ("cls", "check", "message"),
+    ("cls", "check", "place"),
     [
-        (Batchwise, "alone", "logits of a sample depend on the rest of its batch"),
-        (Mute, "pairs", r"joint_discriminator\(\) returns \['one'\]"),
-        (Flattening, "autoencoder", "autoencoder() makes torch.float32 of shape"),
+        (Batchwise, "alone", "without_batch_statistics()"),
+        (Mute, "pairs", "joint_discriminator()"),
+        (Flattening, "autoencoder", "autoencoder()"),
     ],
 )
-def test_the_kit_finds(cls: type[Network], check: str, message: str) -> None:
+def test_the_kit_finds(cls: type[Network], check: str, place: str) -> None:
     """What a network for images promises beside generators and discriminators, each by its own check."""
     (finding,) = examine(cls)
     assert finding.check == check
-    assert message.replace("\\", "") in finding.found
+    assert place in finding.found
 
 
 def test_networks_bound_generators_of_images() -> None:
