@@ -1,7 +1,7 @@
 """Contents of a results folder as plain data: the stored benchmark, its runs, and one tidy table.
 
-Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read neither stops
-the program nor disappears silently: it is listed in `StoredResults.ignored` with the reason.
+Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read is listed in
+`StoredResults.ignored` with the reason.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class StoredResults:
 
     Attributes:
         source: the results folder or the csv file.
-        benchmark: None for a csv file with no benchmark.json beside it.
+        benchmark: the stored benchmark; None for a csv file without a benchmark.json in its folder.
         frame: the tidy values, with `COLUMNS`.
-        runs: the run folders behind them; empty for a lone csv file.
+        runs: the run folders of these values; empty for a csv file.
         others: number of readable runs that belong to no entry of the benchmark.
         ignored: run folders that cannot be read.
         outdated: metric → number of runs with values of a version other than the benchmark's only.

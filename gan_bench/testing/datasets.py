@@ -59,7 +59,7 @@ class _Subject:
         self._made: list[tuple[Setting, Dataset]] | None = None  # cached: some datasets first draw their images
 
     def made(self) -> list[tuple[Setting, Dataset]]:
-        """Return the dataset in every setting to try it with, if its files are on this machine."""
+        """Return the dataset in every setting in which it is checked, if its files are on this machine."""
         if self._made is None:
             made = [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
             self._made = [(setting, dataset) for setting, dataset in made if not dataset.missing()]

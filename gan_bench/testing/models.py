@@ -1,4 +1,4 @@
-"""Checks that a model keeps the promises of `gan_bench.contracts.model`, in tiny games on a CPU."""
+"""Checks that a model keeps the promises of `gan_bench.contracts.model`, with tiny trainers on a CPU."""
 
 from __future__ import annotations
 

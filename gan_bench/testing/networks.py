@@ -95,7 +95,7 @@ class _Subject:
         return _Build(self.cls(made(self.cls, **SMALL)), self.shape)
 
     def made(self) -> list[tuple[Setting, Network]]:
-        """Return the network in every setting to try it with."""
+        """Return the network in every setting in which it is checked."""
         return [(setting, self.cls(setting.params)) for setting in settings(self.cls, **SMALL)]
 
     def builds(self) -> None:

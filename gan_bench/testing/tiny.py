@@ -1,4 +1,4 @@
-"""Tiny games: trainers that run an iteration in milliseconds on a CPU, and functions to compare them."""
+"""Tiny trainers that run an iteration in milliseconds on a CPU, and functions to compare them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # tried first; others if these are refused
+FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # used first; others if a plugin refuses these
 SMALL = {"hidden": 8, "width": 4}  # sizes of a tiny network, if it has such parameters
 
 

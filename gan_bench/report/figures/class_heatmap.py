@@ -1,4 +1,4 @@
-"""Heat maps of the classes that each generator makes: a panel for each model, a row for each generator.
+"""Heat maps of the classes among each generator's samples: a panel for each model, a row for each generator.
 
 The values are those of classes.csv for the run and iteration of the samples above. Cells have the same size for any
 numbers of generators and classes, so that the text in them is legible.

@@ -110,7 +110,7 @@ def _parts(found: PublishedComparison) -> Iterator[tuple[str, list[Figure]]]:
 
 
 def _cells(found: PublishedComparison, figure: Figure) -> list[str]:
-    """Texts of one line but the last, not escaped; the dataset is included if there are several."""
+    """Texts of one line except the note, not escaped; the dataset is included if there are several."""
     row, theirs, ours = figure.row, figure.published, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [

@@ -47,14 +47,14 @@ COLUMNS: Mapping[str, str] = {
 """Columns of a file, with their meaning."""
 
 ParamValue = bool | float | str
-"""The value of a parameter as a row gives it."""
+"""Value of a parameter in a row."""
 
 
 @dataclass(frozen=True)
 class PublishedFigure:
     """One published figure: a row of a file, with a field for each of `COLUMNS`.
 
-    Texts that the row does not give are empty, numbers are None.
+    Missing texts are empty, missing numbers are None.
     """
 
     system: str
@@ -129,10 +129,10 @@ def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
 def gather(
     registry: Registry, directions: Mapping[str, str] | None = None
 ) -> tuple[list[PublishedFigure], tuple[str, ...]]:
-    """The figures of all plugins of a registry, and why any of them are left out.
+    """Figures of all plugins of a registry, and messages about those that are left out.
 
     Args:
-        registry: with the published figures loaded.
+        registry: a registry with published figures.
         directions: of every metric; a figure of another metric or direction is left out. None keeps all.
     """
     kept: list[PublishedFigure] = []
@@ -261,7 +261,7 @@ def _number(text: str) -> float:
 
 
 def _figure(row: Mapping[str, str]) -> PublishedFigure:
-    """The figure of a row without complaints."""
+    """Convert a valid row to a figure."""
     return PublishedFigure(
         system=row["system"],
         name=row["name"],

@@ -45,8 +45,8 @@ class Figure:
     """One published figure and the row that it belongs to.
 
     Attributes:
-        row: of the comparison table.
-        ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
+        row: its row of the comparison table.
+        ours: our estimate of the same quantity; None if the metric is another one or has no value yet.
         published: the figure.
     """
 
@@ -86,7 +86,7 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
 
 
 def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
-    """Return the rows to show a figure beside: those of its system and dataset that have its parameters.
+    """Return the rows of a figure: those of its system and dataset that have its parameters.
 
     A figure without parameters describes the usual form of the system. It is shown once, next to the first row without
     departures from the protocol, or next to the first row if all have departures.
@@ -121,7 +121,7 @@ def _described(plugin: str, params: Plain, registry: Registry) -> str:
 
 
 def _unusual(plugin: str, params: Plain, registry: Registry) -> Plain:
-    """Parameters that differ from the plugin's defaults, except the bounds of images. None without the plugin."""
+    """Parameters that differ from the plugin's defaults, except the bounds of images; empty without the plugin."""
     cls = registry.all("datasets").get(plugin)
     if cls is None:
         return {}
