@@ -62,7 +62,7 @@ class TestNoise:
         assert (found["dataset"], found["label"], found["model"]) == ("ring8", GAN.label, "gan")
 
     def test_recovers_the_deviations_of_drawn_values(self, folder: Path) -> None:
-        """For 400 seeds with deviations 0.5 between and 2 within seeds; single scores have 2.06."""
+        """400 seeds have deviations 0.5 between and 2 within seeds, so that single scores have 2.06."""
         rng = np.random.default_rng(0)
         fabricate.benchmark(folder, [GAN], seeds=range(400))
         for seed, centre in enumerate(rng.normal(10, 0.5, 400)):
