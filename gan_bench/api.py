@@ -28,7 +28,7 @@ from gan_bench.store.run_folder import RunFolder
 class RunOptions(Options):
     """Options of the command line, and those of Python only."""
 
-    progress: bool = option(True, "Print lines about the progress to standard error.")
+    progress: bool = option(True, "Print progress messages to standard error.")
 
 
 @as_keywords(RunOptions)
@@ -75,7 +75,7 @@ def evaluate(
         models: only these labels or plugins; empty for all.
         repeats: draws of each final generator, the stored one included; at least 2.
         registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
-        progress: whether a line for each run goes to standard error.
+        progress: whether to print a line for each run to standard error.
 
     Raises:
         PluginError: a metric is unknown or broken.
@@ -114,7 +114,7 @@ def load_run(
         path: a folder in ``results/NAME/runs/``.
         registry: the plugins; None for the installed ones and ``plugins/`` of the working folder.
         device: "cpu" or "cuda".
-        log: receives messages about newer checkpoints that are damaged; None for standard error.
+        log: receives messages about newer checkpoints that are damaged. Default: print them to standard error.
 
     Raises:
         StoreError: no run, no usable checkpoint, or code that has changed since.

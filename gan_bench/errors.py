@@ -1,16 +1,16 @@
 """All errors that gan-bench raises on purpose.
 
     GanBenchError
-    ├── UsageError         a command or call was given something it cannot use
-    │   └── ConfigError    the benchmark file; holds every problem found, not only the first
+    ├── UsageError         a command or call received an invalid value
+    │   └── ConfigError    the benchmark is invalid; lists every problem, not only the first
     ├── PluginError        a plugin is unknown or clashes with another
     │   └── BrokenPluginError   a known plugin that cannot be loaded
-    ├── DataError          files of a dataset or weights are missing, damaged or not what they claim to be
+    ├── DataError          files of a dataset or of weights are missing, damaged or of the wrong kind
     ├── StoreError         a results folder, run folder or sample file cannot be read, written or locked
     └── RunError           one run cannot continue; recorded in its folder, the others continue
-        └── Diverged       parameters or samples stopped being finite; final, never retried
+        └── Diverged       parameters or samples are no longer finite; never retried
 
-Only the command line turns these into exit codes: 0 done, 1 some run failed, 2 bad use, configuration,
+Only the command line converts these to exit codes: 0 success, 1 a run failed, 2 wrong usage, configuration,
 plugin or store, 130 interrupted. A message gives the place, the problem, the allowed values and the remedy.
 """
 
@@ -85,4 +85,4 @@ def missing_package(error: BaseException) -> str:
         return ""
     top = error.name.split(".")[0]
     name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
-    return f"the package {name} is not installed; `pip install {name}` installs it"
+    return f"the package {name} is not installed; install it with `pip install {name}`"

@@ -36,7 +36,7 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
 
 
 def link_atomically(source: Path, path: Path) -> None:
-    """Give a file a second name, replacing any file of that name; copy it if the file system has no links.
+    """Create a hard link to a file, replacing any file of that name; copy it if the file system has no links.
 
     Raises StoreError on failure.
     """
@@ -69,11 +69,11 @@ LOOKS = 0.05  # seconds between two attempts
 
 
 def hold_lock(descriptor: int, path: Path, log: Callable[[str], None]) -> None:
-    """Lock a file, and write the holder's process into it."""
+    """Lock a file, and write the process that holds the lock into it."""
     until = time.monotonic() + SILENT
     while not _is_free(descriptor):
         if time.monotonic() > until:
-            log(f"waiting for {_holder(descriptor)}, which is making {path}")
+            log(f"Waiting for {_holder(descriptor)}, which is writing {path}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             break
         time.sleep(LOOKS)
@@ -96,7 +96,7 @@ def _holder(descriptor: int) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Lock a benchmark's folder for one command; yields the descriptor, for processes that outlive it briefly.
+    """Lock a benchmark's folder for one command, and yield the descriptor for processes that outlive it briefly.
 
     The lock is the kernel's (flock) and ends with the last process that has the descriptor. A killed command therefore
     leaves no lock, and its workers cannot write next to those of a new command.
@@ -105,16 +105,21 @@ def locked(folder: Path) -> Iterator[int]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be written ({error.strerror}). Choose another with --results.") from error
+        raise StoreError(
+            f"{folder}: cannot be written ({error.strerror}). Choose another folder with --results."
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StoreError(
-                f"{folder} is in use by another gan-bench. Wait for it; `run` can use another with --results."
+                f"{folder}: in use by another gan-bench command. Wait until it ends, or choose another folder with "
+                "`gan-bench run --results`."
             ) from None
         except OSError as error:
-            raise StoreError(f"{folder} cannot be locked ({error.strerror}). Use --results.") from error
+            raise StoreError(
+                f"{folder}: cannot be locked ({error.strerror}). Choose another folder with --results."
+            ) from error
         yield descriptor
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Names: match them, list them, suggest the nearest one."""
+"""Names: matched, listed, and the closest one suggested."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from collections.abc import Iterable, Sequence
 
 
 def allowed(found: str, names: Iterable[str], *, limit: int = 10) -> str:
-    """List allowed names, after a semicolon: ``did you mean 'mgan'? Known: ….``, or only ``known: ….``."""
+    """List allowed names in sentences: ``Did you mean 'mgan'? Available: ….``, or only ``Available: ….``."""
+    known = sorted(names)
+    return suggestion(found, known) + listed(known, limit=limit)
+
+
+def suggestion(found: str, names: Iterable[str]) -> str:
+    """Return the question ``Did you mean 'mgan'? `` with the name closest to `found`, or an empty string."""
     known = sorted(names)
     close = difflib.get_close_matches(found, known, n=1, cutoff=0.6)
     if not close:  # the spelling of a paper: DCGAN
         lower = {name.lower(): name for name in known}
         close = [lower[name] for name in difflib.get_close_matches(found.lower(), lower, n=1, cutoff=0.6)]
-    told = _joined(known, limit)
-    return f"did you mean {close[0]!r}? Known: {told}." if close else f"known: {told}."
+    return f"Did you mean {close[0]!r}? " if close else ""
 
 
 def listed(names: Iterable[str], *, limit: int = 10) -> str:
-    """List names as a sentence: ``Known: ….``."""
-    return f"Known: {_joined(sorted(names), limit)}."
-
-
-def _joined(names: Sequence[str], limit: int) -> str:
-    return ", ".join(names[:limit]) + (f", … ({len(names)} in all)" if len(names) > limit else "") or "none"
+    """List names as a sentence: ``Available: ….``."""
+    known = sorted(names)
+    more = f", … ({len(known)} in all)" if len(known) > limit else ""
+    return f"Available: {', '.join(known[:limit]) + more or 'none'}."
 
 
 def matching(name: str, entries: Sequence[tuple[str, str]]) -> list[int]:

@@ -1,8 +1,9 @@
-"""The documentation keeps its word: every block of code in docs/ and in the README is executed.
+"""Tests of the documentation: they execute every block of code in docs/ and in the README.
 
-A block of Python or TOML whose first line is ``# some/file`` is that file, in the folder where the later blocks of its
-page are executed. Shell blocks are carried out with training cut down to two iterations. A comment
-``<!-- wrong: CHECK -->`` before a block says that `gan-bench check` must find fault with it by that check.
+A block of Python or TOML with a first line ``# some/file`` is saved as that file, in the folder in which the later
+blocks of its page are executed. Shell blocks are executed with two iterations of training. After a comment
+``<!-- wrong: CHECK -->``, that check of `gan-bench check` must fail on the next block, after ``<!-- right: CHECK -->``
+it must pass.
 """
 
 from __future__ import annotations
@@ -63,10 +64,10 @@ SMALL = (
     "--set", "evaluation.samples=100", "--set", "evaluation.every=2", "--set", "evaluation.points=1",
     "--seeds", "1", "--device", "cpu",
 )  # fmt: skip
-"""What a test adds to `gan-bench run`, so that it takes a second."""
+"""Options added to `gan-bench run` by the tests, so that it takes a second."""
 
 ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest"}
-"""Commands of others, which a test does not run."""
+"""Other programs, which the tests do not run."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Block:
     """A block of code.
 
     Attributes:
-        file: the path that it is to be saved under; empty where it is none.
-        note: what an invisible comment before it says.
+        file: path to save it under; empty if it is not a file.
+        note: text of the HTML comment before it.
     """
 
     page: str
@@ -90,7 +91,7 @@ class Block:
 
 
 def blocks_of(page: str) -> Iterator[Block]:
-    """Every block of a page, fenced or indented, in order."""
+    """Blocks of a page, fenced or indented, in order."""
     text = PAGES[page]
     fenced = list(FENCE.finditer(text))
     for found in sorted([*fenced, *INDENTED.finditer(text)], key=lambda match: match.start()):
@@ -105,7 +106,7 @@ def blocks_of(page: str) -> Iterator[Block]:
 
 
 def _said_before(text: str) -> str:
-    """The file of a block after "save this as `FILE`" in the paragraph before it."""
+    """Return FILE if the last paragraph of `text` contains "save this as `FILE`", else an empty string."""
     said = re.search(r"save\s+this\s+as\s+`([^`]+)`", text.rstrip().split("\n\n")[-1])
     return said[1] if said else ""
 
@@ -120,12 +121,12 @@ TESTS = [block for block in BLOCKS if block.file.startswith("tests/")]
 
 
 def file(name: str, page: str = "tutorial.md") -> Block:
-    """The block that is a file."""
+    """Return the block of a page that is the file `name`."""
     return next(block for block in BLOCKS if block.page == page and block.file == name)
 
 
 def save(folder: Path, *blocks: Block) -> list[Path]:
-    """Write the blocks that are files."""
+    """Write the blocks that are files, and return their paths."""
     written = []
     for block in blocks:
         if block.file:
@@ -137,12 +138,12 @@ def save(folder: Path, *blocks: Block) -> list[Path]:
 
 
 def before(block: Block) -> list[Block]:
-    """The files of a page that stand before a block, and the block itself."""
+    """Return the blocks of a page up to a given one, included."""
     return [each for each in BLOCKS if each.page == block.page and each.line <= block.line]
 
 
 def plugins_in(folder: Path) -> Registry:
-    """The installed plugins, and those saved in a folder; all must be whole."""
+    """Return the installed plugins and those of a folder, none of which may be broken."""
     registry = load_plugins([folder / "plugins"])
     assert registry.broken == []
     return registry
@@ -150,7 +151,7 @@ def plugins_in(folder: Path) -> Registry:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder; runs are carried out in this process."""
+    """Empty working folder, with runs executed in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
     return tmp_path
@@ -158,13 +159,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestBlocks:
     def test_every_block_is_of_a_known_kind(self) -> None:
-        """No block escapes execution by a language that these tests do not know."""
+        """All blocks are in languages that these tests execute."""
         assert {block.language for block in BLOCKS} <= {"python", "toml", "sh"}
         assert all(re.fullmatch(r"(wrong|right): [\w-]+", block.note) for block in PAIRS)
 
     @pytest.mark.parametrize("block", PLUGINS, ids=str)
     def test_a_plugin_loads_and_what_it_brings_works(self, block: Block, tmp_path: Path) -> None:
-        """A plugin of the documentation is found; a model of it trains, all else is what its hook says."""
+        """A plugin of the documentation is found and is of its hook's kind, and its models train."""
         (path,) = save(tmp_path, block)
         registry = plugins_in(tmp_path)
         brought = [(kind, cls) for kind in KINDS for cls in registry.all(kind).values() if _is_from(path, cls)]
@@ -178,7 +179,7 @@ class TestBlocks:
     @pytest.mark.slow
     @pytest.mark.parametrize("block", PLUGINS, ids=str)
     def test_a_plugin_passes_the_kit(self, block: Block, tmp_path: Path) -> None:
-        """`gan-bench check` finds nothing wrong with what the documentation shows."""
+        """The plugins of the documentation pass all checks."""
         (path,) = save(tmp_path, block)
         registry = plugins_in(tmp_path)
         for kind in ("models", "networks", "datasets", "metrics"):
@@ -189,13 +190,13 @@ class TestBlocks:
 
     @pytest.mark.parametrize("block", SCRIPTS, ids=str)
     def test_a_script_runs(self, block: Block, here: Path, results: Path) -> None:
-        """A block of Python that is no file runs in a folder with results."""
+        """A block of Python without a file name runs in a folder with results."""
         prepare(here, results, block)
         exec(compile(block.code, str(block), "exec"), {"__name__": "__main__"})
 
     @pytest.mark.parametrize("block", TOML, ids=str)
     def test_a_benchmark_is_valid(self, block: Block, here: Path) -> None:
-        """A block of TOML is a benchmark, a part of one, or a package's pyproject.toml."""
+        """A block of TOML is a valid benchmark, a part of one, or the pyproject.toml of a package."""
         save(here, *before(block))
         content = tomllib.loads(block.code)
         if block.file.endswith("pyproject.toml"):
@@ -208,7 +209,7 @@ class TestBlocks:
     @pytest.mark.slow
     @pytest.mark.parametrize("block", TESTS, ids=str)
     def test_a_test_file_passes(self, block: Block, tmp_path: Path) -> None:
-        """A test file of a page passes with the plugins that the page shows before it."""
+        """A test file of a page passes with the plugins that precede it on the page."""
         save(tmp_path, *before(block))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", block.file]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -252,7 +253,7 @@ def gan_bench_models():
 
 
 def example(folder: Path, block: Block) -> type[Any]:
-    """The tutorial's model with the methods of a block in it."""
+    """Build a subclass of the tutorial's model with the methods of a block."""
     base = file("plugins/mixture_lsgan.py").code.split("\n\n@hookimpl")[0]
     (folder / "plugins").mkdir()
     text = HEAD + base + TAIL.format(methods=textwrap.indent(block.code, "    "))
@@ -261,13 +262,13 @@ def example(folder: Path, block: Block) -> type[Any]:
 
 
 def found_by(cls: type[Any]) -> list[str]:
-    """The names of the checks that find fault with a class."""
+    """Return the names of the checks that a class fails."""
     return [check.name for check in checks(cls) if check.report().finding]
 
 
 class TestWrongAndRight:
     def test_they_come_in_pairs(self) -> None:
-        """Each wrong block is followed by the right one."""
+        """A right block follows each wrong one."""
         notes = [block.note for block in PAIRS]
         assert notes
         assert [note.replace("wrong", "right") for note in notes[::2]] == notes[1::2]
@@ -275,7 +276,7 @@ class TestWrongAndRight:
 
     @pytest.mark.parametrize("block", PAIRS, ids=lambda block: f"{block}-{block.note}")
     def test_the_kit_tells_wrong_from_right(self, block: Block, tmp_path: Path) -> None:
-        """The check that a pair is about finds fault with the wrong block, and none with the right one."""
+        """The check named by a pair fails on the wrong block and passes on the right one."""
         side, name = block.note.split(": ")
         cls = example(tmp_path, block)
         (check,) = (check for check in checks(cls) if check.name == name)
@@ -284,7 +285,7 @@ class TestWrongAndRight:
     @pytest.mark.slow
     @pytest.mark.parametrize("block", [b for b in PAIRS if b.note.startswith("right")], ids=str)
     def test_a_right_block_is_right_in_all(self, block: Block, tmp_path: Path) -> None:
-        """The kit finds nothing at all wrong with a right block."""
+        """A right block passes all checks."""
         assert found_by(example(tmp_path, block)) == []
 
 
@@ -293,7 +294,7 @@ class TestWrongAndRight:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with a run of each model of the shipped benchmark, of two iterations."""
+    """Results of two models of a shipped benchmark after two iterations."""
     from gan_bench.contracts.observer import Observer
     from gan_bench.planning.options import Options
     from gan_bench.planning.prepare import prepare
@@ -308,7 +309,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prepare(folder: Path, results: Path, block: Block) -> None:
-    """A folder as a reader has it who has followed the page to this block."""
+    """Prepare the folder of a reader who has executed the page up to this block."""
     save(folder, *before(block))
     for name in set(re.findall(r"results/([\w-]+)", block.code)):
         shutil.copytree(results, folder / "results" / name)
@@ -318,7 +319,7 @@ def prepare(folder: Path, results: Path, block: Block) -> None:
 
 
 def commands_of(block: Block) -> list[list[str]]:
-    """Each command of a shell block in words, without its comment."""
+    """Split a shell block into commands, each a list of words without its comment."""
     parts = [part for line in block.code.splitlines() for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
@@ -330,7 +331,7 @@ def is_ours(words: list[str]) -> bool:
 
 @pytest.fixture
 def call(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Call `gan-bench` in this process, its training cut down."""
+    """Call `gan-bench` in this process, with little training."""
 
     def called(verb: str, *arguments: str) -> None:
         monkeypatch.setattr(sys, "argv", ["gan-bench", verb, *arguments, *(SMALL if verb == "run" else ())])
@@ -344,13 +345,13 @@ def call(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 class TestCommands:
     @pytest.mark.parametrize("block", [b for b in SHELL if any(map(is_ours, commands_of(b)))], ids=str)
     def test_the_commands_work(self, block: Block, here: Path, results: Path, call: Callable[..., None]) -> None:
-        """The commands of a block, one after the other, do their work in a folder prepared as its page says."""
+        """The commands of a block succeed, one after the other, in the folder that its page describes."""
         prepare(here, results, block)
         for words in filter(is_ours, commands_of(block)):
             call(*words[1:])
 
     def test_every_other_command_installs_or_tests(self) -> None:
-        """No command goes untested but those of other programs."""
+        """Commands that the tests do not run install packages or run pytest."""
         others = [words for block in SHELL for words in commands_of(block) if not is_ours(words)]
         assert {words[0] for words in others} <= ELSEWHERE
         assert all("venv" in words for words in others if words[0] == "python3")
@@ -359,7 +360,7 @@ class TestCommands:
 
 class TestContinuousIntegration:
     def test_runs_the_readmes_test_command(self) -> None:
-        """`.ci/run` has every command of the README's line, word for word, in order: what a newcomer runs is tested."""
+        """`.ci/run` has the commands of the README's line, in the same order."""
         (line,) = (line for line in PAGES["README.md"].splitlines() if line.endswith(".venv/bin/pytest"))
         script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
         code = "\n".join(each for each in script.splitlines() if not each.lstrip().startswith("#"))
@@ -372,18 +373,18 @@ class TestContinuousIntegration:
 
 
 def headings(page: str, level: int) -> list[str]:
-    """The headings of a page, of one level."""
+    """Headings of one level on a page."""
     text = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
     return re.findall(rf"^{'#' * level} (.+)$", text, re.MULTILINE)
 
 
 def anchor(heading: str) -> str:
-    """The anchor that a heading is given."""
+    """Anchor of a heading in a link."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def first_cells(page: str) -> set[str]:
-    """What stands in code in the first cell of a table's row."""
+    """Code in the first cells of a page's tables."""
     return set(re.findall(r"^\| `([^`]+)`", PAGES[page], re.MULTILINE))
 
 
@@ -397,23 +398,23 @@ HOOKS = {
     "gan_bench_observers": "diary",
     "gan_bench_published": "our_figures.csv",
 }
-"""Every hook, and what the example under its heading brings."""
+"""Hooks, each with the name of the plugin in the example under its heading."""
 
 
 INTERNAL = {"Model.forward", "Noise.draw"}
-"""Public methods that the harness alone calls."""
+"""Public methods that plugins neither call nor override."""
 
 
 class TestCompleteness:
     def test_every_hook_has_a_heading(self) -> None:
-        """Hook specifications, headings and tests of hooks are the same set."""
+        """Specifications, headings and tests have the same hooks."""
         specified = {name for name in vars(hooks) if name.startswith("gan_bench_")}
         written = [heading.strip("`") for heading in headings("contracts.md", 2) if "gan_bench" in heading]
         assert sorted(written) == sorted(specified) == sorted(HOOKS)
 
     @pytest.mark.parametrize(("hook", "name"), HOOKS.items())
     def test_a_hook_brings_what_its_example_says(self, hook: str, name: str, tmp_path: Path) -> None:
-        """What a function of this name returns is registered as its kind; the text says what that is, and when."""
+        """The example of a hook is registered as its kind, and the text has what it returns and when it is called."""
         text = PAGES["contracts.md"].split(f"## `{hook}`\n")[1].split("\n## ")[0]
         (block,) = (block for block in PLUGINS if block.page == "contracts.md" and block.code in text)
         (path,) = save(tmp_path, block)
@@ -427,12 +428,12 @@ class TestCompleteness:
         assert registry.origin(kind, name).path == str(path.resolve())
 
     def test_every_contract_has_its_members_explained(self) -> None:
-        """Each public attribute and method of a contract stands under the contract's heading."""
+        """Each public attribute and method of a contract is explained under the contract's heading."""
         missing = [f"{cls.__name__}.{member}" for cls, member in _members() if not _is_explained(cls.__name__, member)]
         assert missing == []
 
     def test_the_benchmark_file_has_every_key(self) -> None:
-        """Every key of the file, of an entry, of the protocol and of the evaluation stands in a table."""
+        """Every key of the file, an entry, the protocol and the evaluation is in a table."""
         explained = {re.sub(r"\W", "", cell) for cell in first_cells("benchmark-file.md")}
         fields = {each.name for cls in (Protocol, Evaluation) for each in describe(cls)}
         assert {*TOP_LEVEL, *KEYS, *fields} <= explained
@@ -442,12 +443,12 @@ class TestCompleteness:
         assert {*COLUMNS, *class_shares.COLUMNS, *STATUSES} <= first_cells("results.md")
 
     def test_the_generated_parts_are_up_to_date(self) -> None:
-        """`python tools/reference.py docs` would change nothing."""
+        """The generated parts equal the output of `python tools/reference.py docs`."""
         for page, text in reference.generate(DOCS).items():
             assert text == page.read_text(encoding="utf-8"), "python tools/reference.py docs"
 
     def test_the_index_leads_to_every_page(self) -> None:
-        """No page is left out of docs/index.md."""
+        """docs/index.md has a link to every page."""
         assert all(f"]({page})" in PAGES["index.md"] for page in PAGES if page not in ("README.md", "index.md"))
 
     @pytest.mark.parametrize(
@@ -455,7 +456,7 @@ class TestCompleteness:
         [(page, link) for page in PAGES for link in re.findall(r"\]\(([^)]+)\)", PAGES[page].replace("\n", " "))],
     )
     def test_every_link_leads_somewhere(self, page: str, link: str) -> None:
-        """No link is dead, to a file or to a heading."""
+        """The file and the heading of every link exist."""
         target, _, part = link.partition("#")
         folder = ROOT if page == "README.md" else DOCS
         path = (folder / target).resolve() if target else folder / page
@@ -465,7 +466,7 @@ class TestCompleteness:
 
 
 def names_listed(module: str) -> list[str]:
-    """The names in the first column of the tables of a module's public names."""
+    """Names in the first columns of the tables of a module's public names."""
     names = PAGES["contracts.md"].split("\n# Names\n")[1]
     tables = [table for table in names.split("\n\n") if table.startswith(f"| from `{module}`")]
     cells = [row.split("|")[1] for table in tables for row in table.splitlines()[2:]]
@@ -473,7 +474,7 @@ def names_listed(module: str) -> list[str]:
 
 
 def imports_of_core(source: str) -> Iterator[tuple[str, str]]:
-    """Module and name of everything that a source imports from gan-bench; the name is empty for a whole module."""
+    """Module and name of each import from gan-bench in a source; the name is empty for a whole module."""
     for node in ast.walk(ast.parse(source)):
         found = []
         if isinstance(node, ast.ImportFrom):
@@ -484,7 +485,7 @@ def imports_of_core(source: str) -> Iterator[tuple[str, str]]:
 
 
 def _authored() -> Iterator[tuple[str, str]]:
-    """What authors of plugins are shown: blocks of the pages, what `gan-bench new` writes, and the example package."""
+    """Code for authors of plugins: blocks of the pages, files of `gan-bench new`, and the example package."""
     yield from ((str(block), block.code) for block in BLOCKS if block.language == "python" and not block.note)
     for kind, package in itertools.product(scaffold.KINDS, (False, True)):
         made = scaffold.scaffold(kind, "an-idea", package=package)
@@ -499,12 +500,12 @@ AUTHORED = dict(_authored())
 class TestPublicNames:
     @pytest.mark.parametrize("module", [gan_bench, gan_bench.testing], ids=lambda module: module.__name__)
     def test_are_listed_on_the_page_of_contracts(self, module: ModuleType) -> None:
-        """Each once, and no other."""
+        """The page has each public name once, and no other name."""
         assert sorted(names_listed(module.__name__)) == sorted(module.__all__)
 
     @pytest.mark.parametrize("name", gan_bench.__all__)
     def test_can_be_imported(self, name: str) -> None:
-        """A name leads to the object of that name."""
+        """Each public name can be imported."""
         assert getattr(gan_bench, name) is not None
 
     @pytest.mark.parametrize("source", AUTHORED.values(), ids=list(AUTHORED))
@@ -515,7 +516,7 @@ class TestPublicNames:
             assert name in ("", *public.get(module, ())) and module in public, f"from {module} import {name}"
 
     def test_are_imported_in_most_of_these(self) -> None:
-        """The sources are found, with what `gan-bench new` writes and the example among them."""
+        """The tested sources include the files of `gan-bench new` and the example package."""
         importing = [origin for origin, source in AUTHORED.items() if any(imports_of_core(source))]
         assert sum(origin.startswith("new ") for origin in importing) == 8
         assert {origin.split("/")[0].split(":")[0] for origin in importing} >= {"tutorial.md", "examples", "README.md"}
@@ -525,29 +526,29 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def places_of(path: str) -> list[Path]:
-    """The files and folders that a path of CONTRIBUTING may be: of the project, of the core or of the tests."""
+    """Files and folders that a path in CONTRIBUTING may denote, in the project, the core or the tests."""
     return [found for base in (ROOT, ROOT / "gan_bench", ROOT / "tests") if (found := base / path).exists()]
 
 
 class TestContributing:
     @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w./-]+(?:/|\.py|\.csv|\.md))[`:]", CONTRIBUTING))))
     def test_every_path_exists(self, path: str) -> None:
-        """Files and folders are named as they are."""
+        """The files and folders that CONTRIBUTING names exist."""
         assert places_of(path) or path.startswith(".ci/data")
 
     @pytest.mark.parametrize(("path", "name"), re.findall(r"`([\w/]+\.py)::(?:[^`]*::)?(\w+)", CONTRIBUTING))
     def test_every_test_exists(self, path: str, name: str) -> None:
-        """The slowest tests are there."""
+        """The tests that CONTRIBUTING names exist."""
         assert f"def {name}(" in places_of(path)[0].read_text(encoding="utf-8")
 
     @pytest.mark.parametrize(("cls", "name", "path"), re.findall(r"`(\w+)\.(\w+)` in `([\w/]+\.py)`", CONTRIBUTING))
     def test_every_method_exists(self, cls: str, name: str, path: str) -> None:
-        """What stands beside a path is in the file."""
+        """A method named together with a path is in that file."""
         text = places_of(path)[0].read_text(encoding="utf-8")
         assert f"class {cls}" in text and f"def {name}(" in text
 
     def test_the_picture_has_the_layers_of_the_linter(self) -> None:
-        """From top to bottom, every package and module of the core."""
+        """The list of packages has the layers of the linter, from top to bottom."""
         settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
         layers = [re.findall(r"\w+", layer) for layer in settings["contracts"][0]["layers"]]
         picture = CONTRIBUTING.split("\ngan_bench/\n")[1].split("\nplugins/")[0]
@@ -558,7 +559,7 @@ class TestContributing:
 
 
 def _members() -> Iterator[tuple[type[Any], str]]:
-    """Every public attribute and method of the contracts that is their own."""
+    """Public attributes and methods that the contracts define."""
     from gan_bench.contracts import model, network
     from gan_bench.contracts.dataset import Dataset, Mixture, Real
     from gan_bench.contracts.engine import Engine
@@ -586,19 +587,19 @@ def _is_explained(contract: str, member: str) -> bool:
 
 class TestFirstPlugin:
     def test_it_has_fifteen_lines(self) -> None:
-        """A first plugin is as short as the README promises, blank lines not counted."""
+        """The first plugin has at most 15 lines, without blank ones."""
         lines = [line for line in file("plugins/lsgan.py", "README.md").code.splitlines() if line.strip()]
         assert len(lines) <= 15
 
     def test_the_tutorial_begins_with_it(self) -> None:
-        """README and tutorial show the same first plugin."""
+        """README and tutorial have the same first plugin."""
         first = file("plugins/lsgan.py").code.removeprefix("# plugins/lsgan.py\n")
         assert first == file("plugins/lsgan.py", "README.md").code
 
     def test_it_becomes_a_row_of_the_table(
         self, here: Path, call: Callable[..., None], capfd: pytest.CaptureFixture[str]
     ) -> None:
-        """Plugin and benchmark, saved as the tutorial says, run and give a row."""
+        """The tutorial's plugin and benchmark run, and the table has its row."""
         save(here, file("plugins/lsgan.py"), file("lsgan.toml"))
         call("run", "lsgan.toml")
         assert re.search(r"^\| LSGAN", capfd.readouterr().out, re.MULTILINE)

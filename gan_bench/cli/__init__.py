@@ -13,16 +13,16 @@ from gan_bench.errors import GanBenchError
 
 VERBS = {
     "run": "Train the missing runs of a benchmark and write the tables.",
-    "table": "Show the comparison table of stored results.",
-    "plot": "Plot samples and metrics over iterations, as PNG and PDF.",
-    "list": "List models, datasets, networks, metrics or plugins.",
-    "score": "Score samples from any program.",
-    "data": "List, fetch or check files of image datasets and weights.",
+    "table": "Print the comparison table of stored results.",
+    "plot": "Plot samples and metrics over iterations.",
+    "list": "List the available plugins of one kind.",
+    "score": "Compute metrics of samples from any program.",
+    "data": "List, download or verify image datasets and weights.",
     "show": "Show the description and parameters of a plugin.",
-    "evaluate": "Compute further metrics of stored runs.",
+    "evaluate": "Compute additional metrics of stored runs.",
     "sample": "Draw samples from a stored run.",
-    "new": "Create a model or dataset, with a test and a benchmark.",
-    "check": "Check a plugin against the contracts.",
+    "new": "Create a plugin, with a test and a benchmark.",
+    "check": "Check that a plugin fulfils its contract.",
 }
 INTERRUPTED = 130
 
@@ -45,21 +45,21 @@ class _Verbs(click.Group):
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             from gan_bench.names import allowed
 
-            ctx.fail(f"No verb is called {args[0]!r}; {allowed(args[0], VERBS)}")
+            ctx.fail(f"No such command {args[0]!r}. {allowed(args[0], VERBS, limit=20)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Verbs"):
+        with formatter.section("Commands"):
             formatter.write_dl([*VERBS.items()])
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gan-bench")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
 def cli(debug: bool) -> None:
     """Compare GANs with several generators: one benchmark file in, one comparison table out.
 
-    Exit codes: 0 success; 1 a run failed or diverged; 2 wrong usage, benchmark, plugin or results; 130 interrupted.
+    Exit codes: 0 success; 1 a run failed or diverged; 2 invalid usage, benchmark, plugin or results; 130 interrupted.
     """
 
 

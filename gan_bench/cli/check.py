@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from gan_bench.plugins.registry import Origin, Registry
 
 KINDS = ("models", "networks", "datasets", "metrics")
-MISSING = "what cannot be loaded is missing from every benchmark"
+MISSING = "a plugin that cannot be loaded cannot be used in a benchmark"
 
 
-@click.command("check", short_help="Check a plugin against the contracts.")
+@click.command("check", short_help="Check that a plugin fulfils its contract.")
 @click.argument("plugin", metavar="PLUGIN|FILE")
-@click.option("-v", "--verbose", is_flag=True, help="Show passed checks too.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show the checks that passed.")
 def command(plugin: str, verbose: bool) -> int:
-    """Check a model, dataset, metric or network by NAME, or everything in a plugin FILE (.py).
+    """Check the model, dataset, metric or network called PLUGIN, or everything in a plugin FILE (.py).
 
-    Runs tiny games on the CPU, a few seconds a model. Each finding has a description, a reason and a remedy. To run the
-    same checks in pytest, subclass gan_bench.testing.ModelTestCase. Exit codes: 0 no findings; 1 findings; 2 wrong use.
+    Models are trained for a few steps on the CPU, which takes seconds. Each finding has a description, a reason and a
+    remedy. To run the same checks in pytest, subclass gan_bench.testing.ModelTestCase, or the class of another kind.
+
+    Exit codes: 0 no findings; 1 findings; 2 invalid usage.
     """
     from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
@@ -72,9 +74,9 @@ def _file(plugin: str) -> Path | None:
     (found,) = plugin_files([path], complain)
     content = found.read_bytes()
     if not content.strip():
-        raise UsageError(f"{path} is empty. `gan-bench new model NAME` writes a file that works.")
+        raise UsageError(f"{path} is empty. `gan-bench new model NAME` creates a working file.")
     if b"\0" in content:
-        raise UsageError(f"{path} is binary; a plugin is a Python file.")
+        raise UsageError(f"{path} is a binary file. A plugin is a Python file.")
     return found
 
 
@@ -97,7 +99,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Outpu
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
         if broken.origin.path == str(path) if path else broken.is_called(name):
-            remedy = "mend it" + ("; `gan-bench --debug check` shows the whole traceback" if broken.trace else "")
+            remedy = "fix the error" + ("; `gan-bench --debug check` shows the full traceback" if broken.trace else "")
             shown.finding(f"{broken.name} ({broken.origin})", "loads", broken.error, MISSING, remedy)
             if debug and broken.trace:
                 click.echo(broken.trace, err=True)
@@ -110,24 +112,24 @@ def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Ou
     from gan_bench.plugins.kinds import UNIMPLEMENTED
 
     if path is None and Path(plugin).is_dir():
-        raise UsageError(f"{plugin} is a folder, and no plugin is called so. Name its .py files.")
+        raise UsageError(f"{plugin} is a folder, and no plugin has this name. Name one of its .py files.")
     if path is None and plugin in registry.unimplemented():
         raise UsageError(registry.unimplemented()[plugin].refusal())
     if path is None:
         names = {name for kind in KINDS for name in registry.all(kind)}
-        raise UsageError(f"No model, network, dataset or metric is called {plugin!r}; {allowed(plugin, names)}")
+        raise UsageError(f"No model, network, dataset or metric is called {plugin!r}. {allowed(plugin, names)}")
     others = [kind for kind in ("engines", "observers") if _provides(registry, kind, path)]
     if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
         others.append("systems that are not implemented")
     if others:
-        click.echo(f"{plugin} loads; there is nothing to check of {' and '.join(others)}.")
+        click.echo(f"{plugin} was loaded. There are no checks for {' and '.join(others)}.")
     else:
         shown.finding(
             plugin,
             "loads",
-            "the file brings nothing",
-            "gan-bench asks a file's functions marked with @hookimpl for what it brings",
-            "end it with @hookimpl above def gan_bench_models(): return [MyModel]; see the README",
+            "the file provides no plugins",
+            "gan-bench finds the plugins of a file by its functions marked with @hookimpl",
+            "end the file with @hookimpl above def gan_bench_models(): return [MyModel]; see the README",
         )
 
 
@@ -172,7 +174,7 @@ class _Output:
         for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
             names = [report.check.name for report in reports if report.skipped == reason]
             self.skipped += len(names)
-            click.echo(f"  not checked, since {reason}: {', '.join(names)}")
+            click.echo(f"  not checked, because {reason}: {', '.join(names)}")
 
     def read(self, figures: Path) -> None:
         """Read one file of published figures and print its problems."""
@@ -183,7 +185,7 @@ class _Output:
         try:
             rows = len(read_figures(figures))
         except PluginError as error:
-            self.finding(thing, "reads", str(error), "a wrong file is left out of every table", "mend these lines")
+            self.finding(thing, "reads", str(error), "tables leave out a file with errors", "fix these lines")
             return
         self.things, self.passed = self.things + 1, self.passed + 1
         click.echo(f"ok  {thing}: {rows} rows read")

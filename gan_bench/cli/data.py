@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 WRONG = 2  # the exit code for a damaged or wrong file
 
 
-@click.command("data", short_help="List, fetch or check files of image datasets and weights.")
+@click.command("data", short_help="List, download or verify image datasets and weights.")
 @click.argument("action", type=click.Choice(("list", "fetch", "check")))
 @click.argument("wanted", nargs=-1, metavar="[NAME]...")
 @data_root_option
 @plugin_option
 def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
-    """List image datasets and weights, fetch those named, or check the files of those named or of all.
+    """List image datasets and weights, fetch those called NAME, or check their files.
 
-    All benchmarks share one data folder: --data-root if given, else the environment variable GAN_BENCH_DATA, else a
-    cache. Its layout is torchvision's. `fetch` downloads from the addresses in torchvision and verifies published
-    checksums. `check` reads all files of datasets, prepared data and weights; the exit code is 2 if one is damaged.
+    `list` prints all datasets and weights with their state. `fetch` downloads files from the addresses in torchvision
+    and verifies published checksums. `check` reads all files of the datasets, prepared data and weights called NAME, or
+    of all without NAME; the exit code is 2 if a file is damaged.
+
+    All benchmarks share one data folder, with torchvision's layout: --data-root if given, else the environment variable
+    GAN_BENCH_DATA if set, else a cache folder.
     """
     from gan_bench.errors import UsageError
     from gan_bench.plugins.discovery import load_plugins
@@ -40,7 +43,7 @@ def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
     if action == "check":
         return _check(registry, wanted)
     if wanted:
-        raise UsageError("`gan-bench data list` takes no name; it lists all.")
+        raise UsageError("`gan-bench data list` takes no NAME. It lists all datasets and weights.")
     return _list(registry)
 
 
@@ -77,14 +80,14 @@ def _list(registry: Registry) -> int:
 
     rows = [_row(name, dataset) for name, dataset in _image_datasets(registry).items()]
     root = data_root()
-    click.echo(f"Data folder: {root}" + ("\n" if root.is_dir() else ", which is not there yet\n"))
+    click.echo(f"Data folder: {root}" + ("\n" if root.is_dir() else ", which does not exist yet\n"))
     click.echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
     for name, weights in _weights(registry).items():
         users = [metric for metric, cls in registry.all("metrics").items() if name in cls.fetchable]
         found = weights.found()
-        state = f"to be fetched: `gan-bench data fetch {name}`"
+        state = f"missing, to be fetched with `gan-bench data fetch {name}`"
         if found is not None:
-            state = f"there: {found} ({_size(found.stat().st_size)})"
+            state = f"ready, in {found} ({_size(found.stat().st_size)})"
         click.echo(f"\n{name}: weights for {', '.join(users)}; {state}.")
     return 0
 
@@ -92,7 +95,7 @@ def _list(registry: Registry) -> int:
 def _row(name: str, dataset: ImageDataset | None) -> tuple[str, ...]:
     """Row of the table for one dataset, with its default parameters."""
     if dataset is None:
-        return name, "", "", "", _size(_on_disk(name, None)), "its parameters have to be given"
+        return name, "", "", "", _size(_on_disk(name, None)), "requires parameters"
     counts = (_count(dataset, split) for split in ("train", "test"))
     shape = " x ".join(map(str, dataset.shape))
     return name, *counts, shape, _size(_on_disk(name, dataset)), _state(dataset)
@@ -112,8 +115,9 @@ def _state(dataset: ImageDataset) -> str:
 
     if dataset.missing():
         if type(dataset).fetch is Dataset.fetch:
-            return "to be put there by hand"
-        return f"to be fetched, {dataset.megabytes:,} MB" if isinstance(dataset, PublishedImages) else "to be fetched"
+            return "missing, to be copied by hand"
+        size = f"{dataset.megabytes:,} MB " if isinstance(dataset, PublishedImages) else ""
+        return f"missing, {size}to be fetched"
     if isinstance(dataset, PreparedImages) and all(dataset.recipe(split).stored() for split in ("train", "test")):
         return "prepared"
     return "ready"
@@ -142,14 +146,14 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
 
     datasets, weights = _image_datasets(registry), _weights(registry)
     if not wanted:
-        raise UsageError("`gan-bench data fetch` needs a name; `gan-bench data list` shows all.")
+        raise UsageError("`gan-bench data fetch` needs a NAME. `gan-bench data list` prints all names.")
     _require_known(wanted, datasets, weights)
     for name in wanted:
         if name in weights:
             weights[name].fetch(_log_stderr)
         else:
             _fetch_dataset(name, datasets[name])
-        click.echo(f"{name}: there")
+        click.echo(f"{name}: ready")
     return 0
 
 
@@ -161,19 +165,19 @@ def _require_known(wanted: Sequence[str], *tables: Iterable[str]) -> None:
     unknown = next((name for name in wanted if name not in known), None)
     if unknown is not None:
         hint = allowed(unknown, known, limit=20)
-        raise UsageError(f"No image data set and no weights are called {unknown!r}; {hint}")
+        raise UsageError(f"No image dataset or weights are called {unknown!r}. {hint}")
 
 
 def _fetch_dataset(name: str, dataset: ImageDataset | None) -> None:
     from gan_bench.errors import DataError
 
     if dataset is None:
-        raise DataError(f"{name}: there is nothing to fetch; its parameters say where its files are.")
+        raise DataError(f"{name}: there are no files to download. Its parameters give the place of its files.")
     if dataset.missing():
         dataset.fetch(_log_stderr)
         left = dataset.missing()
         if left:
-            raise DataError(f"{name}: fetched, and yet: {left}")
+            raise DataError(f"{name}: files are missing after the download: {left}")
 
 
 # --- check --------------------------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
     for what, problems in found:
         click.echo("\n".join(f"WRONG  {problem}" for problem in problems) or f"ok     {what}")
     if not found:
-        click.echo(f"There is nothing to check in {data_root()}.")
+        click.echo(f"There are no files to check in {data_root()}.")
     return WRONG if any(problems for _, problems in found) else 0
 
 
@@ -200,11 +204,11 @@ def _require_folder(root: Path) -> None:
     from gan_bench.errors import DataError
 
     if os.environ.get(ROOT_VARIABLE) and not root.is_dir():
-        raise DataError(f"{root}: there is no such folder. Name another with --data-root or {ROOT_VARIABLE}.")
+        raise DataError(f"{root} does not exist. Choose another folder with --data-root or {ROOT_VARIABLE}.")
 
 
 def _checked(datasets: Mapping[str, ImageDataset | None], wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Checked files of data sets, with their problems."""
+    """Checked files of datasets, with their problems."""
     from gan_bench.data.image_datasets import PublishedImages
     from gan_bench.data.recipes import check_prepared, prepared_sets
 
@@ -227,7 +231,7 @@ def _checked_weights(weights: Mapping[str, Fetchable], wanted: Sequence[str]) ->
     for name, each in weights.items():
         found = each.found()
         if found is None and name in wanted:
-            yield name, [f"{name}: these weights are not there. `gan-bench data fetch {name}` downloads them."]
+            yield name, [f"{name}: the weights are missing. Download them with `gan-bench data fetch {name}`."]
         if found is None or (wanted and name not in wanted):
             continue
         try:

@@ -9,32 +9,32 @@ import click
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
 
 
-@click.command("evaluate", short_help="Compute further metrics of stored runs.")
+@click.command("evaluate", short_help="Compute additional metrics of stored runs.")
 @click.argument("results", metavar="RESULTS")
 @click.option("--metrics", required=True, metavar="A,B", help="Metrics to compute.")
 @click.option(
-    "--samples", type=click.IntRange(min=1), metavar="N", help="Number of samples.  [default: the benchmark's]"
+    "--samples", type=click.IntRange(min=1), metavar="N", help="Number of samples to draw.  [default: the benchmark's]"
 )
-@click.option("--models", metavar="A,B", help="Only models with these labels or plugins.")
+@click.option("--models", metavar="A,B", help="Evaluate only models with these labels or plugins.")
 @click.option(
     "--repeats",
     type=click.IntRange(min=2),
     metavar="R",
-    help="Draw R times to separate evaluation from training noise.",
+    help="Number of draws per generator, to separate evaluation noise from training noise.",
 )
 @data_root_option
 @plugin_option
 def command(
     results: str, metrics: str, samples: int | None, models: str | None, repeats: int | None, plugins: Sequence[str]
 ) -> int:
-    """Score the final generators of every finished run in RESULTS, a results folder, and print its table.
+    """Compute metrics of the final generators of all finished runs in RESULTS, a results folder, and print its table.
 
     Nothing is trained, and existing scores are kept. New scores equal those that the runs would have if the benchmark
-    had requested the metrics from the start. A metric with a new version is computed again.
+    had listed the metrics from the start. A metric with a new version is computed again.
 
     With --repeats, samples are drawn from each final generator until it has R draws, including the stored one. The
     table then compares the spread between draws of one generator (evaluation noise) with the spread between seeds
-    (training noise). It is also written to evaluation-noise.csv in RESULTS; stored scores do not change.
+    (training noise). It is also written to evaluation-noise.csv in RESULTS. Stored scores do not change.
     """
     import contextlib
     import sys
@@ -62,9 +62,9 @@ def command(
     click.echo(table, nl=False)
     if outcome.added:
         log(
-            f"\nThe table now shows {', '.join(outcome.added)} as well. `gan-bench run` writes the table that its "
-            "benchmark file asks for: to keep a metric there, add it to [evaluation] metrics. It is not computed again."
+            f"\nThe table now includes {', '.join(outcome.added)}. `gan-bench run` writes the metrics of its benchmark "
+            "file: to keep a metric in that table, add it to [evaluation] metrics. Its scores are not computed again."
         )
     if outcome.interrupted:
-        log("Interrupted; the same command goes on from here.")
+        log("Interrupted. Run the same command again to resume.")
     return outcome.exit_code

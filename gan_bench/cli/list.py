@@ -16,7 +16,7 @@ KINDS = ("models", "datasets", "networks", "metrics", "engines", "observers", "p
 @click.argument("kind", type=click.Choice(KINDS))
 @plugin_option
 def command(kind: str, plugins: Sequence[str]) -> None:
-    """List plugins of one kind with origin and version, and broken plugins with their error."""
+    """List the plugins of one kind with their origin and version, and broken plugins with their errors."""
     from tabulate import tabulate
 
     from gan_bench.plugins.discovery import load_plugins
@@ -30,11 +30,11 @@ def command(kind: str, plugins: Sequence[str]) -> None:
         rows = [
             (name, str(registry.origin(kind, name)), _first_line(item)) for name, item in registry.all(kind).items()
         ]
-        click.echo(tabulate(rows, headers=("name", "origin", "what it is"), disable_numparse=True))
+        click.echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
     if kind == "models" and (others := registry.unimplemented()):
         rows = [(name, str(registry.origin(UNIMPLEMENTED, name)), each.title) for name, each in others.items()]
-        click.echo("\nNamed, not implemented; `gan-bench show NAME` says why.\n")
-        click.echo(tabulate(rows, headers=("name", "origin", "what it is"), disable_numparse=True))
+        click.echo("\nNot implemented; `gan-bench show NAME` gives the reason:\n")
+        click.echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
     for broken in registry.broken:
         click.echo(f"BROKEN {broken.name} (from {broken.origin}): {broken.error}")
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 plugin_option = click.option(
-    "--plugin", "plugins", multiple=True, metavar="FILE", help="Plugin file, in addition to plugins/; repeatable."
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="Plugin file to load, in addition to those in plugins/. Repeatable.",
 )
 
 
@@ -36,7 +40,7 @@ data_root_option = click.option(
     metavar="DIR",
     expose_value=False,
     callback=_set_data_root,
-    help="Folder of datasets, weights and prepared files.  [default: GAN_BENCH_DATA, else a cache]",
+    help="Folder of datasets, weights and prepared files.  [default: GAN_BENCH_DATA, else a cache folder]",
 )
 
 

@@ -7,16 +7,16 @@ import click
 from gan_bench.cli.options import names
 
 
-@click.command("plot", short_help="Plot samples and metrics over iterations, as PNG and PDF.")
+@click.command("plot", short_help="Plot samples and metrics over iterations.")
 @click.argument("path", metavar="PATH")
 @click.option(
     "--output",
     metavar="FILE|FOLDER",
-    help="A .png, .pdf or .svg file, or a folder for figure.png and .pdf.  [default: the results folder]",
+    help="A .png, .pdf or .svg file, or a folder for figure.png and figure.pdf.  [default: the results folder]",
 )
 @click.option("--metrics", metavar="A,B", help="Metrics to plot, in this order.  [default: symmetric_kl,wasserstein]")
 def command(path: str, output: str | None, metrics: str | None) -> None:
-    """Draw the stored results in PATH: samples over iterations, and metrics over iterations.
+    """Plot the stored results in PATH: samples over iterations, and metrics over iterations.
 
     There is one figure per dataset. Samples have a row per model: points coloured by generator over real data in
     grey, or images in a row for each generator, from the same latents at every iteration. Metrics are medians over the

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @click.argument("benchmark")
 @options_of(Options)
 @data_root_option
-@click.option("--dry-run", is_flag=True, help="Print the plan and the expected time; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time, without training.")
 def command(benchmark: str, dry_run: bool, **options: Any) -> int:
-    """Train every model of BENCHMARK, a TOML file or the name of a shipped one, and write its tables.
+    """Train every model of BENCHMARK, a TOML file or the name of a shipped benchmark, and write its tables.
 
-    Finished runs are skipped; failed and interrupted runs are retried, diverged ones are not. Ctrl-C writes checkpoints
-    and stops; the same command resumes. When another seed of all models is complete, the current table is shown and
-    written to table.md.
+    Finished and diverged runs are skipped; failed and interrupted runs are retried. Ctrl-C writes checkpoints and
+    stops; run the same command again to resume. Whenever a seed of all models is complete, the current table is printed
+    and written to table.md.
     """
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
@@ -47,7 +47,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
             outcome = run(planned, display)
     except KeyboardInterrupt:  # outside of the runs, which handle it with their checkpoints
         _print_stored(planned)
-        click.echo("Interrupted; the same command goes on from here.", err=True)
+        click.echo("Interrupted. Run the same command again to resume.", err=True)
         raise
     return _report(planned, outcome)
 
@@ -112,8 +112,8 @@ def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     click.echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
     if outcome.interrupted:
-        again = "starts the check again" if outcome.check is not None else "goes on from here"
-        click.echo(f"Interrupted; the same command {again}.", err=True)
+        purpose = "start the check from the beginning" if outcome.check is not None else "resume"
+        click.echo(f"Interrupted. Run the same command again to {purpose}.", err=True)
     return outcome.exit_code
 
 
@@ -133,8 +133,8 @@ def _print_plan(planned: Planned) -> None:
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
     guessed = any(job.likely_compiled and job.run.configuration in found.probed for job in todo)
-    how = ", and compiling, which will save a third or more, is not" if guessed else ""
-    without = f"; evaluation is not counted{how}" if found.probed else ""
+    how = " and the speed-up by compilation, a third or more" if guessed else ""
+    without = f", not counting evaluation{how}" if found.probed else ""
     click.echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
@@ -142,4 +142,4 @@ def _print_plan(planned: Planned) -> None:
 
 
 def _about(seconds: float) -> str:
-    return "time unknown: it fails in its first iterations" if math.isnan(seconds) else f"about {seconds:,.0f} s"
+    return "time unknown: the run fails in its first iterations" if math.isnan(seconds) else f"about {seconds:,.0f} s"

@@ -19,8 +19,8 @@ OFTEN = 2.0  # seconds between two lines of progress
 
 @click.command("sample", short_help="Draw samples from a stored run.")
 @click.argument("results", metavar="RESULTS")
-@click.option("--model", metavar="NAME", help="Label or plugin of the model; optional if there is only one.")
-@click.option("--dataset", metavar="NAME", help="Label or plugin of the dataset; optional if there is only one.")
+@click.option("--model", metavar="NAME", help="Label or plugin of the model. Optional if there is only one.")
+@click.option("--dataset", metavar="NAME", help="Label or plugin of the dataset. Optional if there is only one.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Training seed.  [default: the lowest finished]")
 @click.option("--generator", type=int, metavar="K", help="Index of one generator, from 0.  [default: the mixture]")
 @click.option(
@@ -29,7 +29,7 @@ OFTEN = 2.0  # seconds between two lines of progress
 @click.option(
     "--out",
     metavar="FILE|FOLDER/",
-    help="FILE.png for one picture; FOLDER/ for a PNG each; FILE.npz or .npy for an array.  "
+    help="FILE.png for one picture, FOLDER/ for a PNG of each image, FILE.npz or FILE.npy for an array.  "
     "[default: a .png of images, a .npz of points, named after the run]",
 )
 @click.option("--draw-seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the samples.")
@@ -49,9 +49,9 @@ def command(
 ) -> int:
     """Draw samples from the newest checkpoint of a run. RESULTS is a results folder or a run folder.
 
-    A picture is near square; with several generators it has rows for each. A .npz has the arrays that `gan-bench score`
-    reads: `samples`, and `generator` with the index of each. An existing file is replaced; a folder has to be new or
-    empty. The same draw seed gives the same samples on one kind of device.
+    A picture is a grid that is nearly square; with several generators, each has its own rows. A .npz contains the
+    arrays that `gan-bench score` reads: `samples`, and `generator` with the index of the generator of each. An existing
+    file is replaced; a folder must be new or empty. The same draw seed gives the same samples on one kind of device.
 
     If the newest checkpoint is damaged, an earlier one is used with a warning, and the exit code is 1.
     """
@@ -107,13 +107,13 @@ def _draw(
     from gan_bench.report.sample_files import require_kind, write_samples
 
     require_kind(to, stored.image_shape)
-    made_by = "" if generator is None else f" of generator {generator}"
+    made_by = "" if generator is None else f" from generator {generator}"
     _log_stderr(
         f"{chosen.label}, seed {chosen.seed}, iteration {stored.iteration:,}: drawing {count:,} samples{made_by}"
     )
     drawn = stored.sample(count, generator=generator, seed=draw_seed, progress=_progress(count))
     if not drawn.finite:
-        raise StoreError(f"{chosen.folder}: its samples are not finite, and nothing was written.")
+        raise StoreError(f"{chosen.folder}: the samples are not finite. Nothing was written.")
     write_samples(to, np.asarray(drawn.x), drawn.generator)
 
 

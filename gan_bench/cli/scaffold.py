@@ -29,8 +29,8 @@ from gan_bench.plugins.discovery import load_plugins, plugin_folders
 KINDS = ("model", "dataset")
 LONGEST = 40  # characters of a name, so that lines of the templates fit their length limit
 ALLOWED = (
-    f"a name has letters, digits, - and _, begins with a letter, ends with a letter or digit and has at most {LONGEST} "
-    "characters, for example my-gan"
+    f"a name consists of at most {LONGEST} letters, digits, - and _, begins with a letter and ends with a letter or "
+    "digit, for example my-gan"
 )
 
 
@@ -52,8 +52,8 @@ class Scaffold:
         """Raise UsageError if a file exists already."""
         for path in (*self.files, *([self.root] if self.root else [])):
             if os.path.lexists(path):
-                advice = "Choose another name, or move it away."
-                raise UsageError(f"{path} exists already, so nothing was written. {advice}")
+                advice = "Nothing was written. Choose another name, or move it away."
+                raise UsageError(f"{path} already exists. {advice}")
 
     def write(self) -> list[Path]:
         """Write every file, or none.
@@ -72,7 +72,7 @@ class Scaffold:
         except OSError as error:
             for each in reversed(made):
                 each.rmdir() if each.is_dir() else each.unlink()
-            raise UsageError(f"{path} cannot be written ({error.strerror}), so nothing was.") from error
+            raise UsageError(f"{path}: cannot be written ({error.strerror}). Nothing was written.") from error
         return list(self.files)
 
 
@@ -137,15 +137,15 @@ def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
         root / "tests" / f"test_{words['module']}.py": texts.test,
         benchmark: texts.benchmark,
     }
-    install = (f"cd {root} && pip install -e .", "from then on gan-bench finds it everywhere")
+    install = (f"cd {root} && pip install -e .", "install the plugin, for use in any folder")
     return Scaffold(written, (install, *_next(words["name"], benchmark.name, "tests")), root)
 
 
 def _next(plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple[tuple[str, str], ...]:
     return (
-        (f"gan-bench check {plugin}", "does it keep the rules?"),
-        (f"gan-bench run {benchmark}", "the table, in a minute or two; first a look with --quick"),
-        (f"pytest {tests}", "the same checks, and its closed form"),
+        (f"gan-bench check {plugin}", "check that it fulfils the contract"),
+        (f"gan-bench run {benchmark}", "train and print the table in a minute or two; try --quick first"),
+        (f"pytest {tests}", "run the same checks, and a test of its closed form"),
     )
 
 
@@ -177,7 +177,7 @@ def _check_form(name: str) -> None:
             raise UsageError(f"{name!r} cannot be the name of a plugin: {word} is a keyword of Python.")
     if (option := reserved_for(name)) is not None:
         raise UsageError(
-            f"{name!r} cannot be the name of a benchmark: names that end in {option[1:]} are reserved for {option}."
+            f"{name!r} cannot be the name of a benchmark: the ending {option[1:]} is reserved for {option}."
         )
 
 
@@ -185,16 +185,18 @@ def _check_free(kind: str, name: str, plugin: str) -> None:
     """Reject a name that another plugin or module has."""
     advice = "Choose another name."
     if _title(name) in _names_used_by(plugin):
-        raise UsageError(f"{name!r} would be a class called {_title(name)}, which Python or gan-bench has. {advice}")
+        raise UsageError(f"{name!r} gives a class called {_title(name)}, a name of Python or gan-bench. {advice}")
     if name in shipped_benchmarks():
-        raise UsageError(f"{name!r} is a benchmark that comes with gan-bench. {advice}")
+        raise UsageError(f"{name!r} is the name of a shipped benchmark. {advice}")
     registry = load_plugins(plugin_folders(), kinds=(f"{kind}s",))
     taken = {_folded(each): each for each in registry.all(f"{kind}s")}
     if _folded(name) in taken:
         found = taken[_folded(name)]
-        raise UsageError(f"A {kind} is called {found!r} already, from {registry.origin(f'{kind}s', found)}. {advice}")
+        raise UsageError(
+            f"A {kind} called {found!r} already exists, from {registry.origin(f'{kind}s', found)}. {advice}"
+        )
     if _shadows(_module(name)) or _is_installed(name):
-        raise UsageError(f"{name!r} is installed here or is Python's own, and would be hidden. {advice}")
+        raise UsageError(f"{name!r} would hide an installed package or a module of Python. {advice}")
 
 
 def _folded(name: str) -> str:

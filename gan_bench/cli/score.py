@@ -30,18 +30,31 @@ BETTER = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 
 @click.command("score")
 @click.argument("samples", type=click.Path(path_type=Path))
-@click.option("--dataset", required=True, metavar="NAME", help="Dataset that samples are compared with.")
+@click.option("--dataset", required=True, metavar="NAME", help="Dataset to compare the samples with.")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a parameter of the dataset; repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a parameter of the dataset, e.g. radius=3. Repeatable.",
 )
-@click.option("--metrics", metavar="A,B", help="Metrics to compute.  [default: all that fit the dataset]")
-@click.option("--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True)
+@click.option(
+    "--metrics",
+    metavar="A,B",
+    help="Metrics to compute.  [default: all that support the dataset; for images only fast ones]",
+)
+@click.option(
+    "--format", "style", type=click.Choice(["text", "csv"]), default="text", show_default=True, help="Output format."
+)
 @data_root_option
 @plugin_option
 def command(
     samples: Path, dataset: str, settings: Sequence[str], metrics: str | None, style: str, plugins: Sequence[str]
 ) -> None:
-    """Score SAMPLES, a .npy array or a .npz with `samples` and, if known, `generator` (0…K-1 for each)."""
+    """Compute metrics of SAMPLES, a .npy array or a .npz with `samples` and, if known, `generator`.
+
+    `generator` is the index, from 0, of the generator of each sample. Metrics that need it are otherwise undefined.
+    """
     registry = load_plugins(places_of(plugins), kinds=("datasets", "metrics"))
     target = _dataset(registry, dataset, settings)
     file = read_samples(samples)
@@ -85,16 +98,19 @@ def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -
     if option is not None:
         wanted = dict.fromkeys(names(option) or [])
         if not wanted:
-            raise UsageError("--metrics names no metric; write, for example, --metrics modes,high_quality.")
+            raise UsageError("--metrics must name at least one metric, for example --metrics modes,high_quality.")
         return [registry.get("metrics", name)() for name in wanted]
     fitting = [kind() for kind in registry.all("metrics").values()]
     fitting = [metric for metric in fitting if metric.refuses(dataset) is None and metric.needs <= max(n, 1)]
     slow = [metric for metric in fitting if metric.is_expensive(dataset) and is_images(dataset)]
     if slow:
-        click.echo(f"Left out, since they take long: --metrics {','.join(metric.name for metric in slow)}", err=True)
+        click.echo(
+            f"Left out because they are slow: --metrics {','.join(metric.name for metric in slow)}",
+            err=True,
+        )
         fitting = [metric for metric in fitting if metric not in slow]
     if not fitting:
-        raise UsageError(f"No {'quick ' if slow else ''}metric fits the dataset {dataset.name!r}.")
+        raise UsageError(f"No {'fast ' if slow else ''}metric supports dataset {dataset.name!r}.")
     return fitting
 
 
@@ -123,9 +139,9 @@ def _reasons(scores: Sequence[Score]) -> Iterator[str]:
         if s.generator is None and math.isnan(s.value):
             by_reason[s.undefined or "undefined for these samples"].append(s.metric)
     for reason, metrics in by_reason.items():
-        more = " (an array 'generator' in a .npz)" if reason == UNINDEXED else ""
+        more = " (the array 'generator' of a .npz)" if reason == UNINDEXED else ""
         yield f"nan: {', '.join(metrics)}: {reason}{more}."
     told = {metric for metrics in by_reason.values() for metric in metrics}
     single = dict.fromkeys(s.metric for s in scores if math.isnan(s.value) and s.metric not in told)
     if single:
-        yield f"nan: {', '.join(single)}: undefined for a generator that made nothing, or too little that counts."
+        yield f"nan: {', '.join(single)}: undefined for a generator without samples, or with too few valid ones."

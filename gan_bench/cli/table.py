@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from gan_bench.contracts.table import Table
 
 
-@click.command("table", short_help="Print the comparison table of a results folder or results.csv.")
+@click.command("table", short_help="Print the comparison table of stored results.")
 @click.argument("path", metavar="PATH")
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["markdown", "csv", "latex", "text"]),
-    help="Output format.  [default: text on a terminal; otherwise markdown]",
+    help="Output format.  [default: text on a terminal, else markdown]",
 )
 @click.option("--metrics", metavar="A,B", help="Metrics to show, in this order.  [default: the benchmark's]")
 @click.option(
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["last", "best"]),
     default="last",
     show_default=True,
-    help="Final values, or those at the iteration of each run's lowest symmetric_kl.",
+    help="Show final values, or those at the iteration of each run's lowest symmetric_kl.",
 )
 @click.option("--published", is_flag=True, help="Add a table of published figures for the same models and data.")
 def command(
@@ -38,9 +38,9 @@ def command(
     at: Literal["last", "best"],
     published: bool,
 ) -> None:
-    """Print the comparison table of PATH: a results folder, or a results.csv.
+    """Print the comparison table of PATH, a results folder or a results.csv.
 
-    Each row is a model: mean ± half-width of the 95 % t-interval over the finished training seeds.
+    Each row is a model; values are the mean ± half-width of the 95 % t-interval over the finished training seeds.
 
     With --published, a second table shows figures that papers claim for their systems and figures of independent
     re-runs. Each has its source and the differences of its protocol, next to our value if the metric is the same.

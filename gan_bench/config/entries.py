@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass
 class Reading:
-    """A benchmark description while it is read. Wrong values are reported and then ignored."""
+    """State of the reader of a benchmark description. Wrong values are reported and then ignored."""
 
     source: Source
     registry: Registry
@@ -36,10 +36,10 @@ class Reading:
         found = self.source.data.get(section, [])
         entries = found if isinstance(found, list) else []
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in entries):
-            message = f"{section} must be tables with double brackets, [[{section}]], found {shown(found)}."
+            message = f"{section} must be a list of tables, [[{section}]], found {shown(found)}."
             self.problems.add((section,), message)
         elif not entries:
-            self.problems.add((section,), f"no [[{section}]] is given; a benchmark needs at least one.")
+            self.problems.add((section,), f"there is no [[{section}]] entry. A benchmark needs at least one.")
         return [((section, i), entry) for i, entry in enumerate(entries) if isinstance(entry, dict)]
 
     def plugin(self, kind: str, table: TomlTable, path: KeyPath) -> type[Any] | None:
@@ -57,15 +57,15 @@ class Reading:
         given = "label" in table
         place = (*path, "label" if given else "plugin")
         if given and not _is_label(label):
-            message = f"label must be one line of 1 to {LONGEST_NAME} characters, found {shown(label)}."
-            self.problems.add(place, message)
+            form = f"one line of 1 to {LONGEST_NAME} characters without spaces at its ends"
+            self.problems.add(place, f"label must be {form}, found {shown(label)}.")
         elif isinstance(label, str) and label in reserved:
-            self.problems.add(place, f"{label!r} is the label of an anchor row; choose another label.")
+            self.problems.add(place, f"label {label!r} is reserved for an anchor row. Choose another label.")
         elif isinstance(label, str):  # otherwise the plugin is missing, which is already reported
             first = self.labels.setdefault((str(path[0]), label), path)
             if first != path:
-                advice = "choose another" if given else "give each entry a label of its own"
-                message = f"the label {label!r} is taken by the entry at {self.source.where(first)}; {advice}."
+                advice = "Choose another label." if given else "Give each entry a different label."
+                message = f"label {label!r} is already used by the entry at {self.source.where(first)}. {advice}"
                 self.problems.add(place, message)
         return str(label)
 
@@ -90,11 +90,11 @@ class Reading:
         return None
 
     def check_refusals(self, path: KeyPath, what: str, judge: Any, datasets: Mapping[str, Dataset]) -> None:
-        """Report each dataset (by label) that `judge`, an instance of a plugin, refuses."""
+        """Report each dataset (by label) that `judge`, an instance of a plugin, does not support."""
         for label, dataset in datasets.items():
             reason = self.ask(path, judge.name, judge.refuses, dataset)
             if reason:
-                self.problems.add(path, f"{what} refuses dataset {label!r}: {reason}")
+                self.problems.add(path, f"{what} does not support dataset {label!r}: {reason}")
 
 
 def _is_label(label: TomlValue) -> bool:

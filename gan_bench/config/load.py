@@ -101,7 +101,7 @@ def _check_selection(what: str, names: Sequence[str], entries: Sequence[tuple[st
     for name in names:
         if not matching(name, entries):
             hint = allowed(name, {each for entry in entries for each in entry})
-            problems.add_flag(f"--{what}s", f"no {what} is called {name!r}; {hint}")
+            problems.add_flag(f"--{what}s", f"no {what} is called {name!r}. {hint}")
 
 
 class _Reader:
@@ -116,7 +116,7 @@ class _Reader:
         """Read every section."""
         for key in self.data:
             if key not in TOP_LEVEL:
-                self.problems.add((key,), f"unknown key {key!r}; {allowed(str(key), TOP_LEVEL)}")
+                self.problems.add((key,), f"unknown key {key!r}. {allowed(str(key), TOP_LEVEL)}")
         name, seeds = self._name(), self._seeds()
         self._check_plugins()
         datasets, instances = self._datasets()
@@ -127,14 +127,15 @@ class _Reader:
     def _name(self) -> str:
         name = self.data.get("name")
         message = None
-        if not isinstance(name, str):
-            found = "it is missing" if name is None else f"found {shown(name)}"
-            message = f"name must be a string, the name of the results folder; {found}."
+        if name is None:
+            message = "name is missing. It must be a string, the name of the results folder."
+        elif not isinstance(name, str):
+            message = f"name must be a string, the name of the results folder, found {shown(name)}."
         elif not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) or len(name) > LONGEST_NAME:
-            made_of = f"letters, digits, '.', '_' and '-', no '.' first, at most {LONGEST_NAME} characters"
-            message = f"name must be made of {made_of}, found {shown(name)}."
+            form = f"consist of 1 to {LONGEST_NAME} letters, digits, '.', '_' and '-', and not begin with '.'"
+            message = f"name must {form}, found {shown(name)}."
         elif (option := reserved_for(name)) is not None:
-            message = f"names that end in {option[1:]} are reserved for {option}, found {shown(name)}."
+            message = f"name must not end in {option[1:]}, which is reserved for {option}, found {shown(name)}."
         if message:
             self.problems.add(("name",), message)
         return str(name)
@@ -143,7 +144,7 @@ class _Reader:
         """Check the names in `plugins`. The plugins of existing files are already in the registry."""
         names = self.data.get("plugins", [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            message = f"plugins must be a list of files, from the folder of the benchmark, found {shown(names)}."
+            message = f"plugins must be a list of files, relative to the folder of the benchmark, found {shown(names)}."
             self.problems.add(("plugins",), message)
         paths = self.reading.source.named_plugins()
         plugin_files(paths, lambda number, message: self.problems.add(("plugins", number), message))
@@ -160,14 +161,14 @@ class _Reader:
 
     def _exact_seeds(self, values: Sequence[TomlValue]) -> tuple[int, ...]:
         if not 1 <= len(values) <= MOST_SEEDS:
-            message = f"seeds must be 1 to {MOST_SEEDS} seeds, found a list of {len(values)}."
+            message = f"seeds must list 1 to {MOST_SEEDS} seeds, found {len(values)}."
             self.problems.add(("seeds",), message)
         for i, seed in enumerate(values):
             if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
                 message = f"a seed must be a whole number from 0 to 2^63 - 1, found {shown(seed)}."
                 self.problems.add(("seeds", i), message)
             elif seed in values[:i]:
-                self.problems.add(("seeds", i), f"seed {seed} stands twice; seeds must be distinct.")
+                self.problems.add(("seeds", i), f"seed {seed} is repeated. Seeds must be distinct.")
         return tuple(seed for seed in values if isinstance(seed, int))
 
     def _datasets(self) -> tuple[tuple[DatasetEntry, ...], dict[str, Dataset]]:
@@ -192,7 +193,7 @@ class _Reader:
         evaluation = Evaluation(**checked(Evaluation, table, self.problems.under("evaluation")))
         if table.get("metrics", []) == []:
             known = listed(self.reading.registry.all("metrics"), limit=50)
-            self.problems.add(("evaluation", "metrics"), f"evaluation.metrics names no metric. {known}")
+            self.problems.add(("evaluation", "metrics"), f"evaluation.metrics must name at least one metric. {known}")
         for i, name in enumerate(evaluation.metrics):
             self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
         return evaluation
@@ -202,15 +203,15 @@ class _Reader:
     ) -> None:
         path = ("evaluation", "metrics", i)
         if name in names[:i]:
-            self.problems.add(path, f"metric {name!r} stands twice.")
+            self.problems.add(path, f"metric {name!r} is repeated. Metrics must be distinct.")
             return
         found = self.reading.ask(path, name, self.reading.registry.get, "metrics", name)
         metric = None if found is None else self.reading.ask(path, name, found)
         if metric is not None:
             self.reading.check_refusals(path, f"metric {name!r}", metric, datasets)
             if metric.needs > samples:
-                complaint = f"needs {metric.needs:,} samples, and samples = {samples:,}"
-                self.problems.add(path, f"metric {name!r} {complaint}; raise samples, or choose a metric of fewer.")
+                complaint = f"metric {name!r} needs at least {metric.needs:,} samples, but samples = {samples:,}."
+                self.problems.add(path, f"{complaint} Increase samples, or choose a metric that needs fewer.")
 
     def _models(
         self, datasets: Mapping[str, Dataset], evaluation: Evaluation
@@ -244,8 +245,8 @@ class _Reader:
         generators = reader.generators
         label = max(generators, key=lambda label: generators[label], default=None)
         if label is not None and evaluation.samples < generators[label]:
-            fewer = f"fewer than the {generators[label]} generators of {label!r}"
-            self.problems.add(("evaluation", "samples"), f"samples = {evaluation.samples} is {fewer}.")
+            least = f"at least {generators[label]}, the number of generators of {label!r}"
+            self.problems.add(("evaluation", "samples"), f"samples must be {least}, found {evaluation.samples}.")
 
         models += reader.anchor_rows(models)
         in_order = tuple(sorted(models, key=lambda model: model.anchor))

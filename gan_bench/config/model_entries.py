@@ -42,7 +42,7 @@ class ModelReader:
 
     Attributes:
         common: the benchmark's ``[protocol]``.
-        datasets: instances by label, which models and networks may refuse.
+        datasets: instances by label; models and networks may not support all of them.
         anchors: the plugins of the anchor rows, by name.
         players: the players of every entry whose plugin was found.
         generators: the number of generators of every valid entry, by label.
@@ -78,7 +78,7 @@ class ModelReader:
         protocol = layered([self.common, preset.layer, own], found.players)
         footnotes = preset.departures + departures(protocol, layered([self.common], found.players), found.players)
 
-        # Only an instance, here untrained, can check its parameters together and refuse datasets.
+        # Only an instance, here untrained, can check its parameters together and reject datasets.
         model = None if params is None else self.reading.ask(path, found.name, found, params)
         if model is not None:
             self._check(model, label, protocol, own, path)
@@ -109,12 +109,12 @@ class ModelReader:
         ]
 
     def check_layer(self, layer: Layer, path: KeyPath) -> None:
-        """Report a dataset that the network of a layer refuses, and flips of a dataset without images."""
+        """Report a dataset that the network of a layer does not support, and flips of a dataset without images."""
         from gan_bench.contracts.images import is_images  # imports torch, which the rest does not need
 
         points = [label for label, dataset in self.datasets.items() if not is_images(dataset)]
         if layer.values.get("flip") and points:
-            complaint = f"flip = true mirrors images, and dataset {points[0]!r} has none."
+            complaint = f"flip = true requires images, but dataset {points[0]!r} has none."
             self.reading.problems.add((*path, "flip"), complaint)
         name = layer.values.get("network")
         if name is None:
@@ -137,7 +137,7 @@ class ModelReader:
             return _Preset()
         if not isinstance(name, str) or name not in found.presets:
             hint = allowed(str(name), found.presets)
-            message = f"model {found.name!r} has no preset {shown(name)}; {hint}"
+            message = f"model {found.name!r} has no preset {shown(name)}. {hint}"
             self.reading.problems.add((*path, "preset"), message)
             return _Preset()
         preset = found.presets[name]
@@ -169,8 +169,8 @@ class ModelReader:
         if wrong & DRAWS or protocol.fakes_each(playing) >= 1:
             return None
         return (
-            f"{playing} generators share {protocol.fakes} fakes a draw, fewer than one each; "
-            f"lower generators, or give fakes = {generators} or more."
+            f"{playing} generators share {protocol.fakes} fakes per draw, fewer than one each. "
+            f"Decrease generators, or set fakes to {generators} or more."
         )
 
 
@@ -182,7 +182,7 @@ def _count(model: Any, name: str) -> int:
     """
     value = getattr(model, name)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise PluginError(f"model {model.name!r}: {name} is {shown(value)}; it must be a whole number.")
+        raise PluginError(f"model {model.name!r}: {name} must be a whole number, found {shown(value)}.")
     return value
 
 
@@ -190,9 +190,9 @@ def _footnotes(model: Any) -> tuple[str, ...]:
     """Return the footnotes of a model, which are shown below every table.
 
     Raises:
-        PluginError: the value is not a tuple of texts.
+        PluginError: the value is not a tuple of strings.
     """
     found = model.footnotes
     if not isinstance(found, tuple | list) or not all(isinstance(text, str) for text in found):
-        raise PluginError(f"model {model.name!r}: footnotes is {shown(found)}; it must be a tuple of texts.")
+        raise PluginError(f"model {model.name!r}: footnotes must be a tuple of strings, found {shown(found)}.")
     return tuple(found)

@@ -29,7 +29,7 @@ def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems
     for text in overrides:
         root = re.split(r"[.=]", text.strip(), maxsplit=1)[0]
         if "=" not in text:
-            message = "found no '='; write PATH=VALUE, for example protocol.iterations=2000."
+            message = "'=' is missing. Write PATH=VALUE, for example protocol.iterations=2000."
             problems.add_flag(f"--set {text}", message)
         elif root in ("model", "dataset"):
             _set_in_entries(source, root, text.strip(), problems)
@@ -37,8 +37,8 @@ def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems
             keys, value = _split(text)
             _set(source, (), keys, value, _flag(text), problems)
         else:
-            hint = "use --seeds" if root == "seeds" else allowed(root, SECTIONS)
-            problems.add_flag(_flag(text), f"cannot set {root!r}; {hint}")
+            hint = "Use --seeds." if root == "seeds" else allowed(root, SECTIONS)
+            problems.add_flag(_flag(text), f"{root!r} cannot be set. {hint}")
 
 
 def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Problems) -> None:
@@ -46,7 +46,7 @@ def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Prob
     flag = "--seeds" if isinstance(seeds, str) else "seeds"
     value = seeds_from_text(seeds) if isinstance(seeds, str) else seeds
     if value is None:
-        problems.add_flag(flag, f"found {shown(seeds)}; write a count (3) or exact seeds (0,5,7 or 5,).")
+        problems.add_flag(flag, f"must be a count (3) or exact seeds (0,5,7 or 5,), found {shown(seeds)}.")
         return
     source.data["seeds"] = value if isinstance(value, int) else list(value)
     source.flags["seeds",] = flag
@@ -69,9 +69,9 @@ def _set_in_entries(source: Source, section: str, text: str, problems: Problems)
     name = next((name for name in known if rest.startswith(f"{name}.")), None)
     if name is None:
         found = re.split(r"[.=]", rest, maxsplit=1)[0]
-        unknown = f"no {section} is called {found!r}; {allowed(found, {label for label, _ in entries})}"
+        unknown = f"no {section} is called {found!r}. {allowed(found, {label for label, _ in entries})}"
         complete = found and found not in known
-        message = unknown if complete else f"write {section}.LABEL.KEY=VALUE; {allowed('', known)}"
+        message = unknown if complete else f"write {section}.LABEL.KEY=VALUE. {allowed('', known)}"
         problems.add_flag(_flag(text), message)
         return
     keys, value = _split(rest[len(name) + 1 :])
@@ -96,7 +96,7 @@ def _set(source: Source, start: KeyPath, keys: list[str], value: TomlValue, flag
     for depth, key in enumerate(keys[:-1], start=1):
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
-            text = f"{'.'.join(keys[:depth])} is {shown(table)}, which has no keys; set it whole."
+            text = f"{'.'.join(keys[:depth])} is {shown(table)}, which has no keys. Set the whole value."
             problems.add_flag(flag, text)
             return
     path = (*start, *keys)

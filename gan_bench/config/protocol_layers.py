@@ -48,7 +48,7 @@ def read_layer(table: TomlValue, network_of: NetworkOf, report: Report) -> Layer
     if "network" in table:
         values |= _network(table["network"], network_of, report)
     if "fakes" in table and "fakes_per_generator" in table:
-        report(("fakes_per_generator",), "fakes and fakes_per_generator exclude each other; give one.")
+        report(("fakes_per_generator",), "fakes and fakes_per_generator exclude each other. Set only one of them.")
     if not _pairs(values.get("betas", (0, 0))):
         report(("betas",), f"betas must be two numbers, found {shown(table['betas'])}.")
         del values["betas"]
@@ -89,7 +89,7 @@ def report_unknown_players(layer: Layer, players: Iterable[str], report: Report)
         value = layer.values.get(name)
         for player in value if isinstance(value, Mapping) else ():
             if player not in known:
-                report((name, player), f"unknown player {player!r} in {name}; {allowed(str(player), known)}")
+                report((name, player), f"unknown player {player!r} in {name}. {allowed(str(player), known)}")
 
 
 def layered(layers: Sequence[Layer], players: Sequence[str]) -> Protocol:

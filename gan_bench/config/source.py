@@ -135,8 +135,8 @@ def find_benchmark(source: str | Path) -> Path:
     shipped = shipped_benchmarks()
     if str(source) in shipped:
         return shipped[str(source)]
-    what = "is a folder, not a benchmark file" if path.is_dir() else "no such file"
-    message = f"{what}. Give a TOML file or the name of a shipped benchmark; {allowed(path.stem, shipped, limit=50)}"
+    what = "is a folder, not a benchmark file" if path.is_dir() else "does not exist"
+    message = f"{what}. Give a TOML file or the name of a shipped benchmark. {allowed(path.stem, shipped, limit=50)}"
     raise ConfigError([Problem(str(source), message)])
 
 
@@ -149,7 +149,7 @@ def _read(path: Path) -> str:
         return raw.decode("utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Problem(f"{path}:{line}", "not UTF-8 text; save the file as UTF-8.")]) from None
+        raise ConfigError([Problem(f"{path}:{line}", "not UTF-8 text. Save the file as UTF-8.")]) from None
 
 
 def _own_copy(value: TomlValue) -> TomlValue:

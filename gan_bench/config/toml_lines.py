@@ -165,7 +165,7 @@ class _Scanner:
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         match = pattern.match(self.text, self.at)
-        assert match is not None, f"the scanner met invalid TOML at line {self._line()}"
+        assert match is not None, f"the scanner found invalid TOML at line {self._line()}"
         self.at = match.end()
         return match[0]
 

@@ -74,7 +74,7 @@ class Dataset(ABC):
     def bounds(self) -> tuple[float, float] | None:
         """Least and greatest possible value of a sample, (-1, 1) or (0, 1) for images; None if unbounded.
 
-        Generators are kept in them by tanh or a sigmoid.
+        Generators are bounded by tanh or a sigmoid.
         """
         return None
 
@@ -116,7 +116,7 @@ class Dataset(ABC):
         Raises:
             DataError: there is nothing to download, there is no connection, or the download is damaged.
         """
-        raise DataError(f"{self.name}: there is nothing to fetch. {self.missing() or ''}".rstrip())
+        raise DataError(f"{self.name}: there are no files to download. {self.missing() or ''}".rstrip())
 
     @abstractmethod
     def draw(self, n: int, rng: torch.Generator) -> Real:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["lower", "higher", "none"]
 T = TypeVar("T")
-UNINDEXED = "the samples carry no generator index"
+UNINDEXED = "the samples have no generator index"
 
 
 class Samples:
@@ -32,7 +32,7 @@ class Samples:
         x: (n, *shape) float64, finite.
         pixels: of images, (n, C, H, W) uint8, a `torch.Tensor` on the device that drew them; else None. For
             images, `x` is computed from it on first access.
-        generator: (n,) int64, the index in 0…generators-1 of the generator that made each sample; None if
+        generator: (n,) int64, the index in 0…generators-1 of the generator of each sample; None if
             samples have no such index (real data, a file without one).
         generators: K, the number of generators (1 without an index).
         dataset: the dataset that samples are compared with.
@@ -50,7 +50,7 @@ class Samples:
         seed: int = 0,
     ) -> None:
         if (x is None) == (pixels is None):
-            raise ValueError("samples are given as x or, of images, as pixels")
+            raise ValueError("exactly one of x and pixels must be given")
         self._x = None if x is None else np.asarray(x, dtype=np.float64)
         self.pixels = pixels
         self.generator = None if generator is None else np.asarray(generator, dtype=np.int64)
@@ -176,4 +176,5 @@ class Classes:
         low = 0 if self.exhaustive else -1
         if len(self.label) and not low <= self.label.min() <= self.label.max() < len(self.names):
             found = f"{self.label.min()} to {self.label.max()}"
-            raise ValueError(f"labels are {found}; {len(self.names)} classes have {low} to {len(self.names) - 1}")
+            high = len(self.names) - 1
+            raise ValueError(f"labels of {len(self.names)} classes must be from {low} to {high}, found {found}")

@@ -66,7 +66,7 @@ class Discriminator(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """Features that heads read: the last hidden layer, flat, (n, f) or (M, n, f). Few models need it."""
-        raise NotImplementedError(f"{type(self).__name__} offers no features(); a model that matches them needs it")
+        raise NotImplementedError(f"{type(self).__name__} must define features() for models that match features")
 
 
 class JointDiscriminator(nn.Module):
@@ -141,13 +141,13 @@ class Network(ABC):
     def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
         """Build a discriminator of samples paired with vectors of `size`. Default: one for points."""
         if len(shape) != 1:
-            raise PluginError(f"the network {self.name} offers no discriminator of pairs for samples of shape {shape}.")
+            raise PluginError(f"network {self.name!r} has no joint discriminator for samples of shape {shape}.")
         return Beside(self.discriminator((shape[0] + size,), heads, None))
 
     def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
         """Build an autoencoder of samples of `shape`. Default: one for points."""
         if len(shape) != 1:
-            raise PluginError(f"the network {self.name} offers no autoencoder for samples of shape {shape}.")
+            raise PluginError(f"network {self.name!r} has no autoencoder for samples of shape {shape}.")
         return Copying(self.discriminator(shape, {"copy": shape[0]}, None))
 
 

@@ -16,7 +16,7 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
 
 from gan_bench.errors import PluginError
-from gan_bench.names import allowed
+from gan_bench.names import allowed, suggestion
 
 KeyPath = tuple[str | int, ...]
 """Keys from the top of a document to a value; an int is a position in an array."""
@@ -117,7 +117,7 @@ def resolve(params_class: type[P], given: TomlTable, report: Report, *, reserved
     values = checked(params_class, given, note, reserved=reserved)
     for name, field in _settable(params_class).items():
         if field.default is dataclasses.MISSING and name not in given:
-            note((), f"{name} is missing; it must be {field.expected()}.")
+            note((), f"{name} is missing. It must be {field.expected()}.")
     if reported:
         return None
     try:
@@ -139,7 +139,7 @@ def checked(
             if value is not _BAD:
                 values[name] = value
         elif name not in reserved:
-            report((name,), f"unknown key {name!r}; {allowed(str(name), {*fields, *reserved}, limit=25)}")
+            report((name,), f"unknown key {name!r}. {allowed(str(name), {*fields, *reserved}, limit=25)}")
     return values
 
 
@@ -247,8 +247,9 @@ class _Field:
         if converted is None or not self._within(converted):
             report(path, f"{dotted(path)} must be {_phrase(option, self.range())}, found {shown(value)}.")
         elif choices is not None and converted not in choices:
-            hint = allowed(str(value), map(str, choices))
-            report(path, f"{dotted(path)} cannot be {shown(value)}; {hint}")
+            names = [str(choice) for choice in choices]
+            hint = suggestion(str(value), names).rstrip()
+            report(path, f"{dotted(path)} must be one of {', '.join(names)}, found {shown(value)}. {hint}".rstrip())
         else:
             return converted
         return _BAD
@@ -261,11 +262,13 @@ class _Field:
 def _settable(params_class: type[Any]) -> dict[str, _Field]:
     """Fields that a file may set, by name."""
     if not dataclasses.is_dataclass(params_class):
-        raise PluginError(f"{params_class.__qualname__} is no dataclass; parameters must be one.")
+        raise PluginError(f"{params_class.__qualname__} must be a dataclass.")
     try:
         hints = typing.get_type_hints(params_class)
     except Exception as error:  # evaluating annotations runs code of a plugin
-        raise PluginError(f"The types of {params_class.__qualname__} cannot be read: {error}.") from error
+        raise PluginError(
+            f"The type annotations of {params_class.__qualname__} cannot be evaluated: {error}."
+        ) from error
     fields = {}
     for field in dataclasses.fields(params_class):
         if field.default_factory is dataclasses.MISSING and field.init:
@@ -278,8 +281,8 @@ def _require_known_type(params_class: type[Any], name: str, annotation: Annotati
     for option in _options(annotation):
         if option not in _SCALARS and _element(option) not in _SCALARS and not _is_table_of_lists(option):
             raise PluginError(
-                f"{params_class.__qualname__}.{name} has the type {annotation}; known are int, float, bool, "
-                "str, tuple[T, ...], Mapping[str, T] and unions of these; for a choice, param(choices=…)."
+                f"{params_class.__qualname__}.{name} must be of type int, float, bool, str, tuple[T, ...], "
+                f"Mapping[str, T] or a union of these, found {annotation}. For a choice, use param(choices=…)."
             )
 
 

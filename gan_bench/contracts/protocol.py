@@ -20,39 +20,44 @@ class Protocol:
     it, it is a mapping that names every player of that model.
     """
 
-    iterations: int = param(25_000, "Iterations; each ends with one generator update.", low=1)
-    batch: int = param(512, "Real samples in each draw.", low=1)
+    iterations: int = param(25_000, "Number of iterations. Each ends with one update of the generators.", low=1)
+    batch: int = param(512, "Number of real samples per draw.", low=1)
     fakes: int | None = param(
-        None, "Generated samples in each draw, in total: floor(fakes / K) from each generator.", low=1
+        None, "Number of generated samples per draw, in total: floor(fakes / K) from each generator.", low=1
     )
     fakes_per_generator: int | None = param(
-        None, "Generated samples in each draw from each generator, instead of `fakes`.", low=1
+        None, "Number of generated samples per draw from each generator, instead of `fakes`.", low=1
     )
-    flip: bool = param(False, "Whether half of the real images, at random, are mirrored left to right.")
+    flip: bool = param(False, "Whether to mirror half of the real images, chosen at random, left to right.")
     latents: str = param(
-        "shared", "Whether the turns of an iteration see the same latents.", choices=("shared", "fresh")
+        "shared",
+        "Whether the turns of an iteration use the same latents or draw fresh ones.",
+        choices=("shared", "fresh"),
     )
-    latent: str = param("normal", "Latents are N(0, I) or U(-1, 1).", choices=("normal", "uniform"))
-    latent_size: int = param(256, "Dimension of a latent.", low=1)
-    network: str = param("mlp", "The network that builds every model's bodies.")
+    latent: str = param("normal", "Distribution of the latents: N(0, I) or U(-1, 1).", choices=("normal", "uniform"))
+    latent_size: int = param(256, "Dimension of the latents.", low=1)
+    network: str = param("mlp", "Network plugin that builds the networks of all models.")
     network_params: Mapping[str, Any] = field(default_factory=dict)  # the network's own, resolved
     optimizer: str | Mapping[str, str] = param("adam", "Optimiser.", choices=("adam", "rmsprop", "sgd"))
     learning_rate: float | Mapping[str, float] = param(2e-4, "Learning rate.", above=0)
     betas: tuple[float, ...] | Mapping[str, tuple[float, ...]] = param(
-        (0.5, 0.999), "Adam's two betas.", low=0, high=0.999999
+        (0.5, 0.999), "The two betas of Adam.", low=0, high=0.999999
     )
     init: str = param(
-        "normal", "Initialisation of weights; biases start at 0.", choices=("normal", "orthogonal", "xavier")
+        "normal", "Initialisation of the weights. Biases start at 0.", choices=("normal", "orthogonal", "xavier")
     )
     init_scale: float = param(0.02, "Standard deviation (normal) or gain (orthogonal, xavier).", above=0)
     ema: float = param(
-        0.0, "Decay of the generators' moving average that evaluation uses; 0 is off.", low=0, high=0.999999
+        0.0,
+        "Decay of the moving average of the generators that is evaluated. 0 evaluates the generators themselves.",
+        low=0,
+        high=0.999999,
     )
-    decay: str = param("none", "How the learning rate falls over the iterations.", choices=("none", "linear"))
+    decay: str = param("none", "Decay of the learning rate over the iterations.", choices=("none", "linear"))
     precision: str = param(
         "float32",
-        "Arithmetic of products and convolutions: tf32 on GPUs that have it, bfloat16 by autocast. Weights, optimisers "
-        "and evaluation are float32.",
+        "Precision of matrix products and convolutions: tf32 on GPUs that support it, bfloat16 by autocast. Weights, "
+        "optimisers and evaluation are float32.",
         choices=("float32", "tf32", "bfloat16"),
     )
 
@@ -72,10 +77,14 @@ class Protocol:
 class Evaluation:
     """Metrics, their schedule and the number of samples; the same for every model."""
 
-    every: int = param(1000, "Iterations between two evaluations; the last is always evaluated.", low=1)
-    samples: int = param(10_000, "Generated samples that each evaluation draws.", low=1)
-    metrics: tuple[str, ...] = param((), "The metrics, in the order of the table's columns.")
+    every: int = param(
+        1000, "Number of iterations between two evaluations. The last iteration is always evaluated.", low=1
+    )
+    samples: int = param(10_000, "Number of generated samples per evaluation.", low=1)
+    metrics: tuple[str, ...] = param((), "Metrics, in the order of the table's columns.")
     points: int = param(
-        5, "Evenly spaced points of a run, the last included, that get the expensive metrics too.", low=1
+        5,
+        "Number of evenly spaced points of a run, including its end, at which expensive metrics are computed too.",
+        low=1,
     )
     anchors: bool = param(True, "Whether the table ends with the anchor rows.")

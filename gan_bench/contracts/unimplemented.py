@@ -32,12 +32,12 @@ class Unimplemented:
     def complaint(self) -> str | None:
         """Message about fields that are empty, or None."""
         empty = [each.name for each in fields(self) if not _is_text(getattr(self, each.name))]
-        return f"Unimplemented {self.name!r} must say {', '.join(empty)}" if empty else None
+        return f"Unimplemented {self.name!r} must define {', '.join(empty)}" if empty else None
 
     def refusal(self) -> str:
         """Message for a benchmark that requests the system as a model."""
-        advice = f"`gan-bench show {self.name}` says more."
-        return f"Model {self.name!r} ({self.title}) is named, not implemented. {self.why} Needed: {self.needs} {advice}"
+        what = f"Model {self.name!r} ({self.title}) is not implemented."
+        return f"{what} {self.why} Needed: {self.needs} `gan-bench show {self.name}` describes it."
 
 
 def _is_text(value: object) -> bool:

@@ -51,38 +51,49 @@ class Options:
 
     overrides: Sequence[str] = option(
         (),
-        "Override a value of the benchmark, e.g. protocol.iterations=2000.",
+        "Override a value of the benchmark, e.g. protocol.iterations=2000. Repeatable.",
         flag="--set",
         metavar="PATH=VALUE",
         repeatable=True,
     )
     models: Sequence[str] = option(
         (),
-        'Only models with these labels or plugins, and the anchors. Quote a name with a comma: "A, B".',
+        'Train only models with these labels or plugins, and the anchors. Quote a name that contains a comma: "A, B".',
         metavar="A,B",
     )
-    datasets: Sequence[str] = option((), "Only datasets with these labels or plugins.", metavar="A,B")
+    datasets: Sequence[str] = option((), "Use only datasets with these labels or plugins.", metavar="A,B")
     seeds: str | int | Sequence[int] | None = option(
-        None, "Number of seeds, or a list: 3 is 0, 1, 2; '5,' is seed 5.", metavar="N|A,B", unset="the benchmark's"
+        None,
+        "Number of seeds, or a list of seeds: 3 means 0, 1, 2; '5,' means seed 5.",
+        metavar="N|A,B",
+        unset="the benchmark's",
     )
     device: Device = option("auto", "Device to train on.")
-    results: str | Path = option("results", "Folder of all results.", metavar="DIR")
-    workers: int | None = option(None, "Number of runs at the same time.", metavar="N", unset="one per core or GPU")
+    results: str | Path = option("results", "Folder for results.", metavar="DIR")
+    workers: int | None = option(None, "Number of runs to train in parallel.", metavar="N", unset="one per core or GPU")
     compile: Literal["auto", "always", "never"] = option(
-        "auto", "Compile iterations; auto compiles long runs on a CPU."
+        "auto", "Whether to compile iterations. auto compiles long runs on a CPU."
     )
     stack: str | int = option(
         "auto",
-        "Number of seeds that train as one program; auto is all on a GPU, unless the network is convolutional.",
+        "Number of seeds to train as one program. auto stacks all seeds on a GPU, unless the network is convolutional.",
         metavar="auto|never|N",
     )
     engine: str = option("local", "Engine that executes the runs.", metavar="NAME")
     plugins: Sequence[str | Path] = option(
-        (), "Plugin file, in addition to plugins/; repeatable.", flag="--plugin", metavar="FILE", repeatable=True
+        (),
+        "Plugin file to load, in addition to those in plugins/. Repeatable.",
+        flag="--plugin",
+        metavar="FILE",
+        repeatable=True,
     )
-    preview: bool = option(False, "Run one seed for a quarter of the iterations, into NAME-preview.")
+    preview: bool = option(
+        False, "Train one seed for a quarter of the iterations. Results are written to NAME-preview."
+    )
     quick: bool = option(
-        False, "Check that everything works with a few iterations and samples of each model, into NAME-quick."
+        False,
+        "Check that everything works, with a few iterations and samples of each model. Results are written to "
+        "NAME-quick.",
     )
 
     def __post_init__(self) -> None:
@@ -92,8 +103,8 @@ class Options:
                 require_choice(each.flag, getattr(self, each.name), each.choices)
         if self.quick and self.preview:
             raise UsageError(
-                "--preview and --quick exclude each other: --quick checks that everything works, "
-                "--preview trains a quarter of one seed."
+                "--preview and --quick exclude each other. --quick checks that everything works; "
+                "--preview trains one seed for a quarter of the iterations."
             )
 
     @property
@@ -105,7 +116,7 @@ class Options:
 def require_choice(flag: str, value: str, choices: Sequence[str]) -> None:
     """Raise UsageError if `value` is not among the choices."""
     if value not in choices:
-        raise UsageError(f"{flag} {value}: it is {', '.join(choices[:-1])} or {choices[-1]}.")
+        raise UsageError(f"{flag} must be {', '.join(choices[:-1])} or {choices[-1]}, found {value!r}.")
 
 
 @dataclass(frozen=True)

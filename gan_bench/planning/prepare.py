@@ -92,7 +92,9 @@ def _selected(benchmark: Benchmark, options: Options) -> tuple[DatasetEntry, ...
 def choose_device(requested: str) -> str:
     """Device "cpu" or "cuda" as requested; "auto" is a GPU if one is available."""
     if requested == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no CUDA device here. Use --device cpu, or auto.")
+        raise UsageError(
+            "--device cuda: torch finds no CUDA device on this machine. Use --device cpu or --device auto."
+        )
     require_choice("--device", requested, get_args(Device))
     if requested == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -103,7 +105,7 @@ def choose_workers(requested: int | None, device: str) -> int:
     """Number of runs at the same time: one for each core that this process may use, or for each GPU."""
     if requested is not None:
         if requested < 1:
-            raise UsageError(f"--workers {requested}: it is at least 1.")
+            raise UsageError(f"--workers must be at least 1, found {requested}.")
         return requested
     if device == "cuda":
         return max(1, len(visible_gpus()))
@@ -125,7 +127,7 @@ def choose_stack(requested: str | int, device: str, *, heavy: bool) -> int:
     if requested == "never":
         return 1
     if not str(requested).isdecimal() or int(requested) < 1:
-        raise UsageError(f"--stack {requested}: it is auto, never, or a number of seeds.")
+        raise UsageError(f"--stack must be auto, never or a number of seeds >= 1, found {requested!r}.")
     return int(requested)
 
 

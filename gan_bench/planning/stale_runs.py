@@ -32,7 +32,8 @@ def describe_stale_runs(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) 
                 if same is not None:
                     reasons[_reason(record, same)] += 1
     for reason, count in reasons.items():
-        yield f"{count} stored run{'s' if count > 1 else ''} not counted, and trained again: {reason}."
+        subject = f"{count} stored runs are" if count > 1 else "1 stored run is"
+        yield f"{subject} not used and will be trained again: {reason}."
 
 
 def _same_settings(record: RunRecord, run: Run) -> bool:
@@ -45,8 +46,8 @@ def _same_settings(record: RunRecord, run: Run) -> bool:
 
 def _reason(record: RunRecord, run: Run) -> str:
     if record.training_version != TRAINING_VERSION:
-        found = f"version {record.training_version}" if record.training_version else "an earlier version"
-        return f"trained by {found} of gan-bench's training code, now version {TRAINING_VERSION}"
+        before = f"version {record.training_version}" if record.training_version else "an earlier version"
+        return f"the training code of gan-bench has changed from {before} to version {TRAINING_VERSION}"
     if record.dataset.contents != run.dataset.contents:
-        return "the data files have changed since"
-    return "the code of its model, dataset or network has changed since"
+        return "the data files have changed"
+    return "the code of the model, dataset or network has changed"

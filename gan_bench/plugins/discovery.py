@@ -50,11 +50,14 @@ def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], Non
         if path.is_file() and path.suffix == ".py":
             found.append(path.resolve())
         elif path.is_dir():
-            complain(number, f"{path} is a folder. Name its .py files, or call it plugins/ beside the benchmark.")
+            complain(
+                number,
+                f"{path} is a folder. Name its .py files, or put them in a folder plugins/ next to the benchmark.",
+            )
         elif path.exists():
-            complain(number, f"{path} is no .py file; a plugin is a Python file.")
+            complain(number, f"{path} is not a .py file. A plugin is a Python file.")
         else:
-            complain(number, f"{path}: there is no such file.")
+            complain(number, f"{path} does not exist.")
     return found
 
 
@@ -62,7 +65,7 @@ def option_files(names: Sequence[str | Path]) -> list[Path]:
     """Absolute paths of the files of the option `--plugin`. Raises UsageError for a path that is not a plugin file."""
 
     def refuse(number: int, message: str) -> None:
-        raise UsageError(f"--plugin {message}")
+        raise UsageError(f"--plugin: {message}")
 
     return plugin_files(names, refuse)
 

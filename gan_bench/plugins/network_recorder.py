@@ -22,7 +22,7 @@ from gan_bench.contracts.network import (
 class NetworkRecorder(Networks):
     """Networks that record every request.
 
-    asked: each module that was built, with its description.
+    requested: each module that was built, with its description.
     """
 
     requested: list[tuple[nn.Module, str]] = field(default_factory=list)
@@ -52,7 +52,9 @@ class NetworkRecorder(Networks):
     def joint_discriminator(self, size: int, heads: Heads) -> JointDiscriminator:
         """Build a joint discriminator and record the request."""
         made = super().joint_discriminator(size, heads)
-        self.requested.append((made, f"a discriminator of samples beside vectors of {size} with {_named(heads)}"))
+        self.requested.append(
+            (made, f"a discriminator of samples paired with vectors of size {size}, with {_named(heads)}")
+        )
         return made
 
     def autoencoder(self) -> Autoencoder:

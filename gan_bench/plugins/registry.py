@@ -89,13 +89,13 @@ class Registry:
             return found
         for broken in self.broken:
             if broken.is_called(name):
-                raise BrokenPluginError(f"{kind[:-1]} {name!r} is broken: {broken.error} (from {broken.origin}).")
+                raise BrokenPluginError(f"{_title(kind)} {name!r} is broken: {broken.error} (from {broken.origin}).")
         if kind == "models" and name in self._unimplemented:
             raise PluginError(self._unimplemented[name].refusal())
         files = "; ".join(f"{broken.origin}: {broken.error}" for broken in self.broken)
         hint = f" Not loaded: {files}." if files else ""
         known = [*self._classes[kind], *(self._unimplemented if kind == "models" else ())]
-        raise PluginError(f"No {kind[:-1]} is called {name!r}; {allowed(name, known)}{hint}")
+        raise PluginError(f"No {kind[:-1]} is called {name!r}. {allowed(name, known)}{hint}")
 
     def origin(self, kind: str, name: str) -> Origin:
         """Origin of a registered class."""
@@ -121,13 +121,18 @@ class Registry:
             return
         taken = self._origin_of.get((kind, item.name))
         if taken is not None:
-            places = f"{taken} ({taken.path}) and from {origin} ({origin.path})"
-            clash = f"{kind[:-1]} {item.name!r} exists twice, from {places}"
+            places = f"{taken} ({taken.path}) and by {origin} ({origin.path})"
+            clash = f"{_title(kind)} {item.name!r} is defined twice, by {places}"
             self._clashes[kind, item.name] = clash
             self.broken.append(Broken(item.name, origin, clash))
             return
         self._classes[kind][item.name] = item
         self._origin_of[kind, item.name] = origin
+
+
+def _title(kind: str) -> str:
+    """Kind in the singular, with a capital."""
+    return kind[:-1].capitalize()
 
 
 def _last_frame(error: BaseException) -> str:

@@ -34,7 +34,7 @@ Fact = tuple[str, str]
 DATASET = "ring8"
 """Dataset for which a model's networks are built when it is shown."""
 
-BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "none: it describes"}
+BETTER = {"lower": "lower is better", "higher": "higher is better", "none": "none (descriptive)"}
 
 
 def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, width: int = 100) -> str:
@@ -63,10 +63,10 @@ def show(name: str, places: Sequence[Path] = (), *, kind: str | None = None, wid
 
 def _unimplemented(system: Unimplemented, registry: Registry, width: int) -> str:
     """Describe a system without a model."""
-    title = f"{system.name} (named, not implemented)"
+    title = f"{system.name} (not implemented)"
     facts = [
         ("source", system.source),
-        ("why not here", system.why),
+        ("reason", system.why),
         ("needed", system.needs),
         ("from", str(registry.origin(UNIMPLEMENTED, system.name))),
     ]
@@ -97,13 +97,13 @@ def _missing(name: str, kind: str | None, registry: Registry) -> str:
     others = [each[:-1] for each in KINDS if name in registry.all(each)]
     if others:
         return (
-            f"No {(kind or '').removesuffix('s')} is called {name!r}; there is a {' and a '.join(others)} of this name."
+            f"No {(kind or '').removesuffix('s')} is called {name!r}. There is a {' and a '.join(others)} of this name."
         )
     if name in registry.unimplemented():
-        return f"No {(kind or '').removesuffix('s')} is called {name!r}; it is a system that is not implemented."
+        return f"No {(kind or '').removesuffix('s')} is called {name!r}. It is a system that is not implemented."
     names = {*registry.unimplemented(), *(each for one in KINDS for each in registry.all(one))}
     files = "; ".join(f"{broken.origin}: {broken.error}" for broken in registry.broken)
-    return f"Nothing is called {name!r}; {allowed(name, names)}" + (f" Not loaded: {files}." if files else "")
+    return f"No plugin is called {name!r}. {allowed(name, names)}" + (f" Not loaded: {files}." if files else "")
 
 
 def _sections(cls: type[Any], kind: str, registry: Registry, width: int) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _title(cls: type[Any], kind: str) -> str:
 
 def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
     """Docstring of the class; for a model also the first paragraph of its file, which cites the paper."""
-    doc = inspect.cleandoc(cls.__doc__ or "It has no docstring.")
+    doc = inspect.cleandoc(cls.__doc__ or "No docstring.")
     yield "\n\n".join(_wrapped(paragraph, width) for paragraph in re.split(r"\n\s*\n", doc))
     module = sys.modules.get(cls.__module__)
     if kind == "models" and module is not None and module.__doc__:
@@ -184,8 +184,8 @@ def _metric_facts(cls: type[Any]) -> list[Fact]:
         ("direction", BETTER.get(cls.direction, str(cls.direction))),
         ("unit", str(cls.unit) or "none"),
         ("version", str(cls.version)),
-        ("per generator", "yes, one value each and one of the mixture" if cls.per_generator else "no"),
-        ("expensive", "yes, computed at a few iterations only, the last included" if cls.expensive else "no"),
+        ("per generator", "yes: one value for each, and one for the mixture" if cls.per_generator else "no"),
+        ("expensive", "yes: computed at a few iterations only, including the last" if cls.expensive else "no"),
     ]
 
 
@@ -196,31 +196,31 @@ def _dataset_facts(cls: type[Any]) -> list[Fact]:
         shape, mixture = dataset.shape, dataset.mixture
         return [("shape", f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"), *_mixture_facts(mixture)]
     except Exception as error:  # a plugin may raise anything
-        return [("shape", f"unknown: it cannot be made of its defaults ({_error_text(error)})")]
+        return [("shape", f"unknown: the dataset cannot be created with its defaults ({_error_text(error)})")]
 
 
 def _mixture_facts(mixture: Mixture | None) -> list[Fact]:
     if mixture is None:
-        return [("density", "unknown: metrics that need an exact one refuse it")]
+        return [("density", "unknown: metrics that need an exact density do not support it")]
     modes = f"{len(mixture.means)}, {'equal weights' if len(set(mixture.weights.tolist())) == 1 else 'unequal weights'}"
     low, high = float(mixture.stds.min()), float(mixture.stds.max())
     deviation = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
-    return [("density", "exact, a Gaussian mixture"), ("modes", modes), ("std", f"{deviation} in each direction")]
+    return [("density", "exact, a Gaussian mixture"), ("modes", modes), ("std", f"{deviation} along each axis")]
 
 
 def _model_facts(cls: type[Any]) -> list[Fact]:
     facts = [
         ("players", ", ".join(cls.players) or "none"),
-        ("generating", ", ".join(cls.generating) or "none: its samples come from elsewhere"),
-        ("anchor", "yes: a row to hold the others against, never trained" if cls.anchor else "no"),
-        ("stackable", "yes" if cls.stackable else "no: each seed trains by itself"),
+        ("generating", ", ".join(cls.generating) or "none: no player generates its samples"),
+        ("anchor", "yes: a reference row of the table, never trained" if cls.anchor else "no"),
+        ("stackable", "yes" if cls.stackable else "no: each seed is trained separately"),
     ]
     try:
         model = cls(cls.Params())
-        more = [("generators", str(model.generators)), ("sharing", model.sharing or "nothing to share")]
+        more = [("generators", str(model.generators)), ("sharing", model.sharing or "none")]
         return [*facts[:1], ("turns", _turns(model)), *facts[1:2], *more, *facts[2:]]
     except Exception as error:  # a plugin may raise anything
-        return [*facts, ("defaults", f"it cannot be made of them ({_error_text(error)})")]
+        return [*facts, ("defaults", f"the model cannot be created with them ({_error_text(error)})")]
 
 
 def _turns(model: Any) -> str:
@@ -245,7 +245,7 @@ def _parameters(cls: type[Any], width: int) -> str:
     rows = [tuple(each) for each in describe(cls.Params)]
     if not rows:
         return "No parameters."
-    return "Parameters\n\n" + _table(("name", "type", "default", "range", "what it is"), rows, width)
+    return "Parameters\n\n" + _table(("name", "type", "default", "range", "description"), rows, width)
 
 
 def _networks(cls: type[Any], registry: Registry, width: int) -> str:
@@ -253,14 +253,18 @@ def _networks(cls: type[Any], registry: Registry, width: int) -> str:
     from gan_bench.contracts.protocol import Protocol
 
     protocol = Protocol()
-    built = f"with its defaults, for {DATASET}, of network {protocol.network}, latents of size {protocol.latent_size}"
+    built = (
+        f"with default parameters for {DATASET}, network {protocol.network} and latents of size {protocol.latent_size}"
+    )
     try:
         rows = _held(cls, registry, protocol)
     except Exception as error:  # a plugin may raise anything
-        return _wrapped(f"Networks: unknown. It cannot be built {built}: {_error_text(error)}", width)
+        return _wrapped(f"Networks: unknown. The model cannot be built {built}: {_error_text(error)}", width)
     if not rows:
         return "Networks: none."
-    return _wrapped(f"Networks, built {built}", width) + "\n\n" + _table(("player", "parameters", "holds"), rows, width)
+    return (
+        _wrapped(f"Networks, built {built}", width) + "\n\n" + _table(("player", "parameters", "contains"), rows, width)
+    )
 
 
 def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, str, str]]:
@@ -273,7 +277,7 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     dataset, model = dataset_class(dataset_class.Params()), cls(cls.Params())
     reason = model.refuses(dataset)
     if reason is not None:
-        raise PluginError(f"it refuses {DATASET}: {reason}")
+        raise PluginError(f"it does not support {DATASET}: {reason}")
     network = registry.get("networks", protocol.network)
     with torch.random.fork_rng(devices=[]):  # building a model must not change the caller's random state
         networks = NetworkRecorder(network(network.Params()), dataset, protocol.latent_size)
@@ -282,7 +286,7 @@ def _held(cls: type[Any], registry: Registry, protocol: Any) -> list[tuple[str, 
     for name, player in players.items():
         inside = [text for made, text in networks.requested if any(module is made for module in player.modules())]
         count = sum(parameter.numel() for parameter in player.parameters())
-        rows.append((name, f"{count:,}", "; ".join(inside) or "a module of its own"))
+        rows.append((name, f"{count:,}", "; ".join(inside) or "a custom module"))
     return rows
 
 

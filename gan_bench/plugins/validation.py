@@ -21,10 +21,10 @@ def find_problem(kind: str, item: Any) -> str | None:
         return f"gan_bench_{kind} returned {type(item).__name__}, not a class"
     base = _contract(kind)
     if not issubclass(item, base):
-        return f"gan_bench_{kind} returned {item.__name__}, which is no subclass of {base.__name__}"
+        return f"gan_bench_{kind} returned {item.__name__}, which is not a subclass of {base.__name__}"
     name = getattr(item, "name", None)
     if not _is_name(name):
-        return f"{item.__name__}.name is {name!r}; a name is made of letters, digits, - and _"
+        return f"{item.__name__}.name must consist of letters, digits, - and _, found {name!r}"
     missing = sorted(getattr(item, "__abstractmethods__", ()))
     if kind == "metrics":
         missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
@@ -37,15 +37,15 @@ def _problem_of_unimplemented(item: Any) -> str | None:
     if not isinstance(item, Unimplemented):
         return f"gan_bench_{UNIMPLEMENTED} returned {type(item).__name__}, not an {Unimplemented.__name__}"
     if not _is_name(item.name):
-        return f"Unimplemented {item.name!r}: a name is made of letters, digits, - and _"
+        return f"{Unimplemented.__name__}.name must consist of letters, digits, - and _, found {item.name!r}"
     return item.complaint()
 
 
 def _problem_of_file(item: Any) -> str | None:
     if isinstance(item, Path) and item.is_absolute():
         return None
-    found = f"{item}, which is not absolute" if isinstance(item, Path) else f"{type(item).__name__}, not a Path"
-    return f"gan_bench_{PUBLISHED} returned {found}; return [Path(__file__).with_name(…)]"
+    found = str(item) if isinstance(item, Path) else type(item).__name__
+    return f"gan_bench_{PUBLISHED} must return absolute paths, found {found}; return [Path(__file__).with_name(…)]"
 
 
 def _is_name(name: object) -> bool:
@@ -59,8 +59,8 @@ def _problem_of_params(item: type[Any]) -> str | None:
     except PluginError as error:
         return str(error)
     if taken:
-        return f"{item.__name__}.Params has {taken[0]!r}; {', '.join(RESERVED)} belong to the benchmark"
-    return next((f"{item.__name__}.Params.{name} has a wrong default: {text}" for name, text in wrong.items()), None)
+        return f"{item.__name__}.Params must not define {taken[0]!r}; the benchmark file reserves {', '.join(RESERVED)}"
+    return next((f"{item.__name__}.Params.{name} has an invalid default: {text}" for name, text in wrong.items()), None)
 
 
 def _contract(kind: str) -> type[Any]:

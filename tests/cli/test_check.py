@@ -1,4 +1,4 @@
-"""`gan-bench check`: what it says of plugins and files that are fine, faulty, broken or none at all."""
+"""Tests of `gan-bench check` with valid, faulty, broken and missing plugins."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from gan_bench.names import listed
+from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.published.load import COLUMNS
 from tests.support import project
+from tests.support.messages import Messages
 
 MODEL = '''
 from gan_bench import Model, hookimpl
@@ -93,107 +96,110 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
 
 
 def write(text: str | bytes, name: str = "mine.py") -> None:
-    """A plugin file in the working folder."""
+    """Write a plugin file in the working folder."""
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text.encode() if isinstance(text, str) else text)
 
 
 class TestOfAName:
-    def test_fine(self, call: project.Call) -> None:
-        """A line for what was checked and one for the sum, exit code 0; what is being checked goes to stderr."""
-        said = call("ring8")
-        assert said.code == 0
+    def test_valid(self, call: project.Call) -> None:
+        """A valid plugin has one line, before the summary. Progress is printed to standard error."""
+        result = call("ring8")
+        assert result.code == 0
         assert re.fullmatch(
             r"ok  dataset ring8 \(gan-bench .*\): 9 of 9 checks passed\n1 checked: 9 checks passed, 0 failed\.\n",
-            said.out,
+            result.out,
         )
-        assert "Checking dataset ring8" in said.err
+        assert "Checking dataset ring8" in result.err
 
-    def test_beside_a_folder_of_that_name(self, call: project.Call) -> None:
-        """A package's folder in the working folder does not hide the plugin that it was installed as."""
+    def test_next_to_a_folder_of_that_name(self, call: project.Call, messages: Messages) -> None:
+        """The folder of a package in the working folder does not hide the installed plugin."""
         Path("ring8").mkdir()
         Path("ring9").mkdir()
         assert call("ring8").code == 0
-        said = call("ring9")
-        assert said.code == 2
-        assert "ring9 is a folder, and no plugin is called so" in said.err
+        result = call("ring9")
+        assert result.code == 2
+        messages.check(result.err, "Error: ring9 ")
 
     def test_verbose(self, call: project.Call) -> None:
-        """Each passed check is shown with its promise."""
-        said = call("ring8", "--verbose")
-        assert "  passed: seeds: " in said.out
-        assert said.out.count("  passed: ") == 9
+        """Each passed check is printed with its promise."""
+        result = call("ring8", "--verbose")
+        assert "  passed: seeds: " in result.out
+        assert result.out.count("  passed: ") == 9
 
     def test_of_several_kinds(self, call: project.Call) -> None:
-        """A name that a model and a metric have is both; files of plugins/ count."""
+        """A name of a model and a metric selects both. Files in plugins/ are included."""
         write(MODEL, "plugins/one.py")
         write(METRIC, "plugins/two.py")
-        said = call("lsgan")
-        assert said.code == 0
-        assert "ok  model lsgan (one.py)" in said.out
-        assert "ok  metric lsgan (two.py)" in said.out
-        assert "2 checked" in said.out
+        result = call("lsgan")
+        assert result.code == 0
+        assert "ok  model lsgan (one.py)" in result.out
+        assert "ok  metric lsgan (two.py)" in result.out
+        assert "2 checked" in result.out
 
-    def test_unknown(self, call: project.Call) -> None:
-        """A name that nobody has is wrong use, with the closest."""
-        said = call("mgn")
-        assert said.code == 2
-        assert "No model, network, dataset or metric is called 'mgn'; did you mean 'mgan'?" in said.err
-        assert said.out == ""
+    def test_unknown(self, call: project.Call, messages: Messages) -> None:
+        """An unknown name is an error with the closest name."""
+        result = call("mgn")
+        assert result.code == 2
+        known = {name for kind in ("models", "networks", "datasets", "metrics") for name in load_plugins().all(kind)}
+        messages.check(result.err, "'mgn'", "'mgan'", hide={listed(known): "AVAILABLE"})
+        assert result.out == ""
 
-    def test_that_a_broken_file_should_bring(self, call: project.Call) -> None:
-        """A model's name leads to the file that is called so, or names it, and cannot be loaded."""
+    def test_of_a_broken_file(self, call: project.Call) -> None:
+        """The name of a model selects a broken file of that name."""
         write("import no_such_module\n", "plugins/my_gan.py")
-        said = call("my-gan")
-        assert said.code == 1
-        assert "my_gan (my_gan.py)" in said.out
-        assert "No module named 'no_such_module'" in said.out
+        result = call("my-gan")
+        assert result.code == 1
+        assert "my_gan (my_gan.py)" in result.out
+        assert "No module named 'no_such_module'" in result.out
 
     def test_broken(self, call: project.Call) -> None:
-        """A plugin of plugins/ that does not load is found by its name."""
+        """A file in plugins/ that cannot be loaded is found by its name."""
         write("import no_such_module", "plugins/lost.py")
-        said = call("lost")
-        assert said.code == 1
-        assert "loads: ModuleNotFoundError: No module named 'no_such_module' (lost.py:1)" in said.out
+        result = call("lost")
+        assert result.code == 1
+        assert "loads: ModuleNotFoundError: No module named 'no_such_module' (lost.py:1)" in result.out
 
     def test_taken_twice(self, call: project.Call) -> None:
-        """A name that two files claim names both."""
+        """The message about a name that two files define has both files."""
         write(MODEL, "plugins/one.py")
         write(MODEL, "plugins/two.py")
-        said = call("lsgan")
-        assert said.code != 0
-        assert "one.py" in said.out + said.err
-        assert "two.py" in said.out + said.err
+        result = call("lsgan")
+        assert result.code != 0
+        assert "one.py" in result.out + result.err
+        assert "two.py" in result.out + result.err
 
     @pytest.mark.parametrize("name", ["", " ", "no name", "<b>gan</b>"])
     def test_odd(self, call: project.Call, name: str) -> None:
         """Names that no plugin can have are unknown, without a traceback."""
-        said = call(name)
-        assert said.code == 2
-        assert "Traceback" not in said.err
-        assert "Error: " in said.err
+        result = call(name)
+        assert result.code == 2
+        assert "Traceback" not in result.err
+        assert "Error: " in result.err
 
 
 class TestOfAFile:
-    def test_fine(self, call: project.Call) -> None:
-        """Everything that the file brings is checked, and nothing else."""
+    def test_valid(self, call: project.Call) -> None:
+        """All plugins of the file are checked, and no others."""
         write(MODEL)
-        said = call("mine.py")
-        assert said.code == 0
-        assert re.match(r"ok  model lsgan \(mine\.py\): (\d+) of \1 checks passed\n1 checked: ", said.out)
+        result = call("mine.py")
+        assert result.code == 0
+        assert re.match(r"ok  model lsgan \(mine\.py\): (\d+) of \1 checks passed\n1 checked: ", result.out)
 
     def test_faulty(self, call: project.Call) -> None:
-        """A finding shows place, reason and remedy, and what was not checked for it; exit code 1."""
+        """A finding has a place, a reason and a remedy. Checks that depend on it are listed as not checked."""
         write(READING)
-        said = call("mine.py")
-        assert said.code == 1
-        assert "FAILED  model lsgan (mine.py)" in said.out
+        result = call("mine.py")
+        assert result.code == 1
+        assert "FAILED  model lsgan (mine.py)" in result.out
         assert re.search(
-            r"^  reads-no-values: .*reads a tensor's value \(mine\.py:1\)\n    reason: .*\n    remedy: ", said.out, re.M
+            r"^  reads-no-values: .*reads a tensor's value \(mine\.py:1\)\n    reason: .*\n    remedy: ",
+            result.out,
+            re.M,
         )
-        assert "  not checked, since reads-no-values failed: devices, stacks\n" in said.out
-        assert re.search(r"1 checked: \d+ checks passed, 1 failed, 2 not checked\.$", said.out.strip())
+        assert re.search("^  not checked, .*reads-no-values failed: devices, stacks$", result.out, re.M)
+        assert re.search(r"1 checked: \d+ checks passed, 1 failed, 2 not checked\.$", result.out.strip())
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -201,67 +207,68 @@ class TestOfAFile:
             ("def f(:", r"SyntaxError: .*"),
             ("Once upon a time", r"SyntaxError: .*"),
             ("import sys\nsys.exit(3)", r"SystemExit: 3 \(mine\.py:2\)"),
-            ("x = 1\n", "the file brings nothing"),
-            (MODEL.replace('"lsgan"', '"my gan"'), r"LSGAN\.name is 'my gan'; a name is made of letters"),
-            (MODEL.replace('"lsgan"', '"gan"'), r"model 'gan' exists twice"),
-            (MODEL.replace("return [LSGAN]", "return [7]"), "gan_bench_models returned int, not a class"),
+            ("x = 1\n", "the file provides no plugins"),
+            (MODEL.replace('"lsgan"', '"my gan"'), r"LSGAN\.name .*'my gan'"),
+            (MODEL.replace('"lsgan"', '"gan"'), r"Model 'gan' is defined twice"),
+            (MODEL.replace("return [LSGAN]", "return [7]"), "gan_bench_models returned int"),
         ],
     )
     def test_broken(self, call: project.Call, text: str, message: str) -> None:
-        """What cannot be loaded is a finding, without a traceback."""
+        """A plugin that cannot be loaded is a finding, without a traceback."""
         write(text)
-        said = call("mine.py")
-        assert said.code == 1
-        assert re.search(rf"^  loads: {message}", said.out, re.M)
-        assert "Traceback" not in said.out + said.err
+        result = call("mine.py")
+        assert result.code == 1
+        assert re.search(rf"^  loads: {message}", result.out, re.M)
+        assert "Traceback" not in result.out + result.err
 
     @pytest.mark.parametrize(
-        ("name", "content", "message"),
+        ("name", "content"),
         [
-            ("mine.py", b"", r"mine\.py is empty"),
-            ("mine.py", b" \n", r"mine\.py is empty"),
-            ("mine.py", b"\x7fELF\0\0\x01", r"mine\.py is binary"),
-            ("mine.txt", b"x = 1", r"mine\.txt is no \.py file"),
-            ("folder/mine.py", b"x = 1", r"folder is a folder"),
+            ("mine.py", b""),
+            ("mine.py", b" \n"),
+            ("mine.py", b"\x7fELF\0\0\x01"),
+            ("mine.txt", b"x = 1"),
+            ("folder/mine.py", b"x = 1"),
         ],
+        ids=["empty", "blank", "binary", "suffix", "folder"],
     )
-    def test_no_plugin_file(self, call: project.Call, name: str, content: bytes, message: str) -> None:
-        """What cannot be a plugin file is wrong use, and says why."""
+    def test_not_a_plugin_file(self, call: project.Call, name: str, content: bytes, messages: Messages) -> None:
+        """A path that cannot be a plugin file is an error with the reason."""
         write(content, name)
-        said = call(name.split("/")[0])
-        assert said.code == 2
-        assert re.search(message, said.err)
-        assert said.out == ""
+        result = call(name.split("/")[0])
+        assert result.code == 2
+        messages.check(result.err, name.split("/")[0])
+        assert result.out == ""
 
-    def test_missing(self, call: project.Call) -> None:
-        """So is a file that is not there."""
-        assert "nowhere.py: there is no such file" in call("nowhere.py").err
+    def test_missing(self, call: project.Call, messages: Messages) -> None:
+        """A missing file is an error."""
+        messages.check(call("nowhere.py").err, "nowhere.py")
 
-    def test_only_observers(self, call: project.Call) -> None:
-        """A file of observers loads, and has nothing to check."""
+    def test_only_observers(self, call: project.Call, messages: Messages) -> None:
+        """A file of observers is loaded. There are no checks of observers."""
         write(OBSERVER)
-        said = call("mine.py")
-        assert said.code == 0
-        assert "mine.py loads; there is nothing to check of observers." in said.out
+        result = call("mine.py")
+        assert result.code == 0
+        messages.check(result.out, "mine.py", "observers")
 
     def test_only_figures(self, call: project.Call) -> None:
-        """A file of published figures is read: what is wrong in it is a finding with file and line."""
+        """A file of published figures is read. Errors in it are findings with file and line."""
         write(FIGURES)
         Path("figures.csv").write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-        said = call("mine.py")
-        assert said.code == 0
-        assert said.out == "ok  published figures figures.csv: 0 rows read\n1 checked: 1 checks passed, 0 failed.\n"
+        result = call("mine.py")
+        assert result.code == 0
+        assert result.out == "ok  published figures figures.csv: 0 rows read\n1 checked: 1 checks passed, 0 failed.\n"
         Path("figures.csv").write_text(",".join(COLUMNS) + "\nmgan\n", encoding="utf-8")
-        said = call("mine.py")
-        assert said.code == 1
-        assert re.search(r"^  reads: .*figures\.csv:2: ", said.out, re.M)
+        result = call("mine.py")
+        assert result.code == 1
+        assert re.search(r"^  reads: .*figures\.csv:2: ", result.out, re.M)
 
 
 def test_help_needs_no_torch(call: project.Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The help is shown without importing what the checks need."""
+    """The help is printed without importing the modules of the checks."""
     for name in [name for name in sys.modules if name.startswith("gan_bench.testing")]:
         monkeypatch.delitem(sys.modules, name)
-    said = call("--help")
-    assert said.code == 0
-    assert "Exit codes" in said.out
+    result = call("--help")
+    assert result.code == 0
+    assert "Exit codes" in result.out
     assert "gan_bench.testing" not in sys.modules

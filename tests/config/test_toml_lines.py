@@ -1,4 +1,4 @@
-"""Line numbers of TOML keys."""
+"""Tests of the lines of TOML keys."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ k = 2
     ],
 )
 def test_each_key_has_its_line(path: tuple[str | int, ...], line: int) -> None:
-    """Tables, dotted keys, inline tables, arrays and elements are found where they stand."""
+    """Tables, dotted keys, inline tables, arrays and their elements have their lines."""
     assert key_lines(TEXT)[path] == line
 
 
@@ -89,13 +89,13 @@ def _paths(value: Any, path: tuple[str | int, ...] = ()) -> set[tuple[str | int,
 
 @pytest.mark.parametrize("text", [TEXT, TEXT.replace("\n", "\r\n"), "", "# only\n", "a=1", "a = {}\nb = [ ]\n"])
 def test_the_scanner_sees_what_the_parser_sees(text: str) -> None:
-    """Every path of the parsed data has a line, and no line belongs to anything else."""
+    """Exactly the paths of the parsed data have a line."""
     data, lines = parse(text, "x.toml")
     assert set(lines) | {()} == _paths(data)
 
 
 def test_the_shipped_benchmarks_scan_completely() -> None:
-    """The same holds for every benchmark file of this repository."""
+    """Every path of a shipped benchmark has a line, too."""
     files = list((Path(__file__).parents[2] / "benchmarks").glob("*.toml"))
     assert files
     for file in files:
@@ -117,7 +117,7 @@ def test_the_shipped_benchmarks_scan_completely() -> None:
     ],
 )
 def test_a_syntax_error_becomes_one_problem_with_its_line(text: str, where: str) -> None:
-    """What is not TOML is a ConfigError that says where, never another exception."""
+    """Invalid TOML raises ConfigError with file and line, and no other exception."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "x.toml")
     (problem,) = caught.value.problems

@@ -1,7 +1,7 @@
-"""Every loss of every model: its closed form, its gradient, and what it means at the optimum.
+"""Tests of losses: closed forms, gradients, and values at the optimum.
 
-Closed forms are written in numpy from the papers' equations, on logits that a stand-in discriminator returns; the
-statements about optima are checked on finite spaces, where the optimal discriminators are known.
+Closed forms are written in numpy from the papers' equations, for logits of a stand-in discriminator. Statements about
+optima are tested on finite spaces, for which the optimal discriminators are known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.support.tiny import ZOO, Echo, Table, cells, fake, networks, number, 
 Array = NDArray[np.float64]
 EXACT = 1e-12
 RNG = np.random.default_rng(0)
-REAL, FAKE = RNG.normal(0, 3, 7), RNG.normal(0, 3, 12)  # logits; unequal numbers show a mean over the wrong batch
+REAL, FAKE = RNG.normal(0, 3, 7), RNG.normal(0, 3, 12)  # logits; unequal sizes reveal a mean over the wrong batch
 KINDS = [(k, balance) for k in (2, 3, 5) for balance in ("mean", "none")]
 
 
@@ -69,14 +69,14 @@ def _mad_gan(k: int) -> MADGAN:
 
 
 class _First(nn.Module):
-    """The logit of the adversarial discriminator is the first column of the samples."""
+    """Adversarial discriminator whose logit is the first column of the samples."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"source": x[:, 0]}
 
 
 class _Rest(nn.Module):
-    """The logits of the supplementary discriminators are the other columns."""
+    """Supplementary discriminators whose logits are the other columns of the samples."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"own": x[:, 1:].t()}
@@ -101,7 +101,7 @@ class TestPieces:
 
     @pytest.mark.parametrize("logit", [-1e4, -200.0, 200.0, 1e4])
     def test_extreme_logits_stay_finite(self, logit: float) -> None:
-        """A discriminator that is certain gives losses and gradients that are finite and right in float32."""
+        """Losses and gradients of a certain discriminator are finite and correct in float32."""
         a = torch.full((3,), logit, requires_grad=True)
         (gradient,) = torch.autograd.grad(bce_real(a) + 2 * bce_fake(a), a)
         assert number(bce_real(a)) == pytest.approx(max(-logit, 0), abs=1e-6)
@@ -111,7 +111,7 @@ class TestPieces:
 
 class TestGAN:
     def test_discriminator(self) -> None:
-        """-E log D(x) - E log(1 - D(G(z))), a sum of two means, whatever the sizes of the two batches."""
+        """-E log D(x) - E log(1 - D(G(z))), a sum of two means, for batches of any sizes."""
         loss = _gan().discriminator_loss(real(_column(REAL)), fake(_column(FAKE)))
         assert number(loss) == pytest.approx(_real(REAL).mean() + _fake(FAKE).mean(), rel=EXACT)
 
@@ -144,7 +144,7 @@ class TestD2GAN:
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     def test_log_softplus_everywhere(self, dtype: torch.dtype) -> None:
-        """log softplus and its gradient sigmoid/softplus are right from -200 to 200, across the switch at -20."""
+        """log softplus and its gradient sigmoid/softplus are correct from -200 to 200, across the switch at -20."""
         near = np.nextafter(np.float32(-20), np.array([-21, 0], np.float32))
         a = np.concatenate([np.linspace(-200, 200, 4000, dtype=np.float32), near]).astype(float)
         softplus = np.logaddexp(0, a)  # exp(a) at -200 is 1e-87, far above the smallest float64
@@ -156,7 +156,7 @@ class TestD2GAN:
 
     @pytest.mark.parametrize("logit", [-200.0, 200.0])
     def test_extreme_logits(self, logit: float) -> None:
-        """At logits of ±200, where softplus is 0 or linear in float32, losses and gradients follow the formulas."""
+        """Losses and gradients agree with the formulas at logits of ±200, where softplus is 0 or linear in float32."""
         model = _d2gan(self.ALPHA, self.BETA)
         r = torch.full((4, 2), logit, requires_grad=True)
         f = torch.full((5, 2), logit, requires_grad=True)
@@ -182,7 +182,7 @@ class TestMGAN:
         return number(np.mean([-log_softmax(f[n, 1:])[n // each] for n in range(len(f))]))
 
     def test_discriminator(self) -> None:
-        """Discriminator and classifier both weigh 1, beta nowhere, and the classifier sees no real sample."""
+        """Discriminator and classifier have weight 1, without beta, and the classifier uses no real samples."""
         r, f = self._logits()
         expected = _real(r[:, 0]).mean() + _fake(f[:, 0]).mean() + self._cross_entropy(f)
         for beta in (0.0, 0.125, 2.0):
@@ -194,14 +194,14 @@ class TestMGAN:
 
     @pytest.mark.parametrize("beta", [0.0, 0.125, 1.0])
     def test_generator(self, beta: float) -> None:
-        """-E log D + beta · cross-entropy with the right labels: the generators help the classifier."""
+        """-E log D + beta · cross-entropy with the correct labels: the generators help the classifier."""
         _, f = self._logits()
         expected = _real(f[:, 0]).mean() + beta * self._cross_entropy(f)
         loss = _mgan(self.K, beta=beta).generator_loss(fake(f, self.K))
         assert number(loss) == pytest.approx(expected, rel=EXACT)
 
     def test_classifier_mean_over_generators_divides_beta(self) -> None:
-        """`classifier_mean = "generators"` with beta is `"samples"` with beta / K, in the generators' loss only."""
+        """`classifier_mean = "generators"` with beta equals `"samples"` with beta / K, in the generators' loss only."""
         r, f = self._logits()
         other = _mgan(self.K, beta=0.6, classifier_mean="generators")
         expected = _mgan(self.K, beta=0.2).generator_loss(fake(f, self.K))
@@ -231,7 +231,7 @@ class TestMADGAN:
         assert number(model.generator_loss(fake(f, k))) == pytest.approx(expected, rel=EXACT)
 
     def test_one_generator_is_gan(self) -> None:
-        """With K = 1, D's loss is half of GAN's on the difference of the two logits, the generator's is GAN's."""
+        """With K = 1, D's loss is half of GAN's on the difference of the logits, and the generator's loss is GAN's."""
         r, f = RNG.normal(0, 2, (7, 2)), RNG.normal(0, 2, (12, 2))
         a_r, a_f = r[:, 0] - r[:, 1], f[:, 0] - f[:, 1]
         model = _mad_gan(1)
@@ -240,7 +240,7 @@ class TestMADGAN:
         assert number(model.discriminator_loss(real(r), fake(f))) == pytest.approx(expected, rel=EXACT)
 
     def test_extreme_logits_stay_finite(self) -> None:
-        """A discriminator that is certain and wrong costs the difference of its logits, no more."""
+        """The loss for a discriminator that is certain and wrong is the difference of its logits."""
         f = torch.tensor([[-200.0, 200.0, 0.0]] * 4, requires_grad=True)
         loss = _mad_gan(2).generator_loss(fake(f, 2))
         (gradient,) = torch.autograd.grad(loss, f)
@@ -253,7 +253,7 @@ class TestMultiDiscriminator:
 
     @pytest.mark.parametrize(("k", "balance"), KINDS)
     def test_one_vs_rest(self, k: int, balance: str) -> None:
-        """Eq. 4 as written, or averaged: each h_k's loss, and the same terms with the same labels for g_k."""
+        """Eq. 4 as written, or averaged: the loss of each h_k, and the same terms with the same labels for g_k."""
         r, f = RNG.normal(0, 2, (7, 1 + k)), RNG.normal(0, 2, (5 * k, 1 + k))
         by = f.reshape(k, 5, 1 + k)  # source, sample, (h, h_1, …, h_K)
         rest = 1 / (k - 1) if balance == "mean" else 1.0
@@ -285,12 +285,12 @@ class TestMultiDiscriminator:
         assert number(model.generator_loss(fake(f, 2))) == pytest.approx(expected, rel=EXACT)
 
     def test_single_needs_two(self) -> None:
-        """A single supplementary discriminator for three generators is refused."""
+        """A single supplementary discriminator for three generators raises ValueError."""
         with pytest.raises(ValueError, match="2 generators apart, not 3"):
             MultiDiscriminator.Params(generators=3, supplementary="single")
 
     def test_supplementary_discriminators_are_independent(self) -> None:
-        """A supplementary discriminator's gradient does not depend on the others: their sum is K own losses."""
+        """The gradient of a supplementary discriminator does not depend on the others: their losses are summed."""
         model = _multi(3)
         f = torch.tensor(RNG.normal(0, 2, (9, 4)), requires_grad=True)
         (g,) = torch.autograd.grad(model.supplementary_loss(fake(f, 3)), f)
@@ -329,7 +329,7 @@ def test_gradients_are_finite_differences(case: tuple[str, Model, int, Callable[
 
 
 def _game(name: str) -> tuple[Model, Tensor, Tensor]:
-    """A model with real networks in float64, real points and latents."""
+    """Model with networks in float64, real points and latents."""
     torch.manual_seed(0)
     model = ZOO[name]()
     put(model, **model.build(networks())).double()
@@ -351,9 +351,9 @@ def _player_loss(model: Model, player: str, x: Tensor, z: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_derivatives_of_whole_games(name: str) -> None:
-    """Through real networks, each player's gradient is the slope of its own loss along its own parameters.
+    """Each player's gradient through networks is the slope of its loss along its parameters.
 
-    For UnrolledGAN that is the total derivative through every unrolled step.
+    For UnrolledGAN it is the total derivative through every unrolled step.
     """
     model, x, z = _game(name)
     for player in model.players:
@@ -387,19 +387,19 @@ class TestUnrolledGAN:
         return loss, torch.autograd.grad(loss, list(model.generator.parameters()))
 
     def _logit(self, w: Sequence[Tensor], x: Tensor) -> Tensor:
-        """The discriminator written out: one hidden layer, leaky with slope 0.2, and a logit."""
+        """Logits of the discriminator: one hidden layer, leaky with slope 0.2, and a linear layer."""
         hidden = x @ w[0].T + w[1]
         return (torch.maximum(hidden, 0.2 * hidden) @ w[2].T + w[3])[:, 0]
 
     def _value(self, w: Sequence[Tensor], x: Tensor, g: Tensor) -> Tensor:
-        """L_D from probabilities."""
+        """Loss L_D, from probabilities."""
         on_real, on_fake = torch.sigmoid(self._logit(w, x)), torch.sigmoid(self._logit(w, g))
         return -on_real.log().mean() - (1 - on_fake).log().mean()
 
     def _unrolled(
         self, model: UnrolledGAN, x: Tensor, z: Tensor, step: Callable[[list[Tensor], tuple[Tensor, ...]], list[Tensor]]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """-L_D after m steps and its gradient, by `torch.autograd.grad` with a graph of the gradients."""
+        """Value and gradient of -L_D after m steps, by `torch.autograd.grad` with a graph of the gradients."""
         g = model.generate(z).flatten(0, 1)
         w: list[Tensor] = list(model.discriminator.parameters())
         for _ in range(model.params.unroll_steps):
@@ -412,7 +412,7 @@ class TestUnrolledGAN:
         torch.testing.assert_close(first[1], second[1], rtol=1e-8, atol=1e-10)
 
     def test_zero_steps_is_the_saturating_gan(self) -> None:
-        """With no step the loss is -L_D, real half included, and the gradient that of the saturating GAN."""
+        """Without steps the loss is -L_D, its real half included, and the gradient is that of the saturating GAN."""
         model, x, z = self._model(unroll_steps=0)
         loss, gradient = self._gradient(model, x, z)
         g = model.generate(z).flatten(0, 1)
@@ -424,13 +424,13 @@ class TestUnrolledGAN:
 
     @pytest.mark.parametrize("steps", [1, 2, 5])
     def test_descent(self, steps: int) -> None:
-        """m plain steps: loss and gradient of an independent unrolling with create_graph."""
+        """Loss and gradient after m steps of gradient descent equal those of an independent unrolling."""
         model, x, z = self._model(unroll_steps=steps, unroll_lr=0.3)
         expected = self._unrolled(model, x, z, lambda w, d: [p - 0.3 * g for p, g in zip(w, d, strict=True)])
         self._agree(self._gradient(model, x, z), expected)
 
     def test_first_order(self) -> None:
-        """Without second order the steps are constants: the same loss, another gradient, that of a detached step."""
+        """Without second order the loss is the same, and the gradient is that of detached steps."""
         model, x, z = self._model(unroll_steps=3, unroll_lr=0.3, second_order=False)
         found = self._gradient(model, x, z)
         constant = self._unrolled(model, x, z, lambda w, d: [p - 0.3 * g.detach() for p, g in zip(w, d, strict=True)])
@@ -441,7 +441,7 @@ class TestUnrolledGAN:
         assert max(number((a - b).abs().max()) for a, b in zip(found[1], gradient, strict=True)) > 1e-3
 
     def test_adam(self) -> None:
-        """The inner Adam is that of its paper, bias-corrected, betas 0.5 and 0.999, its moments in the graph."""
+        """The inner Adam is bias-corrected, with betas 0.5 and 0.999 and its moments in the graph."""
         model, x, z = self._model(unroll_steps=4, unroll_lr=0.02, inner="adam")
         history: list[tuple[Tensor, ...]] = []
 
@@ -459,8 +459,8 @@ class TestUnrolledGAN:
         torch.testing.assert_close(found[0], expected[0], rtol=1e-7, atol=1e-9)
         torch.testing.assert_close(found[1], expected[1], rtol=1e-5, atol=1e-7)
 
-    def test_adam_survives_a_vanished_gradient(self) -> None:
-        """A discriminator whose parameter has gradient 0 gives a finite gradient through the inner Adam."""
+    def test_adam_is_finite_for_a_zero_gradient(self) -> None:
+        """The gradient through the inner Adam is finite if a parameter of the discriminator has gradient 0."""
         model, x, z = self._model(unroll_steps=2, inner="adam")
         with torch.no_grad():
             for parameter in model.discriminator.parameters():
@@ -468,7 +468,7 @@ class TestUnrolledGAN:
         assert all(bool(torch.isfinite(g).all()) for g in self._gradient(model, x, z)[1])
 
     def test_discriminator_is_gan(self) -> None:
-        """The discriminator's own loss looks ahead by nothing: it is GAN's."""
+        """The loss of the discriminator is not unrolled: it is GAN's."""
         model, x, z = self._model(unroll_steps=5)
         made = fake(model.generate(z).flatten(0, 1)).detach()
         gan = put(GAN(), discriminator=model.discriminator)
@@ -476,11 +476,11 @@ class TestUnrolledGAN:
         torch.testing.assert_close(model.discriminator_loss(Real(x), made), of_gan, rtol=EXACT, atol=EXACT)
 
     def test_players_move_simultaneously(self) -> None:
-        """The unrolling starts from the discriminator before its own step: one turn for both."""
+        """Both players move in one turn: unrolling starts from the discriminator before its step."""
         assert UnrolledGAN().turns(0) == (Turn(("discriminator", "generator")),)
 
     def test_a_loss_changes_no_parameter(self) -> None:
-        """Looking ahead leaves the discriminator where it was and gives it no gradient."""
+        """The unrolled steps change no parameter of the discriminator and set no gradient."""
         model, x, z = self._model(unroll_steps=5)
         before = values(model)
         self._gradient(model, x, z)
@@ -507,18 +507,18 @@ def _jsd(*parts: Array) -> float:
 
 
 def _classes(logits: Array) -> Table:
-    """MAD-GAN's discriminator of logits (cells, K + 1)."""
+    """Discriminator of MAD-GAN with logits (cells, K + 1)."""
     return Table({"class": logits})
 
 
 def _space(k: int) -> tuple[Real, Fake, Array, list[Array]]:
-    """Real samples and K generators' samples of the finite space, and the distributions they are exact draws of."""
+    """Real samples and samples of K generators in the finite space, and their exact distributions."""
     made = fake(torch.cat([cells(counts) for counts in QUARTERS[:k]]), k)
     return real(cells(P)), made, _share(P), [_share(counts) for counts in QUARTERS[:k]]
 
 
 def _is_optimal(model: Model, player: str, loss: Callable[[], Tensor]) -> None:
-    """The player's gradient vanishes."""
+    """Assert that the player's gradient is zero."""
     for gradient in torch.autograd.grad(loss(), list(model.get_submodule(player).parameters())):
         assert gradient.abs().max() < 1e-12
 
@@ -546,14 +546,14 @@ def _optimal_multi(k: int, **params: Any) -> tuple[MultiDiscriminator, Real, Fak
 
 
 def _minimax(model: Any, f: Fake) -> float:
-    """What the generators minimise in the paper's game: log(1 - D) in place of -log D."""
+    """Loss of the generators in the paper's game: log(1 - D) instead of -log D."""
     logits = model.discriminator(f.x)["source"]
     return number(model.generator_loss(f) - bce_real(logits) - bce_fake(logits))
 
 
 class TestOptima:
     def test_gan(self) -> None:
-        """At D* = p / (p + q), D's loss is log 4 - 2 JSD(p, q), and nothing improves it."""
+        """At D* = p / (p + q), D's loss is log 4 - 2 JSD(p, q), and its gradient is zero."""
         r, f, p, (q,) = _space(1)
         model = GAN()
         put(model, discriminator=Table({"source": np.log(p / q)}))
@@ -561,7 +561,7 @@ class TestOptima:
         assert number(model.discriminator_loss(r, f)) == pytest.approx(math.log(4) - 2 * _jsd(p, q), rel=EXACT)
 
     def test_d2gan(self) -> None:
-        """At D1* = alpha p/q, D2* = beta q/p: the generator minimises alpha KL(p||q) + beta KL(q||p) + const."""
+        """At D1* = alpha p/q, D2* = beta q/p, the generator minimises alpha KL(p||q) + beta KL(q||p) + const."""
         alpha, beta = 0.3, 1.7
         r, f, p, (q,) = _space(1)
         outputs = np.array([alpha * p / q, beta * q / p])
@@ -577,7 +577,7 @@ class TestOptima:
     @pytest.mark.parametrize("beta", [0.125, 1.0])
     @pytest.mark.parametrize("k", [2, 3, 4, 5])
     def test_mgan(self, k: int, beta: float) -> None:
-        """At D*, C_k* = q_k / sum q_j: 2 JSD(p, q) - beta JSD(q_1, …, q_K) - log 4 + beta log K (theorem 2)."""
+        """At the optimum it is 2 JSD(p, q) - beta JSD(q_1, …, q_K) - log 4 + beta log K (theorem 2)."""
         model, r, f = _optimal_mgan(k, beta)
         _, _, p, q = _space(k)
         _is_optimal(model, "discriminator", lambda: model.discriminator_loss(r, f))
@@ -589,7 +589,7 @@ class TestOptima:
 
     @pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
     def test_mad_gan(self, k: int) -> None:
-        """At D's optimum: its loss is log(K+1) - JSD(p, q_1, …, q_K); the minimax game is the two KLs of [D]."""
+        """At the optimum, D's loss is log(K+1) - JSD(p, q_1, …, q_K); the generators' has a closed form, too."""
         r, f, p, q = _space(k)
         model = MADGAN(MADGAN.Params(generators=k))
         put(model, discriminator=_classes(np.log([p, *q]).T))
@@ -602,7 +602,7 @@ class TestOptima:
         )
 
     def test_mad_gan_rewards_no_separation(self) -> None:
-        """Generators with the same mixture, apart or alike, have the same loss in MAD-GAN, not in MGAN."""
+        """Separate and identical generators of the same mixture have the same loss in MAD-GAN, but not in MGAN."""
         apart, alike = [[6, 0, 2, 0], [0, 6, 0, 2]], [[3, 3, 1, 1]] * 2
         losses: dict[str, list[float]] = {"mad-gan": [], "mgan": []}
         for counts in (apart, alike):
@@ -623,7 +623,7 @@ class TestOptima:
         [("one-vs-rest", "none", 4), ("one-vs-rest", "mean", 2), ("single", "none", 2), ("single", "mean", 1)],
     )
     def test_multi_discriminator_of_two_is_mgan(self, supplementary: str, balance: str, beta: int, w: float) -> None:
-        """For K = 2 the readings of the second paper are MGAN with beta = 4 w, 2 w, 2 w and w."""
+        """For K = 2 the variants of the second paper equal MGAN with beta = 4 w, 2 w, 2 w and w."""
         model, r, f = _optimal_multi(2, weight=w, supplementary=supplementary, balance=balance)
         _is_optimal(model, "supplementary", lambda: model.supplementary_loss(f))
         _is_optimal(model, "discriminator", lambda: model.discriminator_loss(r, f))
@@ -632,7 +632,7 @@ class TestOptima:
 
     @pytest.mark.parametrize("k", [2, 3, 4, 5])
     def test_multi_discriminator_as_written(self, k: int) -> None:
-        """V* of eq. 4 for any K, with the factor K - 1 that the paper's eq. 6 drops."""
+        """V* of eq. 4 for any K, with the factor K - 1 that is missing in the paper's eq. 6."""
         model, r, f = _optimal_multi(k, balance="none")
         _, _, p, q = _space(k)
         rest = [(np.sum(q, 0) - q_k) / (k - 1) for q_k in q]
@@ -645,7 +645,7 @@ class TestOptima:
 
     @pytest.mark.parametrize("k", [2, 3, 4, 5])
     def test_multi_discriminator_balanced(self, k: int) -> None:
-        """Averaged, the diversity part is -(w/K) sum_k (2 JSD(p_k, p_kbar) - log 4), for every K."""
+        """With averages, the diversity term is -(w/K) sum_k (2 JSD(p_k, p_kbar) - log 4) for every K."""
         w = 0.3
         model, _, f = _optimal_multi(k, weight=w)
         _, _, _, q = _space(k)

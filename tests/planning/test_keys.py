@@ -1,6 +1,6 @@
-"""Keys of the shipped benchmarks: a change here trains every stored run of theirs again.
+"""Tests of the keys of the shipped benchmarks: if a key changes, the stored run is trained again.
 
-If it is meant, raise `TRAINING_VERSION` or leave it, and write the file anew:
+If the change is intended, decide whether to raise `TRAINING_VERSION`, then write the file again:
 
     python -m tests.planning.test_keys
 """
@@ -26,7 +26,7 @@ BENCHMARKS = sorted(shipped_benchmarks())
 
 
 def keys_of(name: str) -> dict[str, str]:
-    """The start of each configuration's hash, by dataset and model; contents of data files count as none."""
+    """First characters of each configuration's hash, by dataset and model, without the contents of data files."""
     registry = load_plugins()
     benchmark = load_benchmark(open_source(name), registry)
     classes = {Dataset, *(base for cls in registry.all("datasets").values() for base in cls.__mro__)}
@@ -42,13 +42,13 @@ def keys_of(name: str) -> dict[str, str]:
 
 
 def digest(keys: dict[str, str]) -> str:
-    """All keys of a benchmark as one."""
+    """Hash of all keys of a benchmark."""
     return hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_of_a_shipped_benchmark_are_what_they_were(name: str) -> None:
-    """Neither a moved contract, a docstring nor a comment changes them."""
+def test_keys_of_a_shipped_benchmark_are_unchanged(name: str) -> None:
+    """Moved contracts, docstrings and comments change no key."""
     assert digest(keys_of(name)) == json.loads(FILE.read_text(encoding="utf-8"))[name]
 
 

@@ -1,4 +1,4 @@
-"""A benchmark made ready to run: how often its file is read, and where its plugins come from."""
+"""Tests of the preparation of a benchmark: its file is read once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support import project
 
 
 class Counts:
-    """How often a benchmark file is located, opened, parsed and scanned."""
+    """Numbers of times that a benchmark file is located, opened, parsed and scanned."""
 
     def __init__(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.located = self.opened = self.parsed = self.scanned = 0
@@ -36,7 +36,7 @@ class Counts:
     def count(
         self, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, what: str, meant: Callable[..., bool]
     ) -> None:
-        """Count the calls of a function whose arguments are meant."""
+        """Count the calls of a function whose arguments fulfil `meant`."""
         function = getattr(module, name)
 
         def counted(*arguments: Any, **others: Any) -> Any:
@@ -52,11 +52,11 @@ def _is(path: Any, file: Path) -> bool:
 
 
 def check_once(counts: Counts) -> None:
-    """Each step was taken once."""
+    """Assert that each step was executed once."""
     assert vars(counts) == {"located": 1, "opened": 1, "parsed": 1, "scanned": 1}
 
 
-class TestOneDoor:
+class TestSingleRead:
     """A command locates, opens, parses and scans its benchmark file once."""
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""What makes two runs the same, and which runs a benchmark has."""
+"""Tests of the runs of a benchmark and of the keys that identify them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def registry() -> Registry:
 
 
 def runs(registry: Registry, benchmark: dict[str, Any]) -> list[Run]:
-    """The runs of a benchmark."""
+    """Runs of a benchmark."""
     return plan(load_benchmark(open_source(benchmark), registry), registry)
 
 
 def key(registry: Registry, model: dict[str, Any] | None = None, **changes: Any) -> str:
-    """The key of the only run of a benchmark."""
+    """Key of the only run of a benchmark."""
     (run,) = runs(registry, project.describe([model or {"plugin": "mgan", "generators": 4}], **changes))
     return run.key
 
@@ -51,8 +51,10 @@ class TestKey:
             {"protocol": {"learning_rate": 2e-4}},
         ],
     )
-    def test_is_untouched_by_what_does_not_train(self, registry: Registry, changes: dict[str, Any]) -> None:
-        """Names, labels, evaluation and defaults that are written out make no other run."""
+    def test_does_not_depend_on_settings_without_effect_on_training(
+        self, registry: Registry, changes: dict[str, Any]
+    ) -> None:
+        """Names, labels, evaluation settings and explicit defaults do not change the key."""
         assert key(registry, **changes) == key(registry)
 
     @pytest.mark.parametrize(
@@ -71,12 +73,12 @@ class TestKey:
             {"protocol": {"ema": 0.5}},
         ],
     )
-    def test_changes_with_what_trains(self, registry: Registry, changes: dict[str, Any]) -> None:
-        """Seed, data, parameters and protocol make another run."""
+    def test_changes_with_settings_of_training(self, registry: Registry, changes: dict[str, Any]) -> None:
+        """Seed, data, parameters and protocol change the key."""
         assert key(registry, **changes) != key(registry)
 
     def test_changes_with_the_code(self, tmp_path: Path) -> None:
-        """An edited model is another model; a metric beside it is none of its business."""
+        """The key changes if and only if the code of the plugin changes."""
         keys = []
         for text in (project.GATE, project.GATE, project.GATE + "EDITED = True\n"):
             project.write(tmp_path, project.describe(), gate=text)
@@ -84,42 +86,41 @@ class TestKey:
         assert keys[0] == keys[1] != keys[2]
 
     def test_changes_with_the_training_version(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A core that trains differently makes other runs."""
+        """A core that trains differently gives other keys."""
         before = key(registry)
         monkeypatch.setattr(plan_module, "TRAINING_VERSION", plan_module.TRAINING_VERSION + 1)
         assert key(registry) != before
 
     def test_without_the_seed_is_the_configuration(self, registry: Registry) -> None:
-        """Seeds of one row share their configuration and nothing else."""
+        """Runs that differ in their seed have the same configuration and different keys."""
         first, second = runs(registry, project.describe(seeds=[3, 8]))
         assert first.configuration == second.configuration
         assert first.key != second.key
 
 
 class TestRuns:
-    def test_go_seed_by_seed(self, registry: Registry) -> None:
-        """Early results cover all models."""
+    def test_are_ordered_by_seed(self, registry: Registry) -> None:
+        """All models of one seed precede the next seed, so that early results cover all models."""
         found = runs(registry, project.describe([project.ZOO["gan"], project.ZOO["d2gan"]], seeds=[4, 2]))
         assert [(run.seed, run.label) for run in found] == [(4, "gan"), (4, "d2gan"), (2, "gan"), (2, "d2gan")]
 
     def test_cover_every_dataset(self, registry: Registry) -> None:
-        """Model × dataset × seed."""
+        """There is a run for each model, dataset and seed."""
         found = runs(registry, project.describe(dataset=[{"plugin": "ring8"}, {"plugin": "grid25"}], seeds=2))
         assert [(run.seed, run.dataset.label) for run in found] == [
             (0, "ring8"), (0, "grid25"), (1, "ring8"), (1, "grid25"),
         ]  # fmt: skip
 
-    def test_that_are_the_same_are_one(self, registry: Registry) -> None:
-        """Two labels of one configuration train once."""
+    def test_that_are_identical_are_planned_once(self, registry: Registry) -> None:
+        """Two labels of one configuration are trained once."""
         twice = [{"plugin": "gan", "label": "A"}, {"plugin": "gan", "label": "B"}]
         assert [run.label for run in runs(registry, project.describe(twice))] == ["A"]
 
-    def test_have_folders_that_say_what_they_are(self, registry: Registry) -> None:
-        """Dataset, model and seed can be read off the name; the key makes it unique."""
+    def test_have_descriptive_folders(self, registry: Registry) -> None:
+        """The name of a folder contains dataset, model, seed and the start of the key."""
         (run,) = runs(registry, project.describe(seeds=[7]))
         assert run.folder == f"ring8-gan-s7-{run.key[:12]}"
 
-    def test_survive_a_trip_through_json(self, registry: Registry) -> None:
-        """What any process reads is what was planned."""
+    def test_are_equal_after_a_round_trip_through_json(self, registry: Registry) -> None:
         (run,) = runs(registry, project.describe([project.ZOO["mgan"]]))
         assert convert(json.loads(json.dumps(msgspec.to_builtins(run))), Run) == run

@@ -1,4 +1,4 @@
-"""The hash of a plugin's code: what changes it, and what does not."""
+"""Tests of the hash of a plugin's code: which edits change it, and which do not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PACKAGE = {
 
 
 def package(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: str) -> type[Any]:
-    """A class of a plugin package of several modules, imported afresh."""
+    """Class of a plugin package of several modules, which are imported again."""
     (folder / "own_plugin").mkdir(exist_ok=True)
     for name, text in (PACKAGE | {f"{name}.py": text for name, text in changes.items()}).items():
         (folder / "own_plugin" / name).write_text(text, encoding="utf-8")
@@ -53,34 +53,34 @@ def package(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: str) -> ty
 
 
 class TestCodeHash:
-    def test_is_that_of_the_modules(self) -> None:
-        """The same classes, in whatever order, have the same hash; others have another."""
+    def test_depends_on_the_modules(self) -> None:
+        """The same classes in any order have the same hash, and other classes another."""
         assert code_hash(GAN, MLP, Ring8) == code_hash(Ring8, GAN, MLP)
         assert code_hash(GAN, MLP, Ring8) != code_hash(MGAN, MLP, Ring8)
         assert len(code_hash(GAN)) == 64
 
-    def test_follows_what_a_module_uses_of_its_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A helper's change is a change of the model; that of a module it does not use is none."""
+    def test_follows_imports_of_the_same_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The hash depends on helper modules that a module imports, and on no other module of the package."""
         before = code_hash(package(tmp_path, monkeypatch))
         assert code_hash(package(tmp_path, monkeypatch, other="UNUSED = 2\n")) == before
         assert code_hash(package(tmp_path, monkeypatch, helper="SCALE = 3\n")) != before
 
     def test_leaves_docstrings_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is said of a model is no change of it, a string that is no docstring is."""
+        """Edited docstrings do not change the hash. Other strings do."""
         text = '"""{0}"""\nclass Own:\n    """{0}"""\n    name = "{1}"\n    def f(self):\n        """{0}"""; return 1\n'
-        said = [text.format(words, "own") for words in ("One.", "Two\n    lines, é.", "Three.")]
-        hashes = {code_hash(package(tmp_path, monkeypatch, model=each)) for each in said}
+        result = [text.format(words, "own") for words in ("One.", "Two\n    lines, é.", "Three.")]
+        hashes = {code_hash(package(tmp_path, monkeypatch, model=each)) for each in result}
         assert len(hashes) == 1
         assert code_hash(package(tmp_path, monkeypatch, model=text.format("One.", "other"))) not in hashes
 
     def test_leaves_the_core_out(self) -> None:
-        """A class of the core alone has the hash of nothing: TRAINING_VERSION stands for the core."""
+        """A class of the core alone has the hash of no code: TRAINING_VERSION represents the core."""
         from gan_bench.contracts.model import Model
 
         assert code_hash(Model) == code_hash()
 
     def test_leaves_comments_and_formatting_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Only the syntax tree counts; another operator is another tree."""
+        """Only the syntax tree counts, which includes operators."""
         texts = [
             "class Own:\n    x = 1 + 2\n",
             "# why\n\n\nclass Own:\n    x = (1 +\n         2)  # three\n",
@@ -91,7 +91,7 @@ class TestCodeHash:
         assert changed != code_hash(package(tmp_path, monkeypatch, model=texts[0]))
 
     def test_leaves_explanations_out(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Docstrings of attributes, and what explains a parameter or a preset; their values count."""
+        """Docstrings of attributes and texts of parameters and presets do not count. Their values do."""
         text = (
             'from gan_bench import Preset, param\nX = 1\n"""{0}"""\n'
             "class Own:\n    rate: float = param({1}, '{0}', low=0)\n    presets = dict(a=Preset('{0}', dict(k={1})))\n"
@@ -112,12 +112,12 @@ class TestCodeHash:
         ],
     )
     def test_follows_every_form_of_import(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-        """Inside a function, relative, of a module or of a name of it: the helper counts."""
+        """The helper counts if it is imported in a function, by a relative import, or as a module or a name of it."""
         before = code_hash(package(tmp_path, monkeypatch, model=text))
         assert code_hash(package(tmp_path, monkeypatch, model=text, helper="SCALE = 3\n")) != before
 
     def test_follows_helpers_of_helpers(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Transitively, and round in circles as well."""
+        """Imports are followed transitively, circular ones included."""
         helper = "from own_plugin import other\nSCALE = 2\n"
         other = "import own_plugin.model\nUSED = {}\n"
         hashes = {
@@ -126,7 +126,7 @@ class TestCodeHash:
         assert len(hashes) == 2
 
     def test_follows_helpers_beside_a_plugin_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A file of the same folder that a plugin file imports; a module of the same name elsewhere does not count."""
+        """A file in the folder of a plugin file counts if the plugin imports it."""
         monkeypatch.syspath_prepend(str(tmp_path))
         (tmp_path / "mine.py").write_text(MODEL, encoding="utf-8")
         hashes = []
@@ -137,10 +137,10 @@ class TestCodeHash:
             hashes.append(code_hash(load_plugins([tmp_path / "mine.py"]).get("models", "mine")))
         assert hashes[0] == hashes[1] != hashes[2]
 
-    def test_counts_names_of_the_core_but_not_where_they_are(
+    def test_counts_names_of_the_core_without_their_modules(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A contract may move to another module; another function under the same name is another code."""
+        """A contract may move to another module. A different function under the same alias changes the hash."""
         text = "from {0} import {1} as loss\nclass Own: pass\n"
         hashes = [
             code_hash(package(tmp_path, monkeypatch, model=text.format(*each)))
@@ -162,10 +162,10 @@ class TestCodeHash:
             "import own_plugin.helper\nclass Own:\n    x = own_plugin.K\n# {0}",
         ],
     )
-    def test_counts_what_only_looks_like_an_explanation(
+    def test_counts_arguments_that_are_not_explanations(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
     ) -> None:
-        """Functions of the same name, unpacked arguments, values, and names of a package that a dotted import binds."""
+        """Functions called `param`, unpacked arguments, values, and packages of dotted imports are all hashed."""
         hashes = {
             code_hash(package(tmp_path, monkeypatch, model=text.format(value), __init__=f"K = {value}\n"))
             for value in (3, 4)
@@ -173,7 +173,7 @@ class TestCodeHash:
         assert len(hashes) == 2
 
     def test_distinguishes_modules(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Two helpers that exchange their contents are other code."""
+        """The hash changes if two helpers exchange their contents."""
         model = "from own_plugin import helper, other\nclass Own:\n    v = (helper.V, other.V)\n"
         hashes = {
             code_hash(package(tmp_path, monkeypatch, model=model, helper=f"V = {a}\n", other=f"V = {b}\n"))
@@ -182,7 +182,7 @@ class TestCodeHash:
         assert len(hashes) == 2
 
     def test_does_not_depend_on_the_folder(self, tmp_path: Path) -> None:
-        """The same files elsewhere, on another machine, are the same code."""
+        """The same files in another folder have the same hash."""
         text = "from gan_bench import Model, hookimpl\nclass {0}(Model):\n    name = '{0}'\n" \
             "@hookimpl\ndef gan_bench_models():\n    return [{0}]\n"  # fmt: skip
         hashes = set()
