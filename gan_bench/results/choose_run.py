@@ -93,7 +93,7 @@ def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, s
     found = [entries[i][0] for i in matching(name, entries)]
     if not found:
         known = {each for pair in entries for each in pair}
-        raise UsageError(f"{where}no {kind} is called {name!r}; {allowed(name, known)}")
+        raise UsageError(f"{where}no {kind} is called {name!r}. {allowed(name, known)}")
     if len(found) > 1:
         raise UsageError(f"{where}several {kind}s match {name!r}; choose one by its label. {listed(found)}")
     return found[0]

@@ -264,7 +264,7 @@ def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]
     known = known_metrics(results)
     for name in metrics or ():
         if name not in known:
-            raise UsageError(f"{results.source}: there is no metric {name!r}; {allowed(name, known)}")
+            raise UsageError(f"{results.source}: there is no metric {name!r}. {allowed(name, known)}")
     if metrics:
         return list(dict.fromkeys(metrics))
     distance = "wasserstein" if "wasserstein" in known else "sliced_wasserstein"

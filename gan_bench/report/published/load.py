@@ -160,7 +160,7 @@ def _wrong_metrics(wrong: Sequence[PublishedFigure], directions: Mapping[str, st
     for metric, direction in dict.fromkeys((each.metric, each.direction) for each in wrong):
         systems = [each.system for each in wrong if (each.metric, each.direction) == (metric, direction)]
         better = directions.get(metric)
-        reason = f"there is no metric {metric!r}; {allowed(metric, directions)}"
+        reason = f"there is no metric {metric!r}. {allowed(metric, directions)}"
         reason = f"the direction of {metric} is {better}, not {direction}." if better else reason
         number = "1 figure" if len(systems) == 1 else f"{len(systems)} figures"
         yield f"left out {number} of {', '.join(dict.fromkeys(systems))}: {reason}"
@@ -209,7 +209,7 @@ def _check_head(path: Path, head: Sequence[str]) -> None:
     missing = [name for name in COLUMNS if name not in head]
     unknown = [name for name in head if name not in COLUMNS]
     if unknown:
-        raise PluginError(f"{path}:1: unknown column {unknown[0]!r}; {allowed(unknown[0], COLUMNS, limit=20)}")
+        raise PluginError(f"{path}:1: unknown column {unknown[0]!r}. {allowed(unknown[0], COLUMNS, limit=20)}")
     if missing or len(head) != len(COLUMNS):
         what = f"missing columns: {', '.join(missing)}" if missing else "a column occurs twice"
         raise PluginError(f"{path}:1: {what}.")
@@ -222,7 +222,7 @@ def _complaints(row: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} must not be empty."
     for name, choices in _CHOICES.items():
         if row[name] not in choices:
-            yield f"unknown value {row[name]!r} of {name}; {allowed(row[name], filter(None, choices))}"
+            yield f"unknown value {row[name]!r} of {name}. {allowed(row[name], filter(None, choices))}"
     for name in ("value", "spread"):
         if row[name] and not math.isfinite(_number(row[name])):
             yield f"{name} must be a number such as 8.33, found {row[name]!r}."

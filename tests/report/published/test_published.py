@@ -367,21 +367,21 @@ class TestWrongFiles:
         messages.check(problem, "figures.py", f"{own}:2: value", "'x'")
 
     @pytest.mark.parametrize(
-        ("returned", "reason"),
+        ("returned", "part"),
         [
-            ("['figures.csv']", "returned str, not a Path"),
-            ("'figures.csv'", "returned str, not a Path"),
-            ("[Path('figures.csv')]", "returned figures.csv, which is not absolute"),
+            ("['figures.csv']", "str"),
+            ("'figures.csv'", "str"),
+            ("[Path('figures.csv')]", "figures.csv"),
             ("1 / 0", "ZeroDivisionError"),
         ],
     )
-    def test_a_hook_must_return_absolute_paths(self, own: Path, returned: str, reason: str) -> None:
+    def test_a_hook_must_return_absolute_paths(self, own: Path, returned: str, part: str, messages: Messages) -> None:
         """Otherwise the plugin is listed once as broken, with the reason, and other plugins are loaded."""
         text = own.with_suffix(".py").read_text(encoding="utf-8")
         own.with_suffix(".py").write_text(re.sub("return .*", f"return {returned}", text, count=1), encoding="utf-8")
         registry = load_plugins([own.parent])
         (broken,) = registry.broken
-        assert reason in broken.error
+        messages.check(broken.error, part)
         assert registry.published == []
 
     def test_a_named_plugin_must_exist(self, own: Path) -> None:
