@@ -14,7 +14,7 @@ class RowError(ValueError):
     """A line of a csv file that is no row of it."""
 
     def __init__(self, line: int, columns: Sequence[str]) -> None:
-        super().__init__(f"{line} is not a row with the columns {', '.join(columns)}")
+        super().__init__(f"{line}: not a row with the columns {', '.join(columns)}")
 
 
 def to_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:

@@ -35,7 +35,7 @@ from gan_bench.store.rows import RowError, from_text, to_text
 DIGESTED = ("curve.csv", "classes.csv", "samples.npz")
 """Files whose digests a finished run records."""
 
-RUN_AGAIN = "Move the folder away to run it anew."
+RUN_AGAIN = "Move the folder away to repeat the run."
 
 
 class RunFolder:
@@ -54,13 +54,14 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RecordError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {RUN_AGAIN}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {RUN_AGAIN}") from error
 
     def read_own(self, key: str) -> RunRecord | None:
         """Read the record of the run with this key. Raises StoreError if another run is stored here."""
         record = self.read()
         if record is not None and record.key != key:
-            raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
+            advice = "Move it away, or choose another folder with --results."
+            raise StoreError(f"{self.path}: contains another run. {advice}")
         return record
 
     def write(self, record: RunRecord) -> None:
@@ -79,7 +80,7 @@ class RunFolder:
 
     def read_classes(self) -> list[dict[str, str]]:
         """Read shares of classes, as text. Raises StoreError if the file is damaged."""
-        advice = "Remove it to go on without earlier shares."
+        advice = "Remove it to continue without earlier shares."
         return self._read_rows("classes.csv", CLASS_COLUMNS, advice)
 
     def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
@@ -104,7 +105,7 @@ class RunFolder:
         except RowError as error:
             raise StoreError(f"{file}:{error}. {advice}") from error
         except (OSError, ValueError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {advice}") from error
 
     def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
         write_atomically(self.path / name, to_text(columns, rows))
@@ -121,7 +122,7 @@ class RunFolder:
             return {}
         except DAMAGED as error:
             raise StoreError(
-                f"{path} cannot be read ({error}). Remove it to go on without earlier snapshots."
+                f"{path}: cannot be read ({error}). Remove it to continue without earlier snapshots."
             ) from error
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:
