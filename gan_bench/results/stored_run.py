@@ -143,7 +143,7 @@ def _read(folder: Path, results: Path) -> tuple[StoredRun, str]:
         except StoreError as error:
             raise Unreadable("a link out of the results folder") from error
     record = _record(folder / "run.json")
-    if record.status == "finished" and record.iteration != record.iterations:
+    if record.status == "finished" and not record.model.anchor and record.iteration != record.iterations:
         raise Unreadable(f"finished, but at iteration {record.iteration} of {record.iterations}")
     content = _bytes(folder / "curve.csv")
     if content is None and (record.status == "finished" or "curve.csv" in record.files):

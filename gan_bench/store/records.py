@@ -322,6 +322,10 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         raise RecordError(str(error)) from error
     if not isinstance(values, dict):
         raise RecordError(f"expected an object, found {values!a:.40}")
+    found = values.get("format")
+    if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
+        supported = f"this version of gan-bench supports formats 1 to {FORMAT}"
+        raise RecordError(f"format {found!r:.40} is not supported; {supported}")
     try:
         expected = values.pop(DIGEST, None)
         if expected is not None and expected != _digest(values):
@@ -329,10 +333,6 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         values = _encodable(values)
     except RecursionError as error:
         raise RecordError("its values are nested too deeply") from error
-    found = values.get("format")
-    if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
-        supported = f"this version of gan-bench supports formats 1 to {FORMAT}"
-        raise RecordError(f"format {found!r:.40} is not supported; {supported}")
     if found != FORMAT and kind is RunRecord:
         try:
             values = migrate_run(values)

@@ -208,16 +208,16 @@ def run_folders(results: Path) -> list[Path]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """Return run.json as plain values."""
+    """Return run.json as plain values, without their digest."""
     found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    found.pop("digest", None)
     return found
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Replace run.json, without the digest of its former values."""
+    """Replace run.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    values = {name: value for name, value in record.items() if name != "digest"}
-    (folder / "run.json").write_text(json.dumps(values), encoding="utf-8")
+    (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def by_label(results: Path) -> dict[str, dict[str, Any]]:
