@@ -19,6 +19,7 @@ from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
+from gan_bench.training.state import next_state
 
 MOST_TURNS = 16
 """Largest number of turns of an iteration that may be compiled. A longer one, such as a warm-up with a hundred critic
@@ -113,7 +114,7 @@ def play(
             for mover in movers:
                 move(mover.name, gradients.pop(mover.name))  # freed for reuse in the next turn
                 context.model.constrain(mover.name, parameters[mover.name])
-            state = context.model.after_turn(turn, state, values)
+            state = next_state(context.model, turn, state, values)
         if any(mover.generates for mover in movers):
             fakes.forget()
     return IterationResult(losses, dict(state))
