@@ -17,7 +17,7 @@ SYSTEMS = (
         "et al. (2018), section 2.",
         what="Two pairs of a generator and a discriminator, one for each of two domains, such as digits and their "
         "edges. Both generators are given the same latent and share their first layers, the discriminators share "
-        "their last; each pair plays GAN's game on its own domain and all losses are added. From one latent both "
+        "their last. Each pair has GAN's losses on its domain, and all losses are added. From one latent both "
         "generators draw the same sample, each in its domain: the joint distribution of the domains is learned from "
         "their marginals.",
         why="It needs data that are split into domains beforehand; the ring, the grids and the 1-D mixture have none. "
@@ -31,11 +31,11 @@ SYSTEMS = (
         title="DCGAN",
         source="Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks "
         "(Radford, Metz, Chintala; ICLR 2016, arXiv 1511.06434). Named by Hoang et al. (2018), tables 1 and 2.",
-        what="GAN's game in its non-saturating form, played by convolutional networks: transposed convolutions in the "
-        "generator, strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. The architecture is "
-        "new, not the objective.",
-        why="It needs no model of its own: its objective is that of model gan, and its networks are the network dcgan, "
-        "which a benchmark sets once for all its models. Both with its settings are gan's preset dcgan.",
+        what="GAN's non-saturating losses with convolutional networks: transposed convolutions in the generator, "
+        "strided ones in the discriminator, batch normalisation, ReLU and leaky ReLU. The architecture is new, not "
+        "the objective.",
+        why="It needs no separate model: its objective is that of model gan, and its networks are the network dcgan, "
+        "which a benchmark sets once for all its models. The two with its settings are gan's preset dcgan.",
         needs='images: write plugin = "gan", preset = "dcgan". Points in the plane cannot be convolved.',
     ),
     Unimplemented(
@@ -44,9 +44,9 @@ SYSTEMS = (
         source="GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium (Heusel, Ramsauer, "
         "Unterthiner, Nessler, Hochreiter; NeurIPS 2017, arXiv 1706.08500). Named by Hoang et al. (2018), table 2, "
         "with DCGAN and WGAN-GP.",
-        what="Separate learning rates for discriminator and generator, one step each. It is a way to train any game, "
-        "not a game itself.",
-        why="There is no objective to implement: it is a setting that every model has.",
+        what="Separate learning rates for discriminator and generator, one step each. It is a rule for the "
+        "training of any model, not a model.",
+        why="There is no objective to implement: every model has this setting.",
         needs="a learning rate for each player, in the entry of any model: protocol = { learning_rate = { "
         "discriminator = 3e-4, generator = 1e-4 } }. The table then has a footnote on it.",
     ),

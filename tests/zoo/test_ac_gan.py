@@ -1,4 +1,4 @@
-"""AC-GAN: its losses with labels, which data it refuses, and what the table says of it."""
+"""AC-GAN: its losses with labels, the data that it refuses, and its footnote."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gan_bench.contracts.model import Real
 from gan_bench.contracts.parameters import NoParams, checked
 from gan_bench.errors import PluginError
 from tests.support.faults import Plain
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, number, put, same, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -37,14 +38,14 @@ def _real(x: Any = R) -> Real:
 
 
 def _named(logits: Array, labels: Array) -> float:
-    """-E log C(label | sample)."""
+    """Return -E log C(label | sample)."""
     return float((np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]).mean())
 
 
 class TestLosses:
     @pytest.mark.parametrize("classified", ["both", "real"])
     def test_discriminator(self, classified: str) -> None:
-        """-L_S - L_C: source and class of real and of generated samples, each a mean of its own; or without fakes'."""
+        """The loss is -L_S - L_C: means over real and over generated samples, or over real ones only for L_C."""
         expected = np.logaddexp(0, -R[:, 0]).mean() + np.logaddexp(0, F[:, 0]).mean() + _named(R[:, 1:], LABELS)
         expected += _named(F[:, 1:], OF_FAKES) if classified == "both" else 0
         loss = _model(classified=classified).discriminator_loss(_real(), fake(F, K))
@@ -52,13 +53,13 @@ class TestLosses:
 
     @pytest.mark.parametrize("classified", ["both", "real"])
     def test_generator(self, classified: str) -> None:
-        """-E log D(G) - E log C(c | G), whatever the classifier learns from."""
+        """The loss is -E log D(G) - E log C(c | G), whatever the classifier is trained on."""
         expected = np.logaddexp(0, -F[:, 0]).mean() + _named(F[:, 1:], OF_FAKES)
         assert number(_model(classified=classified).generator_loss(fake(F, K))) == pytest.approx(expected, rel=EXACT)
 
     @pytest.mark.parametrize("classified", ["both", "real"])
     def test_gradients_are_finite_differences(self, classified: str) -> None:
-        """By every logit, in float64."""
+        """Gradients by every logit are central differences in float64."""
         model = _model(classified=classified)
         r, f = torch.tensor(R, requires_grad=True), torch.tensor(F, requires_grad=True)
 
@@ -67,15 +68,15 @@ class TestLosses:
 
         assert torch.autograd.gradcheck(losses, (r, f))
 
-    def test_without_labels(self) -> None:
-        """A draw without labels is the dataset's fault, and said so."""
-        with pytest.raises(PluginError, match="has no labels"):
+    def test_without_labels(self, messages: Messages) -> None:
+        """A draw without labels is an error of the dataset."""
+        with messages.raises(PluginError):
             _model().discriminator_loss(Real(torch.as_tensor(R)), fake(F, K))
 
 
 class TestOwnership:
     def test_the_classifier_is_the_discriminators(self) -> None:
-        """Trunk and both heads move in the discriminator's turn only, the generator in its own only."""
+        """Trunk and both heads are updated in the discriminator's turn only, the generator in its turn only."""
         t = trainer(ACGAN(), fakes=16)
         of_d, of_g = t.model.turns(0)
         before, generator = values(t.model.discriminator), values(t.model.generator)
@@ -88,7 +89,7 @@ class TestOwnership:
         assert not same(generator, values(t.model.generator))
 
     def test_it_sees_the_labels_of_the_draw(self) -> None:
-        """Labels are those of the samples beside them."""
+        """Each real sample has the label of its mode."""
         model = ACGAN()
         calls = spy(model, "discriminator_loss")
         t = trainer(model)
@@ -99,25 +100,25 @@ class TestOwnership:
 
 
 class TestData:
-    def test_without_labels(self) -> None:
+    def test_without_labels(self, messages: Messages) -> None:
         """Data without labels are refused, with the reason."""
-        assert ACGAN().refuses(Plain(NoParams())) == "it learns from labels, and plain has none"
+        messages.check(ACGAN().refuses(Plain(NoParams())), "plain")
 
-    def test_another_number_of_classes(self) -> None:
-        """There is one generator for each class, neither more nor fewer; the reason says how many there must be."""
+    def test_another_number_of_classes(self, messages: Messages) -> None:
+        """The number of generators has to be the number of classes; the reason includes the right number."""
         assert ACGAN().refuses(Ring8(Ring8.Params())) is None
-        reason = ACGAN().refuses(Grid25(Grid25.Params()))
-        assert reason is not None and "generators = 25, found 8" in reason
+        messages.check(ACGAN().refuses(Grid25(Grid25.Params())), "generators = 25", 8)
         assert ACGAN(ACGAN.Params(generators=25)).refuses(Grid25(Grid25.Params())) is None
 
-    def test_the_table_says_so(self) -> None:
-        """It knows more than the others: a footnote."""
-        assert ACGAN().footnotes == ("uses the labels of the data: one generator for each class",)
+    def test_the_table_says_so(self, messages: Messages) -> None:
+        """A footnote of the table reports the use of labels."""
+        (footnote,) = ACGAN().footnotes
+        messages.check(footnote, "labels")
 
 
 @pytest.mark.parametrize("given", [{"generators": 0}, {"classified": "fake"}])
 def test_impossible_parameters(given: dict[str, Any]) -> None:
-    """No class, and a classifier of generated samples only, are refused."""
+    """Zero classes, and a classifier of generated samples only, are refused."""
     told: list[str] = []
     checked(ACGAN.Params, given, lambda _, message: told.append(message))
     assert len(told) == 1

@@ -1,4 +1,4 @@
-"""ALI: both losses against closed forms, its value at the optimal D, its encoders, and who owns what."""
+"""ALI: both losses against closed forms, its value at the optimal D, its encoders, and what each player updates."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from tests.support.tiny import cells, networks, number, put, real, same, spy, tr
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(0)
 SIZES = [(7, 7), (7, 12), (12, 7)]
-"""Real and generated samples in a draw."""
+"""Numbers of real and of generated samples in a draw."""
 
 
 class Product(JointDiscriminator):
-    """d(x, z) = a x z for numbers x and z: neither alone says anything."""
+    """d(x, z) = a x z for numbers x and z, which depends on both."""
 
     def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor]:
         return {"source": 0.7 * x[:, 0] * z[:, 0]}
 
 
 class Cells(JointDiscriminator):
-    """A discriminator on a finite space: every pair of a cell of x and a cell of z has its logit, a parameter."""
+    """A discriminator on a finite space, with a logit as a parameter for every pair of a cell of x and a cell of z."""
 
     def __init__(self, logits: Array) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Cells(JointDiscriminator):
 
 
 class Told(Encoder):
-    """An encoder that answers with its noise: the test says which latents belong to the samples."""
+    """An encoder that returns its noise, so that a test chooses the latents of the samples."""
 
     def __init__(self) -> None:
         super().__init__(nn.Identity(), (1,))
@@ -59,13 +59,13 @@ def _ali(discriminator: JointDiscriminator) -> ALI:
 
 
 def _pairs(x: Any, z: Any) -> Fake:
-    """Generated samples with their latents."""
+    """Return generated samples with their latents."""
     x, z = torch.as_tensor(x), torch.as_tensor(z)
     return Fake(x, z, torch.zeros(len(x), dtype=torch.int64), 1)
 
 
 def _losses(model: ALI, x: Any, codes: Any, made: Any, z: Any) -> tuple[float, float]:
-    """D's and the other player's."""
+    """Return the losses of D and of the other player."""
     noise = {"encoder": torch.as_tensor(codes)}
     return (
         number(model.discriminator_loss(real(x), _pairs(made, z), noise)),
@@ -80,7 +80,7 @@ def _sp(a: Array) -> Array:
 class TestLosses:
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_closed_form(self, batch: int, fakes: int) -> None:
-        """D: E sp(-d(x, Q(x))) + E sp(d(G(z), z)); the others both halves flipped. Each draw has its own mean."""
+        """D minimises E sp(-d(x, Q(x))) + E sp(d(G(z), z)), the other player both halves flipped."""
         x, codes = RNG.normal(0, 2, (2, batch, 1))
         made, z = RNG.normal(0, 2, (2, fakes, 1))
         on_real, on_fake = 0.7 * (x * codes)[:, 0], 0.7 * (made * z)[:, 0]
@@ -89,7 +89,7 @@ class TestLosses:
         assert of_others == pytest.approx(_sp(on_real).mean() + _sp(-on_fake).mean(), rel=1e-12)
 
     def test_pairs_belong_together(self) -> None:
-        """The same samples and the same latents, paired otherwise, cost otherwise."""
+        """The losses depend on which sample is paired with which latent."""
         x, codes = RNG.normal(0, 2, (2, 7, 1))
         made, z = RNG.normal(0, 2, (2, 7, 1))
         first = _losses(_ali(Product()), x, codes, made, z)
@@ -98,7 +98,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("size", [-200.0, 200.0])
     def test_extreme_logits(self, size: float) -> None:
-        """A discriminator that is certain costs its logits or nothing, finite in float32."""
+        """With a certain discriminator a loss is a logit or 0, finite in float32."""
         x = torch.full((3, 1), abs(size))
         code = torch.full((3, 1), size)
         found = _losses(_ali(Product()), x, code, x, -code)
@@ -107,7 +107,7 @@ class TestLosses:
 
 
 class TestValue:
-    """On a finite space of 3 x 4 pairs, with joint distributions of counted pairs."""
+    """Losses on a finite space of 3 x 4 pairs, with joint distributions of counted pairs."""
 
     Q = np.array([[3, 1, 0, 2], [0, 4, 2, 1], [1, 0, 5, 1]])
     P = np.array([[1, 2, 2, 0], [3, 1, 0, 2], [1, 1, 1, 6]])
@@ -133,7 +133,7 @@ class TestValue:
         assert -of_d == pytest.approx(sum(kl) - np.log(4), rel=1e-10)
 
     def test_optimal(self) -> None:
-        """There D's gradient vanishes, and no other D costs less."""
+        """At the optimal D its gradient is 0, and any other D has a larger loss."""
         x, codes = self._drawn(self.Q)
         made, z = self._drawn(self.P)
         best = _ali(Cells(self._optimal()))
@@ -145,7 +145,7 @@ class TestValue:
             assert _losses(other, x, codes, made, z)[0] > number(loss)
 
     def test_same_joint_distribution(self) -> None:
-        """Where the pairs of both sides are the same and D is undecided, both players pay log 4."""
+        """If both sides have the same pairs and D is 1/2, both losses are log 4."""
         drawn = self._drawn(self.Q)
         assert _losses(_ali(Cells(np.zeros((3, 4)))), *drawn, *drawn) == pytest.approx((np.log(4), np.log(4)))
 
@@ -154,14 +154,14 @@ class TestGradients:
     @pytest.mark.parametrize("encoder", ["gaussian", "implicit"])
     @pytest.mark.parametrize("player", ["discriminator", "generator"])
     def test_finite_differences(self, player: str, encoder: str) -> None:
-        """The gradient by every weight of a player is its central difference in float64, the encoder's included."""
+        """Gradients by every weight of a player, the encoder's too, are central differences in float64."""
         model = _in_double(encoder)
         x, noise = torch.tensor(RNG.normal(0, 1, (4, 2))), torch.tensor(RNG.normal(0, 1, (4, 2)))
         z = torch.tensor(RNG.normal(0, 1, (1, 5, 2)))
         names = [name for name, _ in model.named_parameters() if name.startswith(f"{player}.")]
 
         class Whole(nn.Module):
-            """The loss with its samples, so that the generator's weights count."""
+            """The loss with its samples, so that its gradient includes the generator's weights."""
 
             def __init__(self) -> None:
                 super().__init__()
@@ -183,7 +183,7 @@ class TestGradients:
         assert torch.autograd.gradcheck(loss, own)
 
     def test_ownership(self) -> None:
-        """D's loss gives the encoder nothing; the other loss moves generator and encoder."""
+        """D's loss has no gradient by the encoder; the other loss has one by generator and encoder."""
         model = _in_double("gaussian")
         x, noise = torch.tensor(RNG.normal(0, 1, (4, 2))), torch.tensor(RNG.normal(0, 1, (4, 2)))
         z = torch.tensor(RNG.normal(0, 1, (1, 5, 2)))
@@ -196,7 +196,7 @@ class TestGradients:
 
 
 def _in_double(encoder: str) -> ALI:
-    """Networks of three hidden units and float64 weights far from zero, with latents in the plane."""
+    """Return ALI with networks of three hidden units, float64 weights far from zero, and latents in the plane."""
     model = ALI(ALI.Params(encoder=encoder))
     put(model, **model.build(networks(latent_size=2, hidden=3)))
     rng = torch.Generator().manual_seed(0)
@@ -207,7 +207,7 @@ def _in_double(encoder: str) -> ALI:
 
 class TestEncoders:
     def test_gaussian(self) -> None:
-        """mu(x) + exp(s(x)) eps: normal, with the mean and the deviation that the body says."""
+        """mu(x) + exp(s(x)) eps is normal, with mean and deviation from the body's heads."""
         encoder = GaussianEncoder(networks(latent_size=3))
         for parameter in encoder.parameters():
             nn.init.normal_(parameter, 0, 0.5)
@@ -219,7 +219,7 @@ class TestEncoders:
         torch.testing.assert_close((encoder(x, noise) - said["mean"]) / noise, said["log_std"].exp(), rtol=1e-3, atol=0)
 
     def test_implicit(self) -> None:
-        """f(x, eps), with as many eps as the point has coordinates: any function of both, not affine in eps."""
+        """f(x, eps), with as many eps as the point has coordinates, is not affine in eps."""
         encoder = ImplicitEncoder(networks(latent_size=3))
         for parameter in encoder.parameters():
             nn.init.normal_(parameter, 0, 0.5)
@@ -231,7 +231,7 @@ class TestEncoders:
 
     @pytest.mark.parametrize(("encoder", "size"), [("gaussian", 6), ("implicit", 2)])
     def test_noise(self, encoder: str, size: int) -> None:
-        """One draw from N(0, I) for each real sample, the same for both players of a turn, anew in the next."""
+        """Noise is N(0, I) for each real sample, equal for both players of a turn, and redrawn in each iteration."""
         model = ALI(ALI.Params(encoder=encoder))
         of_d, of_g = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         t = trainer(model)
@@ -245,7 +245,7 @@ class TestEncoders:
 
 class TestTurns:
     def test_one_turn(self) -> None:
-        """Both players move at once, from the same point: neither sees the other's step."""
+        """Both players are updated simultaneously, from the same point."""
         assert ALI().turns(0) == ALI().turns(7) == (Turn(("discriminator", "generator")),)
         t, alone = trainer(ALI(), optimizer="sgd"), trainer(ALI(), optimizer="sgd")
         draws, before = alone.draw((Turn(("generator",)),)), values(alone.model)
@@ -257,7 +257,7 @@ class TestTurns:
         assert not same(before, of_one)
 
     def test_samples_are_the_generators(self) -> None:
-        """No weight of the encoder matters for a sample."""
+        """No weight of the encoder affects a sample."""
         model = ALI()
         trainer(model)
         z = torch.randn(1, 5, 6)
@@ -270,7 +270,7 @@ class TestTurns:
 
 
 def test_unknown_encoder() -> None:
-    """An encoder that does not exist is refused, and the others are named."""
+    """An unknown encoder is refused, with a list of the others."""
     told: list[str] = []
     checked(ALI.Params, {"encoder": "gausian"}, lambda _, message: told.append(message))
     assert len(told) == 1
@@ -278,7 +278,7 @@ def test_unknown_encoder() -> None:
 
 
 def test_presets() -> None:
-    """Authors and PacGAN wrote the same beta1 for optimisers that read it as the opposite."""
+    """The first betas of `release` and `pacgan` are p and 1 - p; all other settings are equal."""
     release, pacgan = ALI.presets["release"].protocol, ALI.presets["pacgan"].protocol
     assert release["betas"][0] == pytest.approx(1 - pacgan["betas"][0])
     assert {name: value for name, value in release.items() if name != "betas"} == {

@@ -1,4 +1,4 @@
-"""CatGAN: entropies of categories, what either player wants of them, and who moves."""
+"""CatGAN: entropies of categories, the optimum of either player, and the player that each turn updates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RNG = np.random.default_rng(4)
 K = 3
 R, F = RNG.normal(0, 2, (7, K)), RNG.normal(0, 2, (5, K))
 EXACT = 1e-12
-CERTAIN = 60 * np.eye(K)  # logits of samples that are of one category each
+CERTAIN = 60 * np.eye(K)  # logits of samples that each have one category for certain
 
 
 def _model() -> CatGAN:
@@ -34,23 +34,23 @@ def _p(logits: Array) -> Array:
 
 
 def _h(p: Array) -> Array:
-    """Entropies of rows, in nats."""
+    """Return the entropies of rows, in nats."""
     return np.asarray(-(p * np.log(p)).sum(-1))
 
 
 class TestLosses:
     def test_discriminator(self) -> None:
-        """E_x H[p(x)] - E_z H[p(G)] - H[E_x p(x)]: generated samples are not in the marginal."""
+        """The loss is E_x H[p(x)] - E_z H[p(G)] - H[E_x p(x)], with a marginal of real samples only."""
         expected = _h(_p(R)).mean() - _h(_p(F)).mean() - _h(_p(R).mean(0))
         assert number(_model().discriminator_loss(real(R), fake(F))) == pytest.approx(expected, rel=EXACT)
 
     def test_generator(self) -> None:
-        """E_z H[p(G)] - H[E_z p(G)]."""
+        """The loss is E_z H[p(G)] - H[E_z p(G)]."""
         expected = _h(_p(F)).mean() - _h(_p(F).mean(0))
         assert number(_model().generator_loss(fake(F))) == pytest.approx(expected, rel=EXACT)
 
     def test_gradients_are_finite_differences(self) -> None:
-        """By every logit, in float64."""
+        """Gradients by every logit are central differences in float64."""
         model, r, f = _model(), torch.tensor(R, requires_grad=True), torch.tensor(F, requires_grad=True)
 
         def losses(r: Any, f: Any) -> Any:
@@ -59,14 +59,14 @@ class TestLosses:
         assert torch.autograd.gradcheck(losses, (r, f))
 
     def test_what_the_discriminator_wants(self) -> None:
-        """Its least loss, -2 log K, is where data fill all categories surely and generated samples none."""
+        """The least loss, -2 log K, needs certain real samples in all categories and uncertain generated ones."""
         loss = _model().discriminator_loss(real(CERTAIN), fake(np.zeros((4, K))))
         assert number(loss) == pytest.approx(-2 * np.log(K), rel=1e-10)
         lopsided = _model().discriminator_loss(real(CERTAIN[[0, 0, 1]]), fake(np.zeros((4, K))))
         assert number(lopsided) > number(loss) + 0.1
 
     def test_what_the_generator_wants(self) -> None:
-        """-log K where each sample is surely of a category and all are alike often; 0 where it makes one only."""
+        """The loss is -log K if categories are certain and equally frequent, and 0 if there is only one."""
         assert number(_model().generator_loss(fake(CERTAIN))) == pytest.approx(-np.log(K), rel=1e-10)
         assert number(_model().generator_loss(fake(CERTAIN[[0, 0, 0]]))) == pytest.approx(0, abs=1e-10)
         assert number(_model().generator_loss(fake(np.zeros((3, K))))) == pytest.approx(0, abs=1e-12)
@@ -78,7 +78,7 @@ class TestLosses:
         assert number(_model().generator_loss(fake(F))) == pytest.approx(-expected, rel=1e-10)
 
     def test_extreme_logits(self) -> None:
-        """A discriminator that is certain costs nothing that is not finite, in float32; nor do its gradients."""
+        """With a certain discriminator losses and gradients are finite in float32."""
         logits = (1e4 * torch.eye(K)).requires_grad_()
         model = _model()
         for loss in (model.discriminator_loss(Real(logits), fake(logits)), model.generator_loss(fake(logits))):
@@ -88,14 +88,14 @@ class TestLosses:
 
     @pytest.mark.parametrize("times", [2, 5])
     def test_means_by_source(self, times: int) -> None:
-        """Twice the generated samples weigh no more, and neither do twice the real ones."""
+        """The losses do not depend on the number of samples, generated or real."""
         model, once = _model(), number(_model().discriminator_loss(real(R), fake(F)))
         assert number(model.discriminator_loss(real(R), fake(np.tile(F, (times, 1))))) == pytest.approx(once, rel=1e-10)
         assert number(model.discriminator_loss(real(np.tile(R, (times, 1))), fake(F))) == pytest.approx(once, rel=1e-10)
 
 
 def test_each_turn_moves_its_player() -> None:
-    """The discriminator's turn leaves the generator alone, and the other way round."""
+    """Each turn updates its player and leaves the other one as it is."""
     t = trainer(CatGAN(CatGAN.Params(categories=K)))
     of_d, of_g = t.model.turns(0)
     for turn, other in ((of_d, t.model.generator), (of_g, t.model.discriminator)):
@@ -107,7 +107,7 @@ def test_each_turn_moves_its_player() -> None:
 
 
 def test_one_category_is_refused() -> None:
-    """With one category everything is certain: there would be no game."""
+    """Fewer than two categories are refused: every sample would be certain."""
     told: list[str] = []
     checked(CatGAN.Params, {"categories": 1}, lambda _, message: told.append(message))
     assert len(told) == 1

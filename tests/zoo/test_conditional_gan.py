@@ -1,4 +1,4 @@
-"""The conditional GAN: both networks are told the class; its losses, and the data it refuses."""
+"""ConditionalGAN: both networks with the class as an input; its losses, and the data that it refuses."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gan_bench.contracts.model import Real
 from gan_bench.contracts.network import JointDiscriminator
 from gan_bench.contracts.parameters import NoParams, checked
 from tests.support.faults import Plain
+from tests.support.messages import Messages
 from tests.support.tiny import fake, networks, number, put, same, trainer, values
 
 Array = NDArray[np.float64]
@@ -29,7 +30,7 @@ EXACT = 1e-12
 
 
 class _Linear(JointDiscriminator):
-    """One linear layer on the point and its class."""
+    """A linear layer on the point and its class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,18 +51,18 @@ def _real(x: Any = R) -> Real:
 
 
 def _logits(x: Array, labels: Array) -> Array:
-    """A point's part, and what its class adds: looked up, not multiplied."""
+    """Return the point's term plus the term of its class, which is looked up instead of multiplied."""
     return np.asarray(x @ WEIGHTS + OF_CLASS[labels])
 
 
 class TestLosses:
     def test_discriminator(self) -> None:
-        """-E log D(x, y) - E log(1 - D(G, y)): each sample is judged with its own class."""
+        """The loss is -E log D(x, y) - E log(1 - D(G, y)), each sample with its class."""
         expected = np.logaddexp(0, -_logits(R, LABELS)).mean() + np.logaddexp(0, _logits(F, OF_FAKES)).mean()
         assert number(_model().discriminator_loss(_real(), fake(F, K))) == pytest.approx(expected, rel=EXACT)
 
     def test_generator(self) -> None:
-        """-E log D(G, y), or E log(1 - D(G, y))."""
+        """The loss is -E log D(G, y), or E log(1 - D(G, y))."""
         a = _logits(F, OF_FAKES)
         assert number(_model().generator_loss(fake(F, K))) == pytest.approx(np.logaddexp(0, -a).mean(), rel=EXACT)
         saturating = _model(saturating=True).generator_loss(fake(F, K))
@@ -69,7 +70,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("saturating", [False, True])
     def test_gradients_are_finite_differences(self, saturating: bool) -> None:
-        """By every coordinate and weight, in float64."""
+        """Gradients by every coordinate and weight are central differences in float64."""
         model = _model(saturating=saturating)
         r, f = torch.tensor(R, requires_grad=True), torch.tensor(F, requires_grad=True)
 
@@ -80,8 +81,8 @@ class TestLosses:
 
     def test_a_gan_for_each_class(self) -> None:
         """With logits of the optimal D of each class, the discriminator's loss is the mean of log 4 - 2 JSD."""
-        p = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])  # of cells, by class: data
-        q = np.array([[0.25, 0.5, 0.25], [0.0, 0.5, 0.5]])  # generated
+        p = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])  # probabilities of cells, by class, of the data
+        q = np.array([[0.25, 0.5, 0.25], [0.0, 0.5, 0.5]])  # and of generated samples
         model = ConditionalGAN(ConditionalGAN.Params(generators=2))
         put(model, discriminator=_Optimal(p, q))
         drawn, made = ([_cells(4 * each) for each in of] for of in (p, q))
@@ -120,7 +121,7 @@ def test_both_networks_see_k_numbers_more() -> None:
 
 
 def test_each_turn_moves_its_player() -> None:
-    """The discriminator's turn leaves the generator alone, and the other way round."""
+    """Each turn updates its player and leaves the other one as it is."""
     t = trainer(ConditionalGAN())
     of_d, of_g = t.model.turns(0)
     for turn, other in ((of_d, t.model.generator), (of_g, t.model.discriminator)):
@@ -131,20 +132,21 @@ def test_each_turn_moves_its_player() -> None:
 
 
 class TestData:
-    def test_refused(self) -> None:
-        """Data without labels, and with another number of classes, are refused, each with its reason."""
+    def test_refused(self, messages: Messages) -> None:
+        """Data without labels, or with another number of classes, are refused, each with its reason."""
         model = ConditionalGAN()
         assert model.refuses(Ring8(Ring8.Params())) is None
-        assert model.refuses(Plain(NoParams())) == "it learns from labels, and plain has none"
-        assert "generators = 5, found 8" in str(model.refuses(MADGAN1D(MADGAN1D.Params())))
+        messages.check(model.refuses(Plain(NoParams())), "plain")
+        messages.check(model.refuses(MADGAN1D(MADGAN1D.Params())), "generators = 5", 8)
 
-    def test_the_table_says_so(self) -> None:
-        """It knows more than the others: a footnote."""
-        assert any("uses the labels of the data" in text for text in ConditionalGAN().footnotes)
+    def test_the_table_says_so(self, messages: Messages) -> None:
+        """A footnote of the table reports the use of labels."""
+        (footnote,) = ConditionalGAN().footnotes
+        messages.check(footnote, "labels")
 
 
 def test_no_class() -> None:
-    """A generator for no class at all is refused."""
+    """Zero classes are refused."""
     told: list[str] = []
     checked(ConditionalGAN.Params, {"generators": 0}, lambda _, message: told.append(message))
     assert len(told) == 1

@@ -1,4 +1,4 @@
-"""DeLiGAN: the mixture in its latents, its losses, and whose parameters the mixture is."""
+"""DeLiGAN: the mixture of latents, its losses, and the player that its parameters belong to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gan_bench.contracts.model import Latents, Real
 from gan_bench.contracts.network import Initialisation, initialise
 from gan_bench.contracts.parameters import checked
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, trainer, values
 
 RNG = np.random.default_rng(8)
@@ -39,13 +40,13 @@ def _model(**params: Any) -> DeLiGAN:
 
 class TestLatents:
     def test_each_component_has_its_mean_and_deviation(self) -> None:
-        """Component i sees mu_i + sigma_i * eps, dimension by dimension."""
+        """The input of component i is mu_i + sigma_i * eps, dimension by dimension."""
         z = RNG.normal(size=(N, 5, SIZE))
         made = _mixed(nn.Identity())(torch.tensor(z))
         np.testing.assert_allclose(made.detach().numpy(), MU + SIGMA * z, rtol=EXACT)
 
     def test_one_network_makes_all_samples(self) -> None:
-        """Every component's latents go through the same generator, in one pass."""
+        """All components' latents pass through the same generator, in one pass."""
         passes: list[tuple[int, ...]] = []
 
         class Watch(nn.Module):
@@ -60,7 +61,7 @@ class TestLatents:
         assert passes == [(1, N * 5, SIZE)]
 
     def test_samples_know_their_component(self) -> None:
-        """A sample drawn later is of the component that its index names: without deviation, at that one's mean."""
+        """The index of a sample is that of its component: without deviation, the sample is that component's mean."""
         model = _model()
         with torch.no_grad():
             model.generator.sigma.zero_()
@@ -70,7 +71,7 @@ class TestLatents:
         np.testing.assert_allclose(x.detach().numpy(), MU[index.numpy(), 0], rtol=EXACT)
 
     def test_start(self) -> None:
-        """Means start uniform on (-1, 1), deviations where they are told to, whatever the initialisation of layers."""
+        """Means are initialised from U(-1, 1), deviations to their parameter, whatever the protocol's settings."""
         mixed = Mixed(nn.Linear(100, 2), 50, 100, 0.2)
         initialise(mixed, Initialisation("normal", 1e-9), torch.Generator().manual_seed(0))
         mu = mixed.mu.detach()
@@ -84,7 +85,7 @@ class TestLosses:
     R, F = RNG.normal(0, 2, (7, 1)), RNG.normal(0, 2, (6, 1))
 
     def test_discriminator(self) -> None:
-        """GAN's."""
+        """The discriminator's loss is GAN's."""
         gan = put(GAN(), discriminator=Echo({"source": None}))
         found = _model().discriminator_loss(real(self.R), fake(self.F, N))
         assert number(found) == number(gan.discriminator_loss(real(self.R), fake(self.F, N)))
@@ -93,7 +94,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("penalty", [0.0, 0.1, 2.0])
     def test_generator(self, penalty: float) -> None:
-        """-E log D(G(z)) + lambda mean (1 - sigma)^2, the mean over components and dimensions; or E log(1 - D)."""
+        """The loss is -E log D(G(z)) or E log(1 - D), plus lambda times the mean (1 - sigma)^2."""
         term = penalty * ((1 - SIGMA) ** 2).mean()
         loss = _model(penalty=penalty).generator_loss(fake(self.F, N))
         assert number(loss) == pytest.approx(np.logaddexp(0, -self.F).mean() + term, rel=EXACT)
@@ -101,7 +102,7 @@ class TestLosses:
         assert number(loss) == pytest.approx(-np.logaddexp(0, self.F).mean() + term, rel=EXACT)
 
     def test_gradients_are_finite_differences(self) -> None:
-        """By every logit, and through the latents by the mixture's means and deviations, in float64."""
+        """Gradients by logits, and through latents by means and deviations, are central differences in float64."""
         model = _model()
         z = torch.tensor(RNG.normal(size=(N, 2, SIZE)))
         mu, sigma = model.generator.mu, model.generator.sigma
@@ -114,7 +115,7 @@ class TestLosses:
         assert torch.autograd.gradcheck(lambda r, f: model.discriminator_loss(Real(r), fake(f, N)), (r, f))
 
     def test_the_penalty_keeps_components_wide(self) -> None:
-        """The penalty alone pulls each deviation towards 1, and no mean anywhere."""
+        """The penalty has gradients towards 1 by each deviation, and none by the means."""
         model = _model(penalty=0.5)
         own = [model.generator.sigma, model.generator.mu]
         of_sigma, of_mu = torch.autograd.grad(model.generator_loss(fake(self.F, N)), own, allow_unused=True)
@@ -124,7 +125,7 @@ class TestLosses:
 
 class TestModel:
     def test_the_mixture_is_the_generators(self) -> None:
-        """Means and deviations move in the generator's turn, and not in the discriminator's."""
+        """Means and deviations are parameters of the generator's player and are updated in its turn."""
         t = trainer(DeLiGAN(DeLiGAN.Params(generators=N)))
         assert {"mu", "sigma"} <= t.parameters["generator"].keys()
         before = values(t.model)
@@ -135,28 +136,28 @@ class TestModel:
 
     @pytest.mark.parametrize("n", [1, 4, 50])
     def test_components_cost_their_latents_alone(self, n: int) -> None:
-        """n components have the network of one GAN, and a mean and a deviation of latent size each."""
+        """Each of n components adds one mean and one deviation, of latent size, to the network of one GAN."""
         players = DeLiGAN(DeLiGAN.Params(generators=n)).build(networks(latent_size=6))
         size = sum(p.numel() for p in players["generator"].parameters())
         assert size == sum(p.numel() for p in networks(latent_size=6).generators().parameters()) + 2 * n * 6
 
-    def test_components_count_as_generators(self) -> None:
-        """n components are n generators of equal weight, that say what they share."""
+    def test_components_count_as_generators(self, messages: Messages) -> None:
+        """n components are n generators of equal weight that share all but mean and deviation."""
         model = DeLiGAN(DeLiGAN.Params(generators=5))
         assert model.generators == 5
         assert model.weights().tolist() == pytest.approx([0.2] * 5)
-        assert "all but mean and deviation" in model.sharing
+        messages.check(model.sharing, "generators")
 
     @pytest.mark.parametrize("preset", ["release", "release-mnist"])
     def test_the_release_draws_one_sample_of_each(self, preset: str) -> None:
-        """In the authors' code, component i makes row i of a batch of 50."""
+        """The presets draw a batch of 50 with one sample of each component, as the authors' code does."""
         asked = DeLiGAN.presets[preset].protocol
         assert asked["batch"] == DeLiGAN.Params().generators == 50
         assert asked["fakes_per_generator"] == 1
 
     @pytest.mark.parametrize("params", [{"generators": 0}, {"sigma": 0.0}, {"sigma": -0.1}, {"penalty": -1.0}])
     def test_out_of_range(self, params: dict[str, float]) -> None:
-        """No components, deviations that start at 0 and a reward for narrow ones are refused."""
+        """Zero components, deviations that start at 0 or below, and a negative penalty are refused."""
         told: list[str] = []
         checked(DeLiGAN.Params, params, lambda _, message: told.append(message))
         assert len(told) == 1

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.contracts.network import Discriminator
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, number, put, real, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -22,7 +23,7 @@ REAL, FAKE = RNG.normal(0, 3, (7, M)), RNG.normal(0, 3, (12, M))  # a logit of e
 
 
 class _Parts(Discriminator):
-    """A discriminator whose logit is the sample, which has to come in parts, one for each of its copies."""
+    """A discriminator whose logit is the sample, given in one part for each of its copies."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         assert x.dim() == 3
@@ -30,7 +31,7 @@ class _Parts(Discriminator):
 
 
 def _gman(**params: Any) -> GMAN:
-    """A GMAN to which each column is the logit of one discriminator, all of which see all samples."""
+    """Return a GMAN with one column of a sample as the logit of each discriminator, and shared data."""
     model = GMAN(GMAN.Params(discriminators=M, data="shared", **params))
     put(model, discriminators=Echo({"source": None}, copies=M))
     if model.params.learned:
@@ -39,12 +40,12 @@ def _gman(**params: Any) -> GMAN:
 
 
 def _says_real(a: Array) -> Array:
-    """-log sigmoid(a)."""
+    """Return -log sigmoid(a)."""
     return np.logaddexp(0, -a)
 
 
 def _says_fake(a: Array) -> Array:
-    """-log(1 - sigmoid(a))."""
+    """Return -log(1 - sigmoid(a))."""
     return np.logaddexp(0, a)
 
 
@@ -55,26 +56,26 @@ def _weighted(v: Array, lam: float) -> float:
 
 class TestLosses:
     def test_discriminators(self) -> None:
-        """Each minimises -E log D_i(x) - E log(1 - D_i(G)); their player the sum, each mean over its own batch."""
+        """The loss is the sum over i of -E log D_i(x) - E log(1 - D_i(G)), each mean over a whole draw."""
         expected = _says_real(REAL).mean(0).sum() + _says_fake(FAKE).mean(0).sum()
         assert number(_gman().discriminators_loss(real(REAL), fake(FAKE))) == pytest.approx(expected, rel=EXACT)
 
     @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0, 4.0])
     @pytest.mark.parametrize("saturating", [True, False])
     def test_generator(self, lam: float, saturating: bool) -> None:
-        """sum_i w_i V_i with w_i = exp(lambda V_i) / sum_j exp(lambda V_j), V_i = E log(1 - D_i) or -E log D_i."""
+        """The loss is sum_i w_i V_i with w = softmax(lambda V), V_i = E log(1 - D_i) or -E log D_i."""
         v = -_says_fake(FAKE).mean(0) if saturating else _says_real(FAKE).mean(0)
         loss = _gman(lam=lam, saturating=saturating).generator_loss(fake(FAKE))
         assert number(loss) == pytest.approx(_weighted(v, lam), rel=EXACT)
 
     def test_learned(self) -> None:
-        """A learned lambda starts at `lam`, weighs as a fixed one does, and is rewarded: -c lambda."""
+        """A learned lambda starts at `lam`, has the same weights as a fixed one, and adds -c lambda to the loss."""
         model = _gman(learned=True, lam=0.7, reward=0.05)
         expected = _weighted(-_says_fake(FAKE).mean(0), 0.7) - 0.05 * 0.7
         assert number(model.generator_loss(fake(FAKE))) == pytest.approx(expected, rel=1e-6)  # lam is a float32
 
     def test_one_discriminator_is_a_gan(self) -> None:
-        """With M = 1 and for any lambda the losses are those of a saturating GAN."""
+        """With M = 1 the losses are those of a saturating GAN for any lambda."""
         model = GMAN(GMAN.Params(discriminators=1, lam=3.0))
         put(model, discriminators=_Parts())
         r, f = REAL[:, :1], FAKE[:, :1]
@@ -83,7 +84,7 @@ class TestLosses:
         assert number(model.generator_loss(fake(f))) == pytest.approx(-_says_fake(f).mean(), rel=EXACT)
 
     def test_parts(self) -> None:
-        """With split data, discriminator i judges the i-th part of the real and of the generated samples."""
+        """With split data, discriminator i is trained on the i-th part of the real and of the generated samples."""
         model = GMAN(GMAN.Params(discriminators=M, lam=1.0))
         put(model, discriminators=_Parts())
         r, f = RNG.normal(0, 3, 7), RNG.normal(0, 3, 12)  # parts of 2, one sample left over, and of 4
@@ -97,7 +98,7 @@ class TestLosses:
     @pytest.mark.parametrize("logit", [-1e4, 1e4])
     @pytest.mark.parametrize("saturating", [True, False])
     def test_certain_discriminators(self, logit: float, saturating: bool) -> None:
-        """Discriminators that are certain leave losses and gradients finite in float32."""
+        """With certain discriminators losses and gradients are finite in float32."""
         x = torch.tensor([[logit, -logit, logit]], requires_grad=True)
         loss = _gman(saturating=saturating).generator_loss(fake(x))
         (gradient,) = torch.autograd.grad(loss, x)
@@ -109,7 +110,7 @@ class TestWeights:
     V = torch.tensor([-2.0, -0.5, 0.1, -1.0], dtype=torch.float64)
 
     def test_from_the_mean_to_the_harshest(self) -> None:
-        """lambda = 0 is the mean, a large one the largest value, which grows in between."""
+        """With lambda = 0 the value is the mean; it grows with lambda towards the largest value."""
         found = [number(weighted(self.V, lam)) for lam in (0.0, 0.5, 2.0, 100.0)]
         assert found == sorted(found)
         assert found[0] == pytest.approx(number(self.V.mean()), rel=EXACT)
@@ -117,7 +118,7 @@ class TestWeights:
 
     @pytest.mark.parametrize("lam", [0.0, 0.5, 2.0])
     def test_gradient_through_the_weights(self, lam: float) -> None:
-        """The weights are not detached: d/dV_i = w_i (1 + lambda (V_i - mean)), as finite differences say."""
+        """Gradients pass through the weights: d/dV_i = w_i (1 + lambda (V_i - mean))."""
         w = torch.softmax(lam * self.V, 0)
         expected = w * (1 + lam * (self.V - weighted(self.V, lam)))
         (gradient,) = torch.autograd.grad(weighted(x := self.V.clone().requires_grad_(), lam), x)
@@ -125,7 +126,7 @@ class TestWeights:
         assert torch.autograd.gradcheck(lambda v: weighted(v, lam), x)
 
     def test_lambda_is_paid_by_disagreement(self) -> None:
-        """d/dlambda of the weighted mean is the variance of the values under the weights."""
+        """The derivative of the weighted mean by lambda is the variance of the values under the weights."""
         lam = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(weighted(self.V, lam), lam)
         w = torch.softmax(lam * self.V, 0)
@@ -137,17 +138,17 @@ class TestWeights:
 class TestLearnedLambda:
     @pytest.mark.parametrize("lam", [1e-3, 0.126928, 1.0, 30.0])
     def test_start(self, lam: float) -> None:
-        """It starts where it is told to, small or large."""
+        """A learned lambda starts at its parameter, small or large."""
         assert number(Lenient(nn.Identity(), lam).lam()) == pytest.approx(lam, rel=1e-5)
 
     def test_preset_starts_as_the_release(self) -> None:
-        """The preset's start is softplus(-2)."""
+        """The preset's initial value is softplus(-2)."""
         lam = GMAN.presets["learned"].params["lam"]
         assert lam == pytest.approx(np.log1p(np.exp(-2)), rel=1e-5)
 
     @pytest.mark.parametrize(("reward", "grows"), [(0.0, False), (10.0, True)])
     def test_moves_with_the_generator(self, reward: float, grows: bool) -> None:
-        """It is a parameter of the generator's player and moves: down without a reward, up with a large one."""
+        """A learned lambda belongs to the generator's player: it falls without a reward and rises with a large one."""
         t = trainer(GMAN(GMAN.Params(learned=True, reward=reward)))
         assert "level" in t.parameters["generator"]
         assert "level" not in t.parameters["discriminators"]
@@ -163,7 +164,7 @@ class TestLearnedLambda:
 
 class TestData:
     def test_everyone_moves_at_once(self) -> None:
-        """One turn, in which both players see the same generated samples."""
+        """One turn updates both players, on the same generated samples."""
         model = GMAN()
         of_discriminators, of_generator = spy(model, "discriminators_loss"), spy(model, "generator_loss")
         t = trainer(model)
@@ -172,21 +173,18 @@ class TestData:
         assert torch.equal(of_discriminators[0]["fake"].x, of_generator[0]["fake"].x)
 
     def test_split(self) -> None:
-        """Parts are consecutive, equal, and leave the remainder out."""
+        """Parts are consecutive and equal; the remainder is left out."""
         x = torch.arange(14).view(7, 2)
         assert torch.equal(split(x, 3), torch.arange(12).view(3, 2, 2))
 
-    def test_too_few_samples(self) -> None:
-        """Fewer samples than discriminators are refused before a run starts, unless all see everything."""
+    def test_too_few_samples(self, messages: Messages) -> None:
+        """Fewer samples than discriminators are refused, unless each discriminator uses all of them."""
         model, shared = (GMAN(GMAN.Params(discriminators=3, data=data)) for data in ("split", "shared"))
-        reason = "draws of 8 real and 2 generated samples cannot be split over 3 discriminators"
-        assert (model.refuses_draws(8, 2), model.refuses_draws(8, 3), shared.refuses_draws(8, 2)) == (
-            reason,
-            None,
-            None,
-        )
+        messages.check(model.refuses_draws(8, 2), "8 real", "2 generated", "3 discriminators")
+        assert model.refuses_draws(8, 3) is None
+        assert shared.refuses_draws(8, 2) is None
 
-    def test_zero_cannot_be_learned_from(self) -> None:
-        """A learned lambda has to start above 0."""
-        with pytest.raises(ValueError, match="lam = 0 cannot be learned"):
+    def test_zero_cannot_be_learned_from(self, messages: Messages) -> None:
+        """A learned lambda that starts at 0 is refused."""
+        with messages.raises(ValueError, "lam = 0"):
             GMAN.Params(learned=True, lam=0.0)

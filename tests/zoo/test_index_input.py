@@ -1,4 +1,4 @@
-"""IndexInput: one generator that sees the index, otherwise MGAN."""
+"""IndexInput: one generator with the index as an input, in MGAN's game."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gan_bench_zoo.models.mgan import MGAN
 from torch import nn
 
 from gan_bench.contracts.model import Fake
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, networks, number, put, real, trainer
 
 K = 3
@@ -22,7 +23,7 @@ def _size(module: nn.Module) -> int:
 
 def _model() -> IndexInput:
     model = IndexInput(IndexInput.Params(generators=K))
-    trainer(model)  # builds and initialises its networks
+    trainer(model)  # builds and initialises the model's networks
     return model
 
 
@@ -39,7 +40,7 @@ def test_generators_are_one_network_that_sees_the_index() -> None:
 
 
 def test_the_index_matters() -> None:
-    """From equal latents, generators of different index make different samples."""
+    """With equal latents, generators of different index generate different samples."""
     z = torch.randn(5, 6, generator=torch.Generator().manual_seed(0)).expand(K, 5, 6)
     samples = _model().generate(z)
     assert not torch.equal(samples[0], samples[1])
@@ -48,21 +49,21 @@ def test_the_index_matters() -> None:
 
 @pytest.mark.parametrize("k", [1, 4, 8])
 def test_all_but_the_index_is_shared(k: int) -> None:
-    """K generators cost one, and 8 weights (the width of the small mlp) for each value of the index."""
+    """K generators have the parameters of one, plus 8 (the width of the small mlp) for each value of the index."""
     of_one = _size(networks().generators(1))
     players = IndexInput(IndexInput.Params(generators=k)).build(networks())
     assert _size(players["generator"]) == of_one + 8 * k
 
 
 @pytest.mark.parametrize("shared", ["trunk", "nothing"])
-def test_nothing_to_untie(shared: str) -> None:
-    """One generator cannot share less with itself: the parameter is refused instead of ignored."""
-    with pytest.raises(ValueError, match="is about several generators; here is one"):
+def test_nothing_to_untie(shared: str, messages: Messages) -> None:
+    """A value of `shared` other than the default is refused."""
+    with messages.raises(ValueError, f"shared = {shared!r}"):
         IndexInput.Params(shared=shared)
 
 
 def test_the_game_is_mgans() -> None:
-    """Discriminator and classifier are MGAN's networks, and on equal samples and logits both losses are MGAN's."""
+    """Networks of discriminator and classifier have MGAN's size, and both losses are MGAN's on equal inputs."""
     assert fields(IndexInput.Params) == fields(MGAN.Params)
     mine, theirs = IndexInput(), MGAN()
     assert _size(mine.build(networks())["discriminator"]) == _size(theirs.build(networks())["discriminator"])
@@ -74,7 +75,7 @@ def test_the_game_is_mgans() -> None:
     assert number(mine.discriminator_loss(real(x), drawn)) == number(theirs.discriminator_loss(real(x), drawn))
 
 
-def test_presets_and_sharing() -> None:
-    """It takes MGAN's presets, and says that its generators share everything."""
+def test_presets_and_sharing(messages: Messages) -> None:
+    """The presets are MGAN's, and the generators share all but the index."""
     assert IndexInput.presets is MGAN.presets
-    assert "generators: all, the index is an input" in IndexInput().sharing
+    messages.check(IndexInput().sharing, "generators", "classifier")

@@ -1,4 +1,4 @@
-"""InfoGAN: its losses, who owns Q, and what it shares with MGAN that sees the index."""
+"""InfoGAN: its losses, the player of Q, and what it has in common with `index-input`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gan_bench.contracts.model import Real
 from gan_bench.contracts.parameters import checked
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, same, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -29,24 +30,24 @@ def _model(lam: float = LAM) -> InfoGAN:
 
 
 def _of_code(logits: Array) -> float:
-    """-E log Q(c | G(z, c)), sample by sample."""
+    """Return -E log Q(c | G(z, c)), sample by sample."""
     of_each = [np.log(np.exp(row).sum()) - row[i // EACH] for i, row in enumerate(logits)]
     return float(np.mean(of_each))
 
 
 class TestLosses:
     def test_discriminator(self) -> None:
-        """-E log D(x) - E log(1 - D(G)) + lambda times the cross-entropy of the code; Q never sees real data."""
+        """The loss is GAN's plus lambda times the cross-entropy of the code, on generated samples only."""
         expected = np.logaddexp(0, -R[:, 0]).mean() + np.logaddexp(0, F[:, 0]).mean() + LAM * _of_code(F[:, 1:])
         assert number(_model().discriminator_loss(real(R), fake(F, K))) == pytest.approx(expected, rel=EXACT)
 
     def test_generator(self) -> None:
-        """-E log D(G) + lambda times the same."""
+        """The loss is -E log D(G) plus lambda times the cross-entropy of the code."""
         expected = np.logaddexp(0, -F[:, 0]).mean() + LAM * _of_code(F[:, 1:])
         assert number(_model().generator_loss(fake(F, K))) == pytest.approx(expected, rel=EXACT)
 
     def test_gradients_are_finite_differences(self) -> None:
-        """By every logit, in float64."""
+        """Gradients by every logit are central differences in float64."""
         model, r, f = _model(), torch.tensor(R, requires_grad=True), torch.tensor(F, requires_grad=True)
 
         def losses(r: Any, f: Any) -> Any:
@@ -55,8 +56,10 @@ class TestLosses:
         assert torch.autograd.gradcheck(losses, (r, f))
 
     def test_bound_of_the_mutual_information(self) -> None:
-        """H(c) less the cross-entropy is at most I(c; x), and equal where Q is the posterior (the paper's L_I)."""
-        p = np.array([[0.5, 0.3, 0.2, 0.0], [0.1, 0.1, 0.7, 0.1], [0.0, 0.25, 0.25, 0.5]])  # of cells, by code
+        """H(c) less the cross-entropy is at most I(c; x), and equal if Q is the posterior (the paper's L_I)."""
+        p = np.array(
+            [[0.5, 0.3, 0.2, 0.0], [0.1, 0.1, 0.7, 0.1], [0.0, 0.25, 0.25, 0.5]]
+        )  # probabilities of cells, by code
         joint = p / K
         posterior = joint / joint.sum(0)
         inside = joint > 0
@@ -76,7 +79,7 @@ class TestLosses:
 
 class TestOwnership:
     def test_q_learns_in_the_discriminators_turn(self) -> None:
-        """Trunk, head of D and head of Q are one player's; a generator's turn leaves all of them alone."""
+        """Trunk, head of D and head of Q belong to one player; the generator's turn does not update them."""
         t = trainer(InfoGAN(InfoGAN.Params(generators=K)))
         before = values(t.model.discriminator)
         (of_d, of_g) = t.model.turns(0)
@@ -88,13 +91,13 @@ class TestOwnership:
         assert not (after["heads.weight"] == before["heads.weight"]).any()  # rows of both heads
 
     def test_the_generator_heeds_q(self) -> None:
-        """Q's logits move the generator's samples."""
+        """The generator's loss has a gradient by each logit of Q."""
         f = torch.tensor(F, requires_grad=True)
         (gradient,) = torch.autograd.grad(_model().generator_loss(fake(f, K)), f)
         assert bool((gradient[:, 1:] != 0).all())
 
     def test_turns(self) -> None:
-        """The discriminator, then the generator, on the samples it saw."""
+        """The turns of discriminator and generator use the same generated samples."""
         model = InfoGAN(InfoGAN.Params(generators=K))
         of_d, of_g = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         trainer(model).iterate()
@@ -104,7 +107,7 @@ class TestOwnership:
 
 
 def test_it_is_index_input_with_beta_1() -> None:
-    """With lambda = 1, networks, samples and losses are those of MGAN that sees the index, with beta = 1."""
+    """With lambda = 1, networks and losses are those of `index-input` with beta = 1."""
     info, index = InfoGAN(InfoGAN.Params(generators=K)), IndexInput(IndexInput.Params(generators=K, beta=1.0))
     sizes = [
         {name: p.numel() for name, p in model.build(networks())["generator"].named_parameters()}
@@ -117,19 +120,19 @@ def test_it_is_index_input_with_beta_1() -> None:
     assert number(info.discriminator_loss(real(R), fake(F, K))) == number(index.discriminator_loss(real(R), fake(F, K)))
 
 
-def test_the_code_is_an_input() -> None:
-    """From equal latents, each value of the code makes samples of its own; all weights but K inputs are shared."""
+def test_the_code_is_an_input(messages: Messages) -> None:
+    """With equal latents, each value of the code generates other samples; all weights but K inputs are shared."""
     t = trainer(InfoGAN(InfoGAN.Params(generators=K)))
     z = torch.randn(5, 6, generator=torch.Generator().manual_seed(0)).expand(K, 5, 6)
     samples = t.model.generate(z)
     assert samples.shape == (K, 5, 2)
     assert not torch.equal(samples[0], samples[1])
-    assert "the index is an input" in t.model.sharing
+    messages.check(t.model.sharing, "generators", "Q")
 
 
 @pytest.mark.parametrize("given", [{"generators": 0}, {"lam": -0.1}])
 def test_impossible_parameters(given: dict[str, Any]) -> None:
-    """No code, and a reward for one that nobody can read, are refused."""
+    """A code without values and a negative lambda are refused."""
     told: list[str] = []
     checked(InfoGAN.Params, given, lambda _, message: told.append(message))
     assert len(told) == 1

@@ -1,4 +1,4 @@
-"""MAD-GAN-Sim: a generator's competition with the others against its formula, written sample by sample."""
+"""MAD-GAN-Sim: the competing term of the generators' loss against its formula, written sample by sample."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from gan_bench.contracts.network import Discriminator
 from gan_bench.contracts.parameters import checked
+from tests.support.messages import Messages
 from tests.support.tiny import fake, networks, number, put, real, spy, trainer
 
 Array = NDArray[np.float64]
-K, B = 3, 4  # generators, and samples of each
+K, B = 3, 4  # number of generators, and of samples of each
 X = np.random.default_rng(0).normal(0, 1.5, (K * B, 3))
 """Samples, generator by generator: a logit, and two features."""
 SIMILARITIES: list[dict[str, Any]] = [{}, {"similarity": "gaussian", "width": 0.7}]
 
 
 class Columns(Discriminator):
-    """The first column of a sample is its logit, the others are its features."""
+    """A discriminator whose logit is the first column of a sample and whose features are the others."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"source": x[:, 0]}
@@ -58,7 +59,7 @@ def _alike(one: Array, other: Array, params: dict[str, Any]) -> float:
 
 
 def _competing(x: Array, params: dict[str, Any]) -> list[float]:
-    """max(0, mean over the others j of D_j - D_i + Delta_ij) for generator i and latent b."""
+    """Return max(0, mean over j != i of D_j - D_i + Delta_ij) for each generator i and latent b."""
     parts = x.reshape(K, B, -1)
     terms = []
     for i in range(K):
@@ -74,25 +75,25 @@ class TestLosses:
     @pytest.mark.parametrize("params", SIMILARITIES)
     @pytest.mark.parametrize("weight", [0.0, 0.6, 3.0])
     def test_generator(self, params: dict[str, Any], weight: float) -> None:
-        """The mean of sp(-d) and lambda times the mean of what samples are behind; some are ahead and pay nothing."""
+        """The loss is the mean of sp(-d) plus lambda times the mean of the competing terms, some of which are 0."""
         terms = _competing(X, params)
         assert 0 < sum(term == 0 for term in terms) < len(terms)
         expected = np.mean([_sp(-x[0]) for x in X]) + weight * np.mean(terms)
         assert number(_loss(X, weight=weight, **params)) == pytest.approx(expected, rel=1e-12)
 
     def test_saturating(self) -> None:
-        """The other form of GAN's loss, with the same competition."""
+        """With `saturating` the form of GAN's loss changes, and the competing term does not."""
         expected = -np.mean([_sp(x[0]) for x in X]) + 0.6 * np.mean(_competing(X, {}))
         assert number(_loss(X, weight=0.6, saturating=True)) == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize("params", SIMILARITIES)
     def test_that_the_similarity_is_fixed_changes_no_value(self, params: dict[str, Any]) -> None:
-        """It changes what is moved."""
+        """A constant similarity changes gradients, not values."""
         free, fixed = (_loss(X, through_similarity=through, **params) for through in (True, False))
         assert number(free) == number(fixed)
 
     def test_discriminator(self) -> None:
-        """GAN's: the generators are one mixture to it."""
+        """The discriminator's loss is GAN's on the mixture of all generators."""
         r = real(np.random.default_rng(1).normal(size=(5, 3)))
         gan = put(GAN(), discriminator=Columns())
         assert isinstance(gan, GAN)
@@ -100,20 +101,20 @@ class TestLosses:
         assert number(_model(weight=7.0).discriminator_loss(r, fake(X, K))) == expected
 
     def test_equal_generators(self) -> None:
-        """Generators that make the same samples are as alike as can be, and each is behind by 1."""
+        """If all generators generate the same samples, the similarity is 1 and the competing term is 1."""
         same = np.tile(X[:B], (K, 1))
         for params in SIMILARITIES:
             competing = number(_loss(same, weight=1.0, **params)) - number(_loss(same, weight=0.0, **params))
             assert competing == pytest.approx(1.0, rel=1e-12)
 
     def test_generators_that_are_far_apart(self) -> None:
-        """Where the kernel is 0 and all are scored alike, there is nothing to compete for."""
+        """If the kernel is 0 and all scores are equal, the competing term is 0."""
         apart = np.concatenate([np.tile([0.3, 100.0 * k, 0.0], (B, 1)) for k in range(K)])
         assert number(_loss(apart, similarity="gaussian")) == pytest.approx(_sp(-0.3), rel=1e-12)
 
     @pytest.mark.parametrize("logit", [-1e4, 1e4])
     def test_extreme_logits(self, logit: float) -> None:
-        """Scores end at 0 and 1, so the competition is bounded by 2 whatever the logits; gradients are finite."""
+        """Scores are in [0, 1], so the competing term is at most 2 for any logits; gradients are finite."""
         x = torch.tensor(X, dtype=torch.float32)
         x[:B, 0] = logit
         x.requires_grad_()
@@ -124,17 +125,17 @@ class TestLosses:
 
     @pytest.mark.parametrize("params", SIMILARITIES)
     def test_samples_without_features(self, params: dict[str, Any]) -> None:
-        """A discriminator that starts at 0 has directions of no length: no NaN."""
+        """Features of 0, as of a discriminator that starts at 0, have finite gradients."""
         x = torch.zeros(K * B, 3, requires_grad=True)
         (gradient,) = torch.autograd.grad(_loss(x, **params), x)
         assert bool(torch.isfinite(gradient).all())
 
 
 class TestGradients:
-    """Each generator moves itself: what the others make is fixed in its loss."""
+    """The loss of a generator has gradients by its samples only."""
 
     def _of_generator(self, i: int, x: Tensor, params: dict[str, Any], fixed: Array | None = None) -> Tensor:
-        """Generator i's part of the loss by its own samples, the others' being X; Delta is `fixed` where given."""
+        """Return generator i's part of the loss by its samples, with X for the others; `fixed` replaces Delta."""
         parts = [*torch.tensor(X).view(K, B, -1)]
         others = torch.stack([part for j, part in enumerate(parts) if j != i])
         if fixed is not None:
@@ -150,7 +151,7 @@ class TestGradients:
     @pytest.mark.parametrize("params", SIMILARITIES)
     @pytest.mark.parametrize("through", [True, False])
     def test_is_that_of_each_generators_own_loss(self, params: dict[str, Any], through: bool) -> None:
-        """By the samples of generator i the gradient is that of i's own loss, the others' samples held fixed."""
+        """By the samples of generator i the gradient is that of its loss, with the others' samples as constants."""
         x = torch.tensor(X, requires_grad=True)
         (found,) = torch.autograd.grad(_loss(x, weight=0.6, through_similarity=through, **params), x)
         parts = X.reshape(K, B, -1)
@@ -164,7 +165,7 @@ class TestGradients:
     @pytest.mark.parametrize("params", SIMILARITIES)
     @pytest.mark.parametrize("i", range(K))
     def test_is_a_finite_difference(self, params: dict[str, Any], i: int) -> None:
-        """The loss that it is compared with above has the central differences of the formula written as a loop."""
+        """The loss used in this comparison has the central differences of the formula written as a loop."""
         step = 1e-6
         own = torch.tensor(X.reshape(K, B, -1)[i], requires_grad=True)
         (found,) = torch.autograd.grad(self._of_generator(i, own, params), own)
@@ -179,7 +180,7 @@ class TestGradients:
                 assert number(found[b, d]) == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-5, abs=1e-8)
 
     def test_pushes_up_whoever_is_behind(self) -> None:
-        """By the logit of a sample that is behind, the competing term falls; of one that is ahead, it rests."""
+        """The competing term has a negative gradient by the logit of a sample that is behind, and 0 if it is ahead."""
         x = torch.tensor(X, requires_grad=True)
         difference = _loss(x, weight=1.0) - _loss(x, weight=0.0)
         (gradient,) = torch.autograd.grad(difference, x)
@@ -190,7 +191,7 @@ class TestGradients:
 
 class TestGame:
     def test_generators_see_the_same_latents(self) -> None:
-        """Sample b of each is made of latent b, which the competition compares."""
+        """Sample b of each generator is generated from latent b, as the competing term assumes."""
         model = MADGANSim(MADGANSim.Params(generators=K))
         seen = spy(model, "generator_loss")
         trainer(model).iterate()
@@ -198,7 +199,7 @@ class TestGame:
         assert torch.equal(z[0], z[1]) and torch.equal(z[0], z[2])
 
     def test_ownership(self) -> None:
-        """The discriminator's loss does not reach the generators; theirs reaches each of them."""
+        """The discriminator's loss has no gradient by generators; the generators' loss has one by each of them."""
         model = MADGANSim(MADGANSim.Params(generators=K))
         of_d, of_g = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         trainer(model).iterate()
@@ -207,8 +208,8 @@ class TestGame:
         (gradient,) = torch.autograd.grad(model.generator_loss(fake=fake(x, K)), x)
         assert bool((gradient.abs().view(K, -1).sum(1) > 0).all())
 
-    def test_nothing_is_shared_unless_asked(self) -> None:
-        """K whole generators, or one body."""
+    def test_nothing_is_shared_unless_asked(self, messages: Messages) -> None:
+        """The default is K whole generators; `shared` selects a common body."""
         sizes = {}
         for shared in ("nothing", "body", "trunk"):
             model = MADGANSim(MADGANSim.Params(generators=K, shared=shared))
@@ -216,13 +217,13 @@ class TestGame:
         alone = sum(each.numel() for each in GAN().build(networks())["generator"].parameters())
         assert sizes["nothing"] == K * alone
         assert alone < sizes["trunk"] < sizes["nothing"] and alone < sizes["body"] < sizes["nothing"]
-        assert MADGANSim().sharing == "generators: nothing"
+        messages.check(MADGANSim().sharing, "generators", "nothing")
 
     @pytest.mark.parametrize(
         "wrong", [{"generators": 1}, {"weight": -0.1}, {"width": 0.0}, {"similarity": "dot"}, {"shared": "all"}]
     )
     def test_parameters_out_of_range(self, wrong: dict[str, Any]) -> None:
-        """One generator has nobody to compete with; a weight below 0 or a kernel of no width means nothing."""
+        """A single generator, a negative weight, a kernel of width 0 and unknown names are refused."""
         told: list[str] = []
         checked(MADGANSim.Params, wrong, lambda _, message: told.append(message))
         assert len(told) == 1 and next(iter(wrong)) in told[0]

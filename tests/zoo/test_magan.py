@@ -1,4 +1,4 @@
-"""MAGAN: its losses against closed forms, the turns before its game, and how its margin shrinks."""
+"""MAGAN: its losses against closed forms, the turns of its prelude, and the rule of its margin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AUTOENCODER, GENERATOR = Turn(("discriminator",)), Turn(("generator",))
 
 
 class Halves(Autoencoder):
-    """An autoencoder that returns half of a point: its energy is that of the other half."""
+    """An autoencoder that returns half of a point, so that the energy is that of the other half."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x / 2
@@ -39,7 +39,7 @@ def _state(model: MAGAN, **changes: float) -> dict[str, Tensor]:
 
 
 def _epoch(model: MAGAN, state: Mapping[str, Tensor], real: list[float], fake: list[float]) -> Mapping[str, Tensor]:
-    """The state after iterations of the game with these energies."""
+    """Return the state after iterations with these energies."""
     for of_real, of_fake in zip(real, fake, strict=True):
         state = model.after_turn(AUTOENCODER, state, {"of_real": torch.tensor(of_real)})
         state = model.after_turn(GENERATOR, state, {"of_fake": torch.tensor(of_fake)})
@@ -47,10 +47,10 @@ def _epoch(model: MAGAN, state: Mapping[str, Tensor], real: list[float], fake: l
 
 
 class TestLosses:
-    MARGIN = float(np.median((FAKE / 2) ** 2 @ np.ones(2)))  # half of the samples are inside
+    MARGIN = float(np.median((FAKE / 2) ** 2 @ np.ones(2)))  # half of the samples are below it
 
     def test_discriminator(self) -> None:
-        """E(x) + max(0, m - E(G)) sample by sample, E the squared distance; the mean E(x) is told beside it."""
+        """The loss is E(x) + max(0, m - E(G)) by sample, with E the squared distance; E(x) is returned beside it."""
         model = _magan()
         state = _state(model, margin=self.MARGIN, learns=1.0)
         loss, told = model.discriminator_loss(real(REAL), fake(FAKE), state)
@@ -61,13 +61,13 @@ class TestLosses:
         assert number(told["of_real"]) == pytest.approx(of_real.mean(), rel=EXACT)
 
     def test_without_a_margin(self) -> None:
-        """With m = 0, before the game, generated samples count for nothing."""
+        """With m = 0, as in the prelude, generated samples do not enter the loss."""
         model = _magan()
         loss, _ = model.discriminator_loss(real(REAL), fake(FAKE), _state(model))
         assert number(loss) == pytest.approx(((REAL / 2) ** 2).sum(1).mean(), rel=EXACT)
 
     def test_generator(self) -> None:
-        """E(G), which is told as well."""
+        """The loss is E(G), which is also returned as a value."""
         loss, told = _magan().generator_loss(fake(FAKE))
         assert number(loss) == pytest.approx(((FAKE / 2) ** 2).sum(1).mean(), rel=EXACT)
         assert number(told["of_fake"]) == number(loss)
@@ -75,7 +75,7 @@ class TestLosses:
 
 class TestMargin:
     def test_shrinks(self) -> None:
-        """It becomes the epoch's mean E(x) where S_z has grown, S_x < S_z and that mean is below it."""
+        """The margin becomes the epoch's mean E(x) if S_z has grown, S_x < S_z and this mean is below the margin."""
         model = _magan(epoch=2)
         state = _epoch(model, _state(model, margin=5.0, last_fake=6.0), [2.0, 3.0], [3.0, 4.0])
         assert number(state["margin"]) == 2.5
@@ -97,7 +97,7 @@ class TestMargin:
         ],
     )
     def test_stays(self, changes: dict[str, float], of_real: list[float], of_fake: list[float]) -> None:
-        """It stays where one of the three conditions fails, and in the first epoch; S_z is remembered all the same."""
+        """The margin does not change if a condition fails, or in the first epoch; S_z is stored in any case."""
         model = _magan(epoch=2)
         state = _state(model, **({"margin": 5.0} | changes))
         after = _epoch(model, state, of_real, of_fake)
@@ -112,7 +112,7 @@ class TestMargin:
         assert (number(state["margin"]), number(state["last_fake"])) == (5, 6)
 
     def test_never_grows(self) -> None:
-        """In a game of many epochs the margin only falls."""
+        """In a run of many epochs the margin never increases."""
         t = trainer(MAGAN(MAGAN.Params(epoch=2)), learning_rate=0.05)
         seen = []
         for _ in range(40):
@@ -124,7 +124,7 @@ class TestMargin:
 
 class TestBeforeTheGame:
     def test_turns(self) -> None:
-        """The autoencoder's own turns come before the first iteration, each on real data of its own."""
+        """The prelude trains the autoencoder alone, each turn on a new draw of real data."""
         (stage,) = MAGAN(MAGAN.Params(epoch=3, pretraining=2)).stages(100)
         assert stage.first == 0
         assert [turn.players for turn in stage.prelude] == [("discriminator",)] * 9
@@ -133,7 +133,7 @@ class TestBeforeTheGame:
 
     @pytest.mark.parametrize("pretraining", [0, 2])
     def test_margin_is_measured(self, pretraining: int) -> None:
-        """The margin is the mean E(x) of the epoch after pre-training, in whose turns nothing is learned."""
+        """The margin is the mean E(x) of the epoch after pretraining, in which the loss is multiplied by 0."""
         model = MAGAN(MAGAN.Params(epoch=3, pretraining=pretraining))
         calls = spy(model, "discriminator_loss")
         t = trainer(model, optimizer="sgd")
@@ -156,7 +156,7 @@ class TestBeforeTheGame:
         assert not torch.equal(values(model)[name], untrained[name])
 
     def test_measuring_moves_nothing(self) -> None:
-        """Where the margin is measured, the loss has no gradient."""
+        """While the margin is measured, the loss has no gradient."""
         model = _magan()
         x = torch.tensor(REAL, requires_grad=True)
         loss, told = model.discriminator_loss(real(x), fake(FAKE), _state(model, margin=1.0, learns=0.0))
@@ -165,7 +165,7 @@ class TestBeforeTheGame:
         assert number(told["of_real"]) > 0
 
     def test_momentum_moves_little(self) -> None:
-        """With Adam, all the turns of measuring together move the autoencoder about as far as the last one before."""
+        """With Adam, the epoch that measures moves the autoencoder about as far as the last step before it."""
         model = MAGAN(MAGAN.Params(epoch=10, pretraining=1))
         t = trainer(model, betas=(0.5, 0.999))
         places: list[Tensor] = []
@@ -181,7 +181,7 @@ class TestBeforeTheGame:
         assert 0 < number(measuring.norm()) < 1.2 * number(last.norm())
 
     def test_energies_before_do_not_count(self) -> None:
-        """The first epoch of the game starts from sums of 0."""
+        """The sums of the first epoch of the game exclude the prelude."""
         t = trainer(MAGAN(MAGAN.Params(epoch=3)))
         t.iterate()
         assert number(t.state["done"]) == 1

@@ -1,4 +1,4 @@
-"""MIX+GAN: the losses of two weighted mixtures, what keeps weights off the corners, clipping, and sampling."""
+"""MIX+GAN: the losses of two weighted mixtures, the term on their weights, clipping, and sampling."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from gan_bench.contracts.model import Real, Turn
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, same, trainer, values
 
 Array = NDArray[np.float64]
@@ -37,24 +38,24 @@ def _model(**params: Any) -> MixGAN:
 
 
 def _pairs(values: Array) -> float:
-    """sum_ij w_i u_j of the mean over generator i's samples of (5 K, M) values."""
+    """Return sum_ij w_i u_j of the mean over generator i's samples of (5 K, M) values."""
     return float(sum(W[i] * U[j] * values[5 * i : 5 * i + 5, j].mean() for i in range(K) for j in range(M)))
 
 
 def _uneven(weights: Array) -> float:
-    """-1/K sum log w."""
+    """Return -1/K sum log w."""
     return float(-np.log(weights).mean())
 
 
 class TestLosses:
     def test_discriminators_gan(self) -> None:
-        """sum_ij w_i u_j (-E log D_j(x) - E log(1 - D_j(G_i))) - rho/M sum log u."""
+        """The loss is sum_ij w_i u_j (-E log D_j(x) - E log(1 - D_j(G_i))) - rho/M sum log u."""
         by_pair = np.logaddexp(0, F) + np.logaddexp(0, -R).mean(0)
         loss = _model().discriminators_loss(real(R), fake(F, K))
         assert number(loss) == pytest.approx(_pairs(by_pair) + RHO * _uneven(U), rel=EXACT)
 
     def test_discriminators_wgan(self) -> None:
-        """sum_ij w_i u_j (E D_j(G_i) - E D_j(x)) - rho/M sum log u."""
+        """The loss is sum_ij w_i u_j (E D_j(G_i) - E D_j(x)) - rho/M sum log u."""
         loss = _model(payoff="wgan").discriminators_loss(real(R), fake(F, K))
         assert number(loss) == pytest.approx(_pairs(F - R.mean(0)) + RHO * _uneven(U), rel=EXACT)
 
@@ -67,13 +68,13 @@ class TestLosses:
         ],
     )
     def test_generators(self, params: dict[str, Any], by_pair: Array) -> None:
-        """sum_ij w_i u_j of -E log D_j(G_i), E log(1 - D_j(G_i)) or -E D_j(G_i), - rho/K sum log w."""
+        """The loss is sum_ij w_i u_j of -E log D_j(G_i), E log(1 - D_j(G_i)) or -E D_j(G_i), - rho/K sum log w."""
         loss = _model(**params).generator_loss(fake(F, K))
         assert number(loss) == pytest.approx(_pairs(by_pair) + RHO * _uneven(W), rel=EXACT)
 
     @pytest.mark.parametrize("params", [{}, {"saturating": True}, {"payoff": "wgan"}])
     def test_gradients_are_finite_differences(self, params: dict[str, Any]) -> None:
-        """By every score, and by the logits of both mixtures, in float64."""
+        """Gradients by every score and by the logits of both mixtures are central differences in float64."""
         model = _model(**params)
         r, f = torch.tensor(R, requires_grad=True), torch.tensor(F, requires_grad=True)
         logits = model.discriminators.logits, model.generator.logits
@@ -84,17 +85,17 @@ class TestLosses:
         assert torch.autograd.gradcheck(losses, (r, f, *logits))
 
     def test_zero_sum(self) -> None:
-        """Without R, the saturating and the WGAN generator's loss is the generators' part of the payoff."""
+        """Without R, the generators' saturating or WGAN loss is minus the discriminators' loss on generated samples."""
         for params in ({"saturating": True}, {"payoff": "wgan"}):
             model = _model(**params)
-            empty = real(np.full((1, M), 1e3 if "saturating" in params else 0.0))  # where the real half is 0
+            empty = real(np.full((1, M), 1e3 if "saturating" in params else 0.0))  # the loss on real samples is 0
             of_d = number(model.discriminators_loss(empty, fake(F, K))) - RHO * _uneven(U)
             assert number(model.generator_loss(fake(F, K))) - RHO * _uneven(W) == pytest.approx(-of_d, rel=EXACT)
 
 
 class TestWeights:
     def _trained(self, entropy: float, best: float) -> torch.Tensor:
-        """Weights of generators after descent on a game in which the first one's samples score `best` more."""
+        """Return the generators' weights after descent with scores that are larger by `best` for the first one."""
         model = _model(payoff="wgan")
         model.params = MixGAN.Params(generators=K, discriminators=M, entropy=entropy, payoff="wgan")
         scores = torch.zeros(5 * K, M, dtype=torch.float64)
@@ -107,11 +108,11 @@ class TestWeights:
         return model.weights().detach()
 
     def test_the_better_generator_gains(self) -> None:
-        """Without R, all weight goes to the generator that the discriminators like best."""
+        """Without R, the generator with the largest score has almost all weight in the end."""
         assert self._trained(0.0, 1.0)[0] > 0.99
 
     def test_entropy_keeps_weights_off_the_corners(self) -> None:
-        """With R, descent ends where rho (1 - K w_i) / K = w_i (mean score - score_i) for each i: inside."""
+        """With R, descent ends at rho (1 - K w_i) / K = w_i (mean score - score_i) for each i, with all w_i > 0."""
         w = self._trained(0.5, 1.0)
         scores = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
         pull, push = 0.5 * (1 - K * w) / K, w * (w @ scores - scores)
@@ -120,7 +121,7 @@ class TestWeights:
         assert w[0] > w[1]
 
     def test_equal_at_first(self) -> None:
-        """Both mixtures start even, where R is least: the log of their size."""
+        """Both mixtures start with equal weights, for which R is the log of their size."""
         model = MixGAN(MixGAN.Params(generators=4, discriminators=5))
         trainer(model)
         assert model.weights().tolist() == [0.25] * 4
@@ -128,7 +129,7 @@ class TestWeights:
         assert number(model.discriminators.evenness()) == pytest.approx(np.log(5))
 
     def test_training_moves_both(self) -> None:
-        """Each player's step moves its own weights; they stay positive and sum to 1."""
+        """Training updates the weights of both mixtures; they stay positive and sum to 1."""
         model = MixGAN(MixGAN.Params(generators=K, discriminators=M))
         t = trainer(model)
         for _ in range(5):
@@ -140,7 +141,7 @@ class TestWeights:
             assert weights.max() > weights.min()
 
     def test_turns_leave_the_other_mixture_alone(self) -> None:
-        """The discriminators' turn changes no parameter of the generators, their weights included."""
+        """The discriminators' turn changes no parameter of the generators, weights included."""
         model = MixGAN(MixGAN.Params(generators=K, discriminators=M))
         t = trainer(model)
         before = values(model.generator)
@@ -151,7 +152,7 @@ class TestWeights:
 
 class TestModel:
     def test_nothing_is_shared(self) -> None:
-        """K generators cost K times one, M discriminators M times one, and a logit each."""
+        """K generators have K times the parameters of one, M discriminators M times, and one logit each."""
         model = MixGAN(MixGAN.Params(generators=K, discriminators=M))
         players = model.build(networks())
 
@@ -163,14 +164,14 @@ class TestModel:
 
     @pytest.mark.parametrize(("payoff", "clipped"), [("wgan", True), ("gan", False)])
     def test_clipping(self, payoff: str, clipped: bool) -> None:
-        """WGAN's payoff keeps every parameter of the discriminators within the bound; GAN's keeps none."""
+        """WGAN's payoff clips every parameter of the discriminators to the bound; GAN's payoff does not."""
         model = MixGAN(MixGAN.Params(generators=K, discriminators=M, payoff=payoff, clip=0.03))
         trainer(model).iterate()
         largest = max(number(p.abs().max()) for name, p in values(model.discriminators).items() if name != "logits")
         assert (largest <= 0.03 + 1e-9) == clipped
 
     def test_logits_are_not_clipped(self) -> None:
-        """The logits of the weights may leave the bound, and the generators are never clipped."""
+        """Neither logits of weights nor parameters of generators are clipped."""
         model = MixGAN(MixGAN.Params(payoff="wgan", clip=0.03))
         logits, other = torch.tensor([0.5, -0.5]), torch.tensor([0.5, -0.5])
         model.constrain("discriminators", {"logits": logits, "bodies.weight": other})
@@ -180,14 +181,14 @@ class TestModel:
         assert logits.tolist() == [0.5, -0.5]
 
     def test_turns(self) -> None:
-        """n steps of the discriminators, each on real data and latents of its own, then one of the generators."""
+        """An iteration has n turns of the discriminators, each on new draws, then one of the generators."""
         turns = MixGAN(MixGAN.Params(discriminator_steps=3)).turns(0)
         assert [(turn.players, turn.real, turn.latents) for turn in turns[:3]] == [
             (("discriminators",), i, i) for i in range(3)
         ]
         assert turns[3] == Turn(("generator",), latents=2)
 
-    def test_saturating_needs_gans_payoff(self) -> None:
-        """A saturating loss of WGAN's payoff is refused."""
-        with pytest.raises(ValueError, match="saturating is about log D"):
+    def test_saturating_needs_gans_payoff(self, messages: Messages) -> None:
+        """`saturating` with WGAN's payoff is refused."""
+        with messages.raises(ValueError, "saturating", "payoff"):
             MixGAN.Params(saturating=True, payoff="wgan")

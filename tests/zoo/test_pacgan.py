@@ -1,4 +1,4 @@
-"""PacGAN: packs of neighbours, GAN's losses on them, and what happens where packs do not fit a draw."""
+"""PacGAN: packs of neighbours, GAN's losses on them, and draws that are not a whole number of packs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gan_bench.contracts.model import Real
 from gan_bench.plugins.show import show
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, networks, number, put, real, same, trainer, values
 
 RNG = np.random.default_rng(4)
@@ -22,7 +23,7 @@ EXACT = 1e-12
 
 
 class Product(nn.Module):
-    """A discriminator of packs of numbers whose logit is their product, so that who sits with whom matters."""
+    """A discriminator of packs of numbers whose logit is their product, which depends on how samples are packed."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"source": x.prod(1)}
@@ -42,7 +43,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("pack", [1, 2, 3])
     def test_discriminator(self, pack: int) -> None:
-        """-E log D of real packs - E log(1 - D) of generated packs, each a mean over packs."""
+        """The loss is -E log D of real packs - E log(1 - D) of generated packs, each a mean over packs."""
         loss = _pacgan(pack).discriminator_loss(real(self.R), fake(self.F))
         of_real = np.logaddexp(0, -self._logits(self.R, pack)).mean()
         of_fake = np.logaddexp(0, self._logits(self.F, pack)).mean()
@@ -50,7 +51,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("pack", [1, 2, 3])
     def test_generator(self, pack: int) -> None:
-        """-E log D of generated packs; saturating, E log(1 - D)."""
+        """The loss is -E log D of generated packs, or E log(1 - D) if saturating."""
         logits = self._logits(self.F, pack)
         expected = np.logaddexp(0, -logits).mean()
         assert number(_pacgan(pack).generator_loss(fake(self.F))) == pytest.approx(expected, rel=EXACT)
@@ -58,7 +59,7 @@ class TestLosses:
         assert number(saturating) == pytest.approx(-np.logaddexp(0, logits).mean(), rel=EXACT)
 
     def test_gradients_are_finite_differences(self) -> None:
-        """The gradient of each loss with respect to every sample is its central difference in float64."""
+        """Gradients by every sample are central differences in float64."""
         model = _pacgan(2)
         r, f = torch.tensor(self.R, requires_grad=True), torch.tensor(self.F, requires_grad=True)
         assert torch.autograd.gradcheck(lambda r, f: model.discriminator_loss(Real(r), fake(f)), (r, f))
@@ -73,7 +74,7 @@ class TestPacks:
         assert logits.tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
 
     def test_images_lie_along_their_channels(self) -> None:
-        """Packed images keep height and width; their channels follow one another, sample by sample."""
+        """Packed images keep height and width; their channels are concatenated, sample by sample."""
         seen: list[Tensor] = []
 
         class Watch(nn.Module):
@@ -88,17 +89,17 @@ class TestPacks:
     @pytest.mark.parametrize(
         ("batch", "fakes", "refused"), [(16, 16, False), (16, 18, True), (17, 16, True), (2, 2, True)]
     )
-    def test_draws_are_whole_packs(self, batch: int, fakes: int, refused: bool) -> None:
-        """A pack that does not divide a draw is refused, with both numbers, before a run starts."""
+    def test_draws_are_whole_packs(self, batch: int, fakes: int, refused: bool, messages: Messages) -> None:
+        """A pack that does not divide a draw is refused before a run starts, with both numbers."""
         reason = PacGAN(PacGAN.Params(pack=4)).refuses_draws(batch, fakes)
-        assert reason == (
-            f"pack = 4 does not divide draws of {batch} real and {fakes} generated samples" if refused else None
-        )
+        assert (reason is not None) == refused
+        if refused:
+            messages.check(reason, "pack = 4", f"{batch} real", f"{fakes} generated")
 
 
 class TestModel:
     def test_only_the_discriminators_input_grows(self) -> None:
-        """With the mlp of 8 units, each further sample costs the discriminator 2 x 8 weights, the generator nothing."""
+        """With the mlp of 8 units, each further sample adds 2 x 8 weights to the discriminator, none to G."""
         sizes = {}
         for pack in (1, 2, 4):
             players = PacGAN(PacGAN.Params(pack=pack)).build(networks())
@@ -108,7 +109,7 @@ class TestModel:
         assert g1 == g2 == g4
 
     def test_a_pack_of_one_is_gan(self) -> None:
-        """With m = 1 training moves generator and discriminator exactly as GAN's does."""
+        """With m = 1 training is exactly that of GAN."""
         packed, plain = trainer(PacGAN(PacGAN.Params(pack=1))), trainer(GAN())
         for _ in range(3):
             packed.iterate()
@@ -116,22 +117,23 @@ class TestModel:
         mine = {name.replace("discriminator.body", "discriminator"): v for name, v in values(packed.model).items()}
         assert same(mine, values(plain.model))
 
-    def test_shown(self) -> None:
-        """`gan-bench show pacgan` says what its discriminator is given: two points of the plane are four numbers."""
-        assert "a discriminator with head source (1), for inputs of 4" in show("pacgan")
+    def test_shown(self, messages: Messages) -> None:
+        """`gan-bench show pacgan` prints the size of the discriminator's input: four numbers for two points."""
+        (row,) = [line for line in show("pacgan").splitlines() if line.startswith("discriminator ")]
+        messages.check(row, "source", "inputs of 4")
 
     def test_simultaneous(self) -> None:
-        """In turn by default; where simultaneous, one turn moves both."""
+        """By default players alternate; with `simultaneous` one turn updates both."""
         assert [turn.players for turn in PacGAN().turns(0)] == [("discriminator",), ("generator",)]
         (turn,) = PacGAN(PacGAN.Params(simultaneous=True)).turns(0)
         assert turn.players == ("discriminator", "generator")
 
     def test_the_release_draws_100_packs(self) -> None:
-        """The preset draws a hundred packs of two, real and generated."""
+        """The preset draws 100 packs of two, real and generated."""
         preset = PacGAN.presets["release"]
         assert preset.protocol["batch"] == preset.protocol["fakes"] == 100 * preset.params["pack"]
 
     def test_parameters(self) -> None:
-        """GAN's parameters, and two of its own."""
+        """The parameters are GAN's and `pack`."""
         names = {each.name for each in dataclasses.fields(PacGAN.Params)}
         assert names == {each.name for each in dataclasses.fields(GAN.Params)} | {"pack", "simultaneous"}

@@ -19,7 +19,7 @@ from tests.support.tiny import Echo, fake, networks, number, put, real, spy, tra
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(0)
 SIZES = [(7, 7), (7, 12), (12, 7), (5, 15), (1, 4)]
-"""Real and generated samples in a draw: equal, one a multiple of the other, neither."""
+"""Numbers of real and of generated samples in a draw: equal, one a multiple of the other, neither."""
 
 
 def _echo(**params: Any) -> R3GAN:
@@ -29,7 +29,7 @@ def _echo(**params: Any) -> R3GAN:
 
 
 def _pairs(r: Array, f: Array) -> list[tuple[float, float]]:
-    """Logits of pair i, written as a loop: each batch starts again where it ends before the other."""
+    """Return the logits of each pair, written as a loop; the smaller batch is repeated from its start."""
     return [(float(r[i % len(r)]), float(f[i % len(f)])) for i in range(max(len(r), len(f)))]
 
 
@@ -38,11 +38,11 @@ def _sp(a: float) -> float:
 
 
 class TestPairs:
-    """On a discriminator whose logits are the samples, both penalties are 1."""
+    """Losses of a discriminator whose logits are the samples, so that both penalties are 1."""
 
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_discriminator(self, batch: int, fakes: int) -> None:
-        """The mean over max(B, N) pairs of sp(-(d(x) - d(G))): all samples count, whatever the sizes."""
+        """The loss is the mean over max(B, N) pairs of sp(-(d(x) - d(G))), plus the penalties."""
         r, f = RNG.normal(0, 3, batch), RNG.normal(0, 3, fakes)
         expected = np.mean([_sp(-(a - b)) for a, b in _pairs(r, f)])
         loss = _echo(gamma=0.0).discriminator_loss(real(r[:, None]), fake(f[:, None]))
@@ -52,7 +52,7 @@ class TestPairs:
 
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_generator(self, batch: int, fakes: int) -> None:
-        """The mean over the same pairs of sp(-(d(G) - d(x))), without penalties."""
+        """The loss is the mean over the same pairs of sp(-(d(G) - d(x))), without penalties."""
         r, f = RNG.normal(0, 3, batch), RNG.normal(0, 3, fakes)
         expected = np.mean([_sp(-(b - a)) for a, b in _pairs(r, f)])
         loss = _echo(gamma=0.6).generator_loss(real(r[:, None]), fake(f[:, None]))
@@ -60,7 +60,7 @@ class TestPairs:
 
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_every_sample_gets_a_gradient(self, batch: int, fakes: int) -> None:
-        """No generated sample is left out of the generator's step, and no real one of the discriminator's."""
+        """Every generated sample has a gradient of the generator's loss, every real one of the discriminator's."""
         r = torch.tensor(RNG.normal(0, 3, (batch, 1)), requires_grad=True)
         f = torch.tensor(RNG.normal(0, 3, (fakes, 1)), requires_grad=True)
         (of_f,) = torch.autograd.grad(_echo().generator_loss(real(r), fake(f)), f)
@@ -69,7 +69,7 @@ class TestPairs:
         assert bool((of_r < 0).all())
 
     def test_expectation_whatever_the_sizes(self) -> None:
-        """Where real logits are all alike, and so are generated ones, every pair is: sizes do not enter."""
+        """If all real logits are equal, and all generated ones, the loss does not depend on the sizes of the draws."""
         for batch, fakes in SIZES:
             loss = _echo(gamma=0.0).discriminator_loss(real(np.full((batch, 1), 0.7)), fake(np.full((fakes, 1), -0.4)))
             assert number(loss) == pytest.approx(_sp(-1.1), rel=1e-12)
@@ -83,7 +83,7 @@ class TestPairs:
 
     @pytest.mark.parametrize("logit", [-1e4, 1e4])
     def test_extreme_logits(self, logit: float) -> None:
-        """A discriminator that is certain costs the difference of its logits, or nothing; finite in float32."""
+        """With a certain discriminator the loss is the difference of its logits or 0, finite in float32."""
         r, f = torch.full((3, 1), logit), torch.full((6, 1), -logit, requires_grad=True)
         loss = _echo(gamma=0.0).generator_loss(real(r), fake(f))
         (gradient,) = torch.autograd.grad(loss, f)
@@ -107,7 +107,7 @@ class TestPenalties:
 
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_closed_form(self, batch: int, fakes: int) -> None:
-        """gamma/2 (R1 + R2), the mean of |a + q x|^2 over the real draw and that over the generated one."""
+        """The penalty is gamma/2 (R1 + R2), the means of |a + q x|^2 over the real and over the generated draw."""
         r, f = RNG.normal(0, 2, (batch, 2)), RNG.normal(0, 2, (fakes, 2))
         with_penalty, without = (R3GAN(R3GAN.Params(gamma=gamma)) for gamma in (0.3, 0.0))
         for model in (with_penalty, without):
@@ -117,7 +117,7 @@ class TestPenalties:
         assert number(found) == pytest.approx(0.15 * (r1 + r2), rel=1e-10)
 
     def test_gradient_by_hand(self) -> None:
-        """By a and q, the penalties have the gradients written out by hand; they are second order."""
+        """The gradients of the penalties by a and q, which are second order, are those derived by hand."""
         r, f = RNG.normal(0, 2, (7, 2)), RNG.normal(0, 2, (12, 2))
         gradients = []
         for gamma in (0.3, 0.0):
@@ -133,7 +133,7 @@ class TestPenalties:
 
     @pytest.mark.parametrize(("batch", "fakes"), [(4, 4), (3, 5)])
     def test_finite_differences(self, batch: int, fakes: int) -> None:
-        """The gradient of D's loss by every weight of a network is its central difference in float64."""
+        """Gradients of D's loss by every weight of a network are central differences in float64."""
         model = R3GAN()
         network = networks(hidden=3).discriminator({"score": None}).double()
         rng = torch.Generator().manual_seed(0)
@@ -153,7 +153,7 @@ class TestPenalties:
         assert torch.autograd.gradcheck(loss, own)
 
     def test_generator_by_finite_differences(self) -> None:
-        """The gradient of the generator's loss by every sample is its central difference in float64."""
+        """Gradients of the generator's loss by every sample are central differences in float64."""
         model = R3GAN()
         put(model, discriminator=_Quadratic(self.A, self.SLOPE))
         r = torch.tensor(RNG.normal(0, 2, (3, 2)))
@@ -162,13 +162,13 @@ class TestPenalties:
 
 
 def _array(value: Tensor) -> Any:
-    """A tensor as numpy."""
+    """Return a tensor as a numpy array."""
     return value.detach().numpy()
 
 
 class TestTurns:
     def test_shared_data(self) -> None:
-        """The generator is compared with the data that the discriminator saw: no more data than GAN's."""
+        """By default both turns use the same real data, no more than GAN's."""
         model = R3GAN()
         of_d, of_g = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         t = trainer(model)
@@ -178,7 +178,7 @@ class TestTurns:
         assert t.counts.real_samples == 16
 
     def test_fresh_data(self) -> None:
-        """With `fresh_real` it is compared with a draw of its own, which the ledger counts."""
+        """With `fresh_real` the generator's turn uses a separate draw, which is counted."""
         model = R3GAN(R3GAN.Params(fresh_real=True))
         of_d, of_g = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         t = trainer(model)
@@ -188,7 +188,7 @@ class TestTurns:
 
 
 def test_negative_gamma() -> None:
-    """A negative weight would reward steep discriminators: it is refused."""
+    """A negative weight of the penalties is refused."""
     told: list[str] = []
     checked(R3GAN.Params, {"gamma": -0.1}, lambda _, message: told.append(message))
     assert len(told) == 1

@@ -1,4 +1,4 @@
-"""Generators one after the other: ensembles, the cascade and AdaGAN, against what their papers define."""
+"""Ensembles, cascades and AdaGAN, whose generators are trained in sequence, against the definitions of their papers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gan_bench.contracts.model import Fake
 from gan_bench.contracts.parameters import checked
 from gan_bench.evaluation.evaluate import draw
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, fake, number, put, real, same, spy, trainer, values
 
 Array = NDArray[np.float64]
@@ -31,9 +32,9 @@ class TestEnsemble:
         return model
 
     def test_losses(self) -> None:
-        """The sum over pairs of GAN's losses, each discriminator on its own generator's samples."""
+        """The losses are sums over pairs of GAN's losses, each discriminator on the samples of its generator."""
         r, f = RNG.normal(0, 3, (5, 1)), RNG.normal(0, 3, (6, 1))
-        logits = [f[:3, 0], 10 * f[3:, 0]]  # the second discriminator says ten times as much
+        logits = [f[:3, 0], 10 * f[3:, 0]]  # logits of the second discriminator are ten times the samples
         of_d = sum(_sp(-scale * r).mean() + _sp(on).mean() for scale, on in zip((1, 10), logits, strict=True))
         model = self._model()
         assert number(model.discriminator_loss(real(r), fake(f, 2))) == pytest.approx(of_d, rel=1e-9)
@@ -48,7 +49,7 @@ class TestEnsemble:
         assert torch.autograd.gradcheck(lambda f: model.generator_loss(fake(f, 2)), (f,))
 
     def test_pairs_know_nothing_of_each_other(self) -> None:
-        """Pair 0 trains the same whatever the generator of pair 1 makes."""
+        """The training of pair 0 does not depend on the generator of pair 1."""
         t, other = (trainer(Ensemble(Ensemble.Params(generators=2))) for _ in range(2))
         with torch.no_grad():
             other.model.get_parameter("generator.layers.2.bias")[1] += 5
@@ -60,7 +61,7 @@ class TestEnsemble:
 
 
 class _ByPair(Echo):
-    """A batched discriminator of two: logits are the samples, ten times them in the second."""
+    """A batched discriminator of two: its logits are the samples, in the second ten times the samples."""
 
     def __init__(self) -> None:
         super().__init__({"source": None}, copies=2)
@@ -72,7 +73,7 @@ class _ByPair(Echo):
 
 class TestSelfEnsemble:
     def test_keeps_the_generator_of_each_moment(self) -> None:
-        """After K stages the mixture is the generator at K moments, which a GAN of the same seed went through."""
+        """After K stages the mixture consists of the generator's states at K iterations of the run."""
         model = SelfEnsemble(SelfEnsemble.Params(generators=4))
         t = trainer(model, iterations=20)
         moments = []
@@ -88,7 +89,7 @@ class TestSelfEnsemble:
                 assert torch.equal(made[k : k + 1], own)
 
     def test_weights(self) -> None:
-        """What was kept and what trains weigh the same; what is to come weighs nothing and is never sampled."""
+        """Stored generators and the one in training have equal weights; those of later stages are never sampled."""
         model = SelfEnsemble(SelfEnsemble.Params(generators=4))
         t = trainer(model, iterations=20)
         for _ in range(12):
@@ -99,7 +100,7 @@ class TestSelfEnsemble:
         assert np.bincount(drawn.generator, minlength=4).tolist() == [30, 30, 30, 0]
 
     def test_trains_as_one_gan(self) -> None:
-        """With one or with several moments the same game is played."""
+        """The number of snapshots does not affect training."""
         one, several = (trainer(SelfEnsemble(SelfEnsemble.Params(generators=k)), iterations=12) for k in (1, 4))
         for _ in range(12):
             one.iterate()
@@ -109,7 +110,7 @@ class TestSelfEnsemble:
 
 class TestCascade:
     def test_passes_on_what_is_called_real(self) -> None:
-        """The next GAN sees the share of the data of which the discriminator was most sure, of those it saw itself."""
+        """The share with the largest outputs of the discriminator is passed on, out of the data of its stage."""
         model = CascadeGAN(CascadeGAN.Params(generators=3, passed_on=0.5, pool=40))
         t = trainer(model, iterations=9)
         for _ in range(3):
@@ -138,7 +139,7 @@ class TestCascade:
         assert len(seen) <= 4
 
     def test_each_gan_is_new(self) -> None:
-        """Both players of a later stage start from other weights, as untrained as the first."""
+        """Both players are initialised with other weights in each stage."""
         model = CascadeGAN(CascadeGAN.Params(generators=2, pool=40))
         t = trainer(model, iterations=6)
         start = values(model)
@@ -150,11 +151,11 @@ class TestCascade:
 
 
 class TestDataWeights:
-    """AdaGAN's rule, equations 17 and 18."""
+    """The rule of AdaGAN for data weights, equations 17 and 18."""
 
     @pytest.mark.parametrize("share", [0.05, 1 / 3, 0.5, 0.99])
     def test_equals_a_search(self, share: float) -> None:
-        """The weights are (l - (1 - b) r)_+ / (b n) with the l, found here by bisection, for which they sum to 1."""
+        """The weights are (l - (1 - b) r)_+ / (b n) with the l, found by bisection, for which they sum to 1."""
         ratio = RNG.lognormal(0, 1.5, 300)
         low, high = 0.0, 1e6
         for _ in range(200):
@@ -165,20 +166,20 @@ class TestDataWeights:
         assert weights(torch.tensor(ratio), share).numpy() == pytest.approx(expected, abs=1e-12)
 
     def test_a_perfect_mixture_leaves_them_even(self) -> None:
-        """Where the mixture has the data's density everywhere, nothing is to be stressed."""
+        """If the mixture has the density of the data everywhere, weights are equal."""
         assert weights(torch.ones(7), 0.25).tolist() == pytest.approx([1 / 7] * 7)
 
     def test_missed_data_weigh_more(self) -> None:
-        """Half of the data are missed, half have twice their share: at b = 1/2 all weight is on the missed."""
+        """At b = 1/2, data that the mixture misses have all the weight if the others have twice their share."""
         found = weights(torch.tensor([0.0, 0.0, 2.0, 2.0]), 0.5)
         assert found.tolist() == pytest.approx([0.5, 0.5, 0.0, 0.0])
 
     def test_all_new(self) -> None:
-        """With b = 1 the newest GAN is the mixture: it sees all data alike."""
+        """With b = 1 the newest GAN is the whole mixture, and data have equal weights."""
         assert weights(torch.tensor([0.0, 5.0]), 1.0).tolist() == pytest.approx([0.5, 0.5])
 
     def test_extreme_ratios(self) -> None:
-        """A classifier that is certain of a point leaves finite weights that sum to 1."""
+        """With a classifier that is certain of a point, weights are finite and sum to 1."""
         for ratio in (torch.tensor([0.0, float("inf"), 1.0]), torch.tensor([1e30, 1e30])):
             found = weights(ratio, 0.5)
             assert bool(torch.isfinite(found).all())
@@ -195,12 +196,12 @@ class TestAdaGAN:
 
     @pytest.mark.parametrize(("share", "expected"), [(None, [1 / 3, 1 / 3, 1 / 3]), (0.5, [0.25, 0.25, 0.5])])
     def test_mixture_weights(self, share: float | None, expected: list[float]) -> None:
-        """Uniform where b_t = 1/t; else each new share takes from all before."""
+        """The mixture is uniform if b_t = 1/t; otherwise each new share reduces all earlier ones."""
         model, _ = self._after(9, share=share)
         assert model.weights().tolist() == pytest.approx(expected)
 
     def test_data_weights_follow_the_classifier(self) -> None:
-        """The weights of a stage are the rule's, at the classifier that was trained before it."""
+        """The weights of a stage follow the rule, with the classifier that was trained before it."""
         model = AdaGAN(AdaGAN.Params(generators=3, pool=50, classifier_steps=2))
         t = trainer(model, iterations=9)
         for _ in range(3):
@@ -220,12 +221,12 @@ class TestAdaGAN:
 
     @pytest.mark.parametrize("simultaneous", [False, True])
     def test_who_moves(self, simultaneous: bool) -> None:
-        """In an iteration discriminator and generator move, once each; the classifier before later stages only."""
+        """An iteration updates discriminator and generator; the classifier is updated before later stages only."""
         _, t = self._after(9, simultaneous=simultaneous)
         assert t.counts.updates == {"classifier": 2 * 2, "discriminator": 9, "generator": 9}
 
     def test_bagging(self) -> None:
-        """Without weighing, every stage sees all data alike."""
+        """Without reweighting, data have equal weights in every stage."""
         model = AdaGAN(AdaGAN.Params(generators=3, pool=50, classifier_steps=2, reweight=False))
         t = trainer(model, iterations=9)
         for _ in range(9):
@@ -233,7 +234,7 @@ class TestAdaGAN:
         assert t.state["data"].tolist() == pytest.approx([1 / 50] * 50)
 
     def test_classifier_loss(self) -> None:
-        """Cross-entropy of data against the mixture so far, each generator with its share; no gradient for others."""
+        """The loss is the cross-entropy of data against the weighted mixture, with no gradient by other players."""
         model, _ = self._after(5)
         r, z = RNG.normal(0, 2, (4, 1)), torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
         with torch.no_grad():
@@ -245,14 +246,11 @@ class TestAdaGAN:
         assert number(loss) == pytest.approx(expected, rel=1e-5)
         assert not loss.requires_grad
 
-    def test_too_few_fakes(self) -> None:
-        """A draw with fewer samples than generators leaves the classifier without some of them: refused."""
+    def test_too_few_fakes(self, messages: Messages) -> None:
+        """A draw with fewer samples than generators is refused."""
         model = AdaGAN(AdaGAN.Params(generators=8))
         assert model.refuses_draws(4, 8) is None
-        assert (
-            model.refuses_draws(4, 7)
-            == "7 generated samples a draw are fewer than one of each of 8 generators to classify"
-        )
+        messages.check(model.refuses_draws(4, 7), "7 generated", "8 generators")
 
 
 class _First(Echo):
@@ -273,11 +271,12 @@ class _First(Echo):
         (AdaGAN(AdaGAN.Params(generators=5, pool=4_000)), 4_000),
     ],
 )
-def test_what_the_table_says(model: StagedGAN, pool: int | None) -> None:
-    """How many generators there are beside the one that is counted, and that they share nothing; the pool is told."""
-    assert model.footnotes == ("parameters are of one generator; the mixture holds 5",)
+def test_what_the_table_says(model: StagedGAN, pool: int | None, messages: Messages) -> None:
+    """The footnote reports the number of generators; sharing and the size of the pool are those of the model."""
+    (footnote,) = model.footnotes
+    messages.check(footnote, 5)
     assert model.pool_size == pool
-    assert model.sharing == "generators: nothing"
+    messages.check(model.sharing, "generators", "nothing")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""VEEGAN: its three losses against closed forms, the optimal logit, and who learns from what."""
+"""VEEGAN: its three losses against closed forms, the optimal logit, and the gradients of each player."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.tiny import cells, networks, number, put, real, spy, trainer,
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(0)
 SIZES = [(7, 7), (7, 12), (12, 7)]
-"""Real and generated samples in a draw."""
+"""Numbers of real and of generated samples in a draw."""
 
 SIGNS = np.array([1.0, -0.5, 2.0])
 
@@ -33,14 +33,14 @@ class Bilinear(JointDiscriminator):
 
 
 class Twice(nn.Module):
-    """A reconstructor's body: F(x) = (2 x_1, 2 x_2, 0)."""
+    """A reconstructor's body with F(x) = (2 x_1, 2 x_2, 0)."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"latent": torch.cat([2 * x, torch.zeros_like(x[:, :1])], 1)}
 
 
 class Cells(JointDiscriminator):
-    """A discriminator on a finite space: every pair of a cell of x and a cell of z has its logit, a parameter."""
+    """A discriminator on a finite space, with a logit as a parameter for every pair of a cell of x and a cell of z."""
 
     def __init__(self, logits: Array) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Cells(JointDiscriminator):
 
 
 class Nowhere(nn.Module):
-    """A reconstructor's body whose mean is 0: with sigma = 1 the latents of real samples are its noise."""
+    """A reconstructor's body with mean 0: with sigma = 1 the latents of real samples are its noise."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         return {"latent": torch.zeros_like(x)}
@@ -70,7 +70,7 @@ def _with(model: VEEGAN, discriminator: JointDiscriminator, body: nn.Module) -> 
 
 
 def _pairs(x: Any, z: Any) -> Fake:
-    """Generated samples with their latents."""
+    """Return generated samples with their latents."""
     x, z = torch.as_tensor(x), torch.as_tensor(z)
     return Fake(x, z, torch.zeros(len(x), dtype=torch.int64), 1)
 
@@ -91,7 +91,7 @@ class TestLosses:
     @pytest.mark.parametrize("std", [0.0, 1.0, 0.3])
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_discriminator(self, batch: int, fakes: int, std: float) -> None:
-        """E sp(-d(G(z), z)) + E sp(d(x, F(x) + sigma eps)): the generator's side is the positive one."""
+        """The loss is E sp(-d(G(z), z)) + E sp(d(x, F(x) + sigma eps)): the positive class is the generator's."""
         x, noise = RNG.normal(0, 1, (batch, 2)), RNG.normal(0, 1, (batch, 3))
         made, z = RNG.normal(0, 1, (fakes, 2)), RNG.normal(0, 1, (fakes, 3))
         loss = _veegan(std=std).discriminator_loss(real(x), _pairs(made, z), {"encoder": torch.tensor(noise)})
@@ -100,7 +100,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("weight", [0.5, 1.0, 3.0])
     def test_generator(self, weight: float) -> None:
-        """E d(G(z), z) + lambda E |z - F(G(z))|^2: the logit itself, and the square summed over coordinates."""
+        """The loss is E d(G(z), z) + lambda E |z - F(G(z))|^2, with the logit itself and a sum over coordinates."""
         made, z = RNG.normal(0, 1, (12, 2)), RNG.normal(0, 1, (12, 3))
         missed = ((z - _f(made)) ** 2).sum(1).mean()
         loss = _veegan(reconstruction=weight).generator_loss(_pairs(made, z))
@@ -108,7 +108,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("std", [0.0, 1.0])
     def test_reconstructor(self, std: float) -> None:
-        """The second of these terms alone, without noise whatever sigma."""
+        """The loss is lambda E |z - F(G(z))|^2, without noise for any sigma."""
         made, z = RNG.normal(0, 1, (12, 2)), RNG.normal(0, 1, (12, 3))
         missed = ((z - _f(made)) ** 2).sum(1).mean()
         loss = _veegan(reconstruction=0.7, std=std).reconstructor_loss(_pairs(made, z))
@@ -123,7 +123,7 @@ class TestLosses:
 
     @pytest.mark.parametrize("size", [-1e4, 1e4])
     def test_extreme_logits(self, size: float) -> None:
-        """A discriminator that is certain costs its logits or nothing, finite in float32."""
+        """With a certain discriminator the loss is the absolute logit, finite in float32."""
         made, z = torch.ones(3, 1), torch.zeros(3, 1)
         model = _with(VEEGAN(), Cells(np.array([[0.0, 0.0], [size, size]])), Nowhere())
         loss = model.discriminator_loss(real(made), _pairs(made, z), {"encoder": torch.ones(3, 1)})
@@ -131,7 +131,7 @@ class TestLosses:
 
 
 class TestOptimum:
-    """On a finite space of 3 x 4 pairs: q(x|z) p(z) of the generator, p(z|x) p(x) of reconstructor and data."""
+    """Losses on a finite space of 3 x 4 pairs: q(x|z) p(z) of the generator, p(z|x) p(x) of reconstructor and data."""
 
     MADE = np.array([[1, 2, 2, 1], [3, 1, 2, 2], [1, 1, 1, 6]])
     DATA = np.array([[3, 1, 1, 2], [2, 4, 2, 1], [1, 2, 5, 1]])
@@ -146,7 +146,7 @@ class TestOptimum:
         return model.discriminator_loss(real(x), _pairs(made, z), {"encoder": codes}), model
 
     def test_logit(self) -> None:
-        """The optimal logit is log q(x|z) p(z) / (p(z|x) p(x)): there D's gradient vanishes, and nothing is better."""
+        """The optimal logit is log q(x|z) p(z) / (p(z|x) p(x)), with gradient 0 and the least loss of D."""
         q, p = self.MADE / self.MADE.sum(), self.DATA / self.DATA.sum()
         best, model = self._loss(np.log(q / p))
         (gradient,) = torch.autograd.grad(best, list(model.discriminator.parameters()))
@@ -155,7 +155,7 @@ class TestOptimum:
             assert number(self._loss(np.log(q / p) + RNG.normal(0, 0.5, q.shape))[0]) > number(best)
 
     def test_divergence(self) -> None:
-        """With it, the generator's first term is KL(q(x|z) p(z) || p(z|x) p(x))."""
+        """With the optimal logit, the generator's first term is KL(q(x|z) p(z) || p(z|x) p(x))."""
         q, p = self.MADE / self.MADE.sum(), self.DATA / self.DATA.sum()
         _, model = self._loss(np.log(q / p))
         made = _pairs(*self._drawn(self.MADE))
@@ -164,7 +164,7 @@ class TestOptimum:
 
 
 def _in_double() -> VEEGAN:
-    """Networks of three hidden units and float64 weights far from zero, with latents in the plane."""
+    """Return VEEGAN with networks of three hidden units, float64 weights far from zero, and latents in the plane."""
     model = VEEGAN(VEEGAN.Params(reconstruction=0.7, std=0.4))
     put(model, **model.build(networks(latent_size=2, hidden=3)))
     rng = torch.Generator().manual_seed(0)
@@ -174,7 +174,7 @@ def _in_double() -> VEEGAN:
 
 
 class _Whole(nn.Module):
-    """A player's loss with the samples it is about, so that the generator's weights count."""
+    """A player's loss with the samples that it needs, so that its gradient includes the generator's weights."""
 
     def __init__(self, model: VEEGAN, player: str) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class _Whole(nn.Module):
 class TestGradients:
     @pytest.mark.parametrize("player", VEEGAN.players)
     def test_finite_differences(self, player: str) -> None:
-        """The gradient by every weight of a player is its central difference in float64."""
+        """Gradients by every weight of a player are central differences in float64."""
         whole = _Whole(_in_double(), player)
         names = [name for name, _ in whole.named_parameters() if name.startswith(f"model.{player}.")]
 
@@ -214,13 +214,13 @@ class TestGradients:
         ],
     )
     def test_ownership(self, player: str, untouched: tuple[str, ...]) -> None:
-        """D learns from nobody's weights but its own; the reconstructor nothing from D, and gives G nothing."""
+        """The losses of D and of the reconstructor have gradients by their player only."""
         whole = _Whole(_in_double(), player)
         theirs = [p for name in untouched for p in whole.model.get_submodule(name).parameters()]
         assert torch.autograd.grad(whole(), theirs, allow_unused=True) == (None,) * len(theirs)
 
     def test_generator_learns_from_both(self) -> None:
-        """The generator's gradient is the sum of that through D and that through the reconstructor; neither is 0."""
+        """The generator's gradient is the sum of those through D and through the reconstructor, neither of them 0."""
         whole = _Whole(_in_double(), "generator")
         own = list(whole.model.generator.parameters())
         together = torch.autograd.grad(whole(), own)
@@ -235,7 +235,7 @@ class TestGradients:
 
 class TestTurns:
     def test_one_turn(self) -> None:
-        """All three move at once, on the same latents."""
+        """One turn updates all three players, on the same latents."""
         assert VEEGAN().turns(0) == VEEGAN().turns(7) == (Turn(("discriminator", "reconstructor", "generator")),)
         model = VEEGAN()
         calls = [spy(model, f"{player}_loss") for player in model.players]
@@ -248,7 +248,7 @@ class TestTurns:
         assert t.counts.updates == dict.fromkeys(model.players, 1)
 
     def test_the_reconstructor_ignores_the_discriminator(self) -> None:
-        """Whatever D says, the reconstructor takes the same step; the generator does not."""
+        """The reconstructor's step does not depend on D; the generator's does."""
         first, second = (trainer(VEEGAN(), optimizer="sgd") for _ in range(2))
         with torch.no_grad():
             for parameter in second.model.get_submodule("discriminator").parameters():
@@ -261,7 +261,7 @@ class TestTurns:
         assert not any(equal[name] for name in equal if name.startswith("generator."))
 
     def test_noise(self) -> None:
-        """A latent's worth from N(0, I) for each real sample, anew in each iteration; nothing with sigma = 0."""
+        """The noise is N(0, I) of latent size for each real sample, redrawn in each iteration; sigma = 0 ignores it."""
         model = VEEGAN()
         calls = spy(model, "discriminator_loss")
         t = trainer(model)
@@ -277,7 +277,7 @@ class TestTurns:
 
 @pytest.mark.parametrize("wrong", [{"reconstruction": 0.0}, {"reconstruction": -1.0}, {"std": -0.1}])
 def test_ranges(wrong: dict[str, Any]) -> None:
-    """Without reconstruction nothing would teach the reconstructor; a deviation is not negative."""
+    """A weight of the reconstruction of 0 or below, and a negative deviation, are refused."""
     told: list[str] = []
     checked(VEEGAN.Params, wrong, lambda _, message: told.append(message))
     assert len(told) == 1

@@ -1,4 +1,4 @@
-"""WGAN-GP: its losses against closed forms, on critics whose slope is known, and by finite differences."""
+"""WGAN-GP: its losses against closed forms, on critics with a known slope, and against finite differences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.tiny import fake, networks, number, put, real, spy, trainer
 Array = NDArray[np.float64]
 RNG = np.random.default_rng(0)
 SIZES = [(7, 7), (7, 12), (12, 7)]
-"""Real and generated samples in a draw."""
+"""Numbers of real and of generated samples in a draw."""
 
 
 class Quadratic(Discriminator):
@@ -57,7 +57,7 @@ def _loss(model: WGANGP, r: Any, f: Any, e: Any) -> Tensor:
 class TestCritic:
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_closed_form(self, batch: int, fakes: int) -> None:
-        """E f(G) - E f(x) over the whole draws, and lambda times the mean of (|a + Qy| - 1)^2 over min(B, N) pairs."""
+        """The loss is E f(G) - E f(x) over whole draws, plus lambda times the penalty over min(B, N) pairs."""
         r, f, e = _draws(batch, fakes)
         y = np.stack([e[i] * r[i] + (1 - e[i]) * f[i] for i in range(min(batch, fakes))])
         penalty = np.mean((np.sqrt(((A + y @ Q) ** 2).sum(1)) - 1) ** 2)
@@ -66,14 +66,14 @@ class TestCritic:
 
     @pytest.mark.parametrize(("length", "expected"), [(0.25, 0.5625), (1.0, 0.0), (3.0, 4.0)])
     def test_two_sided(self, length: float, expected: float) -> None:
-        """A linear critic of slope s pays lambda (s - 1)^2 wherever it is looked at: too flat costs as too steep."""
+        """A linear critic of slope s has the penalty lambda (s - 1)^2 at any point, also for s < 1."""
         r, f, e = _draws(7, 7)
         a = length * np.array([0.6, -0.8])
         loss = _loss(_model(a, np.zeros((2, 2)), penalty=10.0), r, f, e)
         assert number(loss) - (f @ a).mean() + (r @ a).mean() == pytest.approx(10 * expected, abs=1e-12)
 
     def test_one_number_for_each_pair(self) -> None:
-        """With e = 1 the slope is looked at where the data is, with e = 0 where the generated samples are."""
+        """With e = 1 the slope is evaluated at the real sample, with e = 0 at the generated one."""
         r, f, _ = _draws(3, 3)
         e = np.array([1.0, 0.0, 1.0])
         at = np.stack([r[0], f[1], r[2]])
@@ -82,7 +82,7 @@ class TestCritic:
         assert number(_loss(_model(penalty=1.0), r, f, e)) == pytest.approx(expected, rel=1e-12)
 
     def test_samples_of_any_shape(self) -> None:
-        """The norm is over a whole sample: matrices cost what the same numbers as vectors cost."""
+        """The norm is over a whole sample: matrices have the loss of the same numbers as vectors."""
         r, f, e = _draws(7, 12)
         model = _model()
         as_points = number(_loss(model, r, f, e))
@@ -97,7 +97,7 @@ class TestCritic:
 
     @pytest.mark.parametrize(("batch", "fakes"), SIZES)
     def test_gradient_of_the_penalty(self, batch: int, fakes: int) -> None:
-        """By a and Q, the loss has the gradients written out by hand; through the slope they are second order."""
+        """Gradients by a and Q, second order through the slope, are those derived by hand."""
         r, f, e = _draws(batch, fakes)
         model = _model(penalty=0.3)
         of_a, of_q = torch.autograd.grad(_loss(model, r, f, e), list(model.critic.parameters()))
@@ -105,7 +105,7 @@ class TestCritic:
         y = e[:, None] * r[:pairs] + (1 - e[:, None]) * f[:pairs]
         slope = A + y @ Q
         length = np.linalg.norm(slope, axis=1, keepdims=True)
-        pull = 0.3 * 2 * (length - 1) * slope / length / pairs  # of the penalty, by each pair's slope
+        pull = 0.3 * 2 * (length - 1) * slope / length / pairs  # gradient of the penalty by each pair's slope
         expected_a = f.mean(0) - r.mean(0) + pull.sum(0)
         assert of_a.numpy() == pytest.approx(expected_a, rel=1e-10)
         outer = (f.T @ f / len(f) - r.T @ r / len(r)) / 2
@@ -114,7 +114,7 @@ class TestCritic:
         assert of_q.numpy() == pytest.approx(expected_q, rel=1e-10)
 
     def test_finite_differences(self) -> None:
-        """The gradient by every weight of a network is its central difference in float64."""
+        """Gradients by every weight of a network are central differences in float64."""
         model = WGANGP()
         put(model, **_in_double())
         r, f, e = (torch.tensor(value) for value in _draws(4, 6))
@@ -129,7 +129,7 @@ class TestCritic:
         assert torch.autograd.gradcheck(loss, own)
 
     def test_no_slope_at_all(self) -> None:
-        """Where the critic is constant the penalty is lambda, and the gradient finite: a norm has none at 0."""
+        """For a constant critic the penalty is lambda and the gradient is finite, although a norm has none at 0."""
         r, f, e = (torch.tensor(value) for value in _draws(5, 5))
         model = _model(np.zeros(2), np.zeros((2, 2)))
         loss = _loss(model, r, f, e)
@@ -139,7 +139,7 @@ class TestCritic:
 
 
 def _in_double() -> dict[str, nn.Module]:
-    """A critic of three hidden units and float64 weights far from zero."""
+    """Return a critic of three hidden units with float64 weights far from zero."""
     critic = networks(hidden=3).discriminator({"score": None}).double()
     rng = torch.Generator().manual_seed(0)
     for parameter in critic.parameters():
@@ -148,7 +148,7 @@ def _in_double() -> dict[str, nn.Module]:
 
 
 def test_generator() -> None:
-    """-E f(G(z)), without a penalty."""
+    """The loss is -E f(G(z)), without a penalty."""
     f = RNG.normal(0, 2, (12, 2))
     assert number(_model().generator_loss(fake(f))) == pytest.approx(-_score(f).mean(), rel=1e-12)
 
@@ -156,7 +156,7 @@ def test_generator() -> None:
 class TestNoise:
     @pytest.mark.parametrize(("batch", "fakes"), [(16, 16), (16, 12), (8, 24)])
     def test_one_for_each_pair(self, batch: int, fakes: int) -> None:
-        """min(B, N) numbers from U(0, 1), anew for each critic step."""
+        """The noise is min(B, N) numbers from U(0, 1), redrawn in each critic step."""
         model = WGANGP()
         calls = spy(model, "critic_loss")
         trainer(model, batch=batch, fakes=fakes).iterate()
@@ -169,14 +169,14 @@ class TestNoise:
 
 @pytest.mark.parametrize("wrong", [{"penalty": 0.0}, {"penalty": -1.0}, {"critic_steps": 0}])
 def test_ranges(wrong: dict[str, Any]) -> None:
-    """Without a penalty nothing would bound the critic: it has to be positive; so have the steps."""
+    """A penalty of 0 or below, and zero critic steps, are refused."""
     told: list[str] = []
     checked(WGANGP.Params, wrong, lambda _, message: told.append(message))
     assert len(told) == 1
 
 
 def test_presets() -> None:
-    """Paper and release disagree about lambda on points and about Adam's betas; each preset says its own."""
+    """The presets differ in lambda and in Adam's betas, as paper and release do."""
     paper, release = WGANGP.presets["paper"], WGANGP.presets["release"]
     assert (WGANGP.Params(**paper.params).penalty, WGANGP.Params(**release.params).penalty) == (10.0, 0.1)
     assert (paper.protocol["betas"], release.protocol["betas"]) == ((0.0, 0.9), (0.5, 0.9))

@@ -1,1 +1,1 @@
-"""The models: one paper, one file."""
+"""Models, one file for each paper."""

@@ -11,20 +11,20 @@ from gan_bench.contracts.network import Autoencoder, Generators, Networks
 
 
 class AutoencoderGAN(Model):
-    """A discriminator that returns a copy of the sample; the error of the copy is the energy of the sample.
+    """Base class of GANs whose discriminator is an autoencoder; the energy of a sample is its reconstruction error.
 
-    Only the network can narrow the copy. For points it does not: the autoencoder is a head of the benchmark's
-    discriminator, whose body is wider than the sample, unlike the bottleneck of the papers' networks for images.
+    The networks for images in the papers have a bottleneck. For points the autoencoder has no bottleneck: it is a head
+    on the body of the benchmark's discriminator, which is wider than the sample.
     """
 
     generator: Generators
     discriminator: Autoencoder
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One generator and one autoencoder."""
+        """Build one generator and one autoencoder."""
         return {"discriminator": networks.autoencoder(), "generator": networks.generators()}
 
     def off(self, x: Tensor) -> Tensor:
-        """Return the difference (N, *shape) of samples and their copies."""
+        """Return the differences (N, *shape) between samples and their reconstructions."""
         difference: Tensor = x - self.discriminator(x)
         return difference

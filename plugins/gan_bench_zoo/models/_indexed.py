@@ -1,4 +1,4 @@
-"""Base classes of models whose K generators are one network that takes the index of the generator as an input."""
+"""Base classes of models whose K generators are one network with the index of the generator as an input."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from gan_bench.errors import PluginError
 
 
 class Indexed(Model):
-    """G_k(z) = G(z, e_k), e_k the k-th of K unit vectors beside the latent: all is shared but K inputs of a layer."""
+    """K generators as one network: G_k(z) = G(z, e_k), with e_k the k-th of K unit vectors, appended to the latent.
+
+    The generators share everything except the K columns of the first layer that belong to the index.
+    """
 
     generator: Generators
 
     @property
     def sharing(self) -> str:
-        """All but K inputs of the first layer."""
+        """Parts that the generators share: all but K inputs of the first layer."""
         return "generators: all, the index is an input"
 
     def one_generator(self, networks: Networks) -> Generators:
-        """Build a generator whose latents are longer by K."""
+        """Build one generator whose input is the latent and K further numbers."""
         return replace(networks, latent_size=networks.latent_size + self.generators).generators()
 
     def generate(self, z: Tensor) -> Tensor:
-        """Map (K, b, latent size) to (K, b, *shape), with the unit vector of its generator beside each latent."""
+        """Map latents (K, b, latent size) to samples (K, b, *shape); the index is appended to each latent."""
         k, each, _ = z.shape
         index = torch.eye(k, dtype=z.dtype, device=z.device)[:, None].expand(k, each, k)
         together: Tensor = self.generator(torch.cat((z, index), 2).flatten(0, 1)[None])
@@ -36,7 +39,7 @@ class Indexed(Model):
 
 
 class Labelled(Indexed):
-    """One generator for each class of the data: generator k is the network with class k as its input."""
+    """Base class with a generator for each class of the data: generator k is the network with class k as an input."""
 
     @property
     def footnotes(self) -> tuple[str, ...]:
@@ -44,7 +47,7 @@ class Labelled(Indexed):
         return ("uses the labels of the data: one generator for each class",)
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse data without labels, or with another number of classes than there are generators."""
+        """Refuse data without labels, or with a number of classes that differs from the number of generators."""
         if dataset.classes is None:
             return f"it learns from labels, and {dataset.name} has none"
         if dataset.classes != self.generators:
@@ -60,5 +63,5 @@ def labels(real: Real) -> Tensor:
 
 
 def units(index: Tensor, count: int, dtype: torch.dtype) -> Tensor:
-    """Map indices (n,) below `count` to their unit vectors (n, count)."""
+    """Map indices (n,) below `count` to unit vectors (n, count)."""
     return (index[:, None] == torch.arange(count, device=index.device)).to(dtype)

@@ -1,4 +1,4 @@
-"""Base class of models whose discriminator judges samples together with their latents: ALI and VEEGAN."""
+"""Base class of models whose discriminator classifies pairs of a sample and a latent: ALI and VEEGAN."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gan_bench.contracts.network import JointDiscriminator, Networks
 
 
 class JointGAN(Model):
-    """Pairs of a sample and a latent: (G(z), z), and (x, E(x)) by an encoder E that has noise of its own.
+    """Base class of models with a discriminator of pairs: (G(z), z), and (x, E(x)) with a stochastic encoder E.
 
-    The encoder is a body of the benchmark's discriminator with other heads. The discriminator is the one that the
-    network defines for pairs; for points, its input is sample and latent side by side.
+    The encoder is the body of the benchmark's discriminator with other heads. The network defines the discriminator of
+    pairs; for points, its input is the sample and the latent, concatenated.
 
-    For points both are therefore as wide as the latents: on the mlp with 256 of them, encoder and discriminator need
-    more arithmetic than the generator.
+    For points, the encoder's output and the discriminator's input are therefore at least as wide as the latent. On the
+    mlp with latents of size 256, each of them needs more arithmetic than the generator.
     """
 
     discriminator: JointDiscriminator
@@ -29,11 +29,11 @@ class JointGAN(Model):
         """Network that maps real samples to latents."""
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """All players at once."""
+        """One turn of all players."""
         return (Turn(self.players),)
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
-        """The encoder's noise, for each real sample."""
+        """Noise of the encoder, for each real sample."""
         return {"encoder": Noise((batch, *self.encoder.noise_shape))}
 
     def judge(self, x: Tensor, z: Tensor) -> Tensor:
@@ -43,12 +43,12 @@ class JointGAN(Model):
 
 
 def judge_of_pairs(networks: Networks) -> JointDiscriminator:
-    """Build a discriminator of samples, each with a latent."""
+    """Build a discriminator of pairs of a sample and a latent."""
     return networks.joint_discriminator(networks.latent_size, {"source": None})
 
 
 class Encoder(nn.Module):
-    """Map samples (n, *shape) and noise (n, *noise_shape) to latents (n, latent size)."""
+    """Base class of encoders: samples (n, *shape) and noise (n, *noise_shape) to latents (n, latent size)."""
 
     def __init__(self, body: nn.Module, noise_shape: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Spectral normalisation as a function: weights divided by their largest singular value, by power iteration.
 
-A weight W is seen as a matrix (out, in · kernel), one for each copy of a batched layer. A vector u follows its first
-left singular vector. With v = W^T u / |W^T u|, both constants of the gradient, W is divided by sigma = u^T W v. Vectors
-are tensors by the names of their weights, for a model's state.
+A weight W is a matrix (out, in · kernel), one for each copy of a batched layer. A vector u approximates its first left
+singular vector. With v = W^T u / |W^T u|, W is divided by sigma = u^T W v; u and v are constants of the gradient. The
+vectors are a dict of tensors by the names of their weights, which can be part of a model's state.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def start(module: nn.Module) -> dict[str, Tensor]:
     others = {name for name, value in module.named_parameters() if name.endswith("weight") and value.dim() > 1}
     if others := others - set(weights):
         raise PluginError(f"spectral normalisation knows linear layers and convolutions; {min(others)} is neither's")
-    rng = torch.Generator().manual_seed(0)  # of its own: the same u in every run; no stream of a run moves
+    rng = torch.Generator().manual_seed(0)  # a separate stream: u is the same in every run
     fixed = {name: torch.randn(matrix.shape[:-1], generator=rng) for name, matrix in weights.items()}
     return follow(module, {name: F.normalize(u.to(weights[name]), dim=-1) for name, u in fixed.items()})
 
@@ -45,7 +45,7 @@ def normalised(module: nn.Module, vectors: Vectors) -> dict[str, Tensor]:
 
 
 def _matrices(module: nn.Module) -> dict[str, Tensor]:
-    """Return weights as (…, rows, columns), by name; a batched layer's are (in, out), which have the same sigma."""
+    """Return weights as (…, rows, columns), by name; those of a batched layer are transposed, with the same sigma."""
     weights = dict(module.named_parameters())
     layers = {f"{name}.weight": layer for name, layer in module.named_modules() if isinstance(layer, NORMALISED)}
     return {
@@ -55,7 +55,7 @@ def _matrices(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _sigma(matrix: Tensor, u: Tensor) -> Tensor:
-    """Return u^T W v, (…, 1, 1); u and v are constants."""
+    """Return u^T W v, (…, 1, 1), with u and v as constants."""
     v = _direction(matrix.detach().mT, u)
     return u.unsqueeze(-2) @ matrix @ v.unsqueeze(-1)
 

@@ -1,4 +1,4 @@
-"""Base classes of models that train generators one after the other and keep the earlier ones."""
+"""Base classes of models that train generators in sequence and keep the earlier ones."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models.gan import GAN
 
 JUDGED_AT_ONCE = 1_024
-"""Images of a pool, at most, that a network is given at once; points are given all together."""
+"""Largest number of images of a pool in one forward pass; points are passed all at once."""
 
 
 class StagedGAN(GAN):
-    """A GAN whose run has K equal stages, each of which leaves a generator to the mixture.
+    """A GAN whose run has K stages of equal length, each of which adds a generator to the mixture.
 
-    A subclass defines in `enter_stage` what happens between stages, and which players start anew. Within a stage the
-    mixture holds the generators of earlier stages and the one in training. If the protocol's learning rate falls, it
-    falls over the whole run, not in each stage.
+    A subclass defines the change between stages in `enter_stage`, and the players that are re-initialised in `stages`.
+    Within a stage the mixture consists of the generators of earlier stages and the one in training. A learning rate
+    that decays over time does so over the whole run, not within each stage.
     """
 
     presets = {}
@@ -32,21 +32,21 @@ class StagedGAN(GAN):
 
     @property
     def playing(self) -> int:
-        """One at a time."""
+        """Number of generators in training: one."""
         return 1
 
     @property
     def sharing(self) -> str:
-        """Each kept generator has all of its layers to itself."""
+        """Parts that the generators share: nothing."""
         return f"generators: {SHARED['nothing']}"
 
     @property
     def footnotes(self) -> tuple[str, ...]:
-        """Footnote on the parameters: kept generators belong to no player, so the ledger does not count them."""
+        """Footnote on the number of parameters, which excludes stored generators: they belong to no player."""
         return (f"parameters are of one generator; the mixture holds {self.generators}",)
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build one network each, as GAN, and room for kept generators, which belong to no player."""
+        """Build the two networks of GAN, and buffers for stored generators, which belong to no player."""
         players = super().build(networks)
         self.kept = Kept(players["generator"], self.generators)
         return players
@@ -60,23 +60,23 @@ class StagedGAN(GAN):
         return self.kept.weights
 
     def generate_all(self, z: Tensor) -> Tensor:
-        """Sample the kept generators and the one in training; generators of later stages have weight 0."""
+        """Sample the stored generators and the one in training; generators of later stages have weight 0."""
         return self.kept.generate(self.generator, z)
 
 
 class PooledGAN(StagedGAN):
-    """A staged GAN that draws real data from a pool by weights, and starts every stage with new players.
+    """A staged GAN that draws real data from a weighted pool and re-initialises all players in each stage.
 
-    The pool is kept on the device as float32: 20,000 images of 3 x 32 x 32 take 246 MB.
+    The pool is stored on the device as float32: 20,000 images of 3 x 32 x 32 take 246 MB.
     """
 
     _most: int | None = None  # number of samples of the dataset
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """The size of the pool."""
+        """Size of the pool."""
 
-        pool: int = param(20_000, "Real samples in the pool; all of a dataset that has fewer.", low=1)
+        pool: int = param(20_000, "Number of real samples in the pool; a smaller dataset is used completely.", low=1)
 
     params: Params
 
@@ -86,33 +86,33 @@ class PooledGAN(StagedGAN):
         return self.params.pool if self._most is None else min(self.params.pool, self._most)
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build as every staged GAN, with a pool of the dataset."""
+        """Build the networks of a staged GAN, and limit the pool to the size of the dataset."""
         self._most = networks.dataset.training_size
         return super().build(networks)
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """Stages of the run; each but the first renews every player."""
+        """Stages of the run; each but the first re-initialises every player."""
         first, *later = super().stages(iterations)
         return (first, *(replace(stage, renewed=self.players) for stage in later))
 
 
 def judged(judge: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return the verdicts (n,) on the n samples of a pool, images in equal parts of at most `JUDGED_AT_ONCE`.
+    """Return the outputs (n,) of `judge` for a pool of n samples, images in equal parts of at most `JUDGED_AT_ONCE`.
 
-    If a network normalises over the batch, the batch is the part.
+    A network that normalises over the batch uses the statistics of one part.
     """
     parts = -(-len(x) // JUDGED_AT_ONCE) if x.dim() > 2 else 1
     return torch.cat([judge(part) for part in x.tensor_split(parts)])
 
 
 class Kept(nn.Module):
-    """Generators in the state in which their stages ended, as buffers: they are not trained, but kept in checkpoints.
+    """Generators at the end of their stages, as buffers: they are not trained, but are stored in checkpoints.
 
-    The running averages of their normalisation layers are kept with their parameters.
+    The running averages of their normalisation layers are stored with their parameters.
 
     Attributes:
-        weights: (K,) shares of the mixture.
-        live: () int64, the number of the generator in training.
+            weights: (K,) shares of the mixture.
+            live: () int64, the index of the generator in training.
     """
 
     weights: Tensor
@@ -127,7 +127,7 @@ class Kept(nn.Module):
         self.register_buffer("live", torch.tensor(0))
 
     def keep(self, generator: nn.Module, weight: float) -> None:
-        """Keep the generator in training; its successor gets the share `weight`, the kept ones the rest."""
+        """Store the generator in training; the next one has the share `weight` of the mixture, stored ones the rest."""
         for number, value in enumerate(generator.state_dict().values()):
             self.get_buffer(f"value_{number}")[self.live] = value
         self.live += 1
@@ -137,7 +137,7 @@ class Kept(nn.Module):
     def generate(self, generator: nn.Module, z: Tensor) -> Tensor:
         """Map (K, b, latent size) to (K, b, *shape), with `generator` as the one in training.
 
-        All of them are in evaluation mode: batches are normalised by running averages, which do not change.
+        All generators are in evaluation mode: batches are normalised by running averages, which do not change.
         """
         now = generator.state_dict(keep_vars=True)
         made = []

@@ -16,16 +16,16 @@ from gan_bench_zoo.models._indexed import Labelled, labels
 
 
 class ACGAN(Labelled):
-    """AC-GAN: a generator with the class as an input, and a discriminator that classifies (Odena et al., ICML 2017).
+    """AC-GAN: a generator with a class input, and a discriminator that also classifies (Odena et al., ICML 2017).
 
-    D maximises L_S + L_C and G maximises L_C - L_S, where L_S = E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) and L_C =
-    E_{x,y} log C(y | x) + E_{z,c} log C(c | G(z, c)); C is a head on D's trunk. As in the zoo's other models, G
-    minimises -log D(G) instead of maximising -L_S. The real samples' part of L_C does not depend on G.
+    D maximises L_S + L_C and G maximises L_C - L_S, with L_S = E_x log D(x) + E_{z,c} log(1 - D(G(z, c))) and L_C =
+    E_{x,y} log C(y | x) + E_{z,c} log C(c | G(z, c)). C is a head on D's trunk. As in the zoo's other models, G
+    minimises -log D(G) instead of maximising -L_S. The part of L_C on real samples does not depend on G.
 
-    It uses the labels of the data, which the other models do not see: generator k is G(z, e_k) and has to generate
-    class k. Here every class has the same share of generated samples, whatever its share of the data. Later code often
-    leaves generated samples out of the discriminator's L_C (Keras's example, WGAN-GP's for CIFAR-10): `classified =
-    "real"`.
+    AC-GAN is trained with the labels of the data, which most other models do not use. Generator k is G(z, e_k) and has
+    to generate class k. Every class has the same share of generated samples, whatever its share of the data. Later code
+    often leaves generated samples out of the discriminator's L_C (Keras's example, WGAN-GP's for CIFAR-10): `classified
+    = "real"`.
     """
 
     name = "ac-gan"
@@ -35,10 +35,10 @@ class ACGAN(Labelled):
     class Params:
         """Number of classes, and the samples that the classifier is trained on."""
 
-        generators: int = param(8, "The number of classes of the data; each has a generator.", low=1)
+        generators: int = param(8, "Number of classes of the data; each has a generator.", low=1)
         classified: str = param(
             "both",
-            "What the classifier learns from: real and generated samples, or real ones.",
+            "Samples on which the classifier is trained: real and generated ones, or real ones only.",
             choices=("both", "real"),
         )
 
@@ -46,7 +46,7 @@ class ACGAN(Labelled):
 
     @property
     def sharing(self) -> str:
-        """Two heads on one trunk."""
+        """Parts that are shared, with D and C as two heads on one trunk."""
         return f"{super().sharing}; discriminator and classifier: all but the output layer"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:

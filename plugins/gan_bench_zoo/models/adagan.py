@@ -18,18 +18,18 @@ from gan_bench_zoo.models.gan import GAN
 
 
 class AdaGAN(PooledGAN):
-    """AdaGAN: one GAN after the other, each on data weighted towards what the mixture misses (Tolstikhin et al., 2017).
+    """AdaGAN: GANs in sequence, each on data weighted towards what the mixture misses (Tolstikhin et al., 2017).
 
-    P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier is trained to separate data from P_{t-1}. From its
-    probability c of data, r = (1 - c) / c estimates dP_{t-1} / dP at each point. The next GAN, a new one, sees the
-    points with weights w = (l - (1 - b_t) r)_+ / (b_t n), with l such that they sum to 1 (eqs. 17 and 18 in the
-    authors' code, their rule "theory_star"). b_t = 1/t makes the mixture uniform, as in the authors' script for
-    Gaussian mixtures; b_t may also be constant.
+    P_t = (1 - b_t) P_{t-1} + b_t G_t. Before stage t a classifier is trained to separate data from P_{t-1}. If c is its
+    probability that a sample is from the data, r = (1 - c) / c estimates dP_{t-1} / dP. The next GAN is initialised and
+    trained on the points with weights w = (l - (1 - b_t) r)_+ / (b_t n), with l such that they sum to 1 (eqs. 17 and 18
+    in the authors' code, their rule "theory_star"). With b_t = 1/t the mixture is uniform, as in the authors' script
+    for Gaussian mixtures; b_t may also be constant.
 
-    Each stage is trained by GAN's losses for 1/K of the iterations. The authors' script trains unrolled GANs of 16
-    units for as many epochs in each stage, and the classifier for 5 epochs; here the classifier has `classifier_steps`
-    on draws of their own. A batch is drawn by weights with replacement (in the script without). `reweight = false` is
-    the paper's control, bagging.
+    Each stage has GAN's losses and 1/K of the iterations. The authors' script trains unrolled GANs of 16 units, each
+    for the same number of epochs, and the classifier for 5 epochs. Here the classifier has `classifier_steps` steps,
+    each on a new draw. A batch is drawn by weights with replacement (in the script without). `reweight = false` is the
+    paper's control, bagging.
     """
 
     name = "adagan"
@@ -40,20 +40,22 @@ class AdaGAN(PooledGAN):
     class Params(PooledGAN.Params):
         """Number of GANs, and the weighting of the data."""
 
-        generators: int = param(8, "K, the number of GANs, one after the other.", low=1)
+        generators: int = param(8, "K, the number of GANs, trained in sequence.", low=1)
         share: float | None = param(
             None,
-            "b_t, share of the newest GAN in the mixture, the same in each stage; 1/t where none.",
+            "b_t, share of the newest GAN in the mixture, the same in each stage. Default: 1/t.",
             above=0,
             high=1,
         )
         classifier_steps: int = param(200, "Steps of the classifier before each stage but the first.", low=1)
-        reweight: bool = param(True, "Weigh the data; without it every stage sees all of them alike (bagging).")
+        reweight: bool = param(
+            True, "Weight the data. If false, every stage is trained on all data with equal weights (bagging)."
+        )
 
     params: Params
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Refuse draws without a sample of every generator for the classifier."""
+        """Refuse draws with fewer generated samples than generators, which the classifier needs."""
         if fakes >= self.generators:
             return None
         return (
@@ -63,8 +65,8 @@ class AdaGAN(PooledGAN):
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
         """Build a GAN, and a classifier of data and mixture with the discriminator's body.
 
-        The classifier has no batch statistics: it weighs single samples, and a draw also holds samples of generators of
-        later stages.
+        The classifier does not normalise over the batch, for two reasons: its output is the weight of a single sample,
+        and its batches contain samples of generators of later stages.
         """
         return {"classifier": networks.discriminator({"data": None}, batch_statistics=False), **super().build(networks)}
 
@@ -75,17 +77,17 @@ class AdaGAN(PooledGAN):
         return (first, *(replace(stage, prelude=steps) for stage in later))
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """Turns of GAN, on weighted data; the classifier is trained between stages only."""
+        """Turns of GAN on weighted data; the classifier is trained between stages only."""
         movers = (GAN.players,) if self.params.simultaneous else tuple((player,) for player in GAN.players)
         return tuple(Turn(players, weights="data") for players in movers)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """Weights of the pool's points, at first equal, and equal weights."""
+        """State: weights of the pool's points, equal at first, and constant equal weights."""
         even = torch.full((self.pool_size,), 1 / self.pool_size)
         return {"data": even, "even": even.clone()}
 
     def classifier_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_x log c - E_{P_t} log(1 - c), the latter generator by generator with their shares of the mixture.
+        """-E_x log c - E_{P_t} log(1 - c), the latter summed over generators with their shares of the mixture.
 
         The forward pass of the generator in training updates its running averages, but not its weights.
         """
@@ -95,7 +97,7 @@ class AdaGAN(PooledGAN):
         return bce_real(self.classifier(real.x)["data"]) + self.kept.weights @ on_mixture
 
     def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
-        """Weigh the data by the classifier, keep the generator, and reserve the next generator's share."""
+        """Weight the data by the classifier, store the generator, and reserve the next generator's share."""
         if number == 0:
             return state
         share = self.params.share or 1 / (number + 1)

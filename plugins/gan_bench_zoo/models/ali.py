@@ -24,44 +24,46 @@ ON_POINTS: dict[str, Any] = {
     "init": "normal",
     "init_scale": 0.02,
 }
-"""What the authors' and PacGAN's settings for points have in common."""
+"""Settings for points that the authors' code and PacGAN's have in common."""
 
 
 class ALI(JointGAN):
     """ALI: an encoder trained with the generator, and a discriminator of pairs (Dumoulin et al., ICLR 2017).
 
-    min_{G,Q} max_D  V = E_x log D(x, Q(x)) + E_z log(1 - D(G(z), z)); at the optimal D the generator G and the encoder
-    Q, one player, would minimise 2 JSD(q(x, z), p(x, z)) - log 4. They maximise the paper's V' instead, V with both
-    halves flipped: E_x log(1 - D(x, Q(x))) + E_z log D(G(z), z). Both players move at once (the paper's algorithm, and
-    the release). Samples come from the generator alone.
+    min_{G,Q} max_D  V = E_x log D(x, Q(x)) + E_z log(1 - D(G(z), z)). At the optimal D the generator G and the encoder
+    Q, one player, would minimise 2 JSD(q(x, z), p(x, z)) - log 4. They maximise the paper's V' instead, which is V with
+    both halves flipped: E_x log(1 - D(x, Q(x))) + E_z log D(G(z), z). Both players are updated simultaneously (the
+    paper's algorithm, and the release). Samples are drawn from the generator alone.
 
     The encoder is Gaussian, Q(x) = mu(x) + exp(s(x)) eps (the paper's example, and the release on images), or implicit,
-    Q(x) = f(x, eps) with as many eps as x has coordinates (the release on points; beside the channels of an image). The
-    generator is deterministic.
+    Q(x) = f(x, eps), with as many eps as x has coordinates (the release on points). On images the eps of an implicit
+    encoder are further channels. The generator is deterministic.
     """
 
     name = "ali"
     generator: Pair
     presets = {
         "release": Preset(
-            "The authors' grid of 25: implicit encoder, learning rate 1e-4, batches of 100, latents of size 2. Their "
-            "beta1 = 0.8 weighs the gradient, not the mean of before, in the Blocks of its day (2016; so does the "
-            "paper's beta2 = 1e-3): Adam's first beta is 0.2. Its networks are larger than the mlp (generator of four "
-            "and encoder of two layers of 400 with batch normalisation, discriminator of three maxout layers of 200).",
+            "The authors' grid of 25: implicit encoder, learning rate 1e-4, batches of 100, latents of size 2. "
+            "Adam's first beta is 0.2: in the Blocks of that time (2016) their beta1 = 0.8 is the weight of the "
+            "gradient, not of the running mean (so is the paper's beta2 = 1e-3). Left out: its networks, larger "
+            "than the mlp (generator of four and encoder of two layers of 400 with batch normalisation, "
+            "discriminator of three maxout layers of 200).",
             params={"encoder": "implicit"},
             protocol=ON_POINTS | {"betas": [0.2, 0.999]},
         ),
         "pacgan": Preset(
-            "ALI as PacGAN's authors ran it on ring and grid (2017): as `release`, but Blocks had changed the meaning "
-            "of beta1 = 0.8 by then, so that Adam's first beta is 0.8 (their version of Blocks is not stated).",
+            "ALI in the experiments of PacGAN's authors on ring and grid (2017): as `release`, with Adam's first "
+            "beta 0.8, because Blocks had changed the meaning of beta1 = 0.8 by then. Their version of Blocks is "
+            "not stated.",
             params={"encoder": "implicit"},
             protocol=ON_POINTS | {"betas": [0.8, 0.999]},
         ),
         "cifar10": Preset(
-            "The authors' CIFAR-10 code: Gaussian encoder, Adam at 1e-4 with a first beta of 0.5 (the same in either "
-            "Blocks), batches of 100, latents of size 64, initialisation of 0.01; 1,000 epochs there, or 6,475 in its "
-            "last revision. Its networks, deeper than dcgan's, with dropout in the discriminator, are left out: they "
-            "are the benchmark's.",
+            "The authors' CIFAR-10 code: Gaussian encoder, Adam at 1e-4 with a first beta of 0.5 (the same in both "
+            "versions of Blocks), batches of 100, latents of size 64, initialisation of 0.01. The code trains for "
+            "1,000 epochs, in its last revision for 6,475. Left out: its networks, which are deeper than dcgan's "
+            "and have dropout in the discriminator.",
             params={"encoder": "gaussian"},
             protocol={
                 "learning_rate": 1e-4,
@@ -78,11 +80,11 @@ class ALI(JointGAN):
 
     @dataclass(frozen=True)
     class Params:
-        """The encoder."""
+        """Form of the encoder."""
 
         encoder: str = param(
             "gaussian",
-            "Latents of real samples are Gaussian, with learned mean and deviation, or any function of noise.",
+            "Form of the encoder: Gaussian with learned mean and deviation, or any function of sample and noise.",
             choices=("gaussian", "implicit"),
         )
 
@@ -90,11 +92,11 @@ class ALI(JointGAN):
 
     @property
     def encoder(self) -> Encoder:
-        """The half of the generating player that maps samples to latents."""
+        """Encoder, which is part of the generator's player."""
         return self.generator.encoder
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A discriminator of pairs; generator and encoder are one player."""
+        """Build a discriminator of pairs, and generator and encoder as one player."""
         kind = GaussianEncoder if self.params.encoder == "gaussian" else ImplicitEncoder
         return {
             "discriminator": judge_of_pairs(networks),
@@ -113,7 +115,7 @@ class ALI(JointGAN):
 
 
 class Pair(nn.Module):
-    """A generator, which a call evaluates, and its encoder."""
+    """Generator and encoder as one module; a call evaluates the generator."""
 
     def __init__(self, decoder: Generators, encoder: Encoder) -> None:
         super().__init__()
@@ -126,7 +128,7 @@ class Pair(nn.Module):
 
 
 class GaussianEncoder(Encoder):
-    """mu(x) + exp(s(x)) eps."""
+    """Gaussian encoder: mu(x) + exp(s(x)) eps."""
 
     def __init__(self, networks: Networks) -> None:
         size = networks.latent_size
@@ -139,7 +141,7 @@ class GaussianEncoder(Encoder):
 
 
 class ImplicitEncoder(Encoder):
-    """f(x, eps)."""
+    """Implicit encoder: f(x, eps)."""
 
     def __init__(self, networks: Networks) -> None:
         first, *rest = shape = networks.dataset.shape

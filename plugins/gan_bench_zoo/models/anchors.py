@@ -14,13 +14,13 @@ from gan_bench.contracts.network import Generators, Networks
 
 
 class _Anchor(Model):
-    """Base class of models that take no turns."""
+    """Base class of models without turns, which are never trained."""
 
     players: ClassVar[tuple[str, ...]] = ()
     anchor = True
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """None."""
+        """No turns."""
         return ()
 
 
@@ -29,7 +29,7 @@ class RealData(_Anchor):
 
     name = "real-data"
     generating = ()
-    in_parts = False  # two draws of a finite dataset would hold the same samples
+    in_parts = False  # two draws of a finite dataset would contain the same samples
     dataset: Dataset
 
     def most_samples(self, dataset: Dataset) -> int | None:
@@ -37,7 +37,7 @@ class RealData(_Anchor):
         return dataset.held_out_size
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Nothing to build."""
+        """Store the dataset; no network is built."""
         self.dataset = networks.dataset
         return {}
 
@@ -54,5 +54,5 @@ class Untrained(_Anchor):
     generator: Generators
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One generator."""
+        """Build one generator."""
         return {"generator": networks.generators()}

@@ -14,22 +14,23 @@ from gan_bench_zoo.models._autoencoder import AutoencoderGAN
 
 
 class BEGAN(AutoencoderGAN):
-    """BEGAN: an autoencoder's error as energy, real and generated balanced by a state k (Berthelot et al., 2017).
+    """BEGAN: an autoencoder's error as energy, and a state k that balances real and generated (Berthelot et al., 2017).
 
-    With E(v) = mean |v - AE(v)| over coordinates and samples, the autoencoder minimises E(x) - k E(G(z)), the generator
-    E(G(z)). Then k moves by lambda_k (gamma E(x) - E(G(z))) and is kept in [0, 1]. It starts at 0. Both players move at
-    once, and k follows the energies from before their steps. The energies are those of the losses. A re-implementation
-    for points that squares the error, draws latents anew for k and does not clip it is not followed.
+    With E(v) = mean |v - AE(v)| over coordinates and samples, the autoencoder minimises E(x) - k E(G(z)) and the
+    generator E(G(z)). Then lambda_k (gamma E(x) - E(G(z))) is added to k, and k is clipped to [0, 1]. It starts at 0.
+    Both players are updated simultaneously, and the update of k uses the energies in their losses, from before their
+    steps. A re-implementation for points differs: it squares the error, draws other latents for k and does not clip k.
+    It is not followed.
 
-    In the paper the learning rate falls (the rule is not verified); here it is the protocol's. On points the
+    In the paper the learning rate decays (the rule is not verified); here it is the protocol's. On points the
     autoencoder has no bottleneck.
     """
 
     name = "began"
     presets = {
         "port": Preset(
-            "A widely used TensorFlow port: Adam at 8e-5 (halved every 100,000 steps there, constant here), batches of "
-            "16, uniform latents of size 64.",
+            "A widely used TensorFlow port: Adam at 8e-5 (constant here; the port halves it every 100,000 steps), "
+            "batches of 16, uniform latents of size 64.",
             protocol={"learning_rate": 8e-5, "batch": 16, "fakes": 16, "latent": "uniform", "latent_size": 64},
         )
     }
@@ -38,23 +39,23 @@ class BEGAN(AutoencoderGAN):
     class Params:
         """Balance of the two energies."""
 
-        gamma: float = param(0.5, "Wanted ratio of the energies of generated and real samples.", low=0, high=1)
-        rate: float = param(0.001, "lambda_k, how fast k follows.", above=0)
+        gamma: float = param(0.5, "Target ratio of the energies of generated and real samples.", low=0, high=1)
+        rate: float = param(0.001, "lambda_k, step size of the update of k.", above=0)
 
     params: Params
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """Both at once."""
+        """One turn of both players."""
         return (Turn(self.players),)
 
     def initial_state(self) -> Mapping[str, Tensor]:
-        """State k, the weight of generated samples in the autoencoder's loss."""
+        """State: k, the weight of generated samples in the autoencoder's loss."""
         return {"k": torch.tensor(0.0)}
 
     def discriminator_loss(
         self, real: Real, fake: Fake, state: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """E(x) - k E(G(z)); k is a constant."""
+        """E(x) - k E(G(z)), with k as a constant."""
         of_real = self.energy(real.x)
         return of_real - state["k"] * self.energy(fake.x), {"of_real": of_real}
 
@@ -64,7 +65,7 @@ class BEGAN(AutoencoderGAN):
         return of_fake, {"of_fake": of_fake}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Move k."""
+        """Update k."""
         step = self.params.rate * (self.params.gamma * values["of_real"] - values["of_fake"])
         return {"k": (state["k"] + step).clamp(0, 1)}
 

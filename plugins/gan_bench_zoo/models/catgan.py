@@ -14,16 +14,17 @@ from gan_bench.contracts.parameters import param
 
 
 class CatGAN(Model):
-    """CatGAN: a discriminator that sorts data into categories, certain of real samples only (Springenberg, 2015).
+    """CatGAN: a discriminator that assigns categories, with certainty on real samples only (Springenberg, 2015).
 
-    D gives each sample a distribution p over K categories. With H the entropy and the marginal p the mean over a batch,
-    D minimises  E_x H[p(x)] - E_z H[p(G(z))] - H[E_x p(x)]: certain on data, uncertain on generated samples, and all
-    categories in use. G minimises  E_z H[p(G(z))] - H[E_z p(G(z))]. This is the unsupervised form, without labels.
+    D maps each sample to a distribution p over K categories. With H the entropy and the marginal p the mean over a
+    batch, D minimises  E_x H[p(x)] - E_z H[p(G(z))] - H[E_x p(x)]: it is certain on real samples, uncertain on
+    generated ones, and uses all categories. G minimises  E_z H[p(G(z))] - H[E_z p(G(z))]. This is the unsupervised
+    form, without labels.
 
-    Any sample of which D is certain satisfies G, even far from the data: no term depends on the density of the data.
-    CatGAN is a clustering method; it is included because MGAN's rivals are compared by their samples. The category of a
-    sample of its one generator cannot be chosen. No code of the author's was found. Three re-implementations have these
-    losses (xinario, rkube and guyueshui); one (smayru) has the sign of G's last term reversed.
+    Any sample with a certain category satisfies G, even far from the data: no term depends on the density of the data.
+    CatGAN is a clustering method. Here only its samples are compared, as for all models. The category of a sample of
+    its one generator cannot be chosen. No code of the author was found. Three re-implementations have these losses
+    (xinario, rkube and guyueshui); in another one (smayru) the sign of G's last term is reversed.
     """
 
     name = "catgan"
@@ -39,7 +40,7 @@ class CatGAN(Model):
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """A classifier, and one generator."""
+        """Build a classifier and one generator."""
         discriminator = networks.discriminator({"category": self.params.categories})
         return {"discriminator": discriminator, "generator": networks.generators()}
 
@@ -54,18 +55,18 @@ class CatGAN(Model):
         return _uncertainty(on_fake) - _variety(on_fake)
 
     def _log_p(self, x: Tensor) -> Tensor:
-        """(n, K) log-probabilities of the categories."""
+        """Return log-probabilities (n, K) of the categories."""
         logits: Tensor = self.discriminator(x)["category"]
         return logits.log_softmax(1)
 
 
 def _entropy(log_p: Tensor) -> Tensor:
-    """(…, K) log-probabilities to (…) nats."""
+    """Map log-probabilities (…, K) to entropies (…) in nats."""
     return -(log_p.exp() * log_p).sum(-1)
 
 
 def _uncertainty(log_p: Tensor) -> Tensor:
-    """Return the mean entropy of the samples: 0 if each certainly belongs to one category."""
+    """Return the mean entropy of the samples: 0 if each has one category with probability 1."""
     return _entropy(log_p).mean()
 
 

@@ -17,13 +17,14 @@ from gan_bench_zoo.models._indexed import Labelled, labels, units
 class ConditionalGAN(Labelled):
     """ConditionalGAN: generator and discriminator with the class as an input (Mirza and Osindero, 2014).
 
-    min_G max_D  E_{x,y} log D(x, y) + E_{z,y} log(1 - D(G(z, y), y)), y a unit vector beside the latent and beside the
-    sample: a GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The generator's default is the
-    non-saturating form, as in the zoo's other models; the form that the paper trained with is not verified.
+    min_G max_D  E_{x,y} log D(x, y) + E_{z,y} log(1 - D(G(z, y), y)), with y a unit vector that is appended to the
+    latent and to the sample. It is one GAN for each class, all in one pair of networks (eq. 2 writes D(x | y)). The
+    generator's default is the non-saturating form, as in the zoo's other models; the form that the paper trained with
+    is not verified.
 
-    It uses the labels of the data, which the other models do not see: generator k is G(z, e_k) and has to generate
-    class k. Here every class has the same share of generated samples, whatever its share of the data. The paper's
-    networks, with separate layers for z and y before they meet, are left out.
+    ConditionalGAN is trained with the labels of the data, which most other models do not use. Generator k is G(z, e_k)
+    and has to generate class k. Every class has the same share of generated samples, whatever its share of the data.
+    Left out: the paper's networks, in which z and y have separate layers before they are joined.
     """
 
     name = "conditional-gan"
@@ -33,13 +34,13 @@ class ConditionalGAN(Labelled):
     class Params:
         """Number of classes, and the form of the generator's loss."""
 
-        generators: int = param(8, "The number of classes of the data; each has a generator.", low=1)
+        generators: int = param(8, "Number of classes of the data; each has a generator.", low=1)
         saturating: bool = param(False, "Minimise log(1 - D(G(z, y), y)) instead of -log D(G(z, y), y).")
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build both networks with K more inputs."""
+        """Build both networks with K further inputs."""
         return {
             "discriminator": networks.joint_discriminator(self.generators, {"source": None}),
             "generator": self.one_generator(networks),

@@ -17,17 +17,17 @@ FAR_BELOW = -20.0  # below, softplus(a) = exp(a) to float32 precision, and furth
 
 
 def log_softplus(a: Tensor) -> Tensor:
-    """Log of softplus(a) from a, finite for every finite a: the log of a positive discriminator output."""
+    """Return log(softplus(a)), finite for every finite a: the log of a positive discriminator output."""
     return torch.where(a <= FAR_BELOW, a, F.softplus(a.clamp(min=FAR_BELOW)).log())
 
 
 class D2GAN(Model):
     """D2GAN: one discriminator that rewards real data, one that rewards generated data (Nguyen et al., 2017).
 
-    min_G max_{D1,D2}  alpha E_x log D1(x) - E_z D1(G(z)) - E_x D2(x) + beta E_z log D2(G(z)), with D1, D2 > 0 (a
-    softplus at the end). At the optimum G minimises alpha KL(p||q) + beta KL(q||p). The weights multiply the
-    logarithms, as in the authors' release. In their later library they multiply the other terms, which is the same if
-    both are 1.
+    min_G max_{D1,D2}  alpha E_x log D1(x) - E_z D1(G(z)) - E_x D2(x) + beta E_z log D2(G(z)), with D1, D2 > 0 (their
+    last layer is a softplus). At the optimum G minimises alpha KL(p||q) + beta KL(q||p). The weights multiply the
+    logarithms, as in the authors' release. In their later library the weights multiply the other terms, which is the
+    same if both are 1.
 
     One seed with the preset `release` covered all 8 modes of the ring; two others reached 0 to 4.
     """
@@ -38,9 +38,9 @@ class D2GAN(Model):
     discriminators: Discriminator
     presets = {
         "release": Preset(
-            "The authors' 2D experiment: initialisation of 0.01, fresh latents for the generator's turn, 512 "
-            "generated samples, ReLU in the discriminators. Of three seeds one covered all 8 modes of the ring, two "
-            "covered 0 to 4.",
+            "The authors' 2D experiment: initialisation of 0.01, new latents for the generator's turn, 512 "
+            "generated samples, ReLU in the discriminators. Of three seeds one covered all 8 modes of the ring, two"
+            " covered 0 to 4.",
             protocol={
                 "init_scale": 0.01,
                 "latents": "fresh",
@@ -60,14 +60,14 @@ class D2GAN(Model):
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Two discriminators without a common parameter, as one batched network."""
+        """Build two discriminators without common parameters, as one batched network, and one generator."""
         return {
             "discriminators": networks.discriminator({"score": None}, copies=2),
             "generator": networks.generators(),
         }
 
     def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-alpha E_x log D1 + E_z D1 + E_x D2 - beta E_z log D2; each discriminator has its own part only."""
+        """-alpha E_x log D1 + E_z D1 + E_x D2 - beta E_z log D2, the sum of two separate losses."""
         real1, real2 = self.discriminators(real.x)["score"]
         fake1, fake2 = self.discriminators(fake.x)["score"]
         first = F.softplus(fake1).mean() - self.params.alpha * log_softplus(real1).mean()

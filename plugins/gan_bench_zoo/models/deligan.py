@@ -1,7 +1,4 @@
-"""DeLiGAN: Generative Adversarial Networks for Diverse and Limited Data.
-
-Gurumurthy, Sarvadevabhatla, Babu; CVPR 2017, arXiv 1706.02071.
-"""
+"""DeLiGAN: Generative Adversarial Networks for Diverse and Limited Data (Gurumurthy et al.; CVPR 2017, 1706.02071)."""
 
 from __future__ import annotations
 
@@ -20,15 +17,15 @@ from gan_bench.contracts.parameters import param
 class DeLiGAN(Model):
     """DeLiGAN: one generator whose latents are a learned mixture of Gaussians (Gurumurthy et al., CVPR 2017).
 
-    z = mu_i + sigma_i * eps with eps from the prior and i uniform over n components. mu_i and sigma_i, a number for
-    each dimension, are parameters of the generator, which minimises -E log D(G(z)) + lambda mean (1 - sigma)^2. The
-    discriminator is GAN's. Without the second term sigma may shrink until each component generates a single sample.
+    z = mu_i + sigma_i * eps with eps from the prior and i uniform over n components. The vectors mu_i and sigma_i, of
+    the size of the latent, are parameters of the generator, which minimises -E log D(G(z)) + lambda mean (1 - sigma)^2.
+    The discriminator is GAN's. Without the second term sigma may shrink until each component generates a single sample.
 
-    A component counts as a generator: the generators share everything but mean and deviation of their latents, so that
-    the coverage of each can be measured. A draw has equally many samples of each component; the authors' code has one
-    of each, a row of the batch. In that code a threshold on the loss decides which player is trained in a step; here
-    they take turns. The objective is that of the code for toy data and MNIST; the code for CIFAR-10 reports the term on
-    sigma and leaves it out of the loss. The paper was not available, so its objective is not verified.
+    Each component counts as a generator, so that its coverage can be measured; the generators share everything but mean
+    and deviation of their latents. A draw has the same number of samples of each component; in the authors' code this
+    number is one. In that code a threshold on the loss selects the player to train in each step; here the players
+    alternate. The objective is that of the code for toy data and MNIST; the code for CIFAR-10 computes the term on
+    sigma but leaves it out of the loss. The paper was not available, so its objective is not verified.
     """
 
     name = "deligan"
@@ -36,9 +33,9 @@ class DeLiGAN(Model):
     discriminator: Discriminator
     presets = {
         "release": Preset(
-            "The authors' code for points in the plane: 50 components with one sample each, uniform latents of size 2, "
-            "learning rate 1e-4. Left out: its networks (one hidden layer of 32 tanh units, samples through a tanh) "
-            "and its choice of the next player by a threshold.",
+            "The authors' code for points in the plane: 50 components with one sample each, uniform latents of size"
+            " 2, learning rate 1e-4. Left out: its networks (one hidden layer of 32 tanh units, tanh on the "
+            "output), and its choice of the next player by a threshold.",
             protocol={
                 "batch": 50,
                 "fakes_per_generator": 1,
@@ -49,8 +46,8 @@ class DeLiGAN(Model):
             },
         ),
         "release-mnist": Preset(
-            "The authors' code for MNIST: 50 components that start wider and are drawn to 1 more strongly, latents of "
-            "size 30, learning rate 5e-4 (falling in its last three quarters there).",
+            "The authors' code for MNIST: 50 components with a larger initial deviation and a stronger penalty, "
+            "latents of size 30, learning rate 5e-4 (in the code it decays in the last three quarters).",
             params={"sigma": 0.2, "penalty": 1 / 3},
             protocol={
                 "batch": 50,
@@ -69,7 +66,7 @@ class DeLiGAN(Model):
         """Mixture of latents; the defaults are those of the authors' code for points in the plane."""
 
         generators: int = param(50, "n, the number of components of the mixture; each counts as a generator.", low=1)
-        sigma: float = param(0.02, "Where all deviations start; means start uniform on (-1, 1).", above=0)
+        sigma: float = param(0.02, "Initial value of all deviations; means are initialised from U(-1, 1).", above=0)
         penalty: float = param(0.1, "lambda, weight of the mean of (1 - sigma)^2 in the generator's loss.", low=0)
         saturating: bool = param(False, "Minimise log(1 - D(G(z))) instead of -log D(G(z)).")
 
@@ -77,7 +74,7 @@ class DeLiGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """One network for all components."""
+        """Parts that the components share: one network."""
         return "generators: all but mean and deviation of their latents"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -97,7 +94,7 @@ class DeLiGAN(Model):
 
 
 class Mixed(nn.Module):
-    """A generator behind a mixture of latents: (n, b, size) from the prior to samples (n, b, *shape)."""
+    """Generator with a mixture of latents: (n, b, size) from the prior to samples (n, b, *shape)."""
 
     def __init__(self, body: nn.Module, components: int, size: int, sigma: float) -> None:
         super().__init__()
@@ -111,6 +108,6 @@ class Mixed(nn.Module):
         return together.view(*z.shape[:2], *together.shape[2:])
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """Initialise the network by the protocol, means from U(-1, 1); deviations keep their start."""
+        """Initialise the network by the protocol, and means from U(-1, 1); deviations keep their initial value."""
         initialise(self.body, init, rng)
         self.mu.uniform_(-1, 1, generator=rng)

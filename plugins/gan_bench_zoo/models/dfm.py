@@ -1,4 +1,4 @@
-"""Improving Generative Adversarial Networks with Denoising Feature Matching (Warde-Farley, Bengio; ICLR 2017)."""
+"""DFM: Improving Generative Adversarial Networks with Denoising Feature Matching (Warde-Farley, Bengio; ICLR 2017)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from gan_bench_zoo.models._features import count_features
 class DFM(Model):
     """DFM: a generator whose features approach their denoised values (Warde-Farley and Bengio, ICLR 2017).
 
-    With h(x) the discriminator's last hidden layer, of f units, the discriminator is GAN's. The denoiser R minimises
-    E_x |h(x) - R(h(x) + s e)|^2 / f, e ~ N(0, I), on real data, h a constant: R(h) - h points to where features of real
+    The discriminator is GAN's, and h(x) is its last hidden layer, of f units. The denoiser R minimises E_x |h(x) -
+    R(h(x) + s e)|^2 / f, e ~ N(0, I), on real data, with h as a constant: R(h) - h points to where features of real
     data are denser. The generator minimises lambda_adv E_z -log D(G(z)) + lambda_den E_z |h(G(z)) - R(h(G(z)))|^2 / f,
-    R(h(G(z))) a constant target. Turns: discriminator, denoiser, generator.
+    with R(h(G(z))) as a constant target. The players are updated in the order discriminator, denoiser, generator.
 
-    The paper was not available. Three public re-implementations were read. One library has lambda_den 0.03 on a mean
-    over features, lambda_adv 1 and a constant target; it reports an inception score of 7.3 on CIFAR-10, the paper 7.72.
-    MGAN's authors have 0.03 / 1024 on a sum over features, and 1. Both agree on the weights, which are the defaults. A
-    port, whose history attributes its values to the paper's author, has 1 and 0.03 the other way round, on a mean
-    (preset "port"). The port and MGAN's authors let gradients through R in the generator's turn; the latter also
-    corrupt features there, which is not offered. All three have s = 1, constant; according to the port, s falls in the
-    paper.
+    The paper was not available; three public re-implementations were read. One library has lambda_den 0.03 on a mean
+    over features, lambda_adv 1 and a constant target. It reports an inception score of 7.3 on CIFAR-10, the paper 7.72.
+    The code of MGAN's authors has 0.03 / 1024 on a sum over features, and 1. Both agree on the weights, which are the
+    defaults. A port, whose history attributes its values to the paper's author, has the two weights exchanged, 1 and
+    0.03, on a mean (preset `port`). In the port and in the code of MGAN's authors, gradients pass through R in the
+    generator's turn; the latter also adds noise to the features there, which is not an option here. All three have s =
+    1, constant; according to the port, s decreases in the paper.
 
     Their denoisers have 3 to 10 layers with batch normalisation. Here the denoiser is the benchmark network's body for
-    vectors: for points the discriminator's body. Unlike theirs, the features of points come from layers without batch
-    normalisation, so that they are small beside noise of s = 1.
+    vectors, which for points is the discriminator's body. On points the features come from layers without batch
+    normalisation, unlike theirs, so they are small compared with noise of s = 1.
     """
 
     name = "dfm"
@@ -42,8 +42,9 @@ class DFM(Model):
     denoiser: Discriminator
     presets = {
         "port": Preset(
-            "An early port (Chainer), its weights said to be from the paper's author: lambda_den 1, lambda_adv 0.03, "
-            "gradients through the denoiser; Adam at 1e-4, batches of 128, uniform latents of size 100.",
+            "An early port (Chainer), whose history attributes its weights to the paper's author: lambda_den 1, "
+            "lambda_adv 0.03, gradients through the denoiser, Adam at 1e-4, batches of 128, uniform latents of size"
+            " 100.",
             params={"denoising": 1.0, "adversarial": 0.03, "detach_target": False},
             protocol={"learning_rate": 1e-4, "batch": 128, "fakes": 128, "latent": "uniform", "latent_size": 100},
         )
@@ -51,13 +52,15 @@ class DFM(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """Weights of the generator's two terms, and the denoiser's task."""
+        """Weights of the generator's two terms, and options of the denoiser."""
 
-        denoising: float = param(0.03, "lambda_den, weight of the distance of features from denoised ones.", low=0)
+        denoising: float = param(
+            0.03, "lambda_den, weight of the squared distance of features from denoised ones.", low=0
+        )
         adversarial: float = param(1.0, "lambda_adv, weight of -log D(G(z)).", low=0)
         noise_std: float = param(1.0, "s, standard deviation of the noise that is added to features.", above=0)
         detach_target: bool = param(
-            True, "Take denoised features as a constant target; else gradients pass through the denoiser as well."
+            True, "Treat denoised features as a constant target. If false, gradients pass through the denoiser as well."
         )
 
         def __post_init__(self) -> None:

@@ -20,15 +20,16 @@ class GMAN(Model):
     """GMAN: several discriminators, weighted by their harshness in the generator's loss (Durugkar et al., ICLR 2017).
 
     Each D_i minimises -E_x log D_i - E_z log(1 - D_i(G)). With V_i = E_z log(1 - D_i(G)), or -E_z log D_i(G), the
-    generator minimises sum_i w_i V_i, w = softmax(lambda V), not detached: lambda = 0 is the mean, and a larger lambda
-    gives the harshest one more weight. Learned (GMAN*), lambda = softplus(l) is a parameter of the generator, which
-    minimises sum_i w_i V_i - c lambda. The derivative of the first part by lambda is the variance of V under w, so
-    lambda falls if the discriminators disagree by more than c.
+    generator minimises sum_i w_i V_i, w = softmax(lambda V), and gradients pass through w. lambda = 0 is the mean, and
+    a larger lambda gives more weight to the discriminator with the largest V_i. In GMAN* lambda = softplus(l) is
+    learned: l is a parameter of the generator, which minimises sum_i w_i V_i - c lambda. The derivative of the first
+    part by lambda is the variance of V under w, so lambda falls while this variance is above c.
 
-    All players move at once, as in the authors' code. There the l of GMAN* is in no player's list of variables, so that
-    it never moves, and has no reward; the term -c lambda and c = 0.001 are from memory of the paper, not verified.
-    Their discriminators differ by dropout as well as by their data, and D is kept in [0.01, 0.99]; here the networks
-    are the benchmark's and logits keep everything finite. Geometric and harmonic means and boosting are left out.
+    All players are updated simultaneously, as in the authors' code. In that code the l of GMAN* is in no player's list
+    of variables, so it is never updated, and there is no reward. The term -c lambda and c = 0.001 are from memory of
+    the paper, not verified. Their discriminators differ by dropout as well as by their data, and D is kept in [0.01,
+    0.99]. Here the networks are the benchmark's, and losses of logits are finite without limits. Left out: geometric
+    and harmonic means, and boosting.
     """
 
     name = "gman"
@@ -42,7 +43,7 @@ class GMAN(Model):
             protocol={"batch": 500, "fakes": 500, "latent": "uniform", "latent_size": 100},
         ),
         "learned": Preset(
-            "GMAN*: lambda is learned, starting where the authors' code starts it, at softplus(-2).",
+            "GMAN*: lambda is learned, with softplus(-2) as its initial value, as in the authors' code.",
             params={"learned": True, "lam": 0.126928},
         ),
     }
@@ -53,14 +54,20 @@ class GMAN(Model):
 
         discriminators: int = param(5, "M, the number of discriminators.", low=1)
         lam: float = param(
-            1.0, "lambda, how much the harshest count more; 0 is the mean. Where learned, its start.", low=0
+            1.0,
+            "lambda, strength of the weighting by V_i; 0 is the mean. If lambda is learned, its initial value.",
+            low=0,
         )
         learned: bool = param(False, "Learn lambda with the generator (GMAN*).")
-        reward: float = param(0.001, "c, what the generator gains by a larger lambda, where it is learned.", low=0)
-        saturating: bool = param(True, "V_i = E log(1 - D_i(G)), the paper's claim; else -E log D_i(G).")
+        reward: float = param(
+            0.001, "c, weight of lambda in the generator's loss, with a negative sign, if lambda is learned.", low=0
+        )
+        saturating: bool = param(
+            True, "V_i = E log(1 - D_i(G)), which works according to the paper. If false, V_i = -E log D_i(G)."
+        )
         data: str = param(
             "split",
-            "Split each draw into one part for each discriminator, as the release does, or show all of it to all.",
+            "Split each draw into one part for each discriminator, as the release does, or use all of it for all.",
             choices=("split", "shared"),
         )
 
@@ -72,7 +79,7 @@ class GMAN(Model):
 
     @property
     def sharing(self) -> str:
-        """Separate discriminators."""
+        """Parts that the discriminators share: nothing."""
         return "discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -86,18 +93,18 @@ class GMAN(Model):
         }
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Refuse split draws without a part for each discriminator."""
+        """Refuse draws that are too small to be split over the discriminators."""
         m = self.params.discriminators
         if self.params.data == "shared" or min(batch, fakes) >= m:
             return None
         return f"draws of {batch} real and {fakes} generated samples cannot be split over {m} discriminators"
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """All players at once."""
+        """One turn of all players."""
         return (Turn(self.players),)
 
     def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The sum of all D_i's losses; each has its own part of the draw only."""
+        """Sum of the losses of all D_i; each is computed on its part of the draw."""
         on_real, on_fake = self._judge(real.x), self._judge(fake.x)
         return F.softplus(-on_real).mean(1).sum() + F.softplus(on_fake).mean(1).sum()
 
@@ -111,7 +118,7 @@ class GMAN(Model):
         return weighted(harshness, lam) - self.params.reward * lam
 
     def _judge(self, x: Tensor) -> Tensor:
-        """Return logits (M, n): of all samples, or of n = floor(N / M) of its own for each discriminator."""
+        """Return logits (M, n): on all samples, or on a separate part of n = floor(N / M) for each discriminator."""
         logits: Tensor = self.discriminators(split(x, self.params.discriminators) if self._splits else x)["source"]
         return logits
 
@@ -121,7 +128,7 @@ class GMAN(Model):
 
 
 class Lenient(nn.Module):
-    """A generator that also holds lambda, the parameter that weighs the discriminators."""
+    """Generator with lambda, the weighting of the discriminators, as a further parameter."""
 
     def __init__(self, body: nn.Module, lam: float) -> None:
         super().__init__()
@@ -134,7 +141,7 @@ class Lenient(nn.Module):
         return samples
 
     def lam(self) -> Tensor:
-        """Return lambda, above 0."""
+        """Return lambda = softplus(level), above 0."""
         return F.softplus(self.level)
 
 

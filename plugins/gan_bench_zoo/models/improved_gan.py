@@ -17,29 +17,31 @@ from gan_bench.contracts.parameters import param
 from gan_bench_zoo.models._features import count_features
 
 MINIBATCH, FEATURES = "minibatch-discrimination", "feature-matching"
-GROUPS = 5  # real samples that set the initial closenesses; in the release 500 images, compared all with all
+GROUPS = 5  # of real samples, for the initialisation by data; the release compares 500 images, all with all
 
 
 class ImprovedGAN(Model):
     """ImprovedGAN: a discriminator that compares the samples of a batch, or feature matching (Salimans et al., 2016).
 
-    Minibatch discrimination: GAN's losses with a discriminator whose last layer reads, beside the features h_i of
-    sample i, o_b(i) = sum_{j != i} exp(-||M_{i,b} - M_{j,b}||_1) + bias_b for each of B kernels, M_i = h_i T in R^{B x
-    C}; j runs over the samples of its own group, all real or all generated. Feature matching: GAN's discriminator; the
-    generator minimises ||E_x h(x) - E_z h(G(z))||^2 instead. h is the last hidden layer.
+    Minibatch discrimination: GAN's losses, and a discriminator whose last layer has o_b(i) as inputs beside the
+    features h_i of sample i. For each of B kernels, o_b(i) = sum_{j != i} exp(-||M_{i,b} - M_{j,b}||_1) + bias_b, with
+    M_i = h_i T in R^{B x C}; j runs over the other samples of the group, all real or all generated. Feature matching:
+    GAN's discriminator, and a generator that minimises ||E_x h(x) - E_z h(G(z))||^2 instead. h is the last hidden
+    layer.
 
-    The release compares the 100 samples of a batch. Here draws differ in size and are larger, and comparing all pairs
-    of a draw would cost the square of its size. Each draw is therefore cut into groups of neighbours, of one size for
-    real and generated samples, since the o depend on it. The rest of a draw is not judged. The sum leaves out j = i, as
-    in the release; in the paper, as others quote it, it does not, a difference that bias_b absorbs. As in the release,
-    T is normalised (each column has length exp(s), s learned), and s and bias_b are initialised by data: half the
-    distance to the nearest neighbour is 1 on average, and o is 0, over five groups of real samples. Without that all
-    pairs start alike (std 0.02). Groups of 32 and 16 kernels keep an iteration at about five times GAN's (100 of both
-    are twenty times the work); each of ring8's modes has four samples in a group.
+    The release compares the 100 samples of a batch. Here draws differ in size and are larger, and the cost of comparing
+    all pairs of a draw would grow with the square of its size. Each draw is therefore cut into groups of neighbours, of
+    one size for real and generated samples, because o depends on it. The rest of a draw is not used. The sum leaves out
+    j = i, as in the release. The paper, as others quote it, includes it; bias_b absorbs the difference. As in the
+    release, T is normalised (each column has length exp(s), s learned), and s and bias_b are initialised from data,
+    here five groups of real samples: half the distance to the nearest neighbour is 1 on average, and o is 0. Without
+    this all pairs are alike at the start, because weights have a deviation of 0.02. Groups of 32 with 16 kernels limit
+    the cost of an iteration to about five times GAN's (twenty times with 100 of both). Such a group has four samples of
+    each of ring8's modes on average.
 
-    The release trains a classifier of labelled data with K + 1 classes; here is the unsupervised game. One-sided label
-    smoothing is an option. Left out: historical averaging (it needs the past of all parameters, which no loss sees) and
-    virtual batch normalisation (it belongs to the network, and the mlp normalises nothing).
+    The release trains a classifier of labelled data with K + 1 classes; this is the unsupervised form. One-sided label
+    smoothing is an option. Left out: historical averaging, which needs past values of all parameters, to which a loss
+    has no access; and virtual batch normalisation, which belongs to the network (the mlp has no normalisation).
     """
 
     name = "improved-gan"
@@ -47,9 +49,10 @@ class ImprovedGAN(Model):
     discriminator: nn.Module  # a `Discriminator`, or one `InGroups`
     presets = {
         "release": Preset(
-            "The authors' CIFAR-10 code with minibatch discrimination: 100 kernels, one group of 100, the saturating "
-            "loss, uniform latents of size 100 (there on (0, 1)), Adam at 3e-4. Left out: labels, three generator "
-            "steps for each of the discriminator, dropout, input noise, weight normalisation, its decay at the end.",
+            "The authors' CIFAR-10 code with minibatch discrimination: 100 kernels, one group of 100, the "
+            "saturating loss, uniform latents of size 100 (in the code on (0, 1)), Adam at 3e-4. Left out: labels, "
+            "three generator steps for each discriminator step, dropout, input noise, weight normalisation, the "
+            "decay of the learning rate at the end.",
             params={"kernels": 100, "group": 100, "saturating": True},
             protocol={
                 "batch": 100,
@@ -62,13 +65,13 @@ class ImprovedGAN(Model):
             },
         ),
         "feature-matching": Preset(
-            "Feature matching as the paper is quoted: the squared distance of the mean features.",
+            "Feature matching as others quote the paper: the squared distance of the mean features.",
             params={"technique": FEATURES},
         ),
         "feature-matching-release": Preset(
             "The authors' CIFAR-10 code with feature matching: mean absolute difference, batches of 100, uniform "
-            "latents of size 100 (there on (0, 1)), Adam at 3e-4. Left out as in `release`, and that the "
-            "generator matches a real draw of its own.",
+            "latents of size 100 (in the code on (0, 1)), Adam at 3e-4. Left out: what `release` leaves out, and a "
+            "separate real draw for the generator's turn.",
             params={"technique": FEATURES, "distance": "absolute"},
             protocol={
                 "batch": 100,
@@ -84,25 +87,26 @@ class ImprovedGAN(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The technique, and the size of its comparison."""
+        """Technique, and size of the comparison."""
 
         technique: str = param(
             MINIBATCH,
-            "A discriminator that compares samples with each other, or a generator that matches its mean features.",
+            "Compare samples with each other in the discriminator, or match mean features in the generator's loss.",
             choices=(MINIBATCH, FEATURES),
         )
-        group: int = param(32, "Samples that are compared with each other; no more than a draw has.", low=2)
-        kernels: int = param(16, "B, how many closenesses to the others are measured of each sample.", low=1)
-        kernel_size: int = param(5, "C, in how many dimensions each of them is.", low=1)
+        group: int = param(
+            32, "Number of samples that are compared with each other; at most the size of a draw.", low=2
+        )
+        kernels: int = param(16, "B, the number of comparisons of each sample with the others.", low=1)
+        kernel_size: int = param(5, "C, the number of dimensions of each comparison.", low=1)
         distance: str = param(
             "squared",
-            "Mean features are matched by the sum of their squared (paper) or the mean of their absolute (release) "
-            "differences.",
+            "Distance of mean features: sum of squared differences (paper), or mean of absolute ones (release).",
             choices=("squared", "absolute"),
         )
         real_label: float = param(
             1.0,
-            "The discriminator's target for real samples; below 1 is one-sided label smoothing (paper: 0.9).",
+            "Target of the discriminator for real samples; below 1 it is one-sided label smoothing (paper: 0.9).",
             above=0,
             high=1,
         )
@@ -124,7 +128,7 @@ class ImprovedGAN(Model):
         return (f"scale and bias of its minibatch discrimination start by {GROUPS * self.params.group} real samples",)
 
     def refuses_draws(self, batch: int, fakes: int) -> str | None:
-        """Refuse draws without one whole group."""
+        """Refuse draws that are smaller than one group."""
         if self.params.technique == FEATURES or self.params.group <= min(batch, fakes):
             return None
         return (
@@ -133,7 +137,7 @@ class ImprovedGAN(Model):
         )
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build one network each; the tensor T and the layer that reads the o belong to the discriminator's player."""
+        """Build one network each; the tensor T and the layer on o belong to the discriminator's player."""
         body = networks.discriminator({"source": None})
         judge: nn.Module = body
         if self.params.technique == MINIBATCH:
@@ -142,7 +146,7 @@ class ImprovedGAN(Model):
         return {"discriminator": judge, "generator": networks.generators()}
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """-E_x log D(x) - E_z log(1 - D(G(z))); with smoothing, the target of real samples is below 1."""
+        """-E_x log D(x) - E_z log(1 - D(G(z))); with label smoothing the target of real samples is below 1."""
         on_real, on_fake = self._judge(real.x, real, fake), self._judge(fake.x, real, fake)
         alpha = self.params.real_label
         return alpha * bce_real(on_real) + (1 - alpha) * bce_fake(on_real) + bce_fake(on_fake)
@@ -155,7 +159,7 @@ class ImprovedGAN(Model):
         return -bce_fake(logits) if self.params.saturating else bce_real(logits)
 
     def _judge(self, x: Tensor, real: Real, fake: Fake) -> Tensor:
-        """Return logits: (n,), or without the rest of a draw by groups of one size for real and generated samples."""
+        """Return logits (n,); with groups, of one size for real and generated samples, the rest is left out."""
         if self.params.technique == FEATURES:
             logits: Tensor = self.discriminator(x)["source"]
             return logits
@@ -170,9 +174,9 @@ class ImprovedGAN(Model):
 
 
 class InGroups(nn.Module):
-    """A discriminator that compares the samples of a group: (n, *shape) to logits of the floor(n / group) whole groups.
+    """Discriminator that compares the samples of a group: (n, *shape) to logits of floor(n / group) whole groups.
 
-    Its last layer, which reads features and o side by side, is the body's own head plus a linear layer on the o.
+    Its last layer, on features and o, is the body's head plus a linear layer on o.
     """
 
     def __init__(
@@ -193,30 +197,32 @@ class InGroups(nn.Module):
         self.head = nn.Linear(self.kernels, 1, bias=False)
 
     def forward(self, x: Tensor, group: int) -> Tensor:
-        """Add the logits of each sample to those of its closeness to the others of its group."""
+        """Return logits: those of the body plus those of o, for each sample of a whole group."""
         x = x[: len(x) // group * group]
         close = self.closeness(self.body.features(x), group) + self.bias
         logits: Tensor = self.body(x)["source"] + self.head(close).squeeze(1)
         return logits
 
     def closeness(self, features: Tensor, group: int) -> Tensor:
-        """Map (n, A) to (n, B): the sum over the others of exp(-||M_i - M_j||_1); i itself, at distance 0, adds 1."""
+        """Map (n, A) to (n, B): the sum over j != i of exp(-||M_i - M_j||_1), without the term of i itself, 1."""
         close = torch.exp(-self.distances(features, group)).sum(3) - 1
         return close.transpose(1, 2).flatten(0, 1)
 
     def distances(self, features: Tensor, group: int) -> Tensor:
-        """Map (n, A) to (groups, B, group, group): ||M_i - M_j||_1, one dimension after the other to save memory."""
+        """Map (n, A) to (groups, B, group, group): ||M_i - M_j||_1, added up by dimension to save memory."""
         length = self.log_scale.exp().flatten() / torch.linalg.vector_norm(self.t.weight, dim=1)
         m = (self.t(features) * length).view(-1, group, self.size, self.kernels).permute(2, 0, 3, 1).contiguous()
         apart: Tensor = reduce(torch.add, [(row[..., None] - row[..., None, :]).abs() for row in m])
         return apart
 
     def initialise(self, init: Initialisation, rng: torch.Generator) -> None:
-        """Initialise layers by the protocol, then scale and bias by real samples."""
+        """Initialise layers by the protocol, then scale and bias from real samples."""
         for child in self.children():
             initialise(child, init, rng)
         features = self.body.features(self._draw(GROUPS * self.group, rng).x)
         del self._draw  # a copy of this module would copy the data as well
-        nearest = self.distances(features, self.group).kthvalue(2, 3).values  # the first is the sample itself
+        nearest = (
+            self.distances(features, self.group).kthvalue(2, 3).values
+        )  # the smallest distance, 0, is to the sample itself
         self.log_scale.sub_((nearest.mean((0, 2)) / 2).clamp_min(1e-12).log())
         self.bias.copy_(-self.closeness(features, self.group).mean(0))

@@ -1,4 +1,4 @@
-"""One generator with its index as an input: a control of MGAN (Hoang et al., ICLR 2018) that shares everything."""
+"""MGAN's game with one generator that has its index as an input: a control of MGAN (Hoang et al., ICLR 2018)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gan_bench_zoo.models.mgan import MGAN
 class IndexInput(Indexed, MGAN):
     """IndexInput: MGAN's game with one generator that has its index as an input (a control, after Hoang et al., 2018).
 
-    G_k(z) = G(z, e_k), e_k the k-th of K unit vectors beside the latent: everything is shared. Parameters, presets,
-    losses, discriminator and classifier are MGAN's. What MGAN does better is therefore due to its separate input
-    layers; what this control does as well is not. Not a published system; with beta = 1 it plays the game of `infogan`,
-    InfoGAN with a categorical code (Chen et al., NeurIPS 2016).
+    G_k(z) = G(z, e_k), with e_k the k-th of K unit vectors, appended to the latent: everything is shared. Parameters,
+    presets, losses, discriminator and classifier are MGAN's. Any advantage of MGAN is therefore due to its separate
+    input layers. This is not a published system. With beta = 1 the game is that of `infogan`, InfoGAN with a
+    categorical code (Chen et al., NeurIPS 2016).
     """
 
     name = "index-input"
 
     @dataclass(frozen=True)
     class Params(MGAN.Params):
-        """Parameters of MGAN, for one generator that is all shared."""
+        """Parameters of MGAN, for one generator with all layers shared."""
 
         def __post_init__(self) -> None:
             if self.shared != "body":
@@ -33,10 +33,10 @@ class IndexInput(Indexed, MGAN):
 
     @property
     def sharing(self) -> str:
-        """All but K inputs of the first layer."""
+        """Parts that are shared: all but K inputs of the generators' first layer; D and C as in MGAN."""
         of_judges = SHARED["trunk" if self.params.tied_classifier else "nothing"]
         return f"{super().sharing}; discriminator and classifier: {of_judges}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build MGAN's discriminator and classifier, and one generator whose latents are longer by K."""
+        """Build MGAN's discriminator and classifier, and one generator with K further inputs."""
         return dict(super().build(networks)) | {"generator": self.one_generator(networks)}

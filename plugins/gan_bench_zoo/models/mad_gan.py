@@ -21,11 +21,11 @@ class MADGAN(Model):
     """MAD-GAN: a discriminator that identifies the generator of each fake (Ghosh et al., 2018).
 
     D minimises the cross-entropy of K + 1 classes (real, generator 1, …, K), averaged over the K + 1 sources; each
-    generator minimises -log D_real of its own samples. In the minimax form (`saturating`, no `real_weight`), with p_avg
-    the mean of p and all q_k and q the mixture, the generators minimise KL(p||p_avg) + K KL(q||p_avg) up to a constant:
-    no term at the optimum rewards their separation. Each generator has its own input layer and shares the rest
-    (madgan_ind.py of the authors' code, MGAN's scheme); in madgan.py they have their own output layers (preset
-    `release`). In both files all generators see the same latents, and each generates a whole batch.
+    generator minimises -log D_real on its samples. Let p_avg be the mean of p and all q_k, and q the mixture. At the
+    optimum of the minimax form (`saturating`, no `real_weight`) the generators minimise KL(p||p_avg) + K KL(q||p_avg)
+    up to a constant, so no term rewards their separation. Each generator has a separate input layer and shares the rest
+    (madgan_ind.py of the authors' code, MGAN's scheme). In madgan.py the output layers are separate instead (preset
+    `release`). In both files all generators have the same latents, and each generates a whole batch.
     """
 
     name = "mad-gan"
@@ -33,9 +33,9 @@ class MADGAN(Model):
     discriminator: Discriminator
     presets = {
         "release": Preset(
-            "The authors' 1-D and 2-D code (madgan.py): generators with output layers of their own and the same "
-            "latents, batches of 128, learning rate 1e-4, Xavier initialisation (theirs normal, here uniform, of the "
-            "same variance), uniform latents of size 64, fresh for the generators' turn.",
+            "The authors' 1-D and 2-D code (madgan.py): generators with separate output layers and the same "
+            "latents, batches of 128, learning rate 1e-4, Xavier initialisation (in the code normal, here uniform "
+            "with the same variance), uniform latents of size 64 that are drawn again for the generators' turn.",
             params={"shared": "trunk", "shared_noise": True},
             protocol={
                 "batch": 128,
@@ -57,12 +57,14 @@ class MADGAN(Model):
         generators: int = param(8, "K, the number of generators.", low=1)
         shared: str = param(
             "body",
-            "What the generators share: all but their input layers, all but their output layers, or nothing.",
+            "Layers that the generators share: all but their input layers, all but their output layers, or nothing.",
             choices=tuple(SHARED),
         )
         shared_noise: bool = param(False, "Give every generator the same latents.")
         real_weight: float | None = param(
-            None, "Share of real data in the discriminator's loss; 1/(K+1), as each generator's, where none.", above=0
+            None,
+            "Share of real data in the discriminator's loss. Default: 1/(K+1), the share of each generator.",
+            above=0,
         )
         saturating: bool = param(False, "Generators minimise log(1 - D_real) instead of -log D_real.")
 
@@ -74,18 +76,18 @@ class MADGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """Between generators."""
+        """Layers that the generators share."""
         return f"generators: {SHARED[self.params.shared]}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """K input layers on one body; one discriminator of K + 1 logits."""
+        """Build K generators, and one discriminator with K + 1 logits."""
         return {
             "discriminator": networks.discriminator({"class": self.generators + 1}),
             "generator": networks.generators(self.generators, shared=cast(Sharing, self.params.shared)),
         }
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
-        """The mean over K + 1 sources of each one's mean cross-entropy; real data may have another weight."""
+        """Mean cross-entropy of K + 1 sources, each with the same weight; `real_weight` changes that of real data."""
         of_real = -self._log_real(real.x).mean()
         of_fakes = F.cross_entropy(self.discriminator(fake.x)["class"], fake.generator + 1)
         share = self.params.real_weight or 1 / (self.generators + 1)

@@ -1,4 +1,4 @@
-"""The similarity form of Multi-Agent Diverse GANs (Ghosh et al., CVPR 2018, arXiv 1704.02906, appendix)."""
+"""Similarity form of Multi-Agent Diverse GANs (Ghosh et al., CVPR 2018, arXiv 1704.02906, appendix)."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ COSINE, GAUSSIAN = "cosine", "gaussian"
 class MADGANSim(GAN):
     """MAD-GAN-Sim: generators compete for the discriminator's score, more so if they are alike (Ghosh et al., 2018).
 
-    D plays GAN's game against all generators, which are given the same z; G_i minimises E_z [-log D(G_i) + lambda
+    D has GAN's loss, with the samples of all generators, which have the same z. G_i minimises E_z [-log D(G_i) + lambda
     max(0, mean_{j != i} (D(G_j) - D(G_i) + Delta(G_i, G_j)))]: its score has to exceed the others' by its similarity to
-    them. Delta is the user's choice: the cosine of D's last hidden layer (the code), or a Gaussian kernel of the
-    samples. The loss of G_i moves G_i alone; G_j is held fixed in it. The kernel's squared distance is a sum over
-    coordinates: with pixels from -1 to 1, two images of MNIST are 21 apart and two of CIFAR-10 37 (medians), so that
-    for them `width` = 1 is a kernel of zeros.
+    them. Delta is a parameter: the cosine of D's last hidden layer (the code), or a Gaussian kernel of the samples. The
+    loss of G_i updates G_i alone; G_j is a constant in it. The kernel's squared distance is a sum over coordinates.
+    With pixels from -1 to 1 the median distance of two images is 21 for MNIST and 37 for CIFAR-10, so for them a kernel
+    of `width` = 1 is zero.
 
     The formula is that of the first author's code (arnabgho/dcgan.torch, luatorch/compete_avg_gen_n_alter.lua). The
-    paper's appendix was not available, so its lambda is not verified; 1e-4 is the code's, at which the term has hardly
+    paper's appendix was not available, so its lambda is not verified. The code has 1e-4, at which the term has hardly
     any weight. The code computes the term's gradient by hand: with Delta fixed (`through_similarity = false`), scores
-    from before D's step, and the sign reversed; here the gradient is the formula's. In the code D sums one real batch
-    and K generated ones, real to generated 1 : K, here 1 : 1; K real batches are in n_compete_avg_gen_n_alter.lua. Its
-    variant with the maximum over the others is left out.
+    from before D's step, and the sign reversed. Here the gradient is the formula's. In the code D's loss is a sum over
+    one real batch and K generated ones, which weights real to generated samples as 1 : K; here the ratio is 1 : 1. K
+    real batches are in n_compete_avg_gen_n_alter.lua. Its variant with the maximum over the others is left out.
     """
 
     name = "mad-gan-sim"
     presets = {
         "release": Preset(
-            "The first author's image code as far as it applies: Delta fixed, batches of 64, latents of size 100 that "
-            "both turns see.",
+            "The first author's image code where it applies: Delta fixed, batches of 64, latents of size 100 that "
+            "both turns use.",
             params={"through_similarity": False},
             protocol={
                 "batch": 64,
@@ -55,7 +55,7 @@ class MADGANSim(GAN):
 
     @dataclass(frozen=True)
     class Params(GAN.Params):
-        """Number of generators, and the form of their competition."""
+        """Number of generators, and form of the competing term."""
 
         generators: int = param(8, "K, the number of generators.", low=2)
         weight: float = param(1e-4, "lambda, weight of the competing term in a generator's loss.", low=0)
@@ -65,15 +65,19 @@ class MADGANSim(GAN):
             choices=(COSINE, GAUSSIAN),
         )
         width: float = param(
-            1.0, "Standard deviation of the Gaussian kernel of whole samples, in data units; for images tens.", above=0
+            1.0,
+            "Standard deviation of the Gaussian kernel of whole samples, in data units; for images about 10 to 100.",
+            above=0,
         )
         through_similarity: bool = param(
-            True, "Let generators lower the similarity; where false, it only says by how much they are to be ahead."
+            True,
+            "Let gradients pass through the similarity, so that generators lower it. If false, it is a constant "
+            "margin.",
         )
         shared: str = param(
             "nothing",
-            "What the generators share: nothing (the code), all but their input layers, or all but their output "
-            "layers.",
+            "Layers that the generators share: nothing (the code), all but their input layers, or all but their "
+            "output layers.",
             choices=tuple(SHARED),
         )
         shared_noise: bool = param(True, "Give every generator the same latents.")
@@ -82,7 +86,7 @@ class MADGANSim(GAN):
 
     @property
     def sharing(self) -> str:
-        """Between generators."""
+        """Layers that the generators share."""
         return f"generators: {SHARED[self.params.shared]}"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -91,7 +95,7 @@ class MADGANSim(GAN):
         return {"discriminator": networks.discriminator({"source": None}), "generator": generators}
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """GAN's loss and lambda times the competing term, each averaged over all generators."""
+        """GAN's loss plus lambda times the competing term, each averaged over all generators."""
         logits = self.discriminator(fake.x)["source"]
         adversarial = -bce_fake(logits) if self.params.saturating else bce_real(logits)
         score = fake.by_generator(torch.sigmoid(logits))
@@ -99,7 +103,7 @@ class MADGANSim(GAN):
         return adversarial + self.params.weight * F.relu(behind).mean()
 
     def _similarity(self, fake: Fake) -> Tensor:
-        """Return (K, b): the mean similarity of each sample to those of the other generators for the same latent."""
+        """Return (K, b): mean similarity of each sample to those of the other generators for the same latent."""
         alike = self._cosine(fake) if self.params.similarity == COSINE else self._kernel(fake)
         return alike if self.params.through_similarity else alike.detach()
 
@@ -111,9 +115,9 @@ class MADGANSim(GAN):
         x = fake.by_generator(fake.x.flatten(1))
         distances = (x[:, None] - x.detach()[None]).square().sum(3)
         alike = torch.exp(-distances / (2 * self.params.width**2))
-        return (alike.sum(1) - 1) / (len(x) - 1)  # without itself, at distance 0
+        return (alike.sum(1) - 1) / (len(x) - 1)  # without the sample's kernel with itself, which is 1
 
 
 def _of_others(values: Tensor) -> Tensor:
-    """Map (K, …) to the mean over the K - 1 others of each."""
+    """Map (K, …) to means over the K - 1 other entries, (K, …)."""
     return (values.sum(0) - values) / (len(values) - 1)

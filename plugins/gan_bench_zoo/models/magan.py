@@ -17,26 +17,28 @@ from gan_bench_zoo.models._autoencoder import AutoencoderGAN
 class MAGAN(AutoencoderGAN):
     """MAGAN: an autoencoder's error as energy, with a margin that shrinks to that of real data (Wang et al., 2017).
 
-    With E(v) = |v - AE(v)|^2, summed over coordinates, the autoencoder minimises E_x E(x) + E_z max(0, m - E(G(z))),
-    the generator E_z E(G(z)). The rule of the margin m is that of the authors' code. Before the game the autoencoder
-    alone is trained on real data for two epochs (m = 0 switches the second term off). Then m is the mean E(x) of one
-    more epoch. Let S_x and S_z be the sums of E(x) and E(G(z)) over the n iterations of an epoch. At the end of each
-    epoch of the game but the first, m becomes S_x / n if S_z has grown since the last epoch, S_x < S_z and S_x / n < m.
-    So m never grows.
+    With E(v) = |v - AE(v)|^2, summed over coordinates, the autoencoder minimises E_x E(x) + E_z max(0, m - E(G(z))) and
+    the generator E_z E(G(z)). The rule of the margin m is that of the authors' code. First, the autoencoder alone is
+    trained on real data for two epochs, with m = 0, which switches the second term off. Then m is set to the mean E(x)
+    of one more epoch, and the game begins. Let S_x and S_z be the sums of E(x) and E(G(z)) over the n iterations of an
+    epoch. At the end of each epoch of the game but the first, m becomes S_x / n if S_z is above that of the last epoch,
+    S_x < S_z and S_x / n < m. So m never grows.
 
-    Data here are drawn at random, so an epoch is a number of iterations. Energies and margin are sums, which grow with
-    the number of pixels; Adam is indifferent to their scale. In the epoch that measures m the gradient is 0, but a turn
-    still steps the optimiser: at beta1 = 0.5 the rest of Adam's momentum moves the autoencoder once more as far as its
-    last step did. Adamax, which the authors use, is not among the protocol's optimisers.
+    Data are drawn at random here, so an epoch is a number of iterations. Energies and margin are sums, which grow with
+    the number of pixels; Adam's steps do not depend on their scale. In the epoch that measures m the gradient is 0, but
+    each turn still includes an optimiser step. At beta1 = 0.5 Adam's momentum therefore moves the autoencoder once
+    more, in total as far as its last step did. The authors' optimiser, Adamax, is not available in the protocol.
 
-    On points the autoencoder has no bottleneck, so that it copies points between the modes as well as the modes.
+    On points the autoencoder has no bottleneck, so it reproduces points between the modes as well as those at the
+    modes.
     """
 
     name = "magan"
     presets = {
         "release": Preset(
-            "The authors' code: batches of 64, learning rate 5e-4, latents drawn afresh for the generator; an epoch of "
-            "CIFAR-10 and its latents of size 320. There Adamax, here the protocol's optimiser.",
+            "The authors' code: batches of 64, learning rate 5e-4, latents that are drawn again for the generator, "
+            "an epoch of CIFAR-10 and its latents of size 320. The code uses Adamax; the preset keeps the "
+            "protocol's optimiser.",
             params={"epoch": 782},
             protocol={
                 "batch": 64,
@@ -51,15 +53,17 @@ class MAGAN(AutoencoderGAN):
 
     @dataclass(frozen=True)
     class Params:
-        """Length of an epoch, and training before the game."""
+        """Length of an epoch, and length of the pretraining."""
 
-        epoch: int = param(50, "n, iterations that count as an epoch.", low=1)
-        pretraining: int = param(2, "Epochs for which the autoencoder learns real data alone, before the game.", low=0)
+        epoch: int = param(50, "n, the number of iterations of an epoch.", low=1)
+        pretraining: int = param(
+            2, "Epochs in which the autoencoder alone is trained on real data, before the game.", low=0
+        )
 
     params: Params
 
     def stages(self, iterations: int) -> tuple[Stage, ...]:
-        """One stage, which begins with the autoencoder alone, on draws 1, 2, …"""
+        """One stage, whose prelude trains the autoencoder alone, on draws 1, 2, …"""
         return (Stage(0, tuple(Turn(("discriminator",), real=number) for number in range(1, self._before + 1))),)
 
     def initial_state(self) -> Mapping[str, Tensor]:
@@ -70,7 +74,7 @@ class MAGAN(AutoencoderGAN):
     def discriminator_loss(
         self, real: Real, fake: Fake, state: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """E(x) + max(0, m - E(G(z))), sample by sample; times 0 while the margin is measured."""
+        """E(x) + max(0, m - E(G(z))), sample by sample; multiplied by 0 while the margin is measured."""
         of_real = self.energy(real.x).mean()
         hinge = F.relu(state["margin"] - self.energy(fake.x)).mean()
         return state["learns"] * (of_real + hinge), {"of_real": of_real}
@@ -81,7 +85,7 @@ class MAGAN(AutoencoderGAN):
         return of_fake, {"of_fake": of_fake}
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Add up energies; set the margin after the last turn before the game, and at the end of an epoch."""
+        """Add up energies; set the margin after the last turn of the prelude, and at the end of an epoch."""
         if turn.real > 0:
             return self._prepare(turn.real, state, values)
         if "generator" not in turn.players:
@@ -89,7 +93,7 @@ class MAGAN(AutoencoderGAN):
         return self._play(state, values)
 
     def energy(self, x: Tensor) -> Tensor:
-        """Return the squared distance (N,) of samples from their copies."""
+        """Return the squared distances (N,) between samples and their reconstructions."""
         return self.off(x).flatten(1).square().sum(1)
 
     @property
@@ -99,11 +103,11 @@ class MAGAN(AutoencoderGAN):
 
     @property
     def _before(self) -> int:
-        """Number of turns before the game: training, then an epoch of measurement."""
+        """Number of turns of the prelude: training, then an epoch that measures the margin."""
         return self._learning + self.params.epoch
 
     def _prepare(self, number: int, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the state after this turn, from 1, before the game."""
+        """Return the state after turn `number`, from 1, of the prelude."""
         state = dict(state)
         if number > self._learning:
             state["of_real"] = state["of_real"] + values["of_real"]
@@ -121,7 +125,7 @@ class MAGAN(AutoencoderGAN):
         margin, last_fake = state["margin"], state["last_fake"]
         ends = done >= self.params.epoch
         mean = of_real / self.params.epoch
-        # no epoch before the first: its S_z is 0 then, as in the authors' code
+        # in the first epoch last_fake is 0, which leaves the margin as it is, as in the authors' code
         shrinks = ends & (last_fake > 0) & (of_fake > last_fake) & (of_real < of_fake) & (mean < margin)
         nothing = torch.zeros_like(margin)
         return {

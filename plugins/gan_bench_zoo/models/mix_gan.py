@@ -17,14 +17,15 @@ from gan_bench.contracts.parameters import param
 class MixGAN(Model):
     """MIX+GAN: mixtures of generators and of discriminators with learned weights (Arora et al., ICML 2017).
 
-    min_{G,w} max_{D,u}  sum_ij w_i u_j phi(G_i, D_j) + rho R(w) - rho R(u), w and u softmaxes of logits, R(w) = -1/K
-    sum_i log w_i, which keeps weights away from 0. Generators share nothing, and neither do discriminators. The payoff
-    phi of a pair is GAN's, E log D_j(x) + E log(1 - D_j(G_i(z))), or WGAN's, E D_j(x) - E D_j(G_i(z)) with clipped D_j
-    (MIX+WGAN); logits of weights are never clipped. The generators' default for GAN's payoff is the non-saturating
-    form, as in the zoo's other models; the authors' code minimises E log(1 - D), and halves the discriminators' loss,
-    but not R. That code is a classifier of labelled images with further terms. It chooses the number of generator steps
-    by the discriminators' loss and skips steps of discriminators that are ahead. None of this is part of the paper's
-    game, and it is left out.
+    min_{G,w} max_{D,u}  sum_ij w_i u_j phi(G_i, D_j) + rho R(w) - rho R(u), w and u softmaxes of logits. R(w) = -1/K
+    sum_i log w_i keeps weights away from 0. Generators share nothing, and neither do discriminators. The payoff phi of
+    a pair is GAN's, E log D_j(x) + E log(1 - D_j(G_i(z))), or WGAN's, E D_j(x) - E D_j(G_i(z)) with clipped D_j
+    (MIX+WGAN). Logits of weights are never clipped.
+
+    For GAN's payoff the generators' default is the non-saturating form, as in the zoo's other models. The authors' code
+    minimises E log(1 - D), and halves the discriminators' loss, but not R. That code is a classifier of labelled images
+    with further terms. The discriminators' loss sets its number of generator steps, and steps of discriminators that
+    are ahead are skipped. None of this is part of the paper's game, and it is left out.
     """
 
     name = "mix-gan"
@@ -33,14 +34,15 @@ class MixGAN(Model):
     discriminators: Weighted
     presets = {
         "release": Preset(
-            "What the authors' code has of this game: five of each, the saturating loss, the same latents for all "
-            "generators, fresh in each turn (theirs uniform on (0, 1)), batches of 49, learning rate 1e-4.",
+            "Settings of the authors' code that apply to this game: five of each, the saturating loss, the same "
+            "latents for all generators, drawn in each turn (in the code uniform on (0, 1)), batches of 49, "
+            "learning rate 1e-4.",
             params={"generators": 5, "discriminators": 5, "saturating": True, "shared_noise": True},
             protocol={"learning_rate": 1e-4, "latents": "fresh", "batch": 49, "fakes_per_generator": 49},
         ),
         "wgan": Preset(
-            "MIX+WGAN, with the critic steps, clipping and optimiser of WGAN's paper; those of MIX+WGAN's own "
-            "experiment are unverified.",
+            "MIX+WGAN, with the critic steps, clipping and optimiser of WGAN's paper; the settings of MIX+WGAN's "
+            "experiment are not verified.",
             params={"payoff": "wgan", "discriminator_steps": 5, "clip": 0.01},
             protocol={"optimizer": "rmsprop", "learning_rate": 5e-5},
         ),
@@ -53,11 +55,15 @@ class MixGAN(Model):
         generators: int = param(8, "K, the number of generators.", low=1)
         discriminators: int = param(8, "M, the number of discriminators.", low=1)
         entropy: float = param(0.1, "rho, weight of the term that keeps mixture weights away from 0.", low=0)
-        payoff: str = param("gan", "What a generator and a discriminator play for.", choices=("gan", "wgan"))
+        payoff: str = param(
+            "gan", "Payoff of a generator and a discriminator: GAN's or WGAN's.", choices=("gan", "wgan")
+        )
         saturating: bool = param(False, "Generators minimise log(1 - D) instead of -log D; payoff gan only.")
-        clip: float = param(0.01, "Discriminators' parameters are kept within ± this; payoff wgan only.", above=0)
-        discriminator_steps: int = param(1, "Steps of the discriminators before each of the generators.", low=1)
-        shared_noise: bool = param(False, "Give every generator the same latents, as the authors' code does.")
+        clip: float = param(
+            0.01, "Largest absolute value of each parameter of the discriminators; payoff wgan only.", above=0
+        )
+        discriminator_steps: int = param(1, "Discriminator steps before each generator step.", low=1)
+        shared_noise: bool = param(False, "Give every generator the same latents, as in the authors' code.")
 
         def __post_init__(self) -> None:
             if self.saturating and self.payoff == "wgan":
@@ -67,7 +73,7 @@ class MixGAN(Model):
 
     @property
     def sharing(self) -> str:
-        """Two mixtures of whole networks."""
+        """Parts that the networks of a mixture share: nothing."""
         return "generators and discriminators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -79,13 +85,13 @@ class MixGAN(Model):
         }
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """The discriminators' steps on draws of their own, then the generators', on the latents of the last one."""
+        """Turns of the discriminators, each on new draws, then one of the generators on the last draw of latents."""
         steps = self.params.discriminator_steps
         of_discriminators = (Turn(("discriminators",), real=i, latents=i) for i in range(steps))
         return (*of_discriminators, Turn(("generator",), latents=steps - 1))
 
     def weights(self) -> Tensor:
-        """Weights w, learned."""
+        """Learned weights w (K,) of the generators."""
         return self.generator.weights()
 
     def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
@@ -99,7 +105,7 @@ class MixGAN(Model):
         return of_real + self._of_mixtures(on_fake, fake) + self.params.entropy * self.discriminators.evenness()
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """The mean over both mixtures of -log D_j(G_i), log(1 - D_j(G_i)) or -D_j(G_i), plus rho R(w)."""
+        """Mean over both mixtures of -log D_j(G_i), log(1 - D_j(G_i)) or -D_j(G_i), plus rho R(w)."""
         on_fake = self._judge(fake.x)
         if self.params.payoff == "wgan":
             loss = -on_fake
@@ -115,7 +121,7 @@ class MixGAN(Model):
                     parameter.clamp_(-self.params.clip, self.params.clip)
 
     def _judge(self, x: Tensor) -> Tensor:
-        """Map (n, *shape) to (M, n)."""
+        """Map (n, *shape) to logits (M, n)."""
         logits: Tensor = self.discriminators(x)["score"]
         return logits
 
@@ -126,7 +132,7 @@ class MixGAN(Model):
 
 
 class Weighted(nn.Module):
-    """Several networks as one batched module, and the logits of their weights, which start equal."""
+    """Several networks as one batched module, with the logits of their weights, which are equal at the start."""
 
     def __init__(self, bodies: nn.Module, count: int) -> None:
         super().__init__()
@@ -139,9 +145,9 @@ class Weighted(nn.Module):
         return made
 
     def weights(self) -> Tensor:
-        """Return their shares of the mixture, summing to 1."""
+        """Return the weights of the networks in the mixture, summing to 1."""
         return self.logits.softmax(0)
 
     def evenness(self) -> Tensor:
-        """Return -mean log weight: the log of their number if all weights are equal, larger elsewhere."""
+        """Return R = -mean log weight: the log of the number of networks if weights are equal, larger otherwise."""
         return -self.logits.log_softmax(0).mean()

@@ -21,12 +21,12 @@ class MultiDiscriminator(Model):
 
     V = E_x log h + E_q log(1 - h) - sum_k (E_{p_k} log h_k + sum_{j≠k} E_{p_j} log(1 - h_k)), minimised by the
     generators and by the h_k, maximised by h (eq. 4). Generators compete with h but cooperate with the h_k, so the
-    diversity part of their loss is the h_k's own, with the same labels. No network shares a parameter.
+    diversity part of their loss is that of the h_k, with the same labels. The networks share no parameters.
 
-    As written, the diversity part grows like K(1 + log K) and outweighs the data. `balance = "mean"` averages where eq.
-    4 sums, and then its diversity is bounded by 2 log 2 for every K. For K = 2 the paper uses one classifier of
-    generator 1 against generator 2 (`supplementary = "single"`). At the optimum, K = 2, the generators' objective is
-    MGAN's with beta = 4 w (eq. 4), 2 w (eq. 4 with "single"; "mean"), w ("single", "mean").
+    As written, the diversity part grows like K(1 + log K) and outweighs the part on real data. `balance = "mean"` has
+    averages instead of the sums of eq. 4, which bounds the diversity by 2 log 2 for every K. For K = 2 the paper uses
+    one classifier of generator 1 against generator 2 (`supplementary = "single"`). At the optimum, K = 2, the
+    generators' objective is MGAN's with beta = 4 w (eq. 4), 2 w (eq. 4 with "single"; "mean"), w ("single", "mean").
     """
 
     name = "multi-discriminator"
@@ -36,10 +36,10 @@ class MultiDiscriminator(Model):
     supplementary: Discriminator
     presets = {
         "paper": Preset(
-            "The paper's MNIST setting: K = 2, one supplementary discriminator, Adam at 1e-3, uniform latents of size "
-            "100, networks of one hidden layer. It does not state Adam's betas, for which 0.9 and 0.999 are the usual "
-            "defaults, nor the size of a batch, here 128 of each source, nor the initialisation, which is the "
-            "benchmark's.",
+            "The paper's MNIST setting: K = 2, one supplementary discriminator, Adam at 1e-3, uniform latents of "
+            "size 100, networks of one hidden layer. The paper does not state Adam's betas (here 0.9 and 0.999, the"
+            " usual defaults), the size of a batch (here 128 of each source) or the initialisation (here the "
+            "benchmark's).",
             params={"generators": 2, "supplementary": "single"},
             protocol={
                 "batch": 128,
@@ -66,13 +66,13 @@ class MultiDiscriminator(Model):
         )
         balance: str = param(
             "mean",
-            "Average the supplementary terms over generators and over the rest, or sum them as eq. 4 writes.",
+            "Average the supplementary terms over generators and over the rest, or sum them as in eq. 4.",
             choices=("mean", "none"),
         )
         shared: str = param(
             "nothing",
-            "What the generators share: nothing (the paper), all but their input layers, or all but their output "
-            "layers.",
+            "Layers that the generators share: nothing (the paper), all but their input layers, or all but their "
+            "output layers.",
             choices=tuple(SHARED),
         )
         shared_noise: bool = param(False, "Give every generator the same latents.")
@@ -85,7 +85,7 @@ class MultiDiscriminator(Model):
 
     @property
     def sharing(self) -> str:
-        """Nothing in the paper (section 3)."""
+        """Layers that are shared; none in the paper (section 3)."""
         of_generators = SHARED[self.params.shared]
         return "nothing" if of_generators == "nothing" else f"generators: {of_generators}; discriminators: nothing"
 
@@ -103,24 +103,24 @@ class MultiDiscriminator(Model):
         return bce_real(self.discriminator(real.x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
 
     def supplementary_loss(self, fake: Fake) -> Tensor:
-        """Each h_k's own cross-entropy; their sum is each one's own loss, since they share no parameter.
+        """Sum of the cross-entropies of the h_k, which share no parameters, so that each is trained on its term alone.
 
-        With a single one, the average is the mean over the aggregated batch of both generators.
+        With a single one and `balance = "mean"`, it is the mean over the aggregated batch of both generators.
         """
         aggregated = self.params.supplementary == "single" and self.params.balance == "mean"
         return self._apart(fake) * (0.5 if aggregated else 1.0)
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        """-(1/K) sum_k E_{p_k} log h, and w times the supplementary terms, averaged or summed over k."""
+        """-(1/K) sum_k E_{p_k} log h, plus w times the supplementary terms, averaged or summed over k."""
         share = 1 / self.generators if self.params.balance == "mean" else 1.0
         return bce_real(self.discriminator(fake.x)["source"]) + self.params.weight * share * self._apart(fake)
 
     def _apart(self, fake: Fake) -> Tensor:
-        """Sum over k of the mean of -log h_k on generator k's samples and of -log(1 - h_k) on the others'."""
+        """Sum over k of the means of -log h_k on generator k's samples and of -log(1 - h_k) on the others'."""
         logits = self.supplementary(fake.x)["own"]  # (M, N), M supplementary discriminators
         copies, k = logits.shape[0], fake.generators
         logits = logits.view(copies, k, -1)
         is_own = torch.eye(copies, k, device=logits.device, dtype=logits.dtype)
         errors = F.softplus(logits * (1 - 2 * is_own).unsqueeze(-1)).mean(-1)
-        share = 1 / (k - 1) if self.params.balance == "mean" else 1.0  # of each of the others
+        share = 1 / (k - 1) if self.params.balance == "mean" else 1.0  # weight of each of the other generators
         return (errors * (is_own + share * (1 - is_own))).sum()

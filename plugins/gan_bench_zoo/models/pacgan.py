@@ -14,23 +14,23 @@ from gan_bench_zoo.models.gan import GAN
 
 
 class PacGAN(GAN):
-    """PacGAN: the discriminator judges several samples at once (Lin et al., NeurIPS 2018).
+    """PacGAN: a discriminator that classifies several samples at once (Lin et al., NeurIPS 2018).
 
     min_G max_D  E log D(x_1, …, x_m) + E log(1 - D(G(z_1), …, G(z_m))), all x_i and all z_i independent. Losses,
-    generator and optimiser are GAN's. Only the discriminator's input grows: m samples side by side along their first
-    axis, coordinates of points or channels of images. With m = 1 it is GAN.
+    generator and optimiser are GAN's. Only the discriminator's input grows: m samples are concatenated along their
+    first axis, coordinates of points or channels of images. With m = 1 it is GAN.
 
-    A pack is m neighbours of a draw, so that a draw of n samples is n / m packs: all models use the same number of
-    samples, and the discriminator gives fewer verdicts; m has to divide n. The authors draw m batches instead (preset
-    `release`: 100 packs).
+    A pack consists of m neighbours of a draw, so a draw of n samples has n / m packs, and m has to divide n. All models
+    thus use the same number of samples, but this discriminator has fewer outputs. The authors draw m batches instead
+    (preset `release`: 100 packs).
     """
 
     name = "pacgan"
     presets = {
         "release": Preset(
-            "The authors' 2D code: both players at once, 100 packs of two, learning rate 1e-4, Adam's first beta 0.8, "
-            "latents of size 2. Its networks are deeper than the mlp (generator of four layers of 400 with batch "
-            "normalisation, discriminator of three maxout layers of 200) and are not part of this.",
+            "The authors' 2D code: both players updated simultaneously, 100 packs of two, learning rate 1e-4, "
+            "Adam's first beta 0.8, latents of size 2. Left out: its networks, deeper than the mlp (generator of "
+            "four layers of 400 with batch normalisation, discriminator of three maxout layers of 200).",
             params={"pack": 2, "simultaneous": True},
             protocol={
                 "batch": 200,
@@ -43,8 +43,8 @@ class PacGAN(GAN):
         ),
         "stacked-mnist": Preset(
             "The authors' code for stacked MNIST: 64 packs of two, Adam at 2e-4 with a first beta of 0.5, uniform "
-            "latents of size 100 that both turns see, 50 epochs of 128,000 images there. Left out: a second generator "
-            "step on the same latents, and that its networks have one layer more.",
+            "latents of size 100 that both turns use. The code trains for 50 epochs of 128,000 images. Left out: a "
+            "second generator step on the same latents, and its networks, which have one layer more.",
             params={"pack": 2},
             protocol={
                 "batch": 128,
@@ -63,12 +63,12 @@ class PacGAN(GAN):
     class Params(GAN.Params):
         """Number of samples in a pack."""
 
-        pack: int = param(2, "m, the number of samples that are judged together.", low=1)
+        pack: int = param(2, "m, the number of samples that are classified together.", low=1)
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build a discriminator of m samples side by side, and one generator."""
+        """Build a discriminator of m concatenated samples, and one generator."""
         first, *rest = networks.dataset.shape
         body = networks.discriminator({"source": None}, shape=(self.params.pack * first, *rest))
         return {"discriminator": Packed(body, self.params.pack), "generator": networks.generators()}
@@ -82,13 +82,13 @@ class PacGAN(GAN):
 
 
 class Packed(nn.Module):
-    """A discriminator of packs with samples as its input: (n, *shape) to logits (n // m,) of m neighbours each."""
+    """Discriminator of packs, with samples as its input: (n, *shape) to logits (n // m,) of m neighbours each."""
 
     def __init__(self, body: nn.Module, pack: int) -> None:
         super().__init__()
         self.body, self.pack = body, pack
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Return the body's logits of each pack."""
+        """Return the body's logits for each pack."""
         judged: dict[str, Tensor] = self.body(x.reshape(-1, self.pack * x.shape[1], *x.shape[2:]))
         return judged

@@ -19,13 +19,14 @@ class R3GAN(Model):
 
     D minimises E sp(-(d(x) - d(G(z)))) + (gamma / 2) (E_x ||grad d(x)||^2 + E_z ||grad d(G(z))||^2), the generator E
     sp(-(d(G(z)) - d(x))), sp(a) = log(1 + exp(a)). Both penalties apply in every step (the release's Trainer.py) and
-    are sums over the coordinates of a sample. Only differences of logits matter: D's bias gets no gradient. A slope at
-    a sample requires a D that judges it by itself: D's network is requested without batch normalisation, which the
-    release's networks do not have either. In the generator the release has none; here the benchmark's network decides.
+    are sums over the coordinates of a sample. Only differences of logits matter, so D's bias has no gradient. A slope
+    at a sample is defined only if d(x) does not depend on the other samples. D's network is therefore requested without
+    batch normalisation; the release's networks have none either. The release's generator has none; here the benchmark's
+    network decides.
 
-    Pairs determine the whole loss. If a draw has B real and N generated samples, sample i of the larger batch is paired
-    with sample i mod min(B, N) of the other: all samples count, and the mean over pairs of independent draws has the
-    expectation of the definition. Each penalty is a mean over its own draw. With B = N this is the release's loss.
+    The loss is a mean over pairs. If a draw has B real and N generated samples, sample i of the larger batch is paired
+    with sample i mod min(B, N) of the other. So all samples count, and the mean over pairs of independent draws has the
+    expectation of the definition. Each penalty is a mean over a whole draw. With B = N this is the release's loss.
     """
 
     name = "r3gan"
@@ -33,9 +34,10 @@ class R3GAN(Model):
     discriminator: Discriminator
     presets = {
         "release": Preset(
-            "The release's CIFAR-10 settings at the start of training: gamma 0.05, Adam at 2e-4 with betas 0 and 0.9, "
-            "batches of 512, latents of size 64, both drawn afresh for the generator's turn. Left out: the schedules "
-            "(gamma to 0.005, rate to 5e-5, second beta to 0.99), the moving average, augmentation, its networks.",
+            "The release's CIFAR-10 settings at the start of training: gamma 0.05, Adam at 2e-4 with betas 0 and "
+            "0.9, batches of 512, latents of size 64, both drawn again for the generator's turn. Left out: the "
+            "schedules (gamma to 0.005, rate to 5e-5, second beta to 0.99), the moving average of weights, "
+            "augmentation, its networks.",
             params={"gamma": 0.05, "fresh_real": True},
             protocol={
                 "learning_rate": 2e-4,
@@ -53,20 +55,20 @@ class R3GAN(Model):
     class Params:
         """Weight of the penalties, and the data of the generator's turn."""
 
-        gamma: float = param(1.0, "Weight of both penalties, which enter with gamma / 2.", low=0)
+        gamma: float = param(1.0, "Weight of both penalties, which are multiplied by gamma / 2.", low=0)
         fresh_real: bool = param(
-            False, "Draw real data of its own for the generator's turn, as the release does, instead of D's."
+            False, "Draw separate real data for the generator's turn, as the release does, instead of D's."
         )
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each."""
+        """Build one network each."""
         discriminator = networks.discriminator({"score": None}, batch_statistics=False)
         return {"discriminator": discriminator, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """The discriminator, then the generator, which uses real data too."""
+        """Turns of the discriminator and of the generator, which uses real data too."""
         return (Turn(("discriminator",)), Turn(("generator",), real=int(self.params.fresh_real)))
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:

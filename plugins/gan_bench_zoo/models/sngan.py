@@ -20,19 +20,19 @@ State = Mapping[str, Tensor]
 class SNGAN(Model):
     """SNGAN: a discriminator whose every weight has spectral norm 1, with the hinge loss (Miyato et al., 2018).
 
-    D minimises E_x max(0, 1 - d(x)) + E_z max(0, 1 + d(G(z))) (eq. 16), the generator -E_z d(G(z)) (eq. 17), d being
-    the network with W / sigma(W) for each weight W (biases are left alone): its slope is at most 1 if the activations'
-    slopes are. Gradients go through sigma(W) = u^T W v, u and v being constants (eq. 22). A convolution's W is its
-    kernel as a matrix (out, in * height * width). The network is requested without batch normalisation, which would
+    D minimises E_x max(0, 1 - d(x)) + E_z max(0, 1 + d(G(z))) (eq. 16), the generator -E_z d(G(z)) (eq. 17). d is the
+    network with W / sigma(W) for each weight W; biases are not changed. Its slope is at most 1 if the slopes of the
+    activations are. Gradients pass through sigma(W) = u^T W v, with u and v as constants (eq. 22). A convolution's W is
+    its kernel as a matrix (out, in * height * width). The network is requested without batch normalisation, which would
     divide by deviations afterwards; the paper's discriminators have none.
 
-    The state holds a u for each weight. One power iteration follows each turn (algorithm 1: one an update), on the
-    weights after the turn, so that the next turn's v and sigma are of one more half of an iteration. The release
-    iterates in each pass through D, and starts from a random u, here from a fixed one.
+    The state contains a u for each weight. A power iteration after each turn (algorithm 1: one per update) uses the
+    weights after the turn, so the next turn's v and sigma include one more half of an iteration. The release iterates
+    in each pass through D, and its first u is random, here it is fixed.
 
-    The paper's six settings have 1 or 5 discriminator steps (Table 1). One is the default: its setting C is this
-    benchmark's default protocol (Adam at 2e-4, betas 0.5 and 0.999), and one step was best on STL-10 (footnote 4). The
-    paper's results without the hinge use GAN's loss.
+    The paper's six settings have 1 or 5 discriminator steps (Table 1). One is the default: the paper's setting C is
+    this benchmark's default protocol (Adam at 2e-4, betas 0.5 and 0.999), and one step was best on STL-10 (footnote 4).
+    The paper's results without the hinge have GAN's loss.
     """
 
     name = "sngan"
@@ -40,9 +40,10 @@ class SNGAN(Model):
     discriminator: Discriminator
     presets = {
         "paper": Preset(
-            "CIFAR-10 with residual networks (appendix B.2, and the release's configuration): 5 discriminator steps, "
-            "Adam at 2e-4 with betas 0 and 0.9, batches of 64, latents of size 128, fresh for each turn; a rate that "
-            "falls linearly to 0. Left out: the generator's turn with 128 samples, and before D's first step.",
+            "CIFAR-10 with residual networks (appendix B.2, and the release's configuration): 5 discriminator "
+            "steps, Adam at 2e-4 with betas 0 and 0.9, a rate that decays linearly to 0, batches of 64, latents of "
+            "size 128 that are drawn in each turn. Left out: 128 samples in the generator's turn, which comes "
+            "before D's first step.",
             params={"discriminator_steps": 5},
             protocol={
                 "learning_rate": 2e-4,
@@ -66,12 +67,12 @@ class SNGAN(Model):
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each."""
+        """Build one network each."""
         discriminator = networks.discriminator({"score": None}, batch_statistics=False)
         return {"discriminator": discriminator, "generator": networks.generators()}
 
     def turns(self, iteration: int) -> Sequence[Turn]:
-        """The discriminator's steps, each on draws of its own, then the generator's."""
+        """Turns of the discriminator, each on new draws, then one of the generator."""
         steps = self.params.discriminator_steps
         of_discriminator = (Turn(("discriminator",), real=i, latents=i) for i in range(steps))
         return (*of_discriminator, Turn(("generator",), latents=steps - 1))

@@ -18,16 +18,16 @@ Parameters = dict[str, Tensor]
 
 
 class UnrolledGAN(Model):
-    """UnrolledGAN: the generator anticipates m discriminator steps (Metz et al., 2017).
+    """UnrolledGAN: a generator that anticipates m discriminator steps (Metz et al., 2017).
 
-    theta_D^{j+1} = theta_D^j - eta grad L_D(theta_D^j, theta_G); the generator minimises -L_D(theta_D^m(theta_G),
-    theta_G), differentiated through all m steps. The half of L_D on real data stays in it: it depends on theta_G
-    through theta_D^m. Both players move simultaneously, so that the unrolling starts from the discriminator before its
-    own step, on the same real data and latents. The inner steps are plain gradient descent; their default rate,
+    theta_D^{j+1} = theta_D^j - eta grad L_D(theta_D^j, theta_G). The generator minimises -L_D(theta_D^m(theta_G),
+    theta_G), differentiated through all m steps. This includes the half of L_D on real data, which depends on theta_G
+    through theta_D^m. Both players are updated simultaneously. The unrolling thus starts from the discriminator before
+    its step, and uses the same real data and latents. The inner steps are plain gradient descent; their default rate,
     `unroll_lr` = 0.1, is this project's choice.
 
-    The authors' notebook unrolls Adam from the moments that D's own optimiser has. Here `inner = "adam"` starts them
-    from zero: its first step is sign(g), whose derivative is 0, so that it hardly unrolls.
+    The authors' notebook unrolls Adam from the moments of D's optimiser. Here `inner = "adam"` starts from moments of
+    zero: the first step is sign(g), whose derivative is 0, so that it hardly unrolls.
     """
 
     name = "unrolled-gan"
@@ -35,9 +35,10 @@ class UnrolledGAN(Model):
     discriminator: Discriminator
     presets = {
         "paper": Preset(
-            "The paper's ring, read in another project that says it has its values: Adam at 1e-4, batches of 512, "
-            "orthogonal initialisation of gain 0.8. Its discriminator sees points divided by 4, here as they are; its "
-            "number of steps for the figure (10, from memory) and their learning rate are unverified.",
+            "The paper's ring, with values from another project, which attributes them to the paper: Adam at 1e-4, "
+            "batches of 512, orthogonal initialisation of gain 0.8. Its discriminator has points divided by 4 as "
+            "inputs, here they are not divided. Not verified: its number of steps for the figure (10, from memory) "
+            "and their learning rate.",
             params={"inner": "adam", "unroll_lr": 1e-4, "unroll_steps": 10},
             protocol={
                 "learning_rate": 1e-4,
@@ -52,7 +53,8 @@ class UnrolledGAN(Model):
         ),
         "notebook": Preset(
             "The authors' notebook: 5 inner steps of Adam at the discriminator's 1e-4, the generator's rate 1e-3, "
-            "batches of 512, orthogonal initialisation of gain 1.4. Its networks have two hidden layers of tanh each.",
+            "batches of 512, orthogonal initialisation of gain 1.4. Left out: its networks, which have two hidden "
+            "layers of tanh each.",
             params={"inner": "adam", "unroll_lr": 1e-4, "unroll_steps": 5},
             protocol={
                 "learning_rate": {"discriminator": 1e-4, "generator": 1e-3},
@@ -70,19 +72,19 @@ class UnrolledGAN(Model):
     class Params:
         """Number and form of the discriminator steps that the generator anticipates."""
 
-        unroll_steps: int = param(5, "m, discriminator steps that the generator looks ahead.", low=0)
+        unroll_steps: int = param(5, "m, the number of discriminator steps that the generator anticipates.", low=0)
         unroll_lr: float = param(0.1, "Learning rate of these steps.", above=0)
         inner: str = param("sgd", "Optimiser of these steps.", choices=("sgd", "adam"))
-        second_order: bool = param(True, "Differentiate through the steps; without it they count as constants.")
+        second_order: bool = param(True, "Differentiate through the steps. If false, they count as constants.")
 
     params: Params
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """One network each."""
+        """Build one network each."""
         return {"discriminator": networks.discriminator({"source": None}), "generator": networks.generators()}
 
     def turns(self, iteration: int) -> tuple[Turn, ...]:
-        """Both players at once."""
+        """One turn of both players."""
         return (Turn(("discriminator", "generator")),)
 
     def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
@@ -122,7 +124,7 @@ class _Descent:
 
 
 class _Adam:
-    """Adam as a function, with moments that start from zero and are part of the graph; betas 0.5 and 0.999."""
+    """Adam as a function; its moments start from zero and are part of the graph; betas 0.5 and 0.999."""
 
     def __init__(self, rate: float) -> None:
         self.rate, self.steps = rate, 0

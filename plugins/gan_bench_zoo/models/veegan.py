@@ -17,11 +17,11 @@ from gan_bench_zoo.models._joint import Encoder, JointGAN, judge_of_pairs
 class VEEGAN(JointGAN):
     """VEEGAN: a reconstructor maps samples back to their latents and data to noise (Srivastava et al., 2017).
 
-    D minimises E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps)), sp(a) = log(1 + exp(a)): "real" is the generator's
-    side, and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises E d(G(z), z) + lambda
-    E |z - F(G(z))|^2, the logit itself, so that its first term is the KL of the two joint distributions. The
-    reconstructor F minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it through D. The square is
-    summed over coordinates. All three move at once (algorithm 1 on the project's page).
+    D minimises E_z sp(-d(G(z), z)) + E_x sp(d(x, F(x) + sigma eps)), sp(a) = log(1 + exp(a)). The generator's side is
+    the class "real", and the optimal logit d is log q(x|z) p(z) / (p(z|x) p(x)). The generator minimises E d(G(z), z) +
+    lambda E |z - F(G(z))|^2, with the logit itself, so that its first term is the KL of the two joint distributions.
+    The reconstructor F minimises lambda E |z - F(G(z))|^2 and nothing else: no gradient reaches it through D. The
+    square is summed over coordinates. All three are updated simultaneously (algorithm 1 on the project's page).
 
     Sources: algorithm and objective on the page; the paper's text was not available. There lambda is 1, and F denotes a
     distribution p(z|x) without a deviation. Public copies of the authors' 2D notebook agree on sigma = 1 and on a
@@ -35,9 +35,9 @@ class VEEGAN(JointGAN):
     reconstructor: Reconstructor
     presets = {
         "release": Preset(
-            "The authors' 2D notebook (grid of 25, 100,000 iterations), read in public copies: lambda 1/2, sigma 1, "
-            "Adam at 1e-3, batches of 500, latents of size 254, Glorot's initialisation, ReLU. Left out: one more "
-            "input of the generator, noise that neither F nor D sees, and the second hidden layer of F.",
+            "The authors' 2D notebook (grid of 25, 100,000 iterations), read in public copies: lambda 1/2, sigma 1,"
+            " Adam at 1e-3, batches of 500, latents of size 254, Glorot's initialisation, ReLU. Left out: one more "
+            "input of the generator, noise that is no input of F and D, and the second hidden layer of F.",
             params={"reconstruction": 0.5, "std": 1.0},
             protocol={
                 "learning_rate": 1e-3,
@@ -58,17 +58,19 @@ class VEEGAN(JointGAN):
         """Weight of the reconstruction, and the reconstructor's noise."""
 
         reconstruction: float = param(1.0, "lambda, weight of |z - F(G(z))|^2.", above=0)
-        std: float = param(1.0, "sigma, deviation of the latents of real samples that D sees; 0 for none.", low=0)
+        std: float = param(
+            1.0, "sigma, standard deviation of the latents of real samples that D is trained on; 0 is no noise.", low=0
+        )
 
     params: Params
 
     @property
     def encoder(self) -> Encoder:
-        """The reconstructor."""
+        """Encoder: the reconstructor."""
         return self.reconstructor
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:
-        """Build a discriminator of pairs, and one of each of the others."""
+        """Build a discriminator of pairs, a generator and a reconstructor."""
         return {
             "discriminator": judge_of_pairs(networks),
             "generator": networks.generators(),
@@ -89,13 +91,13 @@ class VEEGAN(JointGAN):
         return self._missed(fake)
 
     def _missed(self, fake: Fake) -> Tensor:
-        """Return the reconstruction's term: a sum over coordinates, a mean over samples."""
+        """Return the reconstruction term: lambda times the sum over coordinates, averaged over samples."""
         distance = (fake.z - self.reconstructor.mean(fake.x)).square().sum(1)
         return self.params.reconstruction * distance.mean()
 
 
 class Reconstructor(Encoder):
-    """F(x) + sigma eps."""
+    """Reconstructor with noise: F(x) + sigma eps."""
 
     def __init__(self, networks: Networks, std: float) -> None:
         super().__init__(networks.discriminator({"latent": networks.latent_size}), (networks.latent_size,))

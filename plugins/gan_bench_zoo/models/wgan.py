@@ -17,28 +17,28 @@ RMSPROP = {"optimizer": "rmsprop", "learning_rate": 5e-5, "batch": 64, "fakes": 
 class WGAN(Wasserstein):
     """WGAN: a critic with clipped weights, trained ahead of the generator (Arjovsky et al., 2017).
 
-    min_G max_f  E_x f(x) - E_z f(G(z)), every parameter of f in [-c, c]: a multiple of the Wasserstein-1 distance if f
-    could be any function of a bounded slope. Clipping follows each critic step (algorithm 1). The release clips before
-    it instead, so that the critic of its generator step is one step outside of the box.
+    min_G max_f  E_x f(x) - E_z f(G(z)), every parameter of f in [-c, c]. It would be a multiple of the Wasserstein-1
+    distance if f could be any function of a bounded slope. Parameters are clipped after each critic step (algorithm 1).
+    The release clips before it instead, so that the critic of its generator step is one step outside of the box.
 
     If the benchmark's network has batch normalisation, the critic keeps it, as in the release. Its gains, which start
     at 1, are clipped like every parameter.
 
-    The algorithm has no warm-up; the release takes 100 critic steps in each of the first 25 iterations and in every
-    500th. Such iterations are too long to be compiled. The paper reports that momentum on the critic (Adam with beta_1
-    > 0, as the common protocol may have it) and high learning rates make training unstable at times.
+    The algorithm has no warm-up. The release takes 100 critic steps in each of the first 25 iterations and in every
+    500th; such iterations are too long to be compiled. The paper reports that momentum on the critic (Adam with beta_1
+    > 0, which the common protocol may have) and high learning rates make training unstable at times.
     """
 
     name = "wgan"
     presets = {
         "paper": Preset(
-            "Algorithm 1: RMSprop at 5e-5, batches of 64, latents drawn afresh for the generator's turn.",
+            "Algorithm 1: RMSprop at 5e-5, batches of 64, latents that are drawn again for the generator's turn.",
             protocol=RMSPROP,
         ),
         "release": Preset(
-            "The authors' code: as the paper, with 100 critic steps in each of the first 25 iterations and in every "
-            "500th, latents of size 100, initialisation of 0.02, and DCGAN's networks of half the width (theirs for "
-            "images of 64 x 64), the critic with batch normalisation.",
+            "The authors' code: as the paper, with 100 critic steps in each of the first 25 iterations and in every"
+            " 500th, latents of size 100, initialisation of 0.02, and DCGAN's networks with half the width (in the "
+            "code for images of 64 x 64), the critic with batch normalisation.",
             params={"warm_up": 25, "long_every": 500},
             protocol={
                 **RMSPROP,
@@ -53,14 +53,14 @@ class WGAN(Wasserstein):
 
     @dataclass(frozen=True)
     class Params:
-        """Clipping, and numbers of critic steps."""
+        """Bound of the critic's parameters, and numbers of critic steps."""
 
         clip: float = param(0.01, "c, largest absolute value of each of the critic's parameters.", above=0)
         critic_steps: int = param(5, "Critic steps before each generator step.", low=1)
-        long_steps: int = param(100, "Critic steps in the iterations that warm_up and long_every name.", low=1)
+        long_steps: int = param(100, "Critic steps in the iterations that warm_up and long_every select.", low=1)
         warm_up: int = param(0, "Iterations at the start with long_steps critic steps.", low=0)
         long_every: int = param(
-            0, "Every so many iterations, the first included, one has long_steps critic steps; 0 is never.", low=0
+            0, "Distance of iterations that have long_steps critic steps, beginning with the first; 0 is never.", low=0
         )
 
         def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class WGAN(Wasserstein):
     params: Params
 
     def critic_steps(self, iteration: int) -> int:
-        """The usual number, or more in a long iteration."""
+        """Number of critic steps: the usual one, or `long_steps` in a long iteration."""
         every = self.params.long_every
         long = iteration < self.params.warm_up or (every > 0 and iteration % every == 0)
         return self.params.long_steps if long else self.params.critic_steps

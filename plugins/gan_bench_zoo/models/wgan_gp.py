@@ -18,26 +18,26 @@ class WGANGP(Wasserstein):
     """WGAN-GP: a critic whose slope is drawn to 1 between real and generated samples (Gulrajani et al., 2017).
 
     The critic minimises E_z f(G(z)) - E_x f(x) + lambda E (||grad f(y)||_2 - 1)^2 (eq. 3), y = e x + (1 - e) G(z) with
-    an e ~ U(0, 1) of its own for each pair: two-sided, the norm over a whole sample, all pixels of an image. A critic
-    that couples the samples of a batch has no such slope, so its network is requested without batch normalisation, as
-    in the paper (section 4).
+    a separate e ~ U(0, 1) for each pair. The penalty is two-sided, and its norm is over a whole sample, all pixels of
+    an image. A critic that couples the samples of a batch has no such slope, so its network is requested without batch
+    normalisation, as in the paper (section 4).
 
     Pairs only determine the points at which the slope is evaluated. If a draw has B real and N generated samples, the
-    i-th real one is paired with the i-th generated one for i < min(B, N); both are independent draws, so that the
-    penalty's expectation is the same. Both means of f are over the whole draws. Paper and release disagree about lambda
-    on 2D points: the paper has 10 in all its experiments, toy tasks included (section 4), the release's gan_toy.py 0.1.
+    i-th real one is paired with the i-th generated one for i < min(B, N). Both are independent draws, so the penalty's
+    expectation is the same. Both means of f are over the whole draws. Paper and release disagree about lambda on 2D
+    points: the paper has 10 in all its experiments, toy tasks included (section 4), the release's gan_toy.py 0.1.
     """
 
     name = "wgan-gp"
     batch_statistics = False
     presets = {
         "paper": Preset(
-            "Algorithm 1: Adam at 1e-4 with betas 0 and 0.9, latents drawn afresh for the generator's turn.",
+            "Algorithm 1: Adam at 1e-4 with betas 0 and 0.9, latents that are drawn again for the generator's turn.",
             protocol={"learning_rate": 1e-4, "betas": (0.0, 0.9), "latents": "fresh"},
         ),
         "release": Preset(
             "The authors' 2D code (gan_toy.py): lambda 0.1, Adam at 1e-4 with betas 0.5 and 0.9, batches of 256, "
-            "latents of size 2. Its networks, three hidden layers of 512 with He's initialisation, are left out.",
+            "latents of size 2. Left out: its networks, three hidden layers of 512 with He's initialisation.",
             params={"penalty": 0.1},
             protocol={
                 "learning_rate": 1e-4,
@@ -50,8 +50,9 @@ class WGANGP(Wasserstein):
             },
         ),
         "cifar10": Preset(
-            "The authors' CIFAR-10 code with DCGAN's networks (gan_cifar.py): lambda 10, Adam at 1e-4 with betas 0.5 "
-            "and 0.9, batches of 64, latents of size 128, 200,000 iterations there. Left out: its initialisation.",
+            "The authors' CIFAR-10 code with DCGAN's networks (gan_cifar.py): lambda 10, Adam at 1e-4 with betas "
+            "0.5 and 0.9, batches of 64, latents of size 128. The code trains for 200,000 iterations. Left out: its"
+            " initialisation.",
             params={"penalty": 10.0},
             protocol={
                 "learning_rate": 1e-4,
@@ -76,7 +77,7 @@ class WGANGP(Wasserstein):
     params: Params
 
     def critic_steps(self, iteration: int) -> int:
-        """The same in every iteration."""
+        """Number of critic steps, the same in every iteration."""
         return self.params.critic_steps
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
@@ -91,7 +92,7 @@ class WGANGP(Wasserstein):
         return self.gap(real, fake) + self.params.penalty * (self._slope(between) - 1).square().mean()
 
     def _slope(self, x: Tensor) -> Tensor:
-        """Return ||grad f||_2 at each sample, (n,); the derivative by the critic of a slope of 0 is taken as 0."""
+        """Return ||grad f||_2 at each sample, (n,); its derivative by the critic is taken as 0 if the slope is 0."""
         gradient: Tensor = grad(lambda at: self.score(at).sum())(x)
         slope: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         return slope
