@@ -26,19 +26,28 @@ def initial_state(model: Model, device: torch.device) -> dict[str, Tensor]:
     return {name: _own(value.to(device)) for name, value in state.items()}
 
 
-def next_state(model: Model, turn: Turn, state: State, values: Mapping[str, Tensor]) -> State:
+def versions(state: State) -> dict[str, int]:
+    """Number of changes in place of each tensor."""
+    return {name: value._version for name, value in state.items()}
+
+
+def next_state(
+    model: Model, turn: Turn, state: State, values: Mapping[str, Tensor], before: Mapping[str, int]
+) -> State:
     """State after a turn.
+
+    Args:
+        before: `versions` of the state at the beginning of the turn.
 
     Raises:
         PluginError: names, shapes, types or devices differ from those of `state`, or a tensor of `state` was changed in
             place.
     """
-    before = {name: value._version for name, value in state.items()}
     changed = model.after_turn(turn, state, values)
-    for name, version in before.items():
-        if state[name]._version != version:
-            remedy = "return a new tensor: compiled iterations read the state as it was before the turn"
-            raise PluginError(f"{model.name}: after_turn() changes state[{name!r}] in place; {remedy}.")
+    for name, version in versions(state).items():
+        if before[name] != version:
+            problem = f"the turn of {' and '.join(turn.players)} changes state[{name!r}] in place"
+            raise PluginError(f"{model.name}: {problem}. Return a new tensor from after_turn().")
     return accept(model, "after_turn", state, changed)
 
 

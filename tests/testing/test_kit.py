@@ -57,6 +57,8 @@ PLANTED: list[tuple[type[Any], str, str]] = [
     (faults.DicingBuild, "streams", r"building the model draws from the global random stream of random"),
     (faults.Entropy, "seeds", r"two runs with the same seed differ in .* after iteration 0"),
     (faults.Forgetful, "resumes", r"resumed after iteration 2 differs in .* after iteration 3"),
+    (faults.Promoting, "losses", r"'scale' as float32 of shape \(\) on cpu, and initial_state\(\) as int64"),
+    (faults.Growing, "losses", r"'scale' as float32 of shape \(2,\) on cpu, and initial_state\(\) as float32 of shape \(1,\)"),
     (faults.ForgetfulState, "resumes", r"resumed after iteration 2 differs in .* after iteration 3"),
     (faults.Single, "generators", r"with 2 generators, generate\(\) fails"),
     (faults.Copied, "generators", r"with 2 generators, 0 and 1 make the same samples from the same latents"),

@@ -245,7 +245,7 @@ class TestState:
             def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
                 return {}
 
-        with pytest.raises(PluginError, match=r"enter_stage\(\) returned \[\], and the state is \['chosen'\]"):
+        with pytest.raises(PluginError, match=r"enter_stage\(\) must return the state"):
             trainer(Forgetting()).iterate()
 
     def test_divergence_is_told_as_such(self) -> None:
