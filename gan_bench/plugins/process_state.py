@@ -64,6 +64,7 @@ class Setting:
         write: sets it to an earlier value.
         same: whether the second value needs no restoration to the first.
         noted: whether a change from the first value to the second is reported; otherwise it is only undone.
+        stream: whether it is a default random stream.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Setting:
     write: Callable[[Any], object]
     same: Callable[[Any, Any], bool] = _equal
     noted: Callable[[Any, Any], bool] = _always
+    stream: bool = False
 
     def value(self) -> Any:
         """Return the current value, or `UNREADABLE`."""
@@ -86,10 +88,16 @@ class ProcessState:
     def __init__(self) -> None:
         self._values = [(setting, setting.value()) for setting in _settings()]
 
-    def restore(self) -> list[str]:
-        """Restore the state; return the names of changed parts, without those whose change is not reported."""
+    def restore(self, *, streams: bool = True) -> list[str]:
+        """Restore the state; return the names of changed parts, without those whose change is not reported.
+
+        Args:
+            streams: whether the default random streams are restored as well.
+        """
         changed = []
         for setting, before in self._values:
+            if setting.stream and not streams:
+                continue
             now = setting.value()
             if before is UNREADABLE or (now is not UNREADABLE and setting.same(before, now)):
                 continue
@@ -299,7 +307,7 @@ _PROCESS = (
     Setting("the umask", _umask, os.umask),
     Setting("standard streams", _streams, _set_streams),
     Setting("the garbage collector", gc.isenabled, _set_collector),
-    Setting("random", random.getstate, random.setstate, noted=_never),
+    Setting("random", random.getstate, random.setstate, noted=_never, stream=True),
 )
 
 
@@ -320,7 +328,7 @@ def _numpy_settings() -> list[Setting]:
 
     return [
         Setting("np.seterr", np.geterr, lambda before: np.seterr(**before)),
-        Setting("np.random", read, write, noted=_never),
+        Setting("np.random", read, write, noted=_never, stream=True),
     ]
 
 
@@ -347,7 +355,7 @@ def _torch_settings() -> list[Setting]:
         Setting("torch's autocast", _autocast, _set_autocast),
         Setting("torch's global hooks of modules", _module_hooks, _set_module_hooks),
         Setting("torch.backends", _backends, _set_backends),
-        Setting("torch's random stream", stream, set_stream, noted=_never),
+        Setting("torch's random stream", stream, set_stream, noted=_never, stream=True),
     ]
 
 

@@ -170,8 +170,8 @@ TABLE = (
     Misbehaviour(
         "channel",
         "for number in range(3, 40):\n"
-        "    try: os.write(number, b'garbage\\n\\xff\\n[]\\n{\"event\": \"progress\", \"key\": \"?\", \"iteration\": 1, '\n"
-        "                  b'\"iterations\": 1, \"rate\": 1.0}\\n{\"event\": \"ready\"}{\"event\": ')\n"
+        '    try: os.write(number, b\'garbage\\n\\xff\\n[]\\n{"event": "progress", "key": "?", "iteration": 1, \'\n'
+        '                  b\'"iterations": 1, "rate": 1.0}\\n{"event": "ready"}{"event": \')\n'
         "    except OSError: pass",
         IN_RUNS,
     ),
@@ -194,7 +194,11 @@ TABLE = (
     Misbehaviour("group", "os.killpg(0, signal.SIGKILL)", ("loss",)),
     Misbehaviour("parent", "os.kill(os.getppid(), signal.SIGKILL)", ("loss",)),
     Misbehaviour("abort", "os.abort()", ("loss",)),
-    Misbehaviour("script", "p = argparse.ArgumentParser(); p.add_argument('--epochs', required=True); p.parse_args()", ("import",)),
+    Misbehaviour(
+        "script",
+        "p = argparse.ArgumentParser(); p.add_argument('--epochs', required=True); p.parse_args()",
+        ("import",),
+    ),
     # Exceptions and values.
     Misbehaviour("strange", "raise Strange('no Exception')"),
     Misbehaviour("mute", "raise Mute"),
