@@ -42,7 +42,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     results = Path(options.results)
     places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
-    with undisturbed(lambda changes: registry.notes.append(f"Code of a plugin {changes}")):
+    with undisturbed(lambda changes: registry.notes.append(f"Planning the runs {changes}")):
         return _planned(opened, registry, places, results, options)
 
 

@@ -63,7 +63,7 @@ def attributed_output(name: str) -> Iterator[None]:
     before = sys.stdin
     sys.stdin = io.StringIO()
     try:
-        with _output_to_error(), contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
             yield
     finally:
         sys.stdin = before
@@ -73,19 +73,19 @@ def attributed_output(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _output_to_error() -> Iterator[None]:
-    """Let the descriptor of standard output refer to standard error."""
+def output_to_error() -> Iterator[None]:
+    """Redirect standard output to standard error, that of subprocesses included."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
         kept = os.dup(1)
-    except (OSError, ValueError):  # closed
+        os.dup2(2, 1)
+    except (OSError, ValueError):  # one of them is closed
         yield
         return
     try:
-        with contextlib.suppress(OSError):
-            os.dup2(2, 1)
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         os.dup2(kept, 1)
         os.close(kept)

@@ -23,8 +23,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from gan_bench.plugins.plugin_output import output_to_error
+
 KEPT_VARIABLES = ("KMP_", "TORCHINDUCTOR_", "TRITON_")
 """Prefixes of environment variables that libraries set for themselves and need later: OpenMP, compilers of torch."""
+
+MOST_NAMES = 4
+"""Environment variables that a message lists."""
 
 GLOBAL_HOOKS = (
     "_global_backward_pre_hooks",
@@ -54,6 +59,10 @@ def _never(before: Any, now: Any) -> bool:
     return False
 
 
+def _no_detail(before: Any, now: Any) -> str:
+    return ""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One part of the state of a process.
@@ -65,6 +74,7 @@ class Setting:
         same: whether the second value needs no restoration to the first.
         noted: whether a change from the first value to the second is reported; otherwise it is only undone.
         stream: whether it is a default random stream.
+        detail: returns the parts that have changed, to follow the name.
     """
 
     name: str
@@ -73,6 +83,7 @@ class Setting:
     same: Callable[[Any, Any], bool] = _equal
     noted: Callable[[Any, Any], bool] = _always
     stream: bool = False
+    detail: Callable[[Any, Any], str] = _no_detail
 
     def value(self) -> Any:
         """Return the current value, or `UNREADABLE`."""
@@ -104,20 +115,21 @@ class ProcessState:
             with contextlib.suppress(Exception):  # a limit that cannot be raised again; the change is reported
                 setting.write(before)
             if now is UNREADABLE or setting.noted(before, now):
-                changed.append(setting.name)
+                changed.append(setting.name + setting.detail(before, now))
         return changed
 
 
 def changes_text(changed: list[str]) -> str:
     """Describe changes that `ProcessState.restore` has undone."""
-    return f"changed {', '.join(changed)} of the process. The change is undone; code of a plugin must not make it."
+    return f"changed {', '.join(changed)}. The change is undone: code of a plugin must leave the process as it is."
 
 
 @contextmanager
 def undisturbed(report: Callable[[str], None]) -> Iterator[None]:
     """Run code of a plugin, and restore the state of the process after it.
 
-    `os._exit` raises SystemExit, which can be reported. A process that the code has forked, and that would continue
+    Its output goes to standard error: standard output belongs to the answer of a command. `os._exit` raises SystemExit,
+    which can be reported. A process that the code has forked, and that would continue
     here as a second copy of this one, ends.
 
     Args:
@@ -125,7 +137,7 @@ def undisturbed(report: Callable[[str], None]) -> Iterator[None]:
     """
     process, state = os.getpid(), ProcessState()
     try:
-        with _exit_raises(process):
+        with _exit_raises(process), output_to_error():
             yield
     finally:
         end_fork(process)
@@ -179,6 +191,13 @@ def _set_environment(before: Mapping[str, str]) -> None:
         del os.environ[name]
     os.environ.update(before)
     time.tzset()
+
+
+def _variables(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return the first names of variables that differ, in parentheses."""
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    more = ", …" if len(names) > MOST_NAMES else ""
+    return f" ({', '.join(names[:MOST_NAMES])}{more})"
 
 
 def _set_path(before: list[str]) -> None:
@@ -296,7 +315,7 @@ _PROCESS = (
         "the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit, same=lambda before, now: now >= before
     ),
     Setting("the working folder", os.getcwd, os.chdir),
-    Setting("environment variables", _environment, _set_environment),
+    Setting("environment variables", _environment, _set_environment, detail=_variables),
     Setting("sys.path", lambda: [*sys.path], _set_path, _keeps_path, _lacks_entries),
     Setting("warnings.filters", lambda: [*warnings.filters], _set_filters, _keeps_filters, _loses_filters),
     Setting("signal handlers", _handlers, _set_handlers),

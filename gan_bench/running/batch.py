@@ -37,7 +37,7 @@ def begin(member: ActiveRun) -> bool:
 def set_up(member: ActiveRun, at: int | None = None) -> bool:
     """Set a member up and return True; if a plugin raises, record the error, end the member and return False."""
     try:
-        with undisturbed(lambda changes: member.reporter.warn(f"Code that sets it up {changes}")):
+        with undisturbed(lambda changes: member.reporter.warn(f"Setting up the run {changes}")):
             member.set_up(at)
     except BaseException as error:  # a plugin may raise anything, even SystemExit
         require_error(error)
@@ -205,7 +205,7 @@ class RunBatch:
         """Evaluate the members that are due, then write a checkpoint of all."""
         changes = self.process.restore()
         if changes:
-            self._warn(f"Code of the model or dataset {changes}")
+            self._warn(f"Training {changes}")
         due = [member for member in self.members if member.due]
         set_precision("float32")
         try:
@@ -222,7 +222,7 @@ class RunBatch:
 
     def _score(self, member: ActiveRun) -> None:
         try:
-            with undisturbed(lambda changes: member.reporter.warn(f"Code of its evaluation {changes}")):
+            with undisturbed(lambda changes: member.reporter.warn(f"Its evaluation {changes}")):
                 member.evaluate()
         except BaseException as error:
             require_error(error)

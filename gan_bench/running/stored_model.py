@@ -100,7 +100,7 @@ def load_trainer(
     for path in passed_over:
         log(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
     try:
-        with undisturbed(lambda changes: log(f"Code of the model {changes}")):
+        with undisturbed(lambda changes: log(f"Building the model {changes}")):
             trainer = make_trainer(run_of(record), registry, device)
             trainer.load_state_dict(state["trainer"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
