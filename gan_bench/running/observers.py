@@ -68,4 +68,4 @@ class Observers(Observer):
             self._display.note(line)
 
     def _report(self, name: str, event: str, error: BaseException) -> None:
-        self._display.note(f"Observer {name} failed in {event}(): {error_text(error)}. It receives no more events.")
+        self._display.note(f"Observer {name} failed in {event}() and was detached: {error_text(error)}.")
