@@ -216,7 +216,7 @@ class RunBatch:
         scored = [member for member in due if member in self.members]
         if scored:
             self._checkpoint()
-        for member in scored:
+        for member in [m for m in scored if m in self.members]:
             t = member.trainer.iteration
             member.reporter.evaluated(t, member.last, member.evaluations.latest(t))
 

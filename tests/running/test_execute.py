@@ -16,7 +16,6 @@ import torch
 from gan_bench.acceleration.tracing import out_of_memory
 from gan_bench.contracts.events import Evaluated, Event, Warned
 from gan_bench.contracts.run import Job, Schedule
-from gan_bench.errors import StoreError
 from gan_bench.planning.planned import Planned
 from gan_bench.running.engines.messages import decode_jobs, encode_jobs
 from gan_bench.running.execute import execute
@@ -227,9 +226,11 @@ class TestDamaged:
         planned, folder = cut
         record = project.record(folder.path) | {"key": "f" * 64}
         project.write_record(folder.path, record)
-        with messages.raises(StoreError, folder.path, hide={folder.path.name: "RUN"}):
-            project.run_jobs(planned)
+        events: list[Event] = []
+        assert execute(planned.jobs[0], planned.registry, events.append, project.never) == "failed"
         assert project.record(folder.path) == record
+        (warning,) = (event.message for event in events if isinstance(event, Warned))
+        messages.check(warning, folder.path, hide={folder.path.name: "RUN"})
 
 
 @pytest.fixture(scope="module")
@@ -429,8 +430,15 @@ class TestExactness:
         for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
             monkeypatch.setattr(cudnn, name, value)
         planned = project.plan(project.describe(), tmp_path)
-        assert project.run_jobs(planned) == "finished"
-        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+        found = set()
+
+        def stop() -> bool:
+            found.add((cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark))
+            return False
+
+        assert project.run_jobs(planned, stop=stop) == "finished"
+        assert found == {(False, True, False)}
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, True)  # as before the run
 
 
 class TestJob:

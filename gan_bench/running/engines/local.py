@@ -235,7 +235,7 @@ class LocalEngine(Engine):
             self._ended(job, detail)
 
     def _ended(self, job: Job, detail: str) -> None:
-        ending = _settle(job, detail)
+        ending = settle(job, detail)
         log = Path(job.folder) / "log.txt"  # output of the run's code
         with contextlib.suppress(OSError):
             if log.stat().st_size == 0:
@@ -284,21 +284,21 @@ class LocalEngine(Engine):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ending:
+class Ending:
     """End of a run: its status and error."""
 
     status: Status
     error: ErrorRecord | None
 
 
-def _settle(job: Job, detail: str) -> _Ending:
+def settle(job: Job, detail: str) -> Ending:
     """Determine how a run ended after its process did, and write whatever the process could not.
 
     Args:
         detail: how the process was killed; empty if it exited normally.
     """
     folder = RunFolder(Path(job.folder))
-    killed = _Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
+    killed = Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
     try:
         record = folder.read_own(job.run.key)
         if record is None:
@@ -307,5 +307,5 @@ def _settle(job: Job, detail: str) -> _Ending:
             folder.write(dataclasses.replace(record, status=killed.status, error=killed.error))
             return killed
     except StoreError as error:  # the folder of this run only; the other runs continue
-        return _Ending("failed", ErrorRecord(type(error).__name__, str(error)))
-    return _Ending(record.status, record.error)
+        return Ending("failed", ErrorRecord(type(error).__name__, str(error)))
+    return Ending(record.status, record.error)
