@@ -176,6 +176,20 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
             yield from there
             if len(there) < len(submodules):
                 yield base
+        elif isinstance(node, ast.Call):
+            yield from _imported_by_name(node, package)
+
+
+def _imported_by_name(call: ast.Call, package: str) -> Iterator[str]:
+    """Name in a call of `importlib.import_module`, if it is a literal."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    first = call.args[0] if call.args else None
+    if function != "import_module" or not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return
+    try:
+        yield importlib.util.resolve_name(first.value, package)
+    except ImportError:  # a relative name outside of a package
+        return
 
 
 def _is_module(name: str) -> bool:
