@@ -43,6 +43,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
+        from gan_bench.plugins.entry_points import tolerate_damaged_packages
+
+        tolerate_damaged_packages()
         command: click.Command = importlib.import_module(f"gan_bench.cli.{name}").command
         return command
 

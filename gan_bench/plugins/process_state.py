@@ -25,8 +25,11 @@ from typing import Any, NoReturn
 
 from gan_bench.plugins.plugin_output import output_to_error
 
-KEPT_VARIABLES = ("KMP_", "TORCHINDUCTOR_", "TRITON_")
-"""Prefixes of environment variables that libraries set for themselves and need later: OpenMP, compilers of torch."""
+KEPT_VARIABLES = ("KMP_", "_TORCHINDUCTOR_", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Beginnings of environment variables that libraries set for themselves and need later."""
+
+LIBRARY_VARIABLES = ("TORCH", "TRITON", "CUDA", "CUBLAS", "CUDNN", "KINETO", "NCCL")
+"""Beginnings of environment variables that torch may set while it compiles or captures iterations of a run."""
 
 MOST_NAMES = 4
 """Environment variables that a message lists."""
@@ -73,7 +76,7 @@ class Setting:
         write: sets it to an earlier value.
         same: whether the second value needs no restoration to the first.
         noted: whether a change from the first value to the second is reported; otherwise it is only undone.
-        stream: whether it is a default random stream.
+        kept_in_run: whether it is not restored during a run, which continues with it.
         detail: returns the parts that have changed, to follow the name.
     """
 
@@ -82,7 +85,7 @@ class Setting:
     write: Callable[[Any], object]
     same: Callable[[Any, Any], bool] = _equal
     noted: Callable[[Any, Any], bool] = _always
-    stream: bool = False
+    kept_in_run: bool = False
     detail: Callable[[Any, Any], str] = _no_detail
 
     def value(self) -> Any:
@@ -99,15 +102,15 @@ class ProcessState:
     def __init__(self) -> None:
         self._values = [(setting, setting.value()) for setting in _settings()]
 
-    def restore(self, *, streams: bool = True) -> list[str]:
+    def restore(self, *, in_run: bool = False) -> list[str]:
         """Restore the state; return the names of changed parts, without those whose change is not reported.
 
         Args:
-            streams: whether the default random streams are restored as well.
+            in_run: whether a run continues: its default random streams are not restored, nor what torch may have set.
         """
         changed = []
         for setting, before in self._values:
-            if setting.stream and not streams:
+            if setting.kept_in_run and in_run:
                 continue
             now = setting.value()
             if before is UNREADABLE or (now is not UNREADABLE and setting.same(before, now)):
@@ -183,14 +186,34 @@ def _settings() -> list[Setting]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(KEPT_VARIABLES)}
+    return _selected_environment(library=False)
+
+
+def _library_environment() -> dict[str, str]:
+    return _selected_environment(library=True)
+
+
+def _selected_environment(*, library: bool) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(KEPT_VARIABLES) and name.startswith(LIBRARY_VARIABLES) == library
+    }
 
 
 def _set_environment(before: Mapping[str, str]) -> None:
-    for name in _environment().keys() - before.keys():
+    _replace(_environment(), before)
+    time.tzset()
+
+
+def _set_library_environment(before: Mapping[str, str]) -> None:
+    _replace(_library_environment(), before)
+
+
+def _replace(now: Mapping[str, str], before: Mapping[str, str]) -> None:
+    for name in now.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
-    time.tzset()
 
 
 def _variables(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -316,6 +339,13 @@ _PROCESS = (
     ),
     Setting("the working folder", os.getcwd, os.chdir),
     Setting("environment variables", _environment, _set_environment, detail=_variables),
+    Setting(
+        "environment variables",
+        _library_environment,
+        _set_library_environment,
+        detail=_variables,
+        kept_in_run=True,
+    ),
     Setting("sys.path", lambda: [*sys.path], _set_path, _keeps_path, _lacks_entries),
     Setting("warnings.filters", lambda: [*warnings.filters], _set_filters, _keeps_filters, _loses_filters),
     Setting("signal handlers", _handlers, _set_handlers),
@@ -326,7 +356,7 @@ _PROCESS = (
     Setting("the umask", _umask, os.umask),
     Setting("standard streams", _streams, _set_streams),
     Setting("the garbage collector", gc.isenabled, _set_collector),
-    Setting("random", random.getstate, random.setstate, noted=_never, stream=True),
+    Setting("random", random.getstate, random.setstate, noted=_never, kept_in_run=True),
 )
 
 
@@ -347,7 +377,7 @@ def _numpy_settings() -> list[Setting]:
 
     return [
         Setting("np.seterr", np.geterr, lambda before: np.seterr(**before)),
-        Setting("np.random", read, write, noted=_never, stream=True),
+        Setting("np.random", read, write, noted=_never, kept_in_run=True),
     ]
 
 
@@ -374,7 +404,7 @@ def _torch_settings() -> list[Setting]:
         Setting("torch's autocast", _autocast, _set_autocast),
         Setting("torch's global hooks of modules", _module_hooks, _set_module_hooks),
         Setting("torch.backends", _backends, _set_backends),
-        Setting("torch's random stream", stream, set_stream, noted=_never, stream=True),
+        Setting("torch's random stream", stream, set_stream, noted=_never, kept_in_run=True),
     ]
 
 

@@ -35,7 +35,7 @@ class RunProcess:
     def restore(self) -> str | None:
         """Restore all but the random streams; describe what code of a plugin has changed since."""
         self.require_own()
-        changed = self._state.restore(streams=False)
+        changed = self._state.restore(in_run=True)
         return changes_text(changed) if changed else None
 
 

@@ -8,8 +8,8 @@ import os
 import random
 import resource
 import signal
+import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -239,22 +239,42 @@ def test_handlers_are_restored_in_the_main_thread_only() -> None:
     assert len(notes) == 1
 
 
-def test_installed_plugins_are_found_beside_a_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package whose entry points cannot be read is named, with its file; the plugins of others are loaded."""
-    information = tmp_path / "unrelated-1.0.dist-info"
+def write_damaged_package(folder: Path) -> Path:
+    """Write an installed package that is not a plugin; return its malformed file of entry points."""
+    information = folder / "unrelated-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: unrelated\nVersion: 1.0\n")
-    (information / "entry_points.txt").write_text(
-        textwrap.dedent(
-            """
-            [console_scripts]
-            not an entry point
-            """
-        )
-    )
+    (information / "entry_points.txt").write_text("[console_scripts]\nnot an entry point\n")
+    return information / "entry_points.txt"
+
+
+def test_installed_plugins_are_found_beside_a_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package whose entry points cannot be read is named, with its file; the plugins of others are loaded."""
+    file = write_damaged_package(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = load_plugins(kinds=("metrics",))
     assert "wasserstein" in registry.all("metrics")
     (broken,) = registry.broken
     assert broken.name == "unrelated"
-    assert str(information / "entry_points.txt") in broken.error
+    assert str(file) in broken.error
+
+
+DAMAGED = """
+import sys
+from gan_bench.plugins.entry_points import tolerate_damaged_packages
+tolerate_damaged_packages()
+tolerate_damaged_packages()
+import importlib.metadata
+import torch
+assert [each.name for each in importlib.metadata.entry_points(group="gan_bench")]
+"""
+
+
+def test_libraries_can_be_imported_beside_a_damaged_package(tmp_path: Path) -> None:
+    """torch reads all entry points when it is imported, and would raise."""
+    write_damaged_package(tmp_path)
+    paths = os.pathsep.join([*filter(None, sys.path), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGED], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

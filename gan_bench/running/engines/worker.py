@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from gan_bench.plugins.entry_points import tolerate_damaged_packages
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def main(arguments: list[str]) -> None:
     _set_empty_input()
     wake, wake_end = os.pipe()
     os.set_blocking(wake_end, False)
+    tolerate_damaged_packages()
     private = _PrivateDescriptors(out.fileno(), commands.fileno(), wake, wake_end, *locks)
 
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
