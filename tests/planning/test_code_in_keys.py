@@ -1,4 +1,4 @@
-"""Which edits of a plugin's files change the keys of its runs: those of code that is executed, and no others."""
+"""Keys of runs after edits of a plugin: they change with code that is executed, and with nothing else."""
 
 from __future__ import annotations
 

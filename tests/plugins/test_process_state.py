@@ -111,7 +111,7 @@ def test_a_change_by_a_plugin_is_undone_and_named(change: str, tmp_path: Path) -
 
 
 def test_default_random_streams_are_restored(tmp_path: Path) -> None:
-    """A plugin that seeds them or draws from them changes no draw of others; drawing is no fault to be named."""
+    """A plugin that seeds them or draws from them changes no draw of others; drawing is not reported."""
     (tmp_path / "drawing.py").write_text(
         "import random\nimport numpy as np\nimport torch\nrandom.seed(1)\nnp.random.rand()\ntorch.manual_seed(1)\n"
     )

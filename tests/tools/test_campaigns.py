@@ -10,7 +10,7 @@ from tools.campaigns import plugins
 
 
 def test_there_are_enough_misbehaving_plugins() -> None:
-    """Each has a name of its own and can be compiled."""
+    """Their names differ, and each can be compiled."""
     cases = list(plugins.cases())
     assert len({case.name for case in cases}) == len(cases) >= 60
     for case in cases:

@@ -1,6 +1,6 @@
 """Run misbehaving plugins beside a healthy model through the real command, and count what they do to it.
 
-    python tools/campaigns/plugins.py              each plugin in a command of its own: some minutes
+    python tools/campaigns/plugins.py              one command for each plugin, which takes long
     python tools/campaigns/plugins.py --quick      most plugins together, in three commands
     python tools/campaigns/plugins.py --only chdir fork
 
@@ -252,7 +252,7 @@ class Case:
 
 @dataclass
 class Finding:
-    """What a command with misbehaving plugins did wrong."""
+    """Result of a command with misbehaving plugins."""
 
     case: str
     plugins: Sequence[Case] = ()

@@ -120,7 +120,7 @@ def _is_alive(process: int) -> bool:
     """Whether a process, which need not be a child of this one, runs."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] not in "ZX"  # nobody may have waited for the end of an orphan
+        return stat.rpartition(")")[2].split()[0] not in "ZX"  # an orphan may remain as a zombie
     except OSError:
         pass
     try:
