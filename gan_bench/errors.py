@@ -86,3 +86,17 @@ def missing_package(error: BaseException) -> str:
     top = error.name.split(".")[0]
     name = DISTRIBUTIONS.get(top, top.replace("_", "-"))
     return f"the package {name} is not installed; install it with `pip install {name}`"
+
+
+LONGEST_TEXT = 2000
+"""Characters of an exception's message that are kept; the whole message is in error.txt of a run."""
+
+
+def error_text(error: BaseException) -> str:
+    """Class and message of an exception of foreign code: not endless, and encodable as UTF-8."""
+    try:
+        message = str(error)
+    except Exception:  # its class is foreign code as well
+        message = "its message cannot be read"
+    shown = message if len(message) <= LONGEST_TEXT else f"{message[:LONGEST_TEXT]} …"
+    return f"{type(error).__name__}: {shown}".encode(errors="backslashreplace").decode()

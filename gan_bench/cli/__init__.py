@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
+import os
 import sys
+import threading
 import traceback
+from typing import TYPE_CHECKING
 
 import click
 
 from gan_bench.errors import GanBenchError
+
+if TYPE_CHECKING:
+    import multiprocessing.process
 
 VERBS = {
     "run": "Train the missing runs of a benchmark and write the tables.",
@@ -36,6 +43,9 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
+        from gan_bench.plugins.entry_points import tolerate_damaged_packages
+
+        tolerate_damaged_packages()
         command: click.Command = importlib.import_module(f"gan_bench.cli.{name}").command
         return command
 
@@ -66,6 +76,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Entry point of `gan-bench`, the only place that turns errors into exit codes."""
     debug = "--debug" in sys.argv
+    before = set(threading.enumerate())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal must not end in an error
     try:
@@ -82,4 +93,25 @@ def main() -> None:
             traceback.print_exc()
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
+    _leave_behind(before, code or 0)
     sys.exit(code or 0)
+
+
+def _leave_behind(before: set[threading.Thread], code: int) -> None:
+    """Exit at once if code of a plugin has left threads or processes that Python would wait for."""
+    threads = [each.name for each in set(threading.enumerate()) - before if not each.daemon]
+    processes = [each.name for each in _processes() if not each.daemon]
+    if not threads and not processes:
+        return
+    left = ", ".join(sorted([*threads, *processes])[:5])
+    click.echo(f"Code of a plugin has left threads or processes behind: {left}. They are not waited for.", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed by a plugin, or at the other end
+            stream.flush()
+    os._exit(code)
+
+
+def _processes() -> list[multiprocessing.process.BaseProcess]:
+    """Processes that were started with `multiprocessing`, which is imported only if something has used it."""
+    module = sys.modules.get("multiprocessing")
+    return module.active_children() if module is not None else []

@@ -59,10 +59,16 @@ def places_of(plugins: Sequence[str]) -> list[Path]:
     return [*plugin_folders(), *option_files(plugins)]
 
 
-def warn_of_broken(registry: Registry) -> None:
-    """Print a line for every plugin that cannot be loaded: results may lack its contributions."""
+def warn_of_broken(registry: Registry, *, notes: bool = True) -> None:
+    """Print a line for every plugin that cannot be loaded: results may lack its contributions.
+
+    Args:
+        notes: whether to print what plugins have changed about the process as well.
+    """
     for broken in registry.broken:
         click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+    for line in registry.notes if notes else ():
+        click.echo(line, err=True)
 
 
 def options_of(declaration: type[Any]) -> Callable[[Command], Command]:

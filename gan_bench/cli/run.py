@@ -38,7 +38,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     from gan_bench.running.run_benchmark import run
 
     planned = prepare(benchmark, Options(**options))
-    warn_of_broken(planned.registry)
+    warn_of_broken(planned.registry, notes=dry_run)  # else the run reports them
     if dry_run:
         _print_plan(planned)
         return 0

@@ -18,9 +18,10 @@ from gan_bench.contracts.images import is_images, to_pixels
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Model
 from gan_bench.contracts.scores import Score, Share
-from gan_bench.errors import Diverged, missing_package
+from gan_bench.errors import Diverged, error_text, missing_package
 from gan_bench.evaluation.class_shares import class_shares
 from gan_bench.evaluation.scores import compute
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.training.randomness import seed_of
 from gan_bench.training.trainer import Trainer, check_parameters
 
@@ -182,12 +183,14 @@ def evaluate(
     *,
     repeat: int = 0,
     dataset: Dataset | None = None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Evaluation:
     """Draw n samples at this point of training and score them.
 
     Args:
         repeat: 0 is the draw that scores a run; 1, 2, … are others, with other seeds for metrics that draw as well.
         dataset: dataset that samples are compared with, if it is not the trainer's.
+        log: receives what metrics have changed about the process; the change is undone.
     """
     again = (repeat,) if repeat else ()
     drawn = draw(trainer, n, seed_of(seed, "evaluation", trainer.iteration, *again))
@@ -204,11 +207,14 @@ def evaluate(
     errors: dict[str, str] = {}
     for metric in metrics:
         try:
-            scores += compute(samples, [metric])
-        except Exception as error:  # one failing metric must not end a run
+            with undisturbed(lambda changes, name=metric.name: log(f"Metric {name} {changes}")):  # type: ignore[misc]
+                scores += compute(samples, [metric])
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # one failing metric must not end a run, even by SystemExit
             if out_of_memory(error):  # a smaller stack may fit
                 raise
-            errors[metric.name] = missing_package(error) or f"{type(error).__name__}: {error}"
+            errors[metric.name] = missing_package(error) or error_text(error)
             scores.append(Score(metric.name, None, float("nan"), n, metric.version))
     classes = _class_shares([metric for metric in metrics if metric.name not in errors], samples, errors)
     return Evaluation(drawn, scores, errors, classes)
@@ -222,5 +228,5 @@ def _class_shares(metrics: Sequence[Metric], samples: Samples, errors: dict[str,
             if found is not None:
                 return class_shares(found, samples)
         except Exception as error:  # its score remains valid
-            errors[metric.name] = f"classes: {type(error).__name__}: {error}"
+            errors[metric.name] = f"classes: {error_text(error)}"
     return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +12,7 @@ import torch
 
 from gan_bench.config.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES
 from gan_bench.config.load import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
-from gan_bench.config.source import open_source
+from gan_bench.config.source import Source, open_source
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Job, Run, Schedule
@@ -22,6 +22,7 @@ from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.runs import plan
 from gan_bench.plugins.discovery import load_plugins, option_files
 from gan_bench.plugins.instances import dataset_of, instantiate
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
 
 MOST_STACKED = 32
@@ -37,8 +38,15 @@ CHECK_SAMPLES = 32
 def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
     """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing."""
     opened = open_source(source)
+    results = Path(options.results)
     places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
+    with undisturbed(lambda changes: registry.notes.append(f"Planning the runs {changes}")):
+        return _planned(opened, registry, places, results, options)
+
+
+def _planned(opened: Source, registry: Registry, places: Sequence[Path], results: Path, options: Options) -> Planned:
+    """Validate the benchmark with the loaded plugins, plan its runs and read their status."""
     benchmark = load_benchmark(
         opened,
         registry,
@@ -54,7 +62,7 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
         benchmark = _check_of(benchmark, registry, options)
     datasets = _selected(benchmark, options)
     require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
-    folder = Path(options.results) / benchmark.name
+    folder = results / benchmark.name
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     stored = stored_jobs([] if mode == "quick" else jobs, folder)  # a check starts from scratch

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 import warnings
@@ -19,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard
+
+from gan_bench.plugins.entry_points import installed_plugins
 
 CORE = "gan_bench"
 FILE_PREFIX = "gan_bench_plugin_"
@@ -110,13 +111,13 @@ def _file_of(name: str) -> Path | None:
 
 @cache
 def _installed_plugins() -> frozenset[str]:
-    return frozenset(_top(entry.value) for entry in importlib.metadata.entry_points(group=CORE))
+    return frozenset(_top(entry.value) for entry in installed_plugins()[0])
 
 
 @cache
 def _siblings(own: str) -> frozenset[str]:
     """Top-level packages and modules of the distribution that installs a plugin package."""
-    for entry in importlib.metadata.entry_points(group=CORE):
+    for entry in installed_plugins()[0]:
         if _top(entry.value) == own and entry.dist is not None:
             # Only this distribution is read: to look through all that are installed takes a quarter of a second.
             listed = (entry.dist.read_text("top_level.txt") or "").split()
@@ -175,6 +176,20 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
             yield from there
             if len(there) < len(submodules):
                 yield base
+        elif isinstance(node, ast.Call):
+            yield from _imported_by_name(node, package)
+
+
+def _imported_by_name(call: ast.Call, package: str) -> Iterator[str]:
+    """Name in a call of `importlib.import_module`, if it is a literal."""
+    function = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    first = call.args[0] if call.args else None
+    if function != "import_module" or not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+        return
+    try:
+        yield importlib.util.resolve_name(first.value, package)
+    except ImportError:  # a relative name outside of a package
+        return
 
 
 def _is_module(name: str) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import importlib.util
+import itertools
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -15,12 +16,21 @@ import pluggy
 from gan_bench.contracts import hooks
 from gan_bench.errors import PluginError, UsageError
 from gan_bench.plugins.code_hash import FILE_PREFIX
+from gan_bench.plugins.entry_points import installed_plugins
 from gan_bench.plugins.kinds import KINDS, PUBLISHED, UNIMPLEMENTED
+from gan_bench.plugins.plugin_output import attributed_output
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Broken, Origin, Registry
+
+MOST_ITEMS = 1000
+"""Largest number of objects that a hook may return."""
 
 
 def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS, PUBLISHED)) -> Registry:
     """Load the installed plugins, then the files of `places`, and collect the classes that they provide.
+
+    What a plugin changes about the process is undone and listed in the registry's `notes`. Its output goes to standard
+    error, with its name.
 
     Args:
         places: plugin files, and folders whose ``*.py`` files are plugins; a missing folder is skipped.
@@ -31,7 +41,8 @@ def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS,
     modules = [*_installed(registry), *_files(registry, places)]
     asked = (*kinds, UNIMPLEMENTED) if "models" in kinds else kinds
     for module, origin in modules:
-        _call_hook(registry, module, origin, asked)
+        with _isolated(registry, origin):
+            _call_hook(registry, module, origin, asked)
     return registry
 
 
@@ -70,13 +81,28 @@ def option_files(names: Sequence[str | Path]) -> list[Path]:
     return plugin_files(names, refuse)
 
 
+@contextmanager
+def _isolated(registry: Registry, origin: Origin) -> Iterator[None]:
+    """Execute code of a plugin while it is loaded, so that no other plugin and no run is affected."""
+
+    def note(changes: str) -> None:
+        registry.notes.append(f"Plugin {origin} {changes}")
+
+    with undisturbed(note), attributed_output(origin.name):
+        yield
+
+
 def _installed(registry: Registry) -> list[tuple[ModuleType, Origin]]:
     found = []
-    for entry in importlib.metadata.entry_points(group=hooks.PROJECT):
+    entries, unreadable = installed_plugins()
+    for name, path, reason in unreadable:
+        registry.broken.append(Broken(name, Origin(name, "", path), reason))
+    for entry in entries:
         dist = entry.dist
         origin = Origin(dist.name if dist else entry.name, dist.version if dist else "", entry.value)
         try:
-            found.append((entry.load(), origin))
+            with _isolated(registry, origin):
+                found.append((entry.load(), origin))
         except BaseException as error:  # a plugin may raise anything, even SystemExit
             _reraise_interrupt(error)
             registry.broken.append(Broken.by_error(entry.name, origin, error))
@@ -90,7 +116,8 @@ def _files(registry: Registry, places: Iterable[Path]) -> list[tuple[ModuleType,
     for path in dict.fromkeys(path.resolve() for path in paths):
         origin = Origin(path.name, "", str(path))
         try:
-            found.append((_import_file(path), origin))
+            with _isolated(registry, origin):
+                found.append((_import_file(path), origin))
         except BaseException as error:  # see _installed
             _reraise_interrupt(error)
             registry.broken.append(Broken.by_error(path.stem, origin, error))
@@ -131,7 +158,10 @@ def _call_hook(registry: Registry, module: ModuleType, origin: Origin, kinds: Se
         hook = getattr(manager.hook, f"gan_bench_{kind}")
         try:
             for items in hook():
-                for item in [items] if isinstance(items, str | Path) else items:
+                listed = [items] if isinstance(items, str | Path) else [*itertools.islice(items, MOST_ITEMS + 1)]
+                if len(listed) > MOST_ITEMS:
+                    raise PluginError(f"gan_bench_{kind} returns more than {MOST_ITEMS:,} objects")
+                for item in listed:
                     registry.add(kind, item, origin)
         except BaseException as error:  # see _installed
             _reraise_interrupt(error)

@@ -15,10 +15,15 @@ from typing import Any
 
 from gan_bench.contracts.hooks import Unloaded
 from gan_bench.contracts.unimplemented import Unimplemented
-from gan_bench.errors import BrokenPluginError, PluginError
+from gan_bench.errors import BrokenPluginError, PluginError, error_text
 from gan_bench.names import allowed
 from gan_bench.plugins.kinds import KINDS, NO_CLASSES, PUBLISHED, UNIMPLEMENTED
 from gan_bench.plugins.validation import find_problem
+
+ENDS = (
+    'It ends the program when it is loaded. Put the code of a script under `if __name__ == "__main__":`, or move the '
+    "file out of the folder plugins"
+)
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,10 @@ class Broken:
     @classmethod
     def by_error(cls, name: str, origin: Origin, error: BaseException) -> Broken:
         """Describe what an exception broke, with the file and line that raised it."""
-        place = _last_frame(error)
-        line = f"{type(error).__name__}: {error}".splitlines()[0] + (f" ({place})" if place else "")
+        place = _last_frame(error, origin.path)
+        line = error_text(error).splitlines()[0] + (f" ({place})" if place else "")
+        if isinstance(error, SystemExit):
+            line += f". {ENDS}"
         return cls(name, origin, line, "".join(traceback.format_exception(error)))
 
     def is_called(self, name: str) -> bool:
@@ -56,8 +63,13 @@ class Broken:
 
 @dataclass
 class Registry:
-    """Classes of the loaded plugins, by kind and name."""
+    """Classes of the loaded plugins, by kind and name.
 
+    Attributes:
+        notes: what plugins changed about the process while they were loaded, and the loader undid.
+    """
+
+    notes: list[str] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
     published: list[tuple[Path, Origin]] = field(default_factory=list)
@@ -135,6 +147,8 @@ def _title(kind: str) -> str:
     return kind[:-1].capitalize()
 
 
-def _last_frame(error: BaseException) -> str:
+def _last_frame(error: BaseException, path: str) -> str:
+    """Place of the last frame in the plugin's file, or of the last frame anywhere."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    own = [f for f in frames if f.filename == path]
+    return next((f"{Path(f.filename).name}:{f.lineno}" for f in reversed(own or frames)), "")

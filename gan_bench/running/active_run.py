@@ -16,7 +16,7 @@ from typing import Any, cast
 from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, Warned
 from gan_bench.contracts.images import reduced
 from gan_bench.contracts.run import CHECK_IMAGES, Job
-from gan_bench.errors import StoreError
+from gan_bench.errors import StoreError, error_text
 from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_averages
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
@@ -33,6 +33,7 @@ class Reporter:
 
     def __init__(self, key: str, report: Report) -> None:
         self._key, self._report = key, report
+        self._warnings: set[str] = set()
 
     def progress(self, iteration: int, iterations: int, rate: float) -> None:
         """Report the number of completed iterations, and iterations per second."""
@@ -47,8 +48,10 @@ class Reporter:
         self._report(Evaluated(self._key, iteration, iterations, scores))
 
     def warn(self, message: str) -> None:
-        """Report a warning."""
-        self._report(Warned(self._key, message))
+        """Report a warning, each only once."""
+        if message not in self._warnings:
+            self._warnings.add(message)
+            self._report(Warned(self._key, message))
 
 
 class ActiveRun:
@@ -83,6 +86,11 @@ class ActiveRun:
         """Contents of run.json, now or after the next write."""
         assert self._record is not None
         return self._record
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run has a record."""
+        return self._record is not None
 
     @property
     def last(self) -> int:
@@ -153,7 +161,9 @@ class ActiveRun:
         metrics = [metric for metric in due if not evaluations.has(metric, t, schedule.samples)]
         if metrics or (full and t not in evaluations.snapshots):
             compared = reduced(trainer.dataset, CHECK_IMAGES) if self.job.check else trainer.dataset
-            found = evaluate(trainer, metrics, schedule.samples, self.job.run.seed, dataset=compared)
+            found = evaluate(
+                trainer, metrics, schedule.samples, self.job.run.seed, dataset=compared, log=self.reporter.warn
+            )
             if full:
                 evaluations.add_classes(t, found)
                 evaluations.add_snapshot(t, trainer, found.drawn, self.job.run.seed)
@@ -211,18 +221,31 @@ class ActiveRun:
         self._trainer = None
 
     def end(self, status: Status, error: BaseException | None = None) -> None:
-        """Record how the run ended and the error; for a failure also the traceback."""
+        """Record how the run ended and the error; for a failure also the traceback.
+
+        If the folder cannot be written, the run has failed, and a warning gives the reason.
+        """
         self.status = status
+        try:
+            self._record_end(status, error)
+        except (StoreError, OSError) as failure:
+            self.status = "failed"
+            self.reporter.warn(f"Its end cannot be recorded: {failure}")
+        self.forget()
+
+    def _record_end(self, status: Status, error: BaseException | None) -> None:
+        if self._record is None:  # the folder contains something else, which must not be overwritten
+            return
         if status == "failed" and error is not None:
             self.folder.write_error(error)
         if self._trainer is not None:
             self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
         if error is not None:
-            self.update_record(error=ErrorRecord(type(error).__name__, str(error)))
+            name, _, message = error_text(error).partition(": ")
+            self.update_record(error=ErrorRecord(name, message))
         files = {} if status in ("running", "interrupted") else self.folder.digests()
         self.update_record(status=status, metric_errors=dict(self.evaluations.errors), files=files)
         self.folder.write(self.record)
-        self.forget()
 
     def _ledger(self, trainer: Trainer) -> Ledger:
         plan = self.record.plans[-1] if self.record.plans else None

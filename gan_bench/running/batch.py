@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 import torch
 
 from gan_bench.acceleration.cuda_graphs import free_memory
 from gan_bench.acceleration.stacked_seeds import Stack
 from gan_bench.acceleration.tracing import out_of_memory
-from gan_bench.errors import Diverged
+from gan_bench.errors import Diverged, StoreError
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.execution_modes import settle_single, stack_seeds
-from gan_bench.store.checkpoints import save_checkpoints
+from gan_bench.running.run_process import RunProcess, seed_default_streams
+from gan_bench.store.checkpoints import CheckpointState, save_checkpoints
 from gan_bench.training.precision import set_precision
 
 REPORT_SECONDS = 0.5
 
 
-def set_up(member: ActiveRun, at: int | None = None) -> bool:
-    """Set a member up and return True; if a plugin raises, record the error, end the member and return False."""
+def begin(member: ActiveRun) -> bool:
+    """Begin a run and return True; if its folder cannot be used, end the member and return False."""
     try:
-        member.set_up(at)
-    except Exception as error:
+        member.begin()
+    except (StoreError, OSError) as error:
+        member.reporter.warn(f"It cannot begin: {error}")
         end_with(member, error)
         return False
     return True
 
 
-def end_with(member: ActiveRun, error: Exception) -> None:
+def set_up(member: ActiveRun, at: int | None = None) -> bool:
+    """Set a member up and return True; if a plugin raises, record the error, end the member and return False."""
+    try:
+        with undisturbed(lambda changes: member.reporter.warn(f"Setting up the run {changes}")):
+            member.set_up(at)
+    except BaseException as error:  # a plugin may raise anything, even SystemExit
+        require_error(error)
+        end_with(member, error)
+        return False
+    return True
+
+
+def end_with(member: ActiveRun, error: BaseException) -> None:
     """Record the error that ended a run; the other runs continue."""
     member.end("diverged" if isinstance(error, Diverged) else "failed", error)
+
+
+def require_error(error: BaseException) -> None:
+    """Raise an exception that stops this process and is not the error of a run."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
 
 
 def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]]:
@@ -62,13 +84,14 @@ class RunBatch:
         members: those that have not ended.
     """
 
-    def __init__(self, members: Sequence[ActiveRun], stop: Callable[[], bool]) -> None:
-        self.members, self.stop = list(members), stop
+    def __init__(self, members: Sequence[ActiveRun], stop: Callable[[], bool], process: RunProcess) -> None:
+        self.members, self.stop, self.process = list(members), stop, process
         self.precision = members[0].job.run.protocol.precision
         self.stack: Stack | None = None
 
     def run(self) -> None:
         """Execute the members until each has ended, with any status."""
+        seed_default_streams()
         if not self._fits():
             self._halve()
 
@@ -76,7 +99,10 @@ class RunBatch:
         """Run the batch; return False if several members together do not fit in memory."""
         try:
             self._run_to_end()
-        except Exception as error:  # recorded; the other runs continue
+        except BaseException as error:  # recorded; the other runs continue
+            self.process.require_own()
+            require_error(error)
+            self.process.restore()
             if out_of_memory(error) and len(self.members) > 1:
                 return False
             for member in self.members:
@@ -105,7 +131,7 @@ class RunBatch:
 
     def _one_by_one(self, groups: Sequence[Sequence[ActiveRun]]) -> None:
         for group in groups:
-            RunBatch(group, self.stop).run()
+            RunBatch(group, self.stop, self.process).run()
             free_memory()
 
     def _halve(self) -> None:
@@ -150,6 +176,7 @@ class RunBatch:
         special = schedule.expensive_at(leader.last)
         stopped = False
         while self.members:
+            self.process.require_own()
             if self.stop():
                 stopped = True
                 break
@@ -176,6 +203,9 @@ class RunBatch:
 
     def _evaluate(self) -> None:
         """Evaluate the members that are due, then write a checkpoint of all."""
+        changes = self.process.restore()
+        if changes:
+            self._warn(f"Training {changes}")
         due = [member for member in self.members if member.due]
         set_precision("float32")
         try:
@@ -186,20 +216,38 @@ class RunBatch:
         scored = [member for member in due if member in self.members]
         if scored:
             self._checkpoint()
-        for member in scored:
+        for member in [m for m in scored if m in self.members]:
             t = member.trainer.iteration
             member.reporter.evaluated(t, member.last, member.evaluations.latest(t))
 
     def _score(self, member: ActiveRun) -> None:
         try:
-            member.evaluate()
-        except Exception as error:
+            with undisturbed(lambda changes: member.reporter.warn(f"Its evaluation {changes}")):
+                member.evaluate()
+        except BaseException as error:
+            require_error(error)
             if out_of_memory(error) and len(self.members) > 1:
                 raise  # fewer members need less memory
             end_with(self._leave(member), error)
 
     def _checkpoint(self) -> None:
-        """Write the checkpoints of all active members, in one file."""
-        save_checkpoints({member.folder.path: member.checkpoint() for member in self.members})
+        """Write the checkpoints of all active members, in one file; a member whose folder cannot be written ends."""
+        states = {member.folder.path: member.checkpoint() for member in self.members}
+        try:
+            save_checkpoints(states)
+            for member in self.members:
+                member.checkpointed()
+        except (StoreError, OSError):
+            self._checkpoint_one_by_one(states)
+
+    def _checkpoint_one_by_one(self, states: Mapping[Path, CheckpointState]) -> None:
+        for member in [*self.members]:
+            try:
+                save_checkpoints({member.folder.path: states[member.folder.path]})
+                member.checkpointed()
+            except (StoreError, OSError) as error:
+                end_with(self._leave(member), error)
+
+    def _warn(self, message: str) -> None:
         for member in self.members:
-            member.checkpointed()
+            member.reporter.warn(message)

@@ -197,7 +197,15 @@ def _rate(record: RunRecord) -> _Rate:
 
 def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
     """Seconds an iteration by configuration; NaN for a model that fails. Those beyond the budget are missing."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        return _probe_in_groups(jobs, registry, workers, budget)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _probe_in_groups(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
     deadline = time.monotonic() + budget
     found: dict[str, float] = {}
     forked = jobs and jobs[0].device == "cpu" and "fork" in multiprocessing.get_all_start_methods()

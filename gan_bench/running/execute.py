@@ -6,18 +6,16 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from gan_bench.contracts.events import Report
 from gan_bench.contracts.run import Job
 from gan_bench.evaluation.evaluate import check_finite, draw
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.active_run import ActiveRun
-from gan_bench.running.batch import RunBatch, group_by_iteration, set_up
+from gan_bench.running.batch import RunBatch, begin, group_by_iteration, set_up
+from gan_bench.running.run_process import process_for
 from gan_bench.running.stored_model import load_trainer
 from gan_bench.store.records import CheckRecord
 from gan_bench.store.run_folder import RunFolder
-from gan_bench.training.precision import set_precision
 
 
 def execute(job: Job, registry: Registry, report: Report, stop: Callable[[], bool]) -> str:
@@ -50,8 +48,9 @@ def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callab
         members = _members(jobs, registry, report, stop)
     for member in members:
         sample_error = _sample_error(member.job, registry) if member.status == "finished" else None
-        member.update_record(check=CheckRecord(member.resumed_from, sample_error))
-        member.folder.write(member.record)
+        if member.begun:
+            member.update_record(check=CheckRecord(member.resumed_from, sample_error))
+            member.folder.write(member.record)
     return [member.status for member in members]
 
 
@@ -67,12 +66,9 @@ def _sample_error(job: Job, registry: Registry) -> str:
 
 def _members(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[ActiveRun]:
     """Execute jobs until they end or `stop` returns True."""
-    torch.set_num_threads(jobs[0].threads)
-    set_precision(jobs[0].run.protocol.precision)
-    members = [ActiveRun(job, registry, report) for job in jobs]
-    for member in members:
-        member.begin()
-    ready = [member for member in members if set_up(member)]
-    for group in group_by_iteration(ready):
-        RunBatch(group, stop).run()
+    with process_for(jobs[0]) as process:
+        members = [ActiveRun(job, registry, report) for job in jobs]
+        ready = [member for member in members if begin(member) and set_up(member)]
+        for group in group_by_iteration(ready):
+            RunBatch(group, stop, process).run()
     return members

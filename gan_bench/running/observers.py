@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
 from gan_bench.contracts.observer import Observer
+from gan_bench.errors import error_text
+from gan_bench.plugins.process_state import undisturbed
 
 EVENTS = (
     "planned",
@@ -31,10 +34,14 @@ class Observers(Observer):
     def __init__(self, display: Observer, classes: Sequence[type[Observer]]) -> None:
         self._display = display
         self._others: list[Observer] = []
+        self._noted: set[str] = set()
         for cls in classes:
             try:
-                self._others.append(cls())
-            except Exception as error:  # a plugin may raise anything
+                with self._isolated(cls.name):
+                    self._others.append(cls())
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may raise anything, even SystemExit
                 self._report(cls.name, "__init__", error)
         for event in EVENTS:
             setattr(self, event, partial(self._notify, event))
@@ -43,11 +50,22 @@ class Observers(Observer):
         getattr(self._display, event)(*arguments)
         for other in list(self._others):
             try:
-                getattr(other, event)(*arguments)
-            except Exception as error:  # see above
+                with self._isolated(other.name):
+                    getattr(other, event)(*arguments)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # see above
                 self._others.remove(other)
                 self._report(other.name, event, error)
 
-    def _report(self, name: str, event: str, error: Exception) -> None:
-        problem = f"{type(error).__name__}: {error}"
-        self._display.note(f"Observer {name} failed in {event}() and was detached: {problem}.")
+    def _isolated(self, name: str) -> AbstractContextManager[None]:
+        """Context for code of an observer, whose changes of the process are undone."""
+        return undisturbed(lambda changes: self._note_once(f"Observer {name} {changes}"))
+
+    def _note_once(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self._display.note(line)
+
+    def _report(self, name: str, event: str, error: BaseException) -> None:
+        self._display.note(f"Observer {name} failed in {event}() and was detached: {error_text(error)}.")

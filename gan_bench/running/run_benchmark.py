@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gan_bench.planning.options import Options
 from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.planning.stale_runs import describe_stale_runs
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import write_results_csv
@@ -56,8 +58,11 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     with locked(planned.folder) as lock:
         todo = planned.todo
         observers = Observers(observer, list(planned.registry.all("observers").values()))
+        for line in planned.registry.notes:
+            observers.note(line)
         if todo:
-            planned = prepare_run(planned, observers.note)
+            with _isolated("Preparation of datasets and metrics", observers):
+                planned = prepare_run(planned, observers.note)
             todo = planned.todo
         if planned.mode == "quick":  # an earlier check may have tested other code
             _remove_runs(planned.folder / "runs")
@@ -79,6 +84,11 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     return outcome
 
 
+def _isolated(what: str, observers: Observers) -> AbstractContextManager[None]:
+    """Context for code of plugins in this process, whose changes of the process are undone and reported."""
+    return undisturbed(lambda changes: observers.note(f"{what} {changes}"))
+
+
 def _remove_runs(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
@@ -95,7 +105,8 @@ def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock:
     gpus = visible_gpus() if planned.device == "cuda" else []
     how = describe_compilation(todo)
     observers.note(f"{describe_machine(planned.device, planned.workers, gpus)}; {how}.")
-    estimates = estimate_runs(planned, todo, observers.note)
+    with _isolated("The estimate of the runs", observers):
+        estimates = estimate_runs(planned, todo, observers.note)
     todo = longest_first(todo, estimates)
     groups = stacks(todo)
     forecast = Forecast(groups, estimates, planned.workers)

@@ -11,6 +11,7 @@ from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Run
 from gan_bench.errors import DataError, StoreError, UsageError
 from gan_bench.evaluation.evaluate import DrawnSamples, draw
+from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
@@ -59,7 +60,8 @@ class StoredModel:
         if generator is not None and float(self.model.weights()[generator]) == 0:
             raise UsageError(f"generator {generator} has weight 0 in the mixture at iteration {self.iteration}.")
         self._require_data(n)
-        drawn = draw(self._trainer, n, seed, generator=generator, progress=progress)
+        with undisturbed(lambda changes: None):
+            drawn = draw(self._trainer, n, seed, generator=generator, progress=progress)
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
 
     def _require_data(self, n: int) -> None:
@@ -98,8 +100,9 @@ def load_trainer(
     for path in passed_over:
         log(f"{path}: the checkpoint is damaged or belongs to another run. Loading one of an earlier iteration.")
     try:
-        trainer = make_trainer(run_of(record), registry, device)
-        trainer.load_state_dict(state["trainer"])
+        with undisturbed(lambda changes: log(f"Building the model {changes}")):
+            trainer = make_trainer(run_of(record), registry, device)
+            trainer.load_state_dict(state["trainer"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         problem = f"{folder.path}: the checkpoint does not match the current code of the model"
         raise StoreError(f"{problem} ({error}).") from error

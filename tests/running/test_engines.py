@@ -37,6 +37,10 @@ class Recorder(Observer):
         self.evaluations: list[tuple[str, int]] = []
         self.starts: list[str] = []
         self.to_do: tuple[int, int] = (0, 0)
+        self.notes: list[str] = []
+
+    def note(self, line: str) -> None:
+        self.notes.append(line)
 
     def planned(self, runs: Sequence[Run], done: int) -> None:
         self.to_do = (len(runs), done)
@@ -280,12 +284,78 @@ class TestStopped:
         assert outcome.exit_code == 0
 
 
+LEAVING = (
+    project.HEAD
+    + '''
+import multiprocessing, resource, subprocess
+
+def nap():
+    time.sleep(600)
+
+class Littering(GAN):
+    """Leaves processes behind, one with the descriptors of the run, and continues in a fork of it."""
+    name = "littering"
+
+    def generator_loss(self, fake):
+        os.fork()
+        return super().generator_loss(fake)
+
+    def build(self, networks):
+        subprocess.Popen(["sleep", "600"])
+        multiprocessing.get_context("fork").Process(target=nap).start()
+        return super().build(networks)
+
+class Scribbling(GAN):
+    """Writes to each descriptor: garbage, an event of another run and the beginning of a line."""
+    name = "scribbling"
+
+    def build(self, networks):
+        text = b'{"event": "evaluated", "key": "?", "iteration": 1, "iterations": 1, "scores": {}}\\n[]\\n\\xff\\n{"eve'
+        for number in range(3, 40):
+            try:
+                os.write(number, text)
+            except OSError:
+                pass
+        return super().build(networks)
+
+class Parricide(GAN):
+    """Kills the worker that has started it."""
+    name = "parricide"
+
+    def turns(self, iteration):
+        if iteration == 12:
+            os.kill(os.getppid(), signal.SIGKILL)
+        return super().turns(iteration)
+
+@hookimpl
+def gan_bench_models():
+    return [Littering, Scribbling, Parricide]
+'''
+)
+
+
 class TestWorkers:
+    def test_are_not_disturbed_by_what_runs_leave(self, tmp_path: Path) -> None:
+        """Processes left behind, forks of a run and foreign lines affect no other run and not the end of a command."""
+        names = ("littering", "scribbling", "parricide", "gan")
+        file = project.write(tmp_path, project.describe([{"plugin": name} for name in names]), leaving=LEAVING)
+        outcome, recorder = run(file, tmp_path / "results", workers=1)
+        assert recorder.ends == dict.fromkeys(names, ("finished", ""))
+        assert [line for line in recorder.notes if "not messages" in line] != []
+        with locked(outcome.folder):  # no process that was left behind has the lock
+            pass
+        folders = {record["model"]["plugin"]: path for path, record in _records(tmp_path / "results")}
+        plain = project.outcome(folders["gan"])
+        for name in names:
+            assert project.difference(project.outcome(folders[name])["trainer"], plain["trainer"]) is None, name
+
     def test_that_never_begin_are_an_error(self, tmp_path: Path, messages: Messages) -> None:
         """If a plugin kills the workers but not the command, the command exits with an error."""
-        dying = "import os, sys\nif sys.argv[0].endswith('worker.py'):\n    os._exit(3)\n"
+        dying = (
+            "import os, signal, sys\nif sys.argv[0].endswith('worker.py'):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
         file = project.write(tmp_path, project.describe(), dying=dying)
-        with messages.raises(RunError, "exit code 3"):
+        with messages.raises(RunError, "exit code -9"):
             run(file, tmp_path / "results", workers=2)
 
     @pytest.mark.slow
@@ -304,8 +374,8 @@ import json, os, sys
 import torch
 from gan_bench.running.engines import worker
 
-def serve(jobs, registry, out, *rest):
-    child = os.fork()
+def serve(jobs, registry, out, stop, private, watched):
+    child = private.fork_run()
     if child == 0:
         imported = "torch._inductor.compile_fx" in sys.modules
         print(json.dumps({"broken": torch.cuda._is_in_bad_fork(), "imported": imported}), file=out, flush=True)
@@ -338,7 +408,7 @@ class TestGPUs:
             text=True,
             check=True,
         )
-        found = [event for event in map(json.loads, done.stdout.splitlines()) if "broken" in event]
+        found = [event for event in map(json.loads, filter(None, done.stdout.splitlines())) if "broken" in event]
         assert found[0] == {"broken": False, "imported": False}
         assert found[1]["imported"]  # once, because the import would take a second in each fork
 

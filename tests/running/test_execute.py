@@ -16,7 +16,6 @@ import torch
 from gan_bench.acceleration.tracing import out_of_memory
 from gan_bench.contracts.events import Evaluated, Event, Warned
 from gan_bench.contracts.run import Job, Schedule
-from gan_bench.errors import StoreError
 from gan_bench.planning.planned import Planned
 from gan_bench.running.engines.messages import decode_jobs, encode_jobs
 from gan_bench.running.execute import execute
@@ -207,9 +206,11 @@ class TestDamaged:
         planned, folder = cut
         record = project.record(folder.path) | {"key": "f" * 64}
         project.write_record(folder.path, record)
-        with messages.raises(StoreError, folder.path, hide={folder.path.name: "RUN"}):
-            project.run_jobs(planned)
+        events: list[Event] = []
+        assert execute(planned.jobs[0], planned.registry, events.append, project.never) == "failed"
         assert project.record(folder.path) == record
+        (warning,) = (event.message for event in events if isinstance(event, Warned))
+        messages.check(warning, folder.path, hide={folder.path.name: "RUN"})
 
 
 @pytest.fixture(scope="module")
@@ -402,6 +403,92 @@ class TestEvaluation:
             assert {row["metric"] for row in curve} == set(project.METRICS)
 
 
+MEDDLING = (
+    project.HEAD
+    + '''
+import random
+import numpy as np
+from gan_bench import Metric
+
+class Meddling(GAN):
+    """Changes the process in each call of a loss, and when it is built."""
+    name = "meddling"
+
+    def build(self, networks):
+        os.environ["GAN_BENCH_DATA"] = "/nowhere"
+        return super().build(networks)
+
+    def generator_loss(self, fake):
+        os.chdir("/")
+        np.seterr(all="raise")
+        random.seed(1)
+        return super().generator_loss(fake)
+
+class Ending(Metric):
+    """Ends the process."""
+    name = "ending"
+    direction = "none"
+    unit = ""
+
+    def compute(self, samples):
+        torch.set_default_dtype(torch.float64)
+        os._exit(0)
+
+@hookimpl
+def gan_bench_models():
+    return [Meddling]
+
+@hookimpl
+def gan_bench_metrics():
+    return [Ending]
+'''
+)
+
+
+class TestProcess:
+    def test_is_restored_after_code_of_plugins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Results are those of a GAN; each change is reported once, with the part of the run that made it."""
+        monkeypatch.chdir(tmp_path)
+        models = [{"plugin": "meddling"}, {"plugin": "gan"}]
+        metrics = {"evaluation": {"metrics": [*project.METRICS, "ending"]}}
+        file = project.write(tmp_path, project.describe(models, **metrics), meddling=MEDDLING)
+        planned = project.plan(file, tmp_path / "results")
+        state = os.getcwd(), os.environ.get("GAN_BENCH_DATA"), np.geterr(), torch.get_default_dtype()
+        events: list[Event] = []
+        for job in planned.jobs:
+            assert execute(job, planned.registry, events.append, project.never) == "finished"
+            assert (os.getcwd(), os.environ.get("GAN_BENCH_DATA"), np.geterr(), torch.get_default_dtype()) == state
+        meddling, gan = (project.outcome(Path(job.folder)) for job in planned.jobs)
+        for part in ("trainer", "curve", "samples"):
+            assert project.difference(meddling[part], gan[part]) is None
+        warnings = [event.message for event in events if isinstance(event, Warned)]
+        key = planned.jobs[0].run.key
+        own = [event.message for event in events if isinstance(event, Warned) and event.key == key]
+        assert [message.split(" changed ")[0] for message in own] == ["Setting up the run", "Metric ending", "Training"]
+        assert "GAN_BENCH_DATA" in own[0] and "default dtype" in own[1]
+        assert "the working folder" in own[2] and "np.seterr" in own[2]
+        assert len(warnings) == len(own) + 1  # the metric is one of the other run, too
+        assert project.record(Path(planned.jobs[1].folder))["metric_errors"] == {"ending": "SystemExit: 0"}
+
+    def test_begins_each_run_with_the_same_random_streams(self, tmp_path: Path) -> None:
+        """A model that draws from them has the values of a new process, whatever was drawn before."""
+        source = project.plugin(
+            "dicing",
+            "def generator_loss(self, fake):",
+            "    import random, numpy",
+            "    return super().generator_loss(fake) * (random.random() + numpy.random.rand() + torch.rand(()))",
+        )
+        file = project.write(tmp_path, project.describe([{"plugin": "dicing"}]), dicing=source)
+        found = []
+        for number in range(2):
+            planned = project.plan(file, tmp_path / str(number))
+            torch.rand(number + 1)
+            np.random.rand(number + 1)
+            assert project.run_jobs(planned) == "finished"
+            found.append(project.outcome(Path(planned.jobs[0].folder)))
+        assert project.difference(*found) is None
+
+
 class TestExactness:
     def test_on_a_gpu_is_that_of_the_plan(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A plan of float32 disables TF32, with 19 bits, which torch allows for convolutions by default."""
@@ -409,8 +496,15 @@ class TestExactness:
         for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
             monkeypatch.setattr(cudnn, name, value)
         planned = project.plan(project.describe(), tmp_path)
-        assert project.run_jobs(planned) == "finished"
-        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (False, True, False)
+        found = set()
+
+        def stop() -> bool:
+            found.add((cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark))
+            return False
+
+        assert project.run_jobs(planned, stop=stop) == "finished"
+        assert found == {(False, True, False)}
+        assert (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark) == (True, False, True)  # as before the run
 
 
 class TestJob:

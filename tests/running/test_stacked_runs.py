@@ -21,6 +21,7 @@ from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import choose_stack
 from gan_bench.running import active_run, execution_modes
 from gan_bench.running.active_run import ActiveRun
+from gan_bench.running.engines.local import settle
 from gan_bench.running.execute import execute_stack
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
@@ -303,6 +304,52 @@ class TestFailing:
         assert ended == ["finished"] * SEEDS
         messages.check(warnings(events)[0])
         assert {project.record(folder.path)["ledger"]["plan"]["stack"] for folder in folders(planned)} == {1}
+
+
+def _write_garbage(folder: Path) -> None:
+    (folder / "run.json").write_text("{", encoding="utf-8")
+
+
+def _write_another_run(folder: Path) -> None:
+    project.write_record(folder, project.record(folder) | {"key": "f" * 64})
+
+
+def _replace_by_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("", encoding="utf-8")
+
+
+def _block_the_checkpoint(folder: Path) -> None:
+    (folder / "checkpoint-20.pt" / "x").mkdir(parents=True)
+
+
+def _block_the_curve(folder: Path) -> None:
+    (folder / "curve.csv").unlink()
+    (folder / "curve.csv" / "x").mkdir(parents=True)
+
+
+class TestDamagedFolder:
+    @pytest.mark.parametrize(
+        "damage", [_write_garbage, _write_another_run, _replace_by_a_file, _block_the_checkpoint, _block_the_curve]
+    )
+    def test_of_one_seed_affects_no_other(self, damage: Callable[[Path], None], tmp_path: Path) -> None:
+        """A seed whose folder cannot be used fails with a reason that gives the place; the others finish."""
+        planned = planned_for(tmp_path)
+        run_jobs(planned, stop=project.stop_at(10))
+        bad = folders(planned)[1].path
+        damage(bad)
+        before = (bad / "run.json").read_bytes() if (bad / "run.json").is_file() else b""
+        ended, events = run_jobs(planned)
+        assert ended == ["finished", "failed", "finished"]
+        for folder in (folders(planned)[0], folders(planned)[2]):
+            assert project.record(folder.path)["status"] == "finished"
+        assert settle(planned.jobs[1], "").status == "failed"
+        if damage in (_block_the_checkpoint, _block_the_curve):
+            assert bad.name in project.record(bad)["error"]["message"]
+        else:
+            assert any(str(bad) in message for message in warnings(events))
+        if damage in (_write_garbage, _write_another_run):
+            assert (bad / "run.json").read_bytes() == before
 
 
 class TestStacks:

@@ -23,7 +23,7 @@ from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError, StoreError
 from gan_bench.planning.jobs import stacks
 from gan_bench.running.engines.interrupts import DeferredInterrupts
-from gan_bench.running.engines.messages import Ended, Message, Ready, decode_message, encode_jobs
+from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message, encode_jobs
 from gan_bench.store.records import ErrorRecord, Status
 from gan_bench.store.run_folder import RunFolder
 
@@ -34,9 +34,26 @@ KEEP_FREED_MEMORY = {
 }
 """For glibc: an iteration frees and allocates the same few megabytes; returning them costs page faults."""
 
+LOOK_SECONDS = 1.0
+"""Seconds between two looks whether workers have ended, if nothing is received."""
+
+END_SECONDS = 0.01
+"""The same if a worker has closed its output, which it does when it ends."""
+
+LONGEST_LINE = 2**24
+"""Largest number of bytes of a message."""
+
+FOREIGN_BYTES = 80
+"""Bytes that are shown of a line that is not a message."""
+
 
 class _Worker:
-    """One worker process and its jobs, by their keys; `slot` numbers the processes that are alive."""
+    """One worker process and its jobs, by their keys.
+
+    Attributes:
+        slot: number among the processes that are alive.
+        run: process of its jobs, if there is one.
+    """
 
     def __init__(self, setup: Setup, slot: int, threads: int) -> None:
         self.slot = slot
@@ -45,7 +62,12 @@ class _Worker:
         gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
         environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gan_bench.running.engines.worker", *map(str, setup.plugin_places)],
+            [
+                sys.executable,
+                *("-P", "-m", "gan_bench.running.engines.worker"),
+                f"--lock={setup.lock}",
+                *map(str, setup.plugin_places),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -55,6 +77,8 @@ class _Worker:
         )
         self.jobs: dict[str, Job] = {}
         self.loaded = False
+        self.closed = False  # the end of its output was read
+        self.run: int | None = None
         self._pending = b""
 
     def send(self, jobs: Sequence[Job]) -> None:
@@ -70,18 +94,40 @@ class _Worker:
         self.process.stdin.close()
 
     def signal(self, number: int) -> None:
-        """Send a signal to the worker and to its run, which survives a killed worker."""
-        with contextlib.suppress(ProcessLookupError):
+        """Send a signal to the worker, its run, which survives a killed worker, and processes that a run has left."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
 
-    def messages(self) -> list[Message] | None:
-        """Messages since the last call; None if the worker has ended."""
+    def lines(self) -> list[bytes]:
+        """Lines since the last call; `closed` is then set if there will be no more."""
         assert self.process.stdout is not None
         data = os.read(self.process.stdout.fileno(), 1 << 16)
-        if not data:
-            return None
-        *lines, self._pending = (self._pending + data).split(b"\n")
-        return [decode_message(line) for line in lines]
+        self.closed = not data
+        *lines, pending = (self._pending + data).split(b"\n")
+        self._pending = pending if len(pending) <= LONGEST_LINE else b""  # no message, but output of a plugin
+        return [line for line in lines if line]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process and its run have ended.
+
+        A process that a plugin has left behind may have the output open, so its end alone does not show it.
+        """
+        return self.process.poll() is not None and (self.closed or self.run is None or not _is_alive(self.run))
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process, which need not be a child of this one, runs."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return stat.rpartition(")")[2].split()[0] not in "ZX"  # an orphan may remain as a zombie
+    except OSError:
+        pass
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return not Path("/proc/self").exists()
 
 
 class LocalEngine(Engine):
@@ -95,6 +141,7 @@ class LocalEngine(Engine):
         self._waiting: deque[list[Job]] = deque()
         self._alive: list[_Worker] = []
         self._interrupts = DeferredInterrupts()
+        self._noted_foreign = False
 
     def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
@@ -125,26 +172,51 @@ class LocalEngine(Engine):
     def _wait_for_messages(self) -> None:
         """Process messages until no worker is left. Raises KeyboardInterrupt between two messages."""
         while self._alive:
-            for key, _ in self._selector.select():
+            waits_for_end = any(worker.closed for worker in self._alive)
+            for key, _ in self._selector.select(END_SECONDS if waits_for_end else LOOK_SECONDS):
                 self._interrupts.deliver()
                 worker: _Worker | None = key.data
-                if worker is None:  # a signal without a deferred handler
-                    continue
-                messages = worker.messages()
-                for message in messages or ():
-                    self._handle(worker, message)
-                if messages is None:
-                    self._handle_lost_worker(worker)
+                if worker is not None:  # else a signal without a deferred handler
+                    self._receive(worker)
+            for worker in [worker for worker in self._alive if worker.ended]:
+                self._handle_lost_worker(worker)
 
-    def _handle(self, worker: _Worker, message: Message) -> None:
+    def _receive(self, worker: _Worker) -> None:
+        """Handle what a worker has sent since the last call."""
+        for line in worker.lines():
+            message = decode_message(line)
+            if message is None or not self._handle(worker, message):
+                self._note_foreign(line)
+        if worker.closed:
+            assert worker.process.stdout is not None
+            self._selector.unregister(worker.process.stdout)
+            worker.shut_down()
+
+    def _handle(self, worker: _Worker, message: Message) -> bool:
+        """Handle a message; return False if it cannot be one of this worker or its jobs."""
         match message:
             case Ready():
+                if worker.jobs:
+                    return False
                 worker.loaded = True
                 self._next(worker)
+            case Started():
+                worker.run = message.pid
             case Ended():
+                worker.run = None
                 self._end(worker, message.detail)
             case _:
+                if message.key not in worker.jobs:
+                    return False
                 self.observer.receive(worker.jobs[message.key].run, message)
+        return True
+
+    def _note_foreign(self, line: bytes) -> None:
+        """Report a line that is not a message, once: code of a plugin writes to descriptors that are not its own."""
+        if not self._noted_foreign:
+            self._noted_foreign = True
+            shown = line[:FOREIGN_BYTES].decode("ascii", errors="backslashreplace")
+            self.observer.note(f"Ignored lines from a run that are not messages, such as {shown!r}.")
 
     def _next(self, worker: _Worker) -> None:
         """Send a free worker its next jobs, or dismiss it."""
@@ -163,18 +235,25 @@ class LocalEngine(Engine):
             self._ended(job, detail)
 
     def _ended(self, job: Job, detail: str) -> None:
-        ending = _settle(job, detail)
+        ending = settle(job, detail)
         log = Path(job.folder) / "log.txt"  # output of the run's code
-        if log.exists() and log.stat().st_size == 0:
-            log.unlink()
+        with contextlib.suppress(OSError):
+            if log.stat().st_size == 0:
+                log.unlink()
         self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
     def _handle_lost_worker(self, worker: _Worker) -> None:
         """Process the end of a worker; if it had a job or jobs are waiting, it was killed."""
         assert worker.process.stdout is not None
-        self._selector.unregister(worker.process.stdout)
+        os.set_blocking(worker.process.stdout.fileno(), False)
+        with contextlib.suppress(BlockingIOError):  # another process has the other end of the pipe open
+            while not worker.closed:
+                self._receive(worker)
+        if not worker.closed:
+            self._selector.unregister(worker.process.stdout)
         worker.process.stdout.close()
         worker.shut_down()
+        worker.signal(signal.SIGKILL)
         code = worker.process.wait()
         self._alive.remove(worker)
         self._end(worker, f"the worker process ended with exit code {code}")
@@ -205,28 +284,28 @@ class LocalEngine(Engine):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ending:
+class Ending:
     """End of a run: its status and error."""
 
     status: Status
     error: ErrorRecord | None
 
 
-def _settle(job: Job, detail: str) -> _Ending:
+def settle(job: Job, detail: str) -> Ending:
     """Determine how a run ended after its process did, and write whatever the process could not.
 
     Args:
         detail: how the process was killed; empty if it exited normally.
     """
     folder = RunFolder(Path(job.folder))
-    killed = _Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
+    killed = Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
     try:
         record = folder.read_own(job.run.key)
-    except StoreError as error:  # a folder that cannot be used stays as it is
-        return _Ending("failed", ErrorRecord("StoreError", str(error)))
-    if record is None:
-        return killed
-    if record.status == "running":
-        folder.write(dataclasses.replace(record, status=killed.status, error=killed.error))
-        return killed
-    return _Ending(record.status, record.error)
+        if record is None:
+            return killed
+        if record.status == "running":
+            folder.write(dataclasses.replace(record, status=killed.status, error=killed.error))
+            return killed
+    except StoreError as error:  # the folder of this run only; the other runs continue
+        return Ending("failed", ErrorRecord(type(error).__name__, str(error)))
+    return Ending(record.status, record.error)

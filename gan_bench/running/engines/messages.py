@@ -1,4 +1,8 @@
-"""Messages between a command and its workers: one JSON object a line."""
+"""Messages between a command and its workers: one JSON object a line.
+
+Code of a plugin may write to any descriptor of its process. A message therefore begins on a new line, and lines that
+are not messages are ignored.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,19 @@ import msgspec
 
 from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
 from gan_bench.contracts.run import Job
-from gan_bench.store.records import convert
+from gan_bench.store.records import RecordError, convert
 
 
 @dataclass(frozen=True)
 class Ready:
     """A worker waits for jobs."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A worker has started the process `pid` for its jobs."""
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -25,9 +36,10 @@ class Ended:
     detail: str
 
 
-Message = Ready | Ended | Event
+Message = Ready | Started | Ended | Event
 _KINDS: dict[str, type[Message]] = {
     "ready": Ready,
+    "started": Started,
     "ended": Ended,
     "compiling": Compiling,
     "progress": Progress,
@@ -38,14 +50,17 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 def encode_message(message: Message) -> str:
-    """Encode a message of a worker as a line."""
-    return json.dumps({"event": _NAMES[type(message)], **msgspec.to_builtins(message)}) + "\n"
+    """Encode a message of a worker as a line, after the end of any line that something else has begun."""
+    return "\n" + json.dumps({"event": _NAMES[type(message)], **msgspec.to_builtins(message)}) + "\n"
 
 
-def decode_message(line: str | bytes) -> Message:
-    """Decode the message in a line of a worker."""
-    values = json.loads(line)  # not msgspec's decoder: scores may be nan
-    return convert(values, _KINDS[values["event"]])
+def decode_message(line: str | bytes) -> Message | None:
+    """Decode the message in a line of a worker; return None for a line that is not a message."""
+    try:
+        values = json.loads(line)  # not msgspec's decoder: scores may be nan
+        return convert(values, _KINDS[values["event"]])
+    except (ValueError, TypeError, KeyError, RecursionError, RecordError):
+        return None
 
 
 def encode_jobs(jobs: Sequence[Job]) -> str:

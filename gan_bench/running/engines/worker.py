@@ -5,7 +5,9 @@ and cannot crash the worker. On platforms without fork, jobs run in the worker p
 command that started it has ended: the run is stopped, writes its checkpoint, and the worker exits.
 
     in   [job, …], one, or the seeds of a stack
-    out  Ready before each · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
+    out  Ready before each · Started · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
+
+Processes that code of a plugin starts have neither these channels nor the lock of the results folder.
 
 The end of a run is recorded in its run.json: a plugin could exit with any code.
 """
@@ -21,12 +23,15 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from gan_bench.running.engines.messages import Ended, Message, Ready, decode_jobs, encode_message
+from gan_bench.plugins.entry_points import tolerate_damaged_packages
+from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Job
+
+LOCK = "--lock="
 
 
 class _Stop:
@@ -44,25 +49,66 @@ class _Stop:
         return self.requested
 
 
-def main(places: list[str]) -> None:
-    """Process jobs until the input ends; `places` are plugin files, and folders of plugin files."""
+class _PrivateDescriptors:
+    """Descriptors of a worker and its runs, which are closed in processes that code of a plugin forks.
+
+    A process that a plugin leaves behind would otherwise keep the channel to the command open and the folder locked.
+    """
+
+    def __init__(self, *descriptors: int) -> None:
+        self._descriptors = list(descriptors)
+        self._forks_run = False
+        for each in descriptors:
+            os.set_inheritable(each, False)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._close)
+
+    def fork_run(self) -> int:
+        """Fork the process of a run, which keeps the descriptors."""
+        self._forks_run = True
+        try:
+            return os.fork()
+        finally:
+            self._forks_run = False
+
+    def _close(self) -> None:
+        if self._forks_run:
+            return
+        with contextlib.suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+        for each in self._descriptors:
+            with contextlib.suppress(OSError):
+                os.close(each)
+
+
+def main(arguments: list[str]) -> None:
+    """Process jobs until the input ends.
+
+    Args:
+        arguments: plugin files, and folders of plugin files; before them ``--lock=N``, the descriptor of the lock.
+    """
+    locks = [int(each.removeprefix(LOCK)) for each in arguments if each.startswith(LOCK)]
+    places = [Path(each) for each in arguments if not each.startswith(LOCK)]
     stop = _Stop()
     # A plugin may query GPUs on import. With NVML that does not initialise CUDA, which would make forks fail.
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # output of a plugin must not be parsed as an event
+    commands = os.fdopen(os.dup(0), "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
+    _set_empty_input()
+    wake, wake_end = os.pipe()
+    os.set_blocking(wake_end, False)
+    tolerate_damaged_packages()
+    private = _PrivateDescriptors(out.fileno(), commands.fileno(), wake, wake_end, *locks)
 
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
     import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
     from gan_bench.plugins.discovery import load_plugins
 
-    registry = load_plugins([Path(place) for place in places])
-    wake, wake_end = os.pipe()
-    os.set_blocking(wake_end, False)
+    registry = load_plugins(places)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_end)
-    commands = os.fdopen(0, "rb", buffering=0)  # unbuffered: `_wait` watches the descriptor
     while not stop.requested:
         _send(out, Ready())
         line = commands.readline()
@@ -73,18 +119,28 @@ def main(places: list[str]) -> None:
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
             # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.
             import torch._inductor.compile_fx  # noqa: F401
-        _send(out, Ended(_serve(jobs, registry, out, stop, wake)))
+        _send(out, Ended(_serve(jobs, registry, out, stop, private, [wake, commands.fileno()])))
 
 
-def _serve(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, wake: int) -> str:
+def _set_empty_input() -> None:
+    """Let standard input be empty: code of a plugin that reads it must not take the jobs."""
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _serve(
+    jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, private: _PrivateDescriptors, watched: list[int]
+) -> str:
     if not hasattr(os, "fork"):
         _run(jobs, registry, out, stop)
         return ""
-    child = os.fork()
+    child = private.fork_run()
     log = Path(jobs[0].folder) / "log.txt"
     if child == 0:
         _child(jobs, log, registry, out, stop)
-    return _outcome(_wait(child, stop, wake), log)
+    _send(out, Started(child))
+    return _outcome(_wait(child, stop, *watched), log)
 
 
 def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], stop: _Stop) -> None:
@@ -112,12 +168,15 @@ def _run(jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop) -> None:
     execute_stack(jobs, registry, lambda event: _send(out, event), stop)
 
 
-def _wait(child: int, stop: _Stop, wake: int) -> int:
-    """Wait for the child; pass a stop request on to it, and stop it if the command has ended."""
-    watched = [wake, 0]
+def _wait(child: int, stop: _Stop, wake: int, commands: int) -> int:
+    """Wait for the child and return its status; pass a stop request on to it, and stop it if the command has ended."""
+    watched = [wake, commands]
     forwarded = False
     while True:
-        pid, status = os.waitpid(child, os.WNOHANG)
+        try:
+            pid, status = os.waitpid(child, os.WNOHANG)
+        except ChildProcessError:  # a thread of a plugin has waited for it; its record shows how it ended
+            return 0
         if pid:
             return status
         if stop.requested and not forwarded:
@@ -128,7 +187,7 @@ def _wait(child: int, stop: _Stop, wake: int) -> int:
                 os.read(wake, 512)
             elif not stop.requested:  # nothing is sent while a job runs: readable means closed
                 stop.requested = True
-                watched.remove(0)
+                watched.remove(commands)
 
 
 def _outcome(status: int, log: Path) -> str:
@@ -144,5 +203,19 @@ def _send(out: IO[str], message: Message) -> None:
         out.write(encode_message(message))
 
 
+def _main() -> NoReturn:
+    """Run `main` and exit at once: threads and processes that a plugin has left behind are not waited for."""
+    code = 1
+    try:
+        main(sys.argv[1:])
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    _main()
