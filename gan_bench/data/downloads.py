@@ -23,7 +23,7 @@ from gan_bench.errors import DataError
 from gan_bench.files import hold_lock
 
 ROOT_VARIABLE = "GAN_BENCH_DATA"
-ELSEWHERE = f"Choose another folder with --data-root or the environment variable {ROOT_VARIABLE}."
+ELSEWHERE = f"To use another folder, set --data-root or the environment variable {ROOT_VARIABLE}."
 PIECE = 1 << 20  # bytes
 EVERY = 10.0  # seconds between two progress messages of a download
 PATIENCE = 60.0  # seconds without a response after which a download fails
@@ -155,7 +155,7 @@ def _log_location(path: Path, log: Callable[[str], None]) -> None:
     root, own = data_root(), own_root()
     if root != own and root not in _shortened and path.is_relative_to(own):
         _shortened.add(root)
-        log(f"{root} cannot be written: what is made of its files is kept in {own}")
+        log(f"{root} cannot be written; files computed from its contents are stored in {own}")
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
 def unwritable(path: Path, error: OSError) -> DataError:
     """Return the error for a file that cannot be written."""
     if error.errno == errno.ENOSPC:
-        return DataError(f"{path} cannot be written: the disk is full. Make room for it. {ELSEWHERE}")
+        return DataError(f"{path} cannot be written: the disk is full. Free space on it. {ELSEWHERE}")
     return DataError(f"{path} cannot be written ({error.strerror or error}). {ELSEWHERE}")
 
 
@@ -204,12 +204,14 @@ def download(url: str, path: Path, checksum: str, log: Callable[[str], None]) ->
         if path.is_file():
             if has_checksum(path, checksum):
                 return
-            raise DataError(f"{path} has another checksum than {checksum}: it is damaged or another file. Remove it.")
+            raise DataError(f"{path} does not have the checksum {checksum}. It is damaged or another file; remove it.")
         part = path.with_name(f".{path.name}.part")
         _fetch(url, part, path, log)
         if not has_checksum(part, checksum):
             part.unlink()
-            raise DataError(f"{url} has another checksum than {checksum}: it was damaged on the way, or is changed.")
+            raise DataError(
+                f"{url} does not have the checksum {checksum}. The download is damaged, or the file changed."
+            )
         os.replace(part, path)
 
 
@@ -219,7 +221,7 @@ def _fetch(url: str, part: Path, path: Path, log: Callable[[str], None]) -> None
     try:
         with _opened(url, have) as answer:
             resumed = answer.status == 206
-            log(f"fetching {url}" + (f", from {have / 1e6:.0f} MB on" if resumed else ""))
+            log(f"downloading {url}" + (f", resuming after {have / 1e6:.0f} MB" if resumed else ""))
             with part.open("ab" if resumed else "wb") as file:
                 _copy(answer, file, have if resumed else 0, path.name, log)
     except (OSError, HTTPException, ValueError) as error:
@@ -233,8 +235,8 @@ def _interrupted(url: str, path: Path, error: Exception) -> DataError:
         return unwritable(path, error)
     reason = getattr(error, "reason", None) or error
     return DataError(
-        f"{url} cannot be fetched ({reason}). The same command goes on where it was; without a connection, "
-        f"put the file at {path}, or name a folder that has it with --data-root or {ROOT_VARIABLE}."
+        f"{url} cannot be downloaded ({reason}). Repeat the command to resume the download. Without a connection, "
+        f"put the file at {path}, or set --data-root or {ROOT_VARIABLE} to a folder that contains it."
     )
 
 

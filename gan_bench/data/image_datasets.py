@@ -141,7 +141,7 @@ class PublishedImages(PreparedImages):
             return None
         return (
             f"{gone[0].there} is missing ({len(gone)} of {len(self.sources())} files). "
-            f"`gan-bench data fetch {self.name}` downloads {self.megabytes:,} MB; {FOLDER_HINT}"
+            f"Run `gan-bench data fetch {self.name}` to download {self.megabytes:,} MB. {FOLDER_HINT}"
         )
 
     def checked(self) -> Iterator[tuple[SourceFile, list[str]]]:
@@ -156,8 +156,8 @@ class PublishedImages(PreparedImages):
 
 
 FOLDER_HINT = (
-    "if you have it, name its folder with --data-root or the environment variable GAN_BENCH_DATA "
-    "(laid out as torchvision lays it out)."
+    "If you have the files in torchvision's layout, set --data-root or the environment variable GAN_BENCH_DATA to "
+    "their folder."
 )
 
 

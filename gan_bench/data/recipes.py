@@ -28,7 +28,7 @@ from gan_bench.errors import DataError, StoreError
 from gan_bench.files import write_atomically
 
 FORMAT = 1
-PREPARE_AGAIN = "Remove its folder; it is prepared anew when it is needed."
+PREPARE_AGAIN = "Remove its folder; it is prepared again when needed."
 Part = tuple[NDArray[np.uint8], NDArray[np.int64] | None]
 """Images of shape (n, C, H, W), and their labels of shape (n,) or None."""
 
@@ -134,7 +134,7 @@ def _prepare(recipe: Recipe, log: Callable[[str], None]) -> PreparedSet:
         record = recipe.stored()  # written while this process waited
         if record is not None:
             return record
-        log(f"preparing {recipe.name} in {folder.parent}, once")
+        log(f"preparing {recipe.name} in {folder.parent}, only once")
         try:
             shutil.rmtree(folder, ignore_errors=True)  # it has other settings or is incomplete
             folder.mkdir(parents=True)
@@ -177,7 +177,7 @@ def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64
     start, count, told = file.tell(), 0, 0
     for x, label in recipe.parts():
         if x.dtype != np.uint8 or x.shape[1:] != recipe.shape:
-            raise DataError(f"{recipe.name}: images are {x.dtype} of shape {x.shape[1:]}, not uint8 {recipe.shape}.")
+            raise DataError(f"{recipe.name}: images must be uint8 {recipe.shape}, found {x.dtype} {x.shape[1:]}.")
         file.write(np.ascontiguousarray(x).data)
         labels.extend([] if label is None else [label.astype(np.int64)])
         count += len(x)
@@ -185,7 +185,7 @@ def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64
             told = count
             log(f"{recipe.name}: {count:,} images")
     if not count:
-        raise DataError(f"{recipe.name}: there are no images in {', '.join(recipe.sources) or 'its sources'}.")
+        raise DataError(f"{recipe.name}: no images in {', '.join(recipe.sources) or 'its sources'}.")
     file.seek(0)
     _write_header(file, count, recipe.shape)
     if file.tell() != start:
@@ -246,9 +246,7 @@ def _open(folder: Path, record: PreparedSet) -> Pictures:
         raise DataError(f"{folder} cannot be read ({error}). {PREPARE_AGAIN}") from error
     expected = (record.count, *record.shape)
     if x.dtype != np.uint8 or x.shape != expected or (label is not None and label.shape != expected[:1]):
-        raise DataError(
-            f"{folder / 'images.npy'} is {x.dtype} of shape {x.shape}, not uint8 {expected}. {PREPARE_AGAIN}"
-        )
+        raise DataError(f"{folder / 'images.npy'} must be uint8 {expected}, found {x.dtype} {x.shape}. {PREPARE_AGAIN}")
     return Pictures(x, label)
 
 
@@ -268,7 +266,7 @@ def _difference(path: Path, file: PreparedFile) -> str | None:
     if size != file.bytes:
         return f"{path} has {size:,} bytes instead of {file.bytes:,}."
     if sha256_of(path) != file.sha256:
-        return f"{path} is damaged: its checksum is not that which it was prepared with."
+        return f"{path} is damaged: its checksum has changed since it was prepared."
     return None
 
 

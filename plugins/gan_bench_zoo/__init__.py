@@ -1,6 +1,6 @@
-"""The built-in models, networks, datasets and metrics: one paper, one file, through the same hooks as any plugin.
+"""Built-in models, networks, datasets and metrics, registered through the same hooks as any plugin.
 
-Each module is imported on its own: if one fails, it is listed as broken and the others still load.
+Modules are imported separately: if one fails, it is listed as broken and the others are still loaded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gan_bench.contracts.unimplemented import Unimplemented
 
 
 def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
-    """Return every class with a `name` that a module of one kind defines; modules with a leading `_` are helpers."""
+    """Yield every class with a `name` that a module of one kind defines. Modules with a leading `_` are helpers."""
     package = importlib.import_module(f"{__name__}.{kind}")
     for info in pkgutil.iter_modules(package.__path__):
         if info.name.startswith("_"):
             continue
         try:
             module = importlib.import_module(f"{package.__name__}.{info.name}")
-        except Exception as error:  # listed as broken; the rest goes on
+        except Exception as error:  # listed as broken; the other modules are still loaded
             yield Unloaded(info.name.replace("_", "-"), error)
             continue
         for _, item in inspect.getmembers(module, inspect.isclass):
@@ -34,31 +34,31 @@ def _classes(kind: str) -> Iterator[type[Any] | Unloaded]:
 
 @hookimpl
 def gan_bench_models() -> Iterator[Any]:
-    """One file a paper, in `models/`."""
+    """Return the models in `models/`, one module per paper."""
     return _classes("models")
 
 
 @hookimpl
 def gan_bench_networks() -> Iterator[Any]:
-    """One file an architecture, in `networks/`."""
+    """Return the networks in `networks/`, one module per architecture."""
     return _classes("networks")
 
 
 @hookimpl
 def gan_bench_datasets() -> Iterator[Any]:
-    """One file a family of data, in `datasets/`."""
+    """Return the datasets in `datasets/`, one module per family of data."""
     return _classes("datasets")
 
 
 @hookimpl
 def gan_bench_metrics() -> Iterator[Any]:
-    """One file an idea, in `metrics/`."""
+    """Return the metrics in `metrics/`, one module per definition."""
     return _classes("metrics")
 
 
 @hookimpl
 def gan_bench_unimplemented() -> Iterable[Unimplemented]:
-    """Models that the papers name and that are not implemented, in `unimplemented.py`."""
+    """Return the models in `unimplemented.py`, which the papers name and the zoo does not implement."""
     from gan_bench_zoo.unimplemented import SYSTEMS
 
     return SYSTEMS
@@ -66,5 +66,5 @@ def gan_bench_unimplemented() -> Iterable[Unimplemented]:
 
 @hookimpl
 def gan_bench_published() -> Iterator[Path]:
-    """Figures that papers report, and those of others who trained the same models, in `published.csv`."""
+    """Yield the path of `published.csv`, with values reported in papers and in later work on the same models."""
     yield Path(__file__).with_name("published.csv")

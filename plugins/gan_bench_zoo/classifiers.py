@@ -1,8 +1,8 @@
-"""Classifiers of labelled images, from which scores take classes: each trained once per machine, and kept.
+"""Classifiers of labelled images, for metrics on classes. Each is trained once per machine and kept.
 
-The network has the shape of PacGAN's classifier of digits (Lin et al., NeurIPS 2018; released code): 3 × 3
+The network has the architecture of PacGAN's classifier of digits (Lin et al., NeurIPS 2018; released code): 3 × 3
 convolutions, a dense layer of 128 units whose outputs are the features, and a layer of logits. Batch normalisation
-replaces its dropout, and pooling follows each convolution, so that it learns MNIST to 99 % in four passes instead of
+replaces dropout, and pooling follows each convolution, so that accuracy on MNIST reaches 99 % in four passes instead of
 twenty. For colour images there is a third convolution.
 
     kept_at("cache", "classifiers")/KEY.pt      the weights, never unpickled
@@ -34,18 +34,18 @@ from gan_bench.data.downloads import cache_file, exclusive, sha256_of, whole
 from gan_bench.errors import DataError
 
 VERSION = 1
-"""Raised when the network or its training changes."""
+"""Version of the network and its training. Increase it if either changes."""
 
 FEATURES = 128
-WIDTHS = {1: (32, 64), 3: (32, 64, 128)}  # of the convolutions, by channels; of any other number of channels as of 3
+WIDTHS = {1: (32, 64), 3: (32, 64, 128)}  # of the convolutions, by channels; other numbers of channels use those of 3
 PASSES = {1: 4, 3: 5}
-STEPS = (150, 5000)  # at least, at most
-CHECK_STEPS = 10  # of a dataset that is reduced for a check
+STEPS = (150, 5000)  # least and most
+CHECK_STEPS = 10  # for a dataset that is reduced for a check
 BATCH = 128
 RATE = 0.005
 SEED = 0
 AT_ONCE = 500  # images classified together
-SAID_EVERY = 10.0  # seconds
+SAID_EVERY = 10.0  # seconds between two progress messages
 
 
 class Network(nn.Module):
@@ -64,7 +64,7 @@ class Network(nn.Module):
         self.head = nn.Linear(FEATURES, classes)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features."""
+        """Return logits and features."""
         features = self.body((pixels.float() / 255).contiguous(memory_format=torch.channels_last))
         return self.head(features), features
 
@@ -75,7 +75,7 @@ class Record:
 
     Attributes:
         sha256: of the file of weights.
-        accuracy: share of the test set that it classifies right.
+        accuracy: share of the test set that is classified correctly.
         dataset, images: the training data, and their number.
     """
 
@@ -87,7 +87,7 @@ class Record:
     classes: list[str]
 
     def __str__(self) -> str:
-        return f"classifier {self.sha256[:8]} of {self.dataset}, {100 * self.accuracy:.2f} % right on its test set"
+        return f"classifier {self.sha256[:8]} of {self.dataset}, accuracy {100 * self.accuracy:.2f} % on its test set"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ _loaded: dict[tuple[Path, str], Classifier] = {}
 def classifier_of(
     dataset: ImageDataset, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
 ) -> Classifier:
-    """Return the classifier of a dataset with labels, from the cache or trained on `device` and kept.
+    """Return the classifier of a dataset with labels. If it is not stored, it is trained on `device` and stored.
 
     Raises:
         DataError: the dataset's files are missing or damaged, or the classifier cannot be written.
@@ -145,12 +145,12 @@ def _path(dataset: ImageDataset) -> Path:
 def labels_of(dataset: ImageDataset, pictures: Pictures) -> NDArray[np.int64]:
     """Return the labels of a dataset that declares classes."""
     if pictures.label is None:
-        raise DataError(f"{dataset.name} names classes, and its images have no labels. Remove what it was prepared to.")
+        raise DataError(f"{dataset.name} has classes, but its prepared images have no labels. Remove their folder.")
     return np.asarray(pictures.label)
 
 
 def _recorded(path: Path) -> Record | None:
-    """Read KEY.json, if KEY.pt is the file that it describes."""
+    """Read KEY.json. Return None unless it describes KEY.pt."""
     with suppress(OSError, ValueError, TypeError):
         record = Record(**json.loads(path.with_suffix(".json").read_bytes()))
         if sha256_of(path) == record.sha256:
@@ -159,11 +159,11 @@ def _recorded(path: Path) -> Record | None:
 
 
 def _kept(path: Path, dataset: ImageDataset, device: torch.device | str) -> Classifier | None:
-    """Load the classifier in a file; None if there is none that can be used."""
+    """Load a stored classifier. Return None if it is missing or unusable."""
     record = _recorded(path)
     if record is None:
         return None
-    with suppress(Exception):  # torch raises errors of many types for a foreign file, and each means the same
+    with suppress(Exception):  # torch raises errors of many types for a foreign file; all mean that it is unusable
         network = _network(dataset)
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return Classifier(network.to(device).eval(), record)
@@ -171,21 +171,21 @@ def _kept(path: Path, dataset: ImageDataset, device: torch.device | str) -> Clas
 
 
 def _network(dataset: ImageDataset) -> Network:
-    """Build the network with its first weights, which depend on `SEED` alone."""
-    with torch.random.fork_rng(devices=[]):  # layers draw them from the global stream
+    """Build the network with initial weights, which depend on `SEED` only."""
+    with torch.random.fork_rng(devices=[]):  # layers draw weights from the global stream
         torch.manual_seed(SEED)
         network = Network(dataset.shape, len(dataset.class_names))
     return network.to(memory_format=torch.channels_last)
 
 
 def _made(path: Path, dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None]) -> Classifier:
-    """Train a classifier and keep it, unless another process does so meanwhile."""
+    """Train and store a classifier, unless another process has stored it meanwhile."""
     with exclusive(path, say):
         found = _kept(path, dataset, device)
         if found is not None:
             return found
         if path.exists():
-            say(f"{path.name} is damaged or foreign, and not used")
+            say(f"{path.name} is damaged or foreign; training the classifier again")
         network = trained(dataset, device, say)
         with whole(path) as file:
             torch.save({name: value.cpu() for name, value in network.state_dict().items()}, file)
@@ -199,7 +199,7 @@ def _made(path: Path, dataset: ImageDataset, device: torch.device | str, say: Ca
 
 
 def trained(dataset: ImageDataset, device: torch.device | str, say: Callable[[str], None]) -> Network:
-    """Train a network on passes over the training set in random order: Adam, one cycle of the learning rate."""
+    """Train a network with Adam and a one-cycle learning rate, on images drawn at random with replacement."""
     pictures = dataset.training()
     label = torch.from_numpy(np.array(labels_of(dataset, pictures)))
     network = _network(dataset).to(device)
@@ -220,7 +220,7 @@ def trained(dataset: ImageDataset, device: torch.device | str, say: Callable[[st
 
 
 def _steps(dataset: ImageDataset) -> int:
-    """Return the number of steps, the fewest for exact classes: they are easy, and only features are used."""
+    """Return the number of steps. It is the least for exact classes, of which only features are used."""
     if dataset.is_reduced:
         return CHECK_STEPS
     least, most = STEPS
@@ -243,12 +243,12 @@ class _Progress:
     """Report progress of the training every few seconds."""
 
     def __init__(self, name: str, images: int, total: int, say: Callable[[str], None]) -> None:
-        self.what = f"classifier of {name}, trained once for this machine on {images:,} images"
+        self.what = f"training the classifier of {name} on {images:,} images, once for this machine"
         self.total, self.say = total, say
         self.began = self.told = time.monotonic()
 
     def at(self, done: int) -> None:
-        """Report progress if it has changed."""
+        """Report progress if the last message is old enough."""
         now = time.monotonic()
         if now - self.told > SAID_EVERY:
             self.told = now

@@ -1,4 +1,4 @@
-"""Where data are kept, and how files come there: whole, verified, one process at a time."""
+"""Data folder, caches and downloads: complete, verified, one process at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import multiprocessing
 import os
+import platform
 import threading
 import time
 from collections.abc import Iterator
@@ -29,13 +30,14 @@ from gan_bench.data.downloads import (
     whole,
 )
 from gan_bench.errors import DataError
+from tests.support.messages import Messages
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class _Home(BaseHTTPRequestHandler):
-    """Serves one file, from where it is asked to; `/cut` ends too early, `/plain` knows no ranges."""
+    """Server of one file. `/cut` ends too early, and `/plain` ignores ranges."""
 
     asked: list[str | None] = []
 
@@ -52,12 +54,12 @@ class _Home(BaseHTTPRequestHandler):
         self.wfile.write(CONTENT[start : 5000 if self.path == "/cut" else None])
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def home() -> Iterator[str]:
-    """The address of a server on this machine."""
+    """Address of a local server."""
     _Home.asked = []
     server = HTTPServer(("127.0.0.1", 0), _Home)
     thread = threading.Thread(target=server.serve_forever)
@@ -69,19 +71,19 @@ def home() -> Iterator[str]:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in a folder, locks left out."""
+    """Return the names of the files in a folder, except locks."""
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 class TestRoot:
     def test_is_what_the_environment_names(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """`~` is the user's home."""
+        """`~` in the variable is the user's home folder."""
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv(ROOT_VARIABLE, "~/data")
         assert data_root() == tmp_path / "data"
 
     def test_is_a_cache_otherwise(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """Of the user; nothing in it is made before it is needed."""
+        """The default is in the user's cache. No folder is created before it is used."""
         monkeypatch.delenv(ROOT_VARIABLE, raising=False)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
         assert data_root() == tmp_path / "gan-bench"
@@ -91,7 +93,7 @@ class TestRoot:
 
 class TestChecksum:
     def test_is_md5_sha256_or_its_beginning(self, tmp_path: Path) -> None:
-        """Told apart by their length; fewer than eight digits prove nothing."""
+        """The length of a checksum determines its kind. Fewer than eight digits match no file."""
         file = tmp_path / "file"
         file.write_bytes(CONTENT)
         assert sha256_of(file) == SHA256
@@ -103,7 +105,7 @@ class TestChecksum:
 
 class TestDownload:
     def test_brings_a_file_and_nothing_else(self, home: str, tmp_path: Path) -> None:
-        """Into a folder that is made; a second call asks nobody."""
+        """The folder is created. A second call sends no request."""
         path, said = tmp_path / "new" / "file", list[str]()
         for _ in range(2):
             download(home, path, SHA256, said.append)
@@ -111,10 +113,10 @@ class TestDownload:
         assert names(path.parent) == ["file"]
         assert len(_Home.asked) == len(said) == 1
 
-    def test_goes_on_where_it_was(self, home: str, tmp_path: Path) -> None:
-        """What a connection that broke had brought is not fetched again."""
+    def test_goes_on_where_it_was(self, home: str, tmp_path: Path, messages: Messages) -> None:
+        """After a broken connection only the missing bytes are requested."""
         path = tmp_path / "file"
-        with pytest.raises(DataError, match=r"cannot be fetched.*goes on where it was"):
+        with messages.raises(DataError, f"{home}/cut", path, hide={home: "HOST"}):
             download(f"{home}/cut", path, SHA256, lambda _: None)
         assert not path.exists()
         download(home, path, SHA256, lambda _: None)
@@ -123,32 +125,35 @@ class TestDownload:
 
     @pytest.mark.parametrize(("have", "page"), [(100, "/plain"), (len(CONTENT), "/")])
     def test_copes_with_any_server(self, home: str, tmp_path: Path, have: int, page: str) -> None:
-        """One that sends everything again, and one that has nothing left to send."""
+        """The server may ignore ranges, and the partial file may already be complete."""
         (tmp_path / ".file.part").write_bytes(CONTENT[:have])
         download(home + page, tmp_path / "file", SHA256, lambda _: None)
         assert (tmp_path / "file").read_bytes() == CONTENT
 
-    def test_refuses_another_file(self, home: str, tmp_path: Path) -> None:
-        """What came is removed, what lies there is named and left alone."""
+    def test_refuses_another_file(self, home: str, tmp_path: Path, messages: Messages) -> None:
+        """A download with a wrong checksum is removed. An existing file is reported and kept."""
         path = tmp_path / "file"
-        with pytest.raises(DataError, match="another checksum than 0000"):
+        with messages.raises(DataError, home, "0" * 64, hide={home: "HOST"}):
             download(home, path, "0" * 64, lambda _: None)
         assert names(tmp_path) == []
         path.write_bytes(b"mine")
-        with pytest.raises(DataError, match="Remove it"):
+        with messages.raises(DataError, path, SHA256):
             download(home, path, SHA256, lambda _: None)
         assert path.read_bytes() == b"mine"
 
-    def test_without_a_connection(self, tmp_path: Path) -> None:
-        """The error says where to put the file."""
-        with pytest.raises(DataError, match=r"127\.0\.0\.1:9/file cannot be fetched .*put the file at .*--data-root"):
-            download("http://127.0.0.1:9/file", tmp_path / "file", SHA256, lambda _: None)
+    def test_without_a_connection(self, tmp_path: Path, messages: Messages) -> None:
+        """The error contains the path where the file can be put by hand."""
+        url = "http://127.0.0.1:9/file"
+        with pytest.raises(DataError) as caught:
+            download(url, tmp_path / "file", SHA256, lambda _: None)
+        reason = getattr(caught.value.__cause__, "reason", None)  # of the operating system
+        messages.check(caught.value, url, tmp_path / "file", "--data-root", hide={str(reason): "REASON"})
         assert names(tmp_path) == []
 
 
 class TestWhole:
     def test_leaves_all_or_nothing(self, tmp_path: Path) -> None:
-        """What stood there stays where writing fails."""
+        """An existing file is unchanged after an error."""
         path = tmp_path / "file"
         with whole(path) as file:
             file.write(b"old")
@@ -158,10 +163,9 @@ class TestWhole:
         assert path.read_bytes() == b"old"
         assert names(tmp_path) == ["file"]
 
-    def test_says_that_the_disk_is_full(self, tmp_path: Path) -> None:
-        """And how to choose another."""
-        told = r"file cannot be written: the disk is full.*--data-root"
-        with pytest.raises(DataError, match=told), whole(tmp_path / "file"):
+    def test_says_that_the_disk_is_full(self, tmp_path: Path, messages: Messages) -> None:
+        """A full disk is reported with the file and the option for another folder."""
+        with messages.raises(DataError, tmp_path / "file", "--data-root"), whole(tmp_path / "file"):
             raise OSError(errno.ENOSPC, "No space left on device")
         assert names(tmp_path) == []
 
@@ -174,7 +178,7 @@ def _hold(path: Path, held: object, release: object) -> None:
 
 class TestExclusive:
     def test_waits_for_another_process(self, tmp_path: Path) -> None:
-        """And gets its turn when that one is killed."""
+        """The lock ends when its process is killed."""
         context = multiprocessing.get_context("spawn")
         held, release, entered = context.Event(), context.Event(), threading.Event()
         process = context.Process(target=_hold, args=(tmp_path / "set", held, release))
@@ -194,8 +198,8 @@ class TestExclusive:
         thread.join()
         process.join()
 
-    def test_says_who_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """And for what, once; nobody is told of a wait that is over at once."""
+    def test_says_who_is_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """The process and the file are reported once. A short wait is not reported."""
         context = multiprocessing.get_context("spawn")
         held, release, told = context.Event(), context.Event(), list[str]()
         process = context.Process(target=_hold, args=(tmp_path / "set", held, release))
@@ -212,26 +216,27 @@ class TestExclusive:
                 pass
         process.join()
         assert len(told) == 1
-        assert told[0].startswith(f"waiting for process {process.pid} on ")
-        assert told[0].endswith(f", which is making {tmp_path / 'set'}")
+        holder = f"process {process.pid} on {platform.node()}"
+        messages.check(told[0], holder, tmp_path / "set", hide={holder: "HOLDER"})
 
-    def test_needs_a_folder_to_write_in(self, tmp_path: Path) -> None:
-        """A file in its place is an error that says so."""
+    def test_needs_a_folder_to_write_in(self, tmp_path: Path, messages: Messages) -> None:
+        """A file in place of the folder is reported."""
         (tmp_path / "file").touch()
-        with pytest.raises(DataError, match="cannot be written"), exclusive(tmp_path / "file" / "set"):
+        path, hide = tmp_path / "file" / "set", {os.strerror(errno.EEXIST): "REASON"}
+        with messages.raises(DataError, path, hide=hide), exclusive(path):
             pass
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder."""
+    """Data folder."""
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "data"))
     return tmp_path / "data"
 
 
 @pytest.fixture
 def read_only(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data folder with a file where its caches would be, so that not even an administrator can write there."""
+    """Data folder with files in place of its cache folders, so that not even root can write there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
     root.mkdir()
     for name in ("cache", "prepared"):
@@ -241,14 +246,14 @@ def read_only(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 class TestReadOnly:
     def test_leaves_what_is_made_to_the_users_own_cache(self, read_only: Path, tmp_path: Path) -> None:
-        """Of caches and of prepared images; data themselves are looked for where they are."""
+        """Caches and prepared images are written to the user's cache. Data are read from the data folder."""
         own = tmp_path / "own" / "gan-bench"
         assert cache_file("features", "x") == own / "cache" / "features" / "x"
         assert kept_at("prepared", "set") == own / "prepared" / "set"
         assert data_root() == read_only
 
     def test_is_read_where_it_has_it(self, read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What somebody made there before is not made again."""
+        """Files of a read-only folder are used if they exist."""
         monkeypatch.setattr(downloads, "is_writable", lambda path: False)
         (read_only / "cache").unlink()
         (read_only / "cache" / "features").mkdir(parents=True)
@@ -256,8 +261,8 @@ class TestReadOnly:
         assert cache_file("features", "x") == read_only / "cache" / "features" / "x"
         assert not cache_file("features", "y").is_relative_to(read_only)
 
-    def test_is_told_of_once(self, read_only: Path) -> None:
-        """By whatever is made first."""
+    def test_is_told_of_once(self, read_only: Path, tmp_path: Path, messages: Messages) -> None:
+        """The message is reported with the first file that is computed."""
         told: list[str] = []
         for name in ("x", "y"):
             path = cache_file("features", name)
@@ -265,16 +270,16 @@ class TestReadOnly:
                 file.write(CONTENT)
             assert path.read_bytes() == CONTENT
         assert len(told) == 1
-        assert told[0].startswith(f"{read_only} cannot be written: what is made of its files is kept in ")
+        messages.check(told[0], read_only, tmp_path / "own")
 
     def test_that_can_be_written_is_used(self, root: Path) -> None:
-        """Whether it is there yet or not."""
+        """A folder that can be written is used even if it does not exist yet."""
         assert cache_file("features", "x") == root / "cache" / "features" / "x"
 
 
 class TestContents:
     def test_are_those_of_names_and_bytes(self, tmp_path: Path, root: Path) -> None:
-        """Other bytes of the same length, and another name, are other contents; a copy elsewhere is the same."""
+        """The hash depends on names and bytes, not on the folder."""
         for name in ("a", "b"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "x").write_bytes(b"123")
@@ -286,7 +291,7 @@ class TestContents:
         assert first == copy and len({first, named, changed}) == 3
 
     def test_are_read_once(self, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Gigabytes that nobody touched are not read at each command."""
+        """Files that have not changed are not read again."""
         (tmp_path / "x").write_bytes(b"123")
         first = contents_of({"x": tmp_path / "x"})
         monkeypatch.setattr(downloads, "sha256_of", lambda path: pytest.fail("read again"))

@@ -1,7 +1,7 @@
-"""Results folders made up for tests, in the format that the store writes; no training behind them.
+"""Fabricated results folders for tests, in the format of the store, without training.
 
-`benchmark()` writes benchmark.json, `run()` one run folder, and `showcase()` a whole benchmark that looks
-like the main job: six models on the ring over several seeds, one failed, one diverged, two anchors.
+`benchmark()` writes benchmark.json, `run()` one run folder, and `showcase()` a whole benchmark: six models on the ring
+over several seeds, one failed run, one diverged run, and two anchors.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOSTILE = ("a|b", "50%_x & $y", "<b>")
 
 @dataclass(frozen=True)
 class Model:
-    """One entry of a made-up benchmark."""
+    """Entry of a fabricated benchmark."""
 
     label: str
     plugin: str = "gan"
@@ -43,7 +43,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Run:
-    """One made-up run; `rows` is its curve."""
+    """Fabricated run. `rows` is its curve."""
 
     model: Model
     seed: int = 0
@@ -68,7 +68,7 @@ class Run:
 
 
 def configuration(model: Model, dataset: str) -> str:
-    """The made-up configuration hash of a model on a dataset."""
+    """Return a fabricated configuration hash of a model on a dataset."""
     return _hex(model.label, dataset)
 
 
@@ -165,7 +165,7 @@ def classes(
     n: int = 100,
     after: bool = False,
 ) -> None:
-    """Write shares by generator and class into a run folder, or after those that are there."""
+    """Write shares by generator and class to a run folder, after existing ones if `after`."""
     file = path / "classes.csv"
     text = file.read_text(encoding="utf-8") if after else "iteration,generator,class,share,n\n"
     for generator, by_class in shares.items():
@@ -176,7 +176,7 @@ def classes(
 
 
 def record(made: Run) -> dict[str, Any]:
-    """The content of a run's run.json."""
+    """Return the contents of a run's run.json."""
     model = made.model
     return {
         "format": 1,
@@ -204,7 +204,7 @@ def record(made: Run) -> dict[str, Any]:
 
 
 def simple(model: Model, seed: int, value: float, metric: str = "symmetric_kl") -> Run:
-    """A finished run that starts at 10 and ends at `value` in one metric."""
+    """Return a finished run that starts at 10 and ends at `value` in one metric."""
     return Run(model, seed, rows=[(0, None, metric, 10.0), (2000, None, metric, value)])
 
 
@@ -262,14 +262,14 @@ _W1 = {
 
 
 def ring(n: int, rng: np.random.Generator, modes: Sequence[int] = range(8)) -> NDArray[np.float64]:
-    """`n` points of the ring with variance 0.02, from the given modes."""
+    """Return `n` points of the ring with variance 0.02, from the given modes."""
     angle = 2 * np.pi * rng.choice(np.asarray(modes), n) / 8
     centres = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return centres + rng.normal(0, np.sqrt(0.02), (n, 2))
 
 
 def showcase(folder: Path, *, iterations: int = 25_000, seeds: int = 5) -> Path:
-    """Write the whole made-up benchmark and return its folder."""
+    """Write the whole fabricated benchmark and return its folder."""
     metrics = ("symmetric_kl", "wasserstein", "modes", "high_quality")
     benchmark(folder, SHOWCASE, seeds=range(seeds), metrics=metrics)
     for model in SHOWCASE:

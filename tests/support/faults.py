@@ -1,4 +1,4 @@
-"""Plugins that break one promise each, as their authors might: what the contract kit has to find."""
+"""Plugins that break one promise each, which the contract kit has to find."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from gan_bench.contracts.parameters import NoParams, param
 
 
 class Small(MGAN):
-    """MGAN with three generators, whose faults are quickly found (Hoang et al., 2018)."""
+    """MGAN with three generators, for quick checks (Hoang et al., 2018)."""
 
     presets = {}
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture."""
+        """Number of generators, and weight of the classifier."""
 
         generators: int = param(3, "K, the number of generators.", low=1)
         beta: float = param(0.5, "Weight of the classifier.", low=0)
-        shared_noise: ClassVar[bool] = False  # what MGAN asks of its parameters
+        shared_noise: ClassVar[bool] = False  # parameters that MGAN requires
         classifier_mean: ClassVar[str] = "samples"
         shared: ClassVar[str] = "body"
         tied_classifier: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class Small(MGAN):
 
 
 class Meddling(GAN):
-    """A generator's loss moves the discriminator (Nobody, 2026)."""
+    """A generator's loss that changes the discriminator (Example, 2026)."""
 
     name = "meddling"
 
@@ -56,7 +56,7 @@ class Meddling(GAN):
 
 
 class Stepping(GAN):
-    """A generator's loss trains the discriminator once more with an optimiser (Nobody, 2026)."""
+    """A generator's loss that also trains the discriminator with an optimiser (Example, 2026)."""
 
     name = "stepping"
 
@@ -69,7 +69,7 @@ class Stepping(GAN):
 
 
 class Leaning(GAN):
-    """What follows the generator's turn moves the discriminator (Nobody, 2026)."""
+    """A constraint of the generator that changes the discriminator (Example, 2026)."""
 
     name = "leaning"
 
@@ -79,7 +79,7 @@ class Leaning(GAN):
 
 
 class Detached(GAN):
-    """A generator's loss that is cut off from the generator (Nobody, 2026)."""
+    """A generator's loss that is detached from the generator (Example, 2026)."""
 
     name = "detached"
 
@@ -88,7 +88,7 @@ class Detached(GAN):
 
 
 class Graphless(GAN):
-    """A generator's loss without any graph (Nobody, 2026)."""
+    """A generator's loss without a graph (Example, 2026)."""
 
     name = "graphless"
 
@@ -98,7 +98,7 @@ class Graphless(GAN):
 
 
 class Frozen(GAN):
-    """Samples that are cut off from the generator (Nobody, 2026)."""
+    """Samples that are detached from the generator (Example, 2026)."""
 
     name = "frozen"
 
@@ -107,7 +107,7 @@ class Frozen(GAN):
 
 
 class Vectorial(GAN):
-    """A loss of several numbers (Nobody, 2026)."""
+    """A loss of several numbers (Example, 2026)."""
 
     name = "vectorial"
 
@@ -117,7 +117,7 @@ class Vectorial(GAN):
 
 
 class Idle(GAN):
-    """A player whose loss does not depend on its network (Nobody, 2026)."""
+    """A player whose loss does not depend on its network (Example, 2026)."""
 
     name = "idle"
     players = ("discriminator", "referee", "generator")
@@ -130,12 +130,12 @@ class Idle(GAN):
 
 
 class HalfIdle(GAN):
-    """A network with a head that no loss looks at (Nobody, 2026)."""
+    """A network with a part that no loss uses (Example, 2026)."""
 
     name = "half-idle"
 
     class Two(nn.Module):
-        """Two networks, of which one is used."""
+        """Two networks, one of which is used."""
 
         def __init__(self, first: nn.Module, second: nn.Module) -> None:
             super().__init__()
@@ -150,7 +150,7 @@ class HalfIdle(GAN):
 
 
 class Bystander(GAN):
-    """A player that no turn names (Nobody, 2026)."""
+    """A player without a turn (Example, 2026)."""
 
     name = "bystander"
 
@@ -159,7 +159,7 @@ class Bystander(GAN):
 
 
 class Dicing(GAN):
-    """Noise of torch's global stream in a loss (Nobody, 2026)."""
+    """A loss with noise from torch's global stream (Example, 2026)."""
 
     name = "dicing"
 
@@ -168,7 +168,7 @@ class Dicing(GAN):
 
 
 class DicingNumpy(GAN):
-    """A coin of numpy's global stream in each iteration (Nobody, 2026)."""
+    """A loss with a factor from numpy's global stream (Example, 2026)."""
 
     name = "dicing-numpy"
 
@@ -177,7 +177,7 @@ class DicingNumpy(GAN):
 
 
 class DicingBuild(GAN):
-    """A coin of Python's global stream when it is built (Nobody, 2026)."""
+    """A number from Python's global stream in build() (Example, 2026)."""
 
     name = "dicing-build"
 
@@ -187,7 +187,7 @@ class DicingBuild(GAN):
 
 
 class Entropy(GAN):
-    """A generator of its own, seeded by the machine (Nobody, 2026)."""
+    """A loss with a factor from a generator that the operating system seeds (Example, 2026)."""
 
     name = "entropy"
 
@@ -196,7 +196,7 @@ class Entropy(GAN):
 
 
 class Forgetful(GAN):
-    """A weight that falls with every call of a loss, kept where no checkpoint looks (Nobody, 2026)."""
+    """A weight that decreases with every call of a loss and is not saved in checkpoints (Example, 2026)."""
 
     name = "forgetful"
 
@@ -210,7 +210,7 @@ class Forgetful(GAN):
 
 
 class ForgetfulState(GAN):
-    """An average that follows the turns, kept where no checkpoint looks (Nobody, 2026)."""
+    """An average over turns that is not saved in checkpoints (Example, 2026)."""
 
     name = "forgetful-state"
 
@@ -229,7 +229,7 @@ class ForgetfulState(GAN):
 
 
 class Single(Small):
-    """Builds one generator, whatever K is asked for (Nobody, 2026)."""
+    """One generator for any K (Example, 2026)."""
 
     name = "single"
 
@@ -238,7 +238,7 @@ class Single(Small):
 
 
 class Copied(Single):
-    """One generator that makes the samples of all K (Nobody, 2026)."""
+    """One generator that generates the samples of all K (Example, 2026)."""
 
     name = "copied"
 
@@ -248,7 +248,7 @@ class Copied(Single):
 
 
 class Constant(Small):
-    """Says that it has one generator, whatever K is asked for (Nobody, 2026)."""
+    """A number of generators that is 1 for any K (Example, 2026)."""
 
     name = "constant"
 
@@ -258,7 +258,7 @@ class Constant(Small):
 
 
 class Lying(Small):
-    """An index that runs backwards (Nobody, 2026)."""
+    """An index in reverse order (Example, 2026)."""
 
     name = "lying"
 
@@ -269,7 +269,7 @@ class Lying(Small):
 
 
 class Swapping(Small):
-    """The index that is asked for, on samples of other generators (Nobody, 2026)."""
+    """The requested index on samples of other generators (Example, 2026)."""
 
     name = "swapping"
 
@@ -279,7 +279,7 @@ class Swapping(Small):
 
 
 class Rotating(Small):
-    """The index that is asked for, on samples of the next generator (Nobody, 2026)."""
+    """The requested index on samples of the next generator (Example, 2026)."""
 
     name = "rotating"
 
@@ -291,7 +291,7 @@ class Rotating(Small):
 
 
 class Unbalanced(Small):
-    """Weights that sum to K (Nobody, 2026)."""
+    """Weights that sum to K (Example, 2026)."""
 
     name = "unbalanced"
 
@@ -300,7 +300,7 @@ class Unbalanced(Small):
 
 
 class Exploding(GAN):
-    """A loss that is NaN in iteration 3 (Nobody, 2026)."""
+    """A loss that is NaN in iteration 3 (Example, 2026)."""
 
     name = "exploding"
 
@@ -316,7 +316,7 @@ class Exploding(GAN):
 
 
 class Waiting(GAN):
-    """Reads a loss's value in each iteration (Nobody, 2026)."""
+    """A loss whose value is read in each iteration (Example, 2026)."""
 
     name = "waiting"
 
@@ -327,7 +327,7 @@ class Waiting(GAN):
 
 
 class Printing(GAN):
-    """Prints a loss in each iteration (Nobody, 2026)."""
+    """A loss that is printed in each iteration (Example, 2026)."""
 
     name = "printing"
 
@@ -338,7 +338,7 @@ class Printing(GAN):
 
 
 class Masking(GAN):
-    """Looks only at the samples that a mask chooses (Nobody, 2026)."""
+    """A loss of the samples that a mask selects (Example, 2026)."""
 
     name = "masking"
 
@@ -348,7 +348,7 @@ class Masking(GAN):
 
 
 class Branching(GAN):
-    """Chooses its loss by the value of another (Nobody, 2026)."""
+    """A loss that branches on its value (Example, 2026)."""
 
     name = "branching"
 
@@ -358,7 +358,7 @@ class Branching(GAN):
 
 
 class Stranded(GAN):
-    """A constant that stays on the CPU (Nobody, 2026)."""
+    """A constant that stays on the CPU (Example, 2026)."""
 
     name = "stranded"
 
@@ -367,7 +367,7 @@ class Stranded(GAN):
 
 
 class Hosting(GAN):
-    """Samples that pass through the host (Nobody, 2026)."""
+    """Samples that pass through the host (Example, 2026)."""
 
     name = "hosting"
 
@@ -376,7 +376,7 @@ class Hosting(GAN):
 
 
 class Unstackable(GAN):
-    """A direction that each seed draws for itself, and keeps where no stack looks (Nobody, 2026)."""
+    """A tensor drawn per seed that is neither a parameter nor a buffer (Example, 2026)."""
 
     name = "unstackable"
 
@@ -389,7 +389,7 @@ class Unstackable(GAN):
 
 
 class Offset(GAN):
-    """The same of a number, which would be the first seed's for all (Nobody, 2026)."""
+    """A number drawn per seed, of which a stack would use the first for all (Example, 2026)."""
 
     name = "offset"
 
@@ -402,14 +402,14 @@ class Offset(GAN):
 
 
 class Candid(Unstackable):
-    """A direction that each seed draws for itself, which says that it cannot be stacked (Nobody, 2026)."""
+    """A tensor drawn per seed, in a model that declares that it cannot be stacked (Example, 2026)."""
 
     name = "candid"
     stackable = False
 
 
 class Hiding(GAN):
-    """What a late stage brings is kept where no checkpoint looks (Nobody, 2026)."""
+    """A value of a late stage that is not saved in checkpoints (Example, 2026)."""
 
     name = "hiding"
     presets = {}
@@ -427,7 +427,7 @@ class Hiding(GAN):
 
 
 class Restarting(GAN):
-    """Players that begin anew in the first and in the second iteration are no fault (Nobody, 2026)."""
+    """Players that are renewed in the first and in the second iteration, which is allowed (Example, 2026)."""
 
     name = "restarting"
     presets = {}
@@ -437,7 +437,7 @@ class Restarting(GAN):
 
 
 class Untyped(GAN):
-    """A parameter without a type (Nobody, 2026)."""
+    """A parameter without a type (Example, 2026)."""
 
     name = "untyped"
 
@@ -451,7 +451,7 @@ class Untyped(GAN):
 
 
 class AnyTyped(GAN):
-    """A parameter that may be anything (Nobody, 2026)."""
+    """A parameter of type Any (Example, 2026)."""
 
     name = "any-typed"
     presets = {}
@@ -466,7 +466,7 @@ class AnyTyped(GAN):
 
 
 class Unexplained(GAN):
-    """A parameter without an explanation (Nobody, 2026)."""
+    """A parameter without a description (Example, 2026)."""
 
     name = "unexplained"
 
@@ -480,7 +480,7 @@ class Unexplained(GAN):
 
 
 class WrongDefault(GAN):
-    """A default that its own range refuses (Nobody, 2026)."""
+    """A default of the wrong type (Example, 2026)."""
 
     name = "wrong-default"
 
@@ -494,20 +494,20 @@ class WrongDefault(GAN):
 
 
 class Uncited(GAN):
-    """A model out of nowhere."""
+    """A model without a source."""
 
     name = "uncited"
 
 
 class WrongPreset(GAN):
-    """A preset that names a parameter it does not have (Nobody, 2026)."""
+    """A preset with a parameter that does not exist (Example, 2026)."""
 
     name = "wrong-preset"
     presets = {"paper": Preset("Of the paper.", params={"bta": 1.0})}
 
 
 class Narrow(GAN):
-    """Fails for a value that its range allows (Nobody, 2026)."""
+    """An error for a value within the range of its parameter (Example, 2026)."""
 
     name = "narrow"
 
@@ -525,13 +525,13 @@ class Narrow(GAN):
 
 
 class Undone(Model):
-    """A model without networks (Nobody, 2026)."""
+    """A model without networks (Example, 2026)."""
 
     name = "undone"
 
 
 class Doubled(GAN):
-    """Samples of a wrong type (Nobody, 2026)."""
+    """Samples of a wrong type (Example, 2026)."""
 
     name = "doubled"
 
@@ -540,21 +540,21 @@ class Doubled(GAN):
 
 
 class EndsWithDiscriminator(GAN):
-    """Takes its turns in the wrong order (Nobody, 2026)."""
+    """Turns in the wrong order (Example, 2026)."""
 
     name = "backwards"
     players = ("generator", "discriminator")
 
 
 class Noted(GAN):
-    """A footnote that would be told letter by letter (Nobody, 2026)."""
+    """Footnotes in a string, which is a sequence of letters (Example, 2026)."""
 
     name = "noted"
     footnotes = "uses the labels of the data"  # type: ignore[assignment]
 
 
 class Wordy(GAN):
-    """A turn of a string, which is a turn of its letters (Nobody, 2026)."""
+    """A turn with a string as players, which is a sequence of letters (Example, 2026)."""
 
     name = "wordy"
 
@@ -563,7 +563,7 @@ class Wordy(GAN):
 
 
 class Drifting(Ring8):
-    """A ring that turns with each draw."""
+    """A ring that moves with each draw."""
 
     name = "drifting"
 
@@ -574,7 +574,7 @@ class Drifting(Ring8):
 
 
 class GlobalRing(Ring8):
-    """A ring of torch's global stream."""
+    """A ring drawn from torch's global stream."""
 
     name = "global-ring"
 
@@ -583,7 +583,7 @@ class GlobalRing(Ring8):
 
 
 class Repeating(Ring8):
-    """A ring that draws the same points forever."""
+    """A ring whose draws are all the same."""
 
     name = "repeating"
 
@@ -592,7 +592,7 @@ class Repeating(Ring8):
 
 
 class Leaking(Ring8):
-    """Held-out data that training sees."""
+    """Held-out data that are also training data."""
 
     name = "leaking"
 
@@ -604,7 +604,7 @@ class Leaking(Ring8):
 
 
 class Flat(Ring8):
-    """Points of another shape than declared."""
+    """Points of another shape than the declared one."""
 
     name = "flat"
 
@@ -622,7 +622,7 @@ class Unlabelled(Ring8):
 
 
 class Undeclared(Ring8):
-    """Labels that no property announces."""
+    """Labels without declared classes."""
 
     name = "undeclared"
     classes = None  # type: ignore[assignment]
@@ -639,7 +639,7 @@ class Overflowing(Ring8):
 
 
 class Displaced(Ring8):
-    """A density beside its data."""
+    """A density that does not match the data."""
 
     name = "displaced"
 
@@ -650,7 +650,7 @@ class Displaced(Ring8):
 
 
 class Plain(Dataset):
-    """Standard normal points, without a density or parameters: nothing is wrong with it."""
+    """Standard normal points, without a density or parameters: a valid dataset."""
 
     name = "plain"
     Params = NoParams
@@ -667,7 +667,7 @@ class Plain(Dataset):
 
 
 class Spread(Metric):
-    """The standard deviation of the samples: nothing is wrong with it."""
+    """Standard deviation of the samples: a valid metric."""
 
     name = "spread"
     direction = "none"
@@ -678,7 +678,7 @@ class Spread(Metric):
 
 
 class UpsideDown(Spread):
-    """A distance that claims to be better when it is higher."""
+    """A distance with direction "higher"."""
 
     name = "upside_down"
     direction = "higher"
@@ -688,14 +688,14 @@ class UpsideDown(Spread):
 
 
 class Undirected(Spread):
-    """A direction that is none."""
+    """A direction that does not exist."""
 
     name = "undirected"
     direction = "up"  # type: ignore[assignment]
 
 
 class Centring(Spread):
-    """Centres the samples in place."""
+    """A value after centring the samples in place."""
 
     name = "centring"
 
@@ -706,7 +706,7 @@ class Centring(Spread):
 
 
 class Tossing(Spread):
-    """Draws from numpy's global stream."""
+    """A value drawn from numpy's global stream."""
 
     name = "tossing"
 
@@ -715,7 +715,7 @@ class Tossing(Spread):
 
 
 class Guessing(Spread):
-    """Draws from a generator that the machine seeds."""
+    """A value drawn from a generator that the operating system seeds."""
 
     name = "guessing"
 
@@ -724,7 +724,7 @@ class Guessing(Spread):
 
 
 class Several(Spread):
-    """Several values where one is promised."""
+    """Several values instead of one."""
 
     name = "several"
 
@@ -733,7 +733,7 @@ class Several(Spread):
 
 
 class SharesAll(MLP):
-    """Gives all generators one and the same body, the input layer included."""
+    """One body for all generators, input layer included."""
 
     name = "shares-all"
 
@@ -745,7 +745,7 @@ class SharesAll(MLP):
 
 
 class SharesNothing(MLP):
-    """Gives every generator a body of its own, whatever is asked for."""
+    """A separate body for each generator, whatever sharing is requested."""
 
     name = "shares-nothing"
 
@@ -754,7 +754,7 @@ class SharesNothing(MLP):
 
 
 class Headless(MLP):
-    """Forgets the second head."""
+    """A discriminator without the second head."""
 
     name = "headless"
 

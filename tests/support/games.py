@@ -1,4 +1,4 @@
-"""Small games written for tests, apart from the zoo: each carries one demand on the contract of a model."""
+"""Small models for tests, independent of the zoo. Each uses one feature of the model contract."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gan_bench.contracts.network import Discriminator, Generators, Networks
 
 
 class Wasserstein(Model):
-    """A critic of five turns, each on data and latents of its own, then the generator."""
+    """Five turns of a critic, each on separate data and latents, then a turn of the generator."""
 
     name = "wasserstein"
     players = ("critic", "generator")
@@ -106,7 +106,7 @@ class BEGAN(Model):
 
 
 class Shift(nn.Module):
-    """A point that is added to every sample; a second player that generates."""
+    """A second generating player: a point that is added to every sample."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Shift(nn.Module):
 
 
 class Team(GAN):
-    """Two players generate together: samples are a network's, shifted."""
+    """Two generating players: a network, and a shift of its samples."""
 
     name = "team"
     players = ("discriminator", "generator", "shift")
@@ -140,7 +140,7 @@ class OneByOne(Team):
 
 
 class Mixture(nn.Module):
-    """K generators and the logits of their weights: one player."""
+    """One player of K generators and the logits of their weights."""
 
     def __init__(self, bodies: nn.Module, count: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ class Mixture(nn.Module):
 
 
 class Learned(Model):
-    """Mixture weights that are learned with the generators (MIX+GAN)."""
+    """Mixture weights that are trained with the generators (MIX+GAN)."""
 
     name = "learned"
     discriminator: Discriminator
@@ -159,7 +159,7 @@ class Learned(Model):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the mixture."""
+        """Number of generators."""
 
         generators: int = 3
 

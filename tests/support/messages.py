@@ -1,4 +1,4 @@
-"""Wording of messages, recorded in one golden file, so that it can be edited without editing tests.
+"""Messages recorded in one golden file, so that their wording can be edited without editing tests.
 
 A test asserts the kind of a problem (the exception's class, the exit code) and its place (file, line, key, label). The
 whole message is compared with `tests/messages.json`. After changing a message, record it and read the difference:

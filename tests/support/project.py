@@ -1,4 +1,4 @@
-"""A tiny benchmark on the ring, misbehaving plugins for it, and the real command: what tests of running need."""
+"""Tiny benchmark on the ring, faulty plugins, and the real command, for tests of runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ZOO: Mapping[str, Mapping[str, Any]] = {
     "mad-gan": {"plugin": "mad-gan", "generators": 2},
     "multi-discriminator": {"plugin": "multi-discriminator", "generators": 2},
 }
-"""The six models, small."""
+"""Small settings of six models."""
 
 HEAD = """
 from __future__ import annotations
@@ -51,10 +51,10 @@ from gan_bench_zoo.models.gan import GAN
 
 
 def plugin(name: str, *body: str) -> str:
-    """The file of a plugin: a GAN of this name with methods, line by line."""
+    """Return the text of a plugin file: a GAN of this name, with methods given line by line."""
     lines = (
         f"class {name.capitalize()}(GAN):",
-        '    """What a test needs."""',
+        '    """A model for a test."""',
         f'    name = "{name}"',
         *(f"    {line}" for line in body),
         "@hookimpl",
@@ -68,9 +68,9 @@ GATE = (
     HEAD
     + '''
 class Gate(GAN):
-    """A GAN that waits in iteration 13 to be stopped, where the environment names a folder to say so in.
+    """GAN that waits in iteration 13 until it is stopped, if the environment variable TEST_GATE is a folder.
 
-    The file that it writes there is named after its process and holds its parent's, the worker's.
+    While it waits, the folder contains a file named after its process ID, with that of its parent, the worker.
     """
     name = "gate"
 
@@ -95,7 +95,7 @@ BAD = (
     HEAD
     + '''
 class Failing(GAN):
-    """Raises in its fourth iteration, unless a file says that it is mended."""
+    """GAN that raises in its fourth iteration unless the file `mended` exists."""
     name = "failing"
 
     def turns(self, iteration):
@@ -105,7 +105,7 @@ class Failing(GAN):
         return super().turns(iteration)
 
 class Diverging(GAN):
-    """Its parameters are NaN from iteration 12 on."""
+    """GAN whose parameters are NaN from iteration 12 on."""
     name = "diverging"
 
     def turns(self, iteration):
@@ -115,7 +115,7 @@ class Diverging(GAN):
         return super().turns(iteration)
 
 class Suicidal(GAN):
-    """Kills its own process in iteration 12, unless a file says that it is mended."""
+    """GAN that kills its process in iteration 12 unless the file `mended` exists."""
     name = "suicidal"
 
     def turns(self, iteration):
@@ -124,7 +124,7 @@ class Suicidal(GAN):
         return super().turns(iteration)
 
 class Leaving(GAN):
-    """Leaves with an exit code that could be taken for a finished run's."""
+    """GAN that exits with a code that resembles that of a finished run."""
     name = "leaving"
 
     def turns(self, iteration):
@@ -140,7 +140,10 @@ def gan_bench_models():
 
 
 def describe(models: Sequence[Mapping[str, Any]] = (ZOO["gan"],), **changes: Any) -> dict[str, Any]:
-    """The benchmark as a mapping; `changes` of one key each: ``name``, ``seeds``, or a dict for a section."""
+    """Return the benchmark as a mapping.
+
+    A change replaces a value such as ``name`` or ``seeds``, or updates a section with a dict.
+    """
     benchmark: dict[str, Any] = {
         "name": "tiny",
         "seeds": 1,
@@ -162,7 +165,7 @@ def describe(models: Sequence[Mapping[str, Any]] = (ZOO["gan"],), **changes: Any
 
 
 def write(folder: Path, benchmark: Mapping[str, Any], **plugins: str) -> Path:
-    """A benchmark as ``NAME.toml``, with plugin files beside it; the path of the file."""
+    """Write a benchmark to ``NAME.toml`` and plugins to files beside it, and return the path of the benchmark."""
     (folder / "plugins").mkdir(parents=True, exist_ok=True)
     for name, text in plugins.items():
         (folder / "plugins" / f"{name}.py").write_text(text, encoding="utf-8")
@@ -179,33 +182,33 @@ def _toml(value: Any) -> str:
 
 
 def plan(source: Any, results: Path, **options: Any) -> Planned:
-    """The benchmark made ready on the CPU."""
+    """Prepare the benchmark for the CPU."""
     return prepare(source, Options(results=results, device="cpu", **options))
 
 
 def never() -> bool:
-    """Let a run go on to its end."""
+    """Return False, so that a run is not stopped."""
     return False
 
 
 def stop_at(iteration: int) -> Callable[[], bool]:
-    """Ask to stop before iteration `iteration`, counted from where a run starts."""
+    """Return a function that stops a run before iteration `iteration`, counted from its start."""
     asked = iter(range(iteration + 1))
     return lambda: next(asked) == iteration
 
 
 def run_jobs(planned: Planned, job: Job | None = None, *, stop: Callable[[], bool] = never) -> str:
-    """Carry out a job, the first if not said otherwise, in this process."""
+    """Execute a job in this process, by default the first, and return its status."""
     return execute(job or planned.jobs[0], planned.registry, lambda _: None, stop)
 
 
 def run_folders(results: Path) -> list[Path]:
-    """The run folders of all benchmarks of a results folder, sorted."""
+    """Return the sorted run folders of all benchmarks in a results folder."""
     return sorted(path.parent for path in results.glob("*/runs/*/run.json"))
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """The plain values of run.json."""
+    """Return run.json as plain values."""
     found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     return found
 
@@ -217,13 +220,13 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def by_label(results: Path) -> dict[str, dict[str, Any]]:
-    """The record of each model's run, by plugin; with one seed."""
+    """Return the record of each run by plugin, for one seed."""
     records = map(record, run_folders(results))
     return {each["model"]["plugin"]: each for each in records}
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What must be equal, bit for bit, of a run: everything but times, memory and where it ran."""
+    """Return everything in a run that must be reproducible bit for bit: all but times, memory and device."""
     state = load_tensors(RunFolder(folder).checkpoints()[0])
     assert state is not None
     run = record(folder)
@@ -240,7 +243,7 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def difference(first: Any, second: Any, where: str = "") -> str | None:
-    """Where two nested outcomes first differ, tensors compared bit for bit; None where they are equal."""
+    """Return the first difference of two nested outcomes, None if they are equal. Tensors are compared bit for bit."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         if first.keys() != second.keys():
             return f"{where}: {sorted(map(str, first))} against {sorted(map(str, second))}"
@@ -252,7 +255,7 @@ def difference(first: Any, second: Any, where: str = "") -> str | None:
     return None if first == second else f"{where}: {first!r} against {second!r}"
 
 
-# a shell's job in the background ignores Ctrl-C, and so would what the tests start from there
+# background jobs of a shell ignore Ctrl-C, and so would commands that tests start in them
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 COMMAND = (sys.executable, "-c", HEED + "from gan_bench.cli import main; main()")
 
@@ -266,7 +269,7 @@ def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a signal of the test reaches nobody but whom it is meant for
+        start_new_session=True,  # signals of the test reach only this command
     )
 
 
@@ -285,13 +288,13 @@ def wait_for(condition: Callable[[], Any]) -> Any:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    """A csv file."""
+    """Read the rows of a csv file."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 class InProcess(Engine):
-    """An engine without processes: jobs are carried out one by one, right here."""
+    """Engine that executes jobs one by one in this process."""
 
     name = "local"
 
@@ -305,7 +308,7 @@ class InProcess(Engine):
 
 
 class Said(NamedTuple):
-    """What a command said and how it ended."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -316,7 +319,7 @@ Call = Callable[..., Said]
 
 
 def caller(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *verb: str) -> Call:
-    """Calls `gan-bench`, or a verb of it, in this process."""
+    """Return a function that calls `gan-bench`, or a verb of it, in this process."""
 
     def call(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["gan-bench", *verb, *arguments])

@@ -1,4 +1,4 @@
-"""A small network that stands in for Inception in tests that have no weights."""
+"""Small substitute for the Inception network, for tests without weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gan_bench_zoo.metrics._inception import WHOLE, Inception
 from torch import Tensor, nn
 
 SMALL = 32
-"""Its features: a distance of 2048 takes seconds."""
+"""Number of features. A distance of 2048 features takes seconds."""
 
 
 class StandIn(nn.Module):
-    """Features that depend on all pixels; it counts what it is shown, and accepts colour only."""
+    """Network whose features depend on all pixels. It counts its input images, and accepts only colour."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class StandIn(nn.Module):
 
 
 def empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a folder be that of data and caches, of a process that has read nothing."""
+    """Use a folder for data and caches, as in a new process."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(folder))
     monkeypatch.setattr(_reference, "_recent", {})
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """Weights in a folder of data, which turn out to be of the small network."""
+    """Write a file of weights, and load the small network instead."""
     network = StandIn()
     (folder / WHOLE).write_bytes(b"stand-in")
     monkeypatch.setattr(_inception, "FEATURES", SMALL)

@@ -1,6 +1,6 @@
-"""Small games for tests: every trainable model of the zoo, trainers that run in milliseconds, and stand-ins.
+"""Small models for tests: every trainable model of the zoo, fast trainers, and substitutes for discriminators.
 
-A stand-in discriminator returns logits that a test wrote down, so that a loss can be compared with a closed form.
+A substitute returns logits given by a test, so that a loss can be compared with a closed form.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ ZOO: Mapping[str, Callable[[], Model]] = {
     "unrolled-gan": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2)),
     "unrolled-gan, adam": lambda: UnrolledGAN(UnrolledGAN.Params(unroll_steps=2, unroll_lr=0.01, inner="adam")),
 }
-"""The models of synthetic8, in every variant that trains differently."""
+"""Models of the benchmark synthetic8, in every variant that trains differently."""
 
 WIDER: Mapping[str, Callable[[], Model]] = {
     "adagan": lambda: AdaGAN(AdaGAN.Params(generators=3, classifier_steps=2, pool=40)),
@@ -110,11 +110,11 @@ WIDER: Mapping[str, Callable[[], Model]] = {
     "conditional-gan": ConditionalGAN,
     "conditional-gan, saturating": lambda: ConditionalGAN(ConditionalGAN.Params(saturating=True)),
 }
-"""The zoo's other models, likewise. The contract kit goes through all of them."""
+"""Other models of the zoo, in every variant that trains differently. The contract kit checks all of them."""
 
 
 class Ring(Ring8):
-    """The ring, keeping what it drew."""
+    """The ring, which stores its draws."""
 
     def __init__(self) -> None:
         super().__init__(self.Params())
@@ -127,7 +127,7 @@ class Ring(Ring8):
 
 
 def protocol(**changes: Any) -> Protocol:
-    """Small batches and latents, and weights large enough that every gradient is far from zero."""
+    """Return small batches and latents, and weights so large that no gradient is close to zero."""
     small = {"batch": 16, "fakes": 12, "latent_size": 6, "iterations": 10, "init_scale": 0.5, "learning_rate": 0.01}
     return Protocol(**small | changes)
 
@@ -135,14 +135,14 @@ def protocol(**changes: Any) -> Protocol:
 def trainer(
     model: Model, *, seed: int = 0, dataset: Dataset | None = None, device: torch.device = CPU, **changes: Any
 ) -> Trainer:
-    """A trainer at iteration 0 of a model on the ring."""
+    """Return a trainer at iteration 0 of a model on the ring."""
     dataset, settings = dataset or Ring(), protocol(**changes)
     build(model, MLP(MLP.Params(hidden=8)), dataset, settings, seed, device)
     return Trainer(model, dataset, settings, seed, device)
 
 
 def side_by_side(singles: Sequence[Trainer], stack: Stack, iterations: int) -> None:
-    """Let trainers and a stack of others like them carry out as many iterations."""
+    """Run the same number of iterations of single trainers and of a stack of equal ones."""
     for _ in range(iterations):
         stack.iterate()
         for one in singles:
@@ -151,12 +151,12 @@ def side_by_side(singles: Sequence[Trainer], stack: Stack, iterations: int) -> N
 
 
 def networks(*, latent_size: int = 6, hidden: int = 8) -> Networks:
-    """What `Model.build` asks: the mlp on the ring."""
+    """Return the argument of `Model.build`: the mlp on the ring."""
     return Networks(MLP(MLP.Params(hidden=hidden)), Ring(), latent_size)
 
 
 def values(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of every parameter, by name."""
+    """Return a copy of every parameter, by name."""
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
@@ -166,7 +166,7 @@ def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
 
 
 def spy(model: Model, method: str) -> list[dict[str, Any]]:
-    """Record the arguments of each call of a model's loss; call before the trainer is made."""
+    """Record the arguments of each call of a model's loss. Call it before the trainer is built."""
     calls: list[dict[str, Any]] = []
     loss = getattr(model, method)
 
@@ -180,19 +180,19 @@ def spy(model: Model, method: str) -> list[dict[str, Any]]:
 
 
 def real(x: Any) -> Real:
-    """Real samples from an array."""
+    """Return real samples from an array."""
     return Real(torch.as_tensor(x))
 
 
 def fake(x: Any, generators: int = 1) -> Fake:
-    """Generated samples, generator by generator, from an array; without latents."""
+    """Return generated samples from an array that is ordered by generator, without latents."""
     x = torch.as_tensor(x)
     each = len(x) // generators
     return Fake(x, torch.empty(len(x), 0), torch.arange(generators).repeat_interleave(each), generators)
 
 
 class Echo(Discriminator):
-    """A discriminator whose logits are the samples: columns are split over its heads, or over its copies."""
+    """Discriminator whose logits are the samples: columns are split over its heads, or over its copies."""
 
     def __init__(self, heads: Mapping[str, int | None], copies: int | None = None) -> None:
         super().__init__()
@@ -207,9 +207,9 @@ class Echo(Discriminator):
 
 
 class Table(Discriminator):
-    """A discriminator on a finite space: a sample is a cell, and each cell has its logits, which are parameters.
+    """Discriminator on a finite space: a sample is a cell, and the logits of each cell are parameters.
 
-    Heads are (cells,) or (cells, units); with `copied`, (copies, cells).
+    Heads have shape (cells,) or (cells, units), and (copies, cells) if `copied`.
     """
 
     def __init__(self, heads: Mapping[str, Any], *, copied: bool = False) -> None:
@@ -223,17 +223,17 @@ class Table(Discriminator):
 
 
 def put(model: Model, **players: nn.Module) -> Model:
-    """Give a model these networks."""
+    """Set the networks of a model."""
     for name, network in players.items():
         model.add_module(name, network)
     return model
 
 
 def cells(counts: Sequence[int]) -> Tensor:
-    """Samples of a finite space: cell c as often as counts[c] says."""
+    """Return samples of a finite space, counts[c] of cell c."""
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
 
 
 def number(value: Any) -> float:
-    """A scalar tensor or array as a float, cut off from its graph."""
+    """Return a scalar tensor or array as a float."""
     return float(value.detach()) if isinstance(value, Tensor) else float(value)

@@ -1,4 +1,4 @@
-"""Small image games for tests: 8 × 8 images that are told apart by their brightness, and a network for any shape."""
+"""Small image models for tests: 8 × 8 images with classes by brightness, and a network for any shape."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SIZE = 8
 
 
 class Greys(ImageDataset):
-    """Three classes of grey squares, dark, middle and bright, with a little noise."""
+    """Grey squares in three classes, dark, middle and bright, with a little noise."""
 
     name = "greys"
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the set, and its bounds."""
+        """Size of the set, channels and bounds."""
 
         count: int = param(60, "Images for training; half as many are held out.", low=3)
         channels: int = param(1, "Channels.", low=1)
@@ -49,7 +49,7 @@ class Greys(ImageDataset):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By brightness."""
+        """Names of the classes by brightness."""
         return ("dark", "middle", "bright")
 
     def training(self) -> Pictures:
@@ -66,7 +66,7 @@ class Greys(ImageDataset):
 
 
 class Absent(Greys):
-    """Greys whose files are not here, and damaged once they are looked at."""
+    """Greys whose files are missing, and damaged in preparation."""
 
     name = "absent"
 
@@ -108,12 +108,12 @@ class _Flattened(MLPDiscriminator):
 
 
 def image_trainer(model: Model, dataset: ImageDataset | None = None, *, seed: int = 0, **changes: Any) -> Trainer:
-    """A trainer at iteration 0 of a model on grey squares."""
+    """Return a trainer at iteration 0 of a model on grey squares."""
     dataset, settings = dataset or Greys(), protocol(**changes)
     build(model, Flat(MLP.Params(hidden=8)), dataset, settings, seed, CPU)
     return Trainer(model, dataset, settings, seed, CPU)
 
 
 def rng(seed: int = 0) -> torch.Generator:
-    """A stream for one draw."""
+    """Return a random generator for one draw."""
     return torch.Generator().manual_seed(seed)

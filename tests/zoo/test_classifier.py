@@ -1,10 +1,11 @@
-"""Classifiers of labelled images: trained once, kept, told apart from foreign files."""
+"""Classifiers of labelled images: training, storage, and protection from foreign files."""
 
 from __future__ import annotations
 
 import json
 import os
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gan_bench_zoo.datasets.shapes import Shapes
 
 from gan_bench.contracts.images import Pictures
 from gan_bench.errors import DataError
+from tests.support.messages import Messages
 from tests.support.tiny_images import Greys
 
 REAL = os.environ.get("GAN_BENCH_DATA")
@@ -26,7 +28,7 @@ STEPS = classifiers.STEPS
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data root, a process that has loaded nothing, and a short training."""
+    """Empty data root, no loaded classifiers, and a short training."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
     monkeypatch.setattr(classifiers, "STEPS", (20, 20))
     monkeypatch.setattr(classifiers, "_loaded", {})
@@ -34,12 +36,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a process that starts."""
+    """Unload all classifiers, as in a new process."""
     monkeypatch.setattr(classifiers, "_loaded", {})
 
 
 def weights(network: Network) -> dict[str, Any]:
-    """Parameters and buffers by name."""
+    """Return parameters and buffers by name."""
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
@@ -53,7 +55,7 @@ class Shuffled(Greys):
 
 
 class Unlabelled(Greys):
-    """Greys that have lost their labels."""
+    """Greys without labels in the training set."""
 
     def training(self) -> Pictures:
         return Pictures(super().training().x)
@@ -81,7 +83,7 @@ class TestNetwork:
 
 class TestTraining:
     def test_depends_on_its_own_seed_alone(self) -> None:
-        """The same weights whatever the global stream is at, which stays where it is."""
+        """Weights do not depend on the global stream, which is not changed."""
         torch.manual_seed(5)
         state = torch.get_rng_state()
         first = weights(trained(Greys(), "cpu", print))
@@ -91,6 +93,7 @@ class TestTraining:
             np.testing.assert_array_equal(value, first[name])
 
     def test_learns_what_is_easy(self) -> None:
+        """Classes of different brightness are learned without error."""
         data = Greys()
         classifier = classifier_of(data)
         pictures = data.testing()
@@ -99,15 +102,16 @@ class TestTraining:
         np.testing.assert_allclose(np.exp(logs).sum(axis=1), 1, rtol=1e-5)
         assert features.shape == (30, FEATURES)
 
-    def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """Training reports its progress, and then the record."""
         monkeypatch.setattr(classifiers, "SAID_EVERY", 0.0)
         lines: list[str] = []
         classifier_of(Greys(), say=lines.append)
-        assert "trained once for this machine on 60 images: 5 %" in lines[0]
+        messages.check(re.sub(r"\d+ s left", "N s left", lines[0]), "greys", 60, "5 %")
         assert lines[-1] == str(record_of(Greys()))
 
     def test_accuracy_is_the_share_of_the_test_set_that_is_right(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A network that says class 0 of everything is right for a third of the images."""
+        """A network that always returns class 0 is correct for a third of the images."""
 
         def constant(*given: Any) -> Network:
             network = Network((1, 8, 8), 3).eval()
@@ -119,20 +123,21 @@ class TestTraining:
         assert classifier_of(Greys()).record.accuracy == pytest.approx(1 / 3)
 
     def test_takes_longer_for_more_images_up_to_a_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Four passes over grey images; the fewest steps where the dataset knows its classes."""
+        """There are four passes over grey images, and the least number of steps for exact classes."""
         monkeypatch.setattr(classifiers, "STEPS", (2, 20))
         few, some, many = (Greys(Greys.Params(count=count)) for count in (60, 320, 1280))
         assert [_steps(data) for data in (few, some, many)] == [2, 10, 20]
         assert _steps(Shapes(Shapes.Params())) == 2
 
-    def test_data_without_the_labels_they_promise_are_refused(self) -> None:
-        with pytest.raises(DataError, match="greys names classes, and its images have no labels"):
+    def test_data_without_the_labels_they_promise_are_refused(self, messages: Messages) -> None:
+        """A dataset with classes and without labels is an error."""
+        with messages.raises(DataError, "greys"):
             classifier_of(Unlabelled())
 
 
 class TestKeeping:
     def test_is_trained_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another process, and another object of the same data, find it."""
+        """Another process, and another object of the same dataset, load the stored classifier."""
         first = classifier_of(Greys())
         forget(monkeypatch)
         monkeypatch.setattr(classifiers, "trained", None)
@@ -142,20 +147,25 @@ class TestKeeping:
         np.testing.assert_array_equal(again(x)[1], first(x)[1])
 
     def test_other_images_labels_and_names_are_other_classifiers(self, place: Path) -> None:
+        """Other images and other labels have separate classifiers."""
         for data in (Greys(), Greys(Greys.Params(count=63)), Shuffled()):
             classifier_of(data)
         assert len(list(place.glob("*.pt"))) == 3
 
-    def test_says_what_it_is(self, place: Path) -> None:
+    def test_says_what_it_is(self, place: Path, messages: Messages) -> None:
+        """The record has the dataset, the number of images, the seed and the accuracy."""
         assert record_of(Greys()) is None
         classifier_of(Greys())
         record = record_of(Greys())
         assert record is not None and record.classes == ["dark", "middle", "bright"]
         assert (record.dataset, record.images, record.seed) == ("greys", 60, 0)
-        assert str(record) == f"classifier {record.sha256[:8]} of greys, 100.00 % right on its test set"
+        messages.check(record, record.sha256[:8], "greys", "100.00 %", hide={record.sha256[:8]: "SHA256"})
 
     @pytest.mark.parametrize("damage", ["weights", "record", "another record", "no record"])
-    def test_damaged_files_are_not_used(self, place: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    def test_damaged_files_are_not_used(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, damage: str, messages: Messages
+    ) -> None:
+        """A classifier with damaged files is trained again."""
         first = classifier_of(Greys())
         file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
         if damage == "weights":
@@ -170,12 +180,12 @@ class TestKeeping:
         assert record_of(Greys()) is None
         lines: list[str] = []
         again = classifier_of(Greys(), say=lines.append)
-        assert "is damaged or foreign, and not used" in lines[0]
+        messages.check(lines[0], file.name, hide={file.stem: "KEY"})
         for name, value in weights(again.network).items():
             np.testing.assert_array_equal(value, weights(first.network)[name])
 
     def test_foreign_files_are_never_unpickled(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Not even where the record vouches for them."""
+        """A foreign file is not unpickled even if the record has its checksum."""
         classifier_of(Greys())
         file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
         file.write_bytes(pickle.dumps(_Malicious(place / "harmed")))
@@ -186,6 +196,7 @@ class TestKeeping:
         assert not (place / "harmed").exists()
 
     def test_weights_of_another_network_are_not_used(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A classifier with weights of another network is trained again."""
         classifier_of(Greys())
         file, record = next(place.glob("*.pt")), next(place.glob("*.json"))
         torch.save(Network((1, 8, 8), 4).state_dict(), file)
@@ -210,9 +221,9 @@ class _Malicious:
 @pytest.mark.real
 class TestMNIST:
     def test_reaches_99_percent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """On the real digits, which lie in the folder GAN_BENCH_DATA."""
+        """The real digits are read from the folder GAN_BENCH_DATA."""
         if not REAL or not (Path(REAL) / "MNIST" / "raw").is_dir():
-            pytest.skip("MNIST is not here: set GAN_BENCH_DATA to the folder that has MNIST/raw")
+            pytest.skip("MNIST is missing: set GAN_BENCH_DATA to a folder that contains MNIST/raw")
         (tmp_path / "MNIST").symlink_to(Path(REAL) / "MNIST")
         monkeypatch.setattr(classifiers, "STEPS", STEPS)
         assert classifier_of(MNIST(MNIST.Params())).record.accuracy >= 0.99

@@ -1,4 +1,4 @@
-"""Scores of images without labels: their modes are clusters of Inception features, and scores wait for full points."""
+"""Metrics of images without labels, whose modes are clusters of Inception features."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from gan_bench.running import run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project, standin
+from tests.support.messages import Messages
+from tests.support.metrics import refusal
 from tests.support.standin import StandIn
 from tests.support.tiny_images import LEVELS, Greys
 from tests.zoo.test_image_metrics import BY_CLASS, QUALITY, Exact, Unlabelled, flat, real, samples, value
@@ -37,34 +39,34 @@ EVERY: list[type[Metric]] = [*BY_CLASS, SlicedWasserstein]
 
 @pytest.fixture(autouse=True)
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """An empty data root but for weights, and as many clusters as there are brightnesses."""
+    """Data root with weights only, and as many clusters as levels of brightness."""
     standin.empty(tmp_path, monkeypatch)
     monkeypatch.setattr(_clusters, "CLUSTERS", len(LEVELS))
     return standin.install(tmp_path, monkeypatch)
 
 
 def blobs(*sizes: int, d: int = 5, apart: float = 50.0) -> NDArray[np.float32]:
-    """Vectors about the corners of a simplex, so many about each."""
+    """Return vectors near the corners of a simplex, with the given number near each."""
     rng = np.random.default_rng(0)
     centres = apart * np.eye(d)[: len(sizes)]
     return (np.repeat(centres, sizes, axis=0) + rng.normal(size=(sum(sizes), d))).astype(np.float32)
 
 
 def noise(n: int, d: int = 6) -> NDArray[np.float32]:
-    """Vectors that have no clusters."""
+    """Return vectors without clusters."""
     return np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
 
 
 class TestKMeans:
     def test_first_centres_are_different_vectors(self) -> None:
-        """Always the same ones."""
+        """The initial centres are always the same."""
         x = noise(200)
         centres = spread(x, 20)
         assert len({row.tobytes() for row in centres}) == 20 and (cdist(centres, x).min(axis=1) == 0).all()
         np.testing.assert_array_equal(spread(x, 20), centres)
 
     def test_first_centres_are_far_apart(self) -> None:
-        """Of as many blobs as centres, one in each."""
+        """With as many blobs as centres, each blob has one."""
         assert sorted(spread(blobs(30, 30, 30, 30), 4).argmax(axis=1)) == [0, 1, 2, 3]
 
     def test_of_few_different_vectors_has_no_more_centres_than_these(self) -> None:
@@ -72,7 +74,7 @@ class TestKMeans:
         assert len(spread(x, 10)) == 3 and len(clustered(x[:40]).centres) == 1
 
     def test_agrees_with_scipys(self) -> None:
-        """From the same first centres, as far as it goes."""
+        """From the same initial centres, the result equals scipy's."""
         x = noise(300)
         first = spread(x, 7)
         expected, mode = kmeans2(x, first, iter=_clusters.STEPS, minit="matrix")
@@ -81,6 +83,7 @@ class TestKMeans:
         assert np.array_equal(nearest_of(x, found), mode) and not np.allclose(found, first)
 
     def test_a_centre_that_nothing_is_near_to_stays_and_is_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A centre without vectors does not move, and is not a cluster."""
         x = blobs(10, 20)
         far = np.concatenate([x[[0, -1]], np.full((1, 5), 1e4, dtype=np.float32)])
         found = lloyd(x, far)
@@ -89,7 +92,7 @@ class TestKMeans:
         assert clustered(x).weights == pytest.approx([1 / 3, 2 / 3])
 
     def test_finds_blobs_and_their_shares(self) -> None:
-        """Centres are the means."""
+        """Centres are the means of the blobs."""
         x = blobs(50, 30, 20)
         found = clustered(x)
         order = found.centres.argmax(axis=1)
@@ -105,7 +108,7 @@ class TestKMeans:
     def test_has_ten_vectors_a_cluster_on_average(
         self, images: int, clusters: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A hundred clusters where there are vectors enough."""
+        """There are at most a hundred clusters."""
         monkeypatch.undo()
         found = clustered(noise(images))
         assert len(found.centres) == clusters and found.weights.sum() == pytest.approx(1)
@@ -113,7 +116,7 @@ class TestKMeans:
 
 class TestKeeping:
     def test_is_computed_once_a_machine(self, network: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With the features that distances compare with; another process only reads it."""
+        """Clusters are computed from the reference features, and another process only reads them."""
         first = clusters_of(Unlabelled(), "cpu")
         expected = clustered(reference(Unlabelled(), "cpu").features)
         np.testing.assert_array_equal(first.centres, expected.centres)
@@ -128,7 +131,7 @@ class TestKeeping:
     def test_that_is_damaged_is_computed_anew(
         self, damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """From the features, which are kept."""
+        """Damaged clusters are computed again from the stored features."""
         first = clusters_of(Unlabelled(), "cpu")
         (path,) = (tmp_path / "cache" / "clusters").glob("*.npz")
         if damage == "torn":
@@ -139,18 +142,20 @@ class TestKeeping:
         np.testing.assert_array_equal(clusters_of(Unlabelled(), "cpu").centres, first.centres)
 
     def test_of_other_images_is_another(self, tmp_path: Path) -> None:
+        """Other images have separate clusters."""
         for count in (60, 63):
             clusters_of(Unlabelled(Greys.Params(count=count)), "cpu")
         assert len(list((tmp_path / "cache" / "clusters").glob("*.npz"))) == 2
 
     def test_digest_tells_other_centres(self) -> None:
+        """Other centres have another digest."""
         a, b = (Clusters(noise(n), np.full(n, 1 / n)) for n in (3, 4))
         assert a.digest != b.digest and len(a.digest) == 8
 
 
 class TestScores:
     def test_modes_are_the_clusters(self) -> None:
-        """Of three brightnesses, each one; every image is good, and weights are shares of the training set."""
+        """Each brightness is a mode, every image is of high quality, and weights are shares of the training set."""
         given = samples(flat([*LEVELS, *LEVELS, 45]), Unlabelled())
         found = assignment(given)
         assert len(set(found.mode[:3])) == 3 and found.high_quality.all()
@@ -158,7 +163,7 @@ class TestScores:
         assert weights_of(given).tolist() == pytest.approx([1 / 3] * 3)
 
     def test_agree_with_scipys_entropy(self) -> None:
-        """Shares counted by hand, with the smoothing of every histogram; none is outside."""
+        """The expected histogram is smoothed, and its cell "outside" is empty."""
         given = samples(flat([40] * 50 + [120] * 30 + [200] * 20), Unlabelled())
         p, q = ((1 - EPSILON) * np.array([*h, 0]) + EPSILON / 4 for h in ([1 / 3] * 3, [0.5, 0.3, 0.2]))
         forward, reverse = stats.entropy(p, q), stats.entropy(q, p)
@@ -169,7 +174,7 @@ class TestScores:
         assert value(Modes, given) == 3
 
     def test_of_generators_on_a_cluster_each_are_as_on_a_class_each(self) -> None:
-        """What holds of classes by name holds of clusters by number."""
+        """Values are the same for exact classes and for clusters."""
         generator = np.arange(300) % 3
         pixels = flat(np.array(LEVELS)[generator])
         for kind in BY_CLASS:
@@ -179,7 +184,7 @@ class TestScores:
             assert by_cluster == pytest.approx(by_class, abs=1e-12), kind.name
 
     def test_sliced_wasserstein_is_on_inceptions_features(self) -> None:
-        """As many samples as the training set: the exact distance of two sets, by scipy."""
+        """With as many samples as training images, the value is scipy's distance of two sets."""
         given = samples(real(60, seed=3), Unlabelled(), seed=5)
         found = _inception.features(given).double().numpy()
         true = reference(Unlabelled(), "cpu").features.astype(np.float64)
@@ -187,7 +192,7 @@ class TestScores:
         assert value(SlicedWasserstein, given) == pytest.approx(np.mean(expected), rel=1e-4)
 
     def test_look_at_no_image_twice(self, network: StandIn) -> None:
-        """All scores share the features of samples and of training images."""
+        """All metrics share the features of samples and of training images."""
         for kind in EVERY:
             kind().prepare(Unlabelled(), "cpu", print)
         given = samples(real(100), Unlabelled(), np.arange(100) % 2, 2)
@@ -203,31 +208,31 @@ class TestScores:
 class TestMetrics:
     @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
     def test_are_expensive_where_inception_looks_at_samples(self, kind: type[Metric]) -> None:
-        """And nowhere else: classes and points are cheap to tell."""
+        """Metrics on classes and on points are not expensive."""
         metric = kind()
         assert metric.refuses(Unlabelled()) is None and metric.is_expensive(Unlabelled())
         assert not any(metric.is_expensive(data) for data in (Greys(), Exact(), Ring8(Ring8.Params())))
 
-    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
-    def test_refuse_what_inception_cannot_look_at(self, kind: type[Metric]) -> None:
-        assert "2 channels" in str(kind().refuses(Unlabelled(Greys.Params(channels=2))))
+    def test_refuse_what_inception_cannot_look_at(self, messages: Messages) -> None:
+        """Images of two channels are refused."""
+        messages.check(refusal(EVERY, Unlabelled(Greys.Params(channels=2))), "unlabelled", 2)
 
-    @pytest.mark.parametrize("kind", QUALITY, ids=lambda kind: kind.name)
-    def test_of_quality_are_refused(self, kind: type[Metric]) -> None:
-        """Every image has a nearest cluster."""
-        assert str(kind().refuses(Unlabelled())).startswith(f"{kind.name} asks which samples are of none")
+    def test_of_quality_are_refused(self, messages: Messages) -> None:
+        """Quality is undefined, because every image has a nearest cluster."""
+        messages.check(refusal(QUALITY, Unlabelled()), "METRIC", "unlabelled")
 
-    def test_say_which_clusters(self) -> None:
-        """Which weights, how many clusters, and what tells them from others; nothing before they are computed."""
-        weights = f"Inception weights {_inception.WHOLE}, SHA-256 {'0' * 12}…"
+    def test_say_which_clusters(self, messages: Messages) -> None:
+        """The note has the weights, the number of clusters and their digest. It is empty before they are computed."""
         assert SymmetricKL().note(Unlabelled()) == ""
         SymmetricKL().prepare(Unlabelled(), "cpu", print)
         digest = clusters_of(Unlabelled(), "cpu").digest
-        assert SymmetricKL().note(Unlabelled()) == f"{weights}; modes are 3 clusters ({digest}) of training images"
-        assert SlicedWasserstein().note(Unlabelled()) == f"{weights}; against 60 training images"
+        weights = _inception.WHOLE, "0" * 12
+        messages.check(SymmetricKL().note(Unlabelled()), *weights, 3, digest, hide={digest: "DIGEST"})
+        messages.check(SlicedWasserstein().note(Unlabelled()), *weights, 60)
 
     @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
     def test_without_weights_say_what_fetches_them(self, kind: type[Metric], tmp_path: Path) -> None:
+        """Missing weights are reported with the command that downloads them. The note is empty."""
         (tmp_path / _inception.WHOLE).unlink()
         with pytest.raises(DataError, match="gan-bench data fetch inception"):
             kind().prepare(Unlabelled(), "cpu", print)
@@ -252,7 +257,7 @@ def gan_bench_networks():
 def test_runs_compute_them_at_full_points_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: StandIn
 ) -> None:
-    """Evaluated every ten iterations of thirty, scored at the first and the last; the note stands below the table."""
+    """With one full point, the metrics are computed at the first and last iteration, and the table has the note."""
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "grey.py").write_text(RUN)
     monkeypatch.chdir(tmp_path)
@@ -270,4 +275,4 @@ def test_runs_compute_them_at_full_points_only(
     assert {row["iteration"] for row in rows} == {"0", str(project.ITERATIONS)}
     assert network.shown == 60 + 2 * 100
     table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-    assert "modes are 3 clusters" in table
+    assert clusters_of(Unlabelled(), "cpu").digest in table

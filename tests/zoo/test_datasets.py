@@ -1,4 +1,4 @@
-"""Promises of the Gaussian mixture datasets."""
+"""Tests of the Gaussian mixture datasets."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ every = pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
 
 
 def make(kind: type[GaussianMixture], **params: object) -> GaussianMixture:
-    """A dataset with these parameters, the defaults for the rest."""
+    """Return a dataset with the given parameters."""
     return kind(kind.Params(**params))
 
 
 def rng(seed: int = 0) -> torch.Generator:
-    """A generator in a known state."""
+    """Return a random generator in a known state."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -40,7 +40,7 @@ def rng(seed: int = 0) -> torch.Generator:
     [(Ring8, 2, math.sqrt(0.02)), (Ring8Unrolled, 2, 0.02), (Ring8VEEGAN, 1, 0.01)],
 )
 def test_rings_are_those_of_the_papers(kind: type[GaussianMixture], radius: float, std: float) -> None:
-    """Mode m of 8 stands at (r sin t, r cos t), t = 2πm/8, with the paper's standard deviation."""
+    """Mode m of 8 is at (r sin t, r cos t), t = 2πm/8, with the standard deviation of the paper."""
     mixture = make(kind).mixture
     h = radius / math.sqrt(2)
     right = [(0, radius), (h, h), (radius, 0), (h, -h)]
@@ -51,14 +51,14 @@ def test_rings_are_those_of_the_papers(kind: type[GaussianMixture], radius: floa
 
 
 def test_ring8_has_eight_distinct_modes_evenly_spaced() -> None:
-    """The circle has no end point twice: all neighbours are 4 sin(π/8) = 1.53 apart."""
+    """No point of the circle occurs twice: the distance of all neighbours is 4 sin(π/8) = 1.53."""
     means = make(Ring8).mixture.means
     gaps = np.linalg.norm(means - np.roll(means, 1, axis=0), axis=1)
     np.testing.assert_allclose(gaps, 4 * math.sin(math.pi / 8))
 
 
 def test_grid25_is_the_grid_of_pacgan() -> None:
-    """25 modes at -4, -2, 0, 2, 4 in both axes, standard deviation 0.05."""
+    """There are 25 modes at -4, -2, 0, 2, 4 along both axes, with standard deviation 0.05."""
     mixture = make(Grid25).mixture
     assert sorted(map(tuple, mixture.means.tolist())) == [
         (float(x), float(y)) for x in range(-4, 5, 2) for y in range(-4, 5, 2)
@@ -67,7 +67,7 @@ def test_grid25_is_the_grid_of_pacgan() -> None:
 
 
 def test_mad_gan_1d_is_the_mixture_of_its_code() -> None:
-    """Means 10, 20, 60, 80, 110 and standard deviations 3, 3, 2, 2, 1 on a line."""
+    """Means on a line are 10, 20, 60, 80, 110, and standard deviations 3, 3, 2, 2, 1."""
     dataset = make(MADGAN1D)
     assert dataset.shape == (1,)
     assert dataset.mixture.means.ravel().tolist() == [10, 20, 60, 80, 110]
@@ -76,7 +76,7 @@ def test_mad_gan_1d_is_the_mixture_of_its_code() -> None:
 
 @every
 def test_draws_have_the_contracts_types(kind: type[GaussianMixture]) -> None:
-    """x is (n, *shape) float32, label (n,) int64 in 0…M-1, and there is no index in an endless stream."""
+    """x is (n, *shape) float32, label is (n,) int64 in 0…M-1, and index is None."""
     dataset = make(kind)
     real = dataset.draw(100, rng())
     assert real.x.shape == (100, *dataset.shape)
@@ -89,7 +89,7 @@ def test_draws_have_the_contracts_types(kind: type[GaussianMixture]) -> None:
 
 @every
 def test_draws_are_a_pure_function_of_the_generators_state(kind: type[GaussianMixture]) -> None:
-    """The same state gives the same draw, whatever was drawn before; another state another one."""
+    """A draw depends only on the state of the generator, not on earlier draws."""
     used = make(kind)
     used.draw(7, rng(5))
     first, again, other = used.draw(64, rng(1)), make(kind).draw(64, rng(1)), used.draw(64, rng(2))
@@ -100,13 +100,13 @@ def test_draws_are_a_pure_function_of_the_generators_state(kind: type[GaussianMi
 
 
 def test_held_out_data_are_a_draw_of_their_own() -> None:
-    """For a stream, held-out data are what the same generator would draw."""
+    """Held-out data of a stream equal a draw with the same generator."""
     dataset = make(Ring8)
     assert torch.equal(dataset.held_out(50, rng(3)).x, dataset.draw(50, rng(3)).x)
 
 
 def test_draws_leave_the_global_generator_alone() -> None:
-    """Only the given generator is used."""
+    """Draws use only the given generator."""
     global_state = torch.random.get_rng_state()
     make(Grid25).draw(100, rng())
     assert torch.equal(global_state, torch.random.get_rng_state())
@@ -114,7 +114,7 @@ def test_draws_leave_the_global_generator_alone() -> None:
 
 @every
 def test_draws_follow_the_density_they_claim(kind: type[GaussianMixture]) -> None:
-    """Shares of the modes, their means and standard deviations agree within five standard errors."""
+    """Shares, means and standard deviations of the modes agree within five standard errors."""
     dataset, n = make(kind), 100_000
     real, m = dataset.draw(n, rng()), dataset.mixture
     assert real.label is not None
@@ -129,7 +129,7 @@ def test_draws_follow_the_density_they_claim(kind: type[GaussianMixture]) -> Non
 
 
 def test_parameters_change_what_they_name() -> None:
-    """A preset is its family with other defaults."""
+    """Parameters change the mixture."""
     mixture = make(Ring8, modes=3, radius=5.0, variance=0.25).mixture
     assert mixture.means.shape == (3, 2)
     np.testing.assert_allclose(np.linalg.norm(mixture.means, axis=1), 5)
@@ -153,14 +153,14 @@ def test_parameters_change_what_they_name() -> None:
     ],
 )
 def test_impossible_parameters_are_refused(kind: type[GaussianMixture], given: dict[str, Any]) -> None:
-    """Every impossible value is reported, and nothing is made of it."""
+    """Every impossible value is reported once, and no parameters are returned."""
     problems: list[str] = []
     assert resolve(kind.Params, given, lambda path, message: problems.append(message)) is None
     assert len(problems) == 1
 
 
 def test_a_density_needs_no_torch() -> None:
-    """Making a dataset and reading its mixture leave torch out."""
+    """A dataset and its mixture do not import torch."""
     code = (
         "import sys; from gan_bench_zoo.datasets.gaussian_mixtures import Ring8; "
         "Ring8(Ring8.Params()).mixture; print('torch' in sys.modules)"
@@ -170,9 +170,9 @@ def test_a_density_needs_no_torch() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch warns once that it is a prototype
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch warns once that this mode is a prototype
 def test_draws_on_a_gpu_do_not_synchronise() -> None:
-    """After the first draw, nothing waits for the device."""
+    """After the first draw, no call synchronises with the device."""
     dataset, generator = make(Ring8), torch.Generator("cuda").manual_seed(0)
     dataset.draw(512, generator)
     torch.cuda.set_sync_debug_mode("error")

@@ -1,4 +1,4 @@
-"""Metrics of labelled images: by classes that the data or a classifier tells, and by the classifier's features."""
+"""Metrics of labelled images: by classes, exact or from a classifier, and by features of the classifier."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ from torch import Tensor
 
 from gan_bench.contracts.images import ImageDataset, Pictures
 from gan_bench.contracts.metric import Metric, Samples
+from tests.support.messages import Messages
+from tests.support.metrics import refusal
 from tests.support.tiny_images import LEVELS, Greys
 
 GOOD_WITHIN = 20  # levels
@@ -60,7 +62,7 @@ EVERY = QUALITY + BY_CLASS + BY_FEATURES
 
 
 class Exact(Greys):
-    """Greys that know their classes: the nearest brightness, good if it is near."""
+    """Greys with exact classes: the nearest brightness, of high quality if it is near."""
 
     name = "exact"
 
@@ -70,7 +72,7 @@ class Exact(Greys):
 
 
 class Pair(Greys):
-    """Two of the three greys, in another order."""
+    """Two of the three greys, in reverse order."""
 
     name = "pair"
 
@@ -82,7 +84,7 @@ class Pair(Greys):
         return Greys()
 
     def training(self) -> Pictures:
-        """Three bright ones for each dark one."""
+        """Return three bright images for each dark one."""
         pictures = Greys().training()
         assert pictures.label is not None
         bright, dark = (np.flatnonzero(pictures.label == label) for label in (2, 0))
@@ -91,7 +93,7 @@ class Pair(Greys):
 
 
 class Stacked(Greys):
-    """Three greys as channels: 27 classes."""
+    """Three greys as channels, 27 classes."""
 
     name = "stacked"
     by_channel = True
@@ -118,7 +120,7 @@ class Unlabelled(Greys):
 
 
 class Renamed(Pair):
-    """A pair of which one class has a name that its classifier does not know."""
+    """A pair with a class name that its classifier does not have."""
 
     name = "renamed"
 
@@ -128,7 +130,7 @@ class Renamed(Pair):
 
 
 class Wide(Greys):
-    """Greys whose classifier is one of other channels."""
+    """Greys whose classifier has another number of channels."""
 
     name = "wide"
 
@@ -137,7 +139,7 @@ class Wide(Greys):
 
 
 class ByBrightness:
-    """A classifier that needs no training: probabilities fall with the distance to a brightness."""
+    """Classifier without training: probabilities decrease with the distance to a brightness."""
 
     record = SimpleNamespace(sha256="0" * 64)
 
@@ -155,7 +157,7 @@ class ByBrightness:
 
 @pytest.fixture(autouse=True)
 def classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ByBrightness]:
-    """The classifier of all greys, in an empty data root."""
+    """Classifier of all greys, in an empty data root."""
     monkeypatch.setenv("GAN_BENCH_DATA", str(tmp_path))
     monkeypatch.setattr(_reference, "_recent", {})
     made = ByBrightness()
@@ -164,26 +166,26 @@ def classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ByBr
 
 
 def flat(levels: Any, channels: int = 1) -> Tensor:
-    """Images of one level each, (n,) or of one in each channel, (n, channels)."""
+    """Return images of constant levels (n,), or of constant levels per channel (n, channels)."""
     level = torch.as_tensor(np.asarray(levels), dtype=torch.uint8)
     per_channel = level[:, None].expand(-1, channels) if level.dim() == 1 else level
     return per_channel[:, :, None, None].expand(-1, -1, 8, 8).contiguous()
 
 
 def samples(pixels: Tensor, dataset: ImageDataset, generator: Any = None, k: int = 1, seed: int = 0) -> Samples:
-    """Images as metrics are given them."""
+    """Return images as input of metrics."""
     return Samples(None, dataset, pixels=pixels, generator=generator, generators=k, seed=seed)
 
 
 def value(kind: type[Metric], given: Samples) -> float:
-    """One metric as one number."""
+    """Return a metric as one number."""
     metric = kind()
     found = metric.compute(given)
     return metric.combine(np.asarray(found)) if metric.per_generator else float(found)
 
 
 def real(n: int, seed: int = 0, channels: int = 1) -> Tensor:
-    """Images like the training set's, classes at random."""
+    """Return images like those of the training set, of random classes."""
     rng = np.random.default_rng(seed)
     level = rng.choice(LEVELS, (n, channels, 1, 1)) + rng.integers(-9, 10, (n, channels, 8, 8))
     return torch.from_numpy(level.astype(np.uint8))
@@ -191,32 +193,35 @@ def real(n: int, seed: int = 0, channels: int = 1) -> Tensor:
 
 class TestAssignment:
     def test_follows_the_dataset_where_it_knows_classes(self, classifier: ByBrightness) -> None:
-        """No classifier is asked."""
+        """A classifier is not used."""
         found = assignment(samples(flat([30, 70, 205, 130]), Exact()))
         assert found.mode.tolist() == [0, 0, 2, 1]
         assert found.high_quality.tolist() == [True, False, True, True]
         assert classifier.seen == 0
 
     def test_follows_the_classifier_elsewhere(self) -> None:
+        """Without exact classes, the mode is the likeliest class of the classifier."""
         found = assignment(samples(flat([30, 70, 205, 130]), Greys()))
         assert found.mode.tolist() == [0, 0, 2, 1] and found.high_quality.all()
 
     def test_maps_the_classes_of_a_part_by_name(self) -> None:
-        """Bright is the pair's first class; of the class that it lacks, the likeliest of its own, of low quality."""
+        """Images of the third class are assigned to the likeliest class of the pair, with low quality."""
         found = assignment(samples(flat([200, 40, 125, 115]), Pair()))
         assert found.mode.tolist() == [0, 1, 0, 1]
         assert found.high_quality.tolist() == [True, True, False, False]
 
     def test_counts_tuples_of_channels_as_digits(self) -> None:
-        """100 a + 10 b + c, in base 3."""
+        """Modes are 100 a + 10 b + c in base 3."""
         found = assignment(samples(flat([[40, 40, 200], [120, 40, 40], [200, 200, 200], [40, 120, 200]]), Stacked()))
         assert found.mode.tolist() == [2, 9, 26, 5] and found.high_quality.all()
 
     def test_weights_are_the_shares_of_the_training_set_or_equal_of_tuples(self) -> None:
+        """Weights are shares of the training set, and equal for tuples."""
         assert weights_of(samples(flat([0]), Pair())).tolist() == [0.75, 0.25]
         assert weights_of(samples(flat([0] * 3, 3), Stacked())).tolist() == [1 / 27] * 27
 
     def test_classifies_once_for_all_metrics(self, classifier: ByBrightness) -> None:
+        """All metrics share the output of the classifier."""
         given = samples(real(1000), Greys(), np.arange(1000) % 3, 3)
         reference_of(Greys())
         classifier.seen = 0
@@ -226,15 +231,15 @@ class TestAssignment:
 
 
 class TestClasses:
-    """What metrics of modes tell of images, by the names of the dataset's classes."""
+    """Classes that metrics on modes return, named as in the dataset."""
 
     def test_are_those_of_the_images(self) -> None:
-        """-1 for what is of none."""
+        """The label of an image of no class is -1."""
         found = Modes().classes(samples(flat([200, 40, 125, 115]), Pair()))
         assert (found.label.tolist(), found.names, found.exhaustive) == ([0, 1, -1, -1], ("bright", "dark"), False)
 
     def test_are_exhaustive_where_every_image_is_of_some_class(self) -> None:
-        """By a classifier that knows no other, and of tuples; not where the dataset knows better."""
+        """Classes are exhaustive if the classifier has no other class, or for tuples, but not for exact classes."""
         greys, exact = (Modes().classes(samples(flat([40, 70]), data())) for data in (Greys, Exact))
         assert (greys.label.tolist(), greys.exhaustive) == ([0, 0], True)
         assert (exact.label.tolist(), exact.exhaustive) == ([0, -1], False)
@@ -244,7 +249,7 @@ class TestClasses:
 
 class TestDivergences:
     def test_agree_with_scipys_entropy(self) -> None:
-        """On the shares of the classes and of what is of none, with the same smoothing as for points."""
+        """Shares of classes and of images of no class are smoothed as histograms of points are."""
         given = samples(flat([200] * 50 + [40] * 30 + [120] * 20), Pair())
         p, q = ((1 - EPSILON) * np.array(h) + EPSILON / 3 for h in ([0.75, 0.25, 0], [0.5, 0.3, 0.2]))
         assert value(ForwardKL, given) == pytest.approx(stats.entropy(p, q))
@@ -255,7 +260,7 @@ class TestDivergences:
         assert value(SymmetricKL, samples(flat([200] * 30 + [40] * 10), Pair())) == pytest.approx(0, abs=1e-12)
 
     def test_mode_kl_of_tuples_is_pacgans(self) -> None:
-        """KL(shares of the tuples ‖ 1/27) without smoothing, counted by hand; reverse KL differs by its smoothing."""
+        """The value is KL(shares of the tuples ‖ 1/27) without smoothing. Reverse KL differs by its smoothing."""
         pixels = real(500, channels=3)
         counts: dict[tuple[int, ...], int] = {}
         for image in pixels.float().mean(dim=(2, 3)):
@@ -268,33 +273,34 @@ class TestDivergences:
         assert value(Modes, given) == len(counts)
 
     def test_floor_of_mode_kl_of_tuples(self) -> None:
-        """A perfect model reads (M-1)/(2n) on average."""
+        """The mean for a perfect model is (M-1)/(2n)."""
         found = [value(ModeKL, samples(real(2600, seed, channels=3), Stacked())) for seed in range(12)]
         assert np.mean(found) == pytest.approx(26 / 5200, rel=0.25)
 
 
 class TestModes:
     def test_are_counted_by_hand(self) -> None:
-        """A lucky sample makes a mode, but no tenth of a fair share."""
+        """One sample counts as a mode, but is less than a tenth of the true share."""
         given = samples(flat([40] * 98 + [120] + [70]), Exact())
         assert value(Modes, given) == 2 and value(Modes10Pct, given) == 1
         assert value(HighQuality, given) == 0.99 and value(OutsideClasses, given) == pytest.approx(0.01)
 
     def test_what_is_of_no_class_of_a_part_is_outside(self) -> None:
+        """Images of a class that is not in the pair are outside."""
         given = samples(flat([200, 40, 120, 120]), Pair(), np.array([0, 1, 1, 1]), 2)
         assert value(OutsideClasses, given) == 0.5
         assert GeneratorHighQuality().compute(given) == pytest.approx([1, 1 / 3])
 
-    @pytest.mark.parametrize("kind", QUALITY, ids=lambda kind: kind.name)
-    def test_quality_is_refused_where_everything_is_of_some_class(self, kind: type[Metric]) -> None:
+    def test_quality_is_refused_where_everything_is_of_some_class(self, messages: Messages) -> None:
+        """Metrics on quality refuse images that always have a class."""
         for dataset in (Greys(), Stacked()):
-            assert "its classifier knows no other" in str(kind().refuses(dataset))
-        assert kind().refuses(Pair()) is None and kind().refuses(Exact()) is None
+            messages.check(refusal(QUALITY, dataset), "METRIC", dataset.name)
+        assert all(kind().refuses(Pair()) is None and kind().refuses(Exact()) is None for kind in QUALITY)
 
 
 class TestGenerators:
     def test_of_a_pair_on_a_class_each(self) -> None:
-        """The second paper's success: two distinct majorities, pure."""
+        """Success in the second paper is two distinct majority classes of high purity."""
         generator = np.repeat([0, 1], 20)
         given = samples(flat([40] * 19 + [200] + [200] * 20), Pair(), generator, 2)
         assert MajorityClasses().compute(given).tolist() == [1, 0]
@@ -304,7 +310,7 @@ class TestGenerators:
         assert value(DeadGenerators, given) == 0
 
     def test_of_a_pair_on_the_same_class(self) -> None:
-        """One majority, and one of the two is dead."""
+        """There is one majority class, and one of the two generators is dead."""
         given = samples(flat([40] * 40), Pair(), np.repeat([0, 1], 20), 2)
         assert value(MajorityClasses, given) == 1 and value(DeadGenerators, given) == 1
         assert value(MutualInformation, given) == 0
@@ -325,6 +331,7 @@ class TestGenerators:
         assert value(GeneratorJSD, given) == pytest.approx(float(expected))
 
     def test_a_generator_that_makes_no_class_has_no_majority(self) -> None:
+        """A generator without samples of any class has no majority class."""
         given = samples(flat([40] * 5 + [70] * 5), Exact(), np.repeat([0, 1], 5), 2)
         assert np.array_equal(MajorityClasses().compute(given), [0, np.nan], equal_nan=True)
         assert value(MajorityClasses, given) == 1
@@ -332,7 +339,7 @@ class TestGenerators:
 
 class TestSlicedWasserstein:
     def test_agrees_with_scipy_along_each_direction(self) -> None:
-        """As many samples as the training set: the exact distance of two sets."""
+        """With as many samples as training images, the value is the exact distance of two sets."""
         given = samples(real(60, seed=3), Greys(), seed=5)
         found = classified(given).features.astype(np.float64)
         true = reference_of(Greys()).features.astype(np.float64)
@@ -340,6 +347,7 @@ class TestSlicedWasserstein:
         assert value(SlicedWasserstein, given) == pytest.approx(expected, rel=1e-4)
 
     def test_of_another_number_of_samples_comes_close_to_scipy(self) -> None:
+        """With more samples than training images, the value is close to scipy's."""
         given = samples(real(1000, seed=3), Greys(), seed=5)
         found = classified(given).features.astype(np.float64)
         true = reference_of(Greys()).features.astype(np.float64)
@@ -347,6 +355,7 @@ class TestSlicedWasserstein:
         assert value(SlicedWasserstein, given) == pytest.approx(expected, rel=0.02)
 
     def test_of_the_training_set_is_nothing(self) -> None:
+        """The distance of the training set from itself is 0."""
         pixels = torch.from_numpy(Greys().training().x).flip(0)
         assert value(SlicedWasserstein, samples(pixels, Greys())) == pytest.approx(0, abs=1e-5)
 
@@ -360,12 +369,12 @@ class TestFrechet:
         assert frechet(a, b) == pytest.approx(expected) == frechet(b, a)
 
     def test_of_one_dimension_is_its_closed_form(self) -> None:
-        """(difference of means)² + (difference of standard deviations)²."""
+        """The value is (difference of means)² + (difference of standard deviations)²."""
         a, b = Moments(2, np.array([1.0]), np.array([[4.0]])), Moments(2, np.array([3.0]), np.array([[25.0]]))
         assert frechet(a, b) == pytest.approx(4 + 9)
 
     def test_to_a_point_is_finite(self) -> None:
-        """What is left is the distance of the means and the spread of the other."""
+        """The value is the distance of the means plus the variance of the other distribution."""
         a, b = Moments(2, np.zeros(3), np.zeros((3, 3))), Moments(2, np.ones(3), np.diag([1.0, 2.0, 0.0]))
         assert frechet(a, b) == pytest.approx(6) == frechet(b, a)
 
@@ -382,6 +391,7 @@ class TestFrechet:
 
 class TestClassifierScore:
     def test_is_the_number_of_classes_at_best_and_one_at_worst(self) -> None:
+        """The score is between 1 and the number of classes."""
         sure = np.eye(4)[np.arange(400) % 4][:, None]
         assert score_of(sure) == pytest.approx(4)
         assert score_of(sure[:1].repeat(9, axis=0)) == 1
@@ -398,7 +408,7 @@ class TestClassifierScore:
         assert score_of(p) == pytest.approx(score_of(joint))
 
     def test_is_the_mean_of_ten_parts(self) -> None:
-        """Each part of one class: no diversity is left in any."""
+        """If each part has one class, the score is 1."""
         assert value(ClassifierScore, samples(flat(np.repeat(LEVELS[:2], 500)), Greys())) == pytest.approx(1)
         assert value(ClassifierScore, samples(flat(np.tile(LEVELS[:2], 500)), Greys())) > 1.9
 
@@ -425,6 +435,7 @@ class TestReference:
     def test_is_kept_and_computed_anew_where_it_is_damaged(
         self, damaged: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier: ByBrightness
     ) -> None:
+        """A stored reference is read, and a damaged one is computed again."""
         first = reference_of(Greys())
         (path,) = (tmp_path / "cache" / "classifiers").glob("features-*.npz")
         if damaged:
@@ -436,39 +447,39 @@ class TestReference:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("kind", [ClassifierScore, FrechetClassifier], ids=lambda kind: kind.name)
-    def test_images_without_labels(self, kind: type[Metric]) -> None:
-        """The reason names the metric and the dataset; others score clusters instead of classes."""
-        assert kind().refuses(Unlabelled()) == (
-            f"{kind.name} tells images apart by their classes, and unlabelled has no labels"
-        )
+    def test_images_without_labels(self, messages: Messages) -> None:
+        """Metrics on features of the classifier refuse images without labels."""
+        messages.check(refusal([ClassifierScore, FrechetClassifier], Unlabelled()), "METRIC", "unlabelled")
 
-    @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
-    def test_images_of_another_shape_than_their_classifiers(self, kind: type[Metric]) -> None:
-        assert "which are of another shape" in str(kind().refuses(Wide()))
+    def test_images_of_another_shape_than_their_classifiers(self, messages: Messages) -> None:
+        """All metrics refuse images of another shape than those of the classifier."""
+        messages.check(refusal(EVERY, Wide()), "METRIC", "wide", "greys")
 
-    @pytest.mark.parametrize("kind", BY_CLASS, ids=lambda kind: kind.name)
-    def test_classes_that_the_classifier_does_not_know(self, kind: type[Metric]) -> None:
-        assert "to be those that greys is labelled with" in str(kind().refuses(Renamed()))
-        assert kind().refuses(Pair()) is None and kind().refuses(Stacked()) is None
+    def test_classes_that_the_classifier_does_not_know(self, messages: Messages) -> None:
+        """Metrics on classes refuse classes that are not labels of the classifier."""
+        messages.check(refusal(BY_CLASS, Renamed()), "METRIC", "renamed", "greys")
+        assert all(kind().refuses(Pair()) is None and kind().refuses(Stacked()) is None for kind in BY_CLASS)
 
-    @pytest.mark.parametrize("kind", [MajorityClasses, OutsideClasses, ClassifierScore, FrechetClassifier])
-    def test_points(self, kind: type[Metric]) -> None:
-        ring = Ring8(Ring8.Params())
-        assert kind.name in str(kind().refuses(ring)) and "ring8" in str(kind().refuses(ring))
+    def test_points(self, messages: Messages) -> None:
+        """Metrics on the output of the classifier refuse points."""
+        kinds = [MajorityClasses, OutsideClasses, ClassifierScore, FrechetClassifier]
+        messages.check(refusal(kinds, Ring8(Ring8.Params())), "METRIC", "ring8")
 
-    def test_a_histogram_of_places_is_of_points(self) -> None:
-        assert "compares with a Gaussian mixture" in str(Wasserstein().refuses(Greys()))
+    def test_a_histogram_of_places_is_of_points(self, messages: Messages) -> None:
+        """Metrics on the histogram of points refuse images."""
+        messages.check(refusal([Wasserstein], Greys()), "METRIC", "greys")
 
 
 class TestPreparation:
     def test_of_classes_that_the_data_know_is_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Exact classes need no preparation and have no note."""
         monkeypatch.setattr(classifiers, "classifier_of", None)
         for kind in BY_CLASS:
             kind().prepare(Exact(), "cpu", print)
             assert kind().note(Exact()) == ""
 
     def test_trains_the_classifier_and_says_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Preparation trains the classifier, and the note identifies it."""
         asked: list[str] = []
         made = ByBrightness()
 
@@ -484,9 +495,11 @@ class TestPreparation:
         assert asked == ["greys"] * len(EVERY)
 
     def test_notes_nothing_before(self) -> None:
+        """The note is empty before preparation."""
         assert {kind().note(Pair()) for kind in EVERY} == {""}
 
     def test_metrics_on_modes_need_none_for_points(self) -> None:
+        """Points need no preparation and have no note."""
         ring = Ring8(Ring8.Params())
         for kind in [*BY_CLASS[:-1], SlicedWasserstein]:
             kind().prepare(ring, "cpu", print)
@@ -499,7 +512,7 @@ COLLAPSED = {"constant": [40] * 1200, "no class": [70] * 1200, "black": [0] * 12
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("name", COLLAPSED)
 def test_collapsed_generators_have_a_value(kind: type[Metric], name: str) -> None:
-    """NaN stands only where no sample is of any class, for what divides those that are."""
+    """Without a sample of any class, only metrics that divide by their number are NaN."""
     generator = np.arange(1200) % 4
     found = value(kind, samples(flat(COLLAPSED[name]), Exact(), generator, 4))
     undefined = kind in (ModeKL, Purity, MutualInformation, MajorityClasses) and name != "constant"
@@ -508,7 +521,7 @@ def test_collapsed_generators_have_a_value(kind: type[Metric], name: str) -> Non
 
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.name)
 def test_values_do_not_depend_on_other_metrics_and_are_repeatable(kind: type[Metric]) -> None:
-    """What other metrics kept for the same samples changes nothing."""
+    """Values that other metrics store for the same samples do not change the result."""
     generator = np.arange(1000) % 2
     shared = samples(real(1000), Exact(), generator, 2)
     for other in EVERY:
@@ -519,12 +532,12 @@ def test_values_do_not_depend_on_other_metrics_and_are_repeatable(kind: type[Met
 
 @pytest.mark.parametrize("kind", [k for k in EVERY if k.per_generator], ids=lambda kind: kind.name)
 def test_without_an_index_generators_have_no_value(kind: type[Metric]) -> None:
-    """NaN for real data, and for each of K generators."""
+    """Values are NaN for each of K generators."""
     assert np.isnan(kind().compute(samples(real(30), Exact(), k=3))).all()
 
 
 def test_metrics_of_modes_are_all_tested_here() -> None:
-    """A new one makes this test fail until it is in these lists."""
+    """This test fails for a new metric until it is in these lists."""
     from gan_bench_zoo import gan_bench_metrics
 
     on_images = {kind for kind in gan_bench_metrics() if issubclass(kind, ModeMetric | _classified.ClassifiedMetric)}

@@ -1,6 +1,6 @@
-"""Inception Score, FID, KID, precision and recall: against formulas, against torch-fidelity's command, and their cache.
+"""Inception Score, FID, KID, precision and recall: formulas, torch-fidelity's command, and cached references.
 
-Without weights a small network stands in for Inception; tests with the real one need GAN_BENCH_DATA.
+Most tests use a small network instead of Inception. Tests with the real network need GAN_BENCH_DATA.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from gan_bench_zoo.metrics import _inception, _reference, fid, inception_score, precision_recall
-from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, WHOLE, Inception, InceptionMetric
+from gan_bench_zoo.metrics._inception import FEATURES, SHA256, TRUNK, TRUNK_SHA256, WHOLE, Inception, InceptionMetric
 from gan_bench_zoo.metrics._inception_reference import ReferenceMetric, path_of, reference, reference_features
 from gan_bench_zoo.metrics._reference import PART, Reference, moments
 from gan_bench_zoo.metrics.fid import FID, FID5k, FID10k, GeneratorFID5k, fitted, frechet
@@ -39,6 +39,8 @@ from gan_bench.running.engines import local
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.testing import checks
 from tests.support import project, standin
+from tests.support.messages import Messages
+from tests.support.metrics import refusal
 from tests.support.standin import StandIn
 from tests.support.tiny import Ring
 from tests.support.tiny_images import Greys
@@ -58,53 +60,53 @@ SCORING: list[type[InceptionMetric]] = [InceptionScore, InceptionScore10k, Incep
 
 @pytest.fixture(autouse=True)
 def few_real(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sets of a few dozen images do for these tests; how many there have to be is one of its own."""
+    """Allow reference sets of a few dozen images. The least number has a separate test."""
     for metric in (ReferenceMetric, FID, GeneratorFID5k):
         monkeypatch.setattr(metric, "least_real", 1)
 
 
 @pytest.fixture
 def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for data and caches."""
+    """Empty folder for data and caches."""
     standin.empty(tmp_path, monkeypatch)
     return tmp_path
 
 
 @pytest.fixture
 def stand_in(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """Weights that are there, and turn out to be of the small network."""
+    """The small network in place of Inception, with a file of weights."""
     return standin.install(data_root, monkeypatch)
 
 
 def greys(count: int = 60, channels: int = 1) -> Greys:
-    """Grey squares."""
+    """Return grey squares."""
     return Greys(Greys.Params(count=count, channels=channels))
 
 
 def samples_of(x: NDArray[np.uint8], dataset: Greys | None = None, **more: Any) -> Samples:
-    """Images as a model would have drawn them."""
+    """Return images as samples of a model."""
     return Samples(None, dataset or greys(), pixels=torch.from_numpy(x), **more)
 
 
 def some(n: int, seed: int = 1, channels: int = 1) -> NDArray[np.uint8]:
-    """Images (n, channels, 8, 8) of noise."""
+    """Return images (n, channels, 8, 8) of noise."""
     return np.random.default_rng(seed).integers(0, 256, (n, channels, 8, 8), dtype=np.uint8)
 
 
 def normal(n: int, d: int, *, seed: int = 0, shift: float = 0.0) -> Tensor:
-    """Vectors (n, d)."""
+    """Return normally distributed vectors (n, d)."""
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed)) + shift
 
 
 class TestFeatures:
     def test_of_grey_images_are_those_of_the_same_in_colour(self, stand_in: StandIn) -> None:
-        """The network is shown three equal channels."""
+        """A grey image is converted to three equal channels."""
         grey = some(5)
         colour = samples_of(np.repeat(grey, 3, axis=1), greys(channels=3))
         assert torch.equal(_inception.features(samples_of(grey)), _inception.features(colour))
 
     def test_look_at_no_image_twice(self, stand_in: StandIn) -> None:
-        """Metrics of fewer and of more samples share them, whatever comes first."""
+        """Metrics of fewer and of more samples share features, in any order."""
         samples = samples_of(some(300))
         few, all_, again = (_inception.features(samples, n) for n in (40, None, 100))
         assert (len(few), len(all_), len(again)) == (40, 300, 100)
@@ -114,7 +116,7 @@ class TestFeatures:
     def test_go_through_the_network_in_batches_that_nothing_else_decides(
         self, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The last bits of a convolution can depend on the batch, and a score must not on other metrics."""
+        """Batches do not depend on the choice of metrics: the last bits of a convolution can depend on the batch."""
         seen: list[list[int]] = []
         for order in ((None,), (7, 40, None)):
             sizes: list[int] = []
@@ -129,7 +131,7 @@ class TestFeatures:
 
 
 class Attack:
-    """Leaves a file behind when it is unpickled."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -139,55 +141,63 @@ class Attack:
 
 
 class TestWeights:
-    def test_that_are_missing_are_named_with_what_fetches_them(self, data_root: Path) -> None:
-        """Before a run: where, and how."""
-        with pytest.raises(DataError, match=rf"{WHOLE}.*no such file.*gan-bench data fetch inception"):
+    def test_that_are_missing_are_named_with_what_fetches_them(self, data_root: Path, messages: Messages) -> None:
+        """Before a run, missing weights are reported with their path and the command to download them."""
+        with messages.raises(DataError, data_root / WHOLE, "gan-bench data fetch inception"):
             FID().prepare(greys(), "cpu", print)
         assert FID().note(greys()) == ""
 
-    def test_of_the_published_name_have_the_published_checksum(self, data_root: Path) -> None:
-        """A file that was damaged on the way is not used."""
+    def test_of_the_published_name_have_the_published_checksum(self, data_root: Path, messages: Messages) -> None:
+        """A file with another checksum is an error."""
         (data_root / WHOLE).write_bytes(b"half of it")
-        with pytest.raises(DataError, match=f"damaged, or another file.*{SHA256}"):
+        with messages.raises(DataError, data_root / WHOLE, SHA256):
             FID().prepare(greys(), "cpu", print)
 
-    def test_are_never_unpickled(self, data_root: Path) -> None:
-        """A file that runs code when it is unpickled runs none."""
+    def test_are_never_unpickled(self, data_root: Path, messages: Messages) -> None:
+        """Code in a pickle is not executed."""
         mark = data_root / "mark"
         (data_root / TRUNK).write_bytes(pickle.dumps(Attack(mark)))
-        with pytest.raises(DataError, match=r"cannot be read as weights.*nothing in it was executed"):
+        with messages.raises(DataError, data_root / TRUNK):
             FID().prepare(greys(), "cpu", print)
         torch.save({"x": Attack(mark)}, data_root / TRUNK)
-        with pytest.raises(DataError, match="nothing in it was executed"):
+        with messages.raises(DataError, data_root / TRUNK):
             FID().prepare(greys(), "cpu", print)
         assert not mark.exists()
 
-    @pytest.mark.parametrize(
-        ("held", "told"),
-        [
-            ({"fc.weight": torch.zeros(3)}, "Missing key"),
-            ({"fc.weight": torch.full((3,), float("nan"))}, "fc.weight is not finite"),
-            ([torch.zeros(3)], "no tensors by name"),
-            ({"fc.weight": "text"}, "no tensors by name"),
-        ],
-    )
-    def test_of_another_network_are_refused(self, data_root: Path, held: Any, told: str) -> None:
-        """Names and shapes are those of Inception, and all numbers finite."""
-        torch.save(held, data_root / TRUNK)
-        with pytest.raises(DataError, match=f"does not hold the weights of the Inception.*{told}"):
+    def test_of_another_network_are_refused(self, data_root: Path) -> None:
+        """Weights must have the names and shapes of Inception. The reason is in torch's words."""
+        torch.save({"fc.weight": torch.zeros(3)}, data_root / TRUNK)
+        with pytest.raises(DataError, match=rf"{TRUNK} .*Missing key"):
             FID().prepare(greys(), "cpu", print)
 
-    def test_of_the_right_shapes_are_not_enough(self, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Any network of these shapes gives some distance: the layers are known by their hash under either name."""
+    @pytest.mark.parametrize(
+        ("content", "found"),
+        [
+            ({"fc.weight": torch.full((3,), float("nan"))}, "fc.weight"),
+            ([torch.zeros(3)], ""),
+            ({"fc.weight": "text"}, ""),
+        ],
+        ids=["not finite", "no names", "no tensors"],
+    )
+    def test_of_other_contents_are_refused(self, data_root: Path, content: Any, found: str, messages: Messages) -> None:
+        """A file of weights contains finite tensors by name."""
+        torch.save(content, data_root / TRUNK)
+        with messages.raises(DataError, data_root / TRUNK, found):
+            FID().prepare(greys(), "cpu", print)
+
+    def test_of_the_right_shapes_are_not_enough(
+        self, data_root: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """The hash of the layers is compared, because any network of these shapes returns some distance."""
         monkeypatch.setattr(_inception, "_built", lambda path, state: torch.nn.Identity())
         torch.save({"fc.weight": torch.zeros(3), "conv.weight": torch.ones(3)}, data_root / TRUNK)
-        with pytest.raises(DataError, match=r"does not hold the weights of the Inception.*its layers have SHA-256"):
+        with messages.raises(DataError, data_root / TRUNK, TRUNK_SHA256[:12]):
             FID().prepare(greys(), "cpu", print)
 
     def test_are_fetched_from_where_torch_fidelity_has_them(
         self, data_root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Every metric of the family offers the same download, checked by the whole checksum."""
+        """All metrics have the same download, verified by the whole checksum."""
         asked: list[Any] = []
         monkeypatch.setattr(_inception, "download", lambda *arguments: asked.append(arguments[:3]))
         for metric in COMPARING + SCORING:
@@ -197,50 +207,49 @@ class TestWeights:
         assert url.endswith(f"/{WHOLE}") and path == data_root / WHOLE and checksum == SHA256
 
     def test_without_a_last_layer_give_no_inception_score(
-        self, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+        self, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
-        """Said before the run, with what to do; all else can be computed."""
+        """A missing last layer is reported before the run, and other metrics are not affected."""
         monkeypatch.setattr(_inception, "_loaded", lambda *_: Inception(stand_in, TRUNK, "0" * 64, "trunk", False))
         for metric in SCORING:
-            with pytest.raises(DataError, match=rf"{TRUNK} lacks.*data fetch inception.*leave this metric out"):
+            with pytest.raises(DataError, match=TRUNK):
                 metric().prepare(greys(), "cpu", print)
-        with pytest.raises(DataError, match="lacks"):
+        with messages.raises(DataError, TRUNK, "gan-bench data fetch inception", WHOLE):
             InceptionScore5k().compute(samples_of(some(5_000)))
         FID5k().prepare(greys(), "cpu", print)
 
 
 class TestMetrics:
-    @pytest.mark.parametrize("metric", COMPARING + SCORING, ids=lambda metric: metric.name)
-    def test_are_of_grey_or_colour_images(self, metric: type[InceptionMetric]) -> None:
-        """Points are refused, and so are images of two channels."""
-        made = metric()
-        assert made.expensive
-        assert made.refuses(greys()) is None and made.refuses(greys(channels=3)) is None
-        assert "2 channels" in str(made.refuses(greys(channels=2)))
-        assert "no images" in str(made.refuses(Ring()))
+    def test_are_of_grey_or_colour_images(self, messages: Messages) -> None:
+        """Points, and images of two channels, are refused."""
+        for metric in COMPARING + SCORING:
+            assert metric.expensive
+            assert metric().refuses(greys()) is None and metric().refuses(greys(channels=3)) is None
+        messages.check(refusal(COMPARING + SCORING, greys(channels=2)), "greys", 2)
+        messages.check(refusal(COMPARING + SCORING, Ring()), "METRIC", "ring8")
 
-    def test_say_which_weights_and_how_many_images(self, stand_in: StandIn) -> None:
-        """In the notes of a benchmark; an Inception Score compares with none."""
-        assert FID().note(greys(70)) == f"Inception weights {WHOLE}, SHA-256 {'0' * 12}…; against 70 training images"
-        assert InceptionScore().note(greys(70)).endswith("…")
+    def test_say_which_weights_and_how_many_images(self, stand_in: StandIn, messages: Messages) -> None:
+        """The note has the weights, and for distances the number of training images."""
+        messages.check(FID().note(greys(70)), WHOLE, "0" * 12, 70)
+        messages.check(InceptionScore().note(greys(70)), WHOLE, "0" * 12)
 
     def test_of_a_name_with_a_number_take_as_many_of_the_first(self, stand_in: StandIn) -> None:
-        """More samples change nothing."""
+        """Samples after the first ones of that number do not change the value."""
         x = some(5_200)
         for metric in (FID5k(), InceptionScore5k()):
             assert metric.compute(samples_of(x)) == metric.compute(samples_of(x[:5_000]))
 
     def test_of_real_images_read_well(self, stand_in: StandIn) -> None:
-        """The training images themselves: no distance, all precise, all recalled."""
+        """For the training images themselves, distances are 0, precision and recall are 1."""
         data = greys(1_000)
         samples = samples_of(data.training().x, data)
         distance = frechet(fitted(_inception.features(samples)), reference(data, "cpu").moments)
-        assert distance == pytest.approx(0, abs=1e-2)  # of singular covariances, rounding is all there is
+        assert distance == pytest.approx(0, abs=1e-2)  # not 0 because of rounding, of singular covariances
         assert abs(KID().compute(samples)) < 1e-2
         assert min(Precision().compute(samples), Recall().compute(samples)) > 0.99  # distances are rounded
 
     def test_of_one_image_repeated_are_finite(self, stand_in: StandIn) -> None:
-        """A collapsed generator has a covariance of zeros."""
+        """The value of a collapsed generator is finite, although its covariance is zero."""
         samples = samples_of(np.repeat(some(1), 5_000, axis=0), generator=np.zeros(5_000))
         for metric in (FID5k, KID, Precision, Recall, InceptionScore5k, GeneratorFID5k, GeneratorPrecision):
             assert np.isfinite(metric().compute(samples)).all(), metric.name
@@ -250,7 +259,7 @@ class TestMetrics:
 
 class TestGenerators:
     def test_have_a_distance_where_they_made_enough(self, stand_in: StandIn) -> None:
-        """Of their own first 5,000; NaN for fewer, and for all without an index."""
+        """The distance is that of the first 5,000 samples of a generator. It is NaN for fewer, and without an index."""
         x = some(9_999)
         index = np.repeat([0, 1, 2], [5_000, 4_999, 0])
         value = GeneratorFID5k().compute(samples_of(x, generator=index, generators=3))
@@ -258,7 +267,7 @@ class TestGenerators:
         assert np.isnan(GeneratorFID5k().compute(samples_of(x))).all()
 
     def test_have_a_precision_of_their_own(self, stand_in: StandIn) -> None:
-        """Real images on one side, noise on the other, three samples on the third."""
+        """The generators have real images, noise, and only three samples."""
         data = greys(600)
         x = np.concatenate([data.training().x[:500], some(500), some(3)])
         index = np.repeat([0, 1, 2], [500, 500, 3])
@@ -269,7 +278,7 @@ class TestGenerators:
 
 class TestInceptionScore:
     def test_is_the_exponential_of_the_mean_divergence(self) -> None:
-        """Against the formula in numpy."""
+        """The score equals the formula in numpy."""
         logits = normal(40, 7, seed=3).double() * 2
         p = np.exp(logits.numpy())
         p /= p.sum(axis=1, keepdims=True)
@@ -277,19 +286,19 @@ class TestInceptionScore:
         assert inception_score.of_logits(logits) == pytest.approx(expected, rel=1e-9)
 
     def test_of_sure_and_even_classes_is_their_number(self) -> None:
-        """And 1 where every sample is classified alike."""
+        """The score is the number of classes, and 1 if all samples are classified alike."""
         sure = torch.eye(8).repeat(10, 1) * 50
         assert inception_score.of_logits(sure) == pytest.approx(8, rel=1e-6)
         assert inception_score.of_logits(torch.ones(80, 8)) == pytest.approx(1, rel=1e-6)
 
     def test_is_of_tenths_in_random_order(self) -> None:
-        """Samples that lie generator by generator lose nothing: in that order each tenth is one class, and scores 1."""
+        """Samples are shuffled: if they are ordered by class, the score of each tenth would be 1."""
         by_class = torch.eye(10).repeat_interleave(500, 0) * 50
         scores = inception_score.of_parts(by_class, lambda features: features)
         assert scores.shape == (10,) and scores.min() > 9.8
 
     def test_equals_that_of_torch_fidelity(self) -> None:
-        """Mean and population standard deviation over ten parts, with the order of its command."""
+        """Mean and population standard deviation over ten parts equal torch-fidelity's."""
         from torch_fidelity.metric_isc import isc_features_to_metric
 
         logits = normal(1_003, 12) * 3
@@ -299,7 +308,7 @@ class TestInceptionScore:
         assert scores.std() == pytest.approx(expected["inception_score_std"], rel=1e-9)
 
     def test_has_its_spread_beside_it(self, stand_in: StandIn) -> None:
-        """Of the same ten parts."""
+        """Mean and standard deviation are those of the same ten parts."""
         samples = samples_of(some(5_000))
         scores = inception_score._scores(samples, 5_000)
         assert InceptionScore5k().compute(samples) == scores.mean()
@@ -308,7 +317,7 @@ class TestInceptionScore:
 
 class TestMoments:
     def test_are_those_of_numpy(self) -> None:
-        """However the vectors come in parts."""
+        """Moments do not depend on the division of vectors into parts."""
         x = normal(500, 20, shift=100).numpy()
         found = moments(iter((x[:3], x[3:200], x[200:])))
         assert found.count == 500
@@ -316,33 +325,33 @@ class TestMoments:
         assert np.allclose(found.covariance, np.cov(x.astype(np.float64), rowvar=False), rtol=1e-9, atol=1e-12)
 
     def test_of_equal_vectors_have_no_covariance(self) -> None:
-        """Exactly none."""
+        """The covariance of equal vectors is exactly 0."""
         found = moments([np.full((7, 3), 0.1, dtype=np.float32)] * 2)
         assert not found.covariance.any() and np.array_equal(found.mean, np.full(3, np.float32(0.1), np.float64))
 
 
 class TestFID:
     def test_is_the_distance_of_gaussians(self) -> None:
-        """Against the matrix square root of scipy."""
+        """The distance equals that with scipy's matrix square root."""
         a, b = (fitted(normal(400, 6, seed=seed, shift=seed) @ normal(6, 6, seed=9 + seed)) for seed in (0, 1))
         root = np.real(sqrtm(a.covariance @ b.covariance))
         expected = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance + b.covariance - 2 * root)
         assert frechet(a, b) == pytest.approx(expected, rel=1e-6)
 
     def test_of_shifted_copies_is_the_square_of_the_shift(self) -> None:
-        """Equal covariances leave the means: 5 dimensions, each 2 away."""
+        """For equal covariances the value is the squared distance of the means: 5 dimensions, each 2 away."""
         a, b = (fitted(normal(300, 5, shift=shift)) for shift in (0, 2))
         assert frechet(a, b) == pytest.approx(20, rel=1e-4)
 
     def test_of_fewer_samples_than_features_is_finite(self) -> None:
-        """Both covariances are singular."""
+        """The distance is finite for singular covariances."""
         a, b = (fitted(normal(10, 50, seed=seed)) for seed in (0, 1))
         assert np.isfinite(frechet(a, b)) and frechet(a, b) > 0
 
 
 class TestKID:
     def test_is_the_unbiased_discrepancy_of_a_cubic_kernel(self) -> None:
-        """Where a subset is all there is, against the double sum."""
+        """If subsets contain all vectors, the value is the double sum."""
         x, y = normal(30, 16).double(), normal(30, 16, seed=1, shift=0.5).double()
 
         def kernel(a: Tensor, b: Tensor) -> NDArray[np.float64]:
@@ -356,14 +365,14 @@ class TestKID:
         assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-9)
 
     def test_of_one_distribution_lies_about_zero(self) -> None:
-        """And of equal features is 0."""
+        """The value is about 0 for one distribution, and 0 for equal features."""
         assert abs(kernel_distance(normal(500, 16), normal(500, 16, seed=1), 100)) < 0.02
         assert kernel_distance(torch.ones(50, 16), torch.ones(50, 16)) == pytest.approx(0, abs=1e-6)
 
 
 class TestPrecisionRecall:
     def test_are_shares_within_balls_of_the_third_neighbour(self) -> None:
-        """Against a table of all distances."""
+        """Shares equal those from a matrix of all distances."""
         model, real = normal(150, 3, shift=0.7).double(), normal(120, 3, seed=1).double()
         found = precision_recall.precision_recall(model, real)
 
@@ -376,7 +385,7 @@ class TestPrecisionRecall:
         assert 0 < found.precision < 1 and 0 < found.recall < 1
 
     def test_tell_repetition_from_cover(self) -> None:
-        """One real point again and again is precise and covers nothing; noise about the data covers all."""
+        """A repeated real point has precision 1 and recall 0. Noise around the data has recall above precision."""
         real = normal(200, 4)
         repeated = precision_recall.precision_recall(real[:1].repeat(200, 1), real)
         spread = precision_recall.precision_recall(normal(200, 4, seed=1) * 5, real)
@@ -385,7 +394,7 @@ class TestPrecisionRecall:
 
 
 class Plain(Greys):
-    """A set of images that a test gives."""
+    """Dataset of given images."""
 
     def __init__(self, x: NDArray[np.uint8]) -> None:
         ImageDataset.__init__(self, Greys.Params())
@@ -413,7 +422,7 @@ def gan_bench_networks():
 
 class TestRuns:
     def test_score_what_they_prepared(self, stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From a benchmark to results: real images once, samples at each full evaluation, notes for the reader."""
+        """In a run, real images are processed once and samples at each full point, and the table has the note."""
         (tmp_path / "plugins").mkdir()
         (tmp_path / "plugins" / "grey.py").write_text(RUN)
         monkeypatch.chdir(tmp_path)
@@ -431,7 +440,7 @@ class TestRuns:
         rows = [row for row in RunFolder(path).read_curve() if row["metric"] in ("kid", "generator_precision")]
         assert len(rows) == 2 * (1 + 1 + 3) and all(np.isfinite(float(row["value"])) for row in rows)
         table = (tmp_path / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-        assert "against 60 training images" in table
+        assert KID().note(greys()) in table
 
 
 class TestReference:
@@ -441,16 +450,16 @@ class TestReference:
 
     @pytest.mark.parametrize("metric", [FID, KID, Precision])
     def test_of_too_few_images_is_refused(
-        self, metric: type[ReferenceMetric], monkeypatch: pytest.MonkeyPatch, data_root: Path
+        self, metric: type[ReferenceMetric], monkeypatch: pytest.MonkeyPatch, data_root: Path, messages: Messages
     ) -> None:
-        """With both numbers: a distance from a handful of images is no FID."""
+        """A set with too few training images is reported with both numbers."""
         monkeypatch.setattr(metric, "least_real", 61)
         monkeypatch.setattr(InceptionMetric, "prepare", lambda *_: None)
-        with pytest.raises(DataError, match=r"compares with at least 61 training images, and greys has 60"):
+        with messages.raises(DataError, metric.name, 61, "greys", 60):
             metric().prepare(greys(), "cpu", print)
 
     def forget(self) -> None:
-        """As another process would begin."""
+        """Unload all references, as in a new process."""
         _reference._recent.clear()
 
     def same(self, a: Reference, b: Reference) -> bool:
@@ -462,7 +471,7 @@ class TestReference:
         return a.moments.count == b.moments.count and all(np.array_equal(x, y) for x, y in pairs)
 
     def test_is_of_all_training_images(self) -> None:
-        """Their moments, and their features where they are few."""
+        """The reference has the moments of all training images and, if they are few, all features."""
         data = greys(2 * PART + 5)
         found = reference(data, "cpu")
         features = _inception.features(samples_of(data.training().x, data)).numpy()
@@ -472,7 +481,7 @@ class TestReference:
         assert np.allclose(found.moments.covariance, np.cov(features.astype(np.float64), rowvar=False), atol=1e-9)
 
     def test_keeps_the_features_of_some_of_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Different images, always the same, from everywhere."""
+        """Features are those of a fixed choice of different images from the whole set."""
         monkeypatch.setattr(_reference, "CHOSEN", 100)
         data = greys(700)
         features = _inception.features(samples_of(data.training().x, data)).numpy()
@@ -481,7 +490,7 @@ class TestReference:
         assert np.array_equal(reference(data, "cpu").features, features[chosen])
 
     def test_is_computed_once_a_machine(self) -> None:
-        """Prepared by one process, read by the next; labels play no part."""
+        """Another process reads the stored reference. It does not depend on labels."""
         prepared: list[str] = []
         FID().prepare(greys(), "cpu", prepared.append)
         first, shown = reference(greys(), "cpu"), self.network.shown
@@ -491,7 +500,7 @@ class TestReference:
 
     @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no more", None], ids=["empty", "torn", "flipped"])
     def test_that_is_damaged_is_computed_anew(self, damage: bytes | None, data_root: Path) -> None:
-        """Whatever became of the file."""
+        """A damaged file is computed again."""
         first = reference(greys(), "cpu")
         (path,) = (data_root / "cache" / "inception").glob("*.npz")
         if damage is None:
@@ -505,7 +514,7 @@ class TestReference:
         assert path.stat().st_size > 1_000
 
     def test_of_other_images_or_layers_is_another(self, monkeypatch: pytest.MonkeyPatch, data_root: Path) -> None:
-        """One pixel suffices."""
+        """A change of one pixel, or of the layers, results in another file."""
         x = some(20)
         other = x.copy()
         other[7, 0, 3, 3] ^= 1
@@ -515,18 +524,18 @@ class TestReference:
         assert not self.same(first, second)
         assert len(list((data_root / "cache" / "inception").glob("*.npz"))) == 3
 
-    def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """After the first images, if it is long, and then each tenth."""
+    def test_says_how_long_it_takes(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """A long computation is reported after the first images, and then every tenth."""
         clock = iter(np.arange(0.0, 1e6, 100.0))
         monkeypatch.setattr(_reference, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         told: list[str] = []
         reference(greys(4 * PART), "cpu", told.append)
-        what = "Inception features of 1,024 training images of greys: "
-        assert told[0] == f"{what}about 5 min, once for this machine"
-        assert told[1:] == [f"{what}{words}" for words in ("50 %, 3 min left", "70 %, 2 min left", "100 %, 0 s left")]
+        values = ("5 min", "50 %, 3 min", "70 %, 2 min", "100 %, 0 s")
+        for line, value in zip(told, values, strict=True):
+            messages.check(line, "1,024", "greys", value)
 
     def interrupted(self, monkeypatch: pytest.MonkeyPatch, data: Greys, after: int) -> Path:
-        """Stop the computation of a reference when the network has seen so many images; the file that is left."""
+        """Stop the computation of a reference after a number of images, and return the unfinished file."""
         features = Inception.features
 
         def stopping(network: Inception, x: Tensor) -> Tensor:
@@ -542,8 +551,8 @@ class TestReference:
         self.forget()
         return _reference.unfinished(path_of(data))
 
-    def test_that_is_interrupted_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """To the same bits; no image is looked at twice, what was done is told, and nothing of it is left."""
+    def test_that_is_interrupted_goes_on(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """A resumed computation returns the same bits, processes no image twice, and removes the unfinished file."""
         monkeypatch.setattr(_reference, "CHOSEN", 300)
         data = greys(4 * PART + 5)
         whole = reference(data, "cpu")
@@ -555,12 +564,12 @@ class TestReference:
         told: list[str] = []
         assert self.same(whole, reference(data, "cpu", told.append))
         assert self.network.shown == 4 * PART + 5
-        assert told[0].endswith(f"of greys: {3 * PART} were computed before; it goes on from there")
+        messages.check(told[0], "greys", 3 * PART)
         assert not unfinished.exists() and path_of(data).is_file()
 
     @pytest.mark.parametrize("damage", ["torn", "flipped", "others"])
     def test_that_was_interrupted_and_damaged_begins_anew(self, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Sums that are not those that were written count for nothing."""
+        """A damaged unfinished file is ignored."""
         data = greys(3 * PART)
         unfinished = self.interrupted(monkeypatch, data, 2 * PART)
         content = bytearray(unfinished.read_bytes())
@@ -575,14 +584,14 @@ class TestReference:
         assert self.network.shown == 3 * PART
 
     def test_of_other_images_goes_on_with_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The name says what is half done, too."""
+        """The name of an unfinished file depends on the images."""
         self.interrupted(monkeypatch, greys(3 * PART), 2 * PART)
         self.network.shown = 0
         reference(greys(3 * PART, channels=3), "cpu")
         assert self.network.shown == 3 * PART
 
     def test_that_was_whole_takes_what_is_left_away(self) -> None:
-        """Of a process that was killed just before it would have."""
+        """An unfinished file next to a finished one is removed."""
         data = greys()
         reference(data, "cpu")
         self.forget()
@@ -592,14 +601,14 @@ class TestReference:
         assert not left.exists() and self.network.shown == 60
 
     def test_needs_no_room_for_what_is_half_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where it cannot be kept, it is computed at one go."""
+        """A computation whose unfinished file cannot be written is not interrupted."""
         monkeypatch.setattr(_reference, "KEPT_EVERY", 0.0)
         data = greys(2 * PART)
         _reference.unfinished(path_of(data)).mkdir(parents=True)
         assert reference(data, "cpu").moments.count == 2 * PART
 
-    def test_of_what_was_begun_is_told_in_time(self) -> None:
-        """The time that is left is estimated from the images that this process looked at."""
+    def test_of_what_was_begun_is_told_in_time(self, messages: Messages) -> None:
+        """The remaining time is estimated from the images of this process."""
         told: list[str] = []
         clock = iter([0.0, 1000.0, 1100.0, 1300.0])
         with pytest.MonkeyPatch.context() as patch:
@@ -608,10 +617,11 @@ class TestReference:
             progress.go_on(400)
             progress.at(500)
             progress.at(700)
-        assert told[1:] == ["Features: about 8 min, once for this machine", "Features: 70 %, 5 min left"]
+        for line, value in zip(told, ("400", "8 min", "70 %, 5 min"), strict=True):
+            messages.check(line, "Features", value)
 
     def test_that_is_quick_is_not_spoken_of(self) -> None:
-        """Nobody waits."""
+        """A short computation is not reported."""
         told: list[str] = []
         reference(greys(), "cpu", told.append)
         assert told == []
@@ -621,7 +631,7 @@ class TestReference:
 
 
 class Coloured(Greys):
-    """Grey squares in three channels."""
+    """Grey squares with three channels."""
 
     name = "coloured"
 
@@ -630,7 +640,7 @@ class Coloured(Greys):
 
 
 def faults_of(metric: type[InceptionMetric]) -> list[str]:
-    """What the kit finds wrong with a metric of a few images, or cannot check."""
+    """Return the faults that the kit finds in a metric of a few images, and the checks that it skips."""
     registry = Registry()
     registry.add("datasets", Coloured, Origin("tests", "1", __name__))
     reports = [check.report() for check in checks(metric, registry)]
@@ -640,7 +650,7 @@ def faults_of(metric: type[InceptionMetric]) -> list[str]:
 class TestContract:
     @pytest.mark.parametrize("metric", [*COMPARING, *SCORING], ids=lambda metric: metric.name)
     def test_is_kept(self, metric: type[InceptionMetric], stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every check of the kit passes, and none is skipped."""
+        """Every check of the kit passes, and no check is skipped."""
         monkeypatch.setattr(metric, "needs", 60)
         monkeypatch.setattr(fid, "EACH", 20)
         assert faults_of(metric) == []
@@ -648,12 +658,12 @@ class TestContract:
     def test_is_kept_where_three_generators_have_few_samples_each(
         self, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A score for each generator needs its number of samples of one: real data is one generator."""
+        """The kit passes although three generators have too few samples each: real data count as one generator."""
         monkeypatch.setattr(fid, "EACH", 100)
         assert faults_of(GeneratorFID5k) == []
 
     def test_is_checked_of_every_metric(self) -> None:
-        """No Inception metric of the zoo is left out above; `test_testing` leaves them all out."""
+        """The test above covers all Inception metrics of the zoo; `tests/testing` covers none."""
         of_zoo = {cls for cls in load_plugins().all("metrics").values() if issubclass(cls, InceptionMetric)}
         assert of_zoo == {*COMPARING, *SCORING}
 
@@ -663,11 +673,11 @@ class TestContract:
 
 @pytest.fixture
 def real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of GAN_BENCH_DATA, whose weights are used from a folder of their own: caches stay out of it."""
+    """The folder GAN_BENCH_DATA. Its weights are linked to another folder, so that no caches are written to it."""
     found = Path(os.environ.get("GAN_BENCH_DATA", ""))
     names = [name for name in (WHOLE, TRUNK) if os.environ.get("GAN_BENCH_DATA") and (found / name).is_file()]
     if not names:
-        pytest.skip("the weights of Inception are not here: set GAN_BENCH_DATA to the folder that has them")
+        pytest.skip("the weights of Inception are missing: set GAN_BENCH_DATA to a folder that contains them")
     for name in names:
         (tmp_path / name).symlink_to(found / name)
     standin.empty(tmp_path, monkeypatch)
@@ -675,14 +685,14 @@ def real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def smooth(n: int, seed: int) -> NDArray[np.uint8]:
-    """Colour images (n, 3, 32, 32) of large blots, which Inception tells apart."""
+    """Return colour images (n, 3, 32, 32) of large blots, which differ in Inception features."""
     coarse = np.random.default_rng(seed).integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
     grown = [np.asarray(Image.fromarray(each).resize((32, 32), Image.Resampling.BICUBIC)) for each in coarse]
     return np.stack(grown).transpose(0, 3, 1, 2)
 
 
 def write_pngs(folder: Path, x: NDArray[np.uint8]) -> str:
-    """One file an image, by number."""
+    """Write each image to a numbered file, and return the folder."""
     folder.mkdir()
     for i, image in enumerate(x.transpose(0, 2, 3, 1)):
         Image.fromarray(image).save(folder / f"{i:05d}.png")
@@ -692,7 +702,7 @@ def write_pngs(folder: Path, x: NDArray[np.uint8]) -> str:
 class TestRealNetwork:
     @pytest.mark.real
     def test_scores_as_the_command_of_torch_fidelity(self, real_data: Path, tmp_path: Path) -> None:
-        """The same images, once as tensors and once as two folders of files."""
+        """Scores of images as tensors equal those of the command for two folders of files."""
         from torch_fidelity import calculate_metrics
 
         model, real = smooth(64, 0), smooth(64, 1) // 2 + 64
@@ -722,7 +732,7 @@ class TestRealNetwork:
 
     @pytest.mark.data
     def test_is_built_without_a_draw_from_the_global_stream(self, real_data: Path) -> None:
-        """Who draws from it afterwards draws the same; and there are 2048 features, a logit for each class."""
+        """The global stream is not changed. The network has 2048 features and 1008 logits."""
         _inception._loaded.cache_clear()
         torch.manual_seed(5)
         expected = torch.rand(3)
@@ -735,11 +745,14 @@ class TestRealNetwork:
 
     @pytest.mark.real
     def test_keeps_to_the_distance_of_cifar10s_first_images(self, real_data: Path, tmp_path: Path) -> None:
-        """10.3194: 5,000 training images against 5,000 test images, by torch-fidelity 0.4 on a CPU. Half an hour."""
+        """The distance of 5,000 training from 5,000 test images is 10.3194, as in torch-fidelity 0.4 on a CPU.
+
+        It takes half an hour.
+        """
         from gan_bench_zoo.datasets.cifar10 import CIFAR10
 
         if not (real_data / "cifar-10-batches-py").is_dir():
-            pytest.skip("CIFAR-10 is not in the folder GAN_BENCH_DATA")
+            pytest.skip("CIFAR-10 is missing in the folder GAN_BENCH_DATA")
         (tmp_path / "cifar-10-batches-py").symlink_to(real_data / "cifar-10-batches-py")
         data = CIFAR10(CIFAR10.Params())
         first = Plain(np.array(data.training().x[:5_000]))

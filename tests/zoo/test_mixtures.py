@@ -1,4 +1,4 @@
-"""What MGAN, MAD-GAN and the multi-discriminator MGAN can be asked for beside their papers' defaults."""
+"""Settings of MGAN, MAD-GAN and multi-discriminator MGAN other than the defaults of their papers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from gan_bench.contracts.model import Model
 from gan_bench.contracts.network import Networks
+from tests.support.messages import Messages
 from tests.support.tiny import Echo, Ring, fake, number, put, real, spy, trainer, values
 
 RNG = np.random.default_rng(0)
@@ -41,23 +42,22 @@ class TestSharing:
         ],
     )
     def test_parameters(self, cls: type[Model], shared: str, expected: int) -> None:
-        """Of eight generators of MGAN's Table 3, each way of sharing has the parameters that it says it has."""
+        """Eight generators of MGAN's Table 3 have the expected number of parameters for each kind of sharing."""
         model = cls(cls.Params(generators=8, shared=shared))
         players = model.build(Networks(MLP(), Ring(), 256))
         assert _size(players["generator"]) == expected
 
     @pytest.mark.parametrize("cls", MIXTURES)
-    def test_table(self, cls: type[Model]) -> None:
-        """The table says what is shared."""
-        told = {shared: _made(cls, shared=shared).sharing for shared in ("body", "trunk", "nothing")}
-        assert "all but the input layer" in told["body"]
-        assert "all but the output layer" in told["trunk"]
-        assert "nothing" in told["nothing"]
-        assert len(set(told.values())) == 3
+    def test_table(self, cls: type[Model], messages: Messages) -> None:
+        """The table contains the shared layers."""
+        texts = [_made(cls, shared=shared).sharing for shared in ("body", "trunk", "nothing")]
+        for text in texts:
+            messages.check(text)
+        assert len(set(texts)) == 3
 
     @pytest.mark.parametrize("cls", MIXTURES)
     def test_shared_noise(self, cls: type[Model]) -> None:
-        """With `shared_noise` the generators see the same latents, else each its own."""
+        """With `shared_noise` all generators have the same latents, else different ones."""
         for shared in (True, False):
             model = _made(cls, shared_noise=shared)
             calls = spy(model, "generator_loss")
@@ -68,17 +68,17 @@ class TestSharing:
 
 class TestUntiedClassifier:
     def test_parameters(self) -> None:
-        """Discriminator and classifier are two networks: 513, and a trunk with eight outputs, 1,416."""
+        """Discriminator and classifier are two networks of 513 and 1,416 parameters."""
         model = MGAN(MGAN.Params(tied_classifier=False))
         players = model.build(Networks(MLP(), Ring(), 256))
         assert _size(players["discriminator"]) == 513 + (3 * 128 + 129 * 8)
 
     def test_neither_moves_the_other(self) -> None:
-        """What the discriminator learns leaves the classifier where it is, and the other way round."""
+        """The loss of the discriminator does not change the trunk of the classifier."""
         model = MGAN(MGAN.Params(generators=3, tied_classifier=False))
         t = trainer(model, fakes=12, optimizer="sgd")
         start = values(model)
-        with torch.no_grad():  # a classifier whose outputs do not depend on its trunk has no gradient there
+        with torch.no_grad():  # the classifier's own loss then has no gradient in its trunk
             model.get_parameter("discriminator.bodies.1.heads.weight").zero_()
         t.iterate()
         now = values(model)
@@ -87,7 +87,7 @@ class TestUntiedClassifier:
         assert torch.equal(now[trunks[1]], start[trunks[1]])
 
     def test_the_game_is_the_same(self) -> None:
-        """On equal logits both losses are those of tied networks."""
+        """For equal logits both losses equal those of tied networks."""
         x, index = torch.tensor(RNG.normal(0, 2, (6, 4))), 3
         tied, apart = (MGAN(MGAN.Params(generators=index, tied_classifier=tie)) for tie in (True, False))
         for model in (tied, apart):
@@ -110,14 +110,14 @@ class TestMADGAN:
         return e / e.sum(1, keepdims=True)
 
     def test_saturating(self) -> None:
-        """The minimax form: the mean of log(1 - D_real) over all generators."""
+        """The minimax form is the mean of log(1 - D_real) over all generators."""
         expected = np.log(1 - self._probabilities(self.F)[:, 0]).mean()
         loss = self._model(saturating=True).generator_loss(fake(self.F, 3))
         assert number(loss) == pytest.approx(expected, rel=1e-12)
 
     @pytest.mark.parametrize(("weight", "share"), [(None, 1 / 4), (0.5, 0.5), (0.9, 0.9)])
     def test_real_weight(self, weight: float | None, share: float) -> None:
-        """Real data weigh 1/(K+1), or what is asked for; the generators share the rest evenly."""
+        """Real data have weight `real_weight`, by default 1/(K+1). The generators have equal shares of the rest."""
         own = np.repeat([1, 2, 3], 2)
         of_real = -np.log(self._probabilities(self.R)[:, 0]).mean()
         of_fakes = -np.log(self._probabilities(self.F)[np.arange(6), own]).mean()
@@ -126,13 +126,13 @@ class TestMADGAN:
 
     @pytest.mark.parametrize("params", [{"saturating": True}, {"real_weight": 0.3}])
     def test_finite_differences(self, params: dict[str, Any]) -> None:
-        """Gradients by every logit are central differences in float64."""
+        """Gradients by every logit equal central differences in float64."""
         model = self._model(**params)
         r, f = (torch.tensor(x, requires_grad=True) for x in (self.R, self.F))
         assert torch.autograd.gradcheck(lambda f: model.generator_loss(fake(f, 3)), (f,))
         assert torch.autograd.gradcheck(lambda r, f: model.discriminator_loss(real(r), fake(f, 3)), (r, f))
 
-    def test_all_weight_on_real(self) -> None:
-        """A weight that leaves nothing for the generators is refused."""
-        with pytest.raises(ValueError, match="leaves nothing for generators"):
+    def test_all_weight_on_real(self, messages: Messages) -> None:
+        """A weight of 1 for real data is refused."""
+        with messages.raises(ValueError, "real_weight", 1.0):
             MADGAN.Params(real_weight=1.0)

@@ -1,4 +1,4 @@
-"""The network contract and the mlp: parameter counts, batched layers against loops, and how weights start."""
+"""Network contract, mlp and mlp-maxout: parameter counts, batched layers compared with loops, initial weights."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.network import BatchedLinear, Discriminator, Initialisation, Networks, Sharing, initialise
 from gan_bench.testing import examine
+from tests.support.messages import Messages
 from tests.support.tiny import Ring, put, same, trainer, values
 
 
@@ -30,14 +31,14 @@ def _count(module: nn.Module) -> int:
 
 
 def _own(generators: nn.Module, number: int) -> BatchedLinear:
-    """The own layer of this number, a batch of K."""
+    """Return the layer of this number, which is a batch of K."""
     layer = generators.get_submodule(f"layers.{number}")
     assert isinstance(layer, BatchedLinear)
     return layer
 
 
 def _linear(layer: BatchedLinear, k: int) -> nn.Linear:
-    """Layer k of a batch as a linear layer of its own."""
+    """Return layer k of a batch as a linear layer."""
     single = nn.Linear(layer.weight.shape[1], layer.weight.shape[2])
     with torch.no_grad():
         single.weight.copy_(layer.weight[k].t())
@@ -51,32 +52,32 @@ def _start(module: nn.Module, kind: str = "normal", scale: float = 0.5, seed: in
 
 
 class TestParameterCounts:
-    """The figures of the reference for MGAN's Table 3 at K = 8."""
+    """Parameter counts of MGAN's Table 3 with K = 8."""
 
     def test_generators(self) -> None:
-        """Eight input layers of 32,896, and one body: 279,938."""
+        """Eight input layers of 32,896 parameters and one body have 279,938."""
         assert _count(_networks().generators(8)) == 8 * (256 * 128 + 128) + (128 * 128 + 128) + (128 * 2 + 2) == 279_938
 
     def test_discriminator(self) -> None:
-        """Trunk and source head 513; the classifier's head adds 1,032."""
+        """Trunk and source head have 513 parameters. The head of the classifier has 1,032."""
         source = _count(_networks().discriminator({"source": None}))
         both = _count(_networks().discriminator({"source": None, "generator": 8}))
         assert (source, both - source) == (513, 1032)
 
     def test_mgan(self) -> None:
-        """The model has these and nothing else."""
+        """The model has no other parameters."""
         model = MGAN()
         put(model, **model.build(_networks()))
         assert _count(model) == 279_938 + 513 + 1032
 
     def test_nothing_shared(self) -> None:
-        """K generators that share nothing cost K times one."""
+        """K generators that share nothing have K times the parameters of one."""
         one = _count(_networks().generators(1))
         assert one == 49_666
         assert _count(_networks().generators(5, shared="nothing")) == 5 * one
 
     def test_copies(self) -> None:
-        """M copies cost M times one."""
+        """M copies have M times the parameters of one."""
         assert _count(_networks().discriminator({"own": None}, copies=3)) == 3 * 513
 
 
@@ -87,7 +88,7 @@ class TestMLPGenerators:
         return torch.randn(self.K, self.B, 6, generator=torch.Generator().manual_seed(1))
 
     def test_own_input_layers_equal_a_loop(self) -> None:
-        """The batched input layers and the shared body give what K separate input layers before one body give."""
+        """Batched input layers and a shared body equal K separate input layers before one body."""
         generators = _start(_networks(8, 6).generators(self.K))
         body = [generators.get_submodule(f"layers.{i}") for i in (1, 2)]
         z = self._latents()
@@ -129,34 +130,34 @@ class TestMLPGenerators:
             assert [bool(g.abs().sum() > 0) for g in gradient] == [False, True, False]
 
     def test_as_many_parameters_as_eight(self) -> None:
-        """One generator with 415 units in each hidden layer has as many parameters as MGAN's eight, to 0.1 %."""
+        """One generator with 415 units in each hidden layer has the parameters of MGAN's eight, within 0.1 %."""
         wide = Networks(MLP(MLP.Params(generator_hidden=415)), Ring(), 256)
         assert _count(wide.generators()) == 280_127
         assert _count(wide.generators()) == pytest.approx(_count(_networks().generators(8)), rel=1e-3)
         assert _count(wide.discriminator({"source": None})) == 513
 
     def test_points_on_a_line(self) -> None:
-        """The output follows the dataset's shape."""
+        """The output has the shape of the dataset."""
         networks = Networks(MLP(), MADGAN1D(MADGAN1D.Params()), 6)
         assert networks.generators(2)(torch.randn(2, 4, 6)).shape == (2, 4, 1)
         assert networks.discriminator({"source": None})(torch.randn(7, 1))["source"].shape == (7,)
 
 
 class TestMLPMaxout:
-    """The networks of PacGAN's experiments on points."""
+    """Networks of PacGAN's experiments on points."""
 
     def _networks(self, **small: int) -> Networks:
         return Networks(MLPMaxout(MLPMaxout.Params(**small)), Ring(), 2)
 
     def test_parameter_counts(self) -> None:
-        """Four layers of 400 with gain and shift, three layers of 200 times 5 pieces."""
+        """Counts are those of four layers of 400 with gain and shift, and of three layers of 200 times 5 pieces."""
         layers = 2 * 400 + 400 + 3 * (400 * 400 + 400) + 400 * 2 + 2
         assert _count(self._networks().generators()) == layers + 4 * 2 * 400 == 486_402
         pieces = 2 * 1000 + 1000 + 2 * (200 * 1000 + 1000)
         assert _count(self._networks().discriminator({"source": None})) == pieces + 201 == 405_201
 
     def test_generator_equals_torchs_layers(self) -> None:
-        """It is linear layers with torch's batch normalisation in training mode and ReLU between."""
+        """The generator equals linear layers, torch's batch normalisation in training mode, and ReLU."""
         generator = _start(self._networks(generator_hidden=8, generator_layers=2).generators())
         layers = [layer for layer in generator.modules() if isinstance(layer, BatchedLinear | nn.Linear)]
         z = torch.randn(1, 30, 2, generator=torch.Generator().manual_seed(1))
@@ -168,7 +169,7 @@ class TestMLPMaxout:
         torch.testing.assert_close(generator(z)[0], layers[-1](x), rtol=1e-4, atol=1e-5)
 
     def test_maxout(self) -> None:
-        """A unit is the largest of its pieces."""
+        """A unit returns the largest of its pieces."""
         body = _start(self._networks(hidden=3, layers=1, pieces=4).discriminator({"source": None}))
         assert isinstance(body, Discriminator)
         x = torch.randn(7, 2, generator=torch.Generator().manual_seed(1))
@@ -183,7 +184,7 @@ class TestMLPDiscriminator:
         return torch.randn(*shape, 2, generator=torch.Generator().manual_seed(2))
 
     def test_heads(self) -> None:
-        """Heads are separate linear layers on one trunk, with leaky ReLU; None has no unit dimension, 1 has."""
+        """Heads are separate linear layers on one trunk with leaky ReLU. A head of None has no unit dimension."""
         body = _start(_networks(8, slope=0.2).discriminator(self.HEADS))
         x = self._x(7)
         trunk, heads = body.get_submodule("trunk"), body.get_submodule("heads")
@@ -201,14 +202,14 @@ class TestMLPDiscriminator:
         torch.testing.assert_close(out["one"], logits[:, 5:])
 
     def test_shape(self) -> None:
-        """A discriminator judges samples of the dataset, or, asked for with a shape, whatever has that shape."""
+        """The input has the shape of the dataset, or the requested shape."""
         pairs = _networks(8).discriminator({"source": None}, copies=2, shape=(4,))
         assert pairs(torch.zeros(7, 4))["source"].shape == (2, 7)
         assert _networks(8).discriminator({"source": None})(self._x(7))["source"].shape == (7,)
 
     @pytest.mark.parametrize("own_input", [False, True])
     def test_copies_equal_a_loop(self, own_input: bool) -> None:
-        """M copies are M discriminators; an (n, d) input is seen by all, an (M, n, d) input by each its own."""
+        """M copies equal M discriminators. An input (n, d) is given to all, and an input (M, n, d) is split."""
         copies = 3
         body = _start(_networks(8).discriminator({"source": None, "class": 4}, copies=copies))
         x = self._x(copies, 7) if own_input else self._x(7)
@@ -224,7 +225,7 @@ class TestMLPDiscriminator:
 
     @pytest.mark.parametrize("copies", [None, 1, 3])
     def test_features_are_what_the_heads_read(self, copies: int | None) -> None:
-        """The hidden layer after its leaky ReLU, of each copy; the heads are linear in it, and nothing else enters."""
+        """Features are the hidden layer after its leaky ReLU, of each copy. Heads are linear in them."""
         body = _start(_networks(8).discriminator({"source": None, "class": 4}, copies=copies))
         assert isinstance(body, Discriminator)
         lead = () if copies is None else (copies,)
@@ -237,14 +238,14 @@ class TestMLPDiscriminator:
             torch.testing.assert_close(torch.cat([out["source"][..., None], out["class"]], -1), logits)
 
     def test_one_copy_keeps_its_dimension(self) -> None:
-        """`copies = 1` is a batch of one."""
+        """`copies = 1` has a batch dimension of one."""
         body: Discriminator = _networks(8).discriminator({"own": None}, copies=1)
         assert body(self._x(7))["own"].shape == (1, 7)
 
 
 class TestInitialisation:
     def _layers(self, kind: str, scale: float, seed: int = 0) -> list[tuple[Tensor, Tensor]]:
-        """(out, in) weight and bias of every layer of a large model's players, batched ones apart."""
+        """Return weight (out, in) and bias of every layer of two large networks, with batches of layers split."""
         networks = _networks()
         layers = []
         for module in (networks.generators(4), networks.discriminator({"source": None}, copies=2)):
@@ -259,18 +260,18 @@ class TestInitialisation:
 
     @pytest.mark.parametrize("kind", ["normal", "orthogonal", "xavier"])
     def test_biases_start_at_zero(self, kind: str) -> None:
-        """Every bias is 0, of batched layers too."""
+        """Every bias is 0, also in batched layers."""
         assert all(not bias.any() for _, bias in self._layers(kind, 0.5))
 
     def test_normal(self) -> None:
-        """N(0, scale²): `scale` is the standard deviation, within 4 standard errors in each layer."""
+        """Weights are N(0, scale²), within 4 standard errors in each layer."""
         for weight, _ in self._layers("normal", 0.02):
             n = weight.numel()
             assert float(weight.std()) == pytest.approx(0.02, abs=4 * 0.02 / math.sqrt(2 * n))
             assert float(weight.mean()) == pytest.approx(0, abs=4 * 0.02 / math.sqrt(n))
 
     def test_xavier(self) -> None:
-        """U(-a, a) with a = gain · sqrt(6 / (in + out)), counted for one layer of a batch."""
+        """Weights are U(-a, a) with a = gain · sqrt(6 / (in + out)), with the sizes of one layer of a batch."""
         for weight, _ in self._layers("xavier", 0.7):
             limit = 0.7 * math.sqrt(6 / sum(weight.shape))
             assert float(weight.abs().max()) <= limit
@@ -279,51 +280,51 @@ class TestInitialisation:
                 assert float(weight.std()) == pytest.approx(limit / math.sqrt(3), rel=0.05)
 
     def test_orthogonal(self) -> None:
-        """The shorter side's vectors are orthogonal and of length `gain`."""
+        """The vectors of the shorter side are orthogonal and have length `gain`."""
         for weight, _ in self._layers("orthogonal", 0.8):
             short = weight if weight.shape[0] <= weight.shape[1] else weight.t()
             torch.testing.assert_close(short @ short.t(), 0.64 * torch.eye(len(short)), rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("kind", ["normal", "orthogonal", "xavier"])
     def test_layers_of_a_batch_differ(self, kind: str) -> None:
-        """No two of the layers start alike, neither of generators nor of copies."""
+        """No two layers have the same initial weights, neither of generators nor of copies."""
         first = [tuple(weight.flatten()[:4].tolist()) for weight, _ in self._layers(kind, 0.5)]
         assert len(set(first)) == len(first)
 
     def test_seed(self) -> None:
-        """The same seed gives the same weights, another seed others in every layer."""
+        """Weights of every layer depend on the seed, and are reproducible."""
         start = [self._layers("normal", 0.5, seed) for seed in (0, 0, 1)]
         for (first, _), (again, _), (other, _) in zip(*start, strict=True):
             assert torch.equal(first, again)
             assert not torch.equal(first, other)
 
     def test_seed_of_a_model(self) -> None:
-        """A model built twice with one seed starts alike; with another seed every weight differs."""
+        """Two models of one seed have the same initial weights. With another seed every weight differs."""
         first, again, other = (values(trainer(MGAN(), seed=seed).model) for seed in (3, 3, 4))
         assert same(first, again)
         assert all(not torch.equal(first[name], other[name]) for name in first if "weight" in name)
 
     def test_scale_reaches_the_model(self) -> None:
-        """`init` and `init_scale` of the protocol are what a model starts with."""
+        """Initial weights of a model follow `init_scale` of the protocol."""
         model = trainer(MGAN(), init_scale=0.01, latent_size=400).model
         weight = model.get_parameter("generator.layers.0.weight")
         assert float(weight.detach().std()) == pytest.approx(0.01, rel=0.03)
 
 
-def test_a_discriminator_without_features_says_so() -> None:
-    """Features are optional in a network; a model that asks for what is not there learns whose it would be."""
+def test_a_discriminator_without_features_says_so(messages: Messages) -> None:
+    """Features are optional. A discriminator without features is reported with its class."""
 
     class Plain(Discriminator):
         def forward(self, x: Tensor) -> dict[str, Tensor]:
             return {"source": x.sum(-1)}
 
-    with pytest.raises(NotImplementedError, match=r"Plain offers no features\(\)"):
+    with messages.raises(NotImplementedError, "Plain", "features()"):
         Plain().features(torch.zeros(3, 2))
 
 
 @pytest.mark.parametrize("wrong", ["unflattened", "batch only"])
 def test_the_kit_looks_at_features(wrong: str) -> None:
-    """Features of another shape than a vector for each sample are told; without features there is nothing to tell."""
+    """Features that are not one vector per sample are a fault."""
 
     class Wrong(MLPDiscriminator):
         def features(self, x: Tensor) -> Tensor:
@@ -334,7 +335,7 @@ def test_the_kit_looks_at_features(wrong: str) -> None:
             return by_head(self.heads(super().features(x)), self.names)
 
     class Strange(MLP):
-        """Features of a shape of their own (a test, 2026)."""
+        """Features of a wrong shape (a test, 2026)."""
 
         def discriminator(
             self, shape: tuple[int, ...], heads: Mapping[str, int | None], copies: int | None
@@ -345,8 +346,8 @@ def test_the_kit_looks_at_features(wrong: str) -> None:
     assert found == ["discriminator"]
 
 
-def test_a_network_refuses_what_it_cannot_make() -> None:
-    """The mlp makes points, and says so of images."""
+def test_a_network_refuses_what_it_cannot_make(messages: Messages) -> None:
+    """The mlp refuses images, and the reason has the networks for images."""
 
     class Images(Dataset):
         name = "images"
@@ -358,5 +359,4 @@ def test_a_network_refuses_what_it_cannot_make() -> None:
         held_out = draw
 
     assert MLP().refuses(Ring8(Ring8.Params())) is None
-    refusal = str(MLP().refuses(Images(None)))
-    assert "shape (3, 8, 8)" in refusal and 'network = "dcgan" or "mlp-image"' in refusal
+    messages.check(MLP().refuses(Images(None)), "mlp", "images", (3, 8, 8), '"dcgan"', '"mlp-image"')

@@ -1,4 +1,4 @@
-"""Shapes: images that are drawn, and whose classes are known without a classifier."""
+"""Tests of the shapes, whose classes are exact without a classifier."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DATA = Shapes(Shapes.Params())
 
 
 def images(n: int = 2000) -> tuple[Tensor, Tensor]:
-    """The first held-out images and their labels."""
+    """Return the first held-out images and their labels."""
     pictures = DATA.testing()
     assert pictures.label is not None
     return torch.from_numpy(pictures.x[:n]), torch.from_numpy(pictures.label[:n])
 
 
 def good(pixels: Tensor) -> float:
-    """The share that counts as good as real ones."""
+    """Return the share of images that are as good as real ones."""
     return float(DATA.exact_classes(pixels)[1].float().mean())
 
 
@@ -46,6 +46,7 @@ class TestPictures:
         assert not x[:, :, [0, -1], :].any() and not x[:, :, :, [0, -1]].any()
 
     def test_have_edges_that_are_neither_black_nor_full(self) -> None:
+        """Edges have pixels between black and full brightness."""
         bright = images()[0].sum(dim=1) / BRIGHTNESS
         between = (bright > 0.1) & (bright < 0.9)
         assert 10 < float(between.sum(dim=(1, 2)).float().mean()) < 60
@@ -56,7 +57,7 @@ class TestPictures:
         assert data.training().label is not None and set(data.training().label) == {0, 1, 2, 3}  # type: ignore[arg-type]
 
     def test_show_the_class_that_they_are_labelled_with(self) -> None:
-        """Colour and shape by other means: the mean colour, and how far the shape reaches beyond a disc."""
+        """Classes follow also from the mean colour and from the largest distance of the shape from its centre."""
         x, label = images()
         colour = x.sum(dim=(2, 3), dtype=torch.float64)
         assert ((colour / colour.sum(dim=1, keepdim=True)).argmax(dim=1) == label % 3).all()
@@ -67,7 +68,7 @@ class TestPictures:
 
 
 def _reach(image: Tensor) -> float:
-    """From the centre of mass to the farthest half-covered pixel, in radii of a disc of the same area."""
+    """Return the distance of the farthest half-covered pixel from the centre of mass, in radii of an equal disc."""
     bright = image.float().sum(dim=0) / BRIGHTNESS
     y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
     area = bright.sum()
@@ -77,7 +78,7 @@ def _reach(image: Tensor) -> float:
 
 class TestCoverage:
     def test_has_the_area_and_the_centre_that_it_is_asked_for(self) -> None:
-        """Every shape covers π r², around the place given, to a hundredth of that."""
+        """Every shape covers π r² around the given centre, within 1.5 %."""
         centre, radius = torch.tensor([[16.3, 15.1], [14.0, 17.5]]), torch.tensor([5.0, 7.4])
         drawn = coverage(centre, radius, 4)
         areas = drawn.sum(dim=(2, 3)) / (math.pi * radius.square())[:, None]
@@ -99,18 +100,20 @@ class TestCoverage:
 class TestExactClasses:
     @pytest.mark.parametrize(("shapes", "colours"), [(4, 3), (4, 6), (1, 1)])
     def test_real_images_are_all_right_and_all_good(self, shapes: int, colours: int) -> None:
-        """On every image of both sets."""
+        """All images of both sets are classified correctly."""
         data = Shapes(Shapes.Params(shapes=shapes, colours=colours))
         for pictures in (data.training(), data.testing()):
             label, is_good = data.exact_classes(torch.from_numpy(pictures.x))
             assert np.array_equal(label.numpy(), pictures.label) and bool(is_good.all())
 
     def test_real_images_leave_far_less_behind_than_is_allowed(self) -> None:
+        """Residuals of real images are below a third of the limit."""
         x, _ = images(1000)
         left = left_behind(x, *located(x), 4, 3).flatten(1).min(dim=1).values
         assert float(left.max()) < GOOD / 3
 
     def test_a_little_noise_and_blur_change_nothing(self) -> None:
+        """Slight noise and blur change neither class nor quality."""
         x, label = images()
         noise = 5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
         for changed in ((x + noise).round().clamp(0, 255).byte(), gaussian_blur(x, [5, 5], [0.5, 0.5])):
@@ -122,7 +125,7 @@ class TestExactClasses:
         assert good(gaussian_blur(images()[0], [13, 13], [sigma, sigma])) == 0
 
     def test_images_of_two_classes_are_not_good(self) -> None:
-        """Averaged, or one on top of the other: unless one hides the other, or they nearly coincide."""
+        """Averages and maxima of two images are not good, except for a few pairs that overlap almost completely."""
         x, label = images()
         first, second = x[:1000], x[1000:]
         differ = label[:1000] != label[1000:]
@@ -139,11 +142,11 @@ class TestExactClasses:
         assert good(noise) == 0
 
     def test_shapes_that_are_none_of_the_set_are_not_good(self) -> None:
-        """A triangle upside down, a shape half as bright, one without its left half, a colour in between."""
+        """Inverted triangles, shapes of half the brightness or without the left half, and grey shapes are not good."""
         x, label = images()
         assert good(vflip(x[label // 3 == 2])) == 0
         assert good(x // 2) == 0
-        assert good(x.where(torch.arange(32) > 15, 0)) < 0.25  # some lie right of the middle
+        assert good(x.where(torch.arange(32) > 15, 0)) < 0.25  # some shapes are in the right half
         assert good(x.float().mean(dim=1, keepdim=True).expand(-1, 3, -1, -1).byte()) == 0
 
     def test_shapes_far_too_small_or_large_are_not_good(self) -> None:
@@ -154,5 +157,6 @@ class TestExactClasses:
         assert label.tolist() == [0, 0] and is_good.tolist() == [False, False]
 
     def test_of_no_image_is_nothing(self) -> None:
+        """The result for an empty batch is empty."""
         label, is_good = DATA.exact_classes(torch.empty(0, 3, 32, 32, dtype=torch.uint8))
         assert (label.shape, label.dtype, is_good.dtype) == ((0,), torch.int64, torch.bool)

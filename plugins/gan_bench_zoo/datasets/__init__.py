@@ -1,1 +1,1 @@
-"""The datasets: one family of data, one file."""
+"""Datasets, one module per family of data."""

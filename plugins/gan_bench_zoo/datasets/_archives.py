@@ -1,7 +1,7 @@
 """Safe reading of archives and of the pickled batches in them.
 
-CIFAR-10's and the downsampled ImageNet's batches are pickles, which can run any program when they are loaded. The
-unpickler here allows numpy's arrays and plain containers, and refuses everything else by name.
+Batches of CIFAR-10 and of the downsampled ImageNet are pickles, and loading a pickle can execute any program. The
+unpickler here allows numpy arrays and plain containers. It refuses every other name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gan_bench.errors import DataError
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Any:
-    """Return an empty array, to be filled by the rest of the pickle, as numpy pickles it."""
+    """Return an empty array that the rest of the pickle fills, as numpy's own function does."""
     if kind is not np.ndarray or shape != (0,):
         raise pickle.UnpicklingError(f"an array of {kind!r} and shape {shape!r} to begin with")
     return np.ndarray((0,), np.uint8)
@@ -52,11 +52,11 @@ KNOWN: dict[tuple[str, str], Any] = {
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
 }
-"""What numpy's arrays are pickled with, by Python 2 and 3, before numpy 2 and since."""
+"""Functions that pickled numpy arrays refer to, in Python 2 and 3, and in numpy before and since version 2."""
 
 
 class _Careful(pickle.Unpickler):
-    """An unpickler that resolves an allow-list of names, and nothing else."""
+    """Unpickler that resolves the names of an allow-list only."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
@@ -65,10 +65,10 @@ class _Careful(pickle.Unpickler):
 
 
 def read_batch(path: Path) -> dict[str, Any]:
-    """Read a pickled dictionary of arrays, numbers, texts and lists; its keys as str.
+    """Read a pickled dictionary of arrays, numbers, strings and lists. Its keys are converted to str.
 
     Raises:
-        DataError: it is damaged, or holds anything else; nothing of it was executed.
+        DataError: the file is damaged or contains other objects. No code in it is executed.
     """
     try:
         found = _Careful(io.BytesIO(path.read_bytes()), encoding="bytes").load()
@@ -87,7 +87,7 @@ def read_batch(path: Path) -> dict[str, Any]:
 def rows_of(
     batch: dict[str, Any], path: Path, width: int, labels: range
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return `data` (n, width) uint8 and `labels` (n,), from 0 on. Raises DataError if they are anything else."""
+    """Return `data` (n, width) uint8 and `labels` (n,), counted from 0. Raises DataError for other contents."""
     x, label = batch.get("data"), batch.get("labels")
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.ndim != 2 or x.shape[1] != width:
         found = f"{x.dtype} {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
@@ -95,7 +95,7 @@ def rows_of(
     try:
         y = np.asarray(label)
         good = y.shape == (len(x),) and y.dtype.kind in "iu" and all(end in labels for end in (y.min(), y.max()))
-    except ValueError:  # lists of several lengths, or none
+    except ValueError:  # lists of different lengths, or empty ones
         good = False
     if not good:
         raise DataError(f"{path} has no labels from {labels[0]} to {labels[-1]} for its {len(x)} images.")
@@ -105,12 +105,12 @@ def rows_of(
 def fetch_archive(
     url: str, archive: Path, md5: str, into: Path, names: Collection[str], say: Callable[[str], None]
 ) -> None:
-    """Download a .tar.gz and extract the named files, into the folders of their own names.
+    """Download a .tar.gz and extract the named files. A name is a path in the archive and below `into`.
 
-    An archive that exists already is used and kept; one that was downloaded is removed after extraction.
+    An existing archive is used and kept. A downloaded one is removed after extraction.
 
     Raises:
-        DataError: as `download`; or it is damaged or lacks one of the files.
+        DataError: as in `download`, or the archive is damaged or lacks one of the files.
     """
     was_there = archive.is_file()
     download(url, archive, md5, say)
@@ -121,7 +121,7 @@ def fetch_archive(
 
 
 def unpack(archive: Path, into: Path, names: Collection[str]) -> None:
-    """Extract these files, and no other, from a .tar.gz. Raises DataError if it is damaged or lacks one."""
+    """Extract only the named files from a .tar.gz. Raises DataError if it is damaged or lacks one."""
     left = set(names)
     try:
         with tarfile.open(archive, "r:gz") as tar:

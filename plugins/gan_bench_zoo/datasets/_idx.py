@@ -1,4 +1,4 @@
-"""The idx files of the MNIST family: four in `NAME/raw`, unpacked or as .gz, in torchvision's layout."""
+"""Idx files of the MNIST family: four in `NAME/raw`, unpacked or as .gz, in the layout of torchvision."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ BYTES = 8  # the idx type of unsigned bytes
 
 @dataclass(frozen=True)
 class IdxParams:
-    """Size of the images, and bounds of their pixels."""
+    """Size of the images and range of their pixels."""
 
-    size: int = param(28, "Height and width; 32 is 28 with two black pixels on each side.", choices=(28, 32))
-    values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+    size: int = param(28, "Height and width in pixels. 32 adds two black pixels on each side.", choices=(28, 32))
+    values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=("signed", "unit"))
 
 
 class IdxImages(PublishedImages):
     """Grey images of 28 × 28 and their classes, 60,000 for training and 10,000 for testing."""
 
     Params = IdxParams
-    folder: ClassVar[str]  # below the data root, torchvision's name
+    folder: ClassVar[str]  # below the data root, named as in torchvision
     counts: ClassVar[Mapping[str, int]] = {"train": 60_000, "test": 10_000}
 
     @classmethod
     def published(cls) -> tuple[Sequence[str], Mapping[str, str]]:
-        """Mirrors, and the MD5 of each .gz file by name: torchvision's constants."""
+        """Return the mirrors, and the MD5 of each .gz file by name: constants of torchvision."""
         raise NotImplementedError
 
     @property
@@ -50,7 +50,7 @@ class IdxImages(PublishedImages):
         return (1, self.params.size, self.params.size)
 
     def sources(self) -> list[SourceFile]:
-        """Four files; for each the .gz, whose checksum is published, if it exists."""
+        """Return the four files. The .gz, whose checksum is published, is preferred to the unpacked file."""
         return [self._source(part, kind) for part in SPLITS for kind in ("images", "labels")]
 
     def _source(self, split: str, kind: str) -> SourceFile:
@@ -61,7 +61,7 @@ class IdxImages(PublishedImages):
         return SourceFile(packed, self.published()[1][f"{name}.gz"])
 
     def fetch(self, say: Callable[[str], None]) -> None:
-        """Download the .gz files from torchvision's mirrors; if one fails, from the next."""
+        """Download the .gz files from the first mirror in torchvision that works."""
         mirrors, checksums = self.published()
         for name, checksum in checksums.items():
             _from_any(
@@ -69,7 +69,7 @@ class IdxImages(PublishedImages):
             )
 
     def recipe(self, split: str) -> Recipe:
-        """The digits of one split, padded."""
+        """Return the recipe of the images of one split, padded to `size`."""
         files = [self._source(split, kind) for kind in ("images", "labels")]
         size = self.params.size
 
@@ -94,7 +94,7 @@ class IdxImages(PublishedImages):
 
 
 def _from_any(urls: Sequence[str], path: Path, checksum: str, say: Callable[[str], None]) -> None:
-    """Download from the first mirror that answers; if none does, raise the first one's error."""
+    """Download from the first mirror that works. If all fail, raise the error of the first one."""
     errors: list[DataError] = []
     for url in urls:
         try:
@@ -110,7 +110,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Layout: two zero bytes, the type 8, the rank, a big-endian uint32 for each dimension, the bytes.
 
     Raises:
-        DataError: it is truncated, damaged or not an idx file.
+        DataError: the file is truncated, damaged or not an idx file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

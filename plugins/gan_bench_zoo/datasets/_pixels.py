@@ -1,4 +1,4 @@
-"""Antialiased bilinear resizing by Pillow, equal to torchvision's `Resize` of an image of Pillow's."""
+"""Antialiased bilinear resizing by Pillow, equal to torchvision's `Resize` of a Pillow image."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ class CIFAR10(PublishedImages):
 
     @dataclass(frozen=True)
     class Params:
-        """The bounds of the pixels."""
+        """Range of the pixels."""
 
-        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+        values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=("signed", "unit"))
 
     def sources(self) -> list[SourceFile]:
-        """Six batches, with torchvision's MD5s."""
+        """Return the six batches, with their MD5s from torchvision."""
         return [*self._batches("train"), *self._batches("test")]
 
     def _batches(self, split: str) -> list[SourceFile]:
@@ -47,7 +47,7 @@ class CIFAR10(PublishedImages):
         fetch_archive(published.url, archive, published.tgz_md5, data_root(), names, say)
 
     def recipe(self, split: str) -> Recipe:
-        """The batches of one split, in their order."""
+        """Return the recipe of one split: its batches in order."""
         batches = self._batches(split)
 
         def parts() -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """Gaussian mixtures with exact densities: the synthetic tasks of the multi-generator papers.
 
 Every mixture has equal weights and isotropic components. The papers disagree about the same ring by a factor of seven
-in relative width. Each of their tasks therefore has a name of its own; figures are comparable only within a name.
+in relative width. Each of their tasks therefore has a separate name. Values of different names are not comparable.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class GaussianMixture(Dataset):
-    """An endless stream from a mixture of M isotropic Gaussians in d dimensions, all with weight 1/M.
+    """Endless stream from a mixture of M isotropic Gaussians in d dimensions, all with weight 1/M.
 
-    A family defines its `components`; its presets are subclasses that change defaults only. The label of a sample is
+    A family defines its `components`. Its presets are subclasses that only change defaults. The label of a sample is
     the index of its mode.
     """
 
@@ -64,7 +64,7 @@ class GaussianMixture(Dataset):
         return Real(torch.addcmul(means.index_select(0, label), stds.index_select(0, label), noise), label)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """Draw `n` fresh points: no two draws of a stream share any."""
+        """Draw `n` new points: no two draws of a stream share any."""
         return self.draw(n, rng)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ class Ring8(GaussianMixture):
     class Params:
         """Mode m of M is at (radius sin t, radius cos t) with t = 2πm/M."""
 
-        modes: int = param(8, "Modes on the circle.", low=1, high=10_000)
+        modes: int = param(8, "Number of modes on the circle.", low=1, high=10_000)
         radius: float = param(2.0, "Radius of the circle.", above=0, high=1e6)
         variance: float = param(0.02, "Variance of each mode along each axis.", above=0, high=1e6)
 
@@ -99,41 +99,41 @@ class Ring8(GaussianMixture):
 
 
 class Ring8Unrolled(Ring8):
-    """The Unrolled GAN paper's ring: radius 2, standard deviation 0.02."""
+    """The ring of the Unrolled GAN paper: radius 2, standard deviation 0.02."""
 
     name = "ring8-unrolled"
 
     @dataclass(frozen=True)
     class Params(Ring8.Params):
-        """As `ring8`."""
+        """Parameters of `ring8` with other defaults."""
 
         variance: float = param(0.02**2, "Variance of each mode along each axis.", above=0, high=1e6)
 
 
 class Ring8VEEGAN(Ring8):
-    """The ring of VEEGAN's protocol, as PacGAN's released code has it: radius 1, standard deviation 0.01."""
+    """The ring of VEEGAN's protocol, as in PacGAN's released code: radius 1, standard deviation 0.01."""
 
     name = "ring8-veegan"
 
     @dataclass(frozen=True)
     class Params(Ring8.Params):
-        """As `ring8`."""
+        """Parameters of `ring8` with other defaults."""
 
         radius: float = param(1.0, "Radius of the circle.", above=0, high=1e6)
         variance: float = param(0.01**2, "Variance of each mode along each axis.", above=0, high=1e6)
 
 
 class Grid25(GaussianMixture):
-    """The grid of ALI, VEEGAN and PacGAN: 5 × 5 modes from -4 to 4 in steps of 2, standard deviation 0.05."""
+    """Grid of ALI, VEEGAN and PacGAN: 5 × 5 modes from -4 to 4 in steps of 2, standard deviation 0.05."""
 
     name = "grid25"
 
     @dataclass(frozen=True)
     class Params:
-        """side × side modes, centred on the origin, numbered row by row."""
+        """Grid of side × side modes, centred on the origin and numbered row by row."""
 
-        side: int = param(5, "Modes along each axis.", low=1, high=100)
-        spacing: float = param(2.0, "Distance between neighbours.", above=0, high=1e6)
+        side: int = param(5, "Number of modes along each axis.", low=1, high=100)
+        spacing: float = param(2.0, "Distance between neighbouring modes.", above=0, high=1e6)
         std: float = param(0.05, "Standard deviation of each mode along each axis.", above=0, high=1e3)
 
     def components(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -151,10 +151,12 @@ class MADGAN1D(GaussianMixture):
 
     @dataclass(frozen=True)
     class Params:
-        """One mean and one standard deviation a mode."""
+        """Mean and standard deviation of each mode."""
 
-        means: tuple[float, ...] = param((10.0, 20.0, 60.0, 80.0, 110.0), "Where the modes are.", low=-1e6, high=1e6)
-        stds: tuple[float, ...] = param((3.0, 3.0, 2.0, 2.0, 1.0), "Their standard deviations.", above=0, high=1e6)
+        means: tuple[float, ...] = param((10.0, 20.0, 60.0, 80.0, 110.0), "Mean of each mode.", low=-1e6, high=1e6)
+        stds: tuple[float, ...] = param(
+            (3.0, 3.0, 2.0, 2.0, 1.0), "Standard deviation of each mode.", above=0, high=1e6
+        )
 
         def __post_init__(self) -> None:
             if not self.means or len(self.means) != len(self.stds):

@@ -1,4 +1,4 @@
-"""Images of any folder."""
+"""Images of a folder."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from gan_bench.errors import DataError
 from gan_bench_zoo.datasets._pixels import pixels
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # 8 bits: RGB can hold them
+CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # of at most 8 bits, as RGB
 CHUNK = 256  # images processed together
-TOLD = 10  # broken files named in an error
+TOLD = 10  # broken files listed in an error
 
 
 class ImageFolder(PreparedImages):
-    """The images of a folder and its subfolders, cut to squares and resized (any images of yours, 2026).
+    """Images of a folder and its subfolders, cut to squares and resized (any images, 2026).
 
-    Each is rotated by its EXIF data, converted to RGB (grey, palette and CMYK images; of transparent ones, the alpha
-    channel is dropped), cut to the largest square at its centre, and resized with an antialiased bilinear filter. The
-    numbers of converted, cut and enlarged images are reported during preparation. There are no labels.
+    Each image is rotated by its EXIF data, converted to RGB, cut to the largest square at its centre, and resized with
+    an antialiased bilinear filter. Grey, palette and CMYK images are converted; the alpha channel of transparent ones
+    is dropped. The numbers of converted, cut and enlarged images are reported during preparation. There are no labels.
 
-    A share of the images is held out, chosen by a hash of each one's name within the folder: adding files moves no
-    other. If files of a folder change, it is prepared again.
+    A share of the images is held out. It is chosen by a hash of the name of each file within the folder, so that added
+    files do not change the set of any other. If files of a folder change, it is prepared again.
     """
 
     name = "image-folder"
 
     @dataclass(frozen=True)
     class Params:
-        """Folder of the images, their size, the share held out, and the bounds of the pixels."""
+        """Folder of the images, their size, the share held out, and the range of the pixels."""
 
-        path: str = param(MISSING, "The folder; one that is not absolute is looked for in the working folder.")
-        size: int = param(64, "Height and width.", low=8, high=1024)
-        held_out: float = param(0.1, "Share of the images that training never sees.", above=0, high=0.5)
-        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+        path: str = param(MISSING, "Folder of the images. A relative path starts at the working folder.")
+        size: int = param(64, "Height and width in pixels.", low=8, high=1024)
+        held_out: float = param(0.1, "Share of the images held out from training.", above=0, high=0.5)
+        values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=("signed", "unit"))
 
         def __post_init__(self) -> None:
             if not self.path:
@@ -60,11 +60,11 @@ class ImageFolder(PreparedImages):
 
     @property
     def place(self) -> Path:
-        """The folder."""
+        """Absolute path of the folder."""
         return Path(self.params.path).expanduser().resolve()
 
     def absent(self) -> str | None:
-        """Return the problem if there is no such folder, or no image in it."""
+        """Return the problem if the folder does not exist or contains no image."""
         if not self.place.is_dir():
             return f"{self.place} is no folder. Let the parameter `path` name the folder of the images."
         if not self._files:
@@ -72,12 +72,12 @@ class ImageFolder(PreparedImages):
         return None
 
     def missing(self) -> str | None:
-        """As `absent`: only the folder shows whether the prepared images are still its own."""
+        """Return `absent()`, also after preparation: only the folder shows whether prepared images are up to date."""
         return self.absent()
 
     @property
     def contents(self) -> str:
-        """A hash of every file's name and bytes."""
+        """Hash of the names and bytes of all files."""
         files = self._files if self.place.is_dir() else []
         try:
             return contents_of({path.as_posix(): self.place / path for path in files})
@@ -86,12 +86,12 @@ class ImageFolder(PreparedImages):
 
     @cached_property
     def _files(self) -> list[Path]:
-        """Every image below the folder, hidden ones left out, by name; searched once."""
+        """All images below the folder except hidden ones, sorted by name. The folder is searched once."""
         inside = (path.relative_to(self.place) for path in self.place.rglob("*") if _is_image(path))
         return sorted(path for path in inside if not any(part.startswith(".") for part in path.parts))
 
     def recipe(self, split: str) -> Recipe:
-        """The images of one split."""
+        """Return the recipe of the images of one split."""
         chosen = [path for path in self._files if self._is_held_out(path) == (split == "test")]
         size, share, done = self.params.size, self.params.held_out, Counter[str]()
         place = hashlib.sha256(f"{self.place} {share}".encode()).hexdigest()[:8]
@@ -118,7 +118,7 @@ class ImageFolder(PreparedImages):
         return bool(int.from_bytes(digest[:8], "big") < self.params.held_out * 2**64)
 
     def _parts(self, chosen: Sequence[Path], done: Counter[str]) -> Iterator[Part]:
-        """Yield all images, then raise an error that names all broken ones, of which none is dropped."""
+        """Yield all images, then raise one error about all broken ones, so that none is dropped silently."""
         broken: list[str] = []
         for start in range(0, len(chosen), CHUNK):
             made = list(self._made(chosen[start : start + CHUNK], done, broken))
@@ -144,11 +144,11 @@ def _is_image(path: Path) -> bool:
 
 
 def squared(path: Path, size: int, done: Counter[str]) -> NDArray[np.uint8]:
-    """Return (3, size, size) of one image; its conversions are counted in `done`.
+    """Return one image as (3, size, size), and count its conversions in `done`.
 
     Raises:
-        ValueError: its pixels have more than 8 bits.
-        Exception: any that Pillow raises for a damaged file.
+        ValueError: the pixels have more than 8 bits a channel.
+        Exception: of any type, raised by Pillow for a damaged file.
     """
     with warnings.catch_warnings(), Image.open(path) as stored:
         warnings.simplefilter("ignore")  # warnings about metadata; only errors matter

@@ -21,20 +21,19 @@ from gan_bench_zoo.datasets._archives import read_batch, rows_of
 
 FILES = {"train": [f"train_data_batch_{number}" for number in range(1, 11)], "test": ["val_data"]}
 ENDINGS = ("", ".npz")
-FOLDERS = {  # what the archives unpack to, where they are given a folder each
+FOLDERS = {  # folders of unpacked archives, if each is in a separate one
     "train": ("", "Imagenet32_train", "Imagenet32_train_npz"),
     "test": ("", "Imagenet32_val", "Imagenet32_val_npz"),
 }
-LABELS = range(1, 1001)  # as they are stored
+LABELS = range(1, 1001)  # as stored
 
 
 class ImageNet32(PreparedImages):
     """ImageNet at 32 × 32: 1,281,167 images of 1000 classes, the 50,000 of the validation set are held out (2017).
 
-    It is the set of Chrabaszcz, Loshchilov and Hutter, not the older one of the same size, of van den Oord et al.,
-    which has no labels. The archives need a login at image-net.org, so they are read and never fetched; no checksum is
-    published. Classes are named by the numbers in the archives, 1…1000, whose order is not that of ImageNet's 2012
-    challenge.
+    This is the set of Chrabaszcz, Loshchilov and Hutter. The older set of the same size, of van den Oord et al., has no
+    labels. The archives require a login at image-net.org, so they are not downloaded. No checksum is published. Classes
+    are named by the numbers in the archives, 1…1000, whose order is not that of ImageNet's 2012 challenge.
     """
 
     name = "imagenet32"
@@ -44,10 +43,10 @@ class ImageNet32(PreparedImages):
 
     @dataclass(frozen=True)
     class Params:
-        """Folder of the archives, and bounds of the pixels."""
+        """Folder of the archives and range of the pixels."""
 
-        path: str = param("", "The folder of the unpacked archives; empty: `imagenet32` in the data folder.")
-        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+        path: str = param("", "Folder of the unpacked archives. If empty, `imagenet32` in the data folder.")
+        values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=("signed", "unit"))
 
     @property
     def place(self) -> Path:
@@ -55,7 +54,7 @@ class ImageNet32(PreparedImages):
         return Path(self.params.path).expanduser().resolve() if self.params.path else data_root() / "imagenet32"
 
     def absent(self) -> str | None:
-        """Return the missing batches, and where to get them."""
+        """Return a sentence about missing batches and their source; None if no batch is missing."""
         gone = [name for split in FILES for name in FILES[split] if self._found(split, name) is None]
         if not gone:
             return None
@@ -66,13 +65,13 @@ class ImageNet32(PreparedImages):
         )
 
     def _found(self, split: str, name: str) -> Path | None:
-        """Return the path of a batch as a pickle or .npz, in the folder itself or in its archive's."""
+        """Return the path of a batch, a pickle or .npz, in the folder or in the subfolder of its archive."""
         paths = (self.place / folder / f"{name}{ending}" for folder in FOLDERS[split] for ending in ENDINGS)
         return next((path for path in paths if path.is_file()), None)
 
     @property
     def contents(self) -> str:
-        """A hash of the eleven files, which have no published checksum; if they are gone, the recorded one."""
+        """Hash of the eleven files, which have no published checksum. If files are missing, the recorded hash."""
         found = {name: self._found(split, name) for split in FILES for name in FILES[split]}
         there = {name: path for name, path in found.items() if path is not None}
         if len(there) == len(found):
@@ -81,11 +80,11 @@ class ImageNet32(PreparedImages):
         return str(record["settings"].get("contents", "")) if record else ""
 
     def _named(self, split: str) -> str:
-        """Identity of a prepared set: archives in another folder are another set."""
+        """Return the name of a prepared set, which depends on the folder of the archives."""
         return f"{self.name}-{hashlib.sha256(str(self.place).encode()).hexdigest()[:8]}-{split}"
 
     def recipe(self, split: str) -> Recipe:
-        """The batches of one split, in their order."""
+        """Return the recipe of one split: its batches in order."""
         names = FILES[split]
 
         def parts() -> Iterator[Part]:

@@ -1,4 +1,4 @@
-"""The MNIST family: handwritten digits, two of them, three of them as channels, and Fashion-MNIST.
+"""MNIST family: handwritten digits, pairs of digits, three digits as channels, and Fashion-MNIST.
 
 MNIST: LeCun, Cortes and Burges, 1998. Fashion-MNIST: Xiao, Rasul and Vollgraf, arXiv:1708.07747. Stacked MNIST:
 Che et al., ICLR 2017, and Metz et al., ICLR 2017.
@@ -63,15 +63,15 @@ class FashionMNIST(IdxImages):
 
 
 class _OfMNIST(ImageDataset):
-    """Images composed of MNIST's digits: they share its missing files, and MNIST trains their classifier."""
+    """Images composed of MNIST digits. They require the files of MNIST, and their classifier is trained on MNIST."""
 
     def digits(self) -> MNIST:
-        """All of MNIST, in the same size and between the same bounds; one object, which opens its files once."""
+        """Return MNIST with the same image size and pixel range, always the same object: it opens its files once."""
         kept: MNIST = self.__dict__.setdefault("_digits", MNIST(IdxParams(self.params.size, self.params.values)))
         return kept
 
     def labelled(self) -> ImageDataset:
-        """All of MNIST, so that the classifier covers every digit."""
+        """Return MNIST, so that the classifier covers every digit."""
         return self.digits()
 
     def fetch(self, say: Callable[[str], None]) -> None:
@@ -82,9 +82,8 @@ class _OfMNIST(ImageDataset):
 class MNISTPair(_OfMNIST):
     """Two of MNIST's digits, as in the second paper's pairs (LeCun, Cortes and Burges, 1998).
 
-    Labels are 0 for `first` and 1 for `second`. `class_names` are the digits' names: a class of the pair and one of
-    `labelled()`, which is all ten digits, are the same if their names are. A classifier can therefore recognise images
-    that are neither.
+    Labels are 0 for `first` and 1 for `second`. `class_names` are the two digits. Classes of the pair are matched by
+    name with those of `labelled()`, which has all ten digits. The classifier can therefore recognise other digits.
     """
 
     name = "mnist-pair"
@@ -93,8 +92,8 @@ class MNISTPair(_OfMNIST):
     class Params(IdxParams):
         """Parameters of `mnist`, and the two digits."""
 
-        first: int = param(3, "A digit.", low=0, high=9)
-        second: int = param(5, "Another one.", low=0, high=9)
+        first: int = param(3, "First digit.", low=0, high=9)
+        second: int = param(5, "Second digit, different from the first.", low=0, high=9)
 
         def __post_init__(self) -> None:
             if self.first == self.second:
@@ -107,7 +106,7 @@ class MNISTPair(_OfMNIST):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The two digits."""
+        """The two digits as strings."""
         return str(self.params.first), str(self.params.second)
 
     def missing(self) -> str | None:
@@ -119,11 +118,11 @@ class MNISTPair(_OfMNIST):
         self.digits().prepare(say)
 
     def training(self) -> Pictures:
-        """Both digits of MNIST's training set, in its order."""
+        """Return both digits of MNIST's training set, in its order."""
         return self._part("training")
 
     def testing(self) -> Pictures:
-        """Both digits of MNIST's test set, in its order."""
+        """Return both digits of MNIST's test set, in its order."""
         return self._part("testing")
 
     def _part(self, which: str) -> Pictures:
@@ -139,16 +138,16 @@ class MNISTPair(_OfMNIST):
 class StackedMNIST(_OfMNIST, PreparedImages):
     """Stacked MNIST: three random digits as the channels of an image, 1000 modes (Che et al., 2017; Metz et al., 2017).
 
-    The label is 100 a + 10 b + c for the digits a, b, c. There are two protocols, which are two tasks:
+    The label is 100 a + 10 b + c for the digits a, b, c. There are two protocols, which define different tasks:
 
-    `unrolled` (Metz et al.): fresh triples of training digits are drawn in every iteration, so `Real.index` is None. If
-    a fixed set is requested, it is 60,000 such triples; 26,000 triples of test digits are held out.
+    `unrolled` (Metz et al.): new triples of training digits are drawn in every iteration, so `Real.index` is None. A
+    fixed set, if requested, has 60,000 such triples. 26,000 triples of test digits are held out.
 
     `veegan` (Srivastava et al., 2017, as in PacGAN's released code): 128,000 fixed triples of the training and the test
     digits together. No digit is left to hold out, so 26,000 further triples of the same digits are held out. Its papers
     train on pixels between 0 and 1, `values = "unit"`.
 
-    The triples are drawn here, with a seed of their own: the papers publish none.
+    The papers do not publish their triples. The fixed ones are drawn here with a constant seed.
     """
 
     name = "stacked-mnist"
@@ -160,7 +159,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         """Parameters of `mnist`, and the protocol."""
 
         variant: str = param(
-            "unrolled", "Fresh triples of training digits, or 128,000 fixed ones.", choices=("unrolled", "veegan")
+            "unrolled", "Protocol: new triples every iteration, or 128,000 fixed ones.", choices=("unrolled", "veegan")
         )
 
     @property
@@ -173,7 +172,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return self.digits().missing()
 
     def missing(self) -> str | None:
-        """Return the missing files of MNIST, whose digits are drawn and train the classifier."""
+        """Return the missing files of MNIST, which `draw` and the classifier require."""
         return self.absent()
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -182,7 +181,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         super().prepare(say)
 
     def recipe(self, split: str) -> Recipe:
-        """Fixed triples."""
+        """Return the recipe of the fixed triples of one split."""
         size = self.params.size
         count = self.count(split)
         settings = {"variant": self.params.variant, "size": size, "count": count, "seed": len(split)}
@@ -207,7 +206,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return train if split == "train" else test
 
     def draw(self, n: int, rng: torch.Generator) -> Real:
-        """Draw `n` triples: fresh ones, or of the fixed set."""
+        """Draw `n` triples: new ones if the protocol is `unrolled`, else from the fixed set."""
         if self.params.variant == "veegan":
             return super().draw(n, rng)
         import torch
@@ -219,7 +218,7 @@ class StackedMNIST(_OfMNIST, PreparedImages):
         return Real(to_floats(x[chosen].squeeze(2), self.bounds), 100 * a + 10 * b + c)
 
     def count(self, split: str) -> int:
-        """Number of triples by protocol."""
+        """Return the number of fixed triples in a split."""
         return 26_000 if split == "test" else 128_000 if self.params.variant == "veegan" else 60_000
 
 

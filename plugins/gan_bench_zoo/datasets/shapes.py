@@ -1,11 +1,11 @@
-"""Coloured shapes: images that are drawn, not downloaded, with exact classes.
+"""Coloured shapes: generated images with exact classes. No files are needed.
 
-An image shows one shape on black. Its edges are smooth: a pixel's coverage is one half minus the distance of its centre
-to the edge, inside negative, clipped to [0, 1]. All shapes of a size cover the same area, and all colours have the same
-sum of channels, so that neither reveals a class.
+An image shows one shape on black. Its edges are smooth: the coverage of a pixel is one half minus the signed distance
+of its centre to the edge, negative inside, clipped to [0, 1]. All shapes of a size cover the same area, and all colours
+have the same sum of channels, so that neither area nor brightness reveals a class.
 
-To classify an image, every shape is drawn again at the image's own centre of mass and area. The shape and colour with
-the smallest residual are taken.
+To classify an image, every shape is drawn at the centre of mass and with the area of the image. The class is the shape
+and colour with the smallest residual.
 """
 
 from __future__ import annotations
@@ -36,33 +36,36 @@ COLOURS = {
     "cyan": (10, 130, 130),
     "magenta": (130, 10, 130),
 }
-BRIGHTNESS = 270  # the sum of every colour's channels
-RADII = (4.5, 7.5)  # of a disc as large as the shape
-REACH = 1.56  # what the corners of the triangle reach, in such radii
+BRIGHTNESS = 270  # sum of the channels of each colour
+RADII = (4.5, 7.5)  # of a disc with the area of the shape, in pixels
+REACH = 1.56  # distance of the corners of the triangle from its centre, in such radii
 COUNTS = (20_000, 10_000)  # training, held out
 PART = 1000  # images drawn or classified together
 
 GOOD = 0.05
-"""Of a shape's energy, the part that a good image leaves behind, at most, when that shape is taken off it.
+"""Largest residual energy of a good image after its shape is subtracted, relative to the energy of the shape.
 
-Real images leave up to 0.013, disc and square taken for each other 0.07 and more, a blur of 1.5 pixels 0.054 and more.
+Real images have at most 0.013. A disc taken for a square, or the reverse, has at least 0.07. Images blurred by 1.5
+pixels have at least 0.054.
 """
 
-MARGIN = 0.1  # a good image's size may be outside the range of real ones by this much
+MARGIN = 0.1  # tolerance of the size of a good image beyond the range of real ones, relative
 
 
 class Shapes(ImageDataset):
-    """Disc, square, triangle and cross in red, green and blue, 32 × 32: twelve modes, no files (an own design)."""
+    """Disc, square, triangle and cross in red, green and blue, 32 × 32: twelve modes, no files (an original design)."""
 
     name = "shapes"
 
     @dataclass(frozen=True)
     class Params:
-        """Numbers of shapes from disc, square, triangle, cross, and of colours from red, green, blue, yellow, …"""
+        """Numbers of shapes and colours, in the order of `SHAPES` and `COLOURS`, and range of the pixels."""
 
-        shapes: int = param(4, "Shapes, from the disc on.", low=1, high=len(SHAPES))
-        colours: int = param(3, "Colours, from red on.", low=1, high=len(COLOURS))
-        values: str = param("signed", "Bounds of the pixels: signed is [-1, 1], unit is [0, 1].", choices=tuple(BOUNDS))
+        shapes: int = param(4, "Number of shapes, in the order disc, square, triangle, cross.", low=1, high=len(SHAPES))
+        colours: int = param(
+            3, "Number of colours, in the order red, green, blue, yellow, cyan, magenta.", low=1, high=len(COLOURS)
+        )
+        values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=tuple(BOUNDS))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,11 +79,11 @@ class Shapes(ImageDataset):
         return tuple(f"{colour} {shape}" for shape in shapes for colour in colours)
 
     def training(self) -> Pictures:
-        """20,000 images, the same number of each class."""
+        """Return 20,000 images, the same number of each class up to one."""
         return _pictures(self.params.shapes, self.params.colours, 0)
 
     def testing(self) -> Pictures:
-        """10,000 other images."""
+        """Return 10,000 other images."""
         return _pictures(self.params.shapes, self.params.colours, 1)
 
     def exact_classes(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +134,7 @@ def coverage(centre: Tensor, radius: Tensor, shapes: int) -> Tensor:
 
     Args:
         centre: (n, 2), the position in pixels from the upper left corner, x first.
-        radius: (n,), that of a disc of the same area.
+        radius: (n,), of a disc with the same area.
 
     Returns:
         (n, shapes, 32, 32) float32 between 0 and 1.
@@ -177,10 +180,10 @@ def _cross(x: Tensor, y: Tensor, r: Tensor) -> Tensor:
 
 
 def located(pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the centre of mass (n, 2) and the radius (n,) of a disc with the area of the bright part.
+    """Return the centre of mass (n, 2), and the radius (n,) of a disc with the area of the bright part.
 
-    Pixels below 0.15 of a colour count as black and above 0.85 as full, so that faint noise has no effect; edges keep
-    their area.
+    Pixels below 0.15 of the full brightness count as black and pixels above 0.85 as full, so that faint noise has no
+    effect. Edges keep their area.
     """
     import torch
 
@@ -193,7 +196,7 @@ def located(pixels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def left_behind(pixels: Tensor, centre: Tensor, radius: Tensor, shapes: int, colours: int) -> Tensor:
-    """Return the energy of each image minus a shape of a colour, relative to that shape's own: (n, shapes, colours)."""
+    """Return the residual energy of images minus coloured shapes, relative to the shapes': (n, shapes, colours)."""
     x = pixels.float().flatten(2)
     drawn = coverage(centre, radius, shapes).flatten(2)
     colour = _colours(colours).to(pixels.device)

@@ -26,12 +26,12 @@ CHUNK = 2_000  # images read at a time
 class STL10(PublishedImages):
     """STL-10: 100,000 photographs without labels, 13,000 with labels are held out (Coates, Lee and Ng, 2011).
 
-    Models train on the unlabelled images, as in MGAN's paper. Held out are all images with labels, of the training and
-    the test split. They are of ten classes, and the unlabelled ones of more (other animals and vehicles): the row
-    `real-data` measures that difference as well, and is not a floor. Labels are not used.
+    Models train on the unlabelled images, as in MGAN's paper. All images with labels are held out, those of the
+    training and of the test split. They have ten classes, and the unlabelled images have more (other animals and
+    vehicles). The row `real-data` includes this difference, so it is not a floor. Labels are not used.
 
-    `size = 48` resizes with a plain antialiased bilinear filter (Pillow's), as torchvision does for mimicry's tables.
-    MGAN's paper resizes "following Krizhevsky et al.", which does not define the filter.
+    `size = 48` resizes with Pillow's antialiased bilinear filter, as torchvision does for the tables of mimicry. MGAN's
+    paper resizes "following Krizhevsky et al.", which does not define the filter.
     """
 
     name = "stl10"
@@ -40,10 +40,10 @@ class STL10(PublishedImages):
 
     @dataclass(frozen=True)
     class Params:
-        """The size of the images, and the bounds of their pixels."""
+        """Size of the images and range of their pixels."""
 
-        size: int = param(48, "Height and width: resized, or as they are.", choices=(48, 96))
-        values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
+        size: int = param(48, "Height and width in pixels: 48 is resized, 96 is original.", choices=(48, 96))
+        values: str = param("signed", "Pixel range: [-1, 1] (signed) or [0, 1] (unit).", choices=("signed", "unit"))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,7 +51,7 @@ class STL10(PublishedImages):
         return (3, self.params.size, self.params.size)
 
     def sources(self) -> list[SourceFile]:
-        """Three files of images, with torchvision's MD5s."""
+        """Return the three files of images, with their MD5s from torchvision."""
         return [source for split in FILES for source in self._files(split)]
 
     def _files(self, split: str) -> list[SourceFile]:
@@ -69,7 +69,7 @@ class STL10(PublishedImages):
         fetch_archive(published.url, archive, published.tgz_md5, data_root(), names, say)
 
     def recipe(self, split: str) -> Recipe:
-        """The images of one split, resized."""
+        """Return the recipe of the images of one split, resized to `size`."""
         files, size = self._files(split), self.params.size
 
         def parts() -> Iterator[Part]:
@@ -83,7 +83,7 @@ class STL10(PublishedImages):
 
 
 def _images(file: SourceFile) -> Iterator[NDArray[np.uint8]]:
-    """Yield the images (n, 3, 96, 96) of a file in parts; in the file, each channel is stored column by column."""
+    """Yield the images (n, 3, 96, 96) of a file in parts. The file stores each channel column by column."""
     path = file.verified()
     if not path.stat().st_size or path.stat().st_size % BYTES:
         raise DataError(f"{path} has {path.stat().st_size:,} bytes, no multiple of {BYTES:,}: it is damaged.")

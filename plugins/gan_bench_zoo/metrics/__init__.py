@@ -1,1 +1,1 @@
-"""The metrics: one idea, one file."""
+"""Metrics, one module per definition."""

@@ -1,9 +1,9 @@
-"""Probabilities of classes and features of images, by a classifier: of samples and of the training set.
+"""Class probabilities and features of images from a classifier, for samples and for the training set.
 
-The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. If each channel is an image by itself, as in
-stacked MNIST, each is classified by itself and their features are concatenated.
+The classifier is that of `labelled()`, see `gan_bench_zoo.classifiers`. If each channel is a separate image, as in
+stacked MNIST, channels are classified separately and their features are concatenated.
 
-    kept_at("cache", "classifiers")/features-KEY.npz    of the training set; see `_reference`
+    kept_at("cache", "classifiers")/features-KEY.npz    features of the training set; see `_reference`
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Classified:
-    """Classifier output for n images of P parts: the channels, if they are classified by themselves, or the image.
+    """Classifier output for n images of P parts: the channels if they are classified separately, else the image.
 
-    log_probability: (n, P, classes) float32; features: (n, P · 128) float32.
+    Attributes:
+        log_probability: (n, P, classes) float32.
+        features: (n, P · 128) float32.
     """
 
     log_probability: NDArray[np.float32]
@@ -40,18 +42,18 @@ class Classified:
 
 
 def unlabelled(name: str, dataset: ImageDataset) -> str | None:
-    """Return the reason why a metric cannot classify a dataset's images; None if it can."""
+    """Return the reason why a metric cannot classify the images of a dataset; None if it can."""
     labelled = dataset.labelled()
     if labelled is None:
-        return f"{name} tells images apart by their classes, and {dataset.name} has no labels"
+        return f"{name} needs images with labels, and {dataset.name} has no labels"
     parts = _parts(dataset)
     if labelled.shape != (dataset.shape[0] // parts, *dataset.shape[1:]):
-        return f"{name} shows images of {dataset.name} to a classifier of {labelled.name}, which are of another shape"
+        return f"{name} needs a classifier for the shape of {dataset.name}; {labelled.name} has shape {labelled.shape}"
     return None
 
 
 def labelled_of(dataset: ImageDataset) -> ImageDataset:
-    """Return the images that train the classifier; `unlabelled` has made sure that there are any."""
+    """Return the dataset that trains the classifier. `unlabelled` has checked that there is one."""
     labelled = dataset.labelled()
     assert labelled is not None
     return labelled
@@ -71,7 +73,7 @@ def classifier_for(
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Identity and accuracy of the classifier; empty if it is not trained yet."""
+    """Return identity and accuracy of the classifier; an empty string if it is not trained yet."""
     from gan_bench_zoo.classifiers import record_of
 
     if dataset.missing():
@@ -81,10 +83,10 @@ def note_of(dataset: ImageDataset) -> str:
 
 
 def classified(samples: Samples) -> Classified:
-    """Classify samples, once."""
+    """Classify samples. The result is computed once."""
 
     def compute() -> Classified:
-        assert samples.pixels is not None and is_images(samples.dataset)  # points are refused
+        assert samples.pixels is not None and is_images(samples.dataset)  # `refuses` rejects points
         return _seen(classifier_for(samples.dataset, samples.pixels.device), samples.dataset, samples.pixels)
 
     return samples.once("zoo.classified", compute)
@@ -99,7 +101,7 @@ def _seen(classifier: Classifier, dataset: ImageDataset, pixels: Tensor) -> Clas
 def reference_of(
     dataset: ImageDataset, device: torch.device | str = "cpu", say: Callable[[str], None] = lambda line: None
 ) -> Reference:
-    """Return the features of the training set, from the cache or computed on `device` and kept.
+    """Return the features of the training set. If they are not stored, they are computed on `device` and stored.
 
     Raises:
         DataError: images are missing or damaged, or files cannot be written.
@@ -118,12 +120,12 @@ def reference_of(
 
 
 class ClassifiedMetric(Metric):
-    """Base class of scores of images from a classifier's output."""
+    """Base class of metrics of images on the output of a classifier."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse points, and images without labels to train a classifier."""
         if not is_images(dataset):
-            return f"{self.name} is of images, which {dataset.name} has not"
+            return f"{self.name} needs images, and {dataset.name} has none"
         return unlabelled(self.name, dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
@@ -132,5 +134,5 @@ class ClassifiedMetric(Metric):
         classifier_for(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Identity and accuracy of the classifier."""
+        """Return identity and accuracy of the classifier."""
         return note_of(dataset) if is_images(dataset) else ""

@@ -1,15 +1,15 @@
 """Modes of images without labels: clusters of the training images' Inception features.
 
-K-means (Lloyd, IEEE Transactions on Information Theory 1982) with the first centres of k-means++ (Arthur and
-Vassilvitskii, SODA 2007), on the pool3 features of up to 10,000 training images that distances compare with as well
+K-means (Lloyd, IEEE Transactions on Information Theory 1982) with initial centres by k-means++ (Arthur and
+Vassilvitskii, SODA 2007), on the pool3 features of up to 10,000 training images. Distances use the same features
 (`_inception_reference`). There are 100 clusters, or one for every ten images if there are fewer than 1,000. The mode of
-an image is the cluster whose centre is nearest to its features. No cluster is a class: it may hold a part of one, or
-several.
+an image is the cluster whose centre is nearest to its features. A cluster is not a class: it may contain a part of one,
+or several.
 
-    kept_at("cache", "clusters")/KEY.npz     centres (K, 2048) float32; weights (K,), the share of each
+    kept_at("cache", "clusters")/KEY.npz     centres (K, 2048) float32; weights (K,), the share of each cluster
 
-KEY depends on the images, the network's layers and `VERSION`. On another machine the last bits of features, and so of
-centres, may differ. `Clusters.digest` identifies the centres, and the note below the table shows it.
+KEY depends on the images, the layers of the network and `VERSION`. On another machine the last bits of features, and
+therefore of centres, may differ. `Clusters.digest` identifies the centres. The note below the table shows it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from gan_bench_zoo.metrics._inception_reference import path_of, reference
 from gan_bench_zoo.metrics._reference import Arrays, kept, key_of, stored
 
 VERSION = 1
-"""Raised when the way of clustering changes."""
+"""Version of the clustering. Increase it if the algorithm changes."""
 
 CLUSTERS = 100
 EACH = 10  # images per cluster, at least on average
-STEPS = 100  # of Lloyd's, at most
+STEPS = 100  # of Lloyd's algorithm, at most
 SEED = 0
 Vectors = NDArray[np.float32]
 
@@ -49,12 +49,12 @@ class Clusters:
 
     @property
     def digest(self) -> str:
-        """Eight digits that differ for other centres."""
+        """Hash of the centres, eight hexadecimal digits."""
         return hashlib.sha256(self.centres.tobytes()).hexdigest()[:8]
 
 
 def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] = lambda line: None) -> Clusters:
-    """Return the clusters of a dataset's training images, from the cache or computed and kept.
+    """Return the clusters of a dataset's training images. If they are not stored, they are computed and stored.
 
     Raises:
         DataError: weights or images are missing or damaged, or files cannot be written.
@@ -69,13 +69,13 @@ def clusters_of(dataset: ImageDataset, device: str, say: Callable[[str], None] =
 
 def nearest(samples: Samples) -> NDArray[np.int64]:
     """Return the cluster (n,) of each sample."""
-    assert samples.pixels is not None and is_images(samples.dataset)  # points are refused
+    assert samples.pixels is not None and is_images(samples.dataset)  # `refuses` rejects points
     centres = clusters_of(samples.dataset, str(samples.pixels.device)).centres
     return nearest_of(features(samples).numpy(), centres)
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Identity of weights and clusters; empty if the clusters are not computed yet."""
+    """Return identity of weights and clusters; an empty string if the clusters are not computed yet."""
     if dataset.missing() or not has_weights():
         return ""
     found = stored(_path(dataset), _clusters)
@@ -97,7 +97,7 @@ def _clusters(arrays: Arrays) -> Clusters:
 
 
 def clustered(x: Vectors) -> Clusters:
-    """K-means of vectors (m, d), deterministic; fewer clusters if few vectors differ."""
+    """Compute the K-means clusters of vectors (m, d), deterministically. There are fewer if few vectors differ."""
     centres = lloyd(x, spread(x, max(1, min(CLUSTERS, len(x) // EACH))))
     counts = np.bincount(nearest_of(x, centres), minlength=len(centres))
     return Clusters(centres[counts > 0], counts[counts > 0] / len(x))
@@ -110,20 +110,20 @@ def nearest_of(x: Vectors, centres: Vectors) -> NDArray[np.int64]:
 
 
 def spread(x: Vectors, count: int) -> Vectors:
-    """Return the first centres of k-means++: vectors drawn by their squared distance to those already drawn."""
+    """Return initial centres by k-means++: vectors drawn by their squared distance to those already drawn."""
     rng = np.random.default_rng(SEED)
     centres = [x[rng.integers(len(x))]]
     distance = np.full(len(x), np.inf)
     while len(centres) < count:
         distance = np.minimum(distance, np.square(x - centres[-1]).sum(axis=1, dtype=np.float64))
-        if not distance.any():  # each vector is a centre already
+        if not distance.any():  # every vector is already a centre
             break
         centres.append(x[rng.choice(len(x), p=distance / distance.sum())])
     return np.stack(centres)
 
 
 def lloyd(x: Vectors, centres: Vectors) -> Vectors:
-    """Move centres to the means of their nearest vectors until nothing changes; one without vectors keeps its place."""
+    """Move centres to the means of their nearest vectors until nothing changes. A centre without any does not move."""
     before: NDArray[np.int64] | None = None
     for _ in range(STEPS):
         mode = nearest_of(x, centres)

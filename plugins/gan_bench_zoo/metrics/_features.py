@@ -1,6 +1,6 @@
-"""Features of images: by the classifier of the data's own classes, or by Inception for images without labels.
+"""Features of images: from a classifier of the dataset's classes, or from Inception for images without labels.
 
-Samples and training set use the same network: distances compare within a dataset, not between two.
+Samples and training set use the same network. Distances are comparable within a dataset, not between datasets.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from gan_bench_zoo.metrics._reference import Reference, chosen
 
 
 def by_inception(dataset: ImageDataset) -> bool:
-    """Return whether there are no labels to train a classifier; then the Inception network is used, which is slow."""
+    """Whether features come from the Inception network, which is slow, because there are no labels."""
     return dataset.labelled() is None
 
 
 def unseen(name: str, dataset: ImageDataset) -> str | None:
-    """Return the reason why a metric has no features of a dataset's images; None if it has."""
+    """Return the reason why features of a dataset's images are unavailable; None if they are available."""
     return _inception.unseen(dataset) if by_inception(dataset) else _classified.unlabelled(name, dataset)
 
 
@@ -36,13 +36,13 @@ def features_of(samples: Samples) -> NDArray[np.float32]:
 
 
 def reference_of(dataset: ImageDataset, device: str, say: Callable[[str], None] = lambda line: None) -> Reference:
-    """Return the features of the training set, from the cache or computed on `device` and kept. Raises DataError."""
+    """Return the features of the training set, stored or computed on `device`. Raises DataError."""
     of = _inception_reference.reference if by_inception(dataset) else _classified.reference_of
     return of(dataset, device, say)
 
 
 def note_of(dataset: ImageDataset) -> str:
-    """Identity of the network; empty if there is none yet."""
+    """Return the identity of the network; an empty string if it is not available yet."""
     if not by_inception(dataset):
         return _classified.note_of(dataset)
     told = _inception.note_of_weights()

@@ -1,9 +1,9 @@
-"""Inception features of a dataset's training images, the reference of distances; see `_reference`.
+"""Inception features of the training images of a dataset, the reference of distances; see `_reference`.
 
     kept_at("cache", "inception")/KEY.npz
 
-KEY depends on the images, the network's layers and `VERSION`: the file is valid on any machine with the same images and
-weights.
+KEY depends on the images, the layers of the network and `VERSION`. The file is valid on any machine with the same
+images and weights.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from gan_bench_zoo.metrics._reference import CHOSEN, VERSION, Progress, Referenc
 
 
 def reference(dataset: Dataset, device: str, say: Callable[[str], None] = lambda _: None) -> Reference:
-    """Return the reference of a dataset's training images, from the cache or computed on `device` and kept.
+    """Return the reference of a dataset's training images. If it is not stored, it is computed on `device` and stored.
 
     Raises:
         DataError: weights or images are missing or damaged, or the reference cannot be written.
     """
     import torch
 
-    assert is_images(dataset)  # other data are refused
+    assert is_images(dataset)  # `refuses` rejects other data
     network, pictures = inception(), dataset.training()
 
     def features(x: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -45,7 +45,7 @@ def reference(dataset: Dataset, device: str, say: Callable[[str], None] = lambda
 
 
 def reference_features(dataset: Dataset, device: str = "cpu") -> NDArray[np.float32]:
-    """Return pool3 features (m, 2048) of m = min(10,000, all) training images, a fixed choice; see `reference`."""
+    """Return pool3 features (m, 2048) of a fixed choice of m = min(10,000, all) training images; see `reference`."""
     return reference(dataset, device).features
 
 
@@ -56,21 +56,21 @@ def path_of(dataset: ImageDataset) -> Path:
 
 
 class ReferenceMetric(InceptionMetric):
-    """Base class of scores that compare with the training images."""
+    """Base class of metrics that compare with the training images."""
 
-    least_real: ClassVar[int] = 1_000  # training images; with fewer there is no such score
+    least_real: ClassVar[int] = 1_000  # training images; with fewer, a dataset is refused
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
         """Read weights and reference."""
         super().prepare(dataset, device, say)
         found = dataset.training_size
         if found is not None and found < self.least_real:
-            needed = f"{self.name} compares with at least {self.least_real:,} training images"
-            raise DataError(f"{needed}, and {dataset.name} has {found:,}. Leave this metric out, or add images.")
+            needed = f"{self.name} needs at least {self.least_real:,} training images"
+            raise DataError(f"{needed}, and {dataset.name} has {found:,}. Leave out this metric or add images.")
         reference(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Identity of the weights, and number of reference images."""
+        """Return the identity of the weights and the number of training images."""
         told = super().note(dataset)
         size = dataset.training_size
         return f"{told}; against {size:,} training images" if told and size is not None else ""

@@ -1,19 +1,19 @@
 """Mode and quality of each sample, for mixtures and for images.
 
 **Points.** The mode of a sample is the mode of the Gaussian mixture that is the fewest standard deviations away (the
-nearest, if all modes are equally wide). The sample is of high quality if that is less than three. These are the rules
-of VEEGAN (Srivastava et al., NeurIPS 2017), valid in any dimension.
+nearest, if all modes have the same width). A sample is of high quality if this number is below three. These are the
+rules of VEEGAN (Srivastava et al., NeurIPS 2017), valid in any dimension.
 
-**Labelled images.** Modes are the classes of the dataset. If the dataset determines the class of an image, and whether
-it is as good as a real one, that is used (`ImageDataset.exact_classes`). Otherwise a classifier decides: the mode is
-the likeliest of the dataset's classes, and an image is of high quality if no other class is likelier. On two of MNIST's
-digits it must be neither of the other eight. If the classifier has no other class, every image is of high quality,
-noise included. If each channel is an image by itself, a mode is a tuple of classes: the 1000 triples of stacked MNIST
-(PacGAN, Lin et al., NeurIPS 2018).
+**Labelled images.** Modes are the classes of the dataset. If the dataset determines exactly the class of an image and
+whether it is as good as a real one (`ImageDataset.exact_classes`), these values are used. Otherwise a classifier is
+used: the mode is the likeliest of the dataset's classes, and an image is of high quality if no other class is likelier.
+For two of MNIST's digits, it must be none of the other eight. If the classifier has no other class, every image is of
+high quality, noise included. If each channel is a separate image, a mode is a tuple of classes, such as the 1000
+triples of stacked MNIST (PacGAN, Lin et al., NeurIPS 2018).
 
-**Other images.** Modes are clusters of the training images' Inception features (`_clusters`), a hundred as a rule. The
-mode of an image is the nearest cluster, and every image is of high quality. These scores take as long as Inception's
-do.
+**Other images.** Modes are clusters of the Inception features of the training images (`_clusters`), usually a hundred.
+The mode of an image is the nearest cluster, and every image is of high quality. These metrics are as slow as other
+metrics on Inception features.
 
 Weights of the modes are those of the mixture, or the shares of the classes or clusters in the training set. Weights of
 tuples are equal, as in the papers.
@@ -49,7 +49,7 @@ class Assignment:
 
 
 def assignment(samples: Samples) -> Assignment:
-    """Assign samples to modes, once."""
+    """Assign samples to modes. The result is computed once."""
     by = _by_class if is_images(samples.dataset) else _by_distance
     return samples.once("zoo.assignment", lambda: by(samples))
 
@@ -66,7 +66,7 @@ def weights_of(samples: Samples) -> NDArray[np.float64]:
 
 
 def cells_of(samples: Samples) -> NDArray[np.int64]:
-    """Return the mode (n,) of each sample of high quality, and M for each other one."""
+    """Return the mode (n,) of each sample of high quality, and M for other samples."""
     a = assignment(samples)
     return np.where(a.high_quality, a.mode, len(weights_of(samples)))
 
@@ -92,20 +92,20 @@ def _by_class(samples: Samples) -> Assignment:
 
 
 def _of_channels(logs: NDArray[np.float32]) -> Assignment:
-    """Return tuples of classes as numbers with the classes as digits: 100 a + 10 b + c."""
+    """Return tuples of classes as numbers whose digits are the classes: 100 a + 10 b + c."""
     n, channels, classes = logs.shape
     places = classes ** np.arange(channels)[::-1]
     return Assignment(logs.argmax(axis=2) @ places, np.ones(n, dtype=np.bool_))
 
 
 def _among(logs: NDArray[np.float32], columns: NDArray[np.int64]) -> Assignment:
-    """Return the likeliest of some of the classes, and whether it is the likeliest of all."""
+    """Return the likeliest of some classes, and whether it is the likeliest of all classes."""
     mode = logs[:, columns].argmax(axis=1)
     return Assignment(mode, columns[mode] == logs.argmax(axis=1))
 
 
 def _columns(dataset: ImageDataset) -> NDArray[np.int64]:
-    """Return the positions of the dataset's classes among the classifier's, matched by name."""
+    """Return the indices of the dataset's classes among those of the classifier, matched by name."""
     known = labelled_of(dataset).class_names
     return np.array([known.index(name) for name in dataset.class_names])
 
@@ -122,12 +122,12 @@ def _class_weights(dataset: ImageDataset) -> NDArray[np.float64]:
 
 
 def in_clusters(dataset: ImageDataset) -> bool:
-    """Return whether the modes of images are clusters, because there are no classes."""
+    """Whether the modes of images are clusters, because there are no classes."""
     return by_inception(dataset) and not dataset.knows_classes
 
 
 def _always_good(dataset: ImageDataset) -> bool:
-    """Return whether every image is of high quality by definition."""
+    """Whether every image is of high quality by definition."""
     if dataset.knows_classes:
         return False
     if in_clusters(dataset):
@@ -146,16 +146,16 @@ def without_modes(name: str, dataset: ImageDataset) -> str | None:
     fits = len(wanted) == len(known) ** dataset.shape[0] if dataset.by_channel else set(wanted) <= set(known)
     if wanted and fits:
         return None
-    return f"{name} needs the classes of {dataset.name} to be those that {labelled_of(dataset).name} is labelled with"
+    return f"{name} needs the classes of {dataset.name} to be labels of {labelled_of(dataset).name}"
 
 
 def without_bad_ones(name: str, dataset: ImageDataset) -> str | None:
-    """Return the reason why a metric cannot separate good images from others; None if it can."""
+    """Return the reason why a metric cannot distinguish good images from others; None if it can."""
     if in_clusters(dataset):
-        return f"{name} asks which samples are of none of a dataset's classes, and {dataset.name} has no labels"
+        return f"{name} needs to recognise images of no class, and {dataset.name} has no labels"
     reason = without_modes(name, dataset)
     if reason is None and _always_good(dataset):
-        return f"{name} asks which samples are of none of {dataset.name}'s classes, and its classifier knows no other"
+        return f"{name} needs to recognise images of no class, and the classifier of {dataset.name} has no other class"
     return reason
 
 
@@ -180,17 +180,17 @@ class ByMode(Metric):
             classifier_for(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Identity and accuracy of the classifier, or identity of the clusters."""
+        """Return identity and accuracy of the classifier, or the identity of the clusters."""
         if not is_images(dataset) or dataset.knows_classes:
             return ""
         return _clusters.note_of(dataset) if in_clusters(dataset) else note_of(dataset)
 
 
 class ModeMetric(ByMode, MixtureMetric):
-    """A metric on modes: those of a Gaussian mixture in any dimension, or the classes or clusters of images."""
+    """Base class of metrics on modes: of a Gaussian mixture in any dimension, or classes or clusters of images."""
 
     def classes(self, samples: Samples) -> Classes:
-        """Return the mode of each sample of high quality: by class name for images, else by number."""
+        """Return the mode of each sample of high quality, named by class for images with classes, else by number."""
         a, dataset = assignment(samples), samples.dataset
         label, exhaustive = np.where(a.high_quality, a.mode, -1), is_images(dataset) and _always_good(dataset)
         if is_images(dataset) and not in_clusters(dataset):
@@ -199,8 +199,8 @@ class ModeMetric(ByMode, MixtureMetric):
 
 
 class QualityMetric(ModeMetric):
-    """A metric on samples of high quality, for data with samples of low quality."""
+    """Base class of metrics on samples of high quality, for data with samples of low quality."""
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Also refuse images that are all of high quality by definition."""
+        """Refuse also images that are all of high quality by definition."""
         return without_bad_ones(self.name, dataset) if is_images(dataset) else super().refuses(dataset)

@@ -1,12 +1,12 @@
-"""Reference features of a dataset's training images, computed once per machine and kept.
+"""Reference features of the training images of a dataset, computed once per machine and stored.
 
     FOLDER/KEY.npz          count, mean, covariance: of all training images, in float64
                             features: of up to 10,000 of them, float32
-           KEY.unfinished   the sums over the images so far; only while it is computed
+           KEY.unfinished   sums over the images so far, while the reference is computed
 
-KEY depends on everything that determines the content, so a file is never stale. A damaged file (its parts have
-checksums) is computed again. An interrupted computation resumes from the last copy, at most half a minute old, and ends
-with the same bits. Nothing here imports torch or depends on the network of the features.
+KEY depends on everything that determines the contents, so that a file is never stale. A damaged file, detected by the
+checksums of its parts, is computed again. An interrupted computation resumes from the last copy, at most half a minute
+old, and returns the same bits. This module neither imports torch nor depends on the network of the features.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from gan_bench.data.downloads import exclusive, whole
 from gan_bench.errors import DataError
 
 VERSION = 1
-"""Raised when the choice of images changes."""
+"""Version of the choice of images. Increase it if the choice changes."""
 
 CHOSEN = 10_000
-"""Training images whose features are kept."""
+"""Number of training images whose features are stored."""
 
 PART = 256
-"""Images a step; a multiple of every batch."""
+"""Number of images in a step, a multiple of every batch size."""
 
-WORTH_A_WORD = 20.0  # seconds
-KEPT_EVERY = 30.0  # seconds between two copies of the computation so far: 100 MB each, as a rule
+WORTH_A_WORD = 20.0  # seconds; shorter computations are not reported
+KEPT_EVERY = 30.0  # seconds between two copies of the computation so far, of 100 MB as a rule
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Any]
 T = TypeVar("T")
-_recent: dict[Path, tuple[Path, Any]] = {}  # the last file used of each folder: a run has one dataset
+_recent: dict[Path, tuple[Path, Any]] = {}  # last file used of each folder: a run has one dataset
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Reference:
 class Sums:
     """Sums for moments, taken about the first vector: exact if all vectors are equal.
 
-    origin, total: (d,) float64; products: (d, d) float64.
+    Attributes:
+        origin, total: (d,) float64.
+        products: (d, d) float64.
     """
 
     count: int = 0
@@ -81,14 +83,14 @@ class Sums:
         self.products = self.products + about.T @ about
 
     def moments(self) -> Moments:
-        """Return the moments of two vectors or more."""
+        """Return the moments of at least two vectors."""
         assert self.count > 1
         covariance = (self.products - np.outer(self.total, self.total) / self.count) / (self.count - 1)
         return Moments(self.count, self.origin + self.total / self.count, covariance)
 
 
 def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
-    """Return the moments of vectors that come in parts (n, d), at least two in all, without holding them together."""
+    """Return the moments of at least two vectors, given in parts (n, d) that are not all in memory at once."""
     sums = Sums()
     for part in parts:
         sums.add(part)
@@ -96,14 +98,14 @@ def moments(parts: Iterable[NDArray[np.float32]]) -> Moments:
 
 
 def chosen(count: int) -> NDArray[np.int64]:
-    """Return the positions of the training images whose features are kept, in order."""
+    """Return the sorted indices of the training images whose features are stored."""
     if count <= CHOSEN:
         return np.arange(count)
     return np.sort(np.random.default_rng(VERSION).choice(count, CHOSEN, replace=False))
 
 
 def key_of(*parts: str) -> str:
-    """Return the name of a file whose content depends on these values."""
+    """Return the name of a file whose contents depend on these values."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -113,13 +115,16 @@ def reference_at(
     features: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     progress: Progress,
 ) -> Reference:
-    """Return the reference in a file, or compute it and keep it there; an interrupted computation is resumed.
+    """Return the reference in a file, or compute and store it. An interrupted computation is resumed.
 
     Args:
-        features: of images (n, C, H, W), at most `PART` of them, the features (n, d).
+        path: the file.
+        pictures: training images.
+        features: maps images (n, C, H, W), at most `PART` of them, to features (n, d).
+        progress: reports the progress.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     return kept(path, _reference, lambda: _computed(path, pictures, features, progress), progress.say)
 
@@ -156,12 +161,12 @@ def _computed(
 
 
 def unfinished(path: Path) -> Path:
-    """Return the path of a file's unfinished computation; it is removed once the file is complete."""
+    """Return the path of the unfinished computation of a file. It is removed once the file is complete."""
     return path.with_suffix(".unfinished")
 
 
 def _begun(arrays: Arrays, keep: NDArray[np.int64]) -> tuple[Sums, list[NDArray[np.float32]]]:
-    """Read an unfinished file: the sums over the first images, and those of their features that are kept."""
+    """Read an unfinished file: sums over the first images, and those of their features that are stored."""
     sums = Sums(int(arrays["count"]), arrays["origin"], arrays["total"], arrays["products"])
     some, d = arrays["features"], len(sums.origin)
     fits = sums.total.shape == (d,) and sums.products.shape == (d, d) and sums.count % PART == 0
@@ -171,7 +176,7 @@ def _begun(arrays: Arrays, keep: NDArray[np.int64]) -> tuple[Sums, list[NDArray[
 
 
 def _keep(path: Path, arrays: Arrays) -> None:
-    """Keep the computation so far; without space it is not kept, since the result does not depend on it."""
+    """Store the computation so far. Errors are ignored: the result does not depend on it."""
     with suppress(DataError), whole(path) as file:
         np.savez(file, **arrays)
 
@@ -182,15 +187,15 @@ def kept(
     compute: Callable[[], Arrays],
     say: Callable[[str], None],
 ) -> T:
-    """Read the arrays of a file; if it is missing or damaged, compute and write them.
+    """Read the arrays of a file. If it is missing or damaged, compute and write them.
 
-    No two processes compute the same file. The last one of each folder stays in memory.
+    A file is computed by one process at a time. The last file of each folder stays in memory.
 
     Args:
-        path: a `.npz` in a folder of files of one kind.
+        path: a `.npz` file in a folder for files of one kind.
         read: converts arrays by name, and raises if they do not fit together.
-        compute: computes the arrays; its `unfinished` file is removed once all is written.
-        say: called if another process is waited for.
+        compute: computes the arrays. Its `unfinished` file is removed once the file is written.
+        say: receives a message about waiting for another process.
 
     Raises:
         DataError: the file cannot be written.
@@ -198,15 +203,15 @@ def kept(
     if path.parent not in _recent or _recent[path.parent][0] != path:
         held = stored(path, read)
         _recent[path.parent] = path, (_made(path, read, compute, say) if held is None else held)
-        with suppress(OSError):  # it stays in a folder that is read-only
+        with suppress(OSError):  # in a read-only folder the file remains
             unfinished(path).unlink(missing_ok=True)
     found: T = _recent[path.parent][1]
     return found
 
 
 def stored(path: Path, read: Callable[[Arrays], T]) -> T | None:
-    """Read the arrays of a file; None if it is missing or damaged."""
-    # numpy raises errors of many types for a damaged file, and each means the same
+    """Read the arrays of a file. Return None if it is missing or damaged."""
+    # numpy raises errors of many types for a damaged file
     with suppress(Exception), path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         return read({name: file[name] for name in file.files})
     return None
@@ -224,7 +229,7 @@ def _made(path: Path, read: Callable[[Arrays], T], compute: Callable[[], Arrays]
 
 
 class Progress:
-    """Report the expected duration, once it can be estimated, and then each tenth."""
+    """Report of the expected duration once it can be estimated, and then of each tenth."""
 
     def __init__(self, what: str, total: int, say: Callable[[str], None]) -> None:
         self.what, self.total, self.say = what, total, say
@@ -232,12 +237,12 @@ class Progress:
         self.there, self.tenths = 0, -1
 
     def go_on(self, there: int) -> None:
-        """Report that so many are already computed."""
+        """Report the number of images that are already computed."""
         self.began, self.there = time.monotonic(), there
-        self.say(f"{self.what}: {there:,} were computed before; it goes on from there")
+        self.say(f"{self.what}: resuming after {there:,}")
 
     def at(self, done: int) -> None:
-        """Report progress if it has changed."""
+        """Report the progress if another tenth is done."""
         self.now = time.monotonic()
         left = (self.now - self.began) * (self.total - done) / (done - self.there)
         if self.tenths < 0:
@@ -250,5 +255,5 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """``3 min``, ``40 s``."""
+    """Format seconds as ``3 min`` or ``40 s``."""
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,7 +1,7 @@
-"""Inception Score and Fréchet distance by the classifier of the data's own classes: digits instead of ImageNet.
+"""Inception Score and Fréchet distance with a classifier of the dataset's classes instead of ImageNet's.
 
-Both are defined as on Inception features (Salimans et al., NeurIPS 2016; Heusel et al., NeurIPS 2017), see
-`inception_score` and `fid`. Values are comparable if classifier and number of samples are the same; the note below the
+Both are defined as for Inception features (Salimans et al., NeurIPS 2016; Heusel et al., NeurIPS 2017), see
+`inception_score` and `fid`. Values are comparable if classifier and number of samples are the same. The note below the
 table identifies the classifier.
 """
 
@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 
 
 class ClassifierScore(ClassifiedMetric):
-    """Inception Score by the data's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts.
+    """Inception Score from the dataset's own classifier: exp E KL(p(y|x) || p(y)), mean of ten parts.
 
-    It is at most the number of classes. If channels are classified by themselves, y is the tuple of their classes.
+    It is at most the number of classes. If channels are classified separately, y is the tuple of their classes.
     """
 
     name = "classifier_score"
@@ -35,26 +35,26 @@ class ClassifierScore(ClassifiedMetric):
     needs = 1000
 
     def compute(self, samples: Samples) -> float:
-        """Return a float, 1 to the number of classes; 1 if all samples are classified alike."""
+        """Return a float from 1, if all samples are classified alike, to the number of classes."""
         p = np.exp(classified(samples).log_probability.astype(np.float64))
         return float(np.mean([score_of(part) for part in np.array_split(p, SPLITS)]))
 
 
 def score_of(p: Array) -> float:
-    """exp E KL(p(y|x) || p(y)) of probabilities (n, parts, classes), the parts of an image independent given it."""
+    """Return exp E KL(p(y|x) || p(y)) of probabilities (n, parts, classes), with independent parts given the image."""
     joint = p[:, 0]
     for part in p.swapaxes(0, 1)[1:]:
         joint = (joint[:, :, None] * part[:, None, :]).reshape(len(p), -1)
-    given = -xlogy(p, p).sum(axis=(1, 2)).mean()  # the entropy of independent parts is the sum of theirs
+    given = -xlogy(p, p).sum(axis=(1, 2)).mean()  # the entropy of independent parts is the sum of their entropies
     overall = joint.mean(axis=0)
     return float(np.exp(max(0.0, -xlogy(overall, overall).sum() - given)))
 
 
 class FrechetClassifier(ClassifiedMetric):
-    """Fréchet distance to the training set on the features of the data's own classifier, 128 for an image.
+    """Fréchet distance to the training set on features of the dataset's own classifier, 128 per image.
 
-    It uses all samples and the whole training set, with unbiased covariances. It is biased upwards, more so with fewer
-    samples: values are comparable if their numbers of samples are equal.
+    It uses all samples and the whole training set, with unbiased covariances. It is biased upwards, more with fewer
+    samples, so values are comparable only for equal numbers of samples.
     """
 
     name = "frechet_classifier"
@@ -68,16 +68,17 @@ class FrechetClassifier(ClassifiedMetric):
         reference_of(dataset, device, say)
 
     def compute(self, samples: Samples) -> float:
-        """A float, at least 0."""
+        """Return a float, at least 0."""
         dataset, pixels = samples.dataset, samples.pixels
         assert is_images(dataset) and pixels is not None
         return frechet(moments([classified(samples).features]), reference_of(dataset, pixels.device).moments)
 
 
 def frechet(a: Moments, b: Moments) -> float:
-    """|mean difference|² + tr(A + B - 2 (AB)^½) of two normal distributions, finite also if one is a point.
+    """Return |mean difference|² + tr(A + B - 2 (AB)^½) of two normal distributions, finite also if one is a point.
 
-    The eigenvalues of AB are those of B^½ A B^½, which is symmetric: none is complex or, but for rounding, below 0.
+    The eigenvalues of AB are those of B^½ A B^½, which is symmetric. They are real and, except for rounding, not
+    negative.
     """
     values, vectors = np.linalg.eigh(b.covariance)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T

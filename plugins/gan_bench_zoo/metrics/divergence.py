@@ -1,11 +1,11 @@
-"""Kullback-Leibler divergences between the histograms of samples (Q) and true distribution (P), in nats.
+"""Kullback-Leibler divergences between histograms of samples (Q) and the true distribution (P), in nats.
 
-The histogram of points is that of `histogram`. The histogram of images has a cell for each mode, that is for each
-class, or for each cluster if there are no labels. One more cell, "outside", holds samples of no mode (see `_modes`).
+The histogram of points is that of `histogram`. The histogram of images has a cell for each mode: for each class, or for
+each cluster if there are no labels. One more cell, "outside", contains samples of no mode (see `_modes`).
 
-Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n over all n cells, the cell "outside"
-included, so that every value is finite, at most log(n/ε). ε = 1e-4. `symmetric_kl` is the average that MGAN's Figure 2
-shows (Hoang et al., ICLR 2018, section 5.1).
+Both histograms are mixed with the same small uniform part, P' = (1-ε)P + ε/n with ε = 1e-4, over all n cells including
+"outside". Every value is therefore finite, at most log(n/ε). `symmetric_kl` is the average in MGAN's Figure 2 (Hoang et
+al., ICLR 2018, section 5.1).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _smooth(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _divergences(samples: Samples) -> tuple[float, float]:
-    """KL(P'‖Q') and KL(Q'‖P'), computed once."""
+    """Return KL(P'‖Q') and KL(Q'‖P'), computed once."""
 
     def compute() -> tuple[float, float]:
         p, q = map(_smooth, _histograms(samples))
@@ -37,7 +37,7 @@ def _divergences(samples: Samples) -> tuple[float, float]:
 
 
 def _histograms(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return P and Q, the cell "outside" last."""
+    """Return P and Q. The cell "outside" is the last."""
     if not is_images(samples.dataset):
         h = histogram(samples)
         return h.true, h.model
@@ -46,30 +46,30 @@ def _histograms(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 class DivergenceMetric(ByMode, HistogramMetric):
-    """A metric on the histogram of points in one or two dimensions, or on that of the modes of images."""
+    """Base class of metrics on histograms of points in one or two dimensions, or of modes of images."""
 
 
 class ForwardKL(DivergenceMetric):
-    """KL(true ‖ model) of the histograms: large if modes are missing."""
+    """KL(true ‖ model) of the histograms; large if modes are missing."""
 
     name = "forward_kl"
     direction = "lower"
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to log(cells / ε)."""
+        """Return a float, 0 to log(cells / ε)."""
         return _divergences(samples)[0]
 
 
 class ReverseKL(DivergenceMetric):
-    """KL(model ‖ true) of the histograms: large for stray mass; log(M/m) if m of M modes are perfect."""
+    """KL(model ‖ true) of the histograms; large if mass is outside the modes; log(M/m) for m of M perfect modes."""
 
     name = "reverse_kl"
     direction = "lower"
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to log(cells / ε)."""
+        """Return a float, 0 to log(cells / ε)."""
         return _divergences(samples)[1]
 
 
@@ -81,6 +81,6 @@ class SymmetricKL(DivergenceMetric):
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to log(cells / ε)."""
+        """Return a float, 0 to log(cells / ε)."""
         forward, reverse = _divergences(samples)
         return (forward + reverse) / 2

@@ -1,11 +1,11 @@
-"""Fréchet Inception Distance: between Gaussians fitted to features of samples and of training images.
+"""Fréchet Inception Distance between Gaussians fitted to features of samples and of training images.
 
 |μ1 - μ2|² + Tr(Σ1 + Σ2 - 2 (Σ1 Σ2)^½), with unbiased covariances of 2048 pool3 features (Heusel et al., NeurIPS 2017),
-always against all training images. torch-fidelity computes the distance; it is finite even if Σ1 is singular, with
-fewer samples than features.
+always to all training images. torch-fidelity computes the distance. It is finite even if Σ1 is singular, with fewer
+samples than features.
 
-It falls with the number of samples, so that values of metrics with other numbers are not comparable. The row
-`real-data` shows the value of held-out real images at the same number: never 0.
+The distance decreases with the number of samples, so metrics with different numbers are not comparable. The row
+`real-data` has the value of held-out real images at the same number. It is not 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EACH = 5_000
 
 
 def frechet(a: Moments, b: Moments) -> float:
-    """The squared Fréchet distance of two Gaussians."""
+    """Return the squared Fréchet distance of two Gaussians."""
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
     one, other = ({"mu": m.mean, "sigma": m.covariance} for m in (a, b))
@@ -35,38 +35,38 @@ def frechet(a: Moments, b: Moments) -> float:
 
 
 def fitted(found: Tensor) -> Moments:
-    """Return the moments of features (n, d), n > 1."""
+    """Return the moments of features (n, d) with n > 1."""
     return moments(found[start : start + PART].numpy() for start in range(0, len(found), PART))
 
 
 def _reference(samples: Samples) -> Moments:
-    assert samples.pixels is not None  # points are refused
+    assert samples.pixels is not None  # `refuses` rejects points
     return reference(samples.dataset, str(samples.pixels.device)).moments
 
 
 class FID(ReferenceMetric):
-    """Fréchet Inception Distance of 50,000 samples from all training images, as it is published."""
+    """Fréchet Inception Distance of the first 50,000 samples from all training images, as in publications."""
 
     name = "fid"
     direction = "lower"
     unit = ""
     needs = 50_000
-    least_real = FEATURES + 1  # with fewer, their covariance is singular
+    least_real = FEATURES + 1  # with fewer, the covariance is singular
 
     def compute(self, samples: Samples) -> float:
-        """Return a float for the first samples; a value below 0 is due to rounding."""
+        """Return a float of the first samples. A value below 0 is due to rounding."""
         return frechet(fitted(features(samples, self.needs)), _reference(samples))
 
 
 class FID10k(FID):
-    """Fréchet Inception Distance of the first 10,000 samples. Higher than that of 50,000; never compare them."""
+    """Fréchet Inception Distance of the first 10,000 samples; higher than, and not comparable with, `fid`."""
 
     name = "fid_10k"
     needs = 10_000
 
 
 class FID5k(FID):
-    """Fréchet Inception Distance of the first 5,000 samples. Higher than that of 50,000; never compare them."""
+    """Fréchet Inception Distance of the first 5,000 samples; higher than, and not comparable with, `fid`."""
 
     name = "fid_5k"
     needs = 5_000
@@ -76,8 +76,8 @@ class GeneratorFID5k(ReferenceMetric):
     """Fréchet Inception Distance of each generator's first 5,000 samples from all training images.
 
     It is NaN for a generator with fewer samples: distances of different numbers of samples are not comparable, and
-    below 2,048 the covariance is singular. `fid_5k` of the row `real-data` is its floor. A generator that covers only a
-    part of the data has a high value, which may be right.
+    below 2,048 samples the covariance is singular. The floor is `fid_5k` of the row `real-data`. A generator that
+    covers only a part of the data has a high value, which may be intended.
     """
 
     name = "generator_fid_5k"
@@ -88,7 +88,7 @@ class GeneratorFID5k(ReferenceMetric):
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Floats (K,)."""
+        """Return floats (K,)."""
         value = np.full(samples.generators, np.nan)
         if samples.generator is None:
             return value
@@ -100,5 +100,5 @@ class GeneratorFID5k(ReferenceMetric):
         return value
 
     def why_undefined(self, samples: Samples) -> str:
-        """Return the reason for NaN: no index, or few samples of each."""
-        return UNINDEXED if samples.generator is None else f"no generator made {EACH:,} samples"
+        """Return the reason for NaN: no index, or too few samples of each generator."""
+        return UNINDEXED if samples.generator is None else f"no generator has {EACH:,} samples"

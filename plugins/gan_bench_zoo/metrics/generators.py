@@ -1,8 +1,8 @@
 """Division of the modes between the generators of a mixture: coverage, quality, and dead generators.
 
-n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m; for images m is a class, or a
+n[k, m] is the number of high-quality samples (see `_modes`) of generator k in mode m. For images m is a class, or a
 cluster if there are no labels. Every value is NaN if samples have no generator index, or for a generator without
-samples. These metrics describe the division of the work; only for quality and dead generators is one direction better.
+samples. These metrics are descriptive: only quality and dead generators have a better direction.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Division:
 
     @property
     def quality(self) -> NDArray[np.float64]:
-        """The share (K,) of each generator's samples that is of high quality."""
+        """Share (K,) of high quality among the samples of each generator."""
         share: NDArray[np.float64] = self.counts.sum(axis=1) / self.made
         return share
 
 
 def division(samples: Samples) -> Division:
-    """Count samples by generator and mode, once; without an index all generators have none."""
+    """Count samples by generator and mode, once. Without an index, no generator has samples."""
     return samples.once("zoo.division", lambda: _division(samples))
 
 
@@ -50,14 +50,14 @@ def _division(samples: Samples) -> Division:
 
 
 def why_undefined(samples: Samples) -> str:
-    """Return why shares of generators are undefined: no index, or no high quality; empty if they are defined."""
+    """Return the reason why shares are undefined: no index, or no high-quality sample; empty if they are defined."""
     if samples.generator is None:
         return UNINDEXED
     return "" if division(samples).counts.any() else NONE_GOOD
 
 
 class GeneratorModes(ModeMetric):
-    """Number of modes that hold at least 1 % of a generator's samples, of high quality."""
+    """Number of modes that contain at least 1 % of a generator's samples, of high quality."""
 
     name = "generator_modes"
     direction = "none"
@@ -72,7 +72,7 @@ class GeneratorModes(ModeMetric):
 
 
 class Purity(ModeMetric):
-    """Share of each generator's high-quality samples that lies in its largest mode; 1 is one mode only."""
+    """Share of each generator's high-quality samples in its most frequent mode; 1 for a single mode."""
 
     name = "purity"
     direction = "none"
@@ -105,10 +105,10 @@ class GeneratorHighQuality(QualityMetric):
 
 
 class DeadGenerators(ModeMetric):
-    """Generators without use: below 5 % high quality, or with a largest mode that another one covers better.
+    """Dead generators: below 5 % high quality, or a better generator has the same most frequent mode.
 
-    Better is a larger share of high quality; of equal ones the first counts as alive. With more generators than modes
-    some are dead by this rule.
+    A generator is better if its share of high quality is larger, or equal and its index is smaller. With more
+    generators than modes, some are dead by this rule.
     """
 
     name = "dead_generators"
@@ -134,7 +134,7 @@ class DeadGenerators(ModeMetric):
 class MutualInformation(ModeMetric):
     """Mutual information of generator and mode among high-quality samples; log 8 for 8 generators on 8 modes.
 
-    Independent ones have about (K-1)(M-1)/(2n). It is NaN without an index or a high-quality sample.
+    For independent generator and mode it is about (K-1)(M-1)/(2n). It is NaN without an index or a high-quality sample.
     """
 
     name = "mutual_information"

@@ -1,23 +1,23 @@
-"""The histogram on which divergences and transport distances to a Gaussian mixture are defined.
+"""Histogram on which divergences and transport distances to a Gaussian mixture are defined.
 
-No paper of the field publishes its grid, so this is a definition of our own, one for every mixture in one or two
+No paper of the field publishes its grid, so this is our own definition, the same for every mixture in one or two
 dimensions (P: the true mixture, Q: the samples).
 
-**Box.** A cube around the midpoint of the means' bounding box. Its half-width L is the smallest of {1, 1.2, 1.5, 2,
-2.4, 3, 4, 5, 6, 8, 10}·10^k that reaches five of the largest standard deviation beyond the farthest mean along any
-axis.
+**Box.** A cube around the midpoint of the bounding box of the means. Its half-width L is the smallest of {1, 1.2, 1.5,
+2, 2.4, 3, 4, 5, 6, 8, 10}·10^k that extends at least five times the largest standard deviation beyond the farthest mean
+along any axis.
 
-**Bins.** B equal bins along each axis, B the smallest multiple of 10 such that a bin (2L/B) is no wider than the
-smallest standard deviation. They are half-open, so that every point is in one cell. There are at most 160,000 cells
-(400 × 400 in the plane). If the rule requires more, bins are wider than a mode: the histogram then shows the modes'
-shares but not their shape, so that a mode collapsed onto its centre goes unnoticed. That happens if the box is some 400
-standard deviations wide.
+**Bins.** B equal bins along each axis. B is the smallest multiple of 10 for which the width of a bin, 2L/B, is at most
+the smallest standard deviation. Bins are half-open, so that every point is in one cell. There are at most 160,000 cells
+(400 × 400 in the plane). If the rule requires more, bins are wider than a mode: the histogram then shows the shares of
+the modes but not their shape, so that a mode collapsed onto its centre is not detected. This is the case if the box is
+wider than about 400 standard deviations.
 
-For ring8 this gives L = 3, B = 50; for ring8-unrolled 2.4, 240; ring8-veegan 1.2, 240; grid25 5, 200; mad-gan-1d 80,
-160.
+L and B are 3 and 50 for ring8, 2.4 and 240 for ring8-unrolled, 1.2 and 240 for ring8-veegan, 5 and 200 for grid25, 80
+and 160 for mad-gan-1d.
 
-**Cells.** One more cell, "outside", holds all points outside the box: nothing is clipped or dropped. P's masses are
-exact, from the normal distribution function.
+**Cells.** One more cell, "outside", contains all points outside the box: none is clipped or dropped. The masses of P
+are exact, from the normal distribution function.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ROUNDING = 1e-9  # relative: 2·2.4 / 0.02 is 240 bins, despite floating point
 
 @dataclass(frozen=True)
 class Box:
-    """A cube of bins^d equal cells around `centre` (d,), and the rest of space as one more cell."""
+    """Cube of bins^d equal cells around `centre` (d,). The rest of space is one more cell."""
 
     centre: NDArray[np.float64]
     half_width: float
@@ -48,15 +48,15 @@ class Box:
 
     @property
     def outside(self) -> int:
-        """Index of the cell "outside": the last one."""
+        """Index of the cell "outside", which is the last."""
         return int(self.bins ** len(self.centre))
 
     def cells(self, x: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the cell (n,) of each point of x (n, d); cells are numbered row by row."""
+        """Return the cell (n,) of each point of x (n, d). Cells are numbered row by row."""
         place = x - self.centre
         inside = ((place >= -self.half_width) & (place < self.half_width)).all(axis=1)
         scaled = (place[inside] + self.half_width) * (self.bins / (2 * self.half_width))
-        index = np.minimum(scaled.astype(np.int64), self.bins - 1)  # just below the edge may round up to it
+        index = np.minimum(scaled.astype(np.int64), self.bins - 1)  # points just below the edge may be rounded up to it
         cells = np.full(len(x), self.outside, dtype=np.int64)
         cells[inside] = index @ self._strides
         return cells
@@ -67,7 +67,7 @@ class Box:
         return self.centre - self.half_width + (index + 0.5) * (2 * self.half_width / self.bins)
 
     def masses(self, mixture: Mixture) -> NDArray[np.float64]:
-        """Return the exact probability (bins^d + 1,) of each cell under `mixture`."""
+        """Return the exact probabilities (bins^d + 1,) of the cells under `mixture`."""
         edges = self.centre[:, None] + self.half_width * np.linspace(-1, 1, self.bins + 1)  # (d, bins + 1)
         scaled = (edges[:, None, :] - mixture.means.T[:, :, None]) / mixture.stds[:, None]  # (d, M, bins + 1)
         along = np.diff(ndtr(scaled), axis=-1)
@@ -82,7 +82,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Histogram:
-    """Probabilities (cells + 1,) of the true mixture and of the samples, the cell "outside" last."""
+    """Probabilities (cells + 1,) under the true mixture and of the samples. The cell "outside" is the last."""
 
     box: Box
     true: NDArray[np.float64]
@@ -108,14 +108,14 @@ def _round_up(length: float) -> float:
 
 
 def mixture_of(samples: Samples) -> Mixture:
-    """Return the density that samples are compared with; `refuses` has made sure that there is one."""
+    """Return the density that samples are compared with. `refuses` has checked that there is one."""
     mixture = samples.dataset.mixture
     assert mixture is not None
     return mixture
 
 
 def histogram(samples: Samples) -> Histogram:
-    """Return the histogram of samples and of the mixture they are compared with, computed once."""
+    """Return the histogram of samples and of the true mixture, computed once."""
     return samples.once("zoo.histogram", lambda: _histogram(samples))
 
 
@@ -128,17 +128,17 @@ def _histogram(samples: Samples) -> Histogram:
 
 
 class MixtureMetric(Metric):
-    """A metric that compares with the exact density of a Gaussian mixture, in any dimension."""
+    """Base class of metrics that need the exact density of a Gaussian mixture, in any dimension."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse data without an exact density."""
         if dataset.mixture is None:
-            return f"{self.name} compares with a Gaussian mixture, which {dataset.name} is not"
+            return f"{self.name} needs a Gaussian mixture, and {dataset.name} is not one"
         return None
 
 
 class HistogramMetric(MixtureMetric):
-    """A metric on the histogram: mixtures on a line or in a plane."""
+    """Base class of metrics on the histogram, for mixtures in one or two dimensions."""
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse data without an exact density, or in more than two dimensions."""

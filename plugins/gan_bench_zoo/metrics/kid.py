@@ -1,8 +1,8 @@
-"""Kernel Inception Distance: the squared maximum mean discrepancy of Inception features (Bińkowski et al., ICLR 2018).
+"""Kernel Inception Distance: squared maximum mean discrepancy of Inception features (Bińkowski et al., ICLR 2018).
 
-The unbiased estimate with the kernel (x·y / 2048 + 1)³, the mean over 100 pairs of subsets of 1,000, computed by
-torch-fidelity with the seed of its command. It has no bias in the number of samples; a value slightly below 0 is as
-good as 0. The training images are always the same 10,000, or all if there are fewer.
+It is the unbiased estimate with the kernel (x·y / 2048 + 1)³, mean over 100 pairs of subsets of 1,000, computed by
+torch-fidelity with the seed of its command. Its expectation does not depend on the number of samples. A value
+slightly below 0 is equivalent to 0. The training images are always the same 10,000, or all if there are fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEED = 2020
 
 
 def kernel_distance(model: Tensor, real: Tensor, subset: int = SUBSET) -> float:
-    """KID of features (n, d) from features (m, d), by subsets of at most `subset`, n or m."""
+    """Return the KID of features (n, d) from features (m, d), with subsets of at most `subset`, n and m."""
     from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
     size = min(subset, len(model), len(real))
@@ -30,7 +30,7 @@ def kernel_distance(model: Tensor, real: Tensor, subset: int = SUBSET) -> float:
 
 
 class KID(ReferenceMetric):
-    """Kernel Inception Distance of the samples from training images: mean of 100 subsets of 1,000; 0 is equal."""
+    """Kernel Inception Distance of the samples from training images: mean over 100 subsets of 1,000; 0 is equal."""
 
     name = "kid"
     direction = "lower"
@@ -38,9 +38,9 @@ class KID(ReferenceMetric):
     needs = SUBSET
 
     def compute(self, samples: Samples) -> float:
-        """Return a float, of all samples; subsets are smaller with fewer than 1,000 training images."""
+        """Return a float of all samples. Subsets are smaller with fewer than 1,000 training images."""
         import torch
 
-        assert samples.pixels is not None  # points are refused
+        assert samples.pixels is not None  # `refuses` rejects points
         real = torch.from_numpy(reference_features(samples.dataset, str(samples.pixels.device)))
         return kernel_distance(features(samples), real)

@@ -1,9 +1,9 @@
-"""Number of modes that the samples cover, with what quality and how evenly.
+"""Number of modes that the samples cover, quality of the samples, and evenness of coverage.
 
-`_modes` assigns samples to modes and decides on their quality: for points by the rules of VEEGAN (Srivastava et al.,
+`_modes` assigns samples to modes and determines their quality, for points by the rules of VEEGAN (Srivastava et al.,
 NeurIPS 2017). A mode of images is a class, or a cluster of features if there are no labels. The number of modes alone
-does not show coverage: noise over the whole box reaches all of them. `high_quality` is then low, and the divergences
-are large.
+does not show coverage: noise over the whole box reaches all modes, but `high_quality` is then low and divergences are
+large.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ def _counts(samples: Samples) -> NDArray[np.int64]:
 
 
 class Modes(ModeMetric):
-    """Modes with at least one high-quality sample: the published rule."""
+    """Number of modes with at least one high-quality sample: the published rule."""
 
     name = "modes"
     direction = "higher"
     unit = "modes"
 
     def compute(self, samples: Samples) -> float:
-        """A count, 0 to M."""
+        """Return a count, 0 to M."""
         return float((_counts(samples) > 0).sum())
 
 
 class Modes10Pct(ModeMetric):
-    """Modes with at least a tenth of their fair share of all samples, of high quality: no single lucky points."""
+    """Number of modes with at least a tenth of their true share of all samples, of high quality."""
 
     name = "modes_10pct"
     direction = "higher"
     unit = "modes"
 
     def compute(self, samples: Samples) -> float:
-        """A count, 0 to M."""
+        """Return a count, 0 to M."""
         fair = len(samples) * weights_of(samples)
         return float((_counts(samples) >= FAIR_PART * fair).sum())
 
@@ -51,7 +51,7 @@ class Modes10Pct(ModeMetric):
 class HighQuality(QualityMetric):
     """Share of samples within three standard deviations of a mode; 0.9889 for the true mixture in 2-D.
 
-    For images: the share in one of the dataset's classes, and as good as a real one if the dataset can decide that.
+    For images: the share in one of the dataset's classes, and as good as a real one if the dataset determines that.
     """
 
     name = "high_quality"
@@ -59,15 +59,15 @@ class HighQuality(QualityMetric):
     unit = "share"
 
     def compute(self, samples: Samples) -> float:
-        """A share, 0 to 1."""
+        """Return a share, 0 to 1."""
         return float(assignment(samples).high_quality.mean())
 
 
 class ModeKL(ModeMetric):
-    """KL(shares of the modes among high-quality samples ‖ the true weights): uneven coverage.
+    """KL(shares of the modes among high-quality samples ‖ true weights); large for uneven coverage.
 
-    The true distribution has about (M-1)/(2n), 0.0192 for 26,000 samples of 1000 modes. For stacked MNIST it is the
-    divergence of PacGAN (Lin et al., NeurIPS 2018). It is NaN if no sample is of high quality.
+    For the true distribution it is about (M-1)/(2n), 0.0192 for 26,000 samples of 1000 modes. For stacked MNIST it is
+    the divergence of PacGAN (Lin et al., NeurIPS 2018). It is NaN if no sample is of high quality.
     """
 
     name = "mode_kl"
@@ -75,7 +75,7 @@ class ModeKL(ModeMetric):
     unit = "nats"
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to log M with equal weights; or NaN."""
+        """Return a float, 0 to log M with equal weights; or NaN."""
         counts = _counts(samples)
         if not counts.any():
             return float("nan")

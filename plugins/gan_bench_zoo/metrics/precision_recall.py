@@ -1,13 +1,14 @@
 """Precision and recall of images: realism of the samples, and coverage of the data.
 
-The ball around each image reaches to its third nearest neighbour of the same kind (Kynkäänniemi et al., NeurIPS 2019,
-with k = 3). Precision is the share of samples within some ball of a training image; recall is the share of training
-images within some ball of a sample. Neighbours are searched among Inception's pool3 features. torch-fidelity, which
-computes both, has VGG16's by default, and other tools have k = 5; values compare with neither.
+The radius of the ball around an image is the distance to its third nearest neighbour in the same set (Kynkäänniemi et
+al., NeurIPS 2019, with k = 3). Precision is the share of samples within at least one ball of a training image. Recall
+is the share of training images within at least one ball of a sample. Distances are those of Inception's pool3 features.
+torch-fidelity, which computes both, uses features of VGG16 by default, and other tools use k = 5. Values are not
+comparable with either.
 
-10,000 samples are compared with 10,000 training images, always the same ones (or all, if there are fewer). A model that
-repeats one real image has precision 1 and recall near 0. Recall separates mixtures that cover different shares of the
-data.
+10,000 samples are compared with always the same 10,000 training images, or with all if there are fewer. A model that
+repeats one real image has precision 1 and recall near 0. Recall distinguishes mixtures that cover different shares of
+the data.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 3
 COUNT = 10_000
-AT_ONCE = 1_000  # rows of a table of distances; whole ones of 10,000 take gigabytes
+AT_ONCE = 1_000  # rows of a matrix of distances; a whole one of 10,000 takes gigabytes
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PrecisionRecall:
 
 
 def precision_recall(model: Tensor, real: Tensor) -> PrecisionRecall:
-    """Compute both for features (n, d) of samples and (m, d) of real images, more than three of each."""
+    """Compute both for features (n, d) of samples and (m, d) of real images, with n, m > 3."""
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
     found = prc_features_to_metric(
@@ -51,17 +52,17 @@ def precision_recall(model: Tensor, real: Tensor) -> PrecisionRecall:
 def _real(samples: Samples) -> Tensor:
     import torch
 
-    assert samples.pixels is not None  # points are refused
+    assert samples.pixels is not None  # `refuses` rejects points
     return torch.from_numpy(reference_features(samples.dataset, str(samples.pixels.device)))
 
 
 def _both(samples: Samples) -> PrecisionRecall:
-    """Return both for the first samples, computed once."""
+    """Return both for the first 10,000 samples, computed once."""
     return samples.once("zoo.precision_recall", lambda: precision_recall(features(samples, COUNT), _real(samples)))
 
 
 class Precision(ReferenceMetric):
-    """Share of 10,000 samples among real images (k = 3, Inception pool3 features)."""
+    """Share of 10,000 samples near a real image (k = 3, Inception pool3 features)."""
 
     name = "precision"
     direction = "higher"
@@ -69,12 +70,12 @@ class Precision(ReferenceMetric):
     needs = COUNT
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to 1."""
+        """Return a float, 0 to 1."""
         return _both(samples).precision
 
 
 class Recall(ReferenceMetric):
-    """Share of 10,000 real images among the samples (k = 3, Inception pool3 features)."""
+    """Share of 10,000 real images near a sample (k = 3, Inception pool3 features)."""
 
     name = "recall"
     direction = "higher"
@@ -82,24 +83,24 @@ class Recall(ReferenceMetric):
     needs = COUNT
 
     def compute(self, samples: Samples) -> float:
-        """A float, 0 to 1."""
+        """Return a float, 0 to 1."""
         return _both(samples).recall
 
 
 class GeneratorPrecision(ReferenceMetric):
-    """Share of each generator's samples among real images: as `precision`, of its own among the first 10,000.
+    """Share of each generator's samples near a real image, as in `precision`, of its samples among the first 10,000.
 
-    It does not depend on their number. It is NaN for a generator with three or fewer of them.
+    The expected value does not depend on their number. It is NaN for a generator with three or fewer of these samples.
     """
 
     name = "generator_precision"
     direction = "higher"
     unit = "share"
-    needs = 1_000  # a generator's share of few samples is unreliable
+    needs = 1_000  # a share of few samples is unreliable
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
-        """Shares (K,)."""
+        """Return shares (K,)."""
         value = np.full(samples.generators, np.nan)
         if samples.generator is None:
             return value
@@ -111,6 +112,6 @@ class GeneratorPrecision(ReferenceMetric):
         return value
 
     def why_undefined(self, samples: Samples) -> str:
-        """Return the reason for NaN: no index, or few samples of each."""
-        few = f"no generator made more than {NEIGHBOURS} of the first {COUNT:,} samples"
+        """Return the reason for NaN: no index, or too few samples of each generator."""
+        few = f"no generator has more than {NEIGHBOURS} of the first {COUNT:,} samples"
         return UNINDEXED if samples.generator is None else few

@@ -1,16 +1,16 @@
-"""The sliced Wasserstein-1 distance to the true distribution: cheap enough for every evaluation.
+"""Sliced Wasserstein-1 distance to the true distribution, fast enough for every evaluation.
 
-The mean, over 200 random directions, of the Wasserstein-1 distance between the projected samples and the projected
-mixture. A projected mixture of isotropic Gaussians is again one, on a line, so the true side is not sampled: each mode
-is given its share of n points, at the midpoint quantiles of its projection, and the distance of two equally large sets
-on a line is the mean distance of their sorted values. A perfect model has 0.009 to 0.027 on `ring8` with 10,000
-samples, a little less than two samples compared with each other. No part of it depends on a histogram: it is not
-comparable with `wasserstein`.
+It is the mean, over 200 random directions, of the Wasserstein-1 distance between the projected samples and the
+projected mixture. The projection of a mixture of isotropic Gaussians is a mixture of Gaussians on a line, so the true
+side is not sampled: each mode has its share of n points, at the midpoint quantiles of its projection. The distance of
+two sets of equal size on a line is the mean distance of their sorted values. A perfect model has 0.009 to 0.027 on
+`ring8` with 10,000 samples, slightly less than two sets of samples compared with each other. The distance does not use
+a histogram, so it is not comparable with `wasserstein`.
 
-For images the points are features (`_features`): of labelled images 128 from their classifier, of others Inception's
-2048, which makes it expensive. The true side is up to 10,000 images of the training set, at the midpoint quantiles of
-their projection. The unit is that of the features: values are comparable if these are of the same network, which the
-note below the table identifies.
+For images the points are features (`_features`): 128 from the classifier of labelled images, else 2048 from Inception,
+which are expensive. The true side is up to 10,000 images of the training set, at the midpoint quantiles of their
+projection. The unit is that of the features: values are comparable for the same network only, which the note below the
+table identifies.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, 
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 PROJECTIONS = 200
-AT_ONCE = 5_000  # features projected together: doubles of all would take a gigabyte
+AT_ONCE = 5_000  # features projected together; all of them as doubles would take a gigabyte
 
 
 class SlicedWasserstein(MixtureMetric):
-    """Mean Wasserstein-1 distance to the truth over 200 one-dimensional projections; for images, of their features."""
+    """Mean Wasserstein-1 distance to the true data over 200 one-dimensional projections; for images, of features."""
 
     name = "sliced_wasserstein"
     direction = "lower"
     unit = "data units"
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points without an exact density, and images that no network can process."""
+        """Refuse points without an exact density, and images for which no features are available."""
         return unseen(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
 
     def is_expensive(self, dataset: Dataset) -> bool:
@@ -48,28 +48,28 @@ class SlicedWasserstein(MixtureMetric):
         return is_images(dataset) and by_inception(dataset)
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:
-        """For images: compute the features of the training set, once per machine, and train their network."""
+        """For images: compute the features of the training set and train their classifier, once per machine."""
         if is_images(dataset):
             reference_of(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """For images: identity of the network."""
+        """Return the identity of the network of features for images, else an empty string."""
         return note_of(dataset) if is_images(dataset) else ""
 
     def compute(self, samples: Samples) -> float:
-        """Return a float >= 0; the directions depend on `samples.seed` alone."""
+        """Return a float >= 0. The directions depend on `samples.seed` only."""
         x = features_of(samples) if is_images(samples.dataset) else samples.x
         directions = _directions(x.shape[1], samples.seed)
         true = _projected_truth(samples, directions)
-        with np.errstate(over="ignore"):  # points at the end of float32's range are infinitely far
-            # float32 halves the time of sorting, and is the type of a model's output
+        with np.errstate(over="ignore"):  # differences between points at the limits of float32 may be infinite
+            # float32 halves the time of sorting, and is the type of a model's samples
             model = _projected(directions, x)
             model.sort(axis=1)
             return float(np.abs(model - true).mean(dtype=np.float64))
 
 
 def _directions(d: int, seed: int) -> NDArray[np.float64]:
-    """Return unit vectors (projections, d), uniform on the sphere; a line has one direction."""
+    """Return unit vectors (projections, d), uniform on the sphere; one direction if d = 1."""
     if d == 1:
         return np.ones((1, 1))
     u = np.random.default_rng(seed).normal(size=(PROJECTIONS, d))
@@ -101,5 +101,5 @@ def _projected_mixture(mixture: Mixture, directions: NDArray[np.float64], n: int
     mode = np.repeat(np.arange(len(counts)), counts)
     centres = (directions @ mixture.means.T).astype(np.float32)  # (projections, M)
     points: NDArray[np.float32] = centres[:, mode] + (mixture.stds[mode] * z).astype(np.float32)
-    points.sort(axis=1, kind="stable")  # merges the modes' sorted runs: five times as fast as a quicksort
+    points.sort(axis=1, kind="stable")  # merges the sorted points of the modes: five times as fast as a quicksort
     return points

@@ -1,9 +1,9 @@
-"""The Wasserstein-1 distance between the histogram of the samples and the true mixture, by an exact solver.
+"""Wasserstein-1 distance between the histogram of the samples and the true mixture, by an exact solver.
 
-Atoms of the true side: the centres of the cells with P > 1e-7, renormalised. Atoms of the model: the centres of the
-occupied cells, and every sample outside the box at its own position. If there are more than 1,000 such samples, 1,000
-of them, evenly chosen in their order, carry the same total mass, and the distance is then an approximation: the
-solver's time grows faster than the number of atoms.
+Atoms of the true side are the centres of the cells with P > 1e-7, renormalised. Atoms of the model are the centres of
+the occupied cells, and every sample outside the box at its position. If there are more than 1,000 such samples, 1,000
+of them, evenly spaced in their order, have the same total mass, because the time of the solver increases faster than
+the number of atoms. The distance is then an approximation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BACKENDS = {"PYTORCH": "torch", "JAX": "jax", "CUPY": "cupy", "TENSORFLOW": "ten
 
 
 class Wasserstein(HistogramMetric):
-    """Wasserstein-1 distance on the histogram, exact for up to 1,000 points outside its box; ideal `ring8`: 0.03."""
+    """Wasserstein-1 distance on the histogram; exact with up to 1,000 points outside the box; ideal `ring8`: 0.03."""
 
     name = "wasserstein"
     direction = "lower"
@@ -38,7 +38,7 @@ class Wasserstein(HistogramMetric):
     expensive = True
 
     def compute(self, samples: Samples) -> float:
-        """Return a float >= 0; raises RunError if the solver did not reach the optimum."""
+        """Return a float >= 0. Raises RunError if the solver did not reach the optimum."""
         h = histogram(samples)
         return transport_cost(_true_atoms(h), _model_atoms(h, samples.x))
 
@@ -60,16 +60,16 @@ def _model_atoms(h: Histogram, x: NDArray[np.float64]) -> Atoms:
 
 
 def transport_cost(a: Atoms, b: Atoms) -> float:
-    """The least mean Euclidean distance that turns one weighted set of points into the other.
+    """Return the smallest mean Euclidean distance of a transport from one weighted set of points to the other.
 
-    Solved by network simplex in the plane, in closed form on a line. Raises RunError if the simplex stops
+    It is computed by network simplex in the plane, and in closed form on a line. Raises RunError if the simplex stops
     early.
     """
     ot = _pot()
     (x, p), (y, q) = a, b
     if x.shape[1] == 1:
         return float(ot.emd2_1d(x, y, p, q, metric="euclidean"))
-    with warnings.catch_warnings():  # the log has the same warning
+    with warnings.catch_warnings():  # the log contains the same warning
         warnings.simplefilter("ignore")
         cost, log = ot.emd2(p, q, cdist(x, y), numItermax=ITERATIONS, log=True)
     if log["warning"] is not None:
@@ -78,9 +78,9 @@ def transport_cost(a: Atoms, b: Atoms) -> float:
 
 
 def _pot() -> ModuleType:
-    """Import POT without the array libraries that are not loaded already: by default it imports every one it finds.
+    """Import POT without array libraries that are not already loaded. By default it imports all that are installed.
 
-    They take seconds, and scoring a file needs none of them.
+    They take seconds to import, and scoring a file needs none of them.
     """
     switches = {f"POT_BACKEND_DISABLE_{key}" for key, name in BACKENDS.items() if name not in sys.modules}
     added = switches - os.environ.keys()

@@ -1,1 +1,1 @@
-"""The networks: one architecture, one file."""
+"""Networks, one module per architecture."""

@@ -12,9 +12,10 @@ EPSILON = 1e-5
 class BatchNorm(nn.Module):
     """(x - mean) / sqrt(variance + 1e-5) · gain + shift, over all but the channels of (n, channels, …).
 
-    Training uses mean and variance of the batch. With running averages, evaluation uses them (each batch has weight
-    0.1; the variance's estimate is unbiased); without, it uses the batch's as well. The numbers are those of torch's
-    own layers. Beyond these, a batch of one number a channel is 0 · gain + shift, and its variance counts as 0.
+    Training uses mean and variance of the batch. Evaluation uses the running averages if there are any, else also the
+    batch. In running averages each batch has weight 0.1, and the estimate of the variance is unbiased. Values equal
+    those of torch's layers. Unlike these, it accepts a batch of one number per channel: the output is
+    0 · gain + shift, and the variance counts as 0.
     """
 
     shift: nn.Parameter | None
@@ -31,7 +32,7 @@ class BatchNorm(nn.Module):
             self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise without changing the shape; in training the running averages are updated in place."""
+        """Normalise without changing the shape. In training the running averages are updated in place."""
         if self.remembered and not self.training:
             return torch.batch_norm(x, self.gain, self.shift, self.mean, self.variance, False, 0.0, EPSILON, True)
         if self.remembered:

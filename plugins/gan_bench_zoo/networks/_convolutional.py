@@ -1,7 +1,7 @@
-"""Bodies for images: 5 × 5 convolutions that halve them, transposed ones that double them, by MGAN's rule of sizes.
+"""Convolutional bodies for images: 5 × 5 convolutions halve sides, transposed ones double them, by MGAN's rule.
 
-The alignment is torch's, with padding 2 on either side. It is the mirror image of that of the TensorFlow originals,
-which pad 1 before and 2 after.
+The alignment is that of torch, with padding 2 on either side. It mirrors that of the TensorFlow originals, which pad 1
+before and 2 after.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from gan_bench_zoo.networks._layers import by_head, count_units
 from gan_bench_zoo.networks.mlp import MLPDiscriminator
 
 SMALLEST = 4
-"""Halving ends when no side is longer."""
+"""Longest side at which sizes are no longer halved, in pixels."""
 
 
 @dataclass(frozen=True)
 class Halvings:
-    """Sizes of an image under repeated halving, at least once, rounded up, until no side is longer than 4.
+    """Sizes of an image that is halved, rounding up, until no side is longer than 4, and at least once.
 
-    shape: (channels, height, width) of an image. width: channels after the first halving; each further one doubles
-    them.
+    Attributes:
+        shape: (channels, height, width) of the image.
+        width: number of channels after the first halving; each further halving doubles it.
     """
 
     shape: tuple[int, ...]
@@ -91,7 +92,7 @@ def halving(sizes: Halvings, slope: float, *, norm: bool) -> nn.Sequential:
 
 
 def doublings(sizes: Halvings) -> Iterator[nn.ConvTranspose2d]:
-    """Return the transposed convolutions that undo each halving, the last one first."""
+    """Yield the transposed convolutions that reverse each halving, the last one first."""
     steps = zip(pairwise(sizes.channels), pairwise(sizes.sides), strict=True)
     for (outputs, inputs), ((height, width), (low, narrow)) in reversed(list(steps)):
         more = (height - 2 * low + 1, width - 2 * narrow + 1)  # 0 if rounding up made a side odd
@@ -99,10 +100,10 @@ def doublings(sizes: Halvings) -> Iterator[nn.ConvTranspose2d]:
 
 
 class ConvGenerators(Generators):
-    """K generators that share one body; input layers or output layers may be separate.
+    """K generators that share one body. Input layers or output layers may be separate.
 
-    A shared layer normalises the samples of all generators together. A separate input layer normalises each generator's
-    samples by themselves, unit by unit.
+    A shared layer normalises the samples of all generators together. A separate input layer normalises the samples of
+    its generator only, unit by unit.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ def _hidden(layer: nn.ConvTranspose2d, centred: bool | None) -> list[nn.Module]:
 
 
 class InputLayers(nn.Module):
-    """Input layers of generators as one batched linear product, each normalised over its own samples, and ReLU."""
+    """Input layers of generators as one batched linear product. Each is normalised over its samples; then ReLU."""
 
     def __init__(self, copies: int, inputs: int, outputs: int, centred: bool | None) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class InputLayers(nn.Module):
 
 
 class Separate(Generators):
-    """Generators without a common parameter, each for one row of latents."""
+    """Generators without shared parameters. Generator k maps row k of the latents."""
 
     def __init__(self, generators: Sequence[Generators]) -> None:
         super().__init__()
@@ -161,7 +162,7 @@ class Separate(Generators):
 
 
 class Judge(Discriminator):
-    """A body of flat features; all heads are one linear layer whose outputs are split."""
+    """Discriminator with a body of flat features. All heads are one linear layer whose outputs are split."""
 
     def __init__(self, body: nn.Module, size: int, heads: Heads) -> None:
         super().__init__()
@@ -180,7 +181,7 @@ class Judge(Discriminator):
 
 
 class Copies(Discriminator):
-    """Discriminators without a common parameter, evaluated one after the other, for samples of a fixed rank."""
+    """Discriminators without shared parameters, evaluated one after the other, for samples of a fixed rank."""
 
     def __init__(self, each: Sequence[Discriminator], dimensions: int) -> None:
         super().__init__()
@@ -196,7 +197,7 @@ class Copies(Discriminator):
         return torch.stack([judge.features(part) for judge, part in self._pairs(x)])
 
     def _pairs(self, x: Tensor) -> Iterator[tuple[Discriminator, Tensor]]:
-        """Pair each discriminator with its input: all the same, or each its own."""
+        """Pair each discriminator with its input: one for all, or one for each."""
         parts = [x] * len(self.each) if x.dim() == self.dimensions + 1 else x.unbind()
         return ((cast(Discriminator, judge), part) for judge, part in zip(self.each, parts, strict=True))
 
@@ -206,7 +207,7 @@ class ConvJoint(JointDiscriminator):
 
     def __init__(self, body: nn.Module, features: int, size: int, heads: Heads, slope: float) -> None:
         super().__init__()
-        embedding, hidden = 512, 1024  # of ALI's discriminator on images
+        embedding, hidden = 512, 1024  # as in ALI's discriminator on images
         self.image = body
         self.vector = nn.Sequential(nn.Linear(size, embedding), nn.LeakyReLU(slope))
         self.judge = MLPDiscriminator(features + embedding, hidden, slope, heads, None)
@@ -218,7 +219,7 @@ class ConvJoint(JointDiscriminator):
 
 
 class ConvAutoencoder(Autoencoder):
-    """Halvings, a linear code, and a generator's doublings, without normalisation."""
+    """Convolutions of a discriminator, a linear code, and transposed convolutions of a generator, not normalised."""
 
     def __init__(self, sizes: Halvings, code: int, slope: float) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""The networks of MGAN's experiments on images (Hoang et al., ICLR 2018, Tables 4 to 7), after DCGAN (Radford et al.).
+"""Networks of MGAN's experiments on images (Hoang et al., ICLR 2018, Tables 4 to 7), after DCGAN (Radford et al.).
 
 For 32 × 32 images, as in Table 4 (with `width` = 128 and K = 10 generators of 100 latent dimensions):
 
-Generator: latent → 4 × 4 × 512 (a layer of its own for each generator; batch normalisation over that generator's
+Generator: latent → 4 × 4 × 512 (a separate layer for each generator; batch normalisation over that generator's
 samples, ReLU) → 5 × 5 transposed convolutions of stride 2 to 256 and 128 channels (batch normalisation over the samples
 of all generators, ReLU) and to the image, linear. 835,584 parameters for each input layer and 4,106,371 for the rest:
 12,462,211.
@@ -17,8 +17,8 @@ four doublings would result in 64. Its 96 × 96 start with 3 × 3 × 2,048; Tabl
 × 32 × 3 for the discriminator). With K = 10, generators and discriminator with both heads have 26,614,915 and
 17,319,947 parameters for 48 × 48, and 88,446,083 and 69,856,267 for 96 × 96.
 
-Settings that the tables leave open are as in the released code: gains are learned, the input layer is normalised unit
-by unit over the b samples of one generator, and discriminators never use running averages.
+Settings that are not in the tables are those of the released code: gains are learned, the input layer is normalised
+unit by unit over the b samples of one generator, and discriminators never use running averages.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ from gan_bench_zoo.networks._convolutional import (
 class DCGAN(Network):
     """Convolutional networks with batch normalisation for images (MGAN's experiments on images).
 
-    Generators use running averages of mean and variance in evaluation, and those of the batch in training. With one
-    sample of each generator the output of the input layer's normalisation is 0: draw two at least.
+    Generators use mean and variance of the batch in training, and their running averages in evaluation. With one sample
+    of each generator, the normalisation of the input layer returns 0, so draw at least two.
     """
 
     name = "dcgan"
@@ -67,15 +67,18 @@ class DCGAN(Network):
     class Params:
         """Width and normalisation."""
 
-        width: int = param(128, "Channels after a discriminator's first layer; each further one doubles them.", low=1)
-        norm: str = param("batch", "Normalisation in discriminators.", choices=("batch", "none"))
+        width: int = param(
+            128, "Channels after the discriminator's first layer; each further layer doubles them.", low=1
+        )
+        norm: str = param("batch", "Normalisation in the discriminator.", choices=("batch", "none"))
         input_norm: bool = param(
-            True, "Batch normalisation after generators' input layers; the paper drops it at K = 32, 4 samples each."
+            True,
+            "Batch normalisation after generators' input layers. The paper omits it at K = 32 with 4 samples each.",
         )
         generator_centre: str = param(
             "none",
             "Layers of generators whose batch normalisation has a learned shift: none (the paper), the input layer "
-            "(its release) or all.",
+            "(its released code) or all.",
             choices=("none", "input", "all"),
         )
         slope: float = param(0.2, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
@@ -97,9 +100,9 @@ class DCGAN(Network):
         return ConvGenerators(latent_size, sizes, self._norms, count, shared)
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
-        """Map images (n, *shape), or vectors of another network's features, to logits; see `Discriminator`.
+        """Map images (n, *shape), or feature vectors of another network, to logits; see `Discriminator`.
 
-        For vectors it has two hidden layers of 1,024 with leaky ReLU. Copies are evaluated one after the other.
+        For vectors there are two hidden layers of 1,024 units with leaky ReLU. Copies are evaluated one by one.
         """
         make = self._of_vectors if len(shape) == 1 else self._of_images
         if copies is None:
@@ -111,14 +114,14 @@ class DCGAN(Network):
         return DCGAN(replace(self.params, norm="none"))
 
     def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
-        """Join the discriminator's features and 512 units for the vector, then 1,024 units before the heads."""
+        """Build a discriminator of image features and 512 units for the vector, then 1,024 units before the heads."""
         if len(shape) == 1:
             return super().joint_discriminator(shape, size, heads)
         sizes = self._sizes(shape)
         return ConvJoint(self._body(sizes), prod(sizes.last), size, heads, self.params.slope)
 
     def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
-        """Join a discriminator's convolutions, a code of `bottleneck` numbers and a generator's doublings."""
+        """Build convolutions, a code of `bottleneck` numbers, and transposed convolutions."""
         if len(shape) == 1:
             return super().autoencoder(shape)
         return ConvAutoencoder(self._sizes(shape), self.params.bottleneck, self.params.slope)

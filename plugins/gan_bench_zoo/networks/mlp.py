@@ -1,6 +1,6 @@
-"""The network of MGAN's experiment on synthetic points (Hoang et al., ICLR 2018, Table 3).
+"""Network of MGAN's experiment on synthetic points (Hoang et al., ICLR 2018, Table 3).
 
-Generator: latent → 128 ReLU (a layer of its own for each generator) → 128 ReLU → point, linear.
+Generator: latent → 128 ReLU (a separate layer for each generator) → 128 ReLU → point, linear.
 Discriminator: point → 128 leaky ReLU → heads. No batch normalisation. With 256 latent dimensions and K = 8
 generators that is 279,938 parameters for the generators, 513 for trunk and one-logit head, 1,032 for eight more.
 """
@@ -26,11 +26,11 @@ class MLP(Network):
 
     @dataclass(frozen=True)
     class Params:
-        """Widths and the discriminator's slope."""
+        """Widths, and slope of the discriminator."""
 
         hidden: int = param(128, "Units in each hidden layer.", low=1)
         generator_hidden: int | None = param(
-            None, "Units in each hidden layer of a generator; as many as `hidden` where none.", low=1
+            None, "Units in each hidden layer of a generator. If none, `hidden`.", low=1
         )
         slope: float = param(0.2, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
 
@@ -54,7 +54,7 @@ class MLP(Network):
 
 
 class MLPGenerators(Generators):
-    """K generators; `own` is, for each layer, whether it is K layers, batched, or one that all share."""
+    """K generators. For each layer, `own` is True for K layers, batched, and False for one shared layer."""
 
     def __init__(self, widths: tuple[int, ...], count: int, own: tuple[bool, ...]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class MLPGenerators(Generators):
 
 
 class MLPDiscriminator(Discriminator):
-    """One hidden layer; all heads are one linear layer whose outputs are split."""
+    """One hidden layer. All heads are one linear layer whose outputs are split."""
 
     def __init__(self, inputs: int, hidden: int, slope: float, heads: Heads, copies: int | None) -> None:
         super().__init__()

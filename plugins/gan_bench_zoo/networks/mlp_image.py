@@ -1,4 +1,4 @@
-"""The network of the experiments on pairs of digits (Barsim et al., 2018, arXiv 1802.01568): images as flat vectors.
+"""Network of the experiments on pairs of digits (Barsim et al., 2018, arXiv 1802.01568): images as flat vectors.
 
 Generator: latent → H ReLU → pixels, linear. Discriminator: pixels → H ReLU → heads. According to the paper the longest
 path has four layers and all its networks have 0.8 M parameters; it does not give H. Two generators that share nothing,
@@ -37,9 +37,9 @@ class MLPImage(Network):
 
     @dataclass(frozen=True)
     class Params:
-        """Width, and the discriminator's slope."""
+        """Width, and slope of the discriminator."""
 
-        hidden: int = param(240, "H, units in each hidden layer; an autoencoder's code is as large.", low=1)
+        hidden: int = param(240, "H, units in each hidden layer and in an autoencoder's code.", low=1)
         slope: float = param(0.0, "Slope of the discriminator's leaky ReLU below zero; 0 is a ReLU.", low=0, high=1)
 
     params: Params
@@ -85,7 +85,7 @@ class Unflattened(Generators):
 
 
 class Flattened(Discriminator):
-    """A discriminator of vectors, for samples of a fixed rank that are flattened."""
+    """A discriminator of vectors, applied to flattened samples of a fixed rank."""
 
     def __init__(self, body: Discriminator, dimensions: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The networks of ALI's and PacGAN's experiments on points (Dumoulin et al., ICLR 2017; Lin et al., NeurIPS 2018).
+"""Networks of ALI's and PacGAN's experiments on points (Dumoulin et al., ICLR 2017; Lin et al., NeurIPS 2018).
 
 Generator: latent → four layers of 400, each with batch normalisation and ReLU → point, linear. Discriminator: point →
 three maxout layers of 200 (the largest of 5 linear pieces; Goodfellow et al., ICML 2013) → heads. The values are those
@@ -24,8 +24,8 @@ from gan_bench_zoo.networks._layers import by_head, count_units, linear
 class MLPMaxout(Network):
     """Deep generators with batch normalisation, maxout discriminators (PacGAN's experiments on points).
 
-    Batch normalisation uses the statistics of the batch, in evaluation too (10,000 samples there): there are no running
-    averages. Each generator's samples are normalised by themselves, in layers that generators share as well.
+    Batch normalisation uses the statistics of the batch, also in evaluation (of 10,000 samples): there are no running
+    averages. The samples of each generator are normalised separately, also in layers that generators share.
     """
 
     name = "mlp-maxout"
@@ -38,7 +38,7 @@ class MLPMaxout(Network):
         generator_layers: int = param(4, "Hidden layers of a generator.", low=1)
         hidden: int = param(200, "Units in each hidden layer of a discriminator.", low=1)
         layers: int = param(3, "Hidden layers of a discriminator.", low=1)
-        pieces: int = param(5, "Linear pieces of which a maxout unit takes the largest.", low=1)
+        pieces: int = param(5, "Linear pieces of a maxout unit, which returns the largest.", low=1)
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse data other than points."""
@@ -61,7 +61,7 @@ class MLPMaxout(Network):
 
 
 class NormalisedGenerators(Generators):
-    """K generators; `own` is, for each layer, whether it is K layers, batched, or one that all share."""
+    """K generators. For each layer, `own` is True for K layers, batched, and False for one shared layer."""
 
     def __init__(self, widths: tuple[int, ...], count: int, own: list[bool]) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class NormalisedGenerators(Generators):
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of (K, b, units), each of the K batches by itself, with `copies` gains and shifts: K or 1."""
+    """Batch normalisation of (K, b, units), separate for each of K batches; `copies` gains and shifts, K or 1."""
 
     def __init__(self, copies: int, units: int) -> None:
         super().__init__()
@@ -90,14 +90,14 @@ class BatchNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(copies, 1, units))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise without changing the shape; epsilon 1e-5 in the variance."""
+        """Normalise without changing the shape. 1e-5 is added to the variance."""
         centred = x - x.mean(1, keepdim=True)
         variance = centred.square().mean(1, keepdim=True)
         return centred * torch.rsqrt(variance + 1e-5) * self.gain + self.shift
 
 
 class MaxoutDiscriminator(Discriminator):
-    """Maxout layers; all heads are one linear layer whose outputs are split."""
+    """Maxout layers. All heads are one linear layer whose outputs are split."""
 
     def __init__(self, widths: tuple[int, ...], pieces: int, heads: Heads, copies: int | None) -> None:
         super().__init__()
