@@ -72,7 +72,7 @@ class _Programs:
                 self.add(turns)
             except NotCompilableError as error:
                 self._of[turns] = None
-                self.warn(f"Iterations of {len(turns)} turns stay uncompiled: {error}")
+                self.warn(f"Cannot compile iterations of {len(turns)} turns; running them uncompiled: {error}.")
         program = self._of[turns]
         return program(draws) if program else self.trainer.play(turns, draws)
 
@@ -118,7 +118,7 @@ def compiled(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Call
     except Exception as error:
         if out_of_memory(error):
             raise torch.OutOfMemoryError(str(error)) from error
-        raise NotCompilableError(f"torch cannot compile it here ({first_line(error)})") from error
+        raise NotCompilableError(f"torch cannot compile the iteration ({first_line(error)})") from error
 
 
 def reproducible() -> dict[str, bool]:

@@ -56,7 +56,7 @@ def record(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
 
 @functools.cache
 def _side_stream(device: int) -> torch.cuda.Stream:
-    """The stream of all warm-up runs on a device: cuBLAS keeps a workspace for every stream that it has seen."""
+    """The stream of all warm-up runs on a device: cuBLAS keeps a workspace for each stream that it is used with."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
@@ -103,7 +103,7 @@ def _capturing(graph: torch.cuda.CUDAGraph) -> Iterator[None]:
 
 def _refuse_if_broken() -> None:
     if _broken:
-        raise NotCompilableError(f"an earlier recording failed in this process ({_broken})")
+        raise NotCompilableError(f"an earlier CUDA graph capture failed in this process ({_broken})")
 
 
 def forget_failure() -> None:
@@ -186,7 +186,8 @@ class Captured:
         except Exception as error:
             if out_of_memory(error):
                 raise torch.OutOfMemoryError(str(error)) from error
-            raise NotCompilableError(f"it cannot be recorded as a CUDA graph ({first_line(error)})") from error
+            problem = f"the iteration cannot be captured as a CUDA graph ({first_line(error)})"
+            raise NotCompilableError(problem) from error
         finally:
             torch._foreach_copy_(in_place, before)
 

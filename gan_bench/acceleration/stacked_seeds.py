@@ -1,4 +1,4 @@
-"""Stacked seeds: the runs of one configuration advance together, as one program made from code written for one seed.
+"""Stacked seeds: the runs of one configuration advance together, as one program vectorised from code for one seed.
 
 Every tensor that training changes is in a stack with one more dimension, and each member's tensors are views of it:
 a member is evaluated, checkpointed and resumed like a separate run. An iteration is traced for one seed, then
@@ -51,7 +51,7 @@ class Stack:
             NotCompilableError: the next iteration cannot be stacked; the members may still run one by one.
         """
         if len({member.iteration for member in members}) > 1:
-            raise ValueError("members of a stack are at the same iteration")
+            raise ValueError("members of a stack must be at the same iteration")
         self.members, self._compiler, self._warn = tuple(members), compiler, warn
         self.diverged: dict[Trainer, Diverged] = {}
         self._going = list(members)
@@ -76,7 +76,7 @@ class Stack:
         return self._going[0]
 
     def _remove(self, member: Trainer) -> None:
-        """Let the leader fill the place of a member that has gone."""
+        """Fill the place of a removed member with the leader."""
         self._going.remove(member)
         if self._going:
             self._places = [each if each in self._going else self.leader for each in self.members]
@@ -149,7 +149,7 @@ class Stack:
             other = Traced(member, turns)
             same = one.graph.code == other.graph.code  # the code of a graph contains numbers literally
             if not (same and all(map(torch.equal, one.constants(), other.constants()))):
-                reason = "it holds numbers outside of its parameters and buffers that differ between seeds"
+                reason = "the model has constants outside of its parameters and buffers that differ between seeds"
                 raise NotCompilableError(reason)
         return one
 
@@ -164,7 +164,7 @@ class Stack:
                 self._programs[turns] = self._compiled(turns, one)
             except NotCompilableError as error:
                 self._programs[turns] = None
-                self._warn(f"Iterations of {len(turns)} turns are carried out seed by seed: {error}")
+                self._warn(f"Cannot stack iterations of {len(turns)} turns; running them one seed at a time: {error}.")
         return self._programs[turns]
 
 

@@ -25,9 +25,9 @@ from gan_bench.training.trainer import Trainer
 LOOKAHEAD = 64
 """Number of iterations for which the numbers of optimisers are computed at a time."""
 
-READS_VALUES = "its code waits for a tensor's value, or branches on one"
+READS_VALUES = "the model reads the value of a tensor, or branches on one"
 
-TOO_LONG = f"more than {MOST_TURNS} turns take too long to compile"
+TOO_LONG = f"iterations of more than {MOST_TURNS} turns take too long to compile"
 
 
 class NotCompilableError(Exception):
@@ -158,7 +158,7 @@ class Traced:
             moved = dict(model.get_submodule(player).named_parameters())
             for (name, parameter), gradient, of in zip(moved.items(), gradients, slots[player], strict=True):
                 if gradient is None:
-                    raise NotCompilableError(f"{player}'s loss does not depend on {name}")
+                    raise NotCompilableError(f"the loss of {player} does not depend on its parameter {name}")
                 own.steps[player].apply(parameter, gradient, of, now)
 
         def run_iteration() -> IterationResult:
@@ -174,7 +174,7 @@ class Traced:
         held = {value.untyped_storage().data_ptr() for value in self.constants()}
         for name, value in {**self._tensors.parameters, **self._tensors.buffers}.items():
             if value.numel() and value.untyped_storage().data_ptr() in held:
-                raise NotCompilableError(f"{name} is also held outside of the model's modules")
+                raise NotCompilableError(f"the model also refers to {name} outside of its modules")
 
 
 def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.GraphModule:
@@ -190,7 +190,7 @@ def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.Grap
     except Exception as error:
         if "DataDependent" in type(error).__name__:
             raise ReadsValuesError(READS_VALUES) from error
-        raise NotCompilableError(f"it cannot be traced ({first_line(error)})") from error
+        raise NotCompilableError(f"the iteration cannot be traced ({first_line(error)})") from error
 
 
 class _Numbers:

@@ -67,7 +67,7 @@ def draw(
     Args:
         seed: identifies the draw; the same seed gives the same samples of the same model on one kind of device.
         generator: index in 0…K-1; None draws from the mixture, each generator its share.
-        told: receives the number of samples after each part.
+        progress: receives the number of samples after each part.
     """
     model = trainer.model
     counts = allocate(model.weights().tolist(), n)

@@ -49,9 +49,9 @@ def score(
     """Score samples of any origin against a dataset; ``pandas.DataFrame(score(...))`` is a table of them.
 
     Args:
-        x: (n, *dataset.shape) real numbers; (n,) does for points on a line. Images may be uint8.
+        x: (n, *dataset.shape) real numbers; also (n,) for points on a line. Images may be uint8.
         metrics: each must be valid for the dataset.
-        generator: (n,) whole numbers 0…K-1, the generator that made each sample.
+        generator: (n,) integers 0…K-1, the generator of each sample.
         seed: for metrics that draw at random; the same seed gives the same values.
         where: name of the samples in messages.
         log: receives a message about each long step before the first score: a classifier, features of the real images.
@@ -62,12 +62,14 @@ def score(
     for metric in metrics:
         reason = metric.refuses(dataset)
         if reason is not None:
-            raise UsageError(f"metric {metric.name!r}: {reason}.")
+            raise UsageError(f"Metric {metric.name!r}: {reason}.")
     x = _checked_shape(x, dataset, where)
     points, pixels = (None, _pixels(x, dataset, where)) if is_images(dataset) else (_finite(x, where), None)
     for metric in metrics:
         if metric.needs > len(x):
-            raise UsageError(f"metric {metric.name!r} needs {metric.needs:,} samples; {where}: {len(x):,}.")
+            raise UsageError(
+                f"{where}: metric {metric.name!r} needs at least {metric.needs:,} samples, found {len(x):,}."
+            )
         with _packages_of(metric):
             metric.prepare(dataset, "cpu", log)
     index = None if generator is None else _checked_generator(generator, len(x), where)
@@ -86,7 +88,7 @@ def _packages_of(metric: Metric) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
+        raise UsageError(f"Metric {metric.name!r}: {missing_package(error) or error}.") from error
 
 
 def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
@@ -98,10 +100,9 @@ def _pixels(x: NDArray[Any], dataset: ImageDataset, where: str) -> Tensor:
     low, high = dataset.bounds
     found = float(np.min(x)), float(np.max(x))  # NaN if x contains one
     if not low <= found[0] <= found[1] <= high:
+        allowed = f"uint8 or between {low:g} and {high:g}"
         range_text = f"values from {found[0]:.4g} to {found[1]:.4g}"
-        raise UsageError(
-            f"{where}: {range_text}; images of {dataset.name} lie between {low:g} and {high:g}, or are uint8."
-        )
+        raise UsageError(f"{where}: images of {dataset.name} must be {allowed}, found {range_text}.")
     return to_pixels(torch.from_numpy(np.asarray(x, dtype=np.float32)), dataset.bounds)
 
 
@@ -118,16 +119,18 @@ def read_samples(path: str | Path) -> SampleFile:
     except StoreError:
         raise
     except FileNotFoundError as error:
-        raise StoreError(f"{path}: there is no such file.") from error
+        raise StoreError(f"{path}: the file does not exist.") from error
     except Exception as error:  # for a damaged file numpy raises ValueError, TypeError, TokenError and more
-        raise StoreError(f"{path}: the samples cannot be read: {_reason(error)}.") from error
+        raise StoreError(
+            f"{path}: cannot be read ({_reason(error)}). Save an array of numbers with numpy.save or numpy.savez."
+        ) from error
 
 
 def _read(file: BinaryIO, path: Path) -> SampleFile:
     start = file.read(6)
     if not start.startswith(MAGIC):
         kind = "neither a .npy nor a .npz file" if start else "empty"
-        raise StoreError(f"{path}: the file is {kind}; save the samples with numpy.save or numpy.savez.")
+        raise StoreError(f"{path}: the file is {kind}. Save an array of numbers with numpy.save or numpy.savez.")
     file.seek(0)
     found = np.load(file, allow_pickle=False)
     if isinstance(found, np.ndarray):
@@ -139,15 +142,15 @@ def _read(file: BinaryIO, path: Path) -> SampleFile:
 
 def _reason(error: Exception) -> str:
     if "Object arrays" in str(error):
-        return "it holds Python objects, which are never unpickled; save an array of numbers"
+        return "it contains Python objects, which are never unpickled"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text).splitlines()[0].rstrip(".")
 
 
 def _require_samples(path: Path, names: Sequence[str]) -> None:
     if "samples" not in names:
-        found = f"it holds {', '.join(names[:10])}" if names else "it is empty"
-        raise StoreError(f"{path}: there is no array 'samples' in the file; {found}.")
+        found = ", ".join(names[:10]) if names else "none"
+        raise StoreError(f"{path}: the file must contain an array 'samples', found {found}.")
 
 
 def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any]:
@@ -159,9 +162,9 @@ def _checked_shape(x: NDArray[Any], dataset: Dataset, where: str) -> NDArray[Any
         x = x[:, None]
     if x.shape[1:] != dataset.shape or x.ndim == 0:
         expected = ", ".join(["n", *map(str, dataset.shape)])
-        raise UsageError(f"{where}: samples have shape {x.shape}; {dataset.name} needs ({expected}).")
+        raise UsageError(f"{where}: samples of {dataset.name} must have shape ({expected}), found {x.shape}.")
     if len(x) == 0:
-        raise UsageError(f"{where}: there are no samples (shape {x.shape}).")
+        raise UsageError(f"{where}: there must be at least one sample, found shape {x.shape}.")
     return x
 
 
@@ -172,8 +175,8 @@ def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
     finite = (np.abs(values) <= LARGEST).reshape(len(x), -1).all(axis=1)
     if not finite.all():
         raise UsageError(
-            f"{where}: {len(x) - finite.sum()} of {len(x)} samples are not finite (NaN, infinite or beyond "
-            f"float32); the first is row {finite.argmin()}, counted from 0."
+            f"{where}: samples must be finite in float32, found {len(x) - finite.sum()} of {len(x)} that are not; "
+            f"the first is row {finite.argmin()}, counted from 0."
         )
     return values
 
@@ -182,14 +185,14 @@ def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[n
     """Convert indices to (n,) int64, each in 0…n-1."""
     generator = np.asarray(generator)
     if generator.dtype.kind not in "iu":
-        raise UsageError(f"{where}: generator must be whole numbers, found {generator.dtype}.")
+        raise UsageError(f"{where}: generator must contain integers, found {generator.dtype}.")
     if generator.shape != (n,):
-        raise UsageError(f"{where}: generator has shape {generator.shape}; {n} samples need ({n},).")
+        raise UsageError(f"{where}: generator must have shape ({n},) for {n} samples, found {generator.shape}.")
     wrong = (generator < 0) | (generator >= n)
     if wrong.any():
         row = int(wrong.argmax())
         raise UsageError(
-            f"{where}: generator must be 0…K-1, with no more generators than samples ({n}); found "
+            f"{where}: generator must be from 0 to K-1, with K at most the number of samples ({n}), found "
             f"{generator[row]} in row {row}, counted from 0."
         )
     return generator.astype(np.int64)

@@ -107,7 +107,7 @@ class ActiveRun:
     def set_up(self, at: int | None = None) -> None:
         """Build the trainer and resume from the newest usable checkpoint, or from the one of iteration `at`.
 
-        Raises whatever a plugin does.
+        Raises any exception of a plugin.
         """
         self.evaluations, self.usage = Evaluations(errors=self.evaluations.errors), Usage()
         self._trainer = trainer = make_trainer(self.job.run, self.registry, self.job.device)
@@ -161,7 +161,8 @@ class ActiveRun:
         state, passed_over = self.folder.load_checkpoint(self.job.run.key, at)
         for path in passed_over:
             reached = 0 if state is None else state["trainer"]["iteration"]
-            self.reporter.warn(f"{path} is damaged or of another run; going on from iteration {reached}.")
+            problem = f"{path}: the checkpoint is damaged or belongs to another run."
+            self.reporter.warn(f"{problem} Resuming from iteration {reached}.")
         if state is None:
             return
         trainer.load_state_dict(state["trainer"])

@@ -36,9 +36,9 @@ def end_with(member: ActiveRun, error: Exception) -> None:
 
 
 def group_by_iteration(members: Sequence[ActiveRun]) -> Iterator[list[ActiveRun]]:
-    """Yield members at the same iteration; members that are ahead go back by a checkpoint if that suffices.
+    """Yield members at the same iteration; members that are ahead load an earlier checkpoint if that suffices.
 
-    Checkpoints of a stack reach its folders one after the other, so that a kill may leave some a checkpoint behind.
+    Checkpoints of a stack are written to its folders one after the other. After a kill, some may lack the newest one.
     """
     first = min((member.trainer.iteration for member in members), default=0)
     for member in members:
@@ -114,7 +114,7 @@ class RunBatch:
         half = (len(members) + 1) // 2
         for member in members:
             member.reporter.warn(
-                f"{len(members)} seeds at once need more memory than there is: {half} at a time from here on."
+                f"Out of memory with {len(members)} seeds in one stack. Continuing with at most {half} at a time."
             )
             member.forget()
         free_memory()

@@ -110,7 +110,7 @@ def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry
     if most is None:
         return {}
     sizes = {label: min(most, dataset.training_size or most) for label, dataset in selected.items()}
-    return {label: (f"real data are a pool of {size:,} samples, drawn once",) for label, size in sizes.items()}
+    return {label: (f"real data: a fixed pool of {size:,} samples, drawn once",) for label, size in sizes.items()}
 
 
 def _before(folder: Path) -> BenchmarkRecord | None:

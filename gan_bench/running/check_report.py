@@ -46,7 +46,7 @@ class CheckReport:
         rows = [[on_one_line(name), *run.cells] for name, run in zip(names, self.runs, strict=True)]
         found = [*self.problems]
         found += [f"{name}: {each}" for name, run in zip(names, self.runs, strict=True) for each in run.problems]
-        ending = "Everything works." if not found else "Not everything works:"
+        ending = "All checks passed." if not found else "Some checks failed:"
         table = tabulate(rows, ("model", *STEPS), tablefmt="simple", disable_numparse=True)
         return "\n".join([table, "", ending, *(f"- {on_one_line(each)}" for each in found)])
 
@@ -66,15 +66,15 @@ def _checked(job: Job, unprepared: int) -> CheckedRun:
     record = RunFolder(Path(job.folder)).read()
     if record is None or record.status != "finished":
         return CheckedRun(label, dataset, (FAILED, NOTHING, NOTHING, NOTHING), (_ending(record),))
-    check, trained = record.check or CheckRecord(0, "not tried"), record.iterations
+    check, trained = record.check or CheckRecord(0, "not tested"), record.iterations
     errors = record.metric_errors
     wanted = len(job.schedule.metrics) + unprepared
     evaluated = f"{len(job.schedule.metrics) - len(errors)} of {wanted} metrics"
     resumed = trained < 2 or check.resumed_from == trained // 2  # one iteration cannot be interrupted
     sample_error = check.sample_error
     problems = [f"metric {name}: {error}" for name, error in errors.items()]
-    problems += [] if resumed else [f"resumed from iteration {check.resumed_from}, not from {trained // 2}"]
-    problems += [f"its stored generators cannot be sampled: {sample_error}"] if sample_error else []
+    problems += [] if resumed else [f"resumed from iteration {check.resumed_from}, expected {trained // 2}"]
+    problems += [f"stored generators cannot be sampled: {sample_error}"] if sample_error else []
     cells = (
         f"{trained} iteration{'s' if trained > 1 else ''}" if trained else NOTHING,
         evaluated,

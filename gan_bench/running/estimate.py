@@ -69,10 +69,10 @@ class Estimates:
             compiled: whether any iterations will be compiled.
         """
         if not self.probed:
-            return "from earlier runs on this machine" + (", of other models unknown" if self.unknown else "")
-        left_out = "without evaluation" + (" and what compiling saves" if compiled else "")
+            return "from earlier runs on this machine" + ("; unknown for other models" if self.unknown else "")
+        left_out = "excluding evaluation" + (" and the speed-up by compilation" if compiled else "")
         some = "from a few iterations of models without an earlier run" if self.measured else "from a few iterations"
-        return f"{some}, {left_out}" + ("; of some models unknown" if self.unknown else "")
+        return f"{some}, {left_out}" + ("; unknown for some models" if self.unknown else "")
 
 
 def estimate(
@@ -235,7 +235,7 @@ def _send_time(job: Job, registry: Registry, pipe: multiprocessing.connection.Co
 def _timed_or_nan(job: Job, registry: Registry) -> float | None:
     """Seconds an iteration; NaN if the model fails, None if it cannot be measured in this process."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the results of the command
             return _timed(make_trainer(job.run, registry, job.device))
     except Exception as error:  # a plugin may raise anything; its run reports it
         # Autograd raises in a fork of a process that compiled something; that is not an error of the model.
@@ -261,7 +261,7 @@ def _timed(trainer: Trainer) -> float:
 
 
 class Forecast:
-    """Expected end of each run as far as it can be predicted, corrected by the progress that runs report."""
+    """Expected end of each run, corrected by the progress that runs report."""
 
     def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
         """`groups` are in the order in which they start; the runs of a group train together."""
@@ -274,15 +274,15 @@ class Forecast:
         self._started: dict[str, float] = {}
 
     def start(self, key: str) -> None:
-        """A run has started."""
+        """Record that a run has started."""
         self._started[key] = time.monotonic()
 
     def report(self, key: str, seconds_left: float) -> None:
-        """A run reports its remaining time."""
+        """Record the remaining time that a run reports."""
         self._known[key] = (seconds_left, time.monotonic())
 
     def end(self, key: str, *, finished: bool) -> None:
-        """A run has ended; scale the estimates of other seeds of its configuration by the observed ratio."""
+        """Record that a run has ended; scale the estimates of its configuration's other seeds by the observed ratio."""
         started, ended = self._started.pop(key, None), time.monotonic()
         self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
         if finished and started is not None:
@@ -354,5 +354,5 @@ def estimate_runs(planned: Planned, todo: Sequence[Job], log: Callable[[str], No
     found = known(jobs=planned.jobs, probe=False)
     if planned.mode == "quick" or planned.device != "cpu" or not long or not found.unknown:
         return found
-    log(f"No earlier run shows how fast all models train here; measuring it, for at most {PROBE_BUDGET:.0f} s.")
+    log(f"Timing models that have no earlier run on this machine, for at most {PROBE_BUDGET:.0f} s.")
     return known(jobs=planned.jobs, budget=PROBE_BUDGET)

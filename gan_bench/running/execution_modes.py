@@ -32,7 +32,7 @@ class ExecutionMode:
     @property
     def fallback(self) -> str:
         """The next slower mode, in words."""
-        return "uncompiled" if self.compiled else "without a CUDA graph"
+        return "uncompiled execution" if self.compiled else "execution without a CUDA graph"
 
 
 EAGER = ExecutionMode(None)
@@ -84,9 +84,9 @@ def choose_mode(
                 prepare(mode.compiler)
                 return mode
             except NotCompilableError as error:
-                if stop():  # the signal ends the C++ compiler as well: its failure decides nothing
+                if stop():  # the signal also ends the C++ compiler, so that its failure is no reason to fall back
                     return None
-                runs[0].reporter.warn(f"It runs {mode.fallback}: {error}.")
+                runs[0].reporter.warn(f"Falling back to {mode.fallback}: {error}.")
         if last.compiler is not None:
             prepare(last.compiler)
         return last
@@ -109,7 +109,7 @@ def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[St
     """Stack the seeds of a configuration and record how they are executed.
 
     Returns:
-        The stack, or None if stopped meanwhile; and whether the seeds can be stacked. If not, they run one by one.
+        The stack, or None if stopped meanwhile; and whether the seeds can be stacked. If not, run them one at a time.
     """
     first = runs[0]
     if first.trainer.iteration >= first.last:
@@ -122,7 +122,7 @@ def stack_seeds(runs: Sequence[ActiveRun], stop: Callable[[], bool]) -> tuple[St
     try:
         mode = choose_mode(runs, candidates(first), TRACED, prepare, stop)
     except NotCompilableError as error:
-        first.reporter.warn(f"Its seeds run one by one: {error}.")
+        first.reporter.warn(f"Cannot stack these seeds; running them one at a time: {error}.")
         return None, False
     if mode is not None:
         for run in runs:

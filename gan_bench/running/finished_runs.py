@@ -80,7 +80,7 @@ def process_runs(
     """
     wanted = _metrics(registry, metrics)
     if samples is not None and samples < 1:
-        raise UsageError(f"{samples} samples: it is at least 1.")
+        raise UsageError(f"samples must be at least 1, found {samples}.")
     folder = Path(path)
     _require_runs(folder)
     with locked(folder):
@@ -98,7 +98,7 @@ def process_runs(
 
 def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
     if not names:
-        raise UsageError("No metric is named; write, for example, --metrics modes,high_quality.")
+        raise UsageError("At least one metric is required, for example --metrics modes,high_quality.")
     made = []
     for name in dict.fromkeys(names):
         try:
@@ -106,7 +106,7 @@ def _metrics(registry: Registry, names: Sequence[str]) -> list[Metric]:
         except GanBenchError:
             raise
         except Exception as error:  # a plugin may raise anything
-            raise PluginError(f"metric {name!r} cannot be made: {type(error).__name__}: {error}.") from error
+            raise PluginError(f"Metric {name!r} cannot be constructed: {type(error).__name__}: {error}.") from error
     return made
 
 
@@ -115,9 +115,10 @@ def _require_runs(folder: Path) -> None:
     if (folder / "benchmark.json").is_file() and (folder / "runs").is_dir():
         return
     if folder.is_file():
-        raise StoreError(f"{folder}: is a file. Give a results folder, such as results/synthetic8.")
+        raise StoreError(f"{folder}: expected a results folder, such as results/synthetic8, found a file.")
     read_results(folder)  # raises with the reason and the likely location if this is not a results folder
-    raise StoreError(f"{folder}: holds scores, but no run folders (runs/). Generators are scored where they were run.")
+    problem = f"{folder}: the folder contains scores, but no run folders (runs/)."
+    raise StoreError(f"{problem} Use the results folder in which the models were trained.")
 
 
 def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
@@ -129,7 +130,7 @@ def _chosen(results: StoredResults, models: Sequence[str]) -> list[PlacedRun]:
         found = matching(name, entries)
         if not found:
             known = {each for pair in entries for each in pair}
-            raise UsageError(f"{results.source}: no model is called {name!r}; {allowed(name, known)}")
+            raise UsageError(f"{results.source}: no model is called {name!r}. {allowed(name, known)}")
         labels |= {entries[i][0] for i in found}
     chosen = [placed for placed in results.runs if not models or placed.entry.label in labels]
     return list({placed.run.key: placed for placed in reversed(chosen)}.values())[::-1]
@@ -161,12 +162,12 @@ class FinishedRunTask(ABC):
         """Raise UsageError if every metric was rejected, so that nothing was done."""
         if self.refusals and not self.held:
             text = "; ".join(f"{metric} on {dataset}: {why}" for (dataset, metric), why in self.refusals.items())
-            raise UsageError(f"No metric fits these runs. {text.rstrip('.')}.")
+            raise UsageError(f"No metric applies to these runs: {text.rstrip('.')}.")
 
     def _process_one(self, placed: PlacedRun) -> str:
         run = placed.run
         if run.status != FINISHED:
-            went_on = "" if run.status == "diverged" else "; `gan-bench run` goes on with it"
+            went_on = "" if run.status == "diverged" else "; `gan-bench run` resumes it"
             return f"skipped: {run.status} at iteration {run.iteration}{went_on}"
         try:
             return self.score(placed, RunFolder(run.folder))
@@ -180,12 +181,12 @@ class FinishedRunTask(ABC):
             model, dataset, _ = instantiate(run_of(record), self.registry)
             missing = dataset.missing()
             most = None if missing or not model.anchor else model.most_samples(dataset)
-        except Exception as error:  # code of plugins, which may be missing or have other parameters today
+        except Exception as error:  # code of plugins, which may be missing or have other parameters now
             raise Unusable(_error_text(error)) from error
         if missing:
             raise Unusable(missing)
         if dataset.contents != record.dataset.contents:
-            raise Unusable("its data have changed since: the files are others now")
+            raise Unusable("the files of its dataset have changed since the run")
         count = self.samples if most is None else min(most, self.samples)
         fitting = []
         for metric in self.metrics:
@@ -214,7 +215,7 @@ class FinishedRunTask(ABC):
                 try:
                     metric.prepare(trainer.dataset, device, self.log)
                 except ModuleNotFoundError as error:
-                    raise UsageError(f"metric {metric.name!r}: {missing_package(error) or error}.") from error
+                    raise UsageError(f"Metric {metric.name!r}: {missing_package(error) or error}.") from error
             try:
                 yield trainer, same_kind
             except Diverged as error:
@@ -226,9 +227,8 @@ class FinishedRunTask(ABC):
         except Exception as error:  # the code of plugins may raise anything
             raise Unusable(_error_text(error)) from error
         if trainer.iteration != record.iteration:
-            reached = f"iteration {trainer.iteration}, and the run ended at {record.iteration}"
-            anew = f"Move runs/{folder.path.name} away to run it anew"
-            raise Unusable(f"its newest usable checkpoint is of {reached}. {anew}")
+            problem = f"its newest usable checkpoint is of iteration {trainer.iteration}, expected {record.iteration}"
+            raise Unusable(f"{problem}. Move runs/{folder.path.name} away and run the benchmark again.")
         return trainer
 
 
@@ -239,7 +239,7 @@ def read(folder: RunFolder) -> tuple[RunRecord, list[dict[str, str]]]:
     except StoreError as error:
         raise Unusable(str(error)) from error
     if record is None:
-        raise Unusable("its run.json is gone")
+        raise Unusable("its run.json is missing")
     return record, rows
 
 
@@ -247,8 +247,8 @@ def _refusal(metric: Metric, dataset: Dataset, samples: int) -> str | None:
     try:
         reason = metric.refuses(dataset)
     except Exception as error:  # a plugin may raise anything
-        return f"its refuses() failed, {_error_text(error)}"
-    few = f"it needs {metric.needs:,} samples, and {samples:,} are drawn; --samples draws more"
+        return f"refuses() failed: {_error_text(error)}"
+    few = f"it needs at least {metric.needs:,} samples, found {samples:,}; increase --samples"
     return few if reason is None and metric.needs > samples else reason
 
 
@@ -291,7 +291,7 @@ def _require_same_samples(trainer: Trainer, folder: RunFolder, rows: Sequence[Ma
         tolerance = 1.0 if now.dtype == np.uint8 else TOLERANCE * float(before.std())  # one level of 256
         if now.shape == before.shape and np.allclose(now, before, rtol=0, atol=tolerance):
             return
-    raise Unusable("its model, network or dataset has changed since: it draws other samples now")
+    raise Unusable("its model, network or dataset has changed since the run and now draws other samples")
 
 
 def _snapshots(folder: RunFolder) -> Mapping[int, tuple[Any, Any]]:

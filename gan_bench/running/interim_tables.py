@@ -100,7 +100,7 @@ class InterimTables(Observer):
             write_results_csv(self._folder)
             table = write_tables(self._folder, complete)
         except Exception as error:  # files of another process in the folder must not end the runs
-            self._observer.note(f"The table so far cannot be written: {error}")
+            self._observer.note(f"The interim table cannot be written: {error}")
             return
         self._observer.interim_table(table)
 

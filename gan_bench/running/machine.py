@@ -45,7 +45,7 @@ def describe_compilation(jobs: Sequence[Job]) -> str:
     if not trained:
         return "nothing to train"
     if likely and trained[0].device == "cpu" and cpp_compiler() is None:
-        return "iterations uncompiled: there is no C++ compiler (install g++, or set CXX)"
+        return "iterations uncompiled: no C++ compiler found (install g++ or set CXX)"
     if len(likely) == len(trained):
         return "iterations compiled"
     if likely:
@@ -53,8 +53,8 @@ def describe_compilation(jobs: Sequence[Job]) -> str:
     if trained[0].compile == "never":
         return "iterations uncompiled: --compile never"
     if all(job.heavy for job in trained):
-        return "iterations uncompiled: convolutional networks gain nothing by it"
-    return f"iterations uncompiled: it pays from {COMPILE_FROM:,} iterations on"
+        return "iterations uncompiled: compilation does not speed up convolutional networks"
+    return f"iterations uncompiled: compilation saves time only from {COMPILE_FROM:,} iterations"
 
 
 def cpp_compiler() -> str | None:

@@ -49,4 +49,5 @@ class Observers(Observer):
                 self._report(other.name, event, error)
 
     def _report(self, name: str, event: str, error: Exception) -> None:
-        self._display.note(f"Observer {name} failed in {event}(): {type(error).__name__}: {error}. It hears no more.")
+        problem = f"{type(error).__name__}: {error}"
+        self._display.note(f"Observer {name} failed in {event}() and was detached: {problem}.")

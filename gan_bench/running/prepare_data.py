@@ -76,12 +76,12 @@ def prepare_datasets(
 
 
 def _prepare_metric(metric: Metric, datasets: Collection[Dataset], device: str, log: Callable[[str], None]) -> None:
-    """Prepare a metric and report progress every few seconds, because many quick datasets report none individually."""
+    """Prepare a metric; report progress every few seconds, because datasets that are prepared quickly report none."""
     last_log = time.monotonic()
     for done, dataset in enumerate(datasets):
         if time.monotonic() - last_log > LOG_SECONDS:
             last_log = time.monotonic()
-            log(f"{metric.name} is made ready: {done} of {len(datasets)} datasets")
+            log(f"Preparing {metric.name}: {done} of {len(datasets)} datasets")
         try:
             metric.prepare(dataset, device, log)
         except ModuleNotFoundError as error:  # the runs continue without its scores, and their records give the reason

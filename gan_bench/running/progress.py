@@ -104,7 +104,7 @@ class _Display(Observer):
 
     def stopping(self) -> None:
         self._expected = None
-        self.log("Stopping: runs write their checkpoints. Ctrl-C again kills them.")
+        self.log("Stopping: the runs write their checkpoints. Press Ctrl-C again to kill them.")
 
     def note(self, message: str) -> None:
         self.log(message)
@@ -135,7 +135,7 @@ class PlainProgress(_Display):
         """Print the table."""
         terminal = not self.stream.closed and self.stream.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
-        self.log(f"\n{to_text(table, width, notes=False)}\n\nNotes on this table: table.md.\n")
+        self.log(f"\n{to_text(table, width, notes=False)}\n\nSee table.md for the notes on this table.\n")
 
     def started(self, run: Run) -> None:
         """Print that the run started."""
@@ -214,7 +214,7 @@ class LiveProgress(_Display):
         lines = to_text(self.last_table, self.console.width, notes=False).splitlines()
         room = self.console.height - len(self.active) - 5
         if len(lines) > room:
-            lines = [*lines[: max(0, room - 1)], "… the whole table is in table.md"]
+            lines = [*lines[: max(0, room - 1)], "… see table.md for the whole table"]
         return [Text("\n".join(lines) + "\n", no_wrap=True, overflow="crop")]
 
 

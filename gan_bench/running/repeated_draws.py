@@ -46,7 +46,7 @@ def repeat(
         draws: draws of each generator, the stored one included; at least 2.
 
     Returns:
-        how it ended, and the noise of these metrics and models, see `gan_bench.report.tables.evaluation_noise.noise`;
+        The outcome, and the noise of these metrics and models, see `gan_bench.report.tables.evaluation_noise.noise`;
         evaluation-noise.csv in the results folder has the noise of all.
 
     Raises:
@@ -55,7 +55,7 @@ def repeat(
         KeyboardInterrupt: after completed draws are stored; the same call resumes from there.
     """
     if draws < 2:
-        raise UsageError(f"{draws} repeats: a spread needs 2 draws of a generator or more, the stored one included.")
+        raise UsageError(f"repeats must be at least 2, including the stored draw, found {draws}.")
     first = rescore(path, metrics, registry, samples=samples, models=models, log=log)
     _raise_if_interrupted(first, log)
     kind = partial(_Repeating, draws=draws)
@@ -68,7 +68,7 @@ def repeat(
 
 def _raise_if_interrupted(outcome: RescoreOutcome, log: Callable[[str], None]) -> None:
     if outcome.interrupted:
-        log("Interrupted; the same call goes on from here.")
+        log("Interrupted. Repeat the same call to resume.")
         raise KeyboardInterrupt
 
 
@@ -90,7 +90,7 @@ class _Repeating(FinishedRunTask):
         }
         lacking = {number: wanted for number, wanted in lacking.items() if wanted}
         if not lacking:
-            return "nothing to draw"
+            return "no draws missing"
         failed: dict[str, str] = {}
         with self.opened(folder, record, rows, fitting) as (trainer, _):
             for number, wanted in lacking.items():
@@ -102,8 +102,7 @@ class _Repeating(FinishedRunTask):
         self.outcome.scored += 1
         self.outcome.unusable += bool(failed)
         told = "; ".join(f"{name} failed ({error})" for name, error in failed.items())
-        times = f"{len(lacking)} time{'s' if len(lacking) > 1 else ''}"
-        return f"drawn {times} more" + (f"; {told}" if told else "")
+        return f"{len(lacking)} more draw{'s' if len(lacking) > 1 else ''}" + (f"; {told}" if told else "")
 
 
 def _repeats(folder: RunFolder) -> list[dict[str, str]]:

@@ -94,7 +94,7 @@ class _Rescoring(FinishedRunTask):
         ]
         if not lacking:
             self._count(fitting)
-            return "nothing to do" if fitting else "no metric fits its dataset"
+            return "no scores missing" if fitting else "no metric applies to its dataset"
         with self.opened(folder, record, rows, lacking) as (trainer, same_kind):
             found = evaluate(trainer, lacking, samples, record.seed)
             facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
@@ -107,8 +107,9 @@ class _Rescoring(FinishedRunTask):
         self._count(fitting)
         self.outcome.unusable += bool(found.errors)
         scores = _scores_text(found)
-        scores += "" if same_kind else " (of other samples: the run was on another device)"
-        return scores + (f" (all that was scored with another one is dropped: {', '.join(foreign)})" if foreign else "")
+        scores += "" if same_kind else " (from new samples, because the run used another kind of device)"
+        dropped = f" (removed scores by another classifier or other clusters: {', '.join(foreign)})"
+        return scores + (dropped if foreign else "")
 
     def _foreign(self, record: RunRecord, metrics: Sequence[Metric]) -> list[str]:
         """Metrics of a run's scores that were prepared with something else (a classifier, clusters) than now."""
@@ -161,7 +162,7 @@ def _require_scores(found: Evaluation, foreign: Sequence[str]) -> None:
     """Raise Unusable if no new scores replace those of another classifier."""
     failed = [f"{name} failed ({found.errors[name]})" for name in foreign if name in found.errors]
     if failed:
-        raise Unusable(f"{'; '.join(failed)}, and its scores by another classifier are kept")
+        raise Unusable(f"{'; '.join(failed)}; the scores by another classifier or other clusters are kept")
 
 
 def _forget(folder: RunFolder, kept: Sequence[Mapping[str, str]], foreign: Sequence[str], *, all_classes: bool) -> None:

@@ -55,12 +55,12 @@ class BenchmarkOutcome:
 def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     """Execute missing runs and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
-        todo = planned.todo  # reads the curves; a damaged folder must fail before anything is written
+        todo = planned.todo  # reads the curves: a damaged folder must be reported before anything is written
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
             planned = prepare_run(planned, observers.note)
             todo = planned.todo
-        if planned.mode == "quick":  # an earlier check may be of other code
+        if planned.mode == "quick":  # an earlier check may have tested other code
             _remove_runs(planned.folder / "runs")
         write_atomically(planned.folder / "benchmark.json", encode(describe(planned)))
         for model in planned.benchmark.left_out:
@@ -84,7 +84,9 @@ def _remove_runs(folder: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StoreError(f"{folder} cannot be removed ({error.strerror}). Choose another with --results.") from error
+        raise StoreError(
+            f"{folder}: cannot be removed ({error.strerror}). Choose another folder with --results."
+        ) from error
 
 
 def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
@@ -99,7 +101,7 @@ def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock:
     done = {key: found for key, found in planned.status.items() if key not in {job.run.key for job in todo}}
     watch = InterimTables(planned.folder, planned.jobs, done, groups, forecast, observers)
     if planned.mode == "preview":
-        observers.note(f"Preview: a quarter of the iterations, of seed {planned.benchmark.seeds[0]} only.")
+        observers.note(f"Preview: a quarter of the iterations, with seed {planned.benchmark.seeds[0]} only.")
     if planned.mode != "quick":
         _note_times(watch, groups, estimates, observers)
     watch.forecast_now()
@@ -112,10 +114,10 @@ def _note_times(
 ) -> None:
     """Report when the first and the last table are expected, and the source of these estimates."""
     if any(len(group) > 1 for group in groups):
-        observers.note("Seeds train together as one program and finish together, so the first table is the last.")
+        observers.note("Seeds train in one stack and finish together, so the first table is also the last.")
     expected = watch.expected()
     if expected is None:
-        observers.note("How long it will take is known once the first runs report their speed.")
+        observers.note("The expected time is unknown until the first runs report their speed.")
         return
     first, last = map(in_words, expected)
     source = estimates.source(compiled=any(job.likely_compiled for group in groups for job in group))

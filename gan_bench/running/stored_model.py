@@ -47,17 +47,17 @@ class StoredModel:
         """Draw n samples of the mixture, or of one generator; `progress` receives the number drawn so far.
 
         Returns:
-            `x` (n, *shape) float32, of images uint8, and `generator` (n,) int64, the index of the one that made each
-            (None for real data). The same seed gives the same samples.
+            `x` (n, *shape), float32 or uint8 for images, and `generator` (n,) int64, the index of each sample's
+            generator (None for real data). The same seed gives the same samples.
         """
         if n < 1:
-            raise UsageError(f"n is {n}; it is at least 1.")
+            raise UsageError(f"n must be at least 1, found {n}.")
         if not 0 <= seed < 2**63:
-            raise UsageError(f"seed is {seed}; it is from 0 to 2^63 - 1.")
+            raise UsageError(f"seed must be from 0 to 2^63 - 1, found {seed}.")
         if generator is not None and not 0 <= generator < self.generators:
-            raise UsageError(f"generator is {generator}; this model has 0 to {self.generators - 1}.")
+            raise UsageError(f"generator must be from 0 to {self.generators - 1}, found {generator}.")
         if generator is not None and float(self.model.weights()[generator]) == 0:
-            raise UsageError(f"generator {generator} has no share of the mixture at iteration {self.iteration}.")
+            raise UsageError(f"generator {generator} has weight 0 in the mixture at iteration {self.iteration}.")
         self._require_data(n)
         drawn = draw(self._trainer, n, seed, generator=generator, progress=progress)
         return replace(drawn, x=drawn.x.cpu().numpy()) if isinstance(drawn.x, Tensor) else drawn
@@ -71,7 +71,7 @@ class StoredModel:
             raise DataError(missing)
         most = self.model.most_samples(dataset)
         if most is not None and n > most:
-            raise UsageError(f"n is {n}; there are {most} held-out samples.")
+            raise UsageError(f"n must be at most {most}, the number of held-out samples, found {n}.")
 
 
 def load_trainer(
@@ -87,21 +87,22 @@ def load_trainer(
     """
     record = folder.read()
     if record is None:
-        raise StoreError(f"{folder.path}: no run.json. Give a folder of results/NAME/runs/.")
+        raise StoreError(f"{folder.path}: run.json is missing. Select a folder in results/NAME/runs/.")
     state, passed_over = folder.load_checkpoint(record.key)
     if state is None:
         damaged = ", ".join(path.name for path in passed_over)
-        found = f" ({damaged}: damaged, or of another run)" if damaged else ""
+        found = f" (damaged or of another run: {damaged})" if damaged else ""
         raise StoreError(
-            f"{folder.path}: no usable checkpoint{found}. Move the folder away and run the benchmark again to make one."
+            f"{folder.path}: no usable checkpoint{found}. Move the folder away and run the benchmark again."
         )
     for path in passed_over:
-        log(f"{path} is damaged, or of another run: the newest that can be used is of an earlier iteration.")
+        log(f"{path}: the checkpoint is damaged or belongs to another run. Loading one of an earlier iteration.")
     try:
         trainer = make_trainer(run_of(record), registry, device)
         trainer.load_state_dict(state["trainer"])
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise StoreError(f"{folder.path}: its checkpoint does not fit the model's code of today ({error}).") from error
+        problem = f"{folder.path}: the checkpoint does not match the current code of the model"
+        raise StoreError(f"{problem} ({error}).") from error
     return trainer
 
 

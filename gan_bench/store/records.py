@@ -300,7 +300,8 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         raise RecordError(f"expected an object, found {values!r:.40}")
     found = values.get("format")
     if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
-        raise RecordError(f"format {found!r:.40}; this version of gan-bench reads formats 1 to {FORMAT}")
+        supported = f"this version of gan-bench supports formats 1 to {FORMAT}"
+        raise RecordError(f"format {found!r:.40} is not supported; {supported}")
     if found != FORMAT and kind is RunRecord:
         try:
             values = migrate_run(values)

@@ -29,7 +29,7 @@ from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, 
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
 
-RUN_AGAIN = "Move the folder away to run it anew."
+RUN_AGAIN = "Move the folder away to repeat the run."
 
 
 class RunFolder:
@@ -48,13 +48,14 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RecordError) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {RUN_AGAIN}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {RUN_AGAIN}") from error
 
     def read_own(self, key: str) -> RunRecord | None:
         """Read the record of the run with this key. Raises StoreError if another run is stored here."""
         record = self.read()
         if record is not None and record.key != key:
-            raise StoreError(f"{self.path} holds another run. Move it away, or use --results.")
+            advice = "Move it away, or choose another folder with --results."
+            raise StoreError(f"{self.path}: contains another run. {advice}")
         return record
 
     def write(self, record: RunRecord) -> None:
@@ -73,7 +74,7 @@ class RunFolder:
 
     def read_classes(self) -> list[dict[str, str]]:
         """Read shares of classes, as text. Raises StoreError if the file is damaged."""
-        advice = "Remove it to go on without earlier shares."
+        advice = "Remove it to continue without earlier shares."
         return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
 
     def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
@@ -97,10 +98,10 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, csv.Error) as error:
-            raise StoreError(f"{file} cannot be read ({error}). {advice}") from error
+            raise StoreError(f"{file}: cannot be read ({error}). {advice}") from error
         for number, row in enumerate(rows, 2):
             if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
-                raise StoreError(f"{file}:{number} is no row of {what}. {advice}")
+                raise StoreError(f"{file}:{number}: not a row of {what}. {advice}")
         return rows
 
     def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
@@ -124,7 +125,7 @@ class RunFolder:
             return {}
         except DAMAGED as error:
             raise StoreError(
-                f"{path} cannot be read ({error}). Remove it to go on without earlier snapshots."
+                f"{path}: cannot be read ({error}). Remove it to continue without earlier snapshots."
             ) from error
 
     def write_samples(self, snapshots: Mapping[int, tuple[Any, Any]]) -> None:

@@ -21,7 +21,7 @@ def build(
         torch.default_generator.manual_seed(seed_of(seed, "build"))
         players = model.build(Networks(network, dataset, protocol.latent_size))
     if set(players) != set(model.players):
-        raise PluginError(f"{model.name}: build() made {sorted(players)}, players are {sorted(model.players)}.")
+        raise PluginError(f"{model.name}: build() must return {sorted(model.players)}, found {sorted(players)}.")
     randomness = Randomness(seed, torch.device("cpu"))
     init = Initialisation(protocol.init, protocol.init_scale)
     for name in model.players:
@@ -38,4 +38,5 @@ def _check_disjoint(model: Model) -> None:
         for name, parameter in model.get_submodule(player).named_parameters():
             other = owner.setdefault(parameter, player)
             if other != player:
-                raise PluginError(f"{model.name}: players {other!r} and {player!r} share the parameter {name}.")
+                pair = f"{other!r} and {player!r} share {name}"
+                raise PluginError(f"{model.name}: a parameter must belong to one player, but {pair}.")

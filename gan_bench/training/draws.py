@@ -1,7 +1,7 @@
 """Random draws of iterations: each is a function of the seed, its purpose and its count, see `randomness`.
 
-On a CPU every iteration draws separately. On a GPU a draw takes one or more launches, so it is made for a block of
-iterations at a time. This is another stream of numbers: draws are equal per kind of device.
+On a CPU every iteration draws separately. On a GPU, where a draw takes one or more launches, a block of iterations is
+drawn at a time. This is another stream of numbers: draws are equal per kind of device.
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class DrawSource:
             arguments = frozenset[str]().union(*(context.player(name).arguments for name in turn.players))
             number = context.latents_of(turn, position)
             if "real" in arguments and weighed.setdefault(turn.real, turn.weights) != turn.weights:
-                raise PluginError(f"{self._model.name}: turns share draw {turn.real} of real data, not its weights.")
+                found = f"{weighed[turn.real]!r} and {turn.weights!r}"
+                problem = f"turns with draw {turn.real} of real data must have equal weights, found {found}"
+                raise PluginError(f"{self._model.name}: {problem}.")
             if "real" in arguments and turn.real not in draws.real:
                 draws.real[turn.real] = self.real(turn, moment)
             if "fake" in arguments and number not in draws.latents:

@@ -60,7 +60,7 @@ class IterationContext:
     def player(self, name: str) -> Player:
         """Player with a name from a turn."""
         if name not in self.players:
-            raise PluginError(f"{self.model.name}: a turn names the player {name!r}; {allowed(name, self.players)}")
+            raise PluginError(f"{self.model.name}: unknown player {name!r} in a turn. {allowed(name, self.players)}")
         return self.players[name]
 
     def latents_of(self, turn: Turn, position: int) -> int:

@@ -43,11 +43,12 @@ class Pool:
         """
         who, pool, weights = self._model_name, self.samples, state.get(name)
         if pool is None:
-            raise PluginError(f"{who}: a turn draws by weights, but pool_size is None.")
+            raise PluginError(f"{who}: pool_size must be set for turns with weights, found None.")
         if weights is None:
-            raise PluginError(f"{who}: a turn draws by {name!r}; {allowed(name, state)}")
+            raise PluginError(f"{who}: unknown weights {name!r} in a turn. {allowed(name, state)}")
         if weights.shape != (len(pool.x),):
-            raise PluginError(f"{who}: {name!r} has shape {tuple(weights.shape)}, for a pool of {len(pool.x)}.")
+            found = tuple(weights.shape)
+            raise PluginError(f"{who}: weights {name!r} must have shape ({len(pool.x)},) like the pool, found {found}.")
         index = torch.multinomial(weights, self._batch, replacement=True, generator=rng)
         return Real(pool.x[index], None if pool.label is None else pool.label[index], index)
 
@@ -96,10 +97,11 @@ def change_state(
     changed = model.enter_stage(number, state, pool.samples)
     for name, identity in _identities(model).items():
         if before.get(name) != identity:
-            problem = f"enter_stage() puts another tensor in place of {name}; change it in place, with copy_()"
-            raise PluginError(f"{model.name}: {problem}.")
+            raise PluginError(
+                f"{model.name}: enter_stage() replaced the tensor {name}. Change it in place with copy_()."
+            )
     if changed.keys() != state.keys():
-        raise PluginError(f"{model.name}: enter_stage() returned {sorted(changed)}, and the state is {sorted(state)}.")
+        raise PluginError(f"{model.name}: enter_stage() must return {sorted(state)}, found {sorted(changed)}.")
     return {name: value.to(device) for name, value in changed.items()}
 
 

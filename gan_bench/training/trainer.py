@@ -211,11 +211,12 @@ def _player(model: Model, name: str) -> Player:
     """Look up a player's part of an iteration once."""
     loss = getattr(model, f"{name}_loss", None)
     if loss is None:
-        raise PluginError(f"{model.name}: player {name!r} has no method {name}_loss().")
+        raise PluginError(f"{model.name}: player {name!r} must have a method {name}_loss().")
     arguments = frozenset(inspect.signature(loss).parameters)
     if arguments - set(ARGUMENTS):
         unknown = ", ".join(sorted(arguments - set(ARGUMENTS)))
-        raise PluginError(f"{model.name}: {name}_loss() asks for {unknown}; it may have {ARGUMENTS}.")
+        known = ", ".join(ARGUMENTS)
+        raise PluginError(f"{model.name}: {name}_loss() has the unknown argument {unknown}. Available: {known}.")
     return Player(name, loss, arguments, name in model.generating)
 
 

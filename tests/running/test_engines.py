@@ -1,4 +1,4 @@
-"""The local engine with real processes: they are stopped, killed and orphaned, and nothing of a run is lost."""
+"""The local engine with real processes, which are stopped, killed and orphaned."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from gan_bench.running.engines import local
 from gan_bench.running.engines.messages import encode_jobs
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
+from tests.support.messages import Messages
 
 
 class Recorder(Observer):
-    """Remembers what it is told, by plugin."""
+    """Observer that records events by plugin."""
 
     def __init__(self) -> None:
         self.ends: dict[str, tuple[str, str]] = {}
@@ -51,14 +52,14 @@ class Recorder(Observer):
 
 
 def run(file: Path, results: Path, **options: Any) -> tuple[run_benchmark.BenchmarkOutcome, Recorder]:
-    """Run what is missing, with the engine's own worker processes."""
+    """Execute missing runs with the engine's worker processes."""
     recorder = Recorder()
     return run_benchmark.run(project.plan(file, results, **options), recorder), recorder
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark of a good model among bad ones, all run once."""
+    """Benchmark of a good model and four bad ones."""
     folder = tmp_path_factory.mktemp("bad")
     models = [{"plugin": name} for name in ("failing", "diverging", "suicidal", "leaving", "gan")]
     return project.write(folder, project.describe(models), bad=project.BAD)
@@ -66,29 +67,36 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ended(bad: Path) -> tuple[run_benchmark.BenchmarkOutcome, Recorder]:
-    """How the first attempt of the bad benchmark ended."""
+    """Outcome and events of the first attempt of the bad benchmark."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(bad.parent)
         return run(bad, bad.parent / "results", workers=2)
 
 
 class TestMisbehaving:
-    def test_models_hurt_nobody_else(self, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
-        """Each is told with its error, and the good one finishes."""
+    def test_models_do_not_affect_others(
+        self, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder], messages: Messages
+    ) -> None:
+        """Each failure is reported with its error, and the good model finishes."""
         outcome, recorder = ended
         leaving = next(path.name for path in (outcome.folder / "runs").glob("ring8-leaving-*"))
-        assert recorder.ends == {
-            "failing": ("failed", "RuntimeError: no luck ↓"),
-            "diverging": ("diverged", "Diverged: Parameter discriminator.trunk.weight is not finite at iteration 15."),
-            "suicidal": ("failed", "Killed: killed by signal 9 (Killed)"),
-            "leaving": ("failed", f"Killed: its process ended with exit code 10; see runs/{leaving}/log.txt"),
-            "gan": ("finished", ""),
+        errors = {name: error for name, (_, error) in recorder.ends.items()}
+        assert {name: status for name, (status, _) in recorder.ends.items()} == {
+            "failing": "failed",
+            "diverging": "diverged",
+            "suicidal": "failed",
+            "leaving": "failed",
+            "gan": "finished",
         }
+        assert (errors["failing"], errors["gan"]) == ("RuntimeError: no luck ↓", "")
+        messages.check(errors["diverging"], "Diverged: ", "discriminator.trunk.weight", 15)
+        messages.check(errors["suicidal"], "Killed: ", 9)
+        messages.check(errors["leaving"], "Killed: ", 10, f"runs/{leaving}/log.txt", hide={leaving: "RUN"})
         assert outcome.counts == {"failed": 3, "diverged": 1, "finished": 1}
         assert (outcome.exit_code, outcome.interrupted) == (1, False)
 
     def test_models_are_recorded(self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
-        """The folders say the same, with a traceback where there is one and what the code printed."""
+        """Run folders have the same statuses, the traceback of an exception, and the output of the model's code."""
         records = project.by_label(bad.parent / "results")
         assert {name: record["status"] for name, record in records.items()} == {
             name: status for name, (status, _) in ended[1].ends.items()
@@ -100,7 +108,7 @@ class TestMisbehaving:
         assert not (good / "log.txt").exists()
 
     def test_models_leave_tables(self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder]) -> None:
-        """Tables and csv are written, with a row for every model, whatever became of it."""
+        """Tables and results.csv have a row for every model, finished or not."""
         folder = bad.parent / "results" / "tiny"
         rows = project.rows(folder / "results.csv")
         finished = {row["model"]: row["value"] for row in rows if row["metric"] == "finished"}
@@ -108,10 +116,10 @@ class TestMisbehaving:
         for name in ("table.md", "table.csv"):
             assert "diverging" in (folder / name).read_text(encoding="utf-8")
 
-    def test_models_are_tried_again_but_not_diverged_ones(
+    def test_models_are_run_again_unless_they_diverged(
         self, bad: Path, ended: tuple[run_benchmark.BenchmarkOutcome, Recorder], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The same command, once they are mended, does what is missing from where each got to, and equals a gan."""
+        """After a fix of their code, the same command resumes failed runs, which then equal those of a GAN."""
         monkeypatch.chdir(bad.parent)
         (bad.parent / "mended").touch()
         outcome, recorder = run(bad, bad.parent / "results", workers=2)
@@ -134,34 +142,34 @@ def _records(results: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark whose first run waits in its middle to be stopped, then one that does not."""
+    """Benchmark whose first run waits in iteration 13 until it is stopped; the second run does not wait."""
     folder = tmp_path_factory.mktemp("gated")
     return project.write(folder, project.describe([{"plugin": "gate"}, {"plugin": "mgan"}]), gate=project.GATE)
 
 
 @pytest.fixture(scope="module")
 def whole(gated: Path) -> dict[str, Any]:
-    """What the gated run comes to when nobody stops it."""
+    """Outcome of the gated run without an interruption."""
     planned = project.plan(gated, gated.parent / "whole")
     assert project.run_jobs(planned) == "finished"
     return project.outcome(Path(planned.jobs[0].folder))
 
 
 class Held:
-    """A command whose first run waits in its middle."""
+    """A command whose first run waits in iteration 13."""
 
     def __init__(self, process: subprocess.Popen[str], child: int, worker: int, folder: RunFolder) -> None:
         self.process, self.child, self.worker, self.folder = process, child, worker, folder
 
     def end(self) -> tuple[int, str]:
-        """Wait for the command to end: its exit code and what it said."""
+        """Wait for the command to end; return its exit code and standard error."""
         _, err = self.process.communicate()
         return self.process.returncode, err
 
 
 @contextmanager
 def held(file: Path, tmp_path: Path) -> Iterator[Held]:
-    """Start the real command with one worker, and wait until its first run waits."""
+    """Start the real command with one worker, and wait until its first run has reached the gate."""
     gate = tmp_path / "gate"
     gate.mkdir()
     arguments = ("run", str(file), "--device", "cpu", "--workers", "1", "--results", "results")
@@ -174,8 +182,8 @@ def held(file: Path, tmp_path: Path) -> Iterator[Held]:
             process.kill()
 
 
-def assert_goes_on(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-    """The same benchmark again finishes everything, and the stopped run is as if nobody had stopped it."""
+def assert_resumes(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    """Assert that the same benchmark finishes, and that the stopped run equals an uninterrupted one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "LocalEngine", project.InProcess)
         outcome, _ = run(file, tmp_path / "results")
@@ -185,13 +193,15 @@ def assert_goes_on(file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
 
 
 class TestStopped:
-    def test_by_ctrl_c(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """Ctrl-C checkpoints, says so, ends with 130, and starts nothing else; then the command goes on."""
+    def test_by_ctrl_c(self, gated: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages) -> None:
+        """After Ctrl-C, the run has a checkpoint, no other run starts, and the exit code is 130."""
         with held(gated, tmp_path) as command:
             command.process.send_signal(signal.SIGINT)
             code, err = command.end()
         assert code == 130
-        assert "Stopping" in err and "the same command goes on from here" in err
+        lines = err.splitlines()
+        messages.check(next(line for line in lines if "Ctrl-C" in line))
+        messages.check(lines[-1])
         assert "Traceback" not in err
         record = project.record(command.folder.path)
         assert (record["status"], record["iteration"]) == ("interrupted", 14)
@@ -201,10 +211,12 @@ class TestStopped:
         assert again.returncode == 0
         assert project.difference(project.outcome(command.folder.path), whole) is None
 
-    def test_by_killing_the_command(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """kill -9 of the command: the run writes its checkpoint, the lock goes with it, and the command goes on."""
+    def test_by_killing_the_command(
+        self, gated: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages
+    ) -> None:
+        """After kill -9 of the command, the run writes its checkpoint and frees the lock; the command then resumes."""
         with held(gated, tmp_path) as command:
-            with pytest.raises(StoreError, match="in use by another"):
+            with messages.raises(StoreError, tmp_path / "results" / "tiny"):
                 run(gated, tmp_path / "results")
             command.process.kill()
             _, err = command.end()  # ends when the worker has closed its standard error
@@ -213,51 +225,52 @@ class TestStopped:
             pass
         record = project.record(command.folder.path)
         assert (record["status"], record["iteration"]) == ("interrupted", 14)
-        assert_goes_on(gated, tmp_path, whole)
+        assert_resumes(gated, tmp_path, whole)
 
-    def test_by_killing_the_run(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """kill -9 of the run's process: it is recorded as failed, the next run finishes, the exit code is 1."""
+    def test_by_killing_the_run(self, gated: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages) -> None:
+        """After kill -9 of a run's process, the run has failed, the next run finishes, and the exit code is 1."""
         with held(gated, tmp_path) as command:
             os.kill(command.child, signal.SIGKILL)
             code, err = command.end()
         assert code == 1
-        assert "gate on ring8, seed 0 failed Killed: killed by signal 9 (Killed)" in err
+        failed = next(line for line in err.splitlines() if "gate on ring8, seed 0 failed" in line)
+        messages.check(failed.partition(" (about ")[0], "Killed: ", 9)
         records = project.by_label(tmp_path / "results")
         assert {name: record["status"] for name, record in records.items()} == {"gate": "failed", "mgan": "finished"}
         assert command.folder.checkpoints()[0].name == "checkpoint-10.pt"
-        assert_goes_on(gated, tmp_path, whole)
+        assert_resumes(gated, tmp_path, whole)
 
     @pytest.mark.slow
     def test_by_stopping_the_worker(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """SIGTERM to the worker: its run checkpoints, and another worker takes the runs that wait."""
+        """After SIGTERM to the worker, its run writes a checkpoint, and another worker executes the other runs."""
         with held(gated, tmp_path) as command:
             os.kill(command.worker, signal.SIGTERM)
             code, _ = command.end()
         assert code == 1
         records = project.by_label(tmp_path / "results")
         assert {name: each["status"] for name, each in records.items()} == {"gate": "interrupted", "mgan": "finished"}
-        assert_goes_on(gated, tmp_path, whole)
+        assert_resumes(gated, tmp_path, whole)
 
     @pytest.mark.slow
     def test_by_killing_the_worker(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """kill -9 of the worker orphans its run, which Ctrl-C still reaches."""
+        """After kill -9 of the worker, Ctrl-C still stops its orphaned run."""
         with held(gated, tmp_path) as command:
             os.kill(command.worker, signal.SIGKILL)
             command.process.send_signal(signal.SIGINT)
             code, _ = command.end()
         assert code == 130
         assert project.record(command.folder.path)["status"] == "interrupted"
-        assert_goes_on(gated, tmp_path, whole)
+        assert_resumes(gated, tmp_path, whole)
 
     @pytest.mark.slow
     def test_by_a_second_ctrl_c(self, tmp_path: Path) -> None:
-        """A run that does not listen is killed by the second Ctrl-C, and the command still ends in order."""
+        """The second Ctrl-C kills a run that does not stop, and the command still exits with 130."""
         deaf = project.GATE.replace("asked.__self__.requested", "Path(folder, 'never').exists()")
         file = project.write(tmp_path, project.describe([{"plugin": "gate"}]), gate=deaf)
         with held(file, tmp_path) as command:
             command.process.send_signal(signal.SIGINT)
             assert command.process.stderr is not None
-            while "Stopping" not in command.process.stderr.readline():
+            while "Ctrl-C" not in command.process.stderr.readline():
                 pass
             command.process.send_signal(signal.SIGINT)
             code, err = command.end()
@@ -268,16 +281,16 @@ class TestStopped:
 
 
 class TestWorkers:
-    def test_that_never_begin_are_an_error(self, tmp_path: Path) -> None:
-        """Where workers die of a plugin that the command itself survived, the command says so and ends."""
+    def test_that_never_begin_are_an_error(self, tmp_path: Path, messages: Messages) -> None:
+        """If a plugin kills the workers but not the command, the command exits with an error."""
         dying = "import os, sys\nif sys.argv[0].endswith('worker.py'):\n    os._exit(3)\n"
         file = project.write(tmp_path, project.describe(), dying=dying)
-        with pytest.raises(RunError, match=r"exit code 3"):
+        with messages.raises(RunError, "exit code 3"):
             run(file, tmp_path / "results", workers=2)
 
     @pytest.mark.slow
-    def test_import_what_the_command_imports(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A file of the working folder that is called as a library is not taken for it."""
+    def test_import_the_modules_of_the_command(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Workers do not import a file of the working folder that has the name of a library."""
         (tmp_path / "click.py").write_text("raise SystemExit('shadowed')")
         (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
         file = project.write(tmp_path / "elsewhere", project.describe())
@@ -308,11 +321,11 @@ worker.main(sys.argv[1:])
 
 
 class TestGPUs:
-    def test_can_be_used_after_what_the_worker_imports(self, tmp_path: Path) -> None:
-        """CUDA that a process has initialised cannot be used in its forks.
+    def test_can_be_used_after_the_imports_of_the_worker(self, tmp_path: Path) -> None:
+        """The worker does not initialise CUDA, because CUDA initialised by a process cannot be used in its forks.
 
         Inductor, which initialises it with some versions of torch, is imported before a fork only for a CPU. A plugin
-        that looks for a GPU when it is imported does no harm.
+        that queries GPUs on import does not initialise it.
         """
         looking = tmp_path / "looking.py"
         looking.write_text("import torch\nDEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'\n")
@@ -327,11 +340,11 @@ class TestGPUs:
         )
         found = [event for event in map(json.loads, done.stdout.splitlines()) if "broken" in event]
         assert found[0] == {"broken": False, "imported": False}
-        assert found[1]["imported"]  # once for all, since each fork would take a second for it
+        assert found[1]["imported"]  # once, because the import would take a second in each fork
 
     @pytest.mark.slow
-    def test_are_shared_out(self, tmp_path: Path) -> None:
-        """Each worker sees one; a run on the second has it as its first."""
+    def test_are_distributed_over_workers(self, tmp_path: Path) -> None:
+        """Each worker sees a single GPU, which is the first one of its runs."""
         source = project.plugin(
             "seeing",
             "def turns(self, iteration):",
@@ -352,7 +365,7 @@ class TestGPUs:
         assert sorted(logs) == ["gpu3", "gpu5"]
 
     def test_are_those_that_the_command_may_use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """All of them, unless the environment names some; and a worker for each."""
+        """All GPUs are used unless CUDA_VISIBLE_DEVICES selects some, with a worker for each."""
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
         assert prepare.visible_gpus() == ["0", "1"] and prepare.choose_workers(None, "cuda") == 2

@@ -20,7 +20,7 @@ from tests.support import project
 
 
 def stored(results: Path, ledger: Mapping[str, Any] = {}, **changes: Any) -> Planned:
-    """A benchmark one of whose runs is done, with a ledger of 3 s training for 30 iterations."""
+    """Plan of a benchmark with one finished run, whose ledger has 3 s of training for 30 iterations."""
     planned = project.plan(project.describe(seeds=2), results)
     project.run_jobs(planned)
     folder = RunFolder(Path(planned.jobs[0].folder))
@@ -31,18 +31,18 @@ def stored(results: Path, ledger: Mapping[str, Any] = {}, **changes: Any) -> Pla
 
 
 def seconds(planned: Planned, **options: Any) -> list[float]:
-    """Of each run to do, without probes."""
+    """Estimate the seconds of each run to do, without probes."""
     found = estimate(planned.todo, planned.registry, results=planned.folder.parent, workers=1, probe=False, **options)
     return [found.seconds[job.run.key] for job in planned.todo]
 
 
 class TestEarlierRuns:
-    def test_of_other_seeds_say_how_long_a_run_takes(self, tmp_path: Path) -> None:
-        """Training and evaluation by the iteration, compiling once."""
+    def test_of_other_seeds_give_the_time_of_a_run(self, tmp_path: Path) -> None:
+        """Training and evaluation count per iteration, compilation once."""
         assert seconds(stored(tmp_path)) == [pytest.approx(3.6 + 7)]
 
     def test_of_fewer_iterations_count_as_well(self, tmp_path: Path) -> None:
-        """A preview trained a quarter of the iterations: the whole takes four times as long."""
+        """A run of four times the iterations of a preview takes four times as long."""
         stored(tmp_path)
         whole = project.plan(project.describe(name="whole", protocol={"iterations": 120}), tmp_path)
         assert seconds(whole) == [pytest.approx(4 * 3.6 + 7)]
@@ -72,22 +72,22 @@ class TestEarlierRuns:
         other = project.plan(project.describe(name="other", protocol={"batch": 16}), tmp_path)
         assert all(map(math.isnan, seconds(other)))
 
-    def test_that_are_damaged_are_passed_over(self, tmp_path: Path) -> None:
-        """A broken run of another benchmark does not stop this one."""
+    def test_that_are_damaged_are_skipped(self, tmp_path: Path) -> None:
+        """A damaged run of another benchmark is not an error."""
         planned = stored(tmp_path)
         (Path(planned.jobs[0].folder) / "run.json").write_text('{"form')
         assert all(map(math.isnan, seconds(project.plan(project.describe(name="other"), tmp_path))))
 
 
 class TestProbes:
-    def test_measure_what_no_run_tells(self, tmp_path: Path) -> None:
+    def test_measure_models_without_earlier_runs(self, tmp_path: Path) -> None:
         planned = project.plan(project.describe(seeds=2), tmp_path)
         found = estimate(planned.todo, planned.registry, results=tmp_path, workers=2)
         assert all(value > 0 for value in found.seconds.values()) and len(found.probed) == 1
         assert list(tmp_path.iterdir()) == []
 
     def test_survive_models_that_fail_or_kill_their_process(self, tmp_path: Path) -> None:
-        """Their time is unknown; the others' is not."""
+        """Only the times of these models are unknown."""
         models = [{"plugin": name} for name in ("failing", "suicidal", "leaving", "gan")]
         file = project.write(tmp_path, project.describe(models), bad=project.BAD)
         planned = project.plan(file, tmp_path / "results")
@@ -96,10 +96,10 @@ class TestProbes:
         assert unknown == {"failing": True, "suicidal": True, "leaving": True, "gan": False}
         assert len(found.failed) == 3
 
-    def test_that_cannot_be_made_here_are_no_fault_of_the_model(
+    def test_that_are_impossible_in_a_fork_are_not_failures_of_the_model(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Autograd refuses forks of a process that compiled something: the speed is unknown, nothing has failed."""
+        """Autograd raises in forks of a process that compiled something. The speed is then unknown."""
         message = f"Unable to handle autograd's threading {module.BAD_FORK}."
         monkeypatch.setattr(module, "_timed", lambda trainer: (_ for _ in ()).throw(RuntimeError(message)))
         planned = project.plan(project.describe(), tmp_path)
@@ -107,7 +107,7 @@ class TestProbes:
         assert math.isnan(*found.seconds.values()) and not found.failed and not found.probed
 
     def test_end_when_their_time_is_over(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A model that takes too long is left unknown and does not count as failed."""
+        """The time of a model that exceeds the budget is unknown; the model does not count as failed."""
         slow = project.plugin("slow", "def turns(self, iteration):", "    time.sleep(60)")
         file = project.write(tmp_path, project.describe([{"plugin": "slow"}]), slow=slow)
         planned = project.plan(file, tmp_path / "results")
@@ -118,18 +118,18 @@ class TestProbes:
 
 
 def jobs(tmp_path: Path, labels: str, seeds: int) -> list[Job]:
-    """Jobs of that many seeds, a model for each letter."""
+    """Jobs of a benchmark with this number of seeds, and a model for each letter of `labels`."""
     models = [{"plugin": "mgan", "label": label, "generators": 2 + k} for k, label in enumerate(labels)]
     return list(project.plan(project.describe(models, seeds=seeds), tmp_path).jobs)
 
 
 def known(found: list[Job], by_label: Mapping[str, float]) -> Estimates:
-    """Estimates of jobs by their labels."""
+    """Estimates with the seconds of jobs, by label."""
     return Estimates({job.run.key: by_label[job.run.label] for job in found})
 
 
 def test_the_longest_of_a_seed_starts_first(tmp_path: Path) -> None:
-    """An unknown one may be the longest; seeds stay in order."""
+    """Runs of unknown duration come first, because they may be the longest; seeds keep their order."""
     found = jobs(tmp_path, "ABC", 2)
     ordered = longest_first(found, known(found, {"A": 1.0, "B": 9.0, "C": math.nan}))
     assert [(job.run.label, job.run.seed) for job in ordered] == [
@@ -149,20 +149,20 @@ class TestForecast:
         return [by_key[job.run.key] for job in found if job.run.key in by_key]
 
     def test_fills_the_workers_in_order(self, tmp_path: Path, clock: list[float]) -> None:
-        """Two workers: 9 and 1, then 4 behind the 1."""
+        """Of two workers, the one with the run of 1 s also executes the run of 4 s."""
         found = jobs(tmp_path, "ABC", 1)
         estimates = known(found, {"A": 9.0, "B": 1.0, "C": 4.0})
         assert self.ends(Forecast([[job] for job in found], estimates, 2), found) == [9, 1, 5]
 
-    def test_takes_the_mean_for_what_is_unknown(self, tmp_path: Path, clock: list[float]) -> None:
+    def test_uses_the_mean_for_unknown_runs(self, tmp_path: Path, clock: list[float]) -> None:
         found = jobs(tmp_path, "ABC", 1)
         estimates = known(found, {"A": 9.0, "B": 1.0, "C": math.nan})
         assert self.ends(Forecast([[job] for job in found], estimates, 1), found) == [9, 10, 15]
         nothing = known(found, dict.fromkeys("ABC", math.nan))
         assert Forecast([[job] for job in found], nothing, 1).ends() == {}
 
-    def test_follows_what_runs_report(self, tmp_path: Path, clock: list[float]) -> None:
-        """What a run says counts from when it said it; what a run took counts for its other seeds."""
+    def test_follows_the_reports_of_runs(self, tmp_path: Path, clock: list[float]) -> None:
+        """Reported remaining time counts from its report; the duration of a finished run applies to its other seeds."""
         found = jobs(tmp_path, "A", 2)
         forecast = Forecast([[job] for job in found], known(found, {"A": 10.0}), 1)
         forecast.start(found[0].run.key)
@@ -176,7 +176,7 @@ class TestForecast:
         assert self.ends(forecast, found[1:]) == [20]
 
     def test_of_other_seeds_survives_a_resumed_run(self, tmp_path: Path, clock: list[float]) -> None:
-        """A run of which little was left says how much slower than expected the others are, not how long they take."""
+        """A resumed run scales the estimates of other seeds by its ratio of actual to expected time."""
         found = jobs(tmp_path, "A", 2)
         estimates = Estimates({found[0].run.key: 10.0, found[1].run.key: 1000.0})
         forecast = Forecast([[job] for job in found], estimates, 1)
@@ -185,7 +185,7 @@ class TestForecast:
         forecast.end(found[0].run.key, finished=True)
         assert self.ends(forecast, found) == [1500]
 
-    def test_shares_a_stacks_time_between_its_seeds(self, tmp_path: Path, clock: list[float]) -> None:
+    def test_divides_the_time_of_a_stack_by_its_seeds(self, tmp_path: Path, clock: list[float]) -> None:
         found = jobs(tmp_path, "A", 4)
         forecast = Forecast([found[:2], found[2:]], known(found, {"A": 5.0}), 1)
         assert self.ends(forecast, found) == [10, 10, 20, 20]
@@ -197,8 +197,8 @@ class TestForecast:
         assert self.ends(forecast, found[2:]) == [30, 30]
 
 
-def test_a_job_that_is_compiled_prefers_such_a_run(tmp_path: Path) -> None:
-    """Of two earlier runs of the same work the one carried out in the same way counts."""
+def test_a_compiled_job_prefers_the_speed_of_a_compiled_run(tmp_path: Path) -> None:
+    """Of two earlier runs of the same work, the one that was executed in the same way counts."""
     planned = stored(tmp_path)
     folder = RunFolder(Path(planned.jobs[0].folder))
     record = project.record(folder.path)

@@ -1,4 +1,4 @@
-"""One run, interrupted in every way that its own process can be: it ends as if nothing had happened."""
+"""Execution of one run, also after interruptions, kills and damage: a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gan_bench.running.engines.messages import decode_jobs, encode_jobs
 from gan_bench.running.execute import execute
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
+from tests.support.messages import Messages
 
 CHECKPOINTS = {"ema": 0.9, "decay": "linear", "latents": "fresh"}
 MODELS: Mapping[str, Mapping[str, Any]] = project.ZOO | {
@@ -32,19 +33,19 @@ MODELS: Mapping[str, Mapping[str, Any]] = project.ZOO | {
 
 
 def run_of(results: Path, model: Mapping[str, Any], **changes: Any) -> tuple[Planned, RunFolder]:
-    """A benchmark of one run, and the folder that the run will have."""
+    """Plan of a benchmark with one run, and the run's folder."""
     planned = project.plan(project.describe([model], **changes), results)
     return planned, RunFolder(Path(planned.jobs[0].folder))
 
 
 def assert_same(first: RunFolder, second: RunFolder) -> None:
-    """Two runs ended alike to the last bit."""
+    """Assert that the outcomes of two runs are equal to the last bit."""
     assert project.difference(project.outcome(first.path), project.outcome(second.path)) is None
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A GAN that nobody interrupted."""
+    """Folder of an uninterrupted run of a GAN."""
     planned, folder = run_of(tmp_path_factory.mktemp("whole"), project.ZOO["gan"])
     assert project.run_jobs(planned) == "finished"
     return folder
@@ -52,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def cut(tmp_path: Path) -> tuple[Planned, RunFolder]:
-    """The same run, interrupted after 25 iterations: its checkpoints are of 20 and 25."""
+    """Plan and folder of the same run, interrupted after 25 iterations, with checkpoints of iterations 20 and 25."""
     planned, folder = run_of(tmp_path, project.ZOO["gan"])
     assert project.run_jobs(planned, stop=project.stop_at(25)) == "interrupted"
     assert [path.name for path in folder.checkpoints()] == ["checkpoint-25.pt", "checkpoint-20.pt"]
@@ -62,7 +63,7 @@ def cut(tmp_path: Path) -> tuple[Planned, RunFolder]:
 class TestInterrupted:
     @pytest.mark.parametrize("name", MODELS)
     def test_anywhere_equals_uninterrupted(self, tmp_path: Path, name: str) -> None:
-        """Parameters, optimisers, state, curve and samples agree to the last bit, for every model."""
+        """Parameters, optimisers, state, curve and samples are equal to the last bit, for every model."""
         planned, whole = run_of(tmp_path / "whole", MODELS[name])
         assert project.run_jobs(planned) == "finished"
         planned, cut = run_of(tmp_path / "cut", MODELS[name])
@@ -73,7 +74,7 @@ class TestInterrupted:
         assert_same(whole, cut)
 
     def test_before_the_first_iteration(self, whole: RunFolder, tmp_path: Path) -> None:
-        """A run that is stopped at once has its first evaluation, and goes on from there."""
+        """A run that is stopped before its first iteration has evaluation 0, and resumes from there."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         assert project.run_jobs(planned, stop=lambda: True) == "interrupted"
         assert {row["iteration"] for row in folder.read_curve()} == {"0"}
@@ -81,15 +82,15 @@ class TestInterrupted:
         assert_same(whole, folder)
 
     def test_is_recorded(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Status, iteration and what was used so far are in the record."""
+        """The record has status, iteration and the resources used so far."""
         record = project.record(cut[1].path)
         assert (record["status"], record["iteration"], record["iterations"]) == ("interrupted", 25, 30)
         assert record["ledger"]["updates"] == {"discriminator": 25, "generator": 25}
         assert record["ledger"]["real_samples"] == 25 * 32
         assert record["error"] is None
 
-    def test_does_not_lose_the_seconds_before(self, cut: tuple[Planned, RunFolder]) -> None:
-        """The ledger's times are those of all attempts, and every attempt has its provenance."""
+    def test_keeps_the_seconds_of_all_attempts(self, cut: tuple[Planned, RunFolder]) -> None:
+        """The times in the ledger are sums over all attempts, and every attempt has its provenance."""
         planned, folder = cut
         before = project.record(folder.path)
         project.run_jobs(planned)
@@ -99,8 +100,8 @@ class TestInterrupted:
         assert len(after["resumed"]) == 1
         assert len(after["plans"]) == 1
 
-    def test_under_another_plan_is_marked(self, cut: tuple[Planned, RunFolder]) -> None:
-        """A run that goes on with more threads says so: it may differ by rounding."""
+    def test_under_another_plan_is_recorded(self, cut: tuple[Planned, RunFolder]) -> None:
+        """A run that resumes with more threads, and may differ by rounding, has both plans in its record."""
         planned, folder = cut
         job = Job(**vars(planned.jobs[0]) | {"threads": 2})
         try:
@@ -112,10 +113,10 @@ class TestInterrupted:
 
 
 class TestKilled:
-    """What a kill at the worst moment leaves is simulated on the folder; real kills are in test_engine."""
+    """Folders as a kill at the worst moment leaves them; real kills are in test_engines."""
 
     def finish(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> list[str]:
-        """Go on, compare, and return the warnings."""
+        """Resume the run, compare it with the whole one, and return the warnings."""
         planned, folder = cut
         events: list[Event] = []
         assert execute(planned.jobs[0], planned.registry, events.append, project.never) == "finished"
@@ -136,36 +137,40 @@ class TestKilled:
         assert self.finish(cut, whole) == []
 
     def test_before_the_newest_checkpoint(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
-        """Without the newest checkpoint the one before it serves."""
+        """Without the newest checkpoint, the run resumes from the one before."""
         cut[1].checkpoints()[0].unlink()
         assert self.finish(cut, whole) == []
 
-    def test_with_nothing_but_the_record(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
-        """Without any checkpoint the run starts anew, whatever curve and samples say."""
+    def test_without_checkpoints(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
+        """Without any checkpoint, the run starts from iteration 0 and replaces curve and samples."""
         for path in cut[1].checkpoints():
             path.unlink()
         assert self.finish(cut, whole) == []
 
     @pytest.mark.parametrize("kept", [0, 1, 100, -1])
-    def test_with_a_truncated_checkpoint(self, cut: tuple[Planned, RunFolder], whole: RunFolder, kept: int) -> None:
-        """A damaged checkpoint is passed over with a word that names it."""
+    def test_with_a_truncated_checkpoint(
+        self, cut: tuple[Planned, RunFolder], whole: RunFolder, kept: int, messages: Messages
+    ) -> None:
+        """A damaged checkpoint is skipped with a warning that has its path."""
         newest = cut[1].checkpoints()[0]
         newest.write_bytes(newest.read_bytes()[:kept])
         (warning,) = self.finish(cut, whole)
-        assert warning == f"{newest} is damaged or of another run; going on from iteration 20."
+        messages.check(warning, newest, "iteration 20", hide={cut[1].path.name: "RUN"})
 
-    def test_with_both_checkpoints_damaged(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
-        """Then the run starts anew, and says so twice."""
-        for path in cut[1].checkpoints():
+    def test_with_both_checkpoints_damaged(
+        self, cut: tuple[Planned, RunFolder], whole: RunFolder, messages: Messages
+    ) -> None:
+        """If all checkpoints are damaged, the run starts from iteration 0, with a warning for each."""
+        paths = cut[1].checkpoints()
+        for path in paths:
             path.write_bytes(b"\0" * 1000)
-        warnings = self.finish(cut, whole)
-        assert len(warnings) == 2
-        assert all(warning.endswith("going on from iteration 0.") for warning in warnings)
+        for path, warning in zip(paths, self.finish(cut, whole), strict=True):
+            messages.check(warning, path, "iteration 0", hide={cut[1].path.name: "RUN"})
 
     def test_with_the_checkpoint_of_another_run(
         self, cut: tuple[Planned, RunFolder], whole: RunFolder, tmp_path: Path
     ) -> None:
-        """A foreign checkpoint is passed over, though it is whole and of a later iteration."""
+        """A checkpoint of another run is skipped, although it is valid and of a later iteration."""
         planned, other = run_of(tmp_path / "other", project.ZOO["gan"], seeds=[1])
         project.run_jobs(planned)
         foreign = cut[1].path / "checkpoint-29.pt"
@@ -174,7 +179,7 @@ class TestKilled:
         assert str(foreign) in warning
 
     def test_in_the_middle_of_a_write(self, cut: tuple[Planned, RunFolder], whole: RunFolder) -> None:
-        """What lies under a temporary name is swept, and was never read."""
+        """A file with a temporary name is removed and not read."""
         left = cut[1].path / ".checkpoint-30.pt.1.a.tmp"
         left.write_bytes(b"half")
         assert self.finish(cut, whole) == []
@@ -182,8 +187,8 @@ class TestKilled:
 
 
 class TestDamaged:
-    def test_samples_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Damaged snapshots are not overwritten: the run says what to do, and goes on once it is done."""
+    def test_samples_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder], messages: Messages) -> None:
+        """Damaged snapshots are not overwritten. After their removal, as the error advises, the run resumes."""
         planned, folder = cut
         samples = folder.path / "samples.npz"
         samples.write_bytes(b"PK\x03\x04 damaged")
@@ -191,43 +196,45 @@ class TestDamaged:
         assert samples.read_bytes() == b"PK\x03\x04 damaged"
         error = project.record(folder.path)["error"]
         assert error["type"] == "StoreError"
-        assert "Remove it to go on" in error["message"]
+        reason = error["message"].partition("(")[2].partition(")")[0]  # numpy's or zipfile's
+        messages.check(error["message"], samples, hide={reason: "REASON", folder.path.name: "RUN"})
         samples.unlink()
         assert project.run_jobs(planned) == "finished"
         assert sorted(folder.read_samples()) == [30]
 
-    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Damaged shares are not overwritten: the run says what to do, and goes on once it is done."""
+    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder], messages: Messages) -> None:
+        """Damaged shares are not overwritten. After their removal, as the error advises, the run resumes."""
         planned, folder = cut
         file = folder.path / "classes.csv"
         file.write_text("iteration\nx\n")
         assert project.run_jobs(planned) == "failed"
         assert file.read_text() == "iteration\nx\n"
-        assert "Remove it to go on without earlier shares" in project.record(folder.path)["error"]["message"]
+        error = project.record(folder.path)["error"]["message"]
+        messages.check(error, f"{file}:2", hide={folder.path.name: "RUN"})
         file.unlink()
         assert project.run_jobs(planned) == "finished"
         assert {row["iteration"] for row in folder.read_classes()} == {"30"}
 
     def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
-        """Scores that cannot be read are not thrown away."""
+        """A curve that cannot be read is not overwritten."""
         planned, folder = cut
         (folder.path / "curve.csv").write_text("iteration\nx\n")
         assert project.run_jobs(planned) == "failed"
         assert (folder.path / "curve.csv").read_text() == "iteration\nx\n"
 
-    def test_folder_of_another_run_is_left_alone(self, cut: tuple[Planned, RunFolder]) -> None:
-        """A run never writes into a folder that says it is another's."""
+    def test_folder_of_another_run_is_not_changed(self, cut: tuple[Planned, RunFolder], messages: Messages) -> None:
+        """A run never writes to a folder whose record has another key."""
         planned, folder = cut
         record = project.record(folder.path) | {"key": "f" * 64}
         project.write_record(folder.path, record)
-        with pytest.raises(StoreError, match="holds another run"):
+        with messages.raises(StoreError, folder.path, hide={folder.path.name: "RUN"}):
             project.run_jobs(planned)
         assert project.record(folder.path) == record
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A benchmark of plugins that misbehave."""
+    """Benchmark of a model that fails and one that diverges."""
     folder = tmp_path_factory.mktemp("bad")
     models = [{"plugin": "failing"}, {"plugin": "diverging"}]
     return project.write(folder, project.describe(models), bad=project.BAD)
@@ -237,7 +244,7 @@ class TestFailing:
     def test_is_recorded_with_its_traceback(
         self, bad: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: RunFolder
     ) -> None:
-        """Error and traceback are kept; once mended the same run goes on, and the traceback is gone."""
+        """Error and traceback are stored. After a fix of the code the run resumes, and the traceback is removed."""
         monkeypatch.chdir(tmp_path)
         planned = project.plan(bad, tmp_path)
         folder = Path(planned.jobs[0].folder)
@@ -254,7 +261,7 @@ class TestFailing:
         assert project.difference(mended["trainer"], plain["trainer"]) is None
 
     def test_before_anything_is_built(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A model that cannot be built is a failed run with an empty ledger."""
+        """A run whose model cannot be built fails without a ledger."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         model = planned.registry.get("models", "gan")
         monkeypatch.setattr(model, "build", lambda self, networks: 1 / 0)
@@ -262,7 +269,7 @@ class TestFailing:
         record = project.record(folder.path)
         assert (record["error"]["type"], record["ledger"]) == ("ZeroDivisionError", None)
 
-    def test_metric_costs_only_itself(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_metric_does_not_affect_others(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A metric that raises is NaN with its error in the record; the run finishes."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         metric = planned.registry.get("metrics", "modes")
@@ -288,16 +295,16 @@ class TestFailing:
             ("CUDA error: an illegal memory access was encountered", False),
         ],
     )
-    def test_of_memory_are_told_from_others(self, message: str, memory: bool) -> None:
-        """Libraries raise errors of their own, which torch hands on; also as the cause of another one."""
+    def test_for_lack_of_memory_is_recognised(self, message: str, memory: bool) -> None:
+        """Out-of-memory errors of libraries are recognised by their messages, also as the cause of another error."""
         assert out_of_memory(RuntimeError(message)) == memory
         outer = ValueError("while compiling")
         outer.__cause__ = RuntimeError(message)
         assert out_of_memory(outer) == memory
         assert not out_of_memory(ValueError(message))
 
-    def test_metric_for_want_of_memory_is_not_undefined(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of a stack, fewer members may leave room for it."""
+    def test_metric_for_lack_of_memory_fails_the_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A metric without enough memory is not recorded as undefined: in a smaller stack it may fit."""
         planned, _ = run_of(tmp_path, project.ZOO["gan"])
 
         def greedy(self: Any, samples: Any) -> float:
@@ -308,22 +315,22 @@ class TestFailing:
 
 
 class TestDiverging:
-    def test_is_found_at_the_next_evaluation(self, bad: Path, tmp_path: Path) -> None:
-        """NaN from iteration 12 on ends the run where it is looked at next, and keeps what was good before."""
+    def test_is_found_at_the_next_evaluation(self, bad: Path, tmp_path: Path, messages: Messages) -> None:
+        """NaN parameters from iteration 12 on end the run at the next evaluation; earlier files are kept."""
         planned = project.plan(bad, tmp_path)
         assert project.run_jobs(planned, planned.jobs[1]) == "diverged"
         folder = RunFolder(Path(planned.jobs[1].folder))
         record = project.record(folder.path)
         assert (record["status"], record["iteration"]) == ("diverged", 15)
         assert record["error"]["type"] == "Diverged"
-        assert "not finite at iteration 15" in record["error"]["message"]
+        messages.check(record["error"]["message"], "discriminator.", 15)
         assert {int(row["iteration"]) for row in folder.read_curve()} == {0, 10}
         assert folder.checkpoints()[0].name == "checkpoint-10.pt"
 
 
 class TestEvaluation:
     def test_happens_when_it_is_due(self, whole: RunFolder) -> None:
-        """Cheap metrics at every interval and special point, expensive ones and snapshots at the points."""
+        """Cheap metrics are due at every interval and special point, expensive ones and snapshots at special points."""
         at: dict[str, list[int]] = {}
         for row in whole.read_curve():
             at.setdefault(row["metric"], []).append(int(row["iteration"]))
@@ -333,22 +340,22 @@ class TestEvaluation:
         assert sorted(whole.read_samples()) == [0, 15, 30]
         assert {int(row["iteration"]) for row in whole.read_classes()} == {0, 15, 30}
 
-    def test_keeps_the_shares_of_the_modes(self, whole: RunFolder) -> None:
-        """Of the mixture and of each generator: a class for each mode of the ring, and none of them."""
+    def test_stores_the_shares_of_the_modes(self, whole: RunFolder) -> None:
+        """Shares of the mixture and of each generator are stored: a class for each mode, and one for other samples."""
         last = [row for row in whole.read_classes() if row["iteration"] == "30"]
         assert [(row["generator"], row["class"], row["n"]) for row in last] == [
             (generator, name, "200") for generator in ("", "0") for name in [*"01234567", "(none)"]
         ]
         assert sum(float(row["share"]) for row in last) == pytest.approx(2)
 
-    def test_tells_no_classes_where_no_metric_does(self, tmp_path: Path) -> None:
+    def test_stores_no_classes_without_a_metric_of_classes(self, tmp_path: Path) -> None:
         planned, folder = run_of(tmp_path, project.ZOO["gan"], evaluation={"metrics": ["symmetric_kl"]})
         assert project.run_jobs(planned) == "finished"
         assert not (folder.path / "classes.csv").exists()
 
     @pytest.mark.parametrize(("samples", "n"), [(200, "200"), (100, "100")])
     def test_again_replaces_the_shares_of_its_iteration(self, tmp_path: Path, samples: int, n: str) -> None:
-        """A metric added later, or other samples, leave one table of an iteration."""
+        """After an evaluation with a further metric, or with other samples, an iteration has one set of shares."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         project.run_jobs(planned)
         before = folder.read_classes()
@@ -364,7 +371,7 @@ class TestEvaluation:
         [(30, 10, 2, [0, 10, 15, 20, 30]), (7, 100, 1, [0, 7]), (5, 2, 3, [0, 2, 3, 4, 5]), (2, 5, 9, [0, 1, 2])],
     )
     def test_always_includes_both_ends(self, iterations: int, every: int, points: int, due: list[int]) -> None:
-        """Whatever the interval, the first and the last iteration are evaluated in full."""
+        """The first and the last iteration are evaluated in full, for any interval."""
         schedule = Schedule(every, 10, (), points)
         assert [t for t in range(iterations + 1) if schedule.due(t, iterations)] == due
         assert {0, iterations} <= schedule.expensive_at(iterations)
@@ -372,7 +379,7 @@ class TestEvaluation:
     def test_of_a_metric_added_later_retrains_nothing(
         self, whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A finished run gets the new score of its stored generators, and keeps all others as they were."""
+        """A finished run gets the new score from its stored generators; its other scores do not change."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         project.run_jobs(planned)
         before = folder.read_curve()
@@ -392,8 +399,8 @@ class TestEvaluation:
         assert new == expected
         assert run_of(tmp_path, project.ZOO["gan"], evaluation=evaluation)[0].todo == []
 
-    def test_with_more_samples_is_made_up_for(self, tmp_path: Path) -> None:
-        """Scores of another sample size do not count as these."""
+    def test_with_another_number_of_samples_is_added(self, tmp_path: Path) -> None:
+        """Scores from another number of samples do not count as evaluated."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])
         project.run_jobs(planned)
         planned, _ = run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})
@@ -404,7 +411,7 @@ class TestEvaluation:
         assert run_of(tmp_path, project.ZOO["gan"], evaluation={"samples": 100})[0].todo == []
 
     def test_of_anchors_needs_no_training(self, tmp_path: Path) -> None:
-        """Real data and the untrained model are evaluated once, at iteration 0."""
+        """Real data and the untrained model are only evaluated, at iteration 0."""
         planned = project.plan(project.describe(evaluation={"anchors": True}), tmp_path)
         anchors = [job for job in planned.jobs if job.run.model.anchor]
         assert [job.run.label for job in anchors] == ["real-data", "untrained"]
@@ -416,8 +423,8 @@ class TestEvaluation:
 
 
 class TestExactness:
-    def test_is_what_the_plan_says_on_a_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A plan of float32 is carried out in float32, not in the 19 bits that torch lets convolutions have."""
+    def test_on_a_gpu_is_that_of_the_plan(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plan of float32 disables TF32, with 19 bits, which torch allows for convolutions by default."""
         cudnn = torch.backends.cudnn
         for name, value in (("allow_tf32", True), ("deterministic", False), ("benchmark", True)):
             monkeypatch.setattr(cudnn, name, value)
@@ -427,20 +434,20 @@ class TestExactness:
 
 
 class TestJob:
-    def test_survives_a_trip_through_json(self, tmp_path: Path) -> None:
-        """What a worker reads is what the command meant."""
+    def test_equals_its_copy_through_json(self, tmp_path: Path) -> None:
+        """The jobs that a worker decodes equal those that the command encoded."""
         planned, _ = run_of(tmp_path, project.ZOO["mgan"])
         job = planned.jobs[0]
         assert decode_jobs(encode_jobs([job, job])) == [job, job]
 
     def test_reports_its_evaluations(self, tmp_path: Path) -> None:
-        """Each evaluation is told with iteration and scores of the mixture."""
+        """Each evaluation is reported with its iteration and the scores of the mixture."""
         planned, _ = run_of(tmp_path, project.ZOO["gan"])
         events: list[Event] = []
         execute(planned.jobs[0], planned.registry, events.append, project.never)
-        told = [event for event in events if isinstance(event, Evaluated)]
-        assert [event.iteration for event in told] == [0, 10, 15, 20, 30]
-        assert told[-1].scores.keys() >= set(project.METRICS)
+        evaluated = [event for event in events if isinstance(event, Evaluated)]
+        assert [event.iteration for event in evaluated] == [0, 10, 15, 20, 30]
+        assert evaluated[-1].scores.keys() >= set(project.METRICS)
 
 
 MEASURE = """
@@ -458,7 +465,7 @@ for iterations in (200, 2000):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_iterations(tmp_path: Path) -> None:
-    """2,000 iterations need no more memory than 200, to within a kilobyte an iteration."""
+    """2,000 iterations need the memory of 200, to within a kilobyte per iteration."""
     command = [sys.executable, "-c", MEASURE, str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Image benchmarks from file to results: what is evaluated, kept and refused. Real processes are in test_engine."""
+"""Image benchmarks from file to results. Real processes are in test_engines."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 from tests.support import project
+from tests.support.messages import Messages
 from tests.support.tiny import CPU, protocol
 from tests.support.tiny_images import LEVELS, SIZE, Greys, image_trainer
 
@@ -67,13 +68,13 @@ class Brightness(Metric):
 
 
 class Many(Brightness):
-    """The same, of 100 samples at least."""
+    """The same, from at least 100 samples."""
 
     name, needs = "brightness_100", 100
 
 
 class Prepared(Brightness):
-    """Says when it is prepared."""
+    """The same, prepared for a dataset with a message and a note."""
 
     name = "prepared"
 
@@ -91,7 +92,7 @@ class AlsoPrepared(Prepared):
 
 
 class Seen(Brightness):
-    """How many training images a metric is shown."""
+    """Number of training images of the dataset that a metric receives."""
 
     name = "seen"
 
@@ -100,13 +101,13 @@ class Seen(Brightness):
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a run."""
+    """Read every file of a run."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are carried out in this process."""
+    """Execute runs in this process."""
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
     monkeypatch.setattr("gan_bench.contracts.run.CHECK_IMAGES", 20)
     monkeypatch.setattr("gan_bench.running.active_run.CHECK_IMAGES", 20)
@@ -114,7 +115,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the plugin, as the working folder."""
+    """Create a folder with the plugin and make it the working folder."""
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "grey.py").write_text(PLUGIN)
     monkeypatch.chdir(tmp_path)
@@ -122,7 +123,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def describe(**changes: Any) -> dict[str, Any]:
-    """A benchmark on grey squares."""
+    """Describe a benchmark on grey squares."""
     models = [{"plugin": "mgan", "generators": 3}]
     base = project.describe(
         models,
@@ -136,21 +137,21 @@ def describe(**changes: Any) -> dict[str, Any]:
 
 
 def run(planned: Planned, observer: Observer | None = None) -> BenchmarkOutcome:
-    """Carry out what is missing."""
+    """Execute missing runs."""
     return run_benchmark.run(planned, observer or Observer())
 
 
 class TestSamples:
     def test_are_levels_of_every_generator(self) -> None:
-        """Drawn as uint8, in random order, each generator its share."""
+        """Samples are uint8, in random order, with equal numbers of each generator."""
         drawn = draw(image_trainer(MGAN(MGAN.Params(generators=3))), 90, 5)
         assert isinstance(drawn.x, torch.Tensor)
         assert drawn.x.dtype == torch.uint8 and drawn.x.shape == (90, 1, SIZE, SIZE)
         assert drawn.generator is not None and np.bincount(drawn.generator).tolist() == [30, 30, 30]
         assert not (np.diff(drawn.generator) >= 0).all()
 
-    def test_made_in_parts_are_as_many_from_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Memory is bounded by parts: here of at most two images of each of three generators."""
+    def test_drawn_in_parts_have_equal_numbers_of_each_generator(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Samples are drawn in parts to bound memory: here at most two images of each of three generators."""
         trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
         most: list[int] = []
         sample = trainer.model.sample
@@ -161,17 +162,17 @@ class TestSamples:
         assert max(most) == 6 and sum(most) == 20
         assert isinstance(drawn.x, torch.Tensor) and len(drawn.x.unique(dim=0)) == 20
 
-    def test_that_are_not_finite_are_found_before_they_become_levels(self) -> None:
-        """NaN has no level: the run has diverged."""
+    def test_that_are_not_finite_are_found_before_conversion(self, messages: Messages) -> None:
+        """Samples with NaN, which cannot be converted to levels, raise Diverged."""
         trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
         with torch.no_grad():
             next(trainer.model.get_submodule("generator").parameters()).fill_(float("nan"))
         trainer.model.get_submodule("generator").requires_grad_(False)
-        with pytest.raises(Diverged, match="not finite"):
+        with messages.raises(Diverged, "generator.", 0):
             check_finite(trainer, draw(trainer, 12, 0))
 
-    def test_of_real_data_are_what_is_held_out_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """No image twice, however small the parts are; all where more are asked for."""
+    def test_of_real_data_are_distinct_held_out_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No image is drawn twice, even in small parts; a request for more returns all."""
         monkeypatch.setattr(evaluation, "LARGEST_PART", SIZE * SIZE)
         trainer = image_trainer(RealData())
         drawn = draw(trainer, 1000, 0)
@@ -179,7 +180,7 @@ class TestSamples:
         assert drawn.generator is None
 
     def test_as_numbers_lie_between_the_bounds(self) -> None:
-        """A metric that knows nothing of images sees the numbers that the generator made, to a level."""
+        """A metric of points receives the numbers of the generator, rounded to levels, within the dataset's bounds."""
         trainer = image_trainer(MGAN(MGAN.Params(generators=3)), Greys(Greys.Params(values="unit")))
         seen: list[Samples] = []
 
@@ -194,8 +195,8 @@ class TestSamples:
         assert samples.x.shape == (30, 1, SIZE, SIZE) and samples.x.dtype == np.float64
         assert np.allclose(samples.x * 255, samples.pixels.numpy(), atol=1e-9)
 
-    def test_for_pictures_are_of_the_same_latents_at_every_iteration(self) -> None:
-        """Generator by generator, at least 16 of each; what the generators make of them changes."""
+    def test_for_figures_are_from_the_same_latents_at_every_iteration(self) -> None:
+        """At least 16 samples of each generator, in order; they differ only after training."""
         trainer = image_trainer(MGAN(MGAN.Params(generators=3)))
         first, again = fixed(trainer, 0), fixed(trainer, 0)
         for _ in range(20):
@@ -209,8 +210,8 @@ class TestSamples:
 
 
 class TestRun:
-    def test_of_images_is_scored_and_kept(self, place: Path) -> None:
-        """Finished, with its scores, pictures as levels, and samples from its checkpoint."""
+    def test_of_images_is_scored_and_stored(self, place: Path) -> None:
+        """A finished run has scores, snapshots of levels, and a checkpoint that can be sampled."""
         planned = project.plan(describe(), place / "results")
         assert run(planned).counts == {"finished": 1}
         (path,) = project.run_folders(place / "results")
@@ -224,14 +225,14 @@ class TestRun:
         assert drawn.generator is not None and drawn.generator.tolist() == [2] * 7
 
     def test_stored_is_scored_by_another_metric(self, place: Path) -> None:
-        """From its generators, whose pictures are held against those that it kept."""
+        """A further metric scores the stored generators after a comparison of their images with the snapshot."""
         planned = project.plan(describe(), place / "results")
         run(planned)
         outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry)
         assert (outcome.scored, outcome.unusable) == (1, 0)
 
     def test_of_changed_generators_is_not_scored(self, place: Path) -> None:
-        """Pictures that the generators do not make today are no pictures of theirs."""
+        """A run whose generators draw other images than its snapshot is not scored."""
         planned = project.plan(describe(), place / "results")
         run(planned)
         (path,) = project.run_folders(place / "results")
@@ -240,8 +241,8 @@ class TestRun:
         outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry)
         assert (outcome.scored, outcome.unusable) == (0, 1)
 
-    def test_of_real_data_is_of_as_many_as_there_are(self, place: Path) -> None:
-        """The anchor is scored on the whole test set, by metrics that need no more, and is then done."""
+    def test_of_real_data_uses_all_held_out_images(self, place: Path) -> None:
+        """The anchor is scored on all held-out images, by metrics that need no more of them."""
         evaluation = {"metrics": ["brightness", "brightness_100"], "samples": 120, "anchors": True}
         benchmark = describe(evaluation=evaluation)
         run(project.plan(benchmark, place / "results"))
@@ -251,8 +252,8 @@ class TestRun:
         assert float(rows[-1]["value"]) == pytest.approx(np.mean(LEVELS), abs=1)
         assert project.plan(benchmark, place / "results").todo == []
 
-    def test_of_real_data_is_scored_again_on_as_many_as_there_are(self, place: Path) -> None:
-        """Stored real data keep their number; a metric of more samples is left out for them, and for nobody else."""
+    def test_of_real_data_is_scored_again_on_all_held_out_images(self, place: Path) -> None:
+        """A metric that needs more samples than are held out is left out for real data only."""
         evaluation = {"samples": 150, "anchors": True, "metrics": ["brightness"]}
         planned = project.plan(describe(evaluation=evaluation), place / "results")
         run(planned)
@@ -267,14 +268,14 @@ class TestRun:
 
 
 class TestCheck:
-    """A check of a benchmark on images."""
+    """Checks (`--quick`) of a benchmark on images."""
 
     def check(self, place: Path, metrics: list[str], **changes: Any) -> BenchmarkOutcome:
         described = describe(evaluation={"metrics": metrics, "anchors": True, "samples": 150}, **changes)
         return run(project.plan(described, place / "results", quick=True), Observer())
 
     def test_computes_every_metric_on_a_few_images(self, place: Path) -> None:
-        """Once a run, from 32 samples whatever a metric needs, against a few of the real images."""
+        """Each metric is computed once per run, from 32 samples and 20 of the 60 training images."""
         outcome = self.check(place, ["brightness", "brightness_100", "seen"])
         assert outcome.check is not None and outcome.check.passed and outcome.exit_code == 0
         (trained,) = [path for path in project.run_folders(place / "results") if "mgan" in path.name]
@@ -283,12 +284,12 @@ class TestCheck:
         assert [(row["metric"], row["iteration"], row["n"]) for row in rows] == [
             (name, iterations, "32") for name in ("brightness", "brightness_100", "seen")
         ]
-        assert float(rows[-1]["value"]) == 20  # of the 60 training images
+        assert float(rows[-1]["value"]) == 20
 
-    def test_goes_on_without_a_metric_that_cannot_be_prepared(
-        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    def test_continues_without_a_metric_that_cannot_be_prepared(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
-        """The report says why; the models are checked all the same."""
+        """The report has the error of the metric, and the models are checked without it."""
 
         def prepare(*_: Any) -> None:
             raise DataError("its weights are missing")
@@ -296,12 +297,13 @@ class TestCheck:
         monkeypatch.setattr(Prepared, "prepare", prepare)
         outcome = self.check(place, ["brightness", "prepared"])
         assert outcome.check is not None and outcome.exit_code == 1
-        text = outcome.check.render()
-        assert "- metric prepared cannot be prepared: DataError: its weights are missing" in text
-        assert "1 of 2 metrics" in text and outcome.counts == {"finished": 3}
+        messages.check(
+            outcome.check.render(), "metric prepared ", "DataError: its weights are missing", "1 of 2 metrics"
+        )
+        assert outcome.counts == {"finished": 3}
 
     def test_takes_one_dataset_of_each_kind(self, place: Path) -> None:
-        """Those of one plugin differ in parameters only; a selection is followed."""
+        """Of datasets of one plugin, the first is checked, unless others are selected."""
         data = [{"plugin": "greys", "label": label, "count": count} for label, count in (("A", 60), ("B", 30))]
         planned = project.plan(describe(dataset=data), place / "results", quick=True)
         assert {job.run.dataset.label for job in planned.jobs} == {"A"}
@@ -309,76 +311,71 @@ class TestCheck:
         assert {job.run.dataset.label for job in chosen.jobs} == {"A", "B"}
 
 
-class Notes(Observer):
-    """Keeps what it is told of the benchmark."""
-
-    name = "notes"
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def note(self, message: str) -> None:
-        """Keep it."""
-        self.told.append(message)
+def notes_with(table: str, text: str) -> list[str]:
+    """Notes below a table that contain this text."""
+    return [line for line in table.splitlines() if line.startswith("- ") and text in line]
 
 
 class TestFootnotes:
-    """What stands below the table of a benchmark on images."""
+    """Notes below the table of a benchmark on images."""
 
-    def test_of_real_data_that_run_out(self, place: Path) -> None:
-        """Which metric lacks a value and why, and that all seeds score the same images."""
+    def test_of_real_data_that_run_out(self, place: Path, messages: Messages) -> None:
+        """A note gives the metric without a value and the reason, another that all seeds score the same images."""
         evaluation = {"metrics": ["brightness", "brightness_100"], "samples": 120, "anchors": True}
         run(project.plan(describe(evaluation=evaluation, seeds=2), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-        assert "real-data has no brightness_100, for which 100 samples are needed: greys holds out 30." in table
-        assert table.count("every seed scores the same samples, all that there are (greys holds out 30)") == 1
-        assert "does not stand at" not in table
+        missing, repeated = notes_with(table, "real-data")
+        messages.check(missing, "brightness_100", 100, 30)
+        messages.check(repeated, 30)
 
-    def test_of_a_pool_tell_how_large_it_is(self, place: Path) -> None:
-        """As large as was asked for, or as the data set is, whichever is less; of others nothing."""
+    def test_of_a_pool_have_its_size(self, place: Path, messages: Messages) -> None:
+        """The size of a pool is the requested one or that of the dataset, whichever is less; others have no note."""
         models = [{"plugin": "adagan", "generators": 2, "classifier_steps": 1}, {"plugin": "gan"}]
         models.append({**models[0], "label": "small", "pool": 50})
         run(project.plan(describe(model=models, evaluation={"samples": 20}), place / "results"))
         rows = gan_bench.table(place / "results" / "tiny").set_index("label")["departures"]
-        assert "real data are a pool of 60 samples, drawn once" in rows["adagan"]
-        assert "real data are a pool of 50 samples, drawn once" in rows["small"]
+        messages.check(rows["adagan"], 60)
+        messages.check(rows["small"], 50)
         assert "pool" not in rows["gan"]
 
-    def test_of_datasets_that_are_not_run_now_are_kept(self, place: Path) -> None:
-        """Nothing is prepared for them, so that their sizes may not be known."""
+    def test_of_unselected_datasets_are_kept(self, place: Path, messages: Messages) -> None:
+        """Notes on datasets that are not selected are kept, because nothing is prepared for them now."""
         data = [{"plugin": "greys", "label": "A"}, {"plugin": "greys", "label": "B", "count": 30}]
         model = [{"plugin": "cascade-gan", "generators": 2}]
         benchmark = describe(dataset=data, model=model, evaluation={"metrics": ["prepared"]})
 
-        def told() -> tuple[Any, ...]:
+        def noted() -> tuple[Any, ...]:
             stored = read_benchmark(place / "results" / "tiny")
             sizes = {dataset.label: dataset.held_out for dataset in stored.datasets}
             return sizes, stored.models[0].footnotes, stored.metrics["prepared"].notes
 
         run(project.plan(benchmark, place / "results", datasets=["A"]))
-        sizes, footnotes, notes = told()
+        sizes, footnotes, notes = noted()
         assert sizes == {"A": 30, "B": None} and footnotes.keys() == notes.keys() == {"A"}
         run(project.plan(benchmark, place / "results", datasets=["B"]))
-        sizes, footnotes, notes = told()
+        sizes, footnotes, notes = noted()
         assert sizes == {"A": 30, "B": 15} and notes.keys() == {"A", "B"}
-        pool = "real data are a pool of {} samples, drawn once"
-        assert footnotes == {"A": (pool.format(60),), "B": (pool.format(30),)}
+        for label, size in (("A", 60), ("B", 30)):
+            (footnote,) = footnotes[label]
+            messages.check(footnote, size)
 
     @pytest.mark.parametrize(
         ("network", "expected"), [({"plugin": "dcgan", "width": 2}, True), ({"plugin": "flat", "hidden": 8}, False)]
     )
-    def test_of_an_untrained_generator_that_averages(
-        self, place: Path, network: dict[str, Any], expected: bool
+    def test_of_an_untrained_generator_with_running_averages(
+        self, place: Path, network: dict[str, Any], expected: bool, messages: Messages
     ) -> None:
-        """It is normalised by what no batch has moved; a network without running averages is not spoken of."""
+        """A note explains running averages at their initial values; networks without them have no such note."""
         protocol, evaluation = {"network": network, "iterations": 2}, {"anchors": True, "every": 2, "samples": 20}
         run(project.plan(describe(protocol=protocol, evaluation=evaluation), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
-        assert ("untrained: normalised by running averages that no batch has moved yet" in table) is expected
-        assert "untrained: normalised" in table or "normalised" not in table
+        found = notes_with(table, "untrained: ")
+        assert len(found) == expected
+        for note in found:
+            messages.check(note)
 
-    def test_of_an_untrained_generator_leave_it_as_it_is(self) -> None:
-        """What is tried to find out is put back."""
+    def test_of_an_untrained_generator_do_not_change_it(self) -> None:
+        """The draw that detects running averages restores them."""
         settings, network = protocol(), DCGAN(DCGAN.Params(width=2))
         model = build(Untrained(), network, Greys(), settings, 0, CPU)
         before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -387,8 +384,8 @@ class TestFootnotes:
 
 
 class TestContents:
-    def test_of_data_that_a_user_chose_are_part_of_the_key(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Other files are another run; the same files are the same, and data without such files keep their keys."""
+    def test_of_user_files_are_part_of_the_key(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Runs on other files have other keys; runs on equal files have equal keys."""
 
         def key(contents: str) -> str:
             monkeypatch.setattr(Greys, "contents", property(lambda self: contents))
@@ -397,64 +394,70 @@ class TestContents:
         assert len({key("one"), key("other"), key("")}) == 3
         assert key("one") == key("one")
 
-    def test_that_have_changed_are_not_scored(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A score against other files would stand beside those against the files of the run."""
+    def test_that_have_changed_are_not_scored(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """A run is not scored against other files than its own."""
         planned = project.plan(describe(), place / "results")
         run(planned)
         monkeypatch.setattr(Greys, "contents", "other")
-        told: list[str] = []
-        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry, log=told.append)
-        assert outcome.unusable == 1 and "its data have changed since" in told[0]
+        lines: list[str] = []
+        outcome = rescore(place / "results" / "tiny", ["prepared"], planned.registry, log=lines.append)
+        assert outcome.unusable == 1
+        messages.check(lines[0], "[1/1] mgan on greys, seed 0: ")
 
 
 class TestPreparation:
     def test_happens_once_before_any_run(self, place: Path) -> None:
-        """Metrics are told of each dataset and of the device; where nothing is to do, of nothing."""
-        said: list[str] = []
+        """Metrics are prepared for each dataset and device; if no run is missing, for none."""
+        events: list[str] = []
 
         class Listening(Observer):
             def note(self, message: str) -> None:
-                said.append(message)
+                events.append(message)
 
             def started(self, run: Any) -> None:
-                said.append("started")
+                events.append("started")
 
         for expected in (["preparing for greys on cpu", "started"], []):
-            said.clear()
+            events.clear()
             benchmark = describe(evaluation={"metrics": ["prepared"]})
             run(project.plan(benchmark, place / "results"), Listening())
-            assert [line for line in said if line in ("preparing for greys on cpu", "started")] == expected
+            assert [line for line in events if line in ("preparing for greys on cpu", "started")] == expected
 
-    def test_is_told_of_below_the_table(self, place: Path) -> None:
-        """A score depends on what was prepared for it."""
+    def test_has_a_note_below_the_table(self, place: Path) -> None:
+        """The table describes the prepared files that a score depends on."""
         run(project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
         assert "prepared: by a classifier of greys." in table
 
-    def test_by_two_classifiers_is_said_not_to_compare(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Each run keeps what it was scored with: a column of two is no column of one."""
+    def test_by_two_classifiers_is_marked_as_not_comparable(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """Each run keeps the note of its scores, and the table marks a column with two notes."""
         for seed, note in enumerate(("by one", "by another")):
             monkeypatch.setattr(Prepared, "note", lambda self, dataset, note=note: note)
             run(project.plan(describe(evaluation={"metrics": ["prepared"]}, seeds=seed + 1), place / "results"))
         table = (place / "results" / "tiny" / "table.md").read_text(encoding="utf-8")
         assert "prepared: by one." in table and "prepared: by another." in table
-        assert (
-            "Not comparable between runs, which were scored with different ones of these: prepared on greys." in table
-        )
+        (note,) = notes_with(table, "prepared on greys")
+        messages.check(note, "gan-bench evaluate RESULTS --metrics prepared")
 
-    def test_is_told_of_below_the_table_after_another_score(self, place: Path) -> None:
-        """`gan-bench evaluate` keeps what was told, and tells of what it adds; results.csv alone does as well."""
+    def test_has_a_note_below_the_table_after_another_score(self, place: Path) -> None:
+        """`gan-bench evaluate` keeps notes and adds those of new metrics; they are also in results.csv."""
         planned = project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results")
         run(planned)
         results = place / "results" / "tiny"
         rescore(results, ["prepared", "brightness", "also_prepared"], planned.registry)
-        told = "prepared, also_prepared: by a classifier of greys."
-        assert told in render(results)
+        note = "prepared, also_prepared: by a classifier of greys."
+        assert note in render(results)
         shutil.rmtree(results / "runs")
-        assert told in render(results)
+        assert note in render(results)
 
-    def test_by_another_classifier_is_done_again(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The flag says how; then every score is of one classifier, and none of the other is left."""
+    def test_by_another_classifier_is_repeated(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """After the command that the table's note gives, all scores are by one classifier."""
         planned = project.plan(describe(evaluation={"metrics": ["prepared", "brightness"]}, seeds=2), place / "results")
         run(planned)
         results = place / "results" / "tiny"
@@ -463,25 +466,27 @@ class TestPreparation:
         record = project.record(first.path)
         record["metrics"]["prepared"]["note"] = "by another one"
         project.write_record(first.path, record)
-        assert "gan-bench evaluate RESULTS --metrics prepared scores the final generators anew" in render(results)
+        assert "gan-bench evaluate RESULTS --metrics prepared" in render(results)
         untouched = content(second.path)
         monkeypatch.setattr(Prepared, "compute", lambda self, samples: 7.0)
-        told: list[str] = []
-        outcome = rescore(results, ["prepared", "brightness"], planned.registry, log=told.append)
+        lines: list[str] = []
+        outcome = rescore(results, ["prepared", "brightness"], planned.registry, log=lines.append)
         assert outcome.scored == 2 and content(second.path) == untouched
-        assert "all that was scored with another one is dropped: prepared" in told[-2] and "nothing to do" in told[-1]
+        for number, line in enumerate(lines[-2:], 1):
+            messages.check(line, f"[{number}/2] mgan on greys, seed {number - 1}: ")
         scores = [(row["iteration"], row["value"]) for row in first.read_curve() if row["metric"] == "prepared"]
         assert scores == [("30", "7.0")]
         assert {row["metric"] for row in first.read_repeats()} == {"brightness"}
         assert len([row for row in first.read_curve() if row["metric"] == "brightness"]) > 1
-        assert "Not comparable" not in render(results) and "by another one" not in render(results)
-        rescore(results, ["prepared"], planned.registry, log=told.append)
-        assert "nothing to do" in told[-1] and "nothing to do" in told[-2]
+        assert "prepared on greys" not in render(results) and "by another one" not in render(results)
+        before = content(first.path)
+        rescore(results, ["prepared"], planned.registry)
+        assert content(first.path) == before and content(second.path) == untouched
 
-    def test_by_another_classifier_is_kept_where_it_cannot_be_done_again(
+    def test_by_another_classifier_is_kept_if_it_cannot_be_repeated(
         self, place: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Scores go only when others take their place; nor do they where no classifier is here to compare with."""
+        """Scores are removed only if new ones replace them, and never without a classifier to compare with."""
         planned = project.plan(describe(evaluation={"metrics": ["prepared"]}), place / "results")
         run(planned)
         (path,) = project.run_folders(place / "results")
@@ -500,22 +505,23 @@ class TestPreparation:
         assert rescore(place / "results" / "tiny", ["prepared"], planned.registry).unusable == 1
         assert content(path) == before
 
-    def test_that_is_interrupted_says_so(
-        self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    def test_can_be_interrupted(
+        self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
-        """Ctrl-C while a classifier learns: no run has begun, and nothing is lost."""
+        """After Ctrl-C during the training of a classifier, no run has started."""
 
         def interrupted(self: Prepared, dataset: Any, device: str, log: Any) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Prepared, "prepare", interrupted)
         path = project.write(place, describe(evaluation={"metrics": ["prepared"]}))
-        said = project.caller(monkeypatch, capfd, "run")(str(path), "--device", "cpu")
-        assert said.code == 130 and "Interrupted; the same command goes on from here." in said.err
+        ended = project.caller(monkeypatch, capfd, "run")(str(path), "--device", "cpu")
+        assert ended.code == 130
+        messages.check(ended.err)
         assert not list((place / "results" / "tiny").glob("*.json"))
 
-    def test_of_missing_data_says_what_to_fetch(self, place: Path) -> None:
-        """Before anything is written, for every dataset that is missing."""
+    def test_of_missing_data_lists_the_files(self, place: Path) -> None:
+        """Every dataset without files is listed before anything is written."""
         benchmark = describe(dataset=[{"plugin": "absent", "label": "A"}, {"plugin": "absent", "label": "B"}])
         with pytest.raises(DataError, match=r"dataset 'A': fetch it\ndataset 'B': fetch it"):
             project.plan(benchmark, place / "results")
@@ -523,59 +529,59 @@ class TestPreparation:
 
 
 class TestMistakes:
-    def test_a_metric_of_more_samples_than_are_drawn(self, place: Path) -> None:
-        """Is refused with both numbers."""
-        with pytest.raises(ConfigError, match=r"'brightness_100' needs 100 samples, and samples = 90"):
+    def test_a_metric_of_more_samples_than_are_drawn(self, place: Path, messages: Messages) -> None:
+        """The error has both numbers of samples."""
+        with messages.raises(ConfigError, "'brightness_100'", 100, 90):
             project.plan(describe(evaluation={"metrics": ["brightness_100"]}), place / "results")
 
-    def test_flipped_points(self, place: Path) -> None:
-        """Only images have a left and a right."""
-        with pytest.raises(ConfigError, match="flip = true mirrors images, and dataset 'ring8' has none"):
+    def test_flipped_points(self, place: Path, messages: Messages) -> None:
+        """`flip` is an error for a dataset without images."""
+        with messages.raises(ConfigError, "flip", "'ring8'"):
             project.plan(project.describe(protocol={"flip": True}), place / "results")
 
-    def test_are_none_of_a_broken_registry(self, place: Path) -> None:
+    def test_are_not_caused_by_a_broken_plugin(self, place: Path) -> None:
         """The plugin of these tests loads."""
         assert load_plugins([place / "plugins"]).broken == []
 
 
 class TestScore:
-    """Images that any program made."""
+    """Scores of images from any program."""
 
-    def test_takes_levels_and_numbers(self) -> None:
-        """uint8 as it is, other numbers by the dataset's bounds: the same score."""
+    def test_accepts_levels_and_numbers(self) -> None:
+        """uint8 levels and numbers within the dataset's bounds have the same score."""
         levels = Greys().training().x
         for x in (levels, levels / 127.5 - 1):
             (score,) = score_samples.score(x, Greys(), [Brightness()])
             assert score.value == pytest.approx(levels.mean()) and score.n == len(levels)
 
-    def test_refuses_numbers_beyond_the_bounds(self) -> None:
-        """Levels that lost their type would be taken for something else."""
-        with pytest.raises(
-            UsageError, match=r"values from .* to .*; images of greys lie between -1 and 1, or are uint8"
-        ):
+    def test_rejects_numbers_beyond_the_bounds(self, messages: Messages) -> None:
+        """Levels as floating-point numbers are an error instead of a wrong score."""
+        with messages.raises(UsageError, "samples: ", "greys", -1, 1):
             score_samples.score(Greys().training().x.astype(float), Greys(), [Brightness()])
 
-    def test_refuses_too_few(self) -> None:
-        """With both numbers."""
-        with pytest.raises(UsageError, match=r"'brightness_100' needs 100 samples; samples: 60"):
+    def test_rejects_too_few(self, messages: Messages) -> None:
+        """The error has both numbers of samples."""
+        with messages.raises(UsageError, "samples: ", "'brightness_100'", 100, 60):
             score_samples.score(Greys().training().x, Greys(), [Many()])
 
-    def test_of_many_datasets_are_spoken_of_while_they_are_made_ready(
-        self, place: Path, monkeypatch: pytest.MonkeyPatch
+    def test_of_many_datasets_report_the_progress_of_preparation(
+        self, place: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
-        """Each is too quick to say so itself; nothing is said before the time has come."""
+        """Preparation reports at intervals, because quick datasets report nothing themselves."""
         monkeypatch.setattr(prepare_data, "LOG_SECONDS", -1.0)
-        told: list[str] = []
-        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", told.append)
-        assert told == [f"brightness is made ready: {done} of 3 datasets" for done in range(3)]
+        lines: list[str] = []
+        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", lines.append)
+        for done, line in enumerate(lines):
+            messages.check(line, "brightness", f"{done} of 3")
+        assert len(lines) == 3
         monkeypatch.setattr(prepare_data, "LOG_SECONDS", 60.0)
-        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", told.append)
-        assert len(told) == 3
+        prepare_data._prepare_metric(Brightness(), [Greys()] * 3, "cpu", lines.append)
+        assert len(lines) == 3
 
-    def test_by_the_command_leaves_slow_metrics_to_who_asks(
+    def test_by_the_command_omits_slow_metrics_by_default(
         self, place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Features of Inception take hours on a CPU: nobody gets them unasked, and everybody is told."""
+        """Metrics that may take hours on a CPU are computed only on request; a message lists them."""
         np.save(place / "x.npy", Greys().training().x)
         monkeypatch.setattr(Prepared, "expensive", True)
         code, out, err = project.caller(monkeypatch, capfd, "score")("x.npy", "--dataset", "greys")

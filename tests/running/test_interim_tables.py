@@ -1,4 +1,4 @@
-"""Tables while a benchmark runs, and how long it is expected to take."""
+"""Interim tables and forecasts of a benchmark that runs."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ from gan_bench.planning.planned import Planned
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.report.tables.build import render
 from gan_bench.report.tables.formats import to_markdown
-from gan_bench.running import estimate, interim_tables, run_benchmark
+from gan_bench.running import estimate, interim_tables, machine, run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.execute import execute
 from gan_bench.running.run_benchmark import BenchmarkOutcome
 from tests.support import project
+from tests.support.messages import Messages
 
 TWO = [project.ZOO["gan"], project.ZOO["d2gan"]]
 
 
 class Listener(Observer):
-    """Keeps tables, forecasts, notes and the order in which runs started."""
+    """Observer that records tables, forecasts, notes and the order of started runs."""
 
     name = "listener"
 
@@ -55,19 +56,19 @@ class Listener(Observer):
 
 @pytest.fixture(autouse=True)
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are carried out in this process."""
+    """Execute runs in this process."""
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
 
 
 def run(planned: Planned) -> tuple[BenchmarkOutcome, Listener]:
-    """Carry out what is missing; how it ended, and what was reported."""
+    """Execute missing runs; return the outcome and the observer."""
     listener = Listener()
     return run_benchmark.run(planned, listener), listener
 
 
 class TestTables:
-    def test_come_with_each_seed_but_the_last(self, tmp_path: Path) -> None:
-        """As soon as a seed of all models is complete; the last one is the final table."""
+    def test_follow_each_seed_but_the_last(self, tmp_path: Path) -> None:
+        """A table follows when a seed of all models is complete; the last seed is in the final table."""
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
         titles = ["tiny (1 of 3 seeds)", "tiny (2 of 3 seeds)"]
         runs = [{f"{label} {seed}" for label in ("gan", "d2gan")} for seed in range(3)]
@@ -76,7 +77,7 @@ class TestTables:
         assert [row.planned for table in listener.tables for row in table.rows] == [1, 1, 2, 2]
 
     def test_are_written(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """table.md is the table so far while the next seed runs, and the whole table at the end."""
+        """table.md is the interim table while the next seed runs, and the whole table at the end."""
         found: list[str] = []
         monkeypatch.setattr(
             Listener, "interim_table", lambda self, table: found.append((tmp_path / "tiny/table.md").read_text("utf-8"))
@@ -86,14 +87,14 @@ class TestTables:
         assert "**" not in found[0] and " ± " not in found[0].split("\n\n")[1]
         assert (tmp_path / "tiny/table.md").read_text("utf-8") == render(tmp_path / "tiny")
 
-    def test_count_what_was_done_before(self, tmp_path: Path) -> None:
-        """A seed is complete with runs of an earlier command; it is not shown again by a later one."""
+    def test_count_runs_of_earlier_commands(self, tmp_path: Path) -> None:
+        """Runs of an earlier command count; a seed that it completed is not reported again."""
         run(project.plan(project.describe(TWO, seeds=3), tmp_path, seeds="0,2"))
         _, listener = run(project.plan(project.describe(TWO, seeds=4), tmp_path))
         assert [table.title for table in listener.tables] == ["tiny (3 of 4 seeds)"]
 
-    def test_show_what_failed(self, tmp_path: Path) -> None:
-        """A run that failed or diverged has ended: its seed is complete, and the table says how it ended."""
+    def test_show_failed_runs(self, tmp_path: Path) -> None:
+        """Failed and diverged runs have ended: their seed is complete, and a note of the table gives their status."""
         models = [{"plugin": "failing"}, {"plugin": "diverging"}, {"plugin": "gan"}]
         file = project.write(tmp_path, project.describe(models, seeds=2), bad=project.BAD)
         _, listener = run(project.plan(file, tmp_path / "results"))
@@ -104,7 +105,7 @@ class TestTables:
     def test_wait_for_interrupted_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A seed with an interrupted run is not complete."""
 
-        def run_jobs(self: Engine, jobs: Sequence[Job]) -> bool:
+        def execute_all(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for job in jobs:
                 self.observer.started(job.run)
@@ -112,15 +113,15 @@ class TestTables:
                 self.observer.ended(job.run, execute(job, registry, lambda _: None, stop), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "run", run_jobs)
+        monkeypatch.setattr(project.InProcess, "run", execute_all)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
         assert [table.title for table in listener.tables] == ["tiny (1 of 3 seeds)", "tiny (2 of 3 seeds)"]
         assert not any("interrupted" in note for table in listener.tables for note in table.notes)
 
-    def test_of_stacks_are_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Seeds that train together end together: no burst of tables, and the start-up line says so."""
+    def test_of_stacks_are_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """Seeds of a stack end together: there is no interim table, and a note gives the reason."""
 
-        def run_jobs(self: Engine, jobs: Sequence[Job]) -> bool:
+        def execute_all(self: Engine, jobs: Sequence[Job]) -> bool:
             registry = load_plugins(self.setup.plugin_places)
             for group in stacks(jobs):
                 for job in group:
@@ -129,13 +130,15 @@ class TestTables:
                     self.observer.ended(job.run, execute(job, registry, lambda _: None, project.never), "")
             return True
 
-        monkeypatch.setattr(project.InProcess, "run", run_jobs)
+        monkeypatch.setattr(project.InProcess, "run", execute_all)
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path, stack=3))
         assert not listener.tables
-        assert any("finish together, so the first table is the last" in note for note in listener.notes)
+        messages.check(listener.notes[1])
 
-    def test_that_cannot_be_written_cost_no_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A folder that another process damages meanwhile is noted; the runs go on."""
+    def test_that_cannot_be_written_end_no_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """If another process damages the folder meanwhile, the error is reported and the runs continue."""
 
         def refuse(*_: Any) -> None:
             raise StoreError("benchmark.json is gone")
@@ -143,10 +146,11 @@ class TestTables:
         monkeypatch.setattr(interim_tables, "write_results_csv", refuse)
         outcome, listener = run(project.plan(project.describe(TWO, seeds=2), tmp_path))
         assert outcome.counts == {"finished": 4}
-        assert "The table so far cannot be written: benchmark.json is gone" in listener.notes
+        (note,) = (note for note in listener.notes if "benchmark.json is gone" in note)
+        messages.check(note)
 
-    def test_leave_out_what_another_process_wrote(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Runs of a later seed that are copied into the folder meanwhile are not part of the table so far."""
+    def test_leave_out_runs_of_another_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Runs of a later seed that are copied into the folder meanwhile are not part of the interim table."""
         run(project.plan(project.describe(TWO, seeds="2,"), tmp_path / "elsewhere", seeds="2,"))
 
         class Copying(Listener):
@@ -161,33 +165,40 @@ class TestTables:
 
 
 class TestTimes:
-    def test_are_forecast_once_a_run_has_ended(self, tmp_path: Path) -> None:
-        """The next table never comes after the last, and the last forecast is shorter than the first."""
+    def test_are_forecast_once_a_run_has_ended(self, tmp_path: Path, messages: Messages) -> None:
+        """The next table is never expected after the last. Without an earlier run, the first note gives no time."""
         _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
         assert listener.forecasts and all(0 <= first <= last for first, last in listener.forecasts)
-        assert "How long it will take is known once the first runs report their speed." in listener.notes
+        messages.check(listener.notes[1])
 
-    def test_come_from_earlier_runs(self, tmp_path: Path) -> None:
-        """A second command knows from the ledger of the first, and says so."""
+    def test_come_from_earlier_runs(self, tmp_path: Path, messages: Messages) -> None:
+        """The times of a second command come from the ledgers of the first."""
         run(project.plan(project.describe(TWO, seeds=1), tmp_path))
-        _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path))
-        assert any("(from earlier runs on this machine" in note for note in listener.notes)
+        for folder in project.run_folders(tmp_path):
+            write_seconds(folder, {"train_seconds": 50.0, "evaluation_seconds": 10.0, "compile_seconds": 0.0})
+        _, listener = run(project.plan(project.describe(TWO, seeds=3), tmp_path, workers=1))
+        messages.check(listener.notes[1], "2 min", "4 min")
 
-    def test_are_measured_of_long_runs(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A model without an earlier run is measured before its runs start, if these are long enough to repay it."""
+    def test_of_long_runs_are_measured(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """A model without an earlier run is timed before its runs start, if these are long enough."""
         monkeypatch.setattr(estimate, "PROBE_FROM", project.ITERATIONS)
-        _, listener = run(project.plan(project.describe(TWO), tmp_path))
-        assert any("(from a few iterations, without evaluation)" in note for note in listener.notes)
+        monkeypatch.setattr(estimate, "_timed", lambda trainer: 2.0)
+        _, listener = run(project.plan(project.describe(TWO), tmp_path, workers=1))
+        messages.check(listener.notes[1], 20)
+        messages.check(listener.notes[2], "2 min")
 
-    def test_machine_is_named_first(self, tmp_path: Path) -> None:
+    def test_follow_the_machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """The first note describes the machine and whether iterations are compiled."""
+        monkeypatch.setattr(machine, "cpu_name", lambda: "AMD EPYC, 2 cores")
         _, listener = run(project.plan(project.describe(TWO), tmp_path, workers=1, compile="never"))
-        assert listener.notes[0].startswith("1 run at a time on a CPU (")
-        assert listener.notes[0].endswith("; iterations uncompiled: --compile never.")
+        messages.check(listener.notes[0], "AMD EPYC, 2 cores", "--compile never")
 
 
 class TestOrder:
     def test_is_the_longest_first_within_a_seed(self, tmp_path: Path) -> None:
-        """By the ledgers of earlier runs; seeds stay in order."""
+        """Runs of a seed start in the order of their times in earlier ledgers; seeds keep their order."""
         run(project.plan(project.describe(TWO, seeds=1), tmp_path))
         for folder in project.run_folders(tmp_path):
             seconds = {"gan": 100.0, "d2gan": 900.0}[project.record(folder)["model"]["plugin"]]

@@ -1,4 +1,4 @@
-"""Signals that interrupt a command arrive at safe points."""
+"""Deferral of signals that interrupt a command to safe points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_bench.running.engines.interrupts import PATIENCE, SIGNALS, DeferredInte
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Handlers of before, whatever a test does."""
+    """Restore the signal handlers after each test."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in before.items():
@@ -23,13 +23,13 @@ def handlers() -> Iterator[None]:
 
 
 def interrupt(*_: object) -> None:
-    """As the command handles a closed terminal."""
+    """Handle a signal like the command handles a closed terminal."""
     raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_raise_when_asked_and_not_before(number: signal.Signals) -> None:
-    """The signal makes the descriptor readable; the exception comes with the next question, once."""
+def test_raise_once_on_delivery(number: signal.Signals) -> None:
+    """A signal makes the descriptor readable, and the next call of `deliver` raises, once."""
     signal.signal(number, interrupt)
     with DeferredInterrupts() as interrupts:
         assert interrupts.descriptor is not None
@@ -39,12 +39,12 @@ def test_raise_when_asked_and_not_before(number: signal.Signals) -> None:
             interrupts.deliver()
         interrupts.deliver()
         assert not select.select([interrupts.descriptor], [], [], 0)[0]
-    with pytest.raises(KeyboardInterrupt):  # as before
+    with pytest.raises(KeyboardInterrupt):  # the original handler is restored
         os.kill(os.getpid(), number)
 
 
-def test_raise_at_once_if_nobody_asks() -> None:
-    """An engine that hangs can still be interrupted."""
+def test_raise_at_once_after_several_signals() -> None:
+    """An engine that hangs can be interrupted by repeated signals."""
     signal.signal(signal.SIGINT, interrupt)
     with DeferredInterrupts():
         for _ in range(PATIENCE - 1):
@@ -55,7 +55,7 @@ def test_raise_at_once_if_nobody_asks() -> None:
 
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM])
 def test_count_a_closed_terminal_once(first: signal.Signals) -> None:
-    """It may send several signals, also after `kill`; a second interruption would end the runs without checkpoints."""
+    """Further signals of a closed terminal are ignored: a second interruption would end runs without checkpoints."""
 
     def once(*_: object) -> None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -74,8 +74,8 @@ def test_count_a_closed_terminal_once(first: signal.Signals) -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
-def test_call_the_handler_of_before() -> None:
-    """A program that calls `gan_bench.run` may only take note of a signal."""
+def test_call_the_original_handler() -> None:
+    """The handler of a program that calls `gan_bench.run` is called on delivery, even if it does not raise."""
     seen: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
     with DeferredInterrupts() as interrupts:
@@ -86,7 +86,7 @@ def test_call_the_handler_of_before() -> None:
 
 
 def test_leave_ignored_signals_ignored() -> None:
-    """As nohup sets them."""
+    """A signal that is ignored, as under nohup, stays ignored."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with DeferredInterrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGHUP)
@@ -95,7 +95,7 @@ def test_leave_ignored_signals_ignored() -> None:
 
 
 def test_do_nothing_in_another_thread() -> None:
-    """No handler can be set there."""
+    """Outside of the main thread, where no handler can be set, the context has no effect."""
     seen: list[int | None] = []
 
     def enter() -> None:

@@ -1,4 +1,4 @@
-"""The start-up line: what a benchmark runs on, and how."""
+"""The start-up line: description of the machine and of compilation."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from gan_bench.contracts.run import Job
 from gan_bench.running import machine
 from gan_bench.running.machine import describe_compilation, describe_machine
 from tests.support import project
+from tests.support.messages import Messages
 
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    """A run long enough to be compiled, on a machine with a compiler."""
+    """Job of a run that is long enough to be compiled, on a machine with a compiler."""
     monkeypatch.setattr(machine.shutil, "which", lambda name: f"/usr/bin/{name}")
     return project.plan(project.describe(protocol={"iterations": 6000}), tmp_path).jobs[0]
 
 
-def test_names_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And how many runs go on at a time; of a GPU its name."""
+def test_names_the_processor(monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+    """The line has the name of the processor or GPU, and the number of simultaneous runs."""
     monkeypatch.setattr(machine, "cpu_name", lambda: "AMD EPYC, 2 cores")
     monkeypatch.setattr(machine, "gpu_name", lambda: "NVIDIA H200")
-    assert describe_machine("cpu", 2, []) == "2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each"
-    assert describe_machine("cuda", 1, ["0"]) == "1 run at a time on a GPU (NVIDIA H200)"
-    assert describe_machine("cuda", 2, ["0", "1"]) == "2 runs at a time on 2 GPUs (NVIDIA H200)"
+    messages.check(describe_machine("cpu", 2, []), 2, "AMD EPYC, 2 cores")
+    messages.check(describe_machine("cuda", 1, ["0"]), 1, "NVIDIA H200")
+    messages.check(describe_machine("cuda", 2, ["0", "1"]), 2, "NVIDIA H200")
 
 
-def test_names_a_gpu_without_taking_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By nvidia-smi, of the GPU that is visible; by torch if there is no such program."""
+def test_names_a_gpu_without_allocating_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvidia-smi gives the name of the visible GPU; torch gives it only without this program."""
     monkeypatch.setattr(machine.torch.cuda, "get_device_name", lambda: "by torch")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     program = tmp_path / "nvidia-smi"
@@ -45,26 +46,24 @@ def test_names_a_gpu_without_taking_its_memory(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, "iterations compiled"),
-        ({"compile": "never"}, "iterations uncompiled: --compile never"),
-        ({"heavy": True}, "iterations uncompiled: convolutional networks gain nothing by it"),
-    ],
+    ("changes", "part"), [({}, ""), ({"compile": "never"}, "--compile never"), ({"heavy": True}, "")]
 )
-def test_says_whether_iterations_are_compiled(job: Job, changes: dict[str, Any], expected: str) -> None:
-    """If not, why."""
-    assert describe_compilation([replace(job, **changes)]) == expected
+def test_reports_whether_iterations_are_compiled(
+    job: Job, changes: dict[str, Any], part: str, messages: Messages
+) -> None:
+    """The line gives the reason if iterations are not compiled."""
+    messages.check(describe_compilation([replace(job, **changes)]), part)
 
 
-def test_says_that_short_runs_are_not_compiled(tmp_path: Path) -> None:
-    """Compiling takes longer than they do."""
+def test_reports_that_short_runs_are_not_compiled(tmp_path: Path, messages: Messages) -> None:
+    """The line gives the number of iterations from which runs are compiled."""
     jobs = project.plan(project.describe(), tmp_path).jobs
-    assert describe_compilation(jobs) == "iterations uncompiled: it pays from 5,000 iterations on"
+    messages.check(describe_compilation(jobs), "5,000")
 
 
-def test_says_that_there_is_no_compiler(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what to do; on a GPU none is needed."""
+def test_reports_a_missing_compiler(job: Job, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+    """The line gives the remedy. On a GPU no C++ compiler is needed."""
+    compiled = describe_compilation([job])
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    assert describe_compilation([job]) == ("iterations uncompiled: there is no C++ compiler (install g++, or set CXX)")
-    assert describe_compilation([replace(job, device="cuda")]) == "iterations compiled"
+    messages.check(describe_compilation([job]), "g++", "CXX")
+    assert describe_compilation([replace(job, device="cuda")]) == compiled

@@ -1,4 +1,4 @@
-"""Observers: plugins may watch, and cannot get in the way."""
+"""Observers of plugins receive every event and cannot disturb a benchmark."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gan_bench.running.engines import local
 from gan_bench.running.observers import EVENTS, Observers
 from gan_bench.running.run_benchmark import run
 from tests.support import project
+from tests.support.messages import Messages
 
 WATCHING = """
 from pathlib import Path
@@ -44,15 +45,15 @@ def gan_bench_observers():
 
 
 class _Display(Observer):
-    """Remembers what it is told."""
+    """Observer that records all events."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, tuple[Any, ...]]] = []
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
         for event in EVENTS:
-            setattr(self, event, lambda *arguments, event=event: self.told.append((event, arguments)))
+            setattr(self, event, lambda *arguments, event=event: self.events.append((event, arguments)))
 
     def notes(self) -> list[str]:
-        return [arguments[0] for event, arguments in self.told if event == "note"]
+        return [arguments[0] for event, arguments in self.events if event == "note"]
 
 
 class _Faulty(Observer):
@@ -62,52 +63,56 @@ class _Faulty(Observer):
         raise ValueError("too late")
 
 
-class _Stillborn(Observer):
-    name = "stillborn"
+class _Unconstructible(Observer):
+    name = "unconstructible"
 
     def __init__(self) -> None:
         raise OSError("no room")
 
 
 def test_every_method_is_an_event() -> None:
-    """What an observer may define is what it is told, but for the method that engines call: none is forgotten."""
+    """The list of events has every method of an observer except the one that engines call."""
     assert {*EVENTS, "receive"} == {name for name, value in vars(Observer).items() if callable(value)}
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_all_hear_every_event(event: str) -> None:
+def test_all_observers_receive_every_event(event: str) -> None:
     """The display and every other observer are called with the same arguments."""
-    display, heard = _Display(), []
+    display, received = _Display(), []
 
     class Other(Observer):
         name = "other"
 
-    setattr(Other, event, lambda self, *arguments: heard.append(arguments))
+    setattr(Other, event, lambda self, *arguments: received.append(arguments))
     getattr(Observers(display, [Other]), event)("first", "second")
-    assert heard == [("first", "second")]
-    assert display.told == [(event, ("first", "second"))]
+    assert received == [("first", "second")]
+    assert display.events == [(event, ("first", "second"))]
 
 
-def test_one_that_fails_hears_no_more() -> None:
-    """Its error is said once; the display goes on."""
+def test_an_observer_that_fails_is_detached(messages: Messages) -> None:
+    """Its error is reported once, and the display still receives events."""
     display = _Display()
-    observers = Observers(display, [_Faulty, _Stillborn])
-    assert display.notes() == ["Observer stillborn failed in __init__(): OSError: no room. It hears no more."]
+    observers = Observers(display, [_Faulty, _Unconstructible])
+    (note,) = display.notes()
+    messages.check(note, "unconstructible", "__init__", "OSError: no room")
     observers.stopping()
     observers.stopping()
-    assert display.notes()[1:] == ["Observer faulty failed in stopping(): ValueError: too late. It hears no more."]
-    assert [event for event, _ in display.told].count("stopping") == 2
+    (note,) = display.notes()[1:]
+    messages.check(note, "faulty", "stopping", "ValueError: too late")
+    assert [event for event, _ in display.events].count("stopping") == 2
 
 
-def test_an_interrupt_is_not_the_observers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while an observer is called stops the benchmark."""
+def test_an_interruption_does_not_detach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during a call of an observer stops the benchmark."""
     monkeypatch.setattr(_Faulty, "stopping", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         Observers(_Display(), [_Faulty]).stopping()
 
 
-def test_a_plugins_observer_watches_a_benchmark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that a file brings is told of the runs, and one that fails costs nobody anything."""
+def test_an_observer_of_a_plugin_receives_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    """An observer of a plugin file receives the events of runs, even if another observer fails."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(local, "LocalEngine", project.InProcess)
     file = project.write(tmp_path, project.describe(), watching=WATCHING)
@@ -115,4 +120,5 @@ def test_a_plugins_observer_watches_a_benchmark(tmp_path: Path, monkeypatch: pyt
     outcome = run(project.plan(file, tmp_path), display)
     assert outcome.counts == {"finished": 1}
     assert (tmp_path / "diary.txt").read_text() == "started gan\nended gan finished\n"
-    assert "Observer clumsy failed in started(): KeyError: 'nowhere'. It hears no more." in display.notes()
+    (note,) = (note for note in display.notes() if "clumsy" in note)
+    messages.check(note, "started", "KeyError: 'nowhere'")

@@ -1,4 +1,4 @@
-"""What is seen of a benchmark while it runs."""
+"""Progress display of a benchmark."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
 from gan_bench.results.load import LEDGER
 from gan_bench.running import progress
 from gan_bench.running.progress import LiveProgress, PlainProgress, QuietConsole, make_progress
+from tests.support.messages import Messages
 
 METRICS = ("symmetric_kl", "modes")
 
 
 def run(label: str = "MGAN", seed: int = 0) -> Run:
-    """A run that only has a name."""
+    """Run with a label and a seed."""
     dataset, model = DatasetRef("ring8", {}, "ring8"), ModelRef("mgan", {})
     return Run("tiny", label, dataset, model, Protocol(), seed, "c", f"{label}-{seed}")
 
 
 def at(iteration: int, **scores: float) -> Evaluated:
-    """An evaluation at an iteration of 2,000."""
+    """Evaluation at one of 2,000 iterations."""
     return Evaluated("key", iteration, 2000, scores)
 
 
 def trained(iteration: int, rate: float) -> Progress:
-    """An event at an iteration of 2,000."""
+    """Progress at one of 2,000 iterations."""
     return Progress("key", iteration, 2000, rate)
 
 
@@ -39,8 +40,8 @@ class TestPlain:
         stream = io.StringIO()
         return PlainProgress(METRICS, stream), stream
 
-    def test_says_when_a_run_starts_and_how_it_ends(self) -> None:
-        """A line each, with the last scores in the order of the benchmark, or with the error."""
+    def test_prints_the_start_and_end_of_a_run(self, messages: Messages) -> None:
+        """A run has two lines; the second has its last scores in the order of the benchmark, or its error."""
         display, stream = self.lines()
         display.planned([run(), run("GAN")], 3)
         display.started(run())
@@ -48,16 +49,17 @@ class TestPlain:
         display.ended(run(), "finished", "")
         display.started(run("GAN"))
         display.ended(run("GAN"), "failed", "RuntimeError: no luck")
-        assert stream.getvalue().splitlines() == [
-            "2 runs to do, 3 done already.",
+        first, *lines = stream.getvalue().splitlines()
+        messages.check(first, 2, 3)
+        assert lines == [
             "MGAN on ring8, seed 0 started",
             "[1/2] MGAN on ring8, seed 0 finished symmetric_kl 0.123  modes 8",
             "GAN on ring8, seed 0 started",
             "[2/2] GAN on ring8, seed 0 failed RuntimeError: no luck",
         ]
 
-    def test_says_where_a_run_is_every_half_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Iteration of total, iterations a second, time left, last scores; not more often."""
+    def test_prints_the_position_of_a_run_every_half_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The line has the iteration and their number, iterations per second, time left and last scores."""
         clock = [0.0]
         monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
         display, stream = self.lines()
@@ -72,34 +74,31 @@ class TestPlain:
             "MGAN on ring8, seed 0 160/2,000 20 it/s, 1:32 left modes 2",
         ]
 
-    def test_says_that_nothing_is_left(self) -> None:
-        """A finished benchmark is said to be finished."""
+    def test_reports_a_finished_benchmark(self, messages: Messages) -> None:
         display, stream = self.lines()
         display.planned([], 5)
-        assert stream.getvalue() == "All 5 runs are done.\n"
+        messages.check(stream.getvalue(), 5)
 
-    def test_does_not_count_interrupted_runs_as_ended(self) -> None:
-        """They are still to do."""
+    def test_does_not_count_interrupted_runs_as_ended(self, messages: Messages) -> None:
         display, stream = self.lines()
         display.planned([run()], 0)
         display.started(run())
         display.stopping()
         display.ended(run(), "interrupted", "")
-        assert stream.getvalue().splitlines()[-2:] == [
-            "Stopping: runs write their checkpoints. Ctrl-C again kills them.",
-            "[0/1] MGAN on ring8, seed 0 interrupted",
-        ]
+        stopping, last = stream.getvalue().splitlines()[-2:]
+        messages.check(stopping, "Ctrl-C")
+        assert last == "[0/1] MGAN on ring8, seed 0 interrupted"
 
-    def test_prints_the_table_so_far(self) -> None:
-        """Whole, without its notes, which are in table.md."""
+    def test_prints_interim_tables(self, messages: Messages) -> None:
+        """An interim table is printed whole, without its notes, which are in table.md."""
         display, stream = self.lines()
         display.interim_table(comparison(1, rows=2))
         shown = stream.getvalue()
         assert "tiny (1 of 5 seeds): ring8" in shown and "row1" in shown and "a note" not in shown
-        assert "Notes on this table: table.md." in shown
+        messages.check(shown.strip().splitlines()[-1], "table.md")
 
-    def test_says_how_long_all_runs_take(self) -> None:
-        """With each run that has ended, but for the last."""
+    def test_prints_the_time_left_of_all_runs(self) -> None:
+        """The line of an ended run has the time left, except for the last run."""
         display, stream = self.lines()
         display.planned([run(), run("GAN")], 0)
         for label in ("MGAN", "GAN"):
@@ -111,8 +110,8 @@ class TestPlain:
             "[2/2] GAN on ring8, seed 0 finished",
         ]
 
-    def test_keeps_what_plugins_say_on_one_line(self) -> None:
-        """Without characters that a terminal obeys."""
+    def test_prints_texts_of_plugins_on_one_line(self) -> None:
+        """Texts of plugins are printed without control characters of terminals."""
         display, stream = self.lines()
         display.started(run())
         display.ended(run(), "failed", "ValueError: first\n\x1b[2Jsecond")
@@ -122,8 +121,7 @@ class TestPlain:
             "MGAN on ring8, seed 0: a b",
         ]
 
-    def test_passes_warnings_on(self) -> None:
-        """A warning names its run."""
+    def test_prints_warnings_with_their_run(self) -> None:
         display, stream = self.lines()
         display.warning(run(), "checkpoint-20.pt is damaged")
         assert stream.getvalue() == "MGAN on ring8, seed 0: checkpoint-20.pt is damaged\n"
@@ -136,8 +134,8 @@ class TestLive:
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()
 
-    def test_shows_what_goes_on(self) -> None:
-        """A row for each active run with iteration, speed, time left and scores; ended ones leave."""
+    def test_shows_active_runs(self) -> None:
+        """Each active run has a row with iteration, speed, time left and scores; ended runs have none."""
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
         display.planned([run(seed=0), run(seed=1)], 0)
         for seed in (0, 1):
@@ -151,8 +149,8 @@ class TestLive:
         row = next(line for line in shown.splitlines() if "seed 1" in line)
         assert row.split() == ["MGAN", "on", "ring8,", "seed", "1", "500/2,000", "25", "it/s", "1:00", "modes", "8"]
 
-    def test_keeps_the_last_table_above_the_runs(self) -> None:
-        """Cut where the terminal has no room for all of it, since what is too long cannot be redrawn."""
+    def test_keeps_the_last_table_above_the_runs(self, messages: Messages) -> None:
+        """A table longer than the terminal is cut, because it could not be redrawn."""
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=60, height=20))
         display.started(run())
         for seeds in (1, 2):
@@ -163,12 +161,14 @@ class TestLive:
         assert "MGAN on ring8, seed 0" in lines[-1]
         display.interim_table(comparison(3, rows=40))
         lines = self.shown(display).splitlines()
-        assert len(lines) <= 20 and "… the whole table is in table.md" in lines
+        assert len(lines) <= 20
+        (cut,) = (line for line in lines if line.startswith("…"))
+        messages.check(cut, "table.md")
         assert "MGAN on ring8, seed 0" in lines[-1]
         display.live.stop()
 
     def test_fits_a_terminal_that_is_resized(self) -> None:
-        """No line is wider than the terminal is now."""
+        """After a change of the terminal's width, no line is wider."""
         console = Console(file=io.StringIO(), width=120, height=30)
         display = LiveProgress(METRICS, console)
         display.started(run("a label that is longer than others"))
@@ -183,7 +183,7 @@ class TestLive:
         display.live.stop()
 
     def test_cuts_labels_before_counters(self) -> None:
-        """At 60 columns a long label leaves iteration, speed and time left as they are."""
+        """At 60 columns a long label is shortened; iteration, speed and time left are not."""
         long = "a label of forty characters, if not more"
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=60))
         display.started(run(long))
@@ -195,20 +195,20 @@ class TestLive:
         assert "500/2,000" in row and "25 it/s" in row and "1:00" in row and "…" in row
         display.live.stop()
 
-    def test_shows_the_time_that_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of all runs together, counted down since it was known; nothing after Ctrl-C."""
+    def test_shows_the_time_left(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """The time left of all runs counts down from its forecast, and is not shown after Ctrl-C."""
         clock = [0.0]
         monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
-        assert "left" not in self.shown(display).splitlines()[0]
+        assert "min" not in self.shown(display).splitlines()[0]
         display.forecast(60.0, 1200.0)
         clock[0] = 300.0
-        assert "5:00 so far, about 15 min left" in self.shown(display)
+        messages.check(self.shown(display).splitlines()[0], "5:00", "15 min")
         display.stopping()
-        assert "left" not in self.shown(display).splitlines()[0]
+        assert "min" not in self.shown(display).splitlines()[0]
 
     def test_draws_nothing_before_the_first_run(self) -> None:
-        """A thread that redraws would not survive the forks that measure models."""
+        """The thread that redraws starts with the first run, because processes are forked before it."""
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
         with display:
             display.planned([run()], 0)
@@ -217,8 +217,8 @@ class TestLive:
             assert display.live.is_started
         assert not display.live.is_started
 
-    def test_takes_labels_literally(self) -> None:
-        """Square brackets of a label are no markup, in the table or above it."""
+    def test_prints_labels_literally(self) -> None:
+        """Square brackets in a label are printed, not interpreted as markup."""
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
         display.started(run("[red]K=8[/red]"))
         assert "[red]K=8[/red]" in self.shown(display)
@@ -226,15 +226,15 @@ class TestLive:
         assert isinstance(display.console.file, io.StringIO)
         assert "[red]K=8[/red] on ring8, seed 0 failed TypeError: [/bold]" in display.console.file.getvalue()
 
-    def test_does_not_know_the_time_before_it_knows_the_speed(self) -> None:
-        """Time left is a question mark at first."""
+    def test_shows_an_unknown_time_before_the_speed_is_known(self) -> None:
+        """Before the first progress, the time left is a question mark."""
         display = LiveProgress(METRICS, Console(file=io.StringIO(), width=120))
         display.started(run())
         assert "?" in self.shown(display)
 
 
 def comparison(seeds: int, rows: int) -> Table:
-    """A table of so many seeds out of five."""
+    """Table of the first `seeds` of five seeds."""
     cells = {"modes": Estimate(8.0, None, 1)}
     ledger = dict.fromkeys(LEDGER, 1.0)
     shown = [Row("ring8", f"row{i}", "gan", False, seeds, seeds, cells, ledger) for i in range(rows)]
@@ -245,7 +245,7 @@ def comparison(seeds: int, rows: int) -> Table:
     ("rate", "text"), [(0.0, ""), (0.05, "20.0 s/it"), (0.99, "1.0 s/it"), (1.0, "1 it/s"), (412.3, "412 it/s")]
 )
 def test_speeds_below_one_iteration_a_second_are_seconds(rate: float, text: str) -> None:
-    """Slow iterations are not shown as 0 it/s."""
+    """Speeds below 1 it/s are shown as seconds per iteration, not as 0 it/s."""
     assert progress.speed(rate) == text
 
 
@@ -253,26 +253,26 @@ def test_speeds_below_one_iteration_a_second_are_seconds(rate: float, text: str)
     ("seconds", "text"), [(0.4, "0 s"), (89.0, "89 s"), (90.0, "2 min"), (3600.0, "60 min"), (9000.0, "2.5 h")]
 )
 def test_durations_in_words_have_two_digits(seconds: float, text: str) -> None:
-    """Of seconds, minutes or hours."""
+    """Durations are in seconds, minutes or hours."""
     assert progress.in_words(seconds) == text
 
 
 def test_a_closed_stream_ends_no_run() -> None:
-    """A pipe or terminal that is closed meanwhile: what cannot be shown is not shown."""
+    """Lines for a closed pipe or terminal are dropped without an error."""
     stream = io.StringIO()
     stream.close()
-    PlainProgress(METRICS, stream).note("nobody reads this")
+    PlainProgress(METRICS, stream).note("not shown")
 
     class Broken(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    PlainProgress(METRICS, Broken()).note("nor this")
-    LiveProgress(METRICS, QuietConsole(file=Broken(), width=80)).note("nor this")
+    PlainProgress(METRICS, Broken()).note("not shown")
+    LiveProgress(METRICS, QuietConsole(file=Broken(), width=80)).note("not shown")
 
 
 def test_a_display_suits_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain lines without a terminal, a live table on one."""
+    """The display is live on a terminal that can redraw, and plain otherwise."""
     assert isinstance(make_progress(METRICS), PlainProgress)
     monkeypatch.setattr(Console, "is_terminal", True)
     assert isinstance(make_progress(METRICS), LiveProgress)
@@ -282,5 +282,5 @@ def test_a_display_suits_standard_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize(("seconds", "text"), [(None, "?"), (0.4, "0:00"), (61, "1:01"), (3725, "1:02:05")])
 def test_durations_are_read_at_a_glance(seconds: float | None, text: str) -> None:
-    """Minutes and seconds, hours where there are any."""
+    """Durations have minutes and seconds, and hours if they are not 0."""
     assert progress.duration(seconds) == text

@@ -1,4 +1,4 @@
-"""Where a run came from."""
+"""Provenance of runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from gan_bench.store.records import GitState
 
 
 class TestProvenance:
-    def test_is_plain_and_says_what_made_a_run(self) -> None:
-        """Everything fits into JSON: packages with version, machine, command and flags."""
+    def test_can_be_encoded_as_json(self) -> None:
+        """Provenance has packages with versions, machine, command and flags as plain values."""
         facts = json.loads(json.dumps(asdict(provenance("cpu"))))
         assert facts["packages"]["torch"] == importlib.metadata.version("torch")
         assert {"started", "command", "python", "platform", "cpu", "git", "deterministic"} <= facts.keys()
         assert facts["gpu"] == facts["cuda"] == ""
 
     def test_names_packages_that_are_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """An absent package is said to be absent, not left out."""
+        """A missing package is listed as not installed."""
         monkeypatch.setattr("gan_bench.running.provenance.PACKAGES", ("no-such-package",))
         assert provenance("cpu").packages == {"no-such-package": "not installed"}
 
-    def test_knows_commit_and_dirtiness(self, tmp_path: Path) -> None:
-        """A changed tracked file makes a checkout dirty, a new file does not; no checkout is None."""
+    def test_has_commit_and_dirtiness(self, tmp_path: Path) -> None:
+        """A changed tracked file makes a checkout dirty, an untracked file does not. Outside a checkout it is None."""
         (tmp_path / "repo").mkdir()
         git("init", "-q", cwd=tmp_path / "repo")
         (tmp_path / "repo" / "file").write_text("1")
@@ -42,14 +42,14 @@ class TestProvenance:
         assert git_state.__wrapped__(str(tmp_path / "repo")) == GitState(commit, dirty=True)
         assert git_state.__wrapped__(str(tmp_path)) is None
 
-    def test_does_without_git(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where there is no git, there is no commit, and no error."""
+    def test_has_no_commit_without_git(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without a git program the commit is None."""
         monkeypatch.setenv("PATH", str(tmp_path))
         assert git_state.__wrapped__(str(tmp_path)) is None
 
     @pytest.mark.gpu
     def test_names_the_gpu(self) -> None:
-        """On a GPU its name and CUDA's version are kept as well."""
+        """Provenance on a GPU has its name."""
         assert provenance("cuda").gpu == torch.cuda.get_device_name()
 
 

@@ -1,4 +1,4 @@
-"""Final generators drawn again: other samples of the same generators, and nothing of what is stored changes."""
+"""Repeated draws from final generators: other samples of the same generators. Stored files do not change."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from gan_bench.running.stored_model import load_trainer
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.randomness import seed_of
 from tests.support import project
+from tests.support.messages import Messages
 
 PLUGIN = '''
 import numpy as np
@@ -41,7 +42,7 @@ class Spread(Metric):
 
 
 class Luck(Metric):
-    """Nothing but its own seed."""
+    """Random value of its own seed."""
     name = "luck"
     direction = "none"
     unit = ""
@@ -51,21 +52,21 @@ class Luck(Metric):
 
 
 class Half(Metric):
-    """Raises whenever it is asked for the second time, and later."""
+    """Raises from the second call on."""
     name = "half"
     direction = "none"
     unit = ""
-    asked = 0
+    calls = 0
 
     def compute(self, samples):
-        type(self).asked += 1
-        if type(self).asked > 1:
+        type(self).calls += 1
+        if type(self).calls > 1:
             raise ArithmeticError("worn out")
         return 1.0
 
 
 class Many(Spread):
-    """Needs more samples than there are."""
+    """Needs more samples than the benchmark draws."""
     name = "many"
     needs = 1000
 
@@ -78,7 +79,7 @@ def gan_bench_metrics():
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
-    """The zoo, and these metrics."""
+    """Registry of the zoo and of these metrics."""
     file = tmp_path_factory.mktemp("plugins") / "new.py"
     file.write_text(PLUGIN, encoding="utf-8")
     return load_plugins([file])
@@ -86,7 +87,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of an MGAN over three seeds."""
+    """Results folder of an MGAN with three seeds."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local, "LocalEngine", project.InProcess)
@@ -96,25 +97,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def old(made: Path, tmp_path: Path) -> Path:
-    """A copy of them that a test may change."""
+    """Copy of the results folder that a test may change."""
     return Path(shutil.copytree(made, tmp_path / "tiny"))
 
 
 def runs(results: Path) -> list[RunFolder]:
-    """The folders of all seeds, in their order."""
+    """Run folders in the order of their seeds."""
     found = [RunFolder(path) for path in results.glob("runs/*")]
     return sorted(found, key=lambda folder: int(project.record(folder.path)["seed"]))
 
 
 def kept(results: Path) -> dict[str, bytes]:
-    """What a run left behind: every file of its folder but the repeated scores."""
+    """Read every file of the run folders except repeated scores."""
     paths = [path for path in results.glob("runs/*/*") if path.name != "repeats.csv"]
     return {str(path): path.read_bytes() for path in paths}
 
 
 class TestDraws:
     def test_are_of_the_same_generators_with_other_latents(self, old: Path, registry: Registry) -> None:
-        """Draw r of seed s is what the final generators make of the seed (s, "evaluation", iteration, r)."""
+        """Draw r of seed s is drawn from the final generators with the seed (s, "evaluation", iteration, r)."""
         repeat(old, ["spread"], registry, draws=3)
         for seed, folder in enumerate(runs(old)):
             trainer = load_trainer(folder, registry, "cpu")
@@ -123,15 +124,15 @@ class TestDraws:
                 assert float(row["value"]) == np.asarray(x, dtype=np.float64).std()
             assert [row["draw"] for row in folder.read_repeats()] == ["1", "2"]
 
-    def test_leave_what_is_stored(self, old: Path, registry: Registry) -> None:
-        """No file of a run changes, and the table is the one it was."""
+    def test_do_not_change_stored_files(self, old: Path, registry: Registry) -> None:
+        """No other file of a run changes, nor does the table."""
         before, table = kept(old), (old / "table.md").read_bytes()
         _, frame = repeat(old, ["symmetric_kl", "modes"], registry, draws=2)
         assert len(frame) == 2
         assert kept(old) == before and (old / "table.md").read_bytes() == table
 
     def test_begin_with_the_stored_score(self, old: Path, registry: Registry) -> None:
-        """Draw 0 is what the table shows, of a metric that is new as well; with it the spread is that of all draws."""
+        """Draw 0 is the score in the table, also for a new metric; the standard deviation includes it."""
         _, frame = repeat(old, ["spread", "symmetric_kl"], registry, draws=3)
         table = gan_bench.load_results(old)
         for metric in ("spread", "symmetric_kl"):
@@ -144,15 +145,15 @@ class TestDraws:
             assert row.evaluation_sd == pytest.approx(np.sqrt(np.var(values, axis=1, ddof=1).mean()))
             assert (row.draws, row.seeds, row.n) == (3, 3, 200)
 
-    def test_seed_metrics_that_draw_themselves(self, old: Path, registry: Registry) -> None:
-        """Their own luck is part of the noise: no two values of a run are equal."""
+    def test_have_separate_seeds_for_random_metrics(self, old: Path, registry: Registry) -> None:
+        """The randomness of a metric is part of the noise: no two values of a run are equal."""
         repeat(old, ["luck"], registry, draws=4)
         for folder in runs(old):
             rows = [*folder.read_curve(), *folder.read_repeats()]
             assert len({row["value"] for row in rows if row["metric"] == "luck"}) == 4
 
-    def test_are_made_once(self, old: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A second call draws nothing, one that asks for more draws the rest."""
+    def test_are_drawn_once(self, old: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A second call draws nothing; a call for more draws only adds the missing ones."""
         _, first = repeat(old, ["spread"], registry, draws=2)
         with monkeypatch.context() as patch:
             patch.setattr("gan_bench.running.repeated_draws.evaluate", lambda *_, **__: 1 / 0)
@@ -161,67 +162,69 @@ class TestDraws:
         assert repeat(old, ["spread"], registry, draws=3)[1]["draws"].tolist() == [3]
         assert all(folder.read_repeats()[:1] == before[folder.path] for folder in runs(old))
 
-    def test_of_another_number_of_samples_stand_beside(self, old: Path, registry: Registry) -> None:
-        """A row for each number."""
+    def test_of_another_number_of_samples_have_their_own_row(self, old: Path, registry: Registry) -> None:
         repeat(old, ["spread"], registry, draws=2)
         _, frame = repeat(old, ["spread"], registry, draws=2, samples=50)
         assert sorted(frame["n"]) == [50, 200]
 
-    def test_outlive_an_interruption(self, old: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was drawn before Ctrl-C is kept, and the same call draws the rest."""
+    def test_are_kept_after_an_interruption(
+        self, old: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """Draws before Ctrl-C are kept, and the same call draws the rest."""
         kind = registry.get("metrics", "spread")
-        compute, asked = kind.compute, list[int]()
+        compute, calls, lines = kind.compute, list[int](), list[str]()
 
-        def impatient(self: Any, samples: Samples) -> Any:
-            asked.append(1)
-            if len(asked) == 6:  # three were the stored ones: the last seed was not drawn again yet
+        def interrupted(self: Any, samples: Samples) -> Any:
+            calls.append(1)
+            if len(calls) == 6:  # the first three scored draw 0 of each seed, the next two draw 1
                 raise KeyboardInterrupt
             return compute(self, samples)
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(kind, "compute", impatient)
-            repeat(old, ["spread"], registry, draws=2)
+            patch.setattr(kind, "compute", interrupted)
+            repeat(old, ["spread"], registry, draws=2, log=lines.append)
+        messages.check(lines[-1])
         assert [len(folder.read_repeats()) for folder in runs(old)] == [1, 1, 0]
         assert repeat(old, ["spread"], registry, draws=2)[1]["seeds"].tolist() == [3]
 
 
 class TestRunsThatCannotBeDrawn:
-    def test_are_skipped_with_the_reason(self, old: Path, registry: Registry) -> None:
-        """The noise is of the others, and the call says that some were not drawn."""
+    def test_are_skipped_with_the_reason(self, old: Path, registry: Registry, messages: Messages) -> None:
+        """A damaged run is reported, and the noise is that of the others."""
         lines: list[str] = []
-        (runs(old)[0].path / "repeats.csv").write_text("draw\n1\n", encoding="utf-8")
+        damaged = runs(old)[0].path
+        (damaged / "repeats.csv").write_text("draw\n1\n", encoding="utf-8")
         outcome, frame = repeat(old, ["spread"], registry, draws=2, log=lines.append)
         assert (outcome.exit_code, frame["seeds"].tolist()) == (1, [2])
-        assert any(
-            "seed 0: skipped: " in line and "repeats.csv:2 is no row of repeated scores" in line for line in lines
-        )
+        (line,) = (line for line in lines if "repeats.csv" in line)
+        messages.check(line, "seed 0: ", f"{damaged / 'repeats.csv'}:2", hide={damaged.name: "RUN"})
 
-    def test_by_a_metric_that_fails_are_not_made_up(self, old: Path, registry: Registry) -> None:
-        """No value is kept of a draw that failed, so that it is tried again."""
+    def test_by_a_metric_that_fails_have_no_value(self, old: Path, registry: Registry, messages: Messages) -> None:
+        """A failed draw has no stored value, so that it is repeated by the next call."""
         lines: list[str] = []
         outcome, frame = repeat(old, ["half", "spread"], registry, draws=2, log=lines.append)
         assert outcome.exit_code == 1 and frame["metric"].tolist() == ["spread"]
-        assert any(line.endswith("drawn 1 time more; half failed (ArithmeticError: worn out)") for line in lines)
+        messages.check(lines[-1], "seed 2: ", "half", "ArithmeticError: worn out")
 
-    def test_are_all_there_is(self, old: Path, registry: Registry) -> None:
-        """No finished run: nothing to tell apart, and no file."""
+    def test_are_an_error_without_finished_runs(self, old: Path, registry: Registry, messages: Messages) -> None:
+        """Without a finished run no file is written."""
         for folder in runs(old):
             project.write_record(folder.path, project.record(folder.path) | {"status": "interrupted", "iteration": 20})
-        with pytest.raises(StoreError, match="no finished run was drawn more than once"):
+        with messages.raises(StoreError, old):
             repeat(old, ["modes"], registry, draws=2)
         assert not (old / FILE).exists()
 
 
 class TestWrongUse:
     @pytest.mark.parametrize("draws", [1, 0, -3])
-    def test_fewer_than_two_draws(self, old: Path, registry: Registry, draws: int) -> None:
-        """One draw has no spread."""
-        with pytest.raises(UsageError, match=f"{draws} repeats: a spread needs 2 draws"):
+    def test_fewer_than_two_draws(self, old: Path, registry: Registry, draws: int, messages: Messages) -> None:
+        """The standard deviation of a single draw is undefined."""
+        with messages.raises(UsageError, "repeats", draws):
             repeat(old, ["modes"], registry, draws=draws)
 
-    def test_a_metric_of_more_samples_than_are_drawn(self, old: Path, registry: Registry) -> None:
-        """It is refused with both numbers and what to do."""
-        with pytest.raises(UsageError, match="it needs 1,000 samples, and 200 are drawn; --samples draws more"):
+    def test_a_metric_of_more_samples_than_are_drawn(self, old: Path, registry: Registry, messages: Messages) -> None:
+        """The error has both numbers and the remedy, with which the metric is computed."""
+        with messages.raises(UsageError, "many on ring8", "1,000", 200, "--samples"):
             repeat(old, ["many"], registry, draws=2)
         assert repeat(old, ["many"], registry, draws=2, samples=1000)[1]["n"].tolist() == [1000]
 

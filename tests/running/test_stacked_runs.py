@@ -1,4 +1,4 @@
-"""Runs in a stack: each has the folder it would have alone, and what happens to one is no matter to the others."""
+"""Runs in a stack: each has the folder of a single run, and no run affects the others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.execute import execute_stack
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
+from tests.support.messages import Messages
 
 SEEDS = 3
 Events = list[Mapping[str, Any]]
 
 
 def planned_for(results: Path, model: str | Mapping[str, Any] = "gan", stack: str | int = SEEDS) -> Planned:
-    """Three seeds of a model."""
+    """Plan of a benchmark with three seeds of a model."""
     one = project.ZOO[model] if isinstance(model, str) else model
     return project.plan(project.describe([one], seeds=SEEDS), results, stack=stack)
 
@@ -38,18 +39,18 @@ def planned_for(results: Path, model: str | Mapping[str, Any] = "gan", stack: st
 def run_jobs(
     planned: Planned, jobs: Sequence[Job] | None = None, stop: Callable[[], bool] = project.never
 ) -> tuple[list[str], Events]:
-    """How each ended, and what was told."""
+    """Execute jobs in a stack; return how each ended, and the events."""
     events: Events = []
     return execute_stack(jobs or planned.jobs, planned.registry, events.append, stop), events
 
 
 def folders(planned: Planned) -> list[RunFolder]:
-    """Of the jobs, in their order."""
+    """Folders of the jobs, in their order."""
     return [RunFolder(Path(job.folder)) for job in planned.jobs]
 
 
 def outcomes(planned: Planned) -> list[dict[str, Any]]:
-    """What is equal, bit for bit, between runs under the same plan."""
+    """Files of each run that are equal to the last bit between executions of the same plan."""
     found = []
     for job in planned.jobs:
         state, _ = RunFolder(Path(job.folder)).load_checkpoint(job.run.key)
@@ -60,13 +61,13 @@ def outcomes(planned: Planned) -> list[dict[str, Any]]:
 
 
 def warnings(events: Events) -> list[str]:
-    """The messages among events."""
+    """Messages of the warnings among events."""
     return [event.message for event in events if isinstance(event, Warned)]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Planned:
-    """Three seeds of GAN that trained together, to the end."""
+    """Plan of three seeds of a GAN that were trained in one stack."""
     planned = planned_for(tmp_path_factory.mktemp("whole"))
     ended, events = run_jobs(planned)
     assert ended == ["finished"] * SEEDS and not warnings(events)
@@ -75,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Planned:
 
 class TestFinished:
     def test_have_the_scores_of_single_runs(self, whole: Planned, tmp_path: Path) -> None:
-        """At each evaluation, up to what rounding does in 30 iterations."""
+        """Scores of all evaluations are equal up to the rounding errors of 30 iterations."""
         single = planned_for(tmp_path, stack="never")
         for job in single.jobs:
             assert project.run_jobs(single, job) == "finished"
@@ -86,8 +87,8 @@ class TestFinished:
                 assert {**alone, "value": ""} == {**together, "value": ""}
                 assert float(together["value"]) == pytest.approx(float(alone["value"]), rel=2e-3, abs=1e-4, nan_ok=True)
 
-    def test_say_how_they_were_carried_out(self, whole: Planned) -> None:
-        """The plan in the ledger alone tells that there were others, and how many."""
+    def test_record_the_size_of_the_stack(self, whole: Planned) -> None:
+        """Only the plan in the ledger depends on the other members of the stack."""
         for folder in folders(whole):
             record = project.record(folder.path)
             assert record["ledger"]["plan"]["stack"] == SEEDS
@@ -95,21 +96,21 @@ class TestFinished:
             assert record["ledger"]["train_seconds"] > 0
 
     def test_share_one_checkpoint_file(self, whole: Planned) -> None:
-        """It is written once, and each folder has it."""
+        """A checkpoint is written once and linked to each folder."""
         names = {tuple(path.name for path in folder.checkpoints()) for folder in folders(whole)}
         assert names == {("checkpoint-30.pt", "checkpoint-20.pt")}
         assert len({folder.checkpoints()[0].stat().st_ino for folder in folders(whole)}) == 1
 
     @pytest.mark.slow
-    def test_tell_of_each_run(self, tmp_path: Path) -> None:
+    def test_report_events_of_each_run(self, tmp_path: Path) -> None:
         """Every event has the key of its run."""
         planned = planned_for(tmp_path)
         _, events = run_jobs(planned)
         evaluated = [(event.key, event.iteration) for event in events if isinstance(event, Evaluated)]
         assert sorted(evaluated) == sorted((job.run.key, t) for job in planned.jobs for t in (0, 10, 15, 20, 30))
 
-    def test_a_folder_stands_for_itself(self, whole: Planned, tmp_path: Path) -> None:
-        """Copied elsewhere, its run can be sampled and evaluated again."""
+    def test_have_complete_folders(self, whole: Planned, tmp_path: Path) -> None:
+        """The copy of a single folder has the checkpoint of its run."""
         job = whole.jobs[1]
         shutil.copytree(job.folder, tmp_path / "copy")
         state, passed_over = RunFolder(tmp_path / "copy").load_checkpoint(job.run.key)
@@ -119,7 +120,7 @@ class TestFinished:
 
 class TestInterrupted:
     def test_anywhere_equals_uninterrupted(self, whole: Planned, tmp_path: Path) -> None:
-        """Parameters, optimisers, state and curve agree to the last bit, for every member."""
+        """Parameters, optimisers, state and curve are equal to the last bit, for every member."""
         planned = planned_for(tmp_path)
         for more in (3, 7, 1, 12):
             assert run_jobs(planned, stop=project.stop_at(more))[0] == ["interrupted"] * SEEDS
@@ -127,7 +128,7 @@ class TestInterrupted:
         assert project.difference(dict(enumerate(outcomes(whole))), dict(enumerate(outcomes(planned)))) is None
 
     def test_while_checkpoints_are_linked(self, whole: Planned, tmp_path: Path) -> None:
-        """A kill left one folder a checkpoint behind the others: all go on from there, together."""
+        """If a kill left one folder without the newest checkpoint, all members resume from the one before, stacked."""
         planned = planned_for(tmp_path)
         assert run_jobs(planned, stop=project.stop_at(20))[0] == ["interrupted"] * SEEDS
         (folders(planned)[1].path / "checkpoint-20.pt").unlink()
@@ -137,16 +138,16 @@ class TestInterrupted:
         assert all(len(project.record(folder.path)["plans"]) == 1 for folder in folders(planned))
 
     @pytest.mark.slow
-    def test_a_seed_that_comes_later(self, tmp_path: Path) -> None:
-        """Seeds at different iterations are not stacked with each other; each gets to its end."""
+    def test_with_a_seed_at_another_iteration(self, tmp_path: Path) -> None:
+        """Seeds at different iterations are not stacked; each of them finishes."""
         planned = planned_for(tmp_path)
         assert run_jobs(planned, planned.jobs[:2], project.stop_at(20))[0] == ["interrupted"] * 2
         assert run_jobs(planned)[0] == ["finished"] * SEEDS
         stacked = [project.record(folder.path)["plans"][-1]["stack"] for folder in folders(planned)]
         assert stacked == [2, 2, 1]
 
-    def test_a_finished_seed_is_left_as_it_is(self, tmp_path: Path) -> None:
-        """Beside one that stopped at a checkpoint which it has as well: its generators are those that were scored."""
+    def test_with_a_finished_seed(self, tmp_path: Path) -> None:
+        """A finished seed does not change, even if it has the checkpoint of an interrupted seed's iteration."""
         planned = planned_for(tmp_path)
         assert run_jobs(planned, planned.jobs[:2])[0] == ["finished"] * 2
         assert run_jobs(planned, planned.jobs[2:], project.stop_at(20))[0] == ["interrupted"]
@@ -156,15 +157,15 @@ class TestInterrupted:
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
         assert plans == [[2], [2], [1]]
 
-    def test_a_precision_lasts_from_seed_to_seed(self, tmp_path: Path) -> None:
-        """Evaluations are in float32; where one ends a seed, the next one's program is made in the protocol's again."""
+    def test_with_a_precision(self, tmp_path: Path) -> None:
+        """Evaluations use float32. After one that ends a seed, the next seed is built in the protocol's precision."""
         described = project.describe([project.ZOO["gan"]], seeds=SEEDS, protocol={"precision": "tf32"})
         planned = project.plan(described, tmp_path, stack=SEEDS, compile="always")
         seen: list[bool] = []
 
         def note(*_: Any) -> None:
             seen.append(torch.backends.cuda.matmul.allow_tf32)
-            raise NotCompilableError("it is looked at only")
+            raise NotCompilableError("only the precision is recorded")
 
         def diverge(*_: Any, **__: Any) -> None:
             assert not torch.backends.cuda.matmul.allow_tf32
@@ -175,24 +176,24 @@ class TestInterrupted:
             patch.setattr(execution_modes, "compile_iterations", note)
             patch.setattr(active_run, "evaluate", diverge)
             assert run_jobs(planned)[0] == ["diverged"] * SEEDS
-        assert seen == [True] * (2 + SEEDS)  # twice for the stack, which is refused, then for each seed
+        assert seen == [True] * (2 + SEEDS)  # twice for the stack, which fails, then once for each seed
 
 
 class TestDiverged:
-    def test_is_the_end_of_one(self, tmp_path: Path) -> None:
-        """The neighbours of a seed that diverges end to the last bit as they do beside one that does not."""
+    def test_does_not_affect_others(self, tmp_path: Path, messages: Messages) -> None:
+        """The other members of a seed that diverges have the results of a stack without it, to the last bit."""
         file = project.write(tmp_path, project.describe([{"plugin": "diverging"}], seeds=SEEDS), bad=project.BAD)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
         ended, _ = run_jobs(planned)
         assert ended == ["diverged", "finished", "finished"]
-        assert "not finite at iteration 15" in project.record(folders(planned)[0].path)["error"]["message"]
+        messages.check(project.record(folders(planned)[0].path)["error"]["message"], "discriminator.", 15)
         healthy = planned_for(tmp_path / "healthy")
         run_jobs(healthy)
         pairs = list(zip(outcomes(planned), outcomes(healthy), strict=True))[1:]
         assert [project.difference(*pair) for pair in pairs] == [None, None]
 
-    def test_where_a_stage_begins(self, tmp_path: Path) -> None:
-        """What a stage finds out about one member, between evaluations, ends that member alone."""
+    def test_at_the_beginning_of_a_stage(self, tmp_path: Path, messages: Messages) -> None:
+        """A member that a stage finds diverged, between evaluations, ends without the others."""
         planned = planned_for(tmp_path, {"plugin": "self-ensemble", "generators": 4})
         iterate, spoilt = Stack.iterate, 21  # stages begin at 0, 8, 15 and 23, evaluations at 20 and 30
 
@@ -206,13 +207,14 @@ class TestDiverged:
             patch.setattr(Stack, "iterate", spoiling)
             assert run_jobs(planned)[0] == ["finished", "diverged", "finished"]
         record = project.record(folders(planned)[1].path)
-        assert spoilt < record["iteration"] < 30 and "is not finite" in record["error"]["message"]
+        assert spoilt < record["iteration"] < 30
+        messages.check(record["error"]["message"], record["iteration"])
 
 
 class TestFailing:
     @pytest.mark.slow
     def test_a_model_that_raises_fails_all_its_seeds(self, tmp_path: Path) -> None:
-        """It is the same code; each folder has the traceback."""
+        """All seeds fail, because they share the code, and each folder has the traceback."""
         file = project.write(tmp_path, project.describe([{"plugin": "failing"}], seeds=SEEDS), bad=project.BAD)
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
         assert run_jobs(planned)[0] == ["failed"] * SEEDS
@@ -230,8 +232,10 @@ class TestFailing:
         ],
         ids=["torch", "cublas"],
     )
-    def test_too_little_memory_halves_the_stack(self, whole: Planned, tmp_path: Path, error: Exception) -> None:
-        """From the last checkpoint, until it fits; nothing that was done is lost."""
+    def test_out_of_memory_halves_the_stack(
+        self, whole: Planned, tmp_path: Path, error: Exception, messages: Messages
+    ) -> None:
+        """The stack is halved until it fits, and resumes from the last checkpoint."""
         iterate = Stack.iterate
 
         def greedy(stack: Stack) -> None:
@@ -244,14 +248,14 @@ class TestFailing:
             patch.setattr(Stack, "iterate", greedy)
             ended, events = run_jobs(planned)
         assert ended == ["finished"] * SEEDS
-        assert [message for message in warnings(events) if "3 seeds at once need more memory" in message]
+        messages.check(warnings(events)[0], 3, 2)
         plans = [[plan["stack"] for plan in project.record(folder.path)["plans"]] for folder in folders(planned)]
         assert plans == [[3, 2, 1], [3, 2, 1], [3, 1]]
         evaluated = [(event.key, event.iteration) for event in events if isinstance(event, Evaluated)]
         assert {key: evaluated.count((key, 10)) for key, _ in evaluated} == dict.fromkeys(dict(evaluated), 1)
 
-    def test_so_does_an_evaluation_that_needs_too_much(self, tmp_path: Path) -> None:
-        """Its scores are computed where there is room for them; none is taken for undefined."""
+    def test_out_of_memory_in_an_evaluation_halves_the_stack(self, tmp_path: Path) -> None:
+        """Scores are computed in a smaller stack and are not recorded as undefined."""
         evaluate, settle, stacked = active_run.evaluate, ActiveRun.settle_plan, [SEEDS]
 
         def greedy(trainer: Any, *rest: Any, **more: Any) -> Any:
@@ -273,8 +277,8 @@ class TestFailing:
         assert plans == [[3, 2, 1], [3, 2, 1], [3, 1]]
 
     @pytest.mark.slow
-    def test_one_run_that_needs_too_much_memory_has_failed(self, tmp_path: Path) -> None:
-        """It is tried again by the next command."""
+    def test_out_of_memory_in_a_single_run_fails_it(self, tmp_path: Path) -> None:
+        """A single run without enough memory fails, so that the next command runs it again."""
         planned = planned_for(tmp_path)
 
         def greedy(stack: Any) -> None:
@@ -285,8 +289,8 @@ class TestFailing:
             assert run_jobs(planned, planned.jobs[:1])[0] == ["failed"]
         assert project.record(folders(planned)[0].path)["error"]["type"] == "OutOfMemoryError"
 
-    def test_what_cannot_be_stacked_runs_one_by_one(self, tmp_path: Path) -> None:
-        """With the reason."""
+    def test_seeds_that_cannot_be_stacked_run_one_at_a_time(self, tmp_path: Path, messages: Messages) -> None:
+        """A warning gives the reason."""
         source = project.plugin(
             "reading",
             "def generator_loss(self, fake):",
@@ -297,13 +301,13 @@ class TestFailing:
         planned = project.plan(file, tmp_path / "results", stack=SEEDS)
         ended, events = run_jobs(planned)
         assert ended == ["finished"] * SEEDS
-        assert [m for m in warnings(events) if m.startswith("Its seeds run one by one: its code waits for")]
+        messages.check(warnings(events)[0])
         assert {project.record(folder.path)["ledger"]["plan"]["stack"] for folder in folders(planned)} == {1}
 
 
 class TestStacks:
-    def test_hold_seeds_of_one_configuration(self, tmp_path: Path) -> None:
-        """As many as may be, in the order of the jobs; another model is another stack."""
+    def test_have_seeds_of_one_configuration(self, tmp_path: Path) -> None:
+        """A stack has as many seeds as allowed, in the order of the jobs, of a single model."""
         both = project.describe([project.ZOO["gan"], project.ZOO["mgan"]], seeds=5)
         planned = project.plan(both, tmp_path, stack=2)
         found = [[(job.run.label, job.run.seed) for job in stack] for stack in stacks(planned.jobs)]
@@ -312,8 +316,8 @@ class TestStacks:
         assert sorted(flat) == sorted((job.run.label, job.run.seed) for job in planned.jobs)
         assert all(len({label for label, _ in stack}) == 1 for stack in found)
 
-    def test_anchors_stand_alone(self, tmp_path: Path) -> None:
-        """There is nothing to train."""
+    def test_have_no_anchors(self, tmp_path: Path) -> None:
+        """Anchors, which are not trained, are not stacked."""
         planned = project.plan(project.describe(evaluation={"anchors": True}, seeds=2), tmp_path, stack=2)
         sizes = {(job.run.model.plugin, job.stack) for job in planned.jobs}
         assert sizes == {("gan", 2), ("real-data", 1), ("untrained", 1)}
@@ -328,20 +332,20 @@ class TestStacks:
             ("4", "cpu", True, 4),
         ],
     )
-    def test_by_device_and_network(self, wanted: str, device: str, heavy: bool, most: int) -> None:
-        """Many small operations gain by it, on a GPU; who asks for it has it anywhere."""
+    def test_depend_on_device_and_network(self, wanted: str, device: str, heavy: bool, most: int) -> None:
+        """auto stacks seeds of small networks on a GPU; an explicit number applies to any device and network."""
         assert choose_stack(wanted, device, heavy=heavy) == most
 
     @pytest.mark.parametrize("wanted", ["0", "-1", "many", "1.5"])
-    def test_nonsense_is_refused(self, wanted: str) -> None:
-        """With what is allowed."""
-        with pytest.raises(UsageError, match=f"--stack {wanted}: it is auto, never, or a number of seeds"):
+    def test_of_an_invalid_size_are_an_error(self, wanted: str, messages: Messages) -> None:
+        """The message lists the allowed values."""
+        with messages.raises(UsageError, "--stack", wanted, "auto", "never"):
             choose_stack(wanted, "cpu", heavy=False)
 
 
 @pytest.mark.slow
 def test_by_the_command(tmp_path: Path) -> None:
-    """`--stack` reaches the worker processes; the table counts every seed."""
+    """`--stack` applies to the worker processes, and the table counts every seed."""
     project.write(tmp_path, project.describe([project.ZOO["gan"]], seeds=SEEDS))
     done = project.command("run", "tiny.toml", "--stack", str(SEEDS), "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -352,7 +356,7 @@ def test_by_the_command(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_without_links_each_folder_has_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on some network drives."""
+    """On file systems without links, such as some network drives, each folder has a copy of the checkpoint."""
 
     def refuse(*_: object) -> None:
         raise OSError("not here")

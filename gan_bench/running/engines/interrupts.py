@@ -1,7 +1,7 @@
 """Interruptions of a command at safe points.
 
 A signal handler that raises may do so anywhere: inside a lock, or in a destructor, where the exception is lost. While
-an engine waits for its workers, handlers only leave a byte in a pipe, and the engine raises when it reads it.
+an engine waits for its workers, handlers only write a byte to a pipe, and the engine raises when it reads it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 3
-"""Signals after which one raises at once: whatever the engine does, it does not get to its next safe point."""
+"""Number of signals after which one raises immediately, because the engine does not reach its next safe point."""
 
 
 class DeferredInterrupts:

@@ -123,12 +123,12 @@ class LocalEngine(Engine):
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
 
     def _wait_for_messages(self) -> None:
-        """Listen until no worker is left. Raises KeyboardInterrupt between two messages."""
+        """Process messages until no worker is left. Raises KeyboardInterrupt between two messages."""
         while self._alive:
             for key, _ in self._selector.select():
                 self._interrupts.deliver()
                 worker: _Worker | None = key.data
-                if worker is None:  # it was a signal of no interest
+                if worker is None:  # a signal without a deferred handler
                     continue
                 messages = worker.messages()
                 for message in messages or ():
@@ -177,11 +177,11 @@ class LocalEngine(Engine):
         worker.shut_down()
         code = worker.process.wait()
         self._alive.remove(worker)
-        self._end(worker, f"its worker process ended ({code})")
+        self._end(worker, f"the worker process ended with exit code {code}")
         if self._waiting and worker.loaded:
             self._start()
         elif self._waiting and not self._alive:
-            raise RunError(f"Workers end before taking a run (exit code {code}); see the messages above.")
+            raise RunError(f"Workers exit before their first run (exit code {code}). See the messages above.")
 
     def _stop(self) -> None:
         """Stop every run after a checkpoint and read its last messages; a second Ctrl-C kills the runs."""
@@ -219,7 +219,7 @@ def _settle(job: Job, detail: str) -> _Ending:
         detail: how the process was killed; empty if it exited normally.
     """
     folder = RunFolder(Path(job.folder))
-    killed = _Ending("failed", ErrorRecord("Killed", detail or "its process ended too early"))
+    killed = _Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
     record = folder.read_own(job.run.key)
     if record is None:
         return killed

@@ -136,7 +136,7 @@ def _outcome(status: int, log: Path) -> str:
         number = os.WTERMSIG(status)
         return f"killed by signal {number} ({signal.strsignal(number)})"
     code = os.WEXITSTATUS(status)
-    return f"its process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
+    return f"the process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
 
 
 def _send(out: IO[str], message: Message) -> None:
