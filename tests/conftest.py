@@ -1,4 +1,4 @@
-"""Fixtures of all tests, and how the tests are spread over processes."""
+"""Fixtures of all tests, and the distribution of tests over processes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gan_bench.data.downloads import ROOT_VARIABLE, exclusive
 from tests.support.messages import OPTION, Messages, hidden_texts
 
 COMPUTED = ("prepared", "cache")
-"""Folders of what gan-bench itself makes of data files."""
+"""Folders that gan-bench itself computes from data files."""
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+os.environ["OMP_NUM_THREADS"] = "1"  # for processes that tests start
 torch.set_num_threads(1)  # one worker a core: more threads would wait for each other
 
-# Autograd starts its threads with the first backward pass, for all devices that there are. Compiling registers another
-# one; threads for it would forbid forks in every later test.
+# The first backward pass makes autograd start its threads, one for each registered device. Compilation registers
+# another device, and its thread would forbid forks in all later tests.
 torch.ones(1, requires_grad=True).sum().backward()
 
 Shared = Callable[[str, Callable[[Path], object]], Path]
-"""Return the folder of a name, filled by the given function once in a test run, whichever worker needs it first."""
+"""Return the folder of a name. The worker that needs it first fills it with the given function, once in a test run."""
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """No workers for one file of tests: they would take longer to start than most files take to run."""
+    """Use no workers for a single test file: starting them takes longer than most files take to run."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     paths = {Path(argument.split("::")[0]) for argument in config.args}
@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu` if there is no GPU: the mark is the only way to skip one, so that none lacks it."""
+    """Skip tests marked `gpu` if there is no GPU. Only the mark skips a test, so that no GPU test lacks it."""
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Shared:
-    """Folders that all workers of a test run share. A test that writes takes a copy."""
+    """Folders that all workers of a test run share. A test that writes to one copies it first."""
     base = tmp_path_factory.getbasetemp()
     base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
 
@@ -76,14 +76,14 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Shared:
 
 @pytest.fixture(scope="session", autouse=True)
 def data_folder(shared_folder: Shared) -> Iterator[None]:
-    """Classifiers that tests train are kept for the session, and nowhere else."""
+    """Keep classifiers that tests train for the session, in a separate data folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(ROOT_VARIABLE, str(shared_folder("data", _link_data)))
         yield
 
 
 def _link_data(folder: Path) -> None:
-    """Link the files of `GAN_BENCH_DATA`, if it is set, but nothing that an earlier session computed of them."""
+    """Link the files of `GAN_BENCH_DATA`, if it is set, except files that an earlier session computed from them."""
     given = os.environ.get(ROOT_VARIABLE)
     if given and Path(given).is_dir():
         for path in Path(given).iterdir():
@@ -93,7 +93,7 @@ def _link_data(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def compiler() -> None:
-    """Skips where torch finds nothing to compile with."""
+    """Skip the test if torch finds no compiler."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
@@ -103,7 +103,7 @@ def compiler() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show how many quick tests of real data ran, and their time: CI allows them 60 s together."""
+    """Print how many quick tests of real data ran, and their time: CI allows 60 s in total."""
     reports = [each for group in ("passed", "failed", "skipped") for each in terminalreporter.getreports(group)]
     reports = [each for each in reports if "data" in getattr(each, "keywords", {})]
     if reports:

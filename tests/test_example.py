@@ -1,4 +1,4 @@
-"""Packages from outside: the example of examples/, and what `gan-bench new --package` writes, built and installed."""
+"""Promises of external packages: examples/ and the output of `gan-bench new --package` can be installed."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Python = Callable[..., str]
 
 
 class TestStackelbergGAN(ModelTestCase):
-    """The model of the example keeps every rule."""
+    """The model of the example passes the contract checks."""
 
     plugin = StackelbergGAN
 
 
 class TestSwissRoll(DatasetTestCase):
-    """The dataset of the example keeps every rule."""
+    """The dataset of the example passes the contract checks."""
 
     plugin = SwissRoll
 
@@ -50,12 +50,12 @@ def test_the_example_brings_what_its_readme_says() -> None:
 
 @pytest.fixture
 def python(tmp_path: Path) -> Python:
-    """Call the Python of a fresh environment that borrows what is installed here; its standard output."""
+    """Return a function that runs the Python of a fresh environment on installed packages and returns its output."""
     environment = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     paths = sysconfig.get_paths(vars={"base": str(environment), "platbase": str(environment)})
     borrowed = sysconfig.get_paths()["purelib"]
-    line = f"import site; site.addsitedir({borrowed!r})\n"  # so that .pth files there, of editable installs, count
+    line = f"import site; site.addsitedir({borrowed!r})\n"  # processes .pth files, such as those of editable installs
     Path(paths["purelib"], "borrowed.pth").write_text(line, encoding="utf-8")
     program = Path(paths["scripts"], "python")
 
@@ -68,13 +68,13 @@ def python(tmp_path: Path) -> Python:
 
 
 def install(python: Python, source: Path, cwd: Path) -> None:
-    """Build a wheel of a copy of a package, and install it; nothing is fetched."""
+    """Build a wheel of a copy of a package and install it without network access."""
     shutil.copytree(source, cwd / "source", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     offline = ("--no-deps", "--no-index", "--disable-pip-version-check")
     python("-m", "pip", "wheel", *offline, "--no-build-isolation", "-w", "wheels", "./source", cwd=cwd)
     (wheel,) = cwd.glob("wheels/*.whl")
     python("-m", "pip", "install", *offline, str(wheel), cwd=cwd)
-    shutil.rmtree(cwd / "source")  # whatever works from here on works from the wheel
+    shutil.rmtree(cwd / "source")  # later steps can only use the wheel
 
 
 COMMAND = ("-c", "from gan_bench.cli import main; main()")
@@ -82,7 +82,7 @@ COMMAND = ("-c", "from gan_bench.cli import main; main()")
 
 @pytest.mark.slow
 def test_the_example_works_as_an_installed_wheel(python: Python, tmp_path: Path) -> None:
-    """Built, installed beside gan-bench, listed with origin and version, checked, tested, and run to a table."""
+    """The wheel is listed with origin and version, checked, tested, and run to a table."""
     install(python, EXAMPLE, tmp_path)
     for kind, name in {"models": "stackelberg-gan", "datasets": "swiss-roll"}.items():
         listed = python(*COMMAND, "list", kind, cwd=tmp_path)
@@ -98,7 +98,7 @@ def test_the_example_works_as_an_installed_wheel(python: Python, tmp_path: Path)
 def test_a_package_of_ones_own_works_as_an_installed_wheel(
     python: Python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for what `gan-bench new model own-gan --package` writes."""
+    """The same holds for the output of `gan-bench new model own-gan --package`."""
     monkeypatch.chdir(tmp_path)
     scaffold("model", "own-gan", package=True).write()
     package = tmp_path / "own-gan"

@@ -1,4 +1,4 @@
-"""Atomic writing."""
+"""Promises of atomic writing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 from gan_bench import files
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
+from tests.support.messages import Messages
 
 
 def test_text_is_utf8_and_bytes_are_themselves(tmp_path: Path) -> None:
-    """Text arrives as UTF-8 with its line breaks untouched, bytes as they are, and the path comes back."""
+    """Text is encoded as UTF-8 with unchanged line breaks, bytes are unchanged, and the path is returned."""
     assert write_atomically(tmp_path / "a", "±\r\n\n").read_bytes() == "±\r\n\n".encode()
     assert write_atomically(tmp_path / "b", b"\x00\xff").read_bytes() == b"\x00\xff"
 
 
 def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
-    """Missing folders are made, an older file is replaced, and no temporary name stays behind."""
+    """Missing folders are created, an older file is replaced, and no temporary file remains."""
     target = tmp_path / "x" / "y" / "file.md"
     write_atomically(target, "old")
     write_atomically(str(target), "new")
@@ -28,28 +29,30 @@ def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
 
 
 def test_the_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
-    """The file has the permissions that the umask gives, so that colleagues can read results."""
+    """The file has the permissions of the umask, so that colleagues can read results."""
     ordinary = tmp_path / "ordinary"
     ordinary.write_text("")
     assert write_atomically(tmp_path / "ours", "").stat().st_mode == ordinary.stat().st_mode
 
 
-def test_a_failure_midway_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that fills up leaves the old content and no temporary file, and says so as a StoreError."""
+def test_a_failure_midway_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    """A full disk raises StoreError and leaves the old content and no temporary file."""
     target = write_atomically(tmp_path / "file", "old")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(StoreError, match=r"file: cannot be written \(No space left on device\)"):
+    with messages.raises(StoreError, target, "No space left on device"):
         write_atomically(target, "new")
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 
 
 def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
-    """A path that cannot be a file, or whose folder is a file, is a StoreError that names it."""
+    """A path that is a folder, or whose parent is a file, raises StoreError with its name."""
     (tmp_path / "taken").mkdir()
     with pytest.raises(StoreError, match="taken"):
         write_atomically(tmp_path / "taken", "x")
@@ -59,7 +62,7 @@ def test_a_folder_in_the_way_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_reader_never_sees_half_of_a_file(tmp_path: Path) -> None:
-    """A file is replaced, not overwritten: whoever has the old one open goes on to read the old one."""
+    """A file is replaced, not overwritten: a process that has the old file open continues to read its content."""
     path = tmp_path / "run.json"
     write_atomically(path, "old")
     with path.open(encoding="utf-8") as reader:

@@ -1,6 +1,6 @@
 """Rules on imports that `lint-imports` cannot express: torch at import time, and private names.
 
-The layers themselves are the contracts of `[tool.importlinter]` in pyproject.toml, which `lint-imports` checks.
+`lint-imports` checks the layers themselves, the contracts of `[tool.importlinter]` in pyproject.toml.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ WITH_TORCH = (
     "gan_bench_zoo.models",
     "gan_bench_zoo.networks",
 )
-"""Modules and packages that may import torch when they are imported; all others import it when they need it."""
+"""Modules and packages that may import torch at import time; all others import it when they need it."""
 
 MEASURES_PARTS = "tools"
-"""The package whose modules may import private modules, but no private names: it measures single parts of the zoo."""
+"""Package whose modules may import private modules, but no private names, to time single parts of the zoo."""
 
 WITHOUT_TORCH = """
 import importlib, importlib.abc, sys, traceback
@@ -58,11 +58,11 @@ for name in sys.argv[1:]:
         chain = [f"{each.filename}:{each.lineno}" for each in frames if "gan_bench" in each.filename]
         print(f"{name}: {error} by {' -> '.join(chain)}")
 """
-"""A program that imports the modules named on its command line and prints those that need torch for it."""
+"""Program that imports the modules given on its command line and prints those that need torch for it."""
 
 
 def modules_of(package: str) -> dict[str, Path]:
-    """The files of a package's modules, by the modules' names."""
+    """Return the files of a package's modules, by the modules' names."""
     (base,) = (folder for folder in SOURCES if (folder / package).is_dir())
     found = {}
     for path in sorted((base / package).rglob("*.py")):
@@ -73,7 +73,7 @@ def modules_of(package: str) -> dict[str, Path]:
 
 @cache
 def all_modules() -> dict[str, Path]:
-    """Every module of the core, the zoo, the example and the tools."""
+    """Return every module of the core, the zoo, the example and the tools."""
     return {name: path for package in PACKAGES for name, path in modules_of(package).items()}
 
 
@@ -86,27 +86,27 @@ def is_in(module: str, package: str) -> bool:
 
 
 def needing_torch(modules: list[str]) -> list[str]:
-    """Each module that cannot be imported without torch, with the imports that lead to it."""
+    """Return each module that needs torch at import time, with the imports that lead to it."""
     command = [sys.executable, "-c", WITHOUT_TORCH, *modules]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
 
 def test_reading_and_describing_needs_no_torch() -> None:
-    """Results, tables, figures, benchmark files, metrics and data sets are read without waiting for torch."""
+    """Results, tables, figures, benchmark files, metrics and datasets can be described without importing torch."""
     modules = [name for name in (*modules_of("gan_bench"), *modules_of("gan_bench_zoo")) if "__main__" not in name]
     assert needing_torch([name for name in modules if not any(is_in(name, each) for each in WITH_TORCH)]) == []
 
 
 def test_a_module_that_needs_torch_is_found() -> None:
-    """Also one that imports it through another module, named with the imports that lead there."""
+    """An indirect import of torch is found too, with the imports that lead to it."""
     (found,) = needing_torch(["gan_bench.names", "gan_bench.api"])
     assert found.startswith("gan_bench.api: torch is imported by ")
     assert found.count(" -> ") > 0
 
 
 def test_only_modules_that_exist_are_excepted() -> None:
-    """An entry goes when its module does."""
+    """A removed module has no entry in the list of exceptions."""
     assert [each for each in WITH_TORCH if each not in all_modules()] == []
 
 
@@ -119,7 +119,7 @@ def is_private(name: str) -> bool:
 
 
 def private_uses(module: str, source: str) -> Iterator[str]:
-    """Private names and modules of others that a module imports, or reads from modules that it imports.
+    """Yield private names and modules of others that a module imports, or reads from modules that it imports.
 
     A private module belongs to its package: every module below the package may import it.
     """
@@ -153,7 +153,7 @@ def _imported_modules(node: ast.AST) -> list[str]:
 
 
 def _may_import(module: str, imported: str) -> bool:
-    """Whether every private part of an imported module's name is of a package that the importing module is in."""
+    """Whether all private parts of an imported module's name belong to packages of the importing module."""
     parts = imported.split(".")
     if imported not in all_modules() or is_in(module, MEASURES_PARTS):
         return True
@@ -163,7 +163,7 @@ def _may_import(module: str, imported: str) -> bool:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_nobody_imports_a_private_name(package: str) -> None:
-    """What begins with an underscore is used in its module only, and a private module in its package only."""
+    """A private name is used in its module only, and a private module in its package only."""
     found = [
         use
         for name, path in modules_of(package).items()
@@ -182,12 +182,12 @@ PRIVATE_USES = {
     "import gan_bench_zoo.metrics._modes": "imports gan_bench_zoo.metrics._modes",
     "def f():\n    from gan_bench.names import _anything": "imports gan_bench.names._anything",
 }
-"""Uses of private names, and what each is reported as."""
+"""Uses of private names, and the report of each."""
 
 
 @pytest.mark.parametrize(("source", "report"), PRIVATE_USES.items())
 def test_a_private_use_is_found(source: str, report: str) -> None:
-    """In every way of importing, and inside functions."""
+    """All forms of import are found, also inside functions."""
     (found,) = private_uses("gan_bench_zoo.models.gan", source)
     assert found.endswith(report)
 
@@ -203,7 +203,7 @@ def test_a_private_use_is_found(source: str, report: str) -> None:
     ],
 )
 def test_others_are_not(source: str) -> None:
-    """A private module of the same package, dunder names, names of other projects, own attributes."""
+    """A private module of the same package, dunder names, names of other projects and own attributes are allowed."""
     assert list(private_uses("gan_bench_zoo.metrics.fid", source)) == []
 
 
@@ -211,7 +211,7 @@ def test_others_are_not(source: str) -> None:
 
 
 def test_every_layer_is_allowed_or_forbidden_to_the_zoo() -> None:
-    """A new layer has to be put on one of the lists."""
+    """A new layer has to be added to one of the lists."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = {each["name"]: each for each in project["tool"]["importlinter"]["contracts"]}
     layers = {
@@ -223,7 +223,7 @@ def test_every_layer_is_allowed_or_forbidden_to_the_zoo() -> None:
 
 
 def test_no_import_is_excepted() -> None:
-    """Contracts hold without exceptions, type-checking imports included."""
+    """Contracts have no exceptions, and type-checking imports are checked too."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     settings = project["tool"]["importlinter"]
     assert "exclude_type_checking_imports" not in settings

@@ -1,4 +1,4 @@
-"""Marks of tests: what needs a GPU is found by `pytest -m gpu`."""
+"""Promise of the mark `gpu`: `pytest -m gpu` selects all tests that need a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FILES = sorted(Path(__file__).parent.rglob("test_*.py"))
 
 
 def unmarked(source: str) -> list[str]:
-    """Tests and classes that are skipped without a GPU and lack the mark."""
+    """Return tests and classes that are skipped without a GPU and lack the mark."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -24,12 +24,12 @@ def unmarked(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_all_that_need_a_gpu_are_marked(path: Path) -> None:
-    """The mark alone skips them, see conftest.py."""
+    """Only the mark skips them, see conftest.py."""
     assert unmarked(path.read_text(encoding="utf-8")) == []
 
 
 def test_one_that_is_not_is_found() -> None:
-    """As the test of the real recorder was not."""
+    """A class that is skipped by a condition and lacks the mark is found."""
     source = "@pytest.mark.skipif(not torch.cuda.is_available(), reason='')\nclass TestOnAGPU: ..."
     assert unmarked(source) == ["TestOnAGPU"]
     assert unmarked("@pytest.mark.gpu\n" + source) == []

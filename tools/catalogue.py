@@ -1,11 +1,11 @@
-"""Generate the page of all systems: what each is, its source, cost and verdict, and its results on the ring.
+"""Generate the page of all systems: definition, source, cost, verdict, and results on the ring.
 
     python tools/catalogue.py docs                                  writes docs/models.md
     python tools/catalogue.py docs --thumbnails results/zoo-ring    and docs/models/*.png, from run folders
 
 Models and their docstrings come from the registry, results from a published results folder, and costs from the output
 of `tools/speed/cost.py`. Two files are written by hand: `tools/systems.csv` (kind, and the cost that the definition
-requires) and `tools/verdicts.toml` (whether a model does what its paper says). What is missing is shown as such.
+requires) and `tools/verdicts.toml` (the claim of each paper, and whether it holds here). Missing values are marked.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from gan_bench.report.tables.formats import ARROWS, escape_markdown, number
 from gan_bench.results.load import StoredResults, read_results
 
 OURS = "gan-bench"
-"""The distribution whose systems are listed: what comes with the benchmark itself."""
+"""Distribution whose systems are listed: gan-bench without other plugins."""
 
 PAGE, IMAGES = "models.md", "models"
 KINDS = ("one generator", "several discriminators", "several generators", "uses labels", "control")
 METRICS = ("symmetric_kl", "modes", "high_quality")
-MODES = ("compiled", "eager")  # of an iteration; the first that was measured stands in the overview
+MODES = ("compiled", "eager")  # of an iteration; the overview shows the first one that was measured
 UNMEASURED = "not measured"
-ANSWERS = ("yes", "no", "partly", "not tested here")  # of a verdict
+ANSWERS = ("yes", "no", "partly", "not tested here")  # allowed answers of a verdict
 
 INTRODUCTION = """\
 Every model that gan-bench implements, by its name in `gan-bench list models`: its definition, whether it does what its
@@ -55,8 +55,8 @@ paper says, its source, its cost, and its results on a ring of eight Gaussians. 
   same plugin repeat this figure; their own cost was not measured. The required cost of a definition is counted in
   passes of networks of equal size ([tools/systems.csv](../tools/systems.csv)). The mlp's discriminator is far smaller
   than its generator, so systems that repeat only the discriminator cost less.
-- **Kind** is what the system has several of. Systems that use labels are given the mode of each real sample, which the
-  others have to find. A control is not a published system; it serves as a comparison.
+- **Kind** is what the system has more than one of. Systems that use labels receive the mode of each real sample; the
+  others do not. A control is not a published system; it serves as a comparison.
 - **modes** counts a mode with a single sample near it, and uniform noise also reaches 8. Read it together with
   **high_quality**, the share of samples near a mode, and **symmetric_kl**, which compares the densities: uniform noise
   on [-3, 3]² has 0.12 and 4.9."""
@@ -64,14 +64,14 @@ paper says, its source, its cost, and its results on a ring of eight Gaussians. 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the page is made of beside the registry; files that do not exist are nothing measured.
+    """Inputs of the page besides the registry. A results or costs file that does not exist counts as not measured.
 
     Attributes:
-        folder: where the page is to stand; links start from there.
+        folder: folder of the page; links are relative to it.
         results: a results folder, or a results.csv, of the ring.
-        costs: what `tools/speed/cost.py` wrote.
+        costs: output of `tools/speed/cost.py`.
         systems: kinds and required costs, by model.
-        verdicts: whether each model does what its paper says.
+        verdicts: whether the claim of each model's paper holds.
         published: folder of published results, which verdicts refer to.
     """
 
@@ -84,7 +84,7 @@ class Sources:
 
     @classmethod
     def around(cls, folder: Path, results: Path | None = None, costs: Path | None = None) -> Sources:
-        """The usual places, in the checkout that holds the folder of the documentation."""
+        """Return the default paths in the checkout that contains the folder of the documentation."""
         root = folder.resolve().parent
         published = root / "results" / "published"
         return cls(
@@ -99,12 +99,12 @@ class Sources:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model does what its paper says.
+    """Verdict on the claim of a model's paper.
 
     Attributes:
         answer: one of `ANSWERS`.
-        text: what the paper says, and the figures of this project, in Markdown.
-        sources: names of the folders of published results that hold these figures.
+        text: claim of the paper, and the figures of this project, in Markdown.
+        sources: names of the folders of published results with these figures.
         more: further measurements without published data, each with its seeds, in Markdown.
     """
 
@@ -120,19 +120,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class System:
-    """One model, and all that is known of it."""
+    """Model with its kind, costs, results and verdict."""
 
     name: str
     cls: type[Any]
     kind: str
-    stated: Mapping[str, str]  # its row of systems.csv
-    costs: Sequence[Mapping[str, str]]  # a row for each way to carry out an iteration
+    stated: Mapping[str, str]  # row of systems.csv
+    costs: Sequence[Mapping[str, str]]  # a row for each mode of an iteration
     rows: Sequence[Row]  # of the table of results, one for each label
     verdict: Verdict | None
 
 
 def generate(sources: Sources, registry: Registry) -> str:
-    """The page, as it should be."""
+    """Return the page as Markdown."""
     results = read_results(sources.results) if sources.results.exists() else None
     columns, rows = _results(results)
     systems = sorted(_systems(sources, registry, rows), key=lambda each: (_order(each.kind), each.name))
@@ -152,12 +152,12 @@ def generate(sources: Sources, registry: Registry) -> str:
 
 
 def draw(results: StoredResults, folder: Path) -> dict[Path, bytes]:
-    """A thumbnail for each label of the first dataset that has samples, by path. Raises UsageError."""
+    """Draw a thumbnail for each label of the first dataset with samples, by path. Raises UsageError."""
     made: dict[Path, bytes] = {}
     for label, image in thumbnails(results, _first_dataset(results)).items():
         path = _image(folder, label)
         if path in made:
-            raise UsageError(f"{results.source}: two labels would be drawn as {path.name}, one of them is {label!r}.")
+            raise UsageError(f"{results.source}: label {label!r} and another label have the same picture, {path.name}.")
         made[path] = image
     return made
 
@@ -174,7 +174,7 @@ def _image(folder: Path, label: str) -> Path:
 
 
 def _systems(sources: Sources, registry: Registry, rows: Sequence[Row]) -> Iterator[System]:
-    """Every model that trains and comes with the benchmark."""
+    """Yield every model that trains and belongs to gan-bench."""
     stated = {row["model"]: row for row in _csv(sources.systems)}
     costs = _csv(sources.costs)
     verdicts = _verdicts(sources.verdicts)
@@ -214,7 +214,7 @@ def _order(kind: str) -> int:
 
 
 def _results(results: StoredResults | None) -> tuple[Sequence[Column], Sequence[Row]]:
-    """The columns to show, and the rows of the first dataset, anchors included."""
+    """Return the columns to show, and the rows of the first dataset, anchors included."""
     if results is None:
         return (), ()
     table = build(results, [name for name in METRICS if name in known_metrics(results)])
@@ -222,7 +222,7 @@ def _results(results: StoredResults | None) -> tuple[Sequence[Column], Sequence[
 
 
 def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
-    """What the results are of, and what real data reach in their place."""
+    """Return a paragraph on the benchmark of the results, with the values of real data."""
     if results is None:
         return "There are no results on the ring yet."
     name = results.benchmark.name if results.benchmark else str(results.frame["benchmark"].iloc[0])
@@ -247,7 +247,7 @@ def _value(row: Row, metric: str) -> str:
 
 
 def _overview(sources: Sources, systems: Sequence[System], columns: Sequence[Column]) -> str:
-    """A line for each system; one for each label where a system was run in several ways."""
+    """Return a table with a row for each label of each system."""
     names = [column.name for column in columns] or list(METRICS)
     arrows = {column.name: ARROWS[column.info.direction] for column in columns}
     heads = ["system", "kind", "cost", *(f"{name} {arrows.get(name, '')}".strip() for name in names), "n", "samples"]
@@ -270,7 +270,7 @@ def _count(row: Row | None) -> str:
 
 
 def _picture(sources: Sources, row: Row | None, width: int) -> str:
-    """The thumbnail of a label, empty where there is none."""
+    """Return the thumbnail of a label, or an empty string."""
     if row is None or not _image(sources.folder, row.label).is_file():
         return ""
     text = re.sub(r'[<>"&|\\`]', " ", row.label)
@@ -278,7 +278,7 @@ def _picture(sources: Sources, row: Row | None, width: int) -> str:
 
 
 def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Iterator[str]:
-    """Heading, summary, objective, choices, verdict, source, cost and results, a block each."""
+    """Yield heading, summary, objective, choices, verdict, source, cost and results, a block each."""
     summary, *rest = _paragraphs(system.cls.__doc__)
     yield f"## {system.name}"
     yield summary
@@ -296,7 +296,7 @@ def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Ite
 
 
 def _judged(sources: Sources, verdict: Verdict | None) -> Iterator[str]:
-    """The verdict in one line, with links to its data; below it further measurements."""
+    """Yield the verdict in one line, with links to its data, then further measurements."""
     if verdict is None:
         yield "**Does it do what its paper says?** Not tested here."
         return
@@ -313,7 +313,7 @@ def _one_line(text: str) -> str:
 
 
 def _paragraphs(doc: str | None) -> list[str]:
-    """A docstring's paragraphs as Markdown that shows them as they are; lines that are set apart stay lines."""
+    """Return a docstring's paragraphs as Markdown; indented lines and list items stay separate lines."""
     blocks = re.split(r"\n\s*\n", inspect.cleandoc(doc or "It has no docstring."))
     return [_paragraph(block) for block in blocks]
 
@@ -322,12 +322,12 @@ def _paragraph(block: str) -> str:
     lines = block.splitlines()
     apart = any(line.startswith((" ", "- ", "* ")) for line in lines)
     texts = [escape_markdown(line) for line in (lines if apart else [block])]
-    # what would be a heading, a list or a quotation at the start of a line
+    # escape what would be a heading, a list or a quotation at the start of a line
     return re.sub(r"^(\d+(?=[.)]\s)|(?=[#>+-]))(.)", r"\1\\\2", "<br>".join(texts))
 
 
 def _source(sources: Sources, system: System) -> str:
-    """The citation at the head of the module, and the file."""
+    """Return the first paragraph of the module's docstring, and a link to the file."""
     module = sys.modules.get(system.cls.__module__)
     cited = _paragraphs(module.__doc__)[0] if module is not None and module.__doc__ else ""
     file = inspect.getsourcefile(system.cls)
@@ -351,7 +351,7 @@ def _cost(system: System) -> str:
 
 
 def _told(system: System, columns: Sequence[Column]) -> str:
-    """The results of each label in words."""
+    """Return the results of each label as text."""
     told = []
     for row in system.rows:
         values = ", ".join(f"{column.name} {_value(row, column.name)}" for column in columns)
@@ -360,7 +360,7 @@ def _told(system: System, columns: Sequence[Column]) -> str:
 
 
 def _unimplemented(system: Unimplemented) -> Iterator[str]:
-    """Heading, what it is, why it is not compared, what it would need, and its source, a block each."""
+    """Yield heading, definition, reason, requirements and source of a system that is not implemented, a block each."""
     yield f"## {system.name}"
     yield f"{escape_markdown(system.title)}: {escape_markdown(system.what)}"
     yield f"**Why not.** {escape_markdown(system.why)}"
@@ -374,13 +374,13 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("folder", type=PATH)
 @click.option("--results", type=PATH, help="Results of the ring.  [default: results/published/zoo-ring-cpu]")
-@click.option("--costs", type=PATH, help="What tools/speed/cost.py wrote.  [default: results/published/cost-cpu.csv]")
-@click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs: draw their samples anew.")
+@click.option("--costs", type=PATH, help="Output of tools/speed/cost.py.  [default: results/published/cost-cpu.csv]")
+@click.option("--thumbnails", "runs", type=PATH, help="A results folder with its runs, whose samples are drawn.")
 def command(folder: Path, results: Path | None, costs: Path | None, runs: Path | None) -> None:
     """Write models.md, the page of all systems, into FOLDER."""
     registry = load_plugins()
     for broken in registry.broken:
-        raise UsageError(f"{broken.name} is broken, and would be missing from the page: {broken.error}")
+        raise UsageError(f"{broken.name}: the plugin is broken and would be missing from the page: {broken.error}")
     if runs is not None:
         for path, image in draw(read_results(runs), folder).items():
             write_atomically(path, image)

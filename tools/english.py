@@ -4,8 +4,8 @@
     python tools/english.py gan_bench/store      one folder or file
     python tools/english.py --limit 8 --quiet    only the counts; exit with 1 above 8 hits per 1,000 lines
 
-A phrase is not cured by a synonym: write the sentence again. Code, quotations in backticks, tables and generated pages
-are not counted. `ALLOWED` lists the exceptions with a reason each.
+Replacing a word by a synonym does not help: write the sentence again. Code, quotations in backticks, tables and
+generated pages are not counted. `ALLOWED` lists the exceptions with a reason each.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PHRASES = {
 SUMMARY = re.compile(
     r"(?P<question>What|How|Who|Whose|Where|When|Which)\b|(?P<whether>Whether)\b|(?P<gerund>(?!\w+thing)\w+ing)\b"
 )
-"""Words that are counted at the beginning of a docstring; Whether only if the docstring describes no boolean."""
+"""Words that are counted at the beginning of a docstring. "Whether" counts unless the docstring describes a boolean."""
 
 NOUNS = frozenset(
     {
@@ -114,7 +114,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Hit:
-    """One phrase at one line of a file."""
+    """Phrase at a line of a file."""
 
     line: int
     phrase: str
@@ -122,7 +122,7 @@ class Hit:
 
 
 def python_texts(source: str) -> Iterator[Text]:
-    """Docstrings of a module, its classes, functions and attributes, and comments."""
+    """Yield docstrings of a module, its classes, functions and attributes, and comments."""
     for node in ast.walk(ast.parse(source)):
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not isinstance(
@@ -147,14 +147,14 @@ def _is_boolean(node: ast.AST) -> bool:
 
 
 def page_texts(source: str) -> Iterator[Text]:
-    """Paragraphs of a Markdown page; code blocks and tables are left out."""
+    """Yield paragraphs of a Markdown page, without code blocks and tables."""
     paragraph: list[str] = []
     start, fenced = 1, False
     for number, line in enumerate([*source.split("\n"), ""], 1):
         fence = line.lstrip().startswith("```")
         if fence:
             fenced = not fenced
-        table = line.startswith("|")  # of the style page's, what not to write
+        table = line.startswith("|")  # tables of the style page contain phrases to avoid
         code = fence or fenced or table or (not paragraph and line.startswith("    "))
         if line.strip() and not code:
             start = start if paragraph else number
@@ -165,7 +165,7 @@ def page_texts(source: str) -> Iterator[Text]:
 
 
 def hits(text: Text) -> Iterator[Hit]:
-    """Phrases of a text that are counted."""
+    """Yield the phrases of a text that are counted."""
     joined = " ".join(_PARAMETER.sub(_blank, line) if text.summary else line for line in text.lines)
     starts = [0]
     for line in text.lines:
@@ -181,18 +181,18 @@ def hits(text: Text) -> Iterator[Hit]:
 
 
 def _blank(found: re.Match[str]) -> str:
-    """As many characters that belong to no word."""
+    """Replace a match by as many characters that belong to no word."""
     return "§" * len(found[0])
 
 
 def texts(file: Path) -> Iterator[Text]:
-    """Texts of a file in which phrases are counted."""
+    """Yield the texts of a file in which phrases are counted."""
     source = file.read_text(encoding="utf-8")
     yield from python_texts(source) if file.suffix == ".py" else page_texts(source)
 
 
 def files(places: Sequence[str]) -> Iterator[Path]:
-    """Python files and pages below some places of the project."""
+    """Yield Python files and pages below some places of the project."""
     for place in places:
         found = ROOT / place
         below = [found] if found.is_file() else sorted([*found.rglob("*.py"), *found.rglob("*.md")])
@@ -200,7 +200,7 @@ def files(places: Sequence[str]) -> Iterator[Path]:
 
 
 def folder_of(name: str) -> str:
-    """The folder that a file is counted in: two levels of the core, one of anything else."""
+    """Return the folder that a file is counted in: two levels of the core, one level elsewhere."""
     parts = name.split("/")
     return "/".join(parts[: 2 if len(parts) > 2 and parts[0] in ("gan_bench", "plugins", "results") else 1])
 
@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("places", nargs="*", metavar="PLACE", help="folders or files (default: the whole project)")
     parser.add_argument("--limit", type=float, help="hits per 1,000 lines above which to exit with 1")
-    parser.add_argument("--quiet", action="store_true", help="print no single hits")
+    parser.add_argument("--quiet", action="store_true", help="print only the counts")
     given = parser.parse_args()
     places = given.places or [*PLACES, *(str(each.relative_to(ROOT)) for each in sorted(ROOT.glob(READMES)))]
 

@@ -1,12 +1,13 @@
-"""How many of `mnist-pairs` worked: two digits, one from each generator, by the second paper's measure.
+"""Count the runs of `mnist-pairs` that worked: two digits, one from each generator, by the second paper's measure.
 
     python tools/pairs.py [results/mnist-pairs]
 
-A run worked at an iteration where its two generators have different majority digits, each of them makes that digit with
-more than 0.9 of its samples that are one of the pair's, and no more than a tenth of all samples are a third digit, by
-the classifier (Barsim et al., 2018, show pictures of such pairs and no figure). "purity alone" leaves third digits out
-of the account. Counted at the last iteration, and at any: the paper stops early, since generators may come together
-again. A choice of the best of eight points is hindsight; the last is the headline. Finished runs only.
+A run worked at an iteration if all of these hold by the classifier: the two generators have different majority digits;
+for each generator, more than 0.9 of its samples that show a digit of the pair show its majority digit; at most a tenth
+of all samples show a third digit. Barsim et al. (2018) show pictures of such pairs and give no figure. "purity alone"
+ignores third digits. Runs are counted at the last iteration and at any, since the paper stops early and generators may
+later converge to one digit. Choosing the best of eight points is hindsight, so the last is the headline. Only finished
+runs count.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PURITY, OUTSIDE = 0.9, 0.1
 
 
 def judged(results: str) -> pd.DataFrame:
-    """One row for each run and evaluation after the first: ROW, `worked`, `pure`, and the share of a third digit."""
+    """Return a row for each run and evaluation after the first: ROW, `worked`, `pure`, share of a third digit."""
     found = load_results(results)
     found = found[found["status"] == "finished"]
     whole, each = found[found["generator"].isna()], found[found["generator"].notna()]
@@ -37,7 +38,7 @@ def judged(results: str) -> pd.DataFrame:
 
 
 def counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """For each model: runs, how many worked at the last iteration and at any, and what is outside the pair at last."""
+    """Count runs and those that worked by model, with the median share outside the pair at the last iteration."""
     last = rows[rows["iteration"] == rows.groupby(ROW[:3])["iteration"].transform("max")]
     ever = rows.groupby(ROW[:3])["worked"].any().reset_index()
     return pd.DataFrame(
@@ -52,7 +53,7 @@ def counts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_pair(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pairs by models: how many of their runs worked at the last iteration."""
+    """Count runs that worked at the last iteration, by pair and model."""
     last = rows[rows["iteration"] == rows.groupby(ROW[:3])["iteration"].transform("max")]
     return last.pivot_table(index="dataset", columns="label", values="worked", aggfunc="sum").astype("Int64")
 

@@ -1,8 +1,8 @@
-"""The generated parts of the documentation: the commands, and the tables of settings.
+"""Generate parts of the documentation: the page of commands, and the tables of settings.
 
     python tools/reference.py docs      writes them into the pages of a folder
 
-A page that is written by hand has its generated parts between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+In a page that is written by hand, generated parts are between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL
 
 
 def generate(folder: Path) -> dict[Path, str]:
-    """Every page of a folder, as it should be."""
+    """Return every page of a folder with its generated parts up to date."""
     from gan_bench.contracts.protocol import Evaluation, Protocol
 
     parts = {"protocol": settings(Protocol), "evaluation": settings(Evaluation)}
@@ -36,7 +36,7 @@ def generate(folder: Path) -> dict[Path, str]:
 
 
 def settings(cls: type) -> str:
-    """A table of the fields of a dataclass of settings."""
+    """Return a table of the fields of a dataclass of settings."""
     rows = ["| key | type | default | allowed | what it is |", "|---|---|---|---|---|"]
     for each in describe(cls):
         rows.append(f"| `{each.name}` | {each.type} | `{each.default}` | {each.range} | {_escaped(each.doc)} |")
@@ -44,7 +44,7 @@ def settings(cls: type) -> str:
 
 
 def commands() -> str:
-    """Every verb with its arguments and options, as a page."""
+    """Return a page of all verbs with their arguments and options."""
     sections = ["# Commands", f"Every verb explains itself with `--help`. {GENERATED}"]
     group = click.Context(cli, info_name="gan-bench")
     sections += _section(cli, group)
@@ -56,14 +56,14 @@ def commands() -> str:
 
 
 def _section(command: click.Command, context: click.Context) -> list[str]:
-    """Heading, usage, help and options of one command, a block each."""
+    """Return heading, usage, help and options of one command, a block each."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     paragraphs = [" ".join(text.split()) for text in (command.help or "").split("\n\n")]
     return [f"## {context.command_path}", f"`{usage}`", *paragraphs, "\n".join(_options(command, context))]
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:
-    """A table of the options; the arguments stand in the usage and the help."""
+    """Return a table of the options; arguments are described in the usage and the help."""
     yield from ("| option | what it does |", "|---|---|")
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
@@ -73,7 +73,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text for a cell of a table."""
+    """Escape text for a cell of a table."""
     return text.replace("|", "\\|")
 
 

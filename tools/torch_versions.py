@@ -1,10 +1,10 @@
-"""Run the tests of everything that depends on torch's internals with other versions of torch.
+"""Run the tests that depend on torch's internals with other versions of torch.
 
     python tools/torch_versions.py                    the lowest version that pyproject.toml declares, and the newest
     python tools/torch_versions.py lowest
-    python tools/torch_versions.py 2.11.0 --slow      as many versions as are named, with the slow tests
+    python tools/torch_versions.py 2.11.0 --slow      given versions, with the slow tests
 
-Each version gets an environment of its own in a temporary folder, several gigabytes, which is removed afterwards. No
+Each version is installed in a new environment in a temporary folder, several gigabytes, which is removed afterwards. No
 GPU is needed: captures are simulated, and a build of torch for CUDA forks as it does with a GPU.
 """
 
@@ -30,29 +30,29 @@ TESTS = (
     "tests/training/test_optimisers.py",
     "tests/running/test_engines.py::TestGPUs",
 )
-"""Recorded, stacked and compiled iterations, draws in blocks, optimisers as functions, and forks of a worker."""
+"""Tests of recorded, stacked and compiled iterations, draws in blocks, functional optimisers, and worker forks."""
 
 PACKAGES = ("torch", "torchvision")
 
 
 def lowest() -> dict[str, str]:
-    """The lowest versions of `PACKAGES` that pyproject.toml declares."""
+    """Return the lowest versions of `PACKAGES` that pyproject.toml declares."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = dict(each.split(">=") for each in project["dependencies"] if ">=" in each)
     return {name: declared[name] for name in PACKAGES}
 
 
 def constraints(version: str) -> list[str]:
-    """What pip is to keep to: "newest" nothing, "lowest" what is declared, or a version of torch."""
+    """Return pip's constraints: none for "newest", the declared ones for "lowest", or a version of torch."""
     if version == "newest":
         return []
     if version == "lowest":
         return [f"{name}=={number}.*" for name, number in lowest().items()]
-    return [f"torch=={version}"]  # torchvision names the torch that it goes with
+    return [f"torch=={version}"]  # torchvision requires its matching torch
 
 
 def install(folder: Path, version: str) -> Path:
-    """Make an environment with this project and a version of torch, and return its interpreter."""
+    """Create an environment with this project and a version of torch, and return its interpreter."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
     file = folder / "constraints.txt"
@@ -78,9 +78,15 @@ def try_version(version: str, marked: Sequence[str]) -> Mapping[str, object]:
 
 
 def main() -> None:
-    """Try each version; exit with 1 if a test fails with any."""
+    """Test each version; exit with 1 if a test fails with any."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("versions", nargs="*", metavar="VERSION", default=["lowest", "newest"])
+    parser.add_argument(
+        "versions",
+        nargs="*",
+        metavar="VERSION",
+        default=["lowest", "newest"],
+        help="a version of torch, lowest or newest",
+    )
     parser.add_argument("--slow", action="store_true", help="run the slow tests as well")
     given = parser.parse_args()
     found = [try_version(version, ["-m", "slow or not slow"] if given.slow else []) for version in given.versions]

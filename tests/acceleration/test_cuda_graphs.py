@@ -1,4 +1,4 @@
-"""Recorded iterations: what surrounds a CUDA graph, with a recorder that needs no GPU; the real one where there is."""
+"""Promises of recorded iterations, with a simulated recorder that needs no GPU, and with the real one on a GPU."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ from gan_bench.running import execute, execution_modes
 from gan_bench.running.execution_modes import ExecutionMode
 from tests.acceleration.test_compilation import _assert_close, _silent
 from tests.support import project
+from tests.support.messages import Messages
 from tests.support.tiny import WIDER, ZOO, side_by_side, trainer
 
 
 def replayed(work: Work) -> tuple[Callable[[], None], Sequence[Tensor]]:
-    """As a graph does: it warms up, its results lie in fixed places, and a replay works on the same inputs."""
+    """Simulate a graph: it warms up, its results have fixed places, and a replay uses the same inputs."""
     for _ in range(WARM_UP):
         results = list(work())
 
@@ -47,7 +48,7 @@ def _add(x: Tensor, y: Tensor) -> list[Tensor]:
 
 class TestCaptured:
     def test_changes_the_tensors_that_stay(self) -> None:
-        """In place, once for each call; not by being recorded."""
+        """Each call changes them once and in place; the recording does not change them."""
         x = torch.zeros(2)
         program = Captured(_add, [x, torch.ones(2)], 1, replayed)
         assert torch.equal(x, torch.zeros(2))
@@ -57,7 +58,7 @@ class TestCaptured:
         assert torch.equal(x, torch.full((2,), 4.0))
 
     def test_a_call_overwrites_the_results_of_the_last(self) -> None:
-        """Whoever needs them longer keeps a copy."""
+        """A caller that needs earlier results has to copy them."""
         x = torch.zeros(1)
         program = Captured(_add, [x, torch.ones(1)], 1, replayed)
         first = program(x, torch.ones(1))[0]
@@ -65,27 +66,27 @@ class TestCaptured:
         assert first.item() == 20
 
     def test_its_results_may_be_the_next_inputs(self) -> None:
-        """The model's state is given back to it."""
+        """A model's state can be the input of the next call."""
         x, state = torch.ones(1), torch.zeros(1)
         program = Captured(lambda x, state: [state + x], [x, state], 1, replayed)
         for _ in range(3):
             (state,) = program(x, state)
         assert state.item() == 3
 
-    def test_what_cannot_be_recorded_is_as_it_was(self) -> None:
-        """With the reason."""
+    def test_what_cannot_be_recorded_is_as_it_was(self, messages: Messages) -> None:
+        """The error gives the reason, and the inputs are unchanged."""
         x = torch.zeros(2)
 
         def refuse(work: Work) -> Any:
             work()
             raise RuntimeError("operation not permitted when stream is capturing")
 
-        with pytest.raises(NotCompilableError, match=r"CUDA graph \(RuntimeError: operation not permitted"):
+        with messages.raises(NotCompilableError, "operation not permitted when stream is capturing"):
             Captured(_add, [x, torch.ones(2)], 1, refuse)
         assert torch.equal(x, torch.zeros(2))
 
     def test_out_of_memory_of_a_library_is_out_of_memory(self) -> None:
-        """A stack is halved then, whatever ran out."""
+        """The stack is then split, whichever library ran out of memory."""
 
         def refuse(work: Work) -> Any:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
@@ -96,7 +97,7 @@ class TestCaptured:
 
 class TestStaticInputs:
     def test_are_copied_in_one_launch_for_each_type(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Labels beside floats; what lies otherwise in memory is copied alone, and what nobody reads not at all."""
+        """Each type is copied at once, a tensor of another layout alone, and an unused tensor not at all."""
         x, y, unread = torch.rand(2, 3), torch.rand(4), torch.rand(5)
         label, expanded = torch.arange(3), torch.rand(3, 1).expand(3, 2)
         inputs = StaticInputs([x, label, expanded, y, unread], x.device, [True, True, True, True, False])
@@ -117,7 +118,7 @@ class TestStaticInputs:
         assert torch.equal(inputs.places[4], unread)
 
     def test_of_a_program_are_those_that_it_reads(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Labels of real data are drawn for every model; a GAN's losses read none."""
+        """Labels of real data are drawn for every model, but a GAN's losses do not use them."""
         seen: list[list[bool]] = []
 
         class Noted(StaticInputs):
@@ -132,10 +133,12 @@ class TestStaticInputs:
 
 
 class Streams:
-    """Stands in for CUDA: what `record` does with streams and captures, without a GPU.
+    """Simulation of the parts of CUDA that `record` uses, without a GPU.
 
     Attributes:
-        made: how many streams were made; fails: what goes wrong; capturing: whether a capture is going on.
+        made: number of streams created.
+        fails: place of a failure, "begin" or "end".
+        capturing: whether a capture is in progress.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +159,7 @@ class Streams:
         self._patch = monkeypatch
 
     def freed(self) -> int:
-        """Free memory as on a GPU, and return how often its cache was emptied so far."""
+        """Free memory as on a GPU, and return how often the cache was emptied so far."""
         with self._patch.context() as patch:
             patch.setattr(torch.cuda, "is_available", lambda: True)
             free_memory()
@@ -191,20 +194,20 @@ class Streams:
 
 @pytest.fixture
 def streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[Streams]:
-    """A stand-in for CUDA."""
+    """A simulation of CUDA."""
     yield Streams(monkeypatch)
     cuda_graphs._side_stream.cache_clear()
 
 
 class TestRecord:
     def test_warms_up_on_one_stream(self, streams: Streams) -> None:
-        """However many programs are recorded: cuBLAS keeps a workspace for each stream."""
+        """All programs share one stream, since cuBLAS keeps a workspace for each stream."""
         for _ in range(3):
             record(lambda: [])
         assert streams.made == 1
 
     def test_collects_no_garbage_in_a_capture(self, streams: Streams) -> None:
-        """Only there, and it is switched on again after a failure as well."""
+        """Garbage collection is disabled in a capture only, and enabled again after a failure too."""
         seen: list[tuple[bool, bool]] = []
 
         def work() -> list[Tensor]:
@@ -221,8 +224,8 @@ class TestRecord:
         assert gc.isenabled()
 
     @pytest.mark.parametrize("where", ["begin", "end"])
-    def test_a_capture_that_failed_is_the_last(self, streams: Streams, where: str) -> None:
-        """The allocator may take it for unfinished: another one, or freeing its cache, could abort the process."""
+    def test_a_capture_that_failed_is_the_last(self, streams: Streams, where: str, messages: Messages) -> None:
+        """The allocator may consider it unfinished: another capture, or freeing its cache, could abort the process."""
         assert streams.freed() == 1
         streams.fails, calls = where, []
 
@@ -234,18 +237,18 @@ class TestRecord:
 
         arguments = [torch.zeros(1), torch.ones(1)]
         reason = "capture_begin" if where == "begin" else "operation not permitted"
-        with pytest.raises(NotCompilableError, match=rf"CUDA graph \(RuntimeError: {reason}"):
+        with messages.raises(NotCompilableError, reason):
             Captured(waits, arguments, 1)
         streams.fails, tried = "", len(calls)
-        with pytest.raises(NotCompilableError, match="an earlier recording failed in this process"):
+        with messages.raises(NotCompilableError):
             Captured(waits, arguments, 1)
-        with pytest.raises(NotCompilableError, match="an earlier recording failed in this process"):
+        with messages.raises(NotCompilableError):
             captured(lambda *_: pytest.fail("it is compiled"))(fx.GraphModule({}, fx.Graph()), arguments, 1)
         assert len(calls) == tried
         assert streams.freed() == 1
 
     def test_others_may_follow_a_failure_outside_of_a_capture(self, streams: Streams) -> None:
-        """In a warm-up, or in a capture that ends in order, such as for want of memory."""
+        """The failure is in a warm-up, or in a capture that ends in order, such as after running out of memory."""
 
         def work() -> list[Tensor]:
             raise RuntimeError(f"CUDA out of memory, {streams.capturing}")
@@ -260,9 +263,9 @@ class TestRecord:
         assert streams.freed() == 1
 
     def test_a_run_goes_on_eagerly_after_a_failed_capture(
-        self, streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, streams: Streams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
     ) -> None:
-        """It tries no other capture, ends as a plain run, and its plan and two warnings say so."""
+        """The run tries no other capture and ends as a plain run, with two warnings and its plan."""
         plain = project.plan(project.describe(), tmp_path / "plain")
         assert project.run_jobs(plain) == "finished"
         modes = [ExecutionMode(captured(as_traced), compiled=compiled, graph=True) for compiled in (True, False)]
@@ -272,8 +275,9 @@ class TestRecord:
         events: list[Event] = []
         assert execute.execute(planned.jobs[0], planned.registry, events.append, project.never) == "finished"
         warned = [event.message for event in events if isinstance(event, Warned)]
-        assert warned[0].startswith("It runs uncompiled: it cannot be recorded as a CUDA graph")
-        assert warned[1].startswith("It runs without a CUDA graph: an earlier recording failed in this process")
+        for message in warned:
+            messages.check(message, "CUDA graph")
+        assert len(warned) == 2
         folders = [Path(each.jobs[0].folder) for each in (plain, planned)]
         assert [plan["graph"] for plan in project.record(folders[1])["plans"]] == [False]
         assert project.difference(*map(project.outcome, folders)) is None
@@ -282,7 +286,7 @@ class TestRecord:
 class TestIterations:
     @pytest.mark.parametrize("name", ["mgan, shared noise", "mad-gan, trunk", "wgan-gp"])
     def test_are_compiled_for_inputs_as_they_are_called(self, name: str) -> None:
-        """Compiled programs refuse other strides: rows of a block of shared latents are expanded."""
+        """Compiled programs accept the strides of their inputs only: rows of a block of shared latents are expanded."""
         forms: list[list[Any]] = []
 
         def strict(graph: fx.GraphModule, arguments: list[Tensor], fixed: int) -> Callable[..., Any]:
@@ -303,7 +307,7 @@ class TestIterations:
     @pytest.mark.usefixtures("compiler")
     @pytest.mark.parametrize("name", ["mgan, shared noise", "mad-gan, trunk"])
     def test_of_shared_noise_compile(self, name: str) -> None:
-        """Inductor's own check of strides passes, and the run is the eager one."""
+        """The compiled program passes inductor's check of strides, and the run equals the eager one."""
         eager, recorded = (trainer(ZOO[name](), learning_rate=0.002) for _ in range(2))
         eager.draw_source.rows = recorded.draw_source.rows = 8
         compile_iterations(recorded, _silent, captured(compiled, replayed))
@@ -314,7 +318,7 @@ class TestIterations:
 
     @pytest.mark.parametrize("name", ["mgan", "began", "wgan, warm-up"])
     def test_train_as_eager_ones(self, name: str) -> None:
-        """One run: optimisers, the model's state, turns that differ between iterations."""
+        """The runs have different optimisers, a model's state, and turns that differ between iterations."""
         make = (ZOO | WIDER)[name]
         eager, recorded = (trainer(make(), learning_rate=0.002, optimizer="rmsprop") for _ in range(2))
         compile_iterations(recorded, _silent, captured(as_traced, replayed))
@@ -324,7 +328,7 @@ class TestIterations:
         _assert_close(eager, recorded)
 
     def test_state_that_is_handed_on_under_another_name(self) -> None:
-        """What a program returns may be what it was given, and is overwritten by the next call no sooner than read."""
+        """A returned tensor may be an input of the program. The next call reads it before it overwrites it."""
 
         class Remembering(GAN):
             def initial_state(self) -> Mapping[str, Tensor]:
@@ -344,7 +348,7 @@ class TestIterations:
         assert [recorded.state[name].item() for name in ("now", "before", "long_before")] == [4, 3, 2]
 
     def test_of_a_stack(self) -> None:
-        """Draws in blocks, moving averages and a state."""
+        """The stack has draws in blocks, moving averages and a state."""
         singles, members = ([trainer(WIDER["began"](), seed=s, ema=0.9, iterations=20) for s in (0, 1)] for _ in "12")
         for one in (*singles, *members):
             one.draw_source.rows = 3
@@ -358,7 +362,7 @@ class TestIterations:
 class TestOnAGPU:
     @pytest.mark.parametrize("name", ["gan", "mgan", "unrolled-gan", "wgan, warm-up", "began"])
     def test_graphs_train_as_eager_iterations(self, name: str) -> None:
-        """The real recorder, of a single run and of a stack."""
+        """The real recorder records a single run and a stack."""
         make, cuda = (ZOO | WIDER)[name], torch.device("cuda")
         eager, recorded, *members = (trainer(make(), device=cuda, learning_rate=0.002) for _ in range(4))
         compile_iterations(recorded, _silent, captured(as_traced))

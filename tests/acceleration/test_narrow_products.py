@@ -1,4 +1,4 @@
-"""Products with few columns are turned round, and nothing else becomes of a graph."""
+"""Promises of narrow products: those with few columns are transposed, and the rest of the graph is unchanged."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ Function = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def plain(left: Tensor, right: Tensor, bias: Tensor) -> Tensor:
-    """A product, and a view of it that takes it to lie row by row."""
+    """Multiply, and take a view that assumes a row-major result."""
     return (left @ right).view(-1).sin()
 
 
 def biased(left: Tensor, right: Tensor, bias: Tensor) -> Tensor:
-    """As a linear layer."""
+    """Multiply and add, as a linear layer does."""
     return torch.addmm(bias, left, right).view(-1)
 
 
 def batched_biased(left: Tensor, right: Tensor, bias: Tensor) -> Tensor:
-    """As several linear layers at once."""
+    """Multiply and add batches, as several linear layers do at once."""
     return torch.baddbmm(bias, left, right).flatten(0, 1)
 
 
 def scaled(left: Tensor, right: Tensor, bias: Tensor) -> Tensor:
-    """With factors, which are left to torch."""
+    """Multiply and add with factors, which torch handles."""
     return torch.addmm(bias, left, right, beta=2.0, alpha=0.5)
 
 
 def operands(rows: int, columns: int, *batch: int, bias: tuple[int, ...] = ()) -> list[Tensor]:
-    """Left, right and bias, in float64."""
+    """Return left, right and bias, in float64."""
     rng = torch.Generator().manual_seed(0)
     shapes = (*batch, rows, INNER), (*batch, INNER, columns), bias
     return [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes]
 
 
 class Columns(TorchDispatchMode):
-    """Sees how many columns each product has."""
+    """Mode that records the number of columns of each product."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[int] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Carry out an operation."""
+        """Run an operation."""
         if func in PRODUCTS:
             self.seen.append(args[-1].shape[-1])
         return func(*args, **(kwargs or {}))
 
 
 def columns_of(graph: Callable[..., Any], given: Sequence[Tensor]) -> list[int]:
-    """Of its products, in order."""
+    """Return the columns of a graph's products, in order."""
     with Columns() as columns:
         graph(*given)
     return columns.seen
@@ -84,7 +84,7 @@ def columns_of(graph: Callable[..., Any], given: Sequence[Tensor]) -> list[int]:
     ],
 )
 def test_narrow_products_are_turned(function: Function, given: list[Tensor]) -> None:
-    """The same values lie in the same order; the product's columns are what its rows were."""
+    """Values and strides are unchanged; the new product's columns are the old one's rows."""
     graph = traced(function, given)
     turned = transpose_narrow(graph)
     assert columns_of(graph, given) == [given[1].shape[-1]]
@@ -104,20 +104,20 @@ def test_narrow_products_are_turned(function: Function, given: list[Tensor]) -> 
     ],
 )
 def test_others_stay(function: Function, given: list[Tensor]) -> None:
-    """A vector's, wide ones, those of few rows, and those with factors."""
+    """Products with a vector, with many columns, with few rows or with factors are unchanged."""
     graph = traced(function, given)
     assert transpose_narrow(graph).code == graph.code
 
 
 def test_torch_is_given_the_turned_graph(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it compiles for a CPU."""
+    """For a CPU, torch compiles the transposed graph."""
     monkeypatch.setattr(torch._inductor, "compile", lambda graph, _: graph)
     given = operands(ROWS, 2)
     assert columns_of(compiled(traced(plain, given), given, 0), given) == [ROWS]
 
 
 def test_what_was_given_stays() -> None:
-    """The graph is also carried out as it is."""
+    """The original graph is unchanged, because it is run too."""
     graph = traced(plain, operands(ROWS, 2))
     before = graph.code
     transpose_narrow(graph)
@@ -125,7 +125,7 @@ def test_what_was_given_stays() -> None:
 
 
 def test_several_in_a_row() -> None:
-    """The operand of one is the result of another, and both are turned."""
+    """Both products are transposed if one's result is the other's operand."""
 
     def chain(left: Tensor, right: Tensor, bias: Tensor) -> Tensor:
         return (left @ right) @ bias
@@ -138,7 +138,7 @@ def test_several_in_a_row() -> None:
 
 
 def test_constants_may_be_operands() -> None:
-    """What a model holds outside of its modules is no input of the graph."""
+    """A tensor that a model holds outside its modules is a constant of the graph."""
     held = operands(ROWS, 2)[1]
     given = [operands(ROWS, 2)[0]]
     graph = traced(lambda left: left @ held, given)

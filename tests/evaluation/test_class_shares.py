@@ -1,4 +1,4 @@
-"""Shares of classes: counted by hand, of many classes and of generators that make nothing."""
+"""Promises of shares of classes, for many classes and for generators without samples."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
 from gan_bench.contracts.metric import Classes, Samples
 from gan_bench.contracts.scores import NONE, OTHERS
 from gan_bench.evaluation.class_shares import KEPT, class_shares
+from tests.support.messages import Messages
 
 
 def samples(n: int, generator: Any = None, k: int = 1) -> Samples:
-    """Samples of which only the generator counts."""
+    """Return samples of which only the generator index matters."""
     return Samples(np.zeros((n, 2)), Ring8(Ring8.Params()), generator=generator, generators=k)
 
 
 def told(classes: Classes, given: Samples) -> dict[int | None, dict[str, float]]:
-    """Shares by generator and class."""
+    """Return shares by generator and class."""
     found: dict[int | None, dict[str, float]] = {}
     for share in class_shares(classes, given):
         found.setdefault(share.generator, {})[share.name] = share.share
@@ -28,7 +29,7 @@ def told(classes: Classes, given: Samples) -> dict[int | None, dict[str, float]]
 
 class TestShares:
     def test_are_those_counted_by_hand(self) -> None:
-        """Of the mixture, then of each generator; what is of no class has its share."""
+        """Shares are those of the mixture, then of each generator; samples without a class have a share too."""
         classes = Classes(np.array([0, 0, 1, -1, 1, 1]), ("a", "b"))
         assert told(classes, samples(6, [0, 0, 0, 0, 1, 1], 2)) == {
             None: {"a": 2 / 6, "b": 3 / 6, NONE: 1 / 6},
@@ -45,17 +46,17 @@ class TestShares:
         assert told(Classes(np.array([0]), ("a",), exhaustive=True), samples(1)) == {None: {"a": 1.0}}
 
     def test_of_samples_without_an_index_are_those_of_the_mixture(self) -> None:
-        """As of real data."""
+        """An example is real data."""
         assert list(told(Classes(np.array([0, 1]), ("a", "b")), samples(2))) == [None]
 
     def test_of_a_generator_that_made_nothing_are_not_a_number(self) -> None:
-        """It is no generator that makes nothing of a class: n is 0."""
+        """The generator's n is 0, unlike that of a generator without samples of one class."""
         found = class_shares(Classes(np.array([0, 0]), ("a", "b")), samples(2, [1, 1], 2))
         assert [np.isnan(share.share) for share in found if share.generator == 0] == [True] * 3
         assert {share.n for share in found if share.generator == 0} == {0}
 
     def test_of_many_classes_name_the_largest_of_any_generator(self) -> None:
-        """A class that only a small generator makes is named; the others are one; all adds up to 1."""
+        """A class that only a small generator makes is named. The others are merged, and all shares sum to 1."""
         label = np.concatenate([np.arange(1000), np.full(3, 997)])
         generator = np.concatenate([np.zeros(1000, dtype=np.int64), np.ones(3, dtype=np.int64)])
         names = tuple(f"{number:03}" for number in range(1000))
@@ -67,14 +68,14 @@ class TestShares:
         assert list(found[0])[-2:] == ["997", OTHERS]
 
     def test_of_as_many_classes_as_can_be_told_have_no_others(self) -> None:
-        """A grid of 25 is told whole, in its order, empty classes included."""
+        """A grid of 25 is reported completely and in order, with its empty classes."""
         names = tuple(map(str, range(KEPT)))
         assert list(told(Classes(np.array([7]), names), samples(1))[None]) == [*names, NONE]
 
 
 class TestClasses:
     @pytest.mark.parametrize(("label", "exhaustive"), [(2, False), (-2, False), (-1, True)])
-    def test_have_labels_that_their_names_know(self, label: int, exhaustive: bool) -> None:
-        """A metric that counts otherwise is told at once."""
-        with pytest.raises(ValueError, match=f"labels are {label} to 0; 2 classes" if label < 0 else "labels are 0 to"):
+    def test_have_labels_that_their_names_know(self, label: int, exhaustive: bool, messages: Messages) -> None:
+        """A metric with an invalid label is reported immediately."""
+        with messages.raises(ValueError, label, "2"):
             Classes(np.array([0, label]), ("a", "b"), exhaustive)

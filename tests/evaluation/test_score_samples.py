@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from gan_bench.contracts.metric import Samples
 from gan_bench.errors import ConfigError, GanBenchError, PluginError, StoreError, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
 from gan_bench.evaluation.scores import compute
+from tests.support.messages import Messages
 
 RING = Ring8(Ring8.Params())
 LINE = MADGAN1D(MADGAN1D.Params())
@@ -37,8 +39,18 @@ def points() -> NDArray[np.float64]:
     return np.repeat(RING.mixture.means, 50, axis=0)
 
 
+def plugin_lists(message: object) -> dict[str, str]:
+    """Return the list of known plugins in a message as a text to hide, since new plugins change it."""
+    return {found: "Known: PLUGINS" for found in re.findall(r"Known: .* in all\)", str(message))}
+
+
+def nan_lines(output: str) -> str:
+    """Return the lines that explain NaN."""
+    return "\n".join(line for line in output.splitlines() if line.startswith("nan: "))
+
+
 def run(*args: object) -> Result:
-    """`gan-bench score` with these arguments."""
+    """Run `gan-bench score` with these arguments."""
     return CliRunner().invoke(command, [str(arg) for arg in args])
 
 
@@ -56,7 +68,7 @@ def test_compute_gives_the_mixture_then_each_generator(points: NDArray[np.float6
 
 
 def test_score_counts_the_generators_of_the_index(points: NDArray[np.float64]) -> None:
-    """K is the largest index and one more; a generator without samples has no value."""
+    """K is the largest index plus one; a generator without samples has no value."""
     generator = np.repeat([0, 2], 200)
     values = {s.generator: s.value for s in score(points, RING, [Purity()], generator=generator)}
     assert values[0] == values[2] == 0.25
@@ -64,7 +76,7 @@ def test_score_counts_the_generators_of_the_index(points: NDArray[np.float64]) -
 
 
 def test_score_takes_plain_numbers_on_a_line() -> None:
-    """(n,) does for a dataset of shape (1,), whole numbers too."""
+    """An array of shape (n,) is accepted for a dataset of shape (1,), and so are integers."""
     assert score(np.array([10, 20, 60, 80, 110]), LINE, [Modes()])[0].value == 5
 
 
@@ -75,45 +87,45 @@ def test_score_depends_on_its_seed_only(points: NDArray[np.float64]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "message"),
+    ("x", "parts"),
     [
-        (np.zeros((5, 3)), r"shape \(5, 3\); ring8 needs \(n, 2\)"),
-        (np.zeros(5), r"shape \(5,\)"),
-        (np.float64(1.0), r"shape \(\)"),
-        (np.zeros((0, 2)), "there are no samples"),
-        (np.zeros((5, 2), complex), "real numbers, found complex128"),
-        (np.zeros((5, 2), bool), "real numbers, found bool"),
-        (np.full((5, 2), "a"), "real numbers"),
-        (np.array([[0, 0], [0, np.nan], [np.inf, 0]]), "2 of 3 samples are not finite.*first is row 1,"),
-        (np.full((5, 2), 1e39), "5 of 5 samples are not finite"),
+        (np.zeros((5, 3)), ["(5, 3)", "ring8", "(n, 2)"]),
+        (np.zeros(5), ["(5,)"]),
+        (np.float64(1.0), ["()"]),
+        (np.zeros((0, 2)), []),
+        (np.zeros((5, 2), complex), ["complex128"]),
+        (np.zeros((5, 2), bool), ["bool"]),
+        (np.full((5, 2), "a"), []),
+        (np.array([[0, 0], [0, np.nan], [np.inf, 0]]), ["2 of 3", "row 1"]),
+        (np.full((5, 2), 1e39), ["5 of 5"]),
     ],
 )
-def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], message: str) -> None:
-    """Wrong shape, kind or value: one message that says what was found."""
-    with pytest.raises(UsageError, match=message):
+def test_samples_that_do_not_fit_are_refused(x: NDArray[Any], parts: list[str], messages: Messages) -> None:
+    """A wrong shape, type or value is reported with what was found."""
+    with messages.raises(UsageError, *parts):
         score(x, RING, [Modes()])
 
 
 @pytest.mark.parametrize(
-    ("generator", "message"),
+    ("generator", "parts"),
     [
-        (np.zeros(399, int), r"shape \(399,\); 400 samples need \(400,\)"),
-        (np.zeros((400, 1), int), r"shape \(400, 1\)"),
-        (np.zeros(400), "whole numbers, found float64"),
-        (np.r_[np.zeros(7, int), -1, np.zeros(392, int)], "found -1 in row 7,"),
-        (np.full(400, 2**40), "found 1099511627776 in row 0,"),
+        (np.zeros(399, int), ["(399,)", "400", "(400,)"]),
+        (np.zeros((400, 1), int), ["(400, 1)"]),
+        (np.zeros(400), ["float64"]),
+        (np.r_[np.zeros(7, int), -1, np.zeros(392, int)], ["-1", "row 7"]),
+        (np.full(400, 2**40), ["1099511627776", "row 0"]),
     ],
 )
 def test_indices_that_do_not_fit_are_refused(
-    points: NDArray[np.float64], generator: NDArray[Any], message: str
+    points: NDArray[np.float64], generator: NDArray[Any], parts: list[str], messages: Messages
 ) -> None:
-    """Wrong length, kind or value of the generator index."""
-    with pytest.raises(UsageError, match=message):
+    """The length, type and values of the generator index are checked."""
+    with messages.raises(UsageError, *parts):
         score(points, RING, [Modes()], generator=generator)
 
 
 def test_a_file_gives_the_scores_of_its_array(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """The csv has the columns metric and value, one row a metric, and the values of `score`, exactly."""
+    """The csv has the columns metric and value, one row a metric, and exactly the values of `score`."""
     np.savez(tmp_path / "s.npz", samples=points, generator=np.repeat(np.arange(8), 50))
     result = run(tmp_path / "s.npz", "--dataset", "ring8", "--format", "csv", "--metrics", "purity,high_quality")
     assert result.exception is None
@@ -122,7 +134,7 @@ def test_a_file_gives_the_scores_of_its_array(tmp_path: Path, points: NDArray[np
 
 
 def test_all_metrics_of_a_dataset_are_printed(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """Without --metrics there is a line for each, with units, and a table of the generators."""
+    """Without --metrics there is a line for each metric, with units, and a table of the generators."""
     np.savez(tmp_path / "s.npz", samples=points, generator=np.repeat(np.arange(8), 50))
     result = run(tmp_path / "s.npz", "--dataset", "ring8")
     assert result.exception is None
@@ -131,67 +143,71 @@ def test_all_metrics_of_a_dataset_are_printed(tmp_path: Path, points: NDArray[np
     assert len(result.output.partition("\n  generator")[2].strip().splitlines()) == 2 + 8
 
 
-def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float64]) -> None:
+def test_a_bare_array_has_no_generators(tmp_path: Path, points: NDArray[np.float64], messages: Messages) -> None:
     """Per-generator metrics of a .npy are NaN, and the reason is printed."""
     np.save(tmp_path / "s.npy", points.astype(np.float32))
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes,purity,mutual_information,generator_jsd")
     assert result.exception is None
-    told = "purity, mutual_information, generator_jsd: the samples carry no generator index (an array 'generator' in"
-    assert f"\nnan: {told} a .npz).\n" in result.output
+    messages.check(nan_lines(result.output), "purity, mutual_information, generator_jsd", "'generator'")
 
 
-def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """Of the mixture what the metric knows; of one generator that it made too little; beside a csv on the other stream.
+def test_every_nan_has_its_reason(tmp_path: Path, points: NDArray[np.float64], messages: Messages) -> None:
+    """The metric gives the reason for the mixture. A generator's NaN is due to too few samples.
 
-    A metric that does not know says no more than that.
+    With csv output, reasons are printed to stderr. A metric without a reason has a general one.
     """
     far = np.concatenate([points, points + 100])
     np.savez(tmp_path / "far.npz", samples=far[400:], generator=np.repeat([0, 1], 200))
     metrics = "mode_kl,purity,generator_modes"
     result = run(tmp_path / "far.npz", "--dataset", "ring8", "--metrics", metrics)
-    assert "\nnan: mode_kl, purity: no sample is of high quality.\n" in result.output
+    messages.check(nan_lines(result.output), "mode_kl, purity")
     np.savez(tmp_path / "half.npz", samples=far, generator=np.repeat([0, 1], 400))
     result = run(tmp_path / "half.npz", "--dataset", "ring8", "--metrics", metrics, "--format", "csv")
     assert "nan" not in result.stdout
-    assert "nan: purity: undefined for a generator that made nothing, or too little that counts." in result.stderr
+    messages.check(nan_lines(result.stderr), "purity")
 
 
 def test_a_metric_that_does_not_know_why_is_undefined(
-    tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, points: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
-    """NaN without a word would look like a mistake of the program."""
+    """NaN without a reason would look like an error of the program."""
     monkeypatch.setattr(Modes, "compute", lambda self, samples: math.nan)
     np.save(tmp_path / "s.npy", points)
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--metrics", "modes")
-    assert "nan: modes: undefined for these samples." in result.output
+    messages.check(nan_lines(result.output), "modes")
 
 
 def test_parameters_of_the_dataset_can_be_set(tmp_path: Path, points: NDArray[np.float64]) -> None:
-    """--set radius=3 scores against the larger ring, whose modes none of these points is near."""
+    """--set radius=3 scores against the larger ring, whose modes are far from all points."""
     np.save(tmp_path / "s.npy", points)
     result = run(tmp_path / "s.npy", "--dataset", "ring8", "--set", "radius=3", "--metrics", "modes", "--format", "csv")
     assert result.output == "metric,value\nmodes,0.0\n"
 
 
 @pytest.mark.parametrize(
-    ("args", "kind", "message"),
+    ("args", "kind", "parts"),
     [
-        (["--dataset", "ring9"], PluginError, "did you mean 'ring8'"),
-        (["--dataset", "ring8", "--metrics", "mods"], PluginError, "did you mean 'modes'"),
-        (["--dataset", "ring8", "--metrics", ","], UsageError, "names no metric"),
-        (["--dataset", "ring8", "--set", "radius=-1"], ConfigError, "radius must be"),
-        (["--dataset", "ring8", "--set", "radios=1"], ConfigError, "did you mean 'radius'"),
-        (["--dataset", "ring8", "--set", "radius"], UsageError, "write KEY=VALUE"),
+        (["--dataset", "ring9"], PluginError, ["'ring9'", "'ring8'"]),
+        (["--dataset", "ring8", "--metrics", "mods"], PluginError, ["'mods'", "'modes'"]),
+        (["--dataset", "ring8", "--metrics", ","], UsageError, ["--metrics"]),
+        (["--dataset", "ring8", "--set", "radius=-1"], ConfigError, ["radius", "-1"]),
+        (["--dataset", "ring8", "--set", "radios=1"], ConfigError, ["radios", "'radius'"]),
+        (["--dataset", "ring8", "--set", "radius"], UsageError, ["--set", "KEY=VALUE"]),
     ],
 )
 def test_wrong_options_are_named(
-    tmp_path: Path, points: NDArray[np.float64], args: list[str], kind: type[GanBenchError], message: str
+    tmp_path: Path,
+    points: NDArray[np.float64],
+    args: list[str],
+    kind: type[GanBenchError],
+    parts: list[str],
+    messages: Messages,
 ) -> None:
-    """Each wrong option has one message, with what is allowed, and exit code 2."""
+    """Each wrong option has one message, with the allowed values, and exit code 2."""
     np.save(tmp_path / "s.npy", points)
     error = run(tmp_path / "s.npy", *args).exception
     assert isinstance(error, kind)
-    assert message in str(error)
+    messages.check(error, *parts, hide=plugin_lists(error) | {str(error.__cause__): "CAUSE"})
     assert error.exit_code == 2
 
 
@@ -208,41 +224,42 @@ def _npz(**arrays: NDArray[Any]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content",
     [
-        (b"", "the file is empty"),
-        (b"x,y\n1,2\n", "neither a .npy nor a .npz file"),
-        (pickle.dumps([1, 2]), "neither a .npy nor a .npz file"),
-        (_npy(np.array([{}, {}], dtype=object)), "never unpickled"),
-        (_npy(np.ones((50, 2)))[:-8], "cannot be read"),
-        (_npy(np.ones((50, 2)))[:40], "cannot be read"),
-        (_npy(np.ones((50, 2))).replace(b"(50, 2)", b"(50, 2 "), "cannot be read"),
-        (_npz(samples=np.ones((50, 2)))[:-30], "cannot be read"),
-        (_npz(samples=np.array([{}], dtype=object)), "never unpickled"),
-        (_npz(x=np.ones((50, 2))), "no array 'samples' in the file; it holds x"),
-        (_npz(), "it is empty"),
+        pytest.param(b"", id="empty"),
+        pytest.param(b"x,y\n1,2\n", id="csv"),
+        pytest.param(pickle.dumps([1, 2]), id="pickle"),
+        pytest.param(_npy(np.array([{}, {}], dtype=object)), id="npy of objects"),
+        pytest.param(_npy(np.ones((50, 2)))[:-8], id="npy, truncated"),
+        pytest.param(_npy(np.ones((50, 2)))[:40], id="npy, truncated in its header"),
+        pytest.param(_npy(np.ones((50, 2))).replace(b"(50, 2)", b"(50, 2 "), id="npy, damaged header"),
+        pytest.param(_npz(samples=np.ones((50, 2)))[:-30], id="npz, truncated"),
+        pytest.param(_npz(samples=np.array([{}], dtype=object)), id="npz of objects"),
+        pytest.param(_npz(x=np.ones((50, 2))), id="npz without samples"),
+        pytest.param(_npz(), id="npz, empty"),
     ],
 )
-def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, message: str) -> None:
-    """Damaged and foreign files: one message that names the file; nothing is ever unpickled."""
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, content: bytes, messages: Messages) -> None:
+    """A damaged or foreign file is reported with its name, and nothing is unpickled."""
     path = tmp_path / "s.npz"
     path.write_bytes(content)
-    with pytest.raises(StoreError, match=message) as caught:
+    with pytest.raises(StoreError) as caught:
         read_samples(path)
-    assert str(path) in str(caught.value)
+    messages.check(caught.value, path, hide={str(caught.value.__cause__): "CAUSE"})
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    """A path that is no file is a StoreError too."""
-    with pytest.raises(StoreError, match="no such file"):
-        read_samples(tmp_path / "none.npy")
-    with pytest.raises(StoreError, match="cannot be read"):
-        read_samples(tmp_path)
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path, messages: Messages) -> None:
+    """A path that is not a file raises StoreError."""
+    for path in (tmp_path / "none.npy", tmp_path):
+        with pytest.raises(StoreError) as caught:
+            read_samples(path)
+        cause = caught.value.__cause__
+        messages.check(caught.value, path, hide={cause.strerror: "CAUSE"} if isinstance(cause, OSError) else None)
 
 
 def test_no_damage_escapes_as_another_error(tmp_path: Path) -> None:
-    """Thousands of files with random damage are read or refused, never anything else."""
+    """Thousands of files with random damage are read or reported, without any other error."""
     rng = np.random.default_rng(0)
     path = tmp_path / "s.npz"
     for good in (_npy(np.ones((20, 2))), _npz(samples=np.ones((20, 2)), generator=np.arange(20))):
@@ -268,9 +285,9 @@ def test_scoring_a_file_imports_no_torch(tmp_path: Path, points: NDArray[np.floa
     assert out.stdout.splitlines()[-1] == "True False True"
 
 
-def test_a_metric_that_means_nothing_for_a_dataset_is_refused() -> None:
-    """Asking for a metric that does not fit names it and the reason."""
+def test_a_metric_that_means_nothing_for_a_dataset_is_refused(messages: Messages) -> None:
+    """The error names the metric and the reason."""
     metric = HighQuality()
     metric.refuses = lambda dataset: "needs labels"  # type: ignore[method-assign]
-    with pytest.raises(UsageError, match="metric 'high_quality': needs labels"):
+    with messages.raises(UsageError, "'high_quality'", "needs labels"):
         score(np.zeros((5, 2)), RING, [metric])

@@ -1,4 +1,4 @@
-"""Run folders: written whole, read without trust, and locked for one command."""
+"""Promises of run folders: written completely, read without trust, and locked for one command."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from gan_bench.store.checkpoints import load_tensors, save_checkpoints
 from gan_bench.store.records import ModelRecord, RunRecord, encode
 from gan_bench.store.rows import curve_rows, with_classes
 from gan_bench.store.run_folder import RunFolder
+from tests.support.messages import Messages
 
 KEY = "a" * 64
 RECORD = RunRecord(
@@ -45,27 +46,27 @@ PLAIN: dict[str, Any] = json.loads(encode(RECORD))
 
 
 def checkpoint(iteration: int, key: str = KEY) -> dict[str, Any]:
-    """A checkpoint's content, smallest form."""
+    """Return the smallest content of a checkpoint."""
     trainer = {"iteration": iteration, "model": {"weight": torch.full((2, 2), float(iteration))}}
     seconds = {"train_seconds": 1.0, "compile_seconds": 0.0, "evaluation_seconds": 0.5, "peak_memory_mb": 100.0}
     return {"key": key, "trainer": trainer, **seconds}
 
 
 def names(folder: RunFolder) -> list[str]:
-    """The file names of a run folder's checkpoints, the newest first."""
+    """Return the file names of a run folder's checkpoints, the newest first."""
     return [path.name for path in folder.checkpoints()]
 
 
 class TestRecord:
     def test_comes_back_as_written(self, tmp_path: Path) -> None:
-        """run.json holds exactly what was written, and nothing else is left in the folder."""
+        """run.json contains exactly the written values, and there is no other file."""
         folder = RunFolder(tmp_path / "new" / "run")
         folder.write(RECORD)
         assert folder.read() == RECORD
         assert os.listdir(folder.path) == ["run.json"]
 
     def test_is_none_where_there_is_none(self, tmp_path: Path) -> None:
-        """A missing folder, or one under a file, is a run that has not begun."""
+        """A folder that is missing or below a file is a run that has not started."""
         (tmp_path / "file").write_text("")
         assert RunFolder(tmp_path / "missing").read() is None
         assert RunFolder(tmp_path / "file" / "run").read() is None
@@ -76,31 +77,39 @@ class TestRecord:
             "", "{", '{"format": 1', "[]", "null", "\x00", '{"format": 3}', '{"format": 1}', "[" * 100_000,
             json.dumps(PLAIN | {"status": None}), json.dumps(PLAIN | {"key": 7}), json.dumps(PLAIN)[:-10],
         ],
+        ids=[
+            "empty", "brace", "truncated format", "list", "null", "zero", "format 3", "format 1", "nested",
+            "status null", "key 7", "truncated",
+        ],
     )  # fmt: skip
-    def test_that_cannot_be_understood_is_an_error_that_names_the_file(self, tmp_path: Path, text: str) -> None:
-        """A truncated or foreign run.json is never taken for a run, and never overwritten by reading."""
+    def test_that_cannot_be_understood_is_an_error_that_names_the_file(
+        self, tmp_path: Path, text: str, messages: Messages
+    ) -> None:
+        """A truncated or foreign run.json is not taken for a run, and not overwritten by reading."""
         (tmp_path / "run.json").write_text(text, encoding="utf-8")
-        with pytest.raises(StoreError, match=r"run\.json .*Move the folder away"):
+        with pytest.raises(StoreError) as caught:
             RunFolder(tmp_path).read()
+        messages.check(caught.value, tmp_path / "run.json", hide={str(caught.value.__cause__): "CAUSE"})
         assert (tmp_path / "run.json").read_text(encoding="utf-8") == text
 
-    def test_that_is_not_text_is_an_error(self, tmp_path: Path) -> None:
-        """Bytes that are no UTF-8 are named as such."""
+    def test_that_is_not_text_is_an_error(self, tmp_path: Path, messages: Messages) -> None:
+        """Bytes that are not UTF-8 are reported."""
         (tmp_path / "run.json").write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(StoreError, match="cannot be read"):
+        with pytest.raises(StoreError) as caught:
             RunFolder(tmp_path).read()
+        messages.check(caught.value, tmp_path / "run.json", hide={str(caught.value.__cause__): "CAUSE"})
 
-    def test_of_another_run_is_refused(self, tmp_path: Path) -> None:
-        """A folder that holds another run is not taken for this one."""
+    def test_of_another_run_is_refused(self, tmp_path: Path, messages: Messages) -> None:
+        """A folder of another run is not taken for this one."""
         RunFolder(tmp_path).write(RECORD)
         assert RunFolder(tmp_path).read_own(KEY) == RECORD
-        with pytest.raises(StoreError, match="holds another run"):
+        with messages.raises(StoreError, tmp_path):
             RunFolder(tmp_path).read_own("b" * 64)
 
 
 class TestCurve:
     def test_keeps_every_digit(self, tmp_path: Path) -> None:
-        """A value comes back as the same float; not finite ones too."""
+        """A value is read back as the same float, also if it is not finite."""
         values = [0.1 + 0.2, 1e-300, float("inf"), float("nan")]
         scores = [Score("modes", k, value, 200, 3) for k, value in enumerate(values)]
         RunFolder(tmp_path).write_curve(curve_rows(40, scores))
@@ -121,19 +130,21 @@ class TestCurve:
             ",".join(layout.CURVE_COLUMNS) + "\n10,,modes,1.0,5,1,more\n",
             ",".join(layout.CURVE_COLUMNS) + '\n10,,"modes,1.0,5,1\n',
         ],
+        ids=["other columns", "short row", "no number", "long row", "open quotation"],
     )
-    def test_that_is_damaged_is_an_error(self, tmp_path: Path, text: str) -> None:
-        """Scores are never dropped in silence: a curve with a row that is none is refused whole."""
+    def test_that_is_damaged_is_an_error(self, tmp_path: Path, text: str, messages: Messages) -> None:
+        """Scores are never dropped silently: a curve with an invalid row is an error."""
         (tmp_path / "curve.csv").write_text(text, encoding="utf-8")
-        with pytest.raises(StoreError, match=r"curve\.csv.*Move the folder away"):
+        with pytest.raises(StoreError) as caught:
             RunFolder(tmp_path).read_curve()
+        messages.check(caught.value, tmp_path / "curve.csv", hide={str(caught.value.__cause__): "CAUSE"})
 
     def test_that_is_missing_is_empty(self, tmp_path: Path) -> None:
         """A run before its first evaluation has no rows."""
         assert RunFolder(tmp_path).read_curve() == []
 
     def test_is_plain_csv(self, tmp_path: Path) -> None:
-        """Any program reads it: a header and one line a row."""
+        """The file has a header and one line a row, as other programs expect."""
         RunFolder(tmp_path).write_curve(curve_rows(0, [Score("modes", None, 2.0, 5, 1)]))
         text = (tmp_path / "curve.csv").read_text(encoding="utf-8")
         assert list(csv.reader(io.StringIO(text))) == [
@@ -144,7 +155,7 @@ class TestCurve:
 
 class TestClasses:
     def test_come_back_as_written(self, tmp_path: Path) -> None:
-        """Any name of a class, every digit of a share, and no number where a generator made nothing."""
+        """Class names and all digits of shares are kept. The share of a generator without samples is NaN."""
         shares = [Share(None, 'a, "b"', 1 / 3, 9), Share(1, "日本", float("nan"), 0)]
         RunFolder(tmp_path).write_classes(with_classes([], 40, shares))
         assert RunFolder(tmp_path).read_classes() == [
@@ -153,7 +164,7 @@ class TestClasses:
         ]
 
     def test_replace_those_of_their_iteration_alone(self) -> None:
-        """Scores of more samples bring other shares; an evaluation that tells none takes none away."""
+        """Scores of more samples have other shares, and an evaluation without shares keeps the stored ones."""
         before = with_classes(with_classes([], 0, [Share(None, "a", 1.0, 9)]), 40, [Share(None, "a", 0.5, 9)])
         after = with_classes(before, 40, [Share(None, "a", 0.25, 99)])
         assert [(row["iteration"], row["share"]) for row in after] == [("0", "1.0"), ("40", "0.25")]
@@ -163,9 +174,9 @@ class TestClasses:
         RunFolder(tmp_path).write_classes([])
         assert os.listdir(tmp_path) == [] == RunFolder(tmp_path).read_classes()
 
-    def test_that_are_damaged_are_an_error_that_says_what_to_do(self, tmp_path: Path) -> None:
+    def test_that_are_damaged_are_an_error_that_says_what_to_do(self, tmp_path: Path, messages: Messages) -> None:
         (tmp_path / "classes.csv").write_text(",".join(layout.CLASS_COLUMNS) + "\n10,,a\n", encoding="utf-8")
-        with pytest.raises(StoreError, match=r"classes\.csv:2 is no row of shares of classes\. Remove it to go on"):
+        with messages.raises(StoreError, f"{tmp_path / 'classes.csv'}:2"):
             RunFolder(tmp_path).read_classes()
 
 
@@ -175,7 +186,7 @@ class TestSamples:
         return {0: (x, np.zeros(6, dtype=np.int16)), 30: (x + 1, np.full(6, -1, dtype=np.int16))}
 
     def test_come_back_by_iteration(self, tmp_path: Path) -> None:
-        """Values, generators and iterations are those that were written."""
+        """Values, generators and iterations are those written."""
         RunFolder(tmp_path).write_samples(self.snapshots())
         stored = RunFolder(tmp_path).read_samples()
         assert list(stored) == [0, 30]
@@ -184,7 +195,7 @@ class TestSamples:
         assert (stored[0][0].dtype, stored[0][1].dtype) == (np.float32, np.int16)
 
     def test_are_cut_to_the_smallest_snapshot(self, tmp_path: Path) -> None:
-        """A run that went on with fewer samples keeps an array of one shape."""
+        """A run that was resumed with fewer samples has an array of one shape."""
         snapshots = self.snapshots() | {60: (np.ones((4, 2)), np.zeros(4))}
         RunFolder(tmp_path).write_samples(snapshots)
         assert {t: x.shape for t, (x, _) in RunFolder(tmp_path).read_samples().items()} == dict.fromkeys(
@@ -192,13 +203,13 @@ class TestSamples:
         )
 
     def test_of_which_there_are_none_are_not_written(self, tmp_path: Path) -> None:
-        """Where somebody removed the file, a run goes on without it."""
+        """If the file was removed, the run continues without it."""
         RunFolder(tmp_path).write_samples({})
         assert os.listdir(tmp_path) == []
         assert RunFolder(tmp_path).read_samples() == {}
 
     def test_that_are_damaged_are_an_error(self, tmp_path: Path) -> None:
-        """Wherever the file is cut or a bit of it flipped, it is read as it was or refused, and never left open."""
+        """A truncated file or one with a flipped bit is read correctly or reported, and always closed."""
         RunFolder(tmp_path).write_samples(self.snapshots())
         whole = (tmp_path / "samples.npz").read_bytes()
         draw = random.Random(0)
@@ -217,7 +228,7 @@ class TestSamples:
             np.testing.assert_array_equal(stored[30][0], self.snapshots()[30][0])
 
     def test_that_are_pickled_are_never_unpickled(self, tmp_path: Path) -> None:
-        """An archive with an object in it is refused."""
+        """An archive that contains an object is rejected."""
         np.savez(tmp_path / "samples.npz", iterations=np.array([Bomb(tmp_path)], dtype=object), x=0, generator=0)
         with pytest.raises(StoreError, match=r"samples\.npz"):
             RunFolder(tmp_path).read_samples()
@@ -225,7 +236,7 @@ class TestSamples:
 
 
 class Bomb:
-    """Writes a file when it is unpickled."""
+    """Object that writes a file when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -236,7 +247,7 @@ class Bomb:
 
 class TestCheckpoints:
     def test_the_newest_of_this_run_comes_back(self, tmp_path: Path) -> None:
-        """By number, not by name: 100 is newer than 20."""
+        """The newest is the one with the highest number: 100 is newer than 20."""
         folder = RunFolder(tmp_path)
         for iteration in (20, 100):
             save_checkpoints({folder.path: checkpoint(iteration)})
@@ -246,14 +257,14 @@ class TestCheckpoints:
         assert passed_over == []
 
     def test_two_are_kept(self, tmp_path: Path) -> None:
-        """Older ones go, so that a folder does not grow."""
+        """Older ones are removed, so that a folder does not grow."""
         folder = RunFolder(tmp_path)
         for iteration in (0, 10, 20, 30):
             save_checkpoints({folder.path: checkpoint(iteration)})
         assert names(folder) == ["checkpoint-30.pt", "checkpoint-20.pt"]
 
     def test_a_damaged_later_one_pushes_nothing_out(self, tmp_path: Path) -> None:
-        """Files of later iterations that cannot be used do not cost the run its own checkpoints."""
+        """Unusable files of later iterations do not displace the run's usable checkpoints."""
         folder = RunFolder(tmp_path)
         for name in ("checkpoint-90.pt", "checkpoint-80.pt"):
             (tmp_path / name).write_bytes(b"damaged")
@@ -267,7 +278,7 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize("damage", ["empty", "text", "cut", "foreign", "incomplete", "folder", "pickle"])
     def test_that_cannot_be_used_is_passed_over(self, tmp_path: Path, damage: str) -> None:
-        """The one before it serves, and the file stays where it is."""
+        """The one before it is used, and the file is kept."""
         folder = RunFolder(tmp_path)
         save_checkpoints({folder.path: checkpoint(10)})
         newest = tmp_path / "checkpoint-20.pt"
@@ -279,13 +290,13 @@ class TestCheckpoints:
         assert newest.exists()
 
     def test_without_any_there_is_none(self, tmp_path: Path) -> None:
-        """Other files are no checkpoints, whatever they are called."""
+        """Files with other names are not checkpoints."""
         for name in ("checkpoint-.pt", "checkpoint-x.pt", "checkpoint-²0.pt", "checkpoint-5.pt.tmp"):
             (tmp_path / name).touch()
         assert RunFolder(tmp_path).load_checkpoint(KEY) == (None, [])
 
     def test_any_damage_is_noticed(self, tmp_path: Path) -> None:
-        """Wherever a bit is flipped, a checkpoint comes back as it was or not at all."""
+        """With a flipped bit, a checkpoint is read correctly or not at all."""
         save_checkpoints({tmp_path: checkpoint(10)})
         whole = (tmp_path / "checkpoint-10.pt").read_bytes()
         draw = random.Random(0)
@@ -301,7 +312,7 @@ class TestCheckpoints:
 
     @pytest.mark.parametrize("form", ["pickle", "torch", "zip"])
     def test_a_pickle_bomb_is_never_executed(self, tmp_path: Path, form: str) -> None:
-        """A file from elsewhere is not unpickled, in whichever form it holds its object."""
+        """A foreign file is not unpickled, whatever its form."""
         path = tmp_path / "checkpoint-10.pt"
         data = pickle.dumps({"key": KEY, "trainer": Bomb(tmp_path)})
         if form == "pickle":
@@ -316,7 +327,7 @@ class TestCheckpoints:
         assert not (tmp_path / "exploded").exists()
 
     def test_what_a_killed_write_left_is_swept(self, tmp_path: Path) -> None:
-        """Temporary files go, others stay."""
+        """Temporary files are removed, and others are kept."""
         for name in (".checkpoint-10.pt.123.abcd.tmp", "checkpoint-10.pt", ".hidden"):
             (tmp_path / name).touch()
         RunFolder(tmp_path).sweep()
@@ -324,7 +335,7 @@ class TestCheckpoints:
 
 
 def spoil(path: Path, damage: str) -> None:
-    """Put something in a checkpoint's place."""
+    """Replace a checkpoint by something else."""
     if damage == "folder":
         path.mkdir()
     elif damage == "foreign":
@@ -339,9 +350,9 @@ def spoil(path: Path, damage: str) -> None:
 
 
 class TestLock:
-    def test_keeps_a_second_command_out(self, tmp_path: Path) -> None:
-        """One folder, one command; after it the next."""
-        with locked(tmp_path), pytest.raises(StoreError, match="in use by another"), locked(tmp_path):
+    def test_keeps_a_second_command_out(self, tmp_path: Path, messages: Messages) -> None:
+        """A folder is used by one command at a time."""
+        with locked(tmp_path), messages.raises(StoreError, tmp_path), locked(tmp_path):
             pass
         with locked(tmp_path):
             pass
@@ -360,10 +371,13 @@ class TestLock:
             with locked(tmp_path):
                 pass
 
-    def test_says_where_nothing_can_be_written(self, tmp_path: Path) -> None:
-        """A results folder that is, or lies under, a file is one clear message."""
+    def test_says_where_nothing_can_be_written(self, tmp_path: Path, messages: Messages) -> None:
+        """A results folder that is a file, or below one, is reported."""
         (tmp_path / "file").write_text("precious")
         for folder in (tmp_path / "file", tmp_path / "file" / "results"):
-            with pytest.raises(StoreError, match="--results"), locked(folder):
+            with pytest.raises(StoreError) as caught, locked(folder):
                 pass
+            cause = caught.value.__cause__
+            assert isinstance(cause, OSError)
+            messages.check(caught.value, folder, "--results", hide={str(cause.strerror): "CAUSE"})
         assert (tmp_path / "file").read_text() == "precious"

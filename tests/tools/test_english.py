@@ -1,4 +1,4 @@
-"""tools/english.py: which sentences it counts, where it finds them, and the limit."""
+"""Promises of tools/english.py: the sentences it counts, the places it searches, and the limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.english import Text, hits, page_texts, python_texts
 
 
 def phrases(sentence: str, *, boolean: bool = False) -> list[str]:
-    """Names of the phrases in a docstring of one line."""
+    """Return the names of the phrases in a docstring of one line."""
     return [hit.phrase for hit in hits(Text(1, (sentence,), summary=True, boolean=boolean))]
 
 
@@ -71,12 +71,12 @@ def test_leaves_alone(sentence: str) -> None:
 
 
 def test_whether_begins_the_summary_of_a_boolean() -> None:
-    """A property or predicate may begin with it."""
+    """The summary of a property or predicate may begin with "Whether"."""
     assert phrases("Whether a run is stored.", boolean=True) == []
 
 
 def test_finds_docstrings_and_comments_but_no_code() -> None:
-    """Strings, names and directives of linters are code."""
+    """Strings, names and directives of linters count as code."""
     source = '''"""Module.
 
 Second line says it.
@@ -96,7 +96,7 @@ def told() -> str:
 
 
 def test_finds_paragraphs_but_no_code_blocks() -> None:
-    """Fenced blocks, indented blocks and backticks are code."""
+    """Fenced blocks, indented blocks and backticks count as code."""
     page = "# It says\n\nA run goes\non here.\n\n```\nit tells\n```\n\n    it hears\n\n- item `says`\n- stands\n"
     found = [(hit.line, hit.phrase) for text in page_texts(page) for hit in hits(text)]
     assert found == [(1, "say"), (3, "go on"), (13, "stand")]

@@ -1,6 +1,6 @@
-"""tools/speed/speed.py: the loops it compares with play the games that are measured, and its figures are what they say.
+"""Promises of tools/speed/speed.py: its loops play the measured games, and its figures are computed as described.
 
-Nothing here measures anything: sizes are tiny, and clocks count what they are asked.
+Nothing here measures time: sizes are tiny, and clocks count their calls.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from _workloads import (
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 
 POINTS = {"batch": 8, "fakes": 16, "latent_size": 4, "network": {"plugin": "mlp", "hidden": 6}, "init_scale": 0.5}
 PHOTOGRAPHS = POINTS | {"fakes": 12, "network": {"plugin": "dcgan", "width": 2}}
@@ -70,28 +71,28 @@ TINY: Mapping[str, Workload] = {
 
 @pytest.fixture(scope="module")
 def bench() -> Bench:
-    """On a CPU."""
+    """A bench on a CPU."""
     return Bench(registry(), "cpu")
 
 
 def game_of(bench: Bench, name: str, *, port: bool) -> tuple[GAN, Trainer]:
-    """A game at a tiny size, and the trainer that it has its settings from."""
+    """Return a game at a tiny size, and the trainer that gives its settings."""
     (trainer,) = bench.trainers(TINY[name])
     return GAMES[TINY[name].model["plugin"]](trainer, port=port), trainer
 
 
 def parameters(game: GAN) -> list[Tensor]:
-    """Of all players."""
+    """Return the parameters of all players."""
     return [*game.players.judges.parameters(), *game.players.generators.parameters()]
 
 
 @pytest.mark.parametrize("port", (True, False), ids=("port", "plain"))
 @pytest.mark.parametrize("name", TINY)
 class TestGames:
-    """Loops written by hand."""
+    """Hand-written loops."""
 
     def test_train(self, bench: Bench, name: str, port: bool) -> None:
-        """An iteration moves judges and generators, to finite losses."""
+        """An iteration updates judges and generators, with finite losses."""
         game, _ = game_of(bench, name, port=port)
         before = [value.detach().clone() for value in parameters(game)]
         game()
@@ -102,7 +103,7 @@ class TestGames:
         assert all(bool(torch.isfinite(loss)) for loss in game.losses.values())
 
     def test_make_as_many_samples_as_the_protocol_says(self, bench: Bench, name: str, port: bool) -> None:
-        """K times `each`, of the data's shape."""
+        """K times `each` samples are generated, of the data's shape."""
         game, trainer = game_of(bench, name, port=port)
         assert game.fakes().shape == (trainer.model.playing * trainer.each, *trainer.dataset.shape)
         assert game.real().shape == (trainer.protocol.batch, *trainer.dataset.shape)
@@ -110,7 +111,7 @@ class TestGames:
     def test_generate_as_often_as_they_say(
         self, bench: Bench, name: str, port: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A port in every turn; a plain loop once for all turns that share latents."""
+        """A port generates in every turn. A plain loop generates once for all turns that share latents."""
         game, trainer = game_of(bench, name, port=port)
         made, fakes = [], game.players.fakes
         monkeypatch.setattr(game.players, "fakes", lambda: made.append(1) or fakes())
@@ -121,10 +122,10 @@ class TestGames:
 
 @pytest.mark.parametrize("name", TINY)
 class TestObjectives:
-    """What the loops minimise."""
+    """Losses that the loops minimise."""
 
     def test_are_the_models(self, bench: Bench, name: str) -> None:
-        """Losses, and the generators' slopes at the samples, equal the model's."""
+        """Losses, and the generators' gradients at the samples, equal the model's."""
         game, trainer = game_of(bench, name, port=False)
         real, fake = game.real(), game.fakes().detach().requires_grad_()
         torch.manual_seed(1)
@@ -136,7 +137,7 @@ class TestObjectives:
         torch.testing.assert_close(*slopes)
 
     def test_are_played_by_networks_of_the_same_size(self, bench: Bench, name: str) -> None:
-        """A port has the parameters of the model's networks; torch's own normalisation adds shifts, one a channel."""
+        """A port has the parameters of the model's networks, plus a shift a channel from torch's normalisation."""
         game, trainer = game_of(bench, name, port=True)
         shifts = sum(
             layer.num_features
@@ -148,7 +149,7 @@ class TestObjectives:
 
 
 def losses_of(trainer: Trainer, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """The model's own: of all who judge together, and of the generators."""
+    """Return the model's loss of all judges together, and of the generators."""
     torch.manual_seed(1)
     model = trainer.model
     n = min(len(real), len(fake))
@@ -166,10 +167,10 @@ def losses_of(trainer: Trainer, real: Tensor, fake: Tensor) -> tuple[Tensor, Ten
 
 
 class TestBare:
-    """MGAN's iteration by hand."""
+    """Hand-written iteration of MGAN."""
 
     def test_is_the_trainers(self, bench: Bench) -> None:
-        """After three iterations both are in the same place."""
+        """After three iterations both have the same parameters."""
         (by_hand,), (trainer,) = bench.trainers(TINY["mgan-ring"]), bench.trainers(TINY["mgan-ring"])
         loop = bare(by_hand)
         for _ in range(3):
@@ -180,14 +181,14 @@ class TestBare:
 
 
 class TestFloor:
-    """The arithmetic alone."""
+    """Arithmetic of an iteration."""
 
     def test_has_the_products_of_an_iteration(self, bench: Bench) -> None:
-        """MGAN's, counted by hand: generators once, discriminator on real and fake, then on fake for the generators."""
+        """The counts are MGAN's: generators once, discriminator on real and fake, then on fake for the generators."""
         (trainer,) = bench.trainers(TINY["mgan-ring"])
         n, b, z, h, heads = 16, 8, 4, 6, 1 + 8
         generate, judge = z * h + h * h + h * 2, 2 * h + h * heads
-        generators = n * (2 * generate + h * h + h * 2)  # weights' slopes, and those of all inputs but latents
+        generators = n * (2 * generate + h * h + h * 2)  # gradients of weights, and of all inputs but latents
         discriminator = (b + n) * (2 * judge + h * heads)
         through = n * 2 * judge
         products = floor(trainer)["products"]
@@ -197,7 +198,7 @@ class TestFloor:
 
     @pytest.mark.parametrize("name", ("mgan-cifar10", "wgan-gp-ring"))
     def test_has_three_parts(self, bench: Bench, name: str) -> None:
-        """Its three parts, without a change of the trainer's parameters."""
+        """The three parts run without changing the trainer's parameters."""
         (trainer,) = bench.trainers(TINY[name])
         before = [value.detach().clone() for value in trainer.model.parameters()]
         parts = floor(trainer)
@@ -211,7 +212,7 @@ class TestRounds:
     """Loops in turn."""
 
     def test_are_timed_by_iteration(self) -> None:
-        """Milliseconds an iteration, from a clock that a loop advances."""
+        """Times are milliseconds an iteration, on a clock that a loop advances."""
         now = [0.0]
 
         def loop(seconds: float) -> Callable[[], None]:
@@ -226,7 +227,7 @@ class TestRounds:
 
 
 class Uncompiled(Bench):
-    """Where nothing is compiled, and the clock ticks whenever it is asked."""
+    """Bench without compilation, whose clock advances at each call."""
 
     ticks = count()
 
@@ -240,22 +241,22 @@ class Uncompiled(Bench):
 
 @pytest.fixture(scope="module")
 def measured(bench: Bench) -> Measured:
-    """MGAN at a tiny size, one seed and two."""
+    """Measurements of MGAN at a tiny size, with one seed and two."""
     return measure(Uncompiled(bench.registry, "cpu", (1, 2)), TINY["mgan-ring"], 0.0)
 
 
 class TestMeasuring:
-    """A workload as a whole."""
+    """Measurement of a whole workload."""
 
     def test_has_every_loop_in_every_round(self, measured: Measured) -> None:
-        """Also the floor, the sum of its parts."""
+        """The floor is the sum of its parts."""
         assert {PORT, PLAIN, EAGER, ours(1), ours(2), FLOOR, *PARTS.values()} <= measured.times.keys()
         assert {len(times) for times in measured.times.values()} == {3}
         parts = [measured.times[part] for part in PARTS.values()]
         assert measured.times[FLOOR] == [sum(each) for each in zip(*parts, strict=True)]
 
     def test_is_written_with_its_columns(self, measured: Measured, tmp_path: Path) -> None:
-        """A row for each loop; what another device or workload has there stays, the same rows are replaced."""
+        """Each loop has a row. Rows of another device or workload are kept, and the same rows are replaced."""
         path = tmp_path / "speed-cpu.csv"
         found = speed.rows(measured, "cpu")
         speed.publish(path, [found[0] | {"device": "another"}])
@@ -273,11 +274,11 @@ class TestMeasuring:
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 class TestOnGPU:
-    """The same where there is one."""
+    """The same on a GPU."""
 
     @pytest.mark.parametrize("name", ("mgan-ring", "mgan-cifar10"))
     def test_every_loop_is_measured(self, bench: Bench, name: str) -> None:
-        """Recorded ones too, with their peaks of memory."""
+        """Recorded loops are measured too, with their peaks of memory."""
         measured = measure(Bench(bench.registry, "cuda", (1,)), TINY[name], 0.0)
         assert {PORT, PLAIN, EAGER, ours(1), FLOOR} <= measured.times.keys()
         assert all(value > 0 for times in measured.times.values() for value in times)
@@ -292,39 +293,39 @@ BY_HAND = Measured(
 
 
 class TestFigures:
-    """What is said of times."""
+    """Figures computed from times."""
 
     def test_ratios_are_of_seed_iterations(self) -> None:
-        """Ten seeds in twice the time of one are five times as fast, 20 times as fast as the port."""
+        """Ten seeds in twice the time of one are five times as fast, and 20 times as fast as the port."""
         row = speed.row(BY_HAND, ours(10))
         assert (row["ms"], row["seed_iterations_per_s"]) == (4.0, 2500.0)
         assert (row["ratio_to_port"], row["ratio_to_plain"], row["ratio_to_floor"]) == (20.0, 15.0, None)
         assert row["ratio_to_fewest"] is None
 
     def test_numbers_of_generators_are_compared_with_the_fewest(self) -> None:
-        """Within the same round: the machine may have become slower since."""
+        """The ratio is within a round, since the machine may have become slower since."""
         measured = Measured("mgan-generators", {with_generators(1): [1, 2, 4], with_generators(8): [2, 4, 8]}, {})
         assert speed.row(measured, with_generators(8))["ratio_to_fewest"] == 0.5
 
     def test_memory_has_a_slope(self) -> None:
-        """MB a stacked seed; none where only one number of seeds was measured."""
+        """The slope is in MB a stacked seed, or None if only one number of seeds was measured."""
         assert BY_HAND.slope() == pytest.approx(10.0)
         assert replace(BY_HAND, peaks={}).slope() is None
 
-    def test_are_reached_or_missed(self) -> None:
-        """By the ratio of milliseconds in the same round, scaled to seeds; nothing is said of what was not measured."""
+    def test_are_reached_or_missed(self, messages: Messages) -> None:
+        """The verdict uses the ratio of milliseconds in a round, scaled to seeds. It is empty without measurements."""
         said = {(f.device, f.text): f.verdict(BY_HAND) or "" for f in FIGURES if f.workload == "mgan-ring"}
-        assert said["cpu", "port / ours"].startswith("reached  port / ours: 4, at least 2.7")
-        assert said["cuda", "ten seeds / one"].startswith("reached  ten seeds / one: 2, at most 2")
-        assert said["cuda", "seed-iterations of ten seeds / port's"].startswith("MISSED ")
+        messages.check(said["cpu", "port / ours"], "reached", "port / ours", "4", "2.7")
+        messages.check(said["cuda", "ten seeds / one"], "reached", "ten seeds / one", "2")
+        messages.check(said["cuda", "seed-iterations of ten seeds / port's"], "MISSED")
         assert said["cpu", "floor / ours"] == ""
 
     def test_name_workloads_and_loops_that_there_are(self, bench: Bench) -> None:
-        """A figure of a workload that was renamed would never be told."""
+        """A figure of a workload that was renamed would never be reported."""
         assert {figure.workload for figure in FIGURES} <= WORKLOADS.keys()
 
     def test_are_covered_by_the_gpu_proof(self) -> None:
-        """It measures the workload of each figure of a GPU, with the numbers of seeds and generators compared."""
+        """The proof measures the workload of each GPU figure, with the compared numbers of seeds and generators."""
         figures = [figure for figure in FIGURES if figure.device == "cuda"]
         measured = {"mgan-ring", "mgan-generators", *CIFAR10}
         compared = {each.loop for figure in figures for each in (figure.above, figure.below)}
@@ -333,16 +334,16 @@ class TestFigures:
         assert {loop for loop in compared if loop.startswith(COUNTED)} <= {with_generators(k).loop for k in COUNTS}
         assert seeds <= {*SEEDS}
 
-    def test_say_what_they_have_to_be(self) -> None:
-        assert judged("a / b", 1.5, 2.0, least=True) == "MISSED   a / b: 1.5, at least 2"
+    def test_say_what_they_have_to_be(self, messages: Messages) -> None:
+        messages.check(judged("a / b", 1.5, 2.0, least=True), "MISSED", "a / b", "1.5", "2")
 
 
 class TestPage:
-    """The tables of docs/speed.md."""
+    """Tables of docs/speed.md."""
 
     @pytest.fixture
     def published(self, tmp_path: Path) -> Path:
-        """Of two machines; one has a workload, the other numbers of generators."""
+        """A published file of two machines; one has a workload, the other numbers of generators."""
         where = {"device": "a machine", "torch": "2.0", "python": "3.11.7", "date": "2026-01-01"}
         elsewhere = where | {"device": "another"}
         counted = Measured("mgan-generators", {with_generators(k): [ms] * 3 for k, ms in ((1, 2.0), (8, 3.0))}, {})
@@ -352,7 +353,7 @@ class TestPage:
         return path
 
     def test_are_of_each_machine(self, published: Path) -> None:
-        """Stacked seeds by what each takes; ratios are those of the file; blank where nothing was measured."""
+        """Stacked seeds have the time of one. Ratios are those of the file. Cells without a measurement are blank."""
         first, second = tables(published).split("Milliseconds")[1:]
         assert "on a machine (torch 2.0, Python 3.11.7, 2026-01-01)." in first
         assert cells(first, "workload")[1:7] == ["port", "plain", "eager", "ours", "10 seeds, each", "floor"]
@@ -361,7 +362,7 @@ class TestPage:
         assert "workload" not in second
 
     def test_are_put_between_their_marks(self, published: Path, tmp_path: Path) -> None:
-        """As often as one likes; what stands around them stays."""
+        """The text around the marks is kept, and a second call changes nothing."""
         page = tmp_path / "page.md"
         page.write_text(f"above\n\n{START.format(device='cpu')}old\n{END}\n\nbelow\n", encoding="utf-8")
         for _ in range(2):
@@ -369,16 +370,16 @@ class TestPage:
         text = page.read_text(encoding="utf-8")
         assert text == f"above\n\n{START.format(device='cpu')}\n{tables(published)}\n\n{END}\n\nbelow\n"
 
-    def test_a_page_without_marks_is_refused(self, published: Path, tmp_path: Path) -> None:
-        """Rather than left as it was."""
+    def test_a_page_without_marks_is_refused(self, published: Path, tmp_path: Path, messages: Messages) -> None:
+        """The page is not left unchanged without an error."""
         page = tmp_path / "page.md"
         page.write_text("nothing\n", encoding="utf-8")
-        with pytest.raises(SystemExit, match="figures: cuda"):
+        with messages.raises(SystemExit, page, "figures: cuda"):
             fill(page, "cuda", published)
 
     @pytest.mark.parametrize("device", ("cpu", "cuda"))
     def test_are_those_that_were_published(self, device: str) -> None:
-        """The page in docs/ is neither older nor newer than the file in results/."""
+        """The page in docs/ matches the file in results/."""
         after = PAGE.read_text(encoding="utf-8").partition(START.format(device=device))[2]
         shown, mark, _ = after.partition(END)
         path = speed.published(device)
@@ -387,16 +388,16 @@ class TestPage:
 
 
 def cells(table: str, first: str) -> list[str]:
-    """Those of the row that begins so."""
+    """Return the cells of the row with this first cell."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return next(row for row in rows if row[0] == first)
 
 
 class TestCommand:
-    """What it measures."""
+    """Workloads that the command selects."""
 
     def test_leaves_photographs_to_gpus(self) -> None:
-        """Unless they are asked for."""
+        """CIFAR-10 is measured on a CPU only on request."""
         usual = [each.name for each in speed.chosen(speed.arguments([]), "cpu")]
         asked = speed.chosen(speed.arguments(["--workload", "mgan-cifar10"]), "cpu")
         assert "mgan-ring" in usual and "mgan-cifar10" not in usual

@@ -1,4 +1,4 @@
-"""Random draws of iterations: in blocks, as on a GPU, they are a function of the seed and the iteration as well."""
+"""Promises of random draws: also in blocks, as on a GPU, they depend on the seed and the iteration only."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.tiny import WIDER, ZOO, trainer
 
 
 def blocked(name: str, rows: int = 4, seed: int = 0, **settings: Any) -> Trainer:
-    """A trainer that draws for some iterations at a time."""
+    """Return a trainer that draws for some iterations at a time."""
     found = trainer((ZOO | WIDER)[name](), seed=seed, iterations=40, **settings)
     found.draw_source.rows = rows
     return found
 
 
 def drawn(t: Trainer, iteration: int) -> list[Tensor]:
-    """All that an iteration is given."""
+    """Return all tensors drawn for an iteration."""
     t.iteration = iteration
     return flat(t.draw(tuple(t.model.turns(iteration))))
 
@@ -32,30 +32,30 @@ def drawn(t: Trainer, iteration: int) -> list[Tensor]:
 class TestBlocks:
     @pytest.mark.parametrize("name", ["mgan", "wgan-gp", "ac-gan", "mgan, shared noise"])
     def test_have_the_shapes_of_single_draws(self, name: str) -> None:
-        """Real data with labels, latents and declared noise."""
+        """The draws are real data with labels, latents and declared noise."""
         single, rows = drawn(blocked(name, 1), 5), drawn(blocked(name), 5)
         assert [(x.shape, x.dtype) for x in single] == [(x.shape, x.dtype) for x in rows]
 
     def test_depend_on_the_iteration_alone(self) -> None:
-        """Whatever was drawn before: a run that goes on from a checkpoint sees what it would have seen."""
+        """Earlier draws do not matter, so a resumed run draws the same as an uninterrupted one."""
         through = blocked("wgan-gp")
         all_of_them = [drawn(through, i) for i in range(10)]
         for i in (9, 2, 4, 3):
             assert all(map(torch.equal, drawn(blocked("wgan-gp"), i), all_of_them[i]))
 
     def test_differ_between_iterations_and_seeds(self) -> None:
-        """No row is another's."""
+        """No row equals another."""
         latents = [drawn(blocked("gan", seed=seed), i)[-1] for seed in (0, 1) for i in range(9)]
         assert len({tuple(z.flatten().tolist()) for z in latents}) == 18
 
     def test_are_the_same_for_every_model(self) -> None:
-        """Real data and latents; K generators see the same ones, split."""
+        """All models share real data and latents; K generators split the same latents."""
         one, many = drawn(blocked("gan"), 6), drawn(blocked("mgan"), 6)
         assert torch.equal(one[0], many[0])
         assert torch.equal(one[-1].flatten(0, 1), many[-1].flatten(0, 1))
 
     def test_data_drawn_by_weights_are_drawn_singly(self) -> None:
-        """The weights may be others in the next iteration."""
+        """The weights may differ in the next iteration."""
         t = blocked("adagan")
         for _ in range(40):
             t.iterate()
@@ -63,7 +63,7 @@ class TestBlocks:
         assert t.draw_source.blocks(turns, t.draw(turns), t.iteration) is None
 
     def test_long_iterations_draw_for_themselves(self) -> None:
-        """Nothing is drawn for the iterations after a warm-up's, and each sees numbers of its own."""
+        """An iteration of many turns draws no block for later ones, and each iteration has different draws."""
         t = trainer(WGAN(WGAN.Params(critic_steps=2, warm_up=3, long_steps=MOST_TURNS)), iterations=40)
         t.draw_source.rows = 4
         first, second = drawn(t, 0), drawn(t, 1)
@@ -74,7 +74,7 @@ class TestBlocks:
         assert t.draw_source._blocks
 
     def test_are_no_larger_than_allowed(self) -> None:
-        """Few rows of large draws, and never more than is worth it."""
+        """Large draws have few rows, and there are never more rows than useful."""
         assert blocked("gan").draw_source._most_rows() == MOST_ROWS
         large = trainer(ZOO["gan"](), batch=LARGEST_BLOCK // 6, fakes=2).draw_source
         assert large._most_rows() == 3
@@ -82,5 +82,5 @@ class TestBlocks:
 
 class TestOnACPU:
     def test_every_iteration_draws_its_own(self) -> None:
-        """As it always has: published runs can be repeated."""
+        """Results published earlier can be reproduced."""
         assert trainer(ZOO["mgan"]()).draw_source.rows == 1

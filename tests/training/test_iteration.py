@@ -1,4 +1,4 @@
-"""The iteration as a function: what a protocol says of its arithmetic."""
+"""Promises of an iteration's precision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODELS = ("gan", "mgan", "unrolled-gan", "wgan-gp", "ali")
 class TestBfloat16:
     @pytest.mark.parametrize("name", MODELS)
     def test_is_close_to_float32(self, name: str) -> None:
-        """Losses agree to two digits or so, and are not the same; weights, samples and losses stay float32."""
+        """Losses agree to about two digits and are not equal; weights, samples and losses stay float32."""
         make = (ZOO | WIDER)[name]
         whole, half = (trainer(make(), precision=precision, optimizer="sgd") for precision in ("float32", "bfloat16"))
         whole.iterate()
@@ -30,7 +30,7 @@ class TestBfloat16:
 
     @pytest.mark.parametrize("name", ["mgan", "wgan-gp"])
     def test_is_traced_and_stacked(self, name: str) -> None:
-        """As eager iterations of the same precision, up to its rounding."""
+        """Results equal those of eager iterations with the same precision, up to its rounding."""
         make = (ZOO | WIDER)[name]
         eager, traced, *members = (trainer(make(), precision="bfloat16", optimizer="sgd") for _ in range(4))
         compile_iterations(traced, _silent, as_traced)

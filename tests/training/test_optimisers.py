@@ -1,4 +1,4 @@
-"""The optimisers' steps as functions: torch.optim's numbers, from torch.optim's state."""
+"""Promises of functional optimisers: they compute torch.optim's values from torch.optim's state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _parameters() -> list[nn.Parameter]:
 
 
 def _gradients(step: int) -> list[Tensor]:
-    """Of many sizes, and of exactly zero."""
+    """Return gradients of many magnitudes, some exactly zero."""
     rng = torch.Generator().manual_seed(100 + step)
     gradients = [
         torch.randn(p.shape, generator=rng, dtype=torch.float64) * 10.0 ** (step % 7 - 4) for p in _parameters()
@@ -31,7 +31,7 @@ def _gradients(step: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_torch(kind: str) -> None:
-    """Thirty steps with a rate that changes end where torch.optim ends, parameters and state, to float32's numbers."""
+    """Thirty steps with a changing rate give torch.optim's parameters and state up to float32 rounding."""
     settings: Any = protocol(optimizer=kind, learning_rate=0.03, betas=(0.4, 0.99))
     own, ours = _parameters(), _parameters()
     theirs = make_optimiser(settings, "generator", own)
@@ -56,7 +56,7 @@ def test_equals_torch(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_state_is_what_torch_makes(kind: str) -> None:
-    """State that is filled in before the first step has torch's names, shapes and types, and changes no step."""
+    """State filled in before the first step has torch's names, shapes and types, and changes no step."""
     filled, plain = ([nn.Parameter(torch.ones(2, 3))] for _ in range(2))
     first, second = (make_optimiser(protocol(optimizer=kind), "generator", own) for own in (filled, plain))
     fill_state(first)
@@ -65,14 +65,14 @@ def test_state_is_what_torch_makes(kind: str) -> None:
         optimiser.step()
     assert torch.equal(filled[0], plain[0])
     ours, theirs = first.state[filled[0]], second.state[plain[0]]
-    made = {name: value for name, value in theirs.items() if value is not None}  # SGD notes its missing momentum
+    made = {name: value for name, value in theirs.items() if value is not None}  # SGD stores missing momentum as None
     assert {name: (v.shape, v.dtype) for name, v in ours.items() if v is not None} == {
         name: (v.shape, v.dtype) for name, v in made.items()
     }
 
 
 def test_state_that_is_there_stays() -> None:
-    """A run that goes on keeps its moments."""
+    """A resumed run keeps its moments."""
     own = [nn.Parameter(torch.ones(3))]
     optimiser = make_optimiser(protocol(), "generator", own)
     own[0].grad = torch.ones(3)

@@ -1,4 +1,4 @@
-"""Counted randomness: every draw is a function of what it is for, of nothing that happened before."""
+"""Promises of counted randomness: a draw depends on its purpose and counters, not on earlier draws."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.tiny import CPU, ZOO, trainer
 
 
 def test_every_argument_counts() -> None:
-    """Seed, purpose and each counter change the number, and their digits cannot be shifted between them."""
+    """Seed, purpose and each counter change the number, and their digits cannot shift from one to another."""
     arguments = [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 0, 0), (0, "a", 1, 0), (0, "a", 0, 1)]
     arguments += [(1, "a", 1, 11), (1, "a", 11, 1), (11, "a", 1, 1), (0, "a", 10), (0, "a1", 0)]
     assert len({seed_of(*a) for a in arguments}) == len(arguments)  # type: ignore[arg-type]
@@ -33,14 +33,14 @@ def test_fixed_for_ever() -> None:
 
 
 def test_range_and_collisions() -> None:
-    """63 bits, without a collision among 20,000 draws of a run."""
+    """Numbers have 63 bits, and 20,000 draws of a run do not collide."""
     numbers = [seed_of(0, purpose, t, 0) for purpose in ("data", "latents") for t in range(10_000)]
     assert len(set(numbers)) == 20_000
     assert all(0 <= number < 2**63 for number in numbers)
 
 
 def test_a_draw_does_not_depend_on_the_ones_before() -> None:
-    """The same draw is the same after any others, of another run's object too."""
+    """A draw is the same after any other draws, also of another run's object."""
     first = Randomness(3, CPU)
     expected = torch.randn(5, generator=first.at("data", 4, 1))
     other = Randomness(3, CPU)
@@ -60,7 +60,7 @@ def test_draws_are_independent() -> None:
 
 @pytest.mark.parametrize(("distribution", "mean", "std"), [("normal", 0, 1), ("uniform", 0, 1 / 3**0.5)])
 def test_latents(distribution: str, mean: float, std: float) -> None:
-    """N(0, I), or U(-1, 1): float32 with the moments of its prior."""
+    """Latents are N(0, I) or U(-1, 1), in float32, with the moments of their prior."""
     z = Latents(distribution, 8).draw(20_000, Randomness(0, CPU).at("latents"))
     assert z.shape == (20_000, 8)
     assert z.dtype == torch.float32
@@ -70,7 +70,7 @@ def test_latents(distribution: str, mean: float, std: float) -> None:
 
 
 def test_layers_of_any_kind_start_from_the_seed() -> None:
-    """A layer that `initialise` does not know, left as torch starts it, depends on the seed and on nothing else."""
+    """A layer that `initialise` does not support keeps torch's initialisation, which depends on the seed only."""
 
     class Odd(GAN):
         def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -83,7 +83,7 @@ def test_layers_of_any_kind_start_from_the_seed() -> None:
 
 @pytest.mark.parametrize("name", ZOO)
 def test_no_global_stream_is_read(name: str) -> None:
-    """Building, training and sampling leave the random streams of torch, numpy and Python where they were."""
+    """The random state of torch, numpy and Python is unchanged by building, training and sampling."""
 
     def states() -> tuple[object, ...]:
         _, keys, position, *_ = np.random.get_state()

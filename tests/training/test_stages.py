@@ -1,4 +1,4 @@
-"""Stages: what happens between iterations, proved by a small game of two stages that records what it sees."""
+"""Promises of stages, on a small game of two stages that records its calls."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from gan_bench.contracts.model import Real, Stage, Turn
 from gan_bench.contracts.network import Networks
 from gan_bench.errors import Diverged, PluginError
 from gan_bench.training.trainer import Trainer
+from tests.support.messages import Messages
 from tests.support.tiny import same, spy, trainer, values
 
-SECOND = 3  # the first iteration of the second stage
+SECOND = 3  # first iteration of the second stage
 
 
 class TwoStages(GAN):
-    """A GAN whose discriminator has turns of its own before the second stage, which the generator begins anew."""
+    """GAN with extra discriminator turns before the second stage, in which the generator is renewed."""
 
     name = "two-stages"
     pool_size = 12
@@ -61,7 +62,7 @@ def _model(t: Trainer) -> TwoStages:
 
 class TestPrelude:
     def test_belongs_to_no_iteration(self) -> None:
-        """Its turns are carried out before the stage's first iteration, on draws of their own, and counted."""
+        """Its turns run before the stage's first iteration, with separate draws, and are counted."""
         model = TwoStages()
         calls = spy(model, "discriminator_loss")
         t = trainer(model)
@@ -74,7 +75,7 @@ class TestPrelude:
         assert all(not torch.equal(a, b) for i, a in enumerate(latents) for b in latents[:i])
 
     def test_sees_the_stage_before(self) -> None:
-        """It is played by the networks and the state of the stage that ends."""
+        """Its players and state are those of the stage that ends."""
         model = TwoStages()
         calls = spy(model, "discriminator_loss")
         t = trainer(model)
@@ -85,7 +86,7 @@ class TestPrelude:
 
 class TestEntering:
     def test_comes_before_renewal(self) -> None:
-        """The model enters a stage with the generators as they were trained."""
+        """A model enters a stage with the trained generators."""
         t = _after(SECOND)
         trained = values(t.model)
         t.iterate()
@@ -96,7 +97,7 @@ class TestEntering:
         assert all(torch.equal(seen[name], value) for name, value in generator.items())
 
     def test_renews_parameters_and_optimiser(self) -> None:
-        """A renewed player has other weights than at the start, and an optimiser that knows nothing."""
+        """A renewed player has different weights than at the start, and an optimiser without state."""
         start = values(trainer(TwoStages()).model)
         t = _after(SECOND)
         before = t.parameters["generator"]["layers.1.weight"]
@@ -112,7 +113,7 @@ class TestEntering:
         assert all(state["step"] == SECOND + 2 for state in t.optimizers["discriminator"].state.values())
 
     def test_first_step_of_a_renewed_player(self) -> None:
-        """Its first step is Adam's first: every weight with a gradient moves by the learning rate."""
+        """Its first step is Adam's first: every weight with a gradient changes by the learning rate."""
         t = _after(SECOND)
         t.enter_stage()
         fresh = values(t.model)
@@ -122,7 +123,7 @@ class TestEntering:
         assert moved.abs().max().item() == pytest.approx(t.rate("generator", t.iteration), rel=1e-3)
 
     def test_compiled_counts_from_the_renewal(self) -> None:
-        """The traced graph's Adam starts again as well: traced and eager iterations agree across the stage."""
+        """The traced graph's Adam restarts as well: traced and eager iterations agree across the stage."""
         eager, traced = _after(SECOND + 2), trainer(TwoStages())
         traced.iterate()
         program = Program(traced, tuple(traced.model.turns(1)), lambda graph, *_: graph)
@@ -135,7 +136,7 @@ class TestEntering:
 
 class TestPool:
     def test_is_the_seeds(self) -> None:
-        """A pool is drawn once a run, the same for the same seed."""
+        """A pool is drawn once a run, and is the same for the same seed."""
         pools = [trainer(TwoStages(), seed=seed).pool.samples for seed in (0, 0, 1)]
         first, again, other = (pool.x for pool in pools if pool is not None)
         assert torch.equal(first, again)
@@ -143,7 +144,7 @@ class TestPool:
         assert first.shape == (12, 2)
 
     def test_draws_by_weights(self) -> None:
-        """A draw takes points of the pool, with index and label, as often as their weights say."""
+        """Points of the pool, with index and label, are drawn as often as their weights require."""
         t = trainer(TwoStages(), batch=3000)
         assert t.pool.samples is not None
         t.state = {"chosen": torch.tensor([0.0] * 9 + [1.0, 2.0, 3.0])}
@@ -158,31 +159,31 @@ class TestPool:
         assert not shares[:9].any()
 
     @pytest.mark.parametrize(
-        ("state", "message"),
+        ("state", "parts"),
         [
-            ({"others": torch.ones(12)}, "draws by 'chosen'"),
-            ({"chosen": torch.ones(11)}, "has shape \\(11,\\), for a pool of 12"),
+            ({"others": torch.ones(12)}, ["'chosen'"]),
+            ({"chosen": torch.ones(11)}, ["chosen", "(11,)", "12"]),
         ],
     )
-    def test_wrong_weights(self, state: dict[str, Tensor], message: str) -> None:
-        """Weights of another name, or for another number of points, are errors that say so."""
+    def test_wrong_weights(self, state: dict[str, Tensor], parts: list[str], messages: Messages) -> None:
+        """Weights with another name, or for another number of points, are reported as errors."""
         t = trainer(TwoStages())
         t.state = state
-        with pytest.raises(PluginError, match=message):
+        with messages.raises(PluginError, *parts):
             t.pool.draw("chosen", t.state, torch.Generator())
 
-    def test_one_draw_has_one_set_of_weights(self) -> None:
-        """Two turns that share a draw of real data and not its weights are refused."""
+    def test_one_draw_has_one_set_of_weights(self, messages: Messages) -> None:
+        """Two turns cannot share a draw of real data with different weights."""
 
         class Torn(TwoStages):
             def turns(self, iteration: int) -> tuple[Turn, ...]:
                 return (Turn(("discriminator",), weights="chosen"), Turn(("discriminator",)), Turn(("generator",)))
 
-        with pytest.raises(PluginError, match="share draw 0 of real data, not its weights"):
+        with messages.raises(PluginError, "draw 0"):
             trainer(Torn()).iterate()
 
-    def test_without_one(self) -> None:
-        """A turn that draws by weights where there is no pool is an error that says so."""
+    def test_without_one(self, messages: Messages) -> None:
+        """A turn cannot draw by weights without a pool."""
 
         class Poolless(TwoStages):
             pool_size = None
@@ -193,13 +194,13 @@ class TestPool:
             def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
                 return state
 
-        with pytest.raises(PluginError, match="draws by weights, but pool_size is None"):
+        with messages.raises(PluginError, "pool_size", "None"):
             trainer(Poolless()).iterate()
 
 
 @pytest.mark.parametrize("stop", [SECOND - 1, SECOND, SECOND + 1])
 def test_resumed_equals_uninterrupted(stop: int) -> None:
-    """Stopped before, at and after the beginning of a stage, a run goes on as if it had not been."""
+    """A run interrupted before, at and after the start of a stage ends as an uninterrupted one."""
     through, file = _after(stop), io.BytesIO()
     torch.save(through.state_dict(), file)
     file.seek(0)
@@ -215,7 +216,7 @@ def test_resumed_equals_uninterrupted(stop: int) -> None:
 
 class TestState:
     def test_order_is_no_matter(self) -> None:
-        """A stage that returns the state in another order means the same, compiled as well."""
+        """A stage may return the state in another order, also if compiled."""
 
         class Reversing(TwoStages):
             def initial_state(self) -> Mapping[str, Tensor]:
@@ -238,22 +239,22 @@ class TestState:
         assert float(traced.state["scale"]) == pytest.approx(float(eager.state["scale"]))
         assert eager.state.keys() == {"chosen", "scale"}
 
-    def test_nothing_gets_lost(self) -> None:
-        """A stage that forgets a tensor of the state is refused."""
+    def test_nothing_gets_lost(self, messages: Messages) -> None:
+        """A stage has to return every tensor of the state."""
 
         class Forgetting(TwoStages):
             def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
                 return {}
 
-        with pytest.raises(PluginError, match=r"enter_stage\(\) returned \[\], and the state is \['chosen'\]"):
+        with messages.raises(PluginError, "enter_stage()", "[]", "['chosen']"):
             trainer(Forgetting()).iterate()
 
-    def test_divergence_is_told_as_such(self) -> None:
-        """A stage that would begin with parameters that are not finite ends the run as diverged."""
+    def test_divergence_is_told_as_such(self, messages: Messages) -> None:
+        """A stage whose parameters are not finite at its start ends the run as diverged."""
         t = _after(SECOND)
         with torch.no_grad():
             t.parameters["generator"]["layers.1.weight"].fill_(float("nan"))
-        with pytest.raises(Diverged, match="is not finite at iteration 3"):
+        with messages.raises(Diverged, "generator.layers.1.weight", "iteration 3"):
             t.iterate()
 
 
@@ -265,7 +266,7 @@ class TestAverage:
         return t
 
     def test_starts_again_with_its_player(self) -> None:
-        """The moving average of a renewed player is what it is now, not what it was."""
+        """The moving average of a renewed player restarts from its new parameters."""
         t = self._trainer()
         assert t.average is not None
         assert not torch.equal(
@@ -276,7 +277,7 @@ class TestAverage:
             assert torch.equal(value, values(t.model)[name]), name
 
     def test_is_what_a_stage_sees(self) -> None:
-        """What a stage keeps of the generators is their average, as an evaluation would draw from."""
+        """A stage receives the average of the generators, from which evaluation draws."""
         t = self._trainer()
         assert t.average is not None
         average = {name: value.clone() for name, value in t.average.values.items()}
@@ -286,8 +287,8 @@ class TestAverage:
 
 
 class TestInPlace:
-    def test_a_buffer_that_is_replaced_is_refused(self) -> None:
-        """A program that is compiled, recorded or stacked would go on with the one of before."""
+    def test_a_buffer_that_is_replaced_is_refused(self, messages: Messages) -> None:
+        """A program that is compiled, recorded or stacked would still use the old buffer."""
 
         class Replacing(TwoStages):
             def build(self, networks: Networks) -> Mapping[str, nn.Module]:
@@ -298,5 +299,5 @@ class TestInPlace:
                 self.scale = self.scale * 2
                 return super().enter_stage(number, state, pool)
 
-        with pytest.raises(PluginError, match=r"enter_stage\(\) puts another tensor in place of scale; change it in"):
+        with messages.raises(PluginError, "enter_stage()", "scale"):
             trainer(Replacing()).iterate()

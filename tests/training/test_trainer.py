@@ -1,4 +1,4 @@
-"""The trainer: who moves in a turn and by what, what each turn sees, and that a run can stop and go on anywhere."""
+"""Promises of the trainer: the players and inputs of each turn, and runs that can be interrupted anywhere."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rng(purpose: str, iteration: int, number: int) -> torch.Generator:
 
 
 class _Plain:
-    """An iteration as the contract words it: everything recomputed for each turn, nothing shared, stock optimisers."""
+    """Reference iteration: everything recomputed for each turn, nothing shared, stock optimisers."""
 
     def __init__(self, model: Model, settings: Protocol) -> None:
         self.model, self.settings, self.ring = model, settings, Ring()
@@ -88,7 +88,7 @@ class TestIteration:
     @pytest.mark.parametrize("latents", ["shared", "fresh"])
     @pytest.mark.parametrize("name", ZOO)
     def test_equals_recomputing_everything(self, name: str, latents: str) -> None:
-        """One forward of the generators for all turns gives, bit for bit, what recomputing it in each turn gives."""
+        """One forward of the generators for all turns gives bit for bit the result of one forward in each turn."""
         t = trainer(ZOO[name](), seed=SEED, latents=latents)
         plain = _Plain(trainer(ZOO[name](), seed=SEED).model, t.protocol)
         for iteration in range(3):
@@ -99,7 +99,7 @@ class TestIteration:
     @pytest.mark.parametrize("decay", ["none", "linear"])
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
     def test_optimisers_and_rates(self, optimizer: str, decay: str) -> None:
-        """Optimiser, betas and learning rate of each player are the protocol's, with its decay, at each step."""
+        """Optimiser, betas and learning rate of each player are the protocol's at each step, with its decay."""
         settings: dict[str, Any] = {
             "optimizer": optimizer,
             "decay": decay,
@@ -115,7 +115,7 @@ class TestIteration:
             torch.testing.assert_close(t.model.get_parameter(name).detach(), value, rtol=1e-6, atol=1e-7)
 
     def test_linear_decay(self) -> None:
-        """Iteration t of T steps with rate · (1 - t/T), each player from its own rate, down to rate / T."""
+        """Iteration t of T uses rate · (1 - t/T), from each player's rate down to rate / T."""
         t = trainer(GAN(), decay="linear", iterations=4, learning_rate={"discriminator": 0.4, "generator": 0.1})
         seen: dict[str, list[float]] = {"discriminator": [], "generator": []}
         for _ in range(4):
@@ -126,7 +126,7 @@ class TestIteration:
         assert seen["generator"] == pytest.approx([0.1, 0.075, 0.05, 0.025])
 
     def test_losses_are_kept_as_tensors(self) -> None:
-        """The last value of each player's loss is at hand, detached, and not read."""
+        """The last loss of each player is available as a detached tensor, without reading its value."""
         model = GAN()
         t = trainer(model)
         t.iterate()
@@ -134,7 +134,7 @@ class TestIteration:
         assert all(isinstance(v, Tensor) and v.shape == () and not v.requires_grad for v in t.losses.values())
 
     def test_anchors_take_no_turn(self) -> None:
-        """The anchor rows do not train, and hold no optimiser."""
+        """Anchors do not train and have no optimiser."""
         for model in (RealData(), Untrained()):
             t = trainer(model)
             before = values(model)
@@ -151,7 +151,7 @@ class TestOwnership:
     def test_a_turn_moves_its_players_and_nobody_else(
         self, name: str, latents: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Every parameter of the turn's players moves, no other does, and no gradient is left behind."""
+        """Every parameter of the turn's players changes, no other does, and no gradient remains."""
         model = ZOO[name]()
         t = trainer(model, latents=latents)
         before, turns = values(model), []
@@ -174,7 +174,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("name", ["d2gan", "mgan", "mad-gan", "multi-discriminator"])
     def test_every_member_of_a_batch_moves(self, name: str) -> None:
-        """Each generator's and each copy's own part of a batched layer moves, not only some of it."""
+        """In a batched layer the parameters of each generator and each copy change, not only some of them."""
         t = trainer(ZOO[name]())
         before = values(t.model)
         t.iterate()
@@ -185,7 +185,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("name", ZOO)
     def test_optimisers_cover_everything_once(self, name: str) -> None:
-        """The players' optimisers hold disjoint parameters, together all of the model's."""
+        """The players' optimisers have disjoint parameters, and together all of the model's."""
         t = trainer(ZOO[name]())
         held = [
             id(p) for optimizer in t.optimizers.values() for group in optimizer.param_groups for p in group["params"]
@@ -194,7 +194,7 @@ class TestOwnership:
         assert set(held) == {id(parameter) for parameter in t.model.parameters()}
 
     def test_fakes_are_attached_for_generating_players_only(self) -> None:
-        """The discriminator's turn sees samples cut off from the generators' graph."""
+        """The discriminator's turn receives samples detached from the generators' graph."""
         model = MultiDiscriminator(MultiDiscriminator.Params(generators=3))
         calls = {player: spy(model, f"{player}_loss") for player in model.players}
         trainer(model).iterate()
@@ -219,7 +219,7 @@ class TestDraws:
 
     @pytest.mark.parametrize("model", [D2GAN(), _mgan(3), MADGAN(MADGAN.Params(generators=3))])
     def test_shared_latents(self, model: Model) -> None:
-        """Both turns of an iteration see the same samples; the next iteration sees others."""
+        """Both turns of an iteration use the same samples; the next iteration uses others."""
         _, of_d, of_g = self._seen(model)
         for d, g in zip(of_d, of_g, strict=True):
             assert torch.equal(d["fake"].z, g["fake"].z)
@@ -227,14 +227,14 @@ class TestDraws:
         assert not torch.equal(of_d[0]["fake"].z, of_d[1]["fake"].z)
 
     def test_fresh_latents(self) -> None:
-        """Each turn draws its own latents, and the first turn's are those it would have had shared."""
+        """Each turn draws separate latents, and the first turn's equal the shared ones."""
         _, of_d, of_g = self._seen(_mgan(3), latents="fresh")
         assert all(not (d["fake"].z == g["fake"].z).any() for d, g in zip(of_d, of_g, strict=True))
         _, shared, _ = self._seen(_mgan(3))
         assert torch.equal(shared[0]["fake"].z, of_d[0]["fake"].z)
 
     def test_forwards(self) -> None:
-        """One forward of the generators an iteration where latents are shared, one a turn where they are fresh."""
+        """Generators have one forward an iteration if latents are shared, and one a turn if they are fresh."""
         assert self._forwards(GAN()) == 1
         assert self._forwards(UnrolledGAN()) == 1
         assert self._forwards(MultiDiscriminator()) == 1
@@ -242,7 +242,7 @@ class TestDraws:
         assert self._forwards(MultiDiscriminator(), latents="fresh") == 3
 
     def test_real_data_is_the_same_for_every_model(self) -> None:
-        """At the same iteration every model sees the same real batch, whatever it is and however it draws latents."""
+        """At the same iteration every model receives the same real batch, however it draws latents."""
         expected = [Ring().draw(16, _rng("data", t, 0)).x for t in range(2)]
         for name in ZOO:
             ring = Ring()
@@ -252,7 +252,7 @@ class TestDraws:
             assert all(torch.equal(a, b) for a, b in zip(ring.drawn, expected, strict=True)), name
 
     def test_samples_come_generator_by_generator(self) -> None:
-        """`fake` carries x, z and index of the same samples, the same number from each, in the generators' order."""
+        """`fake` has x, z and index of the same samples, an equal number from each generator, in order."""
         t, of_d, _ = self._seen(_mgan(3), learning_rate=1e-30)
         fake = of_d[0]["fake"]
         assert fake.generator.tolist() == [0] * 4 + [1] * 4 + [2] * 4
@@ -260,7 +260,7 @@ class TestDraws:
         assert fake.by_generator(fake.x).shape == (3, 4, 2)
 
     def test_latents_do_not_depend_on_the_number_of_generators(self) -> None:
-        """K generators split one draw of the total: every K sees the same latents, what does not divide is cut."""
+        """K generators split one draw of the total: latents are the same for every K, and a remainder is cut off."""
         drawn = {k: self._seen(_mgan(k))[1][0]["fake"].z for k in (1, 2, 3, 5)}
         assert torch.equal(drawn[1], torch.randn(12, 6, generator=_rng("latents", 0, 0)))
         assert torch.equal(drawn[2], drawn[1])
@@ -268,14 +268,14 @@ class TestDraws:
         assert torch.equal(drawn[5], drawn[1][:10])
 
     def test_shared_noise(self) -> None:
-        """A model may ask for the same latents for every generator."""
+        """A model may use the same latents for every generator."""
         _, of_d, _ = self._seen(_mgan(3, shared_noise=True))
         z = of_d[0]["fake"].by_generator(of_d[0]["fake"].z)
         assert torch.equal(z[0], z[1])
         assert torch.equal(z[0], z[2])
 
     def test_prior(self) -> None:
-        """The protocol's prior and size of the latents are what the generators see."""
+        """Generators receive latents with the protocol's prior and size."""
         _, of_d, _ = self._seen(GAN(), latent="uniform", latent_size=11, fakes=500)
         z = of_d[0]["fake"].z
         assert z.shape == (500, 11)
@@ -283,7 +283,7 @@ class TestDraws:
         assert float(z.std()) == pytest.approx(1 / 3**0.5, abs=0.02)
 
     def test_what_other_models_and_seeds_do_changes_nothing(self) -> None:
-        """A run alone and a run among others, iteration by iteration in one process, end alike."""
+        """A run alone and a run interleaved with others in one process have the same result."""
         alone = trainer(_mgan(3), seed=1)
         among, others = trainer(_mgan(3), seed=1), [trainer(ZOO[name](), seed=2) for name in ZOO]
         for _ in range(3):
@@ -295,7 +295,7 @@ class TestDraws:
         assert same(values(alone.model), values(among.model))
 
     def test_another_seed_is_another_run(self) -> None:
-        """Weights, data and latents all follow the seed."""
+        """Weights, data and latents depend on the seed."""
         rings = [Ring(), Ring()]
         first, second = (trainer(GAN(), seed=seed, dataset=ring) for seed, ring in enumerate(rings))
         assert not same(values(first.model), values(second.model))
@@ -309,11 +309,11 @@ class TestAccounting:
         ("fakes", "k", "each"), [(1024, 1, 1024), (1024, 3, 341), (1024, 8, 128), (1024, 10, 102), (1024, 32, 32)]
     )
     def test_fakes_are_a_total(self, fakes: int, k: int, each: int) -> None:
-        """floor(fakes / K) from each generator, so that more generators buy no extra samples."""
+        """Each generator makes floor(fakes / K) samples, so more generators do not get more samples."""
         assert Protocol(fakes=fakes).fakes_each(k) == each
 
     def test_fakes_per_generator_and_default(self) -> None:
-        """`fakes_per_generator` is exact; without either, as many fakes as real samples."""
+        """`fakes_per_generator` is exact. Without it and `fakes`, there are as many fakes as real samples."""
         assert Protocol(fakes_per_generator=128).fakes_each(8) == 128
         assert Protocol(batch=512).fakes_each(8) == 64
         t = trainer(_mgan(3), fakes=None, fakes_per_generator=5)
@@ -332,7 +332,7 @@ class TestAccounting:
         ],
     )
     def test_counts(self, name: str, latents: str, fakes: int) -> None:
-        """The ledger counts what was drawn, once: 13 fakes are 4 from each of 3; and each player's updates."""
+        """The ledger counts each draw once (13 fakes are 4 from each of 3), and each player's updates."""
         t = trainer(ZOO[name](), fakes=13, latents=latents)
         for _ in range(3):
             t.iterate()
@@ -344,7 +344,7 @@ class TestAccounting:
 
 class TestAverage:
     def test_by_hand(self) -> None:
-        """The average starts at the start and moves by (1 - decay) towards the parameters after each iteration."""
+        """It starts at the initial parameters and moves by (1 - decay) towards the parameters after each iteration."""
         t = trainer(_mgan(3), ema=0.8)
         assert t.average is not None
         expected = {name: p.double() for name, p in values(t.model).items() if name.startswith("generator.")}
@@ -367,7 +367,7 @@ class TestAverage:
 
 
 def _stored(t: Trainer) -> Any:
-    """A trainer's state after a trip through a file that may hold tensors and plain values only."""
+    """Save a trainer's state to a file of tensors and plain values only, and load it again."""
     file = io.BytesIO()
     torch.save(t.state_dict(), file)
     file.seek(0)
@@ -375,7 +375,7 @@ def _stored(t: Trainer) -> Any:
 
 
 def _flat(state: Any, prefix: str = "") -> Mapping[str, Any]:
-    """Every leaf of nested containers, by path."""
+    """Return every leaf of nested containers, by path."""
     if isinstance(state, (Mapping, list, tuple)):
         items = state.items() if isinstance(state, Mapping) else enumerate(state)
         return {k: v for key, value in items for k, v in _flat(value, f"{prefix}/{key}").items()}
@@ -386,13 +386,13 @@ class TestResume:
     @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
     @pytest.mark.parametrize("name", ZOO)
     def test_resumed_equals_uninterrupted(self, name: str, optimizer: str) -> None:
-        """Stopped after 3 of 6 iterations and gone on elsewhere: everything that is stored ends bit-equal."""
+        """A run interrupted after 3 of 6 iterations and resumed elsewhere has a bit-equal final state."""
         settings: dict[str, Any] = {"optimizer": optimizer, "ema": 0.9, "decay": "linear", "learning_rate": 0.003}
         through = trainer(ZOO[name](), **settings)
         for _ in range(3):
             through.iterate()
         resumed = trainer(ZOO[name](), **settings)
-        resumed.iterate()  # what it was before must not matter
+        resumed.iterate()  # its earlier state must not matter
         resumed.load_state_dict(_stored(through))
         for t in (through, resumed):
             for _ in range(3):
@@ -405,7 +405,7 @@ class TestResume:
         assert through.iteration == 6
 
     def test_a_state_is_complete(self) -> None:
-        """It says where the run is and what it has used."""
+        """The state contains the run's iteration and counts."""
         t = trainer(_mgan(3), ema=0.9)
         t.iterate()
         state = _stored(t)
@@ -417,13 +417,13 @@ class TestResume:
         }
         assert set(state["optimizers"]) == {"discriminator", "generator"}
         resumed = trainer(_mgan(3), ema=0.9)
-        resumed.load_state_dict(state)  # the losses of players that do not move in the next iteration are reported too
+        resumed.load_state_dict(state)  # the losses of players without a turn in the next iteration are reported too
         assert {player: number(loss) for player, loss in resumed.losses.items()} == {
             player: number(loss) for player, loss in t.losses.items()
         }
 
     def test_anchors(self) -> None:
-        """The anchor rows' states can be stored and loaded too."""
+        """The state of an anchor can be stored and loaded."""
         for model in (RealData, Untrained):
             first, second = trainer(model()), trainer(model(), seed=1)
             second.load_state_dict(_stored(first))
@@ -431,7 +431,7 @@ class TestResume:
 
 
 def test_a_short_run_learns() -> None:
-    """Twenty iterations against a discriminator that stands still lower the generators' loss: signs are right."""
+    """Twenty iterations against a fixed discriminator lower the generators' loss, so signs are right."""
 
     class Still(GAN):
         def turns(self, iteration: int) -> tuple[Turn, ...]:

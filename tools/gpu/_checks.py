@@ -1,4 +1,4 @@
-"""The steps of the first command: does the code run on this GPU, and is what it computes right?"""
+"""Steps of the first command: whether the code runs on this GPU and computes the right values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from gan_bench.training.trainer import Trainer
 
 
 def worker(context: Context) -> Values:
-    """One run through a worker, then three seeds stacked: recorded as CUDA graphs, without a warning."""
+    """Run one seed through a worker, then three stacked; require CUDA graphs and no warning."""
     iterations, every = (4, 2) if context.tiny else (300, 100)
     benchmark = synthetic8(context, iterations, every)
     found = {}
@@ -49,7 +49,7 @@ def worker(context: Context) -> Values:
 
 
 def compiled(context: Context) -> Values:
-    """Compiled runs: MGAN alone, with and without shared noise, and three stacked seeds of three models."""
+    """Run MGAN compiled, with and without shared noise, and three stacked seeds of three models."""
     iterations, every = (4, 2) if context.tiny else (200, 100)
     benchmark = synthetic8(context, iterations, every)
     mgan = next(model for model in benchmark["model"] if model["plugin"] == "mgan")
@@ -73,9 +73,10 @@ def compiled(context: Context) -> Values:
 
 
 def resume(context: Context) -> Values:
-    """A run that is stopped half way and resumed equals an uninterrupted one, as a graph and compiled.
+    """Compare an interrupted and resumed run with an uninterrupted one, as a CUDA graph and compiled.
 
-    Each part runs in a process of its own; compiled ones also with a cache of their own, as on another day.
+    Each part runs in a separate process. A compiled part also has a separate compilation cache, so that nothing is
+    reused.
     """
     iterations, half = (6, 3) if context.tiny else (200, 100)
     runs = ring(context, registry(), iterations, half)
@@ -99,7 +100,7 @@ def resume(context: Context) -> Values:
 
 
 def images(context: Context) -> Values:
-    """DCGAN on random images in three precisions; the checkpoint of the first is loaded on a CPU."""
+    """Train DCGAN on random images in three precisions, and load the checkpoint of each on a CPU."""
     found: dict[str, Any] = {}
     known = registry()
     for name in ("mgan-cifar10", "mgan-cifar10-tf32", "mgan-cifar10-bfloat16"):
@@ -118,7 +119,7 @@ def images(context: Context) -> Values:
 
 
 def checkpoints(context: Context) -> Values:
-    """A checkpoint of the device loads on a CPU, and one of a CPU on the device, where it goes on."""
+    """Load a checkpoint of the device on a CPU, and one of a CPU on the device, where training resumes."""
     runs = ring(context, registry(), 20, 10)
     there, here = (runs.jobs(context.folder / f"checkpoints-{name}")[0] for name in ("device", "cpu"))
     runs.run_jobs([there])
@@ -133,9 +134,9 @@ def checkpoints(context: Context) -> Values:
 
 
 def failing_capture(context: Context) -> Values:
-    """A capture that fails leaves a process that goes on; and what would happen without the guard against later ones.
+    """Check that a process stays usable after a failed capture, with and without the guard of later captures.
 
-    Each in a process of its own, which torch may abort.
+    Both cases run in separate processes, because torch may abort.
     """
     found = {"guarded": apart(partial(_after_failure, context, guarded=True), context.folder)}
     context.note(**found)
@@ -147,7 +148,7 @@ def failing_capture(context: Context) -> Values:
 
 
 def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
-    """What a failed capture says, and what comes of the next one; `Failed` if the process is of no more use."""
+    """Fail a capture and try another one; return the messages. Raises Failed if later results are wrong."""
     recorder = cuda_graphs.record if context.device == "cuda" else _played
     x, y = torch.zeros(4, device=context.device), torch.ones(4, device=context.device)
 
@@ -178,7 +179,7 @@ def _after_failure(context: Context, *, guarded: bool) -> dict[str, str]:
 
 
 def _played(work: Callable[[], Sequence[torch.Tensor]]) -> tuple[Callable[[], None], Sequence[torch.Tensor]]:
-    """A recorder for a rehearsal: replays by calling the work again."""
+    """Record work for a rehearsal: a replay calls the work again."""
     results = list(work())
 
     def replay() -> None:
@@ -189,7 +190,7 @@ def _played(work: Callable[[], Sequence[torch.Tensor]]) -> tuple[Callable[[], No
 
 
 def memory(context: Context) -> Values:
-    """Stacked seeds that need more memory than there is go on as two stacks."""
+    """Check that stacked seeds which do not fit in memory are split into two stacks."""
     most = 2 if context.tiny else 32
     cuda = context.device == "cuda"
 
@@ -206,8 +207,8 @@ def memory(context: Context) -> Values:
     if not cuda:
         raise Skipped(NEEDS_CUDA, **found)
     found["limited"] = apart(partial(peak, most, (half["bytes"] + whole["bytes"]) / 2), context.folder)
-    if not any(f"{most // 2} at a time" in warning for warning in found["limited"]["warnings"]):
-        raise Failed("no warning that it goes on with 16 seeds at a time", **found)
+    if not any(str(most // 2) in warning for warning in found["limited"]["warnings"]):
+        raise Failed("there is no warning that the run continues with 16 seeds at a time", **found)
     return found
 
 
@@ -215,9 +216,9 @@ def memory(context: Context) -> Values:
 
 
 def agreement(context: Context) -> Values:
-    """Distance between parameters after some iterations: recorded and stacked ones against eager ones.
+    """Compare parameters after some recorded and stacked iterations with those of eager iterations.
 
-    As a share of the distance that training moved them, since kernels add up in another order.
+    The distance is a share of the distance that training moved the parameters, since kernels add up in another order.
     """
     iterations, seeds = (3, 2) if context.tiny else (10, 10)
     bench = Bench(registry(), context.device)
@@ -233,12 +234,12 @@ def agreement(context: Context) -> Values:
     moved = distance(start, eager)
     found = {"graph": distance(eager, recorded) / moved, "stacked": distance(eager, members[0]) / moved}
     if not all(value < 0.02 for value in found.values()):
-        raise Failed("parameters differ by more than 2 % of the way they moved", **found)
+        raise Failed("parameters differ by more than 2 % of the distance that training moved them", **found)
     return found
 
 
 def distance(one: Trainer, other: Trainer) -> float:
-    """Between the parameters of two trainers."""
+    """Return the Euclidean distance between the parameters of two trainers."""
     pairs = zip(one.model.parameters(), other.model.parameters(), strict=True)
     return math.sqrt(sum((a.detach() - b.detach()).double().square().sum().item() for a, b in pairs))
 
@@ -247,7 +248,7 @@ def distance(one: Trainer, other: Trainer) -> float:
 
 
 def programs(context: Context) -> Values:
-    """Compile the programs that will be measured, at the same time: torch keeps the kernels."""
+    """Compile the programs of later measurements in parallel, since torch caches the kernels."""
     counted = [("mgan-generators", 1, {"generators": k}) for k in COUNTS]
     ways: list[tuple[str, int, dict[str, Any]]] = [("mgan-ring", 1, {}), ("mgan-ring", 10, {}), *counted]
 

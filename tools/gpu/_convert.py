@@ -1,4 +1,4 @@
-"""From a proof's JSON to the published file of figures and to the page on speed."""
+"""Conversion of a proof's JSON files to published figures and to the page on speed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from _page import PAGE, fill
 
 
 def convert(folder: Path, to: Path | None) -> list[str]:
-    """Write the figures of a.json and b.json where they are published, or into the folder `to`.
+    """Write the figures of a.json and b.json to results/published and docs, or to the folder `to`.
 
     Returns:
-        lines to print: what was written, and every verdict.
+        lines to print: the files written, and all verdicts.
     """
     proofs = [
         json.loads(path.read_text(encoding="utf-8")) for name in "ab" if (path := folder / f"{name}.json").is_file()
     ]
     if not proofs:
-        raise SystemExit(f"{folder} has no a.json and no b.json.")
+        raise SystemExit(f"{folder}: contains neither a.json nor b.json.")
     if to is None and any(proof["rehearsal"] for proof in proofs):
-        raise SystemExit(f"{folder} is a rehearsal, whose figures mean nothing. --to writes them elsewhere.")
+        raise SystemExit(f"{folder}: figures of a rehearsal are not published. Use --to DIR to write them to DIR.")
     rows = [row for proof in proofs for step in proof["steps"] for row in values(step).get("rows", ())]
     if not rows:
-        raise SystemExit(f"{folder} has no figures: no step that measures has passed.")
+        raise SystemExit(f"{folder}: contains no figures, because no step that measures time has passed.")
     device = proofs[0]["device"]
     path, page = speed.published(device), PAGE
     if to is not None:
@@ -41,17 +41,17 @@ def convert(folder: Path, to: Path | None) -> list[str]:
 
 
 def values(step: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a step found; nothing unless it passed."""
+    """Return the values of a step that passed, otherwise an empty mapping."""
     return step["values"] if step["status"] == "passed" else {}
 
 
 def training(proofs: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
-    """The values of the step that trains."""
+    """Return the values of the training step, if it passed."""
     return [step["values"] for proof in proofs for step in proof["steps"] if step["name"] == "train" and values(step)]
 
 
 def result_of(found: Mapping[str, Any]) -> str:
-    """The result of training in one line."""
+    """Return the result of training in one line."""
     return (
         f"{found['workload']}: FID of {found['samples']:,} samples against {found['against']:,} images after "
         f"{found['iterations']:,} iterations: {found['fid']:.1f}"

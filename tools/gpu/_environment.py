@@ -1,4 +1,4 @@
-"""The steps that look at packages and processes, and those that run the project's own GPU tests."""
+"""Steps that check packages and processes, and steps that run the project's GPU tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RARER = ("tabulate", "ot", "torch_fidelity", "pytest")
 
 
 def packages(context: Context) -> Values:
-    """Import every package that is needed; name the device."""
+    """Import all required packages and record the versions and the device."""
     cuda = context.device == "cuda"
     missing = {}
     for name in (*PACKAGES, *RARER, *(("triton",) if cuda else ())):
@@ -65,7 +65,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 def fork(context: Context) -> Values:
-    """Use the device in a fork after a worker's imports, as workers do; and with inductor imported before it."""
+    """Use the device in a fork after a worker's imports, without and with inductor imported before it."""
     found = {}
     ways = {"as a worker": "", "with inductor": "import torch._inductor.compile_fx"}
     for name, more in [*ways.items()][: 1 if context.tiny else None]:
@@ -77,7 +77,7 @@ def fork(context: Context) -> Values:
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python on arguments, in the project's folder; its output is printed as well."""
+    """Run this Python with arguments in the project's folder, and print its output."""
     ran = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -86,7 +86,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def last_line(text: str) -> str:
-    """The last line that is not empty."""
+    """Return the last line that is not empty."""
     return next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
 
 
@@ -94,8 +94,8 @@ def last_line(text: str) -> str:
 
 
 def tests(context: Context, *arguments: str) -> Values:
-    """Run GPU tests. None at all is a failure on a GPU: a missing mark must not pass for a success."""
-    # no plugins of the machine, and no warning of its packages, may fail a test
+    """Run GPU tests. On a GPU it is a failure if no test runs, since a mark may be missing."""
+    # plugins of this machine and warnings of its packages must not fail a test
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     plain = ("-o", "addopts=", "-p", "no:cacheprovider", "-W", "default")
     ran = python("-m", "pytest", "-q", *plain, "-m", "gpu", *arguments)
@@ -111,5 +111,5 @@ def tests(context: Context, *arguments: str) -> Values:
 
 
 def tested(*arguments: str) -> Work:
-    """The step that runs these GPU tests."""
+    """Return a step that runs these GPU tests."""
     return lambda context: tests(context, *arguments)

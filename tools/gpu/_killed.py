@@ -1,4 +1,4 @@
-"""The step that kills a benchmark with stacked seeds once, and compares the resumed one with an uninterrupted one."""
+"""Step that kills a benchmark with stacked seeds and compares the resumed one with an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gan_bench.store.records import ExecutionPlan, RunRecord
 
 
 def killed(context: Context) -> Values:
-    """Ten stacked seeds of synthetic8, killed once and resumed, against an uninterrupted run of the same command."""
+    """Compare ten stacked seeds of synthetic8, killed once and resumed, with an uninterrupted command."""
     iterations, every, seeds = (40, 5, 2) if context.tiny else (2000, 250, 10)
     chosen = ["GAN"] if context.tiny else []
     benchmark = synthetic8(context, iterations, every)
@@ -47,7 +47,7 @@ def killed(context: Context) -> Values:
 
 
 def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> subprocess.Popen[bytes]:
-    """The benchmark in a Python process of its own, with workers of its own."""
+    """Start the benchmark in a new Python process, which starts its own workers."""
     arguments = f"seeds={seeds}, models={models!r}, device={context.device!r}, compile='never', stack={seeds}"
     code = (
         "import json, gan_bench; gan_bench.run("
@@ -58,7 +58,7 @@ def _command(context: Context, seeds: int, models: Sequence[str], name: str) -> 
 
 
 def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) -> dict[str, Any]:
-    """Kill a command and its workers when some runs are between two checkpoints; return what had been reached."""
+    """Kill a command and its workers between two checkpoints of some runs; return the counts of runs by state."""
     while process.poll() is None:
         with suppress(StoreError):
             records = records_of(results)
@@ -68,16 +68,16 @@ def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) 
                 left = records_of(results).values()
                 return {"finished": sum(map(finished, left)), "on their way": sum(not finished(each) for each in left)}
         time.sleep(0.01)
-    raise Failed(f"the command ended with exit code {process.returncode} before it could be killed")
+    raise Failed(f"the command ended with exit code {process.returncode} before it was killed")
 
 
 def _reached(record: RunRecord) -> int:
-    """The iteration that a run has recorded; 0 for one that has ended."""
+    """Return the iteration that a run has recorded, or 0 if it has ended."""
     return record.iteration if record.status == "running" else 0
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to a process and to all that descend from it: workers would write their checkpoints otherwise."""
+    """Send SIGKILL to a process and all its descendants; a gentler signal would let workers write checkpoints."""
     if process.poll() is not None:
         return
     parents: dict[int, int] = {}
@@ -94,13 +94,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
-    """Until a command ends by itself."""
+    """Wait until a command ends. Raises Failed if its exit code is not 0."""
     if process.wait() != 0:
         raise Failed(f"the command ended with exit code {process.returncode}")
 
 
 def _compared(context: Context, ran: Mapping[str, Mapping[str, RunRecord]]) -> dict[str, Any]:
-    """Runs that differ, the plans, and seconds of training by model, of the runs that have a ledger."""
+    """Return the differing runs, the execution plans, and training seconds by model of runs with a ledger."""
     different = {}
     folders = {name: sorted((context.folder / f"killed-{name}").glob("*/runs/*")) for name in ran}
     for one, other in zip(folders["whole"], folders["parts"], strict=True):

@@ -1,4 +1,4 @@
-"""The steps with the Inception network and photographs: features a second, and training with a distance at its end."""
+"""Steps with the Inception network and photographs: feature rate, and training followed by FID."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from gan_bench.data.downloads import data_root
 from gan_bench.evaluation.evaluate import draw
 from gan_bench.plugins.registry import Origin, Registry
 
-SAMPLES = 5_000  # of the distance
-RESERVE = 45.0  # seconds kept for the distance
-WORD_EVERY = 5.0  # seconds between two records of the progress
+SAMPLES = 5_000  # for FID
+RESERVE = 45.0  # seconds kept for FID
+WORD_EVERY = 5.0  # seconds between two records of progress
 FEW = 4  # images in a rehearsal
-FEWER_FEATURES = 8  # of them in a rehearsal: a distance of 2048 takes seconds
+FEWER_FEATURES = 8  # their number in a rehearsal: FID with 2048 features takes seconds
 
 
 class ProofImages(ImageDataset):
-    """The photographs that a bundle brought; noise if there are none."""
+    """Photographs of a bundle, or noise if the bundle has no photographs."""
 
     name = "proof-images"
     shape = (3, 32, 32)
 
     @dataclass(frozen=True)
     class Params:
-        """The bounds of the pixels."""
+        """Range of pixel values."""
 
         values: str = param("signed", "Pixels from -1 to 1 (signed) or from 0 to 1 (unit).", choices=("signed", "unit"))
 
@@ -54,23 +54,23 @@ class ProofImages(ImageDataset):
         return Pictures(np.random.default_rng(0).integers(256, size=(1_000, *self.shape), dtype=np.uint8))
 
     def training(self) -> Pictures:
-        """All of them."""
+        """Return all images."""
         return self._pictures
 
     def testing(self) -> Pictures:
-        """The same."""
+        """Return the same images."""
         return self._pictures
 
 
 def known() -> Registry:
-    """The plugins, with the photographs."""
+    """Return the registry with the photographs added."""
     found = registry()
     found.add("datasets", ProofImages, Origin("proof", "", __file__))
     return found
 
 
 def supplies(context: Context) -> Values:
-    """Join the two parts of the weights, and unpack the photographs."""
+    """Join the two parts of the weights and unpack the photographs."""
     found = _supplies.unpack(data_root())
     if has_weights():
         found |= {"weights": inception().file}
@@ -81,7 +81,7 @@ def supplies(context: Context) -> Values:
 
 
 def network() -> Inception:
-    """The Inception network, with random weights if its own are not there."""
+    """Return the Inception network, with random weights if there is no weights file."""
     if has_weights():
         return inception()
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -98,12 +98,12 @@ def network() -> Inception:
 
 
 def features(context: Context) -> Values:
-    """Features of all photographs: how many a second."""
+    """Measure how many photographs a second pass through the Inception network."""
     pixels = torch.from_numpy(ProofImages().training().x[: FEW if context.tiny else None]).to(context.device)
     made = network()
     made.features(pixels[:512])
     started = time.perf_counter()
-    found = made.features(pixels)  # on the host: the device is done
+    found = made.features(pixels)  # the result is on the host, so the device has finished
     seconds = time.perf_counter() - started
     np.save(context.folder / "reference.npy", _shortened(found, context).numpy())
     rate = len(pixels) / seconds
@@ -116,7 +116,7 @@ def _shortened(found: torch.Tensor, context: Context) -> torch.Tensor:
 
 
 def _row(rate: float, context: Context) -> dict[str, Any]:
-    """In the form of the published file, in milliseconds an image."""
+    """Return a row of the published file, in milliseconds an image."""
     import speed
     from _measuring import Measured
     from _workloads import Timed
@@ -129,7 +129,7 @@ def _row(rate: float, context: Context) -> dict[str, Any]:
 
 
 def fastest(context: Context) -> str:
-    """The workload whose iterations took the least time of those that were measured."""
+    """Return the measured CIFAR-10 workload with the fastest iterations."""
     times = {
         name: context.values.get(f"cifar10-{WORKLOADS[name].precision}", {}).get("ms", float("inf")) for name in CIFAR10
     }
@@ -137,7 +137,7 @@ def fastest(context: Context) -> str:
 
 
 def train(context: Context) -> Values:
-    """As many iterations of MGAN as there is time for, then the distance of 5,000 samples from the photographs."""
+    """Train MGAN for the time available, then compute the FID of 5,000 samples against the photographs."""
     name = fastest(context)
     workload = sized(replace(WORKLOADS[name], data={"plugin": ProofImages.name}), context)
     bench = Recorded(known(), context.device)
@@ -161,14 +161,14 @@ def train(context: Context) -> Values:
 
 
 def distance(context: Context, drawn: Any, found: dict[str, Any]) -> dict[str, Any]:
-    """The Fréchet distance of samples from all photographs. Raises Skipped without weights."""
+    """Compute the Fréchet distance of samples from all photographs. Raises Skipped without weights."""
     if not drawn.finite:
         raise Failed("samples are not finite", **found)
     reference = context.folder / "reference.npy"
     if context.statuses.get("features") != PASSED:
         raise Skipped("no features to compare with", **found)
     if not has_weights() and not context.tiny:
-        raise Skipped("a distance by random weights means nothing", **found)
+        raise Skipped("FID with random weights is not comparable", **found)
     real: NDArray[np.float32] = np.load(reference)
     own = _shortened(network().features(drawn.x), context)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The steps that measure time: iterations in turn, against loops written by hand and against the GPU's arithmetic."""
+"""Steps that time iterations: against hand-written loops, and against the GPU's arithmetic."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ Makers = Mapping[Timed, Callable[[], Loop]]
 
 @dataclass(frozen=True)
 class Recorded(Bench):
-    """A bench whose programs are recorded as CUDA graphs without compilation; on a CPU they are only traced."""
+    """Bench whose programs are recorded as CUDA graphs without compilation, or only traced on a CPU."""
 
     def compilers(self, *, heavy: bool) -> list[Compiler | None]:
-        """The only way."""
+        """Return the only compiler."""
         return [captured(as_traced) if self.device == "cuda" else as_traced]
 
 
 def graph(seeds: int) -> Timed:
-    """Seeds as one recorded program that is not compiled."""
+    """Return the key of seeds recorded as one uncompiled program."""
     return Timed("graph", seeds)
 
 
 def sized(workload: Workload, context: Context) -> Workload:
-    """The workload, or a tiny one in a rehearsal."""
+    """Return the workload, or a tiny version of it in a rehearsal."""
     if not context.tiny:
         return workload
     if "images" not in workload.data["plugin"]:
@@ -71,7 +71,7 @@ def sized(workload: Workload, context: Context) -> Workload:
 
 
 def figures(context: Context, measured: Measured, said: list[str]) -> dict[str, Any]:
-    """What is recorded of a workload: rows of the published file, and verdicts."""
+    """Print a workload's figures; return rows of the published file, verdicts, and memory of a stacked seed."""
     rows = speed.rows(measured, context.device)
     speed.show(rows, measured)
     print("\n".join(said), flush=True)
@@ -83,13 +83,13 @@ def figures(context: Context, measured: Measured, said: list[str]) -> dict[str, 
 
 
 def bench_of(context: Context) -> Bench:
-    """A bench whose programs are compiled, unless compiling them ahead failed."""
+    """Return a bench whose programs are compiled, or only recorded if the step `programs` failed."""
     compile = context.device == "cuda" and context.statuses.get("programs") == PASSED
     return (Bench if compile else Recorded)(registry(), context.device, (1, 2) if context.tiny else SEEDS)
 
 
 def on_ring(context: Context) -> Values:
-    """MGAN on the ring: port, plain, eager, recorded and compiled, of one seed and of ten."""
+    """Time MGAN on the ring for one and ten seeds: port, plain, eager, recorded and compiled."""
     bench = bench_of(context)
     recorded = Recorded(bench.registry, bench.device)
     workload = sized(WORKLOADS["mgan-ring"], context)
@@ -112,12 +112,12 @@ def on_ring(context: Context) -> Values:
 
 
 def quotient(measured: Measured, above: Timed, below: Timed) -> float | None:
-    """The median ratio of two loops' times, if both were measured."""
+    """Return the median ratio of two loops' times if both were measured."""
     return measured.quotient(above, below)[1] if {above, below} <= measured.times.keys() else None
 
 
 def of_generators(context: Context) -> Values:
-    """32 generators against one."""
+    """Time 32 generators against one."""
     bench = bench_of(context)
     workload = sized(replace(WORKLOADS["mgan-generators"], counts=COUNTS), context)
     measured = timed(context, bench, workload, 45)
@@ -127,7 +127,7 @@ def of_generators(context: Context) -> Values:
 def timed(
     context: Context, bench: Bench, workload: Workload, seconds: float, made: Makers | None = None, **options: bool
 ) -> Measured:
-    """Build loops and run them in turn, for so many seconds together and in time for the command."""
+    """Build loops and run them in turn for `seconds` in total, or until shortly before the command's deadline."""
     torch.set_num_threads(1)
     until = time.perf_counter() + min(0.0 if context.tiny else seconds, max(0.0, context.left - 20))
     return measure(bench, workload, until, made, **options)
@@ -137,24 +137,24 @@ def timed(
 
 
 def matrix(context: Context) -> Values:
-    """Matrix products: operations a second in each precision."""
+    """Measure matrix products: operations a second in each precision."""
     bench = Bench(registry(), context.device)
     rates = {precision: rate_of(precision, bench, context) for precision in PRECISIONS}
     return {"flop_per_s": rates, "tflop_per_s": {name: round(rate / 1e12, 2) for name, rate in rates.items()}}
 
 
 def rate_of(precision: str, bench: Bench, context: Context) -> float:
-    """Operations a second in matrix products."""
+    """Return operations a second in matrix products."""
     return matrix_rate(precision, bench, **({"n": 64, "times": 2} if context.tiny else {}))
 
 
 def of_photographs(precision: str) -> Work:
-    """The step that measures MGAN under Table 4 in a precision."""
+    """Return a step that times MGAN with the networks of Table 4 in one precision."""
 
     def work(context: Context) -> Values:
         name = next(each for each in CIFAR10 if WORKLOADS[each].precision == precision)
         workload, bench = sized(WORKLOADS[name], context), Bench(registry(), context.device, (1,))
-        whole = precision == "float32"  # the others: only what is compared
+        whole = precision == "float32"  # the other precisions measure only the loops that are compared
         made = None if whole else _fewer(bench, workload)
         measured = timed(context, bench, workload, 35, made, with_floor=whole)
         if ours(1) not in measured.times:
@@ -173,7 +173,7 @@ def of_photographs(precision: str) -> Work:
 
 
 def _fewer(bench: Bench, workload: Workload) -> Makers:
-    """The port-style loop and ours."""
+    """Return the builders of the port-style loop and ours."""
     game = GAMES[workload.model["plugin"]]
     return {
         PORT: lambda: freely(game(bench.trainers(workload)[0], port=True)),
@@ -182,7 +182,7 @@ def _fewer(bench: Bench, workload: Workload) -> Makers:
 
 
 def _bound_row(bound: float) -> dict[str, Any]:
-    """What replaces the figures of a loop in its row, for the least time that the arithmetic takes."""
+    """Return values for a loop's row that replace its figures by the least time of the arithmetic."""
     figures = {"loop": "bound", "seeds": 1, "ms": bound, "low": bound, "high": bound}
     blank = ("ratio_to_port", "ratio_to_plain", "ratio_to_floor", "ratio_to_fewest", "peak_memory_mb")
     return figures | {"seed_iterations_per_s": 1e3 / bound} | dict.fromkeys(blank)

@@ -1,4 +1,4 @@
-"""Runs of benchmarks for the checks: carried out by workers or in this process, and compared bit for bit."""
+"""Runs of benchmarks for the checks, executed by workers or in this process and compared bit for bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TINY_IMAGES: Mapping[str, Any] = {
 
 
 def synthetic8(context: Context, iterations: int, every: int, samples: int = 1000) -> dict[str, Any]:
-    """The benchmark synthetic8 as a mapping, shortened, with one cheap metric and without anchors."""
+    """Return the benchmark synthetic8 as a mapping, shortened, with one cheap metric and no anchors."""
     source = tomllib.loads((BENCHMARKS / "synthetic8.toml").read_text(encoding="utf-8"))
     protocol = source["protocol"] | {"iterations": iterations} | (TINY_RING if context.tiny else {})
     samples = 64 if context.tiny else samples
@@ -50,13 +50,13 @@ def synthetic8(context: Context, iterations: int, every: int, samples: int = 100
 
 @dataclass(frozen=True)
 class Carried:
-    """What a call of `gan_bench.run` left behind."""
+    """Records and warnings of a call of `gan_bench.run`."""
 
     records: Mapping[str, RunRecord]
     warnings: Sequence[str]
 
     def require(self, context: Context, **plan: Any) -> None:
-        """Raise `Failed` unless all runs finished under this plan without a warning."""
+        """Raise `Failed` unless all runs finished with this plan and without a warning."""
         wrong = [f"{name}: {record.status}" for name, record in self.records.items() if not finished(record)]
         if context.device == "cuda":
             wrong += [
@@ -71,7 +71,7 @@ class Carried:
             raise Failed("; ".join(wrong) or "there are no runs", **self.facts())
 
     def facts(self) -> dict[str, Any]:
-        """Statuses, plans and warnings."""
+        """Return statuses, plans and warnings."""
         runs = {
             name: {
                 "status": record.status,
@@ -84,18 +84,18 @@ class Carried:
 
 
 def finished(record: RunRecord) -> bool:
-    """Whether a run has got to its end."""
+    """Whether a run has finished."""
     return record.status == "finished"
 
 
 def records_of(results: Path) -> dict[str, RunRecord]:
-    """The records of all runs below a results folder, by the name of the run's folder."""
+    """Return the records of all runs below a results folder, by the name of the run's folder."""
     found = {path.parent.name: RunFolder(path.parent).read() for path in sorted(results.glob("*/runs/*/run.json"))}
     return {name: record for name, record in found.items() if record is not None}
 
 
 def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], **options: Any) -> Carried:
-    """Run a benchmark by `gan_bench.run`, whose workers are processes of their own."""
+    """Run a benchmark with `gan_bench.run`, whose workers are separate processes."""
     told = context.folder / f"{name}.warnings"
     told.write_text("", encoding="utf-8")
     os.environ[_warned.VARIABLE] = str(told)
@@ -110,13 +110,13 @@ def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], *
 
 @dataclass(frozen=True)
 class InProcess:
-    """Runs of a workload carried out in this process.
+    """Runs of a workload, executed in this process.
 
     Attributes:
-        workload: what trains.
-        iterations: how long.
+        workload: model and benchmark to train.
+        iterations: number of iterations.
         every: iterations between checkpoints.
-        samples: of an evaluation.
+        samples: samples of an evaluation.
     """
 
     context: Context
@@ -127,7 +127,7 @@ class InProcess:
     samples: int = 256
 
     def jobs(self, folder: Path, seeds: int = 1, device: str | None = None, compile: str = "never") -> list[Job]:
-        """The job of each seed."""
+        """Return a job for each seed."""
         tiny = TINY_IMAGES if "images" in self.workload.data["plugin"] else TINY_RING
         protocol = {**self.workload.protocol, "iterations": self.iterations, **(tiny if self.context.tiny else {})}
         schedule = Schedule(self.every, 32 if self.context.tiny else self.samples, (METRIC,), 1)
@@ -137,7 +137,7 @@ class InProcess:
         ]
 
     def run_jobs(self, jobs: Sequence[Job], stop_at: int | None = None) -> list[str]:
-        """Carry jobs out together, stopped before an iteration counted from here; return their warnings."""
+        """Execute jobs together, stopped before iteration `stop_at` counted from here; return their warnings."""
         warnings: list[str] = []
         asked = count()
 
@@ -157,7 +157,7 @@ class InProcess:
 
 
 def ring(context: Context, registry: Registry, iterations: int, every: int) -> InProcess:
-    """MGAN on the ring."""
+    """Return runs of MGAN on the ring."""
     return InProcess(context, registry, WORKLOADS["mgan-ring"], iterations, every)
 
 
@@ -165,7 +165,7 @@ def ring(context: Context, registry: Registry, iterations: int, every: int) -> I
 
 
 def final_state(folder: Path) -> dict[str, Any]:
-    """What has to be equal bit for bit of a finished run: its last checkpoint and its scores."""
+    """Return what must be equal bit for bit in finished runs: the last checkpoint and the scores."""
     stored = RunFolder(folder)
     record = stored.read()
     state, _ = stored.load_checkpoint(record.key if record else "")
@@ -175,7 +175,7 @@ def final_state(folder: Path) -> dict[str, Any]:
 
 
 def differences(first: Any, second: Any, where: str = "") -> list[str]:
-    """Where two nested values differ, tensors compared bit for bit."""
+    """List the places where two nested values differ, with tensors compared bit for bit."""
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         if first.keys() != second.keys():
             return [f"{where}: {sorted(map(str, first))} against {sorted(map(str, second))}"]

@@ -1,7 +1,7 @@
-"""Steps of a proof: each runs in a forked process with a time limit, and its result is written as soon as it ends.
+"""Steps of a proof: each runs in a forked process with a time limit and writes its result as soon as it ends.
 
-The process that forks never initialises CUDA, since a fork of one that did cannot use the GPU. A step that aborts,
-hangs or is killed costs no other step anything.
+The process that forks never initialises CUDA, since a fork of a process with CUDA cannot use the GPU. A step that
+aborts, hangs or is killed does not affect other steps.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ POLL = 0.05  # seconds
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 TAIL = 4_000  # characters of a step's output in the JSON file
 PASSED, FAILED, SKIPPED, TIMED_OUT, CRASHED = "passed", "failed", "skipped", "timed out", "crashed"
-UNFINISHED = "unfinished"  # of results that a step noted on its way
+UNFINISHED = "unfinished"  # of results that a running step has noted
 
 
 class Failed(Exception):
-    """A check found a fault. `values` are recorded beside the message."""
+    """Failure of a check. `values` are recorded beside the message."""
 
     def __init__(self, message: str, **values: Any) -> None:
         super().__init__(message)
@@ -35,21 +35,21 @@ class Failed(Exception):
 
 
 class Skipped(Failed):
-    """A step cannot run here; the message gives the reason."""
+    """Signal that a step cannot run here; the message gives the reason."""
 
 
 @dataclass
 class Context:
-    """What a step is given.
+    """Environment of a step.
 
     Attributes:
         device: "cuda", or "cpu" in a rehearsal.
         tiny: whether sizes are those of a rehearsal.
         folder: for temporary files; shared by the steps of a command.
-        deadline: when the command has to end, by `time.monotonic`.
-        statuses: of the steps that have ended, by name.
-        values: results of the steps that have ended, by name.
-        partial: where the step's own results so far are written.
+        deadline: end of the command by `time.monotonic`.
+        statuses: statuses of finished steps, by name.
+        values: results of finished steps, by name.
+        partial: file for the step's results so far.
     """
 
     device: str
@@ -62,7 +62,7 @@ class Context:
 
     @property
     def left(self) -> float:
-        """Seconds until the deadline."""
+        """Return seconds until the deadline."""
         return self.deadline - time.monotonic()
 
     def note(self, **values: Any) -> None:
@@ -77,12 +77,12 @@ Work = Callable[[Context], Values]
 
 @dataclass(frozen=True)
 class Step:
-    """A step and its limits.
+    """Step with its limits.
 
     Attributes:
-        seconds: when it is killed, at the latest.
-        least: it is skipped if fewer seconds are left; kept for it if it is `alone`.
-        alone: whether nothing may run beside it, because it measures time.
+        seconds: time limit, after which the step is killed.
+        least: seconds below which the step is skipped; reserved for a step that is `alone`.
+        alone: whether no other step may run at the same time, because this one measures time.
     """
 
     name: str
@@ -101,7 +101,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class Record:
-    """The JSON file of a command, rewritten after each change, and the log of all output beside it."""
+    """JSON file of a command, rewritten after each change, and the log of all output beside it."""
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Record:
         self.write()
 
     def set(self, step: Step, **values: Any) -> None:
-        """Change what is recorded of a step."""
+        """Update the record of a step."""
         self.steps.setdefault(step.name, {"name": step.name, "title": step.title}).update(values)
         self.write()
 
@@ -129,7 +129,7 @@ class Record:
 
 
 class _Running:
-    """A step in its own process, which has to end in `left` seconds."""
+    """Step in a separate process, which has to end within `left` seconds."""
 
     def __init__(self, step: Step, context: Context, left: float) -> None:
         self.step, self.started = step, time.monotonic()
@@ -148,14 +148,14 @@ class _Running:
 
     @property
     def seconds(self) -> float:
-        """Since it started."""
+        """Return seconds since the start."""
         return time.monotonic() - self.started
 
     def ended(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs. A step past its limit is stopped."""
+        """Return the exit code, negative for a signal, or None while it runs. A step past its limit is stopped."""
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
-            self.signal(signal.SIGKILL)  # what the step left running
+            self.signal(signal.SIGKILL)  # processes that the step left running
             return os.waitstatus_to_exitcode(status)
         if self.seconds > self.limit + GRACE:
             self.signal(signal.SIGKILL)
@@ -170,7 +170,7 @@ class _Running:
             os.killpg(self.pid, number)
 
     def news(self, *, last: bool = False) -> dict[str, Any]:
-        """The result file, if it changed since the last call or this is the `last`; otherwise empty."""
+        """Return the result file if it changed since the last call or if `last`; otherwise an empty mapping."""
         with suppress(OSError, ValueError):
             changed = self.result.stat().st_mtime_ns
             if changed != self.seen or last:
@@ -181,7 +181,7 @@ class _Running:
 
 
 def _child(step: Step, context: Context, output: Path, result: Path) -> None:
-    """Run a step in this forked process, write its result and leave."""
+    """Run a step in this forked process, write its result and exit."""
     code = 1
     try:
         os.setsid()
@@ -203,7 +203,7 @@ def _child(step: Step, context: Context, output: Path, result: Path) -> None:
 
 
 def outcome(work: Work, context: Context) -> dict[str, Any]:
-    """Run the work of a step: its status, a message and its values."""
+    """Run the work of a step and return its status, message and values."""
     try:
         return {"status": PASSED, "message": "", "values": dict(work(context))}
     except Failed as error:
@@ -215,7 +215,7 @@ def outcome(work: Work, context: Context) -> dict[str, Any]:
 
 
 def run_steps(steps: Sequence[Step], context: Context, record: Record, together: int) -> None:
-    """Run steps in order, several at once unless they have to be alone, until all ended or the time is up."""
+    """Run steps in order, several at once unless a step is `alone`, until all have ended or the time is up."""
     waiting, running = deque(steps), list[_Running]()
     try:
         while waiting or running:
@@ -226,13 +226,13 @@ def run_steps(steps: Sequence[Step], context: Context, record: Record, together:
             time.sleep(POLL)
             for each in [*running]:
                 _attend(each, running, context, record)
-    finally:  # the command itself is stopped
+    finally:  # also if the command itself is interrupted
         for each in running:
             each.signal(signal.SIGKILL)
 
 
 def _attend(each: _Running, running: list[_Running], context: Context, record: Record) -> None:
-    """Record what is new of a running step."""
+    """Record a running step: its result if it has ended, otherwise its changed results."""
     code = each.ended()
     if code is not None:
         running.remove(each)
@@ -248,17 +248,17 @@ def _may_start(step: Step, running: Sequence[_Running], together: int) -> bool:
 
 
 def _start(step: Step, running: list[_Running], context: Context, record: Record, left: float) -> None:
-    """Start a step, unless it needs more than the seconds `left` to it: later ones that measure keep theirs."""
+    """Start a step if the `left` seconds suffice; time for later steps that measure is already subtracted."""
     if left < step.least:
         context.statuses[step.name] = SKIPPED
-        record.set(step, status=SKIPPED, message=f"no time left: it needs {step.least:.0f} s", values={}, seconds=0.0)
+        record.set(step, status=SKIPPED, message=f"no time left: needs {step.least:.0f} s", values={}, seconds=0.0)
         return
     record.set(step, status="running", message="", values={})
     running.append(_Running(step, context, left))
 
 
 def _end(each: _Running, code: int, context: Context, record: Record) -> None:
-    """Record how a step ended: as it says, unless it was stopped or left without a result."""
+    """Record the result of a step; if it has none, record that it was stopped or crashed."""
     text = each.output.read_text(encoding="utf-8", errors="replace") if each.output.is_file() else ""
     found = {"status": UNFINISHED, "message": "", "values": {}} | each.news(last=True)
     if found["status"] == UNFINISHED and each.timed_out:
@@ -276,7 +276,7 @@ def apart(work: Callable[[], Any], folder: Path, **environment: str) -> Any:
     """Call work in a fork of this process, in which CUDA is not initialised, and return its JSON value.
 
     Raises:
-        Failed: it raised, aborted or was killed.
+        Failed: the work raised an exception, aborted or was killed.
     """
     (value,) = all_apart([work], folder, **environment)
     return value

@@ -1,10 +1,10 @@
-"""What a proof needs on a machine without network: sources, wheels, weights and photographs, in two folders.
+"""Supplies of a proof on a machine without network: sources, wheels, weights and photographs, in two folders.
 
     a/prove.pyz  a/wheels/  a/inception.1               python3 a/prove.pyz a --out DIR
     b/prove.pyz  b/wheels/  b/inception.2  b/images.webp    python3 b/prove.pyz b --out DIR
 
-The weights are cut so that both folders have the same size. The first command leaves its part in a temporary folder,
-where the second one finds it.
+The weights are split so that both folders have the same size. The first command stores its part in a temporary folder,
+from which the second command reads it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ IMAGES = 10_000
 MIB = 2**20
 LIMIT = 64.0  # MiB a command
 LACKING = ("torch-fidelity", "POT==0.9.6.post1", "msgspec")
-"""Packages that GPU machines with torch, pandas and pytest lack as a rule. Wheels of POT 0.9.7 have 31 MiB."""
+"""Packages that GPU machines with torch, pandas and pytest usually lack. Wheels of POT 0.9.7 have 31 MiB."""
 PYTHON = "3.12"
 PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 24, 17)] + ["manylinux2014_x86_64"]
 SOURCES = ("gan_bench", "plugins", "benchmarks", "tools", "tests", "pyproject.toml", "docs/speed.md")
@@ -52,11 +52,11 @@ os.execv(sys.executable, [sys.executable, script, *sys.argv[1:], "--supplies", s
 Report = Callable[[str], None]
 
 
-# --- making a bundle ------------------------------------------------------------------------------------------
+# --- on the machine that prepares a bundle --------------------------------------------------------------------
 
 
 def bundle(folder: Path, data: Path | None, packages: Sequence[str], report: Report = print) -> bool:
-    """Write both folders, and report their contents; return whether each is below the limit."""
+    """Write both folders and report their contents; return whether both are below the limit."""
     for name in ("a", "b"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
@@ -97,7 +97,7 @@ def write_sources(path: Path) -> None:
 
 
 def download_wheels(folder: Path, packages: Sequence[str]) -> None:
-    """Download wheels for the GPU machine: of packages NAME==VERSION, or NAME in the version installed here."""
+    """Download wheels for the GPU machine: NAME==VERSION, or NAME in the version installed here."""
     folder.mkdir()
     if not packages:
         return
@@ -108,7 +108,7 @@ def download_wheels(folder: Path, packages: Sequence[str]) -> None:
 
 
 def write_images(path: Path, report: Report) -> int:
-    """Write the first training images of CIFAR-10 as one lossless picture; return its size, 0 without the data."""
+    """Write the first training images of CIFAR-10 as one lossless picture; return its size, or 0 without the data."""
     import numpy as np
     from gan_bench_zoo.datasets.cifar10 import CIFAR10
     from PIL import Image
@@ -116,7 +116,7 @@ def write_images(path: Path, report: Report) -> int:
     dataset = CIFAR10(CIFAR10.Params())
     missing = dataset.missing()
     if missing is not None:
-        report(f"no photographs, noise in their place: {missing}")
+        report(f"no photographs, using noise: {missing}")
         return 0
     x, _ = next(iter(dataset.recipe("train").parts()))
     tiles = x[:IMAGES].reshape(100, 100, 3, 32, 32).transpose(0, 3, 1, 4, 2)
@@ -125,12 +125,12 @@ def write_images(path: Path, report: Report) -> int:
 
 
 def write_weights(first: Path, second: Path, beside: int, report: Report) -> None:
-    """Write the weights in two parts; the second one goes with a file of `beside` bytes."""
+    """Write the weights in two parts, the second smaller by about `beside` bytes, the size of the photographs."""
     from gan_bench_zoo.metrics._inception import weights_file
 
     source = weights_file()
     if source is None:
-        report("no Inception weights: features are timed with random ones")
+        report("no Inception weights, timing features with random ones")
         return
     packed = pack(source.name, source.read_bytes())
     cut = min(len(packed), (len(packed) + beside) // 2)
@@ -139,7 +139,7 @@ def write_weights(first: Path, second: Path, beside: int, report: Report) -> Non
 
 
 def pack(name: str, content: bytes) -> bytes:
-    """Compress a file of float32 numbers, the bytes of equal significance together."""
+    """Compress a file of float32 numbers, with bytes of equal significance grouped."""
     import numpy as np
 
     padded = np.frombuffer(content + b"\0" * (-len(content) % 4), np.uint8)
@@ -148,7 +148,7 @@ def pack(name: str, content: bytes) -> bytes:
 
 
 def unpacked(packed: bytes) -> tuple[str, bytes]:
-    """The name and the content of a packed file. Raises ValueError if it is damaged."""
+    """Return the name and the content of a packed file. Raises ValueError if it is damaged."""
     import numpy as np
 
     head, _, body = packed.partition(b"\n")
@@ -166,9 +166,9 @@ def unpacked(packed: bytes) -> tuple[str, bytes]:
 
 
 def install(folder: Path, supplies: Path | None) -> None:
-    """Let this process and its children find the sources and the supplies.
+    """Make the sources and the supplies available to this process and its children.
 
-    Wheels and data go into `folder`; the first command's part of the weights is kept for the second command.
+    Wheels and data are copied into `folder`. The first command's part of the weights is kept for the second command.
     """
     site, data = folder / "site", folder / "data"
     site.mkdir()
@@ -177,7 +177,7 @@ def install(folder: Path, supplies: Path | None) -> None:
     declare(site)
     places = [str(site), str(ROOT), str(ROOT / "plugins")]
     sys.path[:0] = places
-    for name in ("JAX", "CUPY", "TENSORFLOW"):  # POT would import them, and they take GPU memory
+    for name in ("JAX", "CUPY", "TENSORFLOW"):  # POT would import them, and they reserve GPU memory
         os.environ[f"POT_BACKEND_DISABLE_{name}"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join([*places, *filter(None, [os.environ.get("PYTHONPATH")])])
     if supplies is not None:
@@ -190,7 +190,7 @@ def install(folder: Path, supplies: Path | None) -> None:
 
 
 def declare(site: Path) -> None:
-    """Write the metadata of an installed gan-bench, by which its plugins are found, unless it is installed."""
+    """Write metadata of gan-bench, which plugin discovery needs, unless the package is installed."""
     try:
         metadata.version("gan-bench")
     except metadata.PackageNotFoundError:
@@ -204,7 +204,7 @@ def declare(site: Path) -> None:
 
 
 def unpack(data: Path) -> dict[str, Any]:
-    """Join the weights and unpack the photographs of the supplies into a data folder; what was found."""
+    """Join the weights and unpack the photographs into a data folder; return a report of both."""
     named = os.environ.get("GAN_BENCH_PROOF_SUPPLIES")
     supplies = Path(named) if named else None
     found: dict[str, Any] = {"weights": "none", "photographs": "none: noise"}
@@ -216,7 +216,7 @@ def unpack(data: Path) -> dict[str, Any]:
         (data / name).write_bytes(content)
         found["weights"] = name
     elif second.is_file():
-        found["weights"] = "random: the first command's part is not here"
+        found["weights"] = "random: the first command's part is missing"
     if (supplies / "images.webp").is_file():
         found["photographs"] = unpack_images(supplies / "images.webp", data / IMAGES_FILE)
     return found

@@ -1,4 +1,4 @@
-"""A plugin whose observer appends the warnings of runs to the file that GAN_BENCH_PROOF_WARNINGS names."""
+"""Plugin with an observer that appends warnings of runs to the file named by GAN_BENCH_PROOF_WARNINGS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIABLE = "GAN_BENCH_PROOF_WARNINGS"
 
 
 class Warnings(Observer):
-    """Writes each warning as a JSON line."""
+    """Observer that writes each warning as a JSON line."""
 
     name = "proof-warnings"
 
@@ -27,5 +27,5 @@ class Warnings(Observer):
 
 @hookimpl
 def gan_bench_observers() -> Iterator[Any]:
-    """The observer."""
+    """Return the observer."""
     return iter([Warnings])

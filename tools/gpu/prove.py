@@ -1,13 +1,13 @@
-"""The GPU proof: does everything run on this GPU, is it right, and how fast is it? For a machine without network.
+"""Check on a GPU, without network, that everything runs, that results are right, and how fast iterations are.
 
     python tools/gpu/prove.py --bundle DIR [--data DIR]     elsewhere: prepare DIR/a and DIR/b for the GPU machine
     python3 a/prove.pyz a --out DIR                         there, at most six minutes: checks, and the ring
     python3 b/prove.pyz b --out DIR                         there, at most six minutes: CIFAR-10
-    python tools/gpu/prove.py convert DIR                   publish the figures and fill the page on speed
-    python tools/gpu/prove.py --rehearse --out DIR          every step on a CPU, at tiny sizes
+    python tools/gpu/prove.py convert DIR                   publish the figures and fill in the page on speed
+    python tools/gpu/prove.py --rehearse --out DIR          all steps on a CPU, at tiny sizes
 
-Where gan-bench is installed, `python tools/gpu/prove.py a --out DIR` needs no bundle. Each step has a process and a
-time limit of its own; DIR/a.json or b.json is written after each, and DIR/a.log has all that steps printed.
+If gan-bench is installed, `python tools/gpu/prove.py a --out DIR` needs no bundle. Each step runs in a separate process
+with a time limit. DIR/a.json or b.json is rewritten after each step; DIR/a.log or b.log contains the output of all.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ import _supplies  # noqa: E402 - found only now
 from _steps import FAILED, PASSED, SKIPPED, Context, Record, Step, run_steps  # noqa: E402
 
 SECONDS = 330.0
-"""A command ends by then: well within six minutes."""
+"""Time limit of a command, well within six minutes."""
 
-TOGETHER = 6  # steps at the same time that measure nothing
+TOGETHER = 6  # number of steps in parallel, unless they measure time
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Carry out a command; the exit code is 1 if a step failed."""
+    """Run a command; the exit code is 1 if a step failed."""
     started = time.monotonic()
     options = arguments(given)
     with tempfile.TemporaryDirectory(prefix="gan-bench-proof-") as name:
@@ -55,32 +55,32 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", nargs="?", choices=("a", "b", "convert"))
-    parser.add_argument("folder", nargs="?", type=Path, help="of convert: where a.json and b.json are")
-    parser.add_argument("--out", type=Path, help="where a.json, b.json and their logs go")
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of a command  [default: 330]")
-    parser.add_argument("--together", type=int, help="steps at the same time  [default: 6, or one a core]")
+    parser.add_argument("folder", nargs="?", type=Path, help="for convert: folder of a.json and b.json")
+    parser.add_argument("--out", type=Path, help="folder for a.json, b.json and their logs")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="time limit of a command  [default: 330]")
+    parser.add_argument("--together", type=int, help="steps in parallel  [default: 6, at most one a core]")
     parser.add_argument(
-        "--rehearse", action="store_true", help="on a CPU, at tiny sizes; both commands if none is named"
+        "--rehearse", action="store_true", help="run on a CPU at tiny sizes; both commands unless one is given"
     )
-    parser.add_argument("--supplies", type=Path, help="a folder of a bundle")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="prepare what the GPU machine needs")
-    parser.add_argument("--data", type=Path, help="of --bundle: the data folder  [default: GAN_BENCH_DATA]")
-    parser.add_argument("--wheel", action="append", default=[], metavar="NAME", help="of --bundle: another package")
-    parser.add_argument("--to", type=Path, help="of convert: a folder instead of results/published and docs")
+    parser.add_argument("--supplies", type=Path, help="folder of a bundle")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="prepare a bundle for the GPU machine")
+    parser.add_argument("--data", type=Path, help="for --bundle: data folder  [default: GAN_BENCH_DATA]")
+    parser.add_argument("--wheel", action="append", default=[], metavar="NAME", help="for --bundle: add a package")
+    parser.add_argument("--to", type=Path, help="for convert: output folder  [default: results/published and docs]")
     options = parser.parse_args(given)
     if options.command == "convert" and options.folder is None:
-        parser.error("convert needs the folder of a.json and b.json")
+        parser.error("convert requires the folder of a.json and b.json.")
     runs = options.command in ("a", "b") or (options.rehearse and options.command is None)
     if not options.bundle and options.command != "convert" and not (runs and options.out):
-        parser.error("name a command, a or b, with --out DIR; or --rehearse --out DIR, or --bundle DIR")
+        parser.error("Give a command (a or b) with --out DIR, or --rehearse --out DIR, or --bundle DIR.")
     return options
 
 
 def prepare(folder: Path, *, rehearsal: bool) -> None:
-    """Set what the processes of steps inherit."""
+    """Set the environment variables that processes of steps inherit."""
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "MPLBACKEND": "Agg"}
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "4")  # several steps compile at the same time
     if rehearsal:
@@ -89,7 +89,7 @@ def prepare(folder: Path, *, rehearsal: bool) -> None:
 
 
 def prove(command: str, options: argparse.Namespace, folder: Path, deadline: float) -> int:
-    """Carry out the steps of a command until `deadline`; 1 if one failed."""
+    """Run the steps of a command until `deadline`; return 1 if a step failed."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     device = "cpu" if options.rehearse else "cuda"
     facts: dict[str, Any] = {"command": command, "rehearsal": options.rehearse, "device": device, "started": now}
@@ -109,7 +109,7 @@ def prove(command: str, options: argparse.Namespace, folder: Path, deadline: flo
 
 
 def steps_of(command: str) -> Sequence[Step]:
-    """The steps of a command; they import torch, and nothing here initialises CUDA."""
+    """Return the steps of a command. This imports torch but does not initialise CUDA."""
     if command == "b":
         from _photographs import STEPS as OF_PHOTOGRAPHS
 

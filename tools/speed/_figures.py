@@ -1,4 +1,4 @@
-"""The figures that speed is judged by, and whether they are reached."""
+"""Targets of speed, and verdicts on whether they are reached."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ from gan_bench.training.precision import set_precision
 
 @dataclass(frozen=True)
 class Figure:
-    """What a ratio of milliseconds, `above` to `below` in the same round, has to be: times `scale`, within `limit`."""
+    """Target of `scale` times the ratio of milliseconds of `above` to `below` in the same round.
+
+    Attributes:
+        least: whether `limit` is a lower bound; otherwise it is an upper bound.
+    """
 
     text: str
     device: str
@@ -47,7 +51,7 @@ class Figure:
     scale: float = 1.0
 
     def verdict(self, measured: Measured) -> str | None:
-        """Whether it is reached; None where that was not measured."""
+        """Return the figure with its target, or None if one of the loops was not measured."""
         if measured.workload != self.workload or not {self.above, self.below} <= measured.times.keys():
             return None
         low, middle, high = (self.scale * value for value in measured.quotient(self.above, self.below))
@@ -55,7 +59,7 @@ class Figure:
 
 
 def judged(text: str, value: float, limit: float, *, least: bool) -> str:
-    """A figure beside what it has to be."""
+    """Return a figure with its target, and whether the target is reached."""
     reached = value >= limit if least else value <= limit
     return f"{'reached' if reached else 'MISSED '}  {text}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}"
 
@@ -74,7 +78,7 @@ FIGURES = (
 
 
 def verdicts(measured: Measured, bench: Bench, rate: float | None = None) -> list[str]:
-    """Verdicts on every figure of a workload. `rate` is the device's matrix rate, measured if None."""
+    """Return verdicts on every target of a workload. `rate` is the device's matrix rate, measured if None."""
     said = (figure.verdict(measured) for figure in FIGURES if figure.device == bench.device)
     found = [f"{measured.workload}: {each}" for each in said if each]
     if measured.workload in CIFAR10 and bench.device == "cuda":
@@ -86,7 +90,10 @@ def verdicts(measured: Measured, bench: Bench, rate: float | None = None) -> lis
 
 
 def of_cifar10(measured: Measured, bench: Bench, rate: float | None = None) -> list[str]:
-    """An iteration against its arithmetic at the device's matrix rate, measured unless given, and 250 epochs."""
+    """Compare an iteration with its arithmetic at the device's matrix rate, and 250 epochs with their target.
+
+    `rate` is measured if None.
+    """
     ms = statistics.median(measured.times[ours(1)])
     rate = rate or matrix_rate(WORKLOADS[measured.workload].precision, bench)
     bound, minutes = CIFAR10_FLOP / rate * 1e3, ms * CIFAR10_ITERATIONS / 60e3
@@ -98,7 +105,7 @@ def of_cifar10(measured: Measured, bench: Bench, rate: float | None = None) -> l
 
 
 def matrix_rate(precision: str, bench: Bench, n: int = 8192, times: int = 10) -> float:
-    """Multiplications and additions a second in products of large square matrices."""
+    """Return multiplications and additions a second in products of large square matrices."""
     set_precision(precision)
     kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(n, n, device=bench.device, dtype=kind) for _ in range(2))
@@ -114,7 +121,7 @@ def matrix_rate(precision: str, bench: Bench, n: int = 8192, times: int = 10) ->
 
 
 def whole_run(bench: Bench, iterations: int) -> str:
-    """Share of evaluation, and memory, of a run as `gan-bench run` carries it out."""
+    """Report the share of evaluation, and the memory, of a run as `gan-bench run` executes it."""
     metrics = ("symmetric_kl", "wasserstein", "modes", "high_quality", "sliced_wasserstein", "purity", "generator_jsd")
     run = replace(WORKLOADS["mgan-ring"], protocol={"iterations": iterations}).runs(bench.registry, 1)[0]
     with tempfile.TemporaryDirectory() as folder:
@@ -128,5 +135,5 @@ def whole_run(bench: Bench, iterations: int) -> str:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return (
         f"a run of {iterations:,} iterations, {total:.1f} s: {other / total:.1%} outside training, "
-        f"{ledger['compile_seconds']:.1f} s for compiling beside; peak memory of this process {peak:,.0f} MB"
+        f"{ledger['compile_seconds']:.1f} s of compilation in addition; peak memory of this process {peak:,.0f} MB"
     )

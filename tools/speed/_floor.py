@@ -1,13 +1,13 @@
-"""The floor of an iteration: its arithmetic alone, without anything between.
+"""Lower bound of the time of an iteration: its arithmetic alone.
 
-    products   matrix products and convolutions, forward and backward, of the shapes and types that the traced iteration
-               has, one after the other on operands that are there, laid out as is fastest
+    products   matrix products and convolutions, forward and backward, of the shapes and types of the traced iteration,
+               one after the other on operands in the fastest layout
     draws      as many random numbers as its latents, noise and real data take
     adam       torch's fused Adam on as many parameters, as many steps
 
-What lies between products (activations, losses, normalisation) counts as nothing, so that no program reaches it. On a
-GPU products and Adam are recorded as CUDA graphs, and numbers are drawn for a block of iterations at a time, as
-gan-bench does: launches are no arithmetic.
+Operations between products (activations, losses, normalisation) are not counted, so no program can reach the bound. On
+a GPU, products and Adam are recorded as CUDA graphs, because launches are not arithmetic. Numbers are drawn for a block
+of iterations at a time, as gan-bench does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gan_bench.acceleration.tracing import Traced
 from gan_bench.training.trainer import Trainer
 
 Call = tuple[Any, tuple[Any, ...], Mapping[str, Any]]
-"""An operation of torch, its operands and its options."""
+"""Operation of torch, its operands and its options."""
 
 aten = torch.ops.aten
 OF_MATRICES = {*WITHOUT_ADDED_TERM, *WITHOUT_ADDED_TERM.values()}  # products of their last two operands
@@ -36,7 +36,7 @@ TRIALS = 5
 
 
 def floor(trainer: Trainer) -> dict[str, Loop]:
-    """The parts of a trainer's iteration. Raises NotCompilableError where it cannot be traced."""
+    """Return the parts of a trainer's iteration as loops. Raises NotCompilableError if it cannot be traced."""
     turns = tuple(trainer.model.turns(trainer.iteration))
     traced = Traced(trainer, turns)
     products, adam = _products(traced.graph, trainer.device), _adam(trainer, traced)
@@ -46,7 +46,7 @@ def floor(trainer: Trainer) -> dict[str, Loop]:
 
 
 def _recorded(loop: Loop) -> Loop:
-    """As a CUDA graph, of the fastest convolutions there are."""
+    """Record a loop as a CUDA graph, with the fastest convolutions of cuDNN."""
 
     def work() -> Sequence[Tensor]:
         loop()
@@ -58,7 +58,7 @@ def _recorded(loop: Loop) -> Loop:
 
 
 def _products(graph: fx.GraphModule, device: torch.device) -> Loop:
-    """Those of a graph whose results are used."""
+    """Return a loop over the products of a graph whose results are used."""
     nodes = [node for node in graph.graph.nodes if node.target in OF_MATRICES | CONVOLUTIONS and node.users]
     calls = [(node.target, fx.map_arg(node.args, lambda of: _like(of, device)), node.kwargs) for node in nodes]
     calls = [_laid_out(*call) if call[0] in OF_MATRICES else call for call in calls]
@@ -72,14 +72,14 @@ def _products(graph: fx.GraphModule, device: torch.device) -> Loop:
 
 
 def _like(node: fx.Node, device: torch.device) -> Tensor:
-    """Numbers in the shape, order and type of a node's value."""
+    """Return random numbers with the shape, strides and type of a node's value."""
     value = node.meta["val"]
     length = 1 + sum((size - 1) * stride for size, stride in zip(value.shape, value.stride(), strict=True))
     return torch.randn(length, device=device, dtype=value.dtype).as_strided(value.shape, value.stride())
 
 
 def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
-    """A product of matrices that lie row by row or column by column, turned round or not, whichever is fastest."""
+    """Return the fastest form of a product: operands in rows or columns, transposed or not."""
     *others, left, right = operands
     ways = [*product(*((each.contiguous(), each.mT.contiguous().mT) for each in (left, right)))]
     calls = [(operation, (*others, *way), options) for way in ways]
@@ -88,7 +88,7 @@ def _laid_out(operation: Any, operands: tuple[Any, ...], options: Any) -> Call:
 
 
 def _seconds(call: Call) -> float:
-    """The least that a call takes in a few trials."""
+    """Return the least time of a call in a few trials."""
     operation, operands, options = call
     found = []
     for _ in range(TRIALS):
@@ -99,14 +99,14 @@ def _seconds(call: Call) -> float:
 
 
 def _now(beside: Tensor) -> float:
-    """Seconds, when the device of a tensor has done what it was told."""
+    """Return the time in seconds after the device of a tensor has finished its work."""
     if beside.is_cuda:
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def _adam(trainer: Trainer, traced: Traced) -> Loop:
-    """Fused Adam on copies of all parameters, for each player as often as it moves."""
+    """Return a loop of fused Adam on copies of all parameters, as many steps as each player makes."""
     recorded = trainer.device.type == "cuda"
     steps = []
     for player, moves in traced.moves.items():
@@ -123,9 +123,9 @@ def _adam(trainer: Trainer, traced: Traced) -> Loop:
 
 
 def _draws(trainer: Trainer) -> Loop:
-    """Latents, noise and real data of one iteration."""
+    """Return a loop that draws latents, noise and real data of one iteration."""
     rng = torch.Generator(trainer.device)
-    blocks = cycle(range(trainer.draw_source.rows))  # all is drawn at the first of a block's iterations
+    blocks = cycle(range(trainer.draw_source.rows))  # the first iteration of a block draws for all of them
     drawn, rows = trainer.draw(tuple(trainer.model.turns(trainer.iteration))), trainer.draw_source.rows
     like = [*drawn.latents.values(), *(value for of in drawn.noise.values() for value in of.values())]
     numbers = [torch.empty(rows, *each.shape, device=trainer.device) for each in like]

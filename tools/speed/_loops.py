@@ -1,7 +1,7 @@
-"""The games of `speed.py` written down by hand, as one would without gan-bench: what it is measured against.
+"""Games of `speed.py` as hand-written loops without gan-bench: the baselines of its ratios.
 
-Each is played by a `Port` or by `Plain` players; both move with torch's stock Adam. Weights start as torch's layers and
-the protocol have them, which costs the same.
+The players of a game are a `Port` or `Plain`; both use torch's stock Adam. Weights are initialised as torch's layers
+and the protocol do, which costs the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Loop = Callable[[], None]
 
 @contextmanager
 def fastest_convolutions() -> Iterator[None]:
-    """With those that cuDNN finds, reproducible or not."""
+    """Allow the fastest convolutions of cuDNN, reproducible or not."""
     flags = torch.backends.cudnn
     before = flags.benchmark, flags.deterministic
     flags.benchmark, flags.deterministic = True, False
@@ -40,16 +40,16 @@ bce = F.binary_cross_entropy_with_logits
 
 
 def says(logits: Tensor, answer: float) -> Tensor:
-    """Cross-entropy of logits where the right answer is the same for all."""
+    """Return the cross-entropy of logits with the same target for all."""
     return bce(logits, torch.full_like(logits, answer))
 
 
 class GAN:
-    """GAN, non-saturating, and what all games have in common; one iteration a call.
+    """Non-saturating GAN, and base class of all games. A call runs one iteration.
 
     Attributes:
         judge_steps: steps of the judges before the generators'.
-        losses: of the last iteration.
+        losses: losses of the last iteration.
     """
 
     judge_steps = 1
@@ -66,11 +66,11 @@ class GAN:
         self.losses: dict[str, Tensor] = {}
 
     def heads_of(self, k: int) -> Mapping[str, Mapping[str, int]]:
-        """Units by head of each judge."""
+        """Return the number of units by head, for each judge."""
         return {"discriminator": {"source": 1}}
 
     def __call__(self) -> None:
-        """One iteration."""
+        """Run one iteration."""
         for _ in range(self.judge_steps):
             real, fake = self.real(), self.fakes()
             self.move("judges", self.judging, self.judge_loss, real, fake.detach())
@@ -79,12 +79,12 @@ class GAN:
         self.move("generators", self.generating, self.generator_loss, real, fake)
 
     def fakes(self) -> Tensor:
-        """Generated samples, in the protocol's precision."""
+        """Draw generated samples in the protocol's precision."""
         with lower_precision(self.context):
             return self.players.fakes()
 
     def move(self, who: str, step: torch.optim.Optimizer, loss: Callable[..., Tensor], *given: Tensor) -> None:
-        """A step down a loss."""
+        """Take one step down a loss."""
         with lower_precision(self.context):
             value = loss(*given)
         step.zero_grad()
@@ -93,67 +93,67 @@ class GAN:
         self.losses[who] = value.detach()
 
     def judge(self, name: str, x: Tensor) -> dict[str, Tensor]:
-        """What a judge says of samples, by head."""
+        """Return a judge's logits for samples, by head."""
         said: dict[str, Tensor] = self.players.judges[name](x)
         return said
 
     def judge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of the discriminator."""
+        """Return the discriminator's loss."""
         return says(self.source(real), 1.0) + says(self.source(fake), 0.0)
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of the generators."""
+        """Return the generators' loss."""
         return says(self.source(fake), 1.0)
 
     def source(self, x: Tensor) -> Tensor:
-        """The discriminator's logits, (n,)."""
+        """Return the discriminator's logits, (n,)."""
         return self.judge("discriminator", x)["source"]
 
 
 class MGAN(GAN):
-    """With a classifier on the discriminator's trunk that tells which generator made a sample."""
+    """MGAN: the discriminator's trunk also has a classifier of a sample's generator."""
 
     def heads_of(self, k: int) -> Mapping[str, Mapping[str, int]]:
-        """Source and generator."""
+        """Return the units of the source and generator heads."""
         return {"discriminator": {"source": 1, "generator": k}}
 
     def judge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of discriminator and classifier."""
+        """Return the sum of the discriminator's and the classifier's losses."""
         on_fake = self.judge("discriminator", fake)
         adversarial = says(self.source(real), 1.0) + says(on_fake["source"], 0.0)
         return adversarial + F.cross_entropy(on_fake["generator"], self.label)
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Against the one, with the other."""
+        """Return the loss against the discriminator plus the weighted loss of the classifier."""
         on_fake = self.judge("discriminator", fake)
         return says(on_fake["source"], 1.0) + self.params.beta * F.cross_entropy(on_fake["generator"], self.label)
 
 
 class Pair(GAN):
-    """With a second discriminator, of generator 1 against generator 2 (Barsim et al.)."""
+    """GAN with a second discriminator, of generator 1 against generator 2 (Barsim et al.)."""
 
     def heads_of(self, k: int) -> Mapping[str, Mapping[str, int]]:
-        """One unit each."""
+        """Return one unit for each of the two discriminators."""
         return {"discriminator": {"source": 1}, "supplementary": {"own": 1}}
 
     def judge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of both discriminators."""
+        """Return the sum of both discriminators' losses."""
         return super().judge_loss(real, fake) + self.apart(fake)
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Against the one, with the other."""
+        """Return the loss against the first discriminator plus the weighted loss of the second."""
         return super().generator_loss(real, fake) + self.params.weight * self.apart(fake)
 
     def apart(self, fake: Tensor) -> Tensor:
-        """The second one's cross-entropy."""
+        """Return the second discriminator's cross-entropy."""
         return bce(self.judge("supplementary", fake)["own"].view(-1), (self.label == 0).float())
 
 
 class Unrolled(GAN):
-    """Whose generator looks some steps of the discriminator ahead; both move at once."""
+    """Unrolled GAN: the generator's loss looks some discriminator steps ahead; both players step at once."""
 
     def __call__(self) -> None:
-        """One iteration."""
+        """Run one iteration."""
         real, fake = self.real(), self.fakes()
         other = self.fakes() if self.players.fresh else fake
         losses = {"judges": self.judge_loss(real, fake.detach()), "generators": self.generator_loss(real, other)}
@@ -165,7 +165,7 @@ class Unrolled(GAN):
         self.generating.step()
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's, negative, after its steps."""
+        """Return the negative loss of the discriminator after its unrolled steps."""
         weights = dict(self.players.judges["discriminator"].named_parameters())
         for _ in range(self.params.unroll_steps):
             slopes = torch.autograd.grad(self.ahead(weights, real, fake), [*weights.values()], create_graph=True)
@@ -174,23 +174,23 @@ class Unrolled(GAN):
         return -self.ahead(weights, real, fake)
 
     def ahead(self, weights: dict[str, Tensor], real: Tensor, fake: Tensor) -> Tensor:
-        """The discriminator's loss with these weights."""
+        """Return the discriminator's loss with these weights."""
         judge = self.players.judges["discriminator"]
         on_real, on_fake = (functional_call(judge, weights, (x,))["source"] for x in (real, fake))
         return says(on_real, 1.0) + says(on_fake, 0.0)
 
 
 class WGANGP(GAN):
-    """With a critic whose slope is drawn to 1 between real and generated samples."""
+    """WGAN-GP: a critic whose gradient norm is drawn to 1 between real and generated samples."""
 
     judge_steps = 5
 
     def heads_of(self, k: int) -> Mapping[str, Mapping[str, int]]:
-        """A score."""
+        """Return the critic's one unit."""
         return {"critic": {"score": 1}}
 
     def judge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of the critic."""
+        """Return the critic's loss."""
         n = min(len(real), len(fake))
         mix = torch.rand(n, *[1] * (real.dim() - 1), device=real.device)
         between = (mix * real[:n] + (1 - mix) * fake[:n]).requires_grad_()
@@ -199,11 +199,11 @@ class WGANGP(GAN):
         return self.score(fake).mean() - self.score(real).mean() + self.params.penalty * penalty
 
     def generator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Of the generator."""
+        """Return the generator's loss."""
         return -self.score(fake).mean()
 
     def score(self, x: Tensor) -> Tensor:
-        """The critic's, (n,)."""
+        """Return the critic's scores, (n,)."""
         return self.judge("critic", x)["score"]
 
 
@@ -214,11 +214,11 @@ GAMES: Mapping[str, type[GAN]] = {
     "unrolled-gan": Unrolled,
     "wgan-gp": WGANGP,
 }
-"""By the model's plugin."""
+"""Games by the model's plugin."""
 
 
 def bare(trainer: Trainer) -> Loop:
-    """The iteration that `Trainer` carries out for MGAN, by hand on its networks and draws, with fused Adam."""
+    """Return a hand-written MGAN iteration on the trainer's networks and draws, with fused Adam."""
     model, dataset, randomness = trainer.model, trainer.dataset, Randomness(trainer.randomness.seed, trainer.device)
     generator, discriminator = model.get_submodule("generator"), model.get_submodule("discriminator")
     d_own, g_own = list(discriminator.parameters()), list(generator.parameters())

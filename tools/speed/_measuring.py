@@ -1,4 +1,4 @@
-"""Loops timed in turn, a few iterations each: ratios within a round hold on a machine whose speed changes."""
+"""Time loops in turn: ratios within a round hold on a machine whose speed changes."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from gan_bench.training.precision import set_precision
 
 WARM_UP = 5  # iterations of each loop before the first round
 LEAST, MOST = 3, 100  # rounds
-TURN_SECONDS, TURN_ITERATIONS = 0.1, 25  # of a loop in a round on a CPU, at most; on a GPU a block of draws
+TURN_SECONDS, TURN_ITERATIONS = 0.1, 25  # limits of a loop's turn on a CPU; on a GPU a turn is a block of draws
 K = TypeVar("K", bound=Hashable)
 
 
 def interleaved(
     loops: Mapping[K, Loop], rounds: int, iterations: int, clock: Clock = time.perf_counter
 ) -> dict[K, list[float]]:
-    """Milliseconds an iteration of each loop in each round, after a warm-up."""
+    """Return milliseconds an iteration of each loop in each round, after a warm-up."""
     for loop in loops.values():
         for _ in range(WARM_UP):
             loop()
@@ -37,7 +37,7 @@ def interleaved(
 def in_turn(
     loops: Mapping[K, Loop], rounds: Iterable[int], iterations: Mapping[K, int], clock: Clock
 ) -> dict[K, list[float]]:
-    """Milliseconds an iteration of each loop in each round, each as many iterations as it is given."""
+    """Return milliseconds an iteration of each loop in each round; `iterations` gives the length of a turn."""
     times: dict[K, list[float]] = {name: [] for name in loops}
     for _ in rounds:
         for name, loop in loops.items():
@@ -49,7 +49,7 @@ def in_turn(
 
 
 def rounds_until(deadline: float) -> Iterator[int]:
-    """Rounds while there is time, some in any case."""
+    """Yield round numbers until the deadline, at least `LEAST` and at most `MOST`."""
     for number in range(MOST):
         if number >= LEAST and time.perf_counter() >= deadline:
             return
@@ -57,7 +57,7 @@ def rounds_until(deadline: float) -> Iterator[int]:
 
 
 def warmed(loop: Loop, bench: Bench) -> int:
-    """Iterations of a loop in a round, after its warm-up."""
+    """Warm a loop up and return its number of iterations in a round."""
     loop()
     started = bench.clock()
     loop()
@@ -65,24 +65,24 @@ def warmed(loop: Loop, bench: Bench) -> int:
     for _ in range(WARM_UP if seconds < TURN_SECONDS else 0):
         loop()
     if bench.device == "cuda":
-        return MOST_ROWS  # a whole block of draws, whose first iteration draws for all
+        return MOST_ROWS  # a whole block, because its first iteration draws for all
     return max(1, min(TURN_ITERATIONS, round(TURN_SECONDS / max(seconds, 1e-6))))
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A workload's milliseconds an iteration, by loop and round, and peaks of memory on a GPU in MB."""
+    """Milliseconds an iteration of a workload, by loop and round, and peaks of GPU memory in MB."""
 
     workload: str
     times: Mapping[Timed, list[float]]
     peaks: Mapping[Timed, float]
 
     def quotient(self, above: Timed, below: Timed) -> tuple[float, float, float]:
-        """Quartiles, the median between them, of the ratio of two loops' milliseconds within a round."""
+        """Return lower quartile, median and upper quartile of the ratio of two loops' times within a round."""
         return quartiles(self.times, above, below)
 
     def slope(self) -> float | None:
-        """MB for one more stacked seed."""
+        """Return MB for one more stacked seed."""
         stacked = {key.seeds: peak for key, peak in self.peaks.items() if key.loop == "ours"}
         if len(stacked) < 2:
             return None
@@ -90,7 +90,7 @@ class Measured:
 
 
 def quartiles(times: Mapping[K, list[float]], above: K, below: K) -> tuple[float, float, float]:
-    """The lower quartile, median and upper quartile of the ratio within a round."""
+    """Return lower quartile, median and upper quartile of the ratio within a round."""
     ratios = [a / b for a, b in zip(times[above], times[below], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     return low, middle, high
@@ -104,10 +104,10 @@ def measure(
     *,
     with_floor: bool = True,
 ) -> Measured:
-    """Build the loops of a workload, and run them in turn until `deadline`.
+    """Build the loops of a workload and run them in turn until `deadline`.
 
     Args:
-        made: what makes each loop; those of `makers` if None.
+        made: function that builds each loop. Default: those of `makers`.
         with_floor: whether the floor is measured as well.
     """
     with_floor = with_floor and not workload.counts
@@ -134,9 +134,9 @@ def measure(
 
 
 def memory(bench: Bench) -> float:
-    """MB in use on a GPU, from where its peak is counted anew."""
+    """Reset the peak of GPU memory and return MB in use."""
     if bench.device == "cpu":
         return 0.0
-    gc.collect()  # trainers know themselves in circles
+    gc.collect()  # trainers form reference cycles
     torch.cuda.reset_peak_memory_stats()
     return torch.cuda.memory_allocated() / 2**20

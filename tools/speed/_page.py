@@ -1,4 +1,4 @@
-"""The tables of docs/speed.md, made from what `speed.py` published."""
+"""Tables of docs/speed.md, from the figures that `speed.py` published."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = Mapping[str, str]
 
 
 def fill(page: Path, device: str, published: Path) -> None:
-    """Put the tables of a device's figures between its marks on the page."""
+    """Write the tables of a device's figures between its marks on the page."""
     text = page.read_text(encoding="utf-8")
     before, mark, after = text.partition(START.format(device=device))
     if not mark:
@@ -30,7 +30,7 @@ def fill(page: Path, device: str, published: Path) -> None:
 
 
 def tables(published: Path) -> str:
-    """For every machine a caption, its workloads, bounds of images, more generators, and features."""
+    """Return for each machine a caption, its workloads, bounds of images, generator counts, and features."""
     with published.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     machines = [[row for row in rows if row["device"] == name] for name in dict.fromkeys(row["device"] for row in rows)]
@@ -39,13 +39,13 @@ def tables(published: Path) -> str:
 
 
 def caption(rows: Sequence[Row]) -> str:
-    """Where, with what and when it was measured."""
+    """Return the caption of a machine: device, versions and dates."""
     found = dict.fromkeys(f"torch {row['torch']}, Python {row['python']}, {row['date']}" for row in rows)
     return f"Milliseconds of one iteration of one seed, medians, on {rows[0]['device']} ({'; '.join(found)})."
 
 
 def of_workloads(rows: Sequence[Row]) -> Iterator[str]:
-    """One row a workload, where any was measured: the loops, and ours as multiples of three of them."""
+    """Yield a table with a row a workload: the loops, and ours as multiples of three of them."""
     found = {(row["workload"], Timed(row["loop"], int(row["seeds"]))): row for row in rows}
     names = dict.fromkeys(row["workload"] for row in rows if not row["loop"].startswith((COUNTED, FEATURES)))
     stacks = sorted({key.seeds for _, key in found if key.seeds > 1})
@@ -62,12 +62,12 @@ def of_workloads(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def each_seed(row: Row | None) -> str:
-    """Milliseconds an iteration of one of the seeds, to three digits."""
+    """Return milliseconds an iteration of one of the seeds, to three digits."""
     return "" if row is None else f"{float(row['ms']) / int(row['seeds']):.3g}"
 
 
 def of_bounds(rows: Sequence[Row]) -> Iterator[str]:
-    """Iterations of images against the time of their arithmetic alone, where that was measured."""
+    """Yield a table of image iterations against the time of their arithmetic, if both were measured."""
     bounds = {row["workload"]: float(row["ms"]) for row in rows if row["loop"] == BOUND}
     times = {row["workload"]: float(row["ms"]) for row in rows if (row["loop"], row["seeds"]) == ("ours", "1")}
     names = [name for name in bounds if name in times]
@@ -82,14 +82,14 @@ def of_bounds(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def of_features(rows: Sequence[Row]) -> Iterator[str]:
-    """How many Inception features a second, where that was measured."""
+    """Yield the rate of Inception features, if it was measured."""
     for row in rows:
         if row["loop"] == FEATURES:
             yield f"Inception features, in float32: {1e3 / float(row['ms']):,.0f} images a second."
 
 
 def of_generators(rows: Sequence[Row]) -> Iterator[str]:
-    """Iterations of K generators, and as multiples of the fewest's in the same round, where they were measured."""
+    """Yield a table of iterations of K generators, also as multiples of the fewest generators', if measured."""
     counted = {int(row["loop"].removeprefix(COUNTED)): row for row in rows if row["loop"].startswith(COUNTED)}
     if counted:
         lines = [[k, each_seed(row), f"{1 / float(row['ratio_to_fewest']):.2f}"] for k, row in counted.items()]
@@ -97,6 +97,6 @@ def of_generators(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def pipes(lines: Sequence[Sequence[object]], headings: Sequence[str]) -> str:
-    """A table whose numbers stay as they are."""
+    """Format a table without changing its numbers."""
     align = ["left", *["right"] * (len(headings) - 1)]
     return str(tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align))

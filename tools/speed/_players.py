@@ -1,4 +1,4 @@
-"""Who plays the games of `_loops.py`: `Port` and `Plain`, their networks of stock layers, and real data from numpy."""
+"""Players of the games of `_loops.py`: `Port` and `Plain`, their networks of stock layers, and real data from numpy."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from gan_bench.contracts.parameters import param
 from gan_bench.training.trainer import Trainer
 
 Generators = Callable[[int, tuple[int, ...], int, int], list[nn.Module]]
-"""The size of latents, the shape of samples, a width, K: so many generators."""
+"""Function of latent size, sample shape, width and K that builds K generators."""
 
 Trunk = Callable[[tuple[int, ...], int], tuple[nn.Module, int]]
-"""The shape of samples and a width: what judges are before their heads, and how many features they have."""
+"""Function of sample shape and width that builds a judge without heads, and returns its number of features too."""
 
 
 # --- real data ------------------------------------------------------------------------------------------------
 
 
 class NoiseImages(ImageDataset):
-    """Random images in place of a published set, so that nothing has to be downloaded: an iteration costs the same."""
+    """Random images instead of a published dataset: nothing is downloaded, and an iteration costs the same."""
 
     name = "noise-images"
 
     @dataclass(frozen=True)
     class Params:
-        """Their number and shape."""
+        """Number and shape of the images."""
 
         count: int = param(10_000, "Images for training.", low=1)
         channels: int = param(3, "Channels.", low=1)
@@ -48,27 +48,27 @@ class NoiseImages(ImageDataset):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Channels, height, width."""
+        """Return channels, height and width."""
         return (self.params.channels, self.params.size, self.params.size)
 
     def training(self) -> Pictures:
-        """Noise."""
+        """Return noise."""
         return self._made
 
     def testing(self) -> Pictures:
-        """The same."""
+        """Return the same noise."""
         return self._made
 
 
 def ring(n: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """N points of ring8, (n, 2)."""
+    """Draw n points of ring8, (n, 2)."""
     angle = 2 * np.pi * rng.integers(8, size=n) / 8
     points = 2 * np.stack([np.sin(angle), np.cos(angle)], 1) + rng.normal(0, 0.02**0.5, (n, 2))
     return points.astype(np.float32)
 
 
 def real_data(trainer: Trainer) -> Callable[[], Tensor]:
-    """Batches of a trainer's kind of data, the numpy way."""
+    """Return a function that draws batches like the trainer's dataset, with numpy."""
     rng, batch, dataset = np.random.default_rng(0), trainer.protocol.batch, trainer.dataset
 
     def points() -> Tensor:
@@ -89,7 +89,7 @@ def real_data(trainer: Trainer) -> Callable[[], Tensor]:
 
 
 class Judge(nn.Module):
-    """A trunk with a linear layer for each head: logits (n,) of heads of one unit, else (n, units)."""
+    """Trunk with a linear layer for each head: logits (n,) of a head with one unit, otherwise (n, units)."""
 
     def __init__(self, trunk: nn.Module, features: int, heads: Mapping[str, int]) -> None:
         super().__init__()
@@ -97,24 +97,24 @@ class Judge(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(features, units) for name, units in heads.items()})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits by head."""
+        """Return logits by head."""
         features = self.trunk(x)
         return {name: head(features).squeeze(-1) for name, head in self.heads.items()}
 
 
 def points_generators(latent: int, shape: tuple[int, ...], width: int, k: int) -> list[nn.Module]:
-    """Of points: input layers of their own before one body (MGAN, Table 3)."""
+    """Build generators of points: separate input layers before one shared body (MGAN, Table 3)."""
     body = nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, shape[0]))
     return [nn.Sequential(nn.Linear(latent, width), body) for _ in range(k)]
 
 
 def points_trunk(shape: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
-    """Of points: one hidden layer."""
+    """Build a trunk for points: one hidden layer."""
     return nn.Sequential(nn.Linear(shape[0], width), nn.LeakyReLU(0.2)), width
 
 
 def digits_generators(latent: int, shape: tuple[int, ...], width: int, k: int) -> list[nn.Module]:
-    """Of flat images: one hidden layer, nothing shared (Barsim et al.)."""
+    """Build generators of flat images: one hidden layer, nothing shared (Barsim et al.)."""
 
     def one() -> nn.Module:
         hidden, pixels = nn.Linear(latent, width), nn.Linear(width, prod(shape))
@@ -124,19 +124,19 @@ def digits_generators(latent: int, shape: tuple[int, ...], width: int, k: int) -
 
 
 def digits_trunk(shape: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
-    """Of flat images: one hidden layer."""
+    """Build a trunk for flat images: one hidden layer."""
     return nn.Sequential(nn.Flatten(), nn.Linear(prod(shape), width), nn.ReLU()), width
 
 
 def channels(shape: tuple[int, ...], width: int) -> list[int]:
-    """Of an image whose sides are 4 times a power of two, then after each halving down to 4."""
+    """Return channels of an image with sides of 4 times a power of two, then after each halving down to 4."""
     return [shape[0], *(width * 2**i for i in range((shape[1] // 4).bit_length() - 1))]
 
 
 def dcgan_generators(latent: int, shape: tuple[int, ...], width: int, k: int) -> list[nn.Module]:
-    """Of images: input layers of their own before one convolutional body (MGAN, Table 4).
+    """Build generators of images: separate input layers before one convolutional body (MGAN, Table 4).
 
-    Carried out one by one, the body normalises over the samples of each generator, where MGAN's normalises over all.
+    Generators run one by one, so the body normalises over the samples of one generator; MGAN's normalises over all.
     """
     *wide, last = reversed(channels(shape, width))
     body: list[nn.Module] = [nn.Unflatten(1, (wide[0], 4, 4))]
@@ -148,7 +148,7 @@ def dcgan_generators(latent: int, shape: tuple[int, ...], width: int, k: int) ->
 
 
 def dcgan_trunk(shape: tuple[int, ...], width: int) -> tuple[nn.Module, int]:
-    """Of images: strided convolutions."""
+    """Build a trunk for images: strided convolutions."""
     found = channels(shape, width)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(found):
@@ -161,17 +161,17 @@ STOCK: Mapping[str, tuple[Generators, Trunk]] = {
     "mlp-image": (digits_generators, digits_trunk),
     "dcgan": (dcgan_generators, dcgan_trunk),
 }
-"""By the network of the protocol."""
+"""Builders of generators and trunks by the network of the protocol."""
 
 
-# --- who plays ------------------------------------------------------------------------------------------------
+# --- players --------------------------------------------------------------------------------------------------
 
 
 class Players:
-    """Generators and those who judge them.
+    """Generators and their judges.
 
     Attributes:
-        fresh: whether the generators' turn sees samples of its own, from other latents than the judges' turn.
+        fresh: whether the generators' turn draws new latents instead of those of the judges' turn.
     """
 
     generators: nn.Module
@@ -183,19 +183,19 @@ class Players:
         self.k, self.each = trainer.model.playing, trainer.each
 
     def latents(self, n: int) -> Tensor:
-        """(n, size)."""
+        """Draw latents, (n, size)."""
         size = self.protocol.latent_size
         if self.protocol.latent == "normal":
             return torch.randn(n, size, device=self.device)
         return torch.rand(n, size, device=self.device) * 2 - 1
 
     def fakes(self) -> Tensor:
-        """(K · each, *shape), generator by generator."""
+        """Draw generated samples, (K · each, *shape), ordered by generator."""
         raise NotImplementedError
 
 
 class Port(Players):
-    """In the style of a public port: a list of generators of stock layers, one by one, afresh in every turn."""
+    """Players in the style of a public port: a list of stock generators, run one by one, new samples in every turn."""
 
     fresh = True
 
@@ -209,13 +209,13 @@ class Port(Players):
         self.judges = nn.ModuleDict(judges).to(self.device)
 
     def fakes(self) -> Tensor:
-        """Each generator's samples."""
+        """Draw samples, one generator after the other."""
         each = cast(nn.ModuleList, self.generators)
         return torch.cat([generator(self.latents(self.each)) for generator in each])
 
 
 class Plain(Players):
-    """Our algorithm: input layers as one product, one body for all; both turns see the same samples where they may."""
+    """Players of our algorithm: one product for all input layers, one body, and samples shared by turns if allowed."""
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__(trainer)
@@ -225,6 +225,6 @@ class Plain(Players):
         self.judges = nn.ModuleDict(own)
 
     def fakes(self) -> Tensor:
-        """All samples in one pass."""
+        """Draw all samples in one pass."""
         made: Tensor = self.generators(self.latents(self.k * self.each).view(self.k, self.each, -1))
         return made.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""The workloads of `speed.py`, and the loops of each."""
+"""Workloads of `speed.py`, and their loops."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 
 def registry() -> Registry:
-    """The installed plugins, and random images."""
+    """Return the registry of installed plugins, with random images."""
     found = load_plugins()
     found.add("datasets", NoiseImages, Origin("speed", "", str(HERE / "_players.py")))
     return found
@@ -42,10 +42,12 @@ def registry() -> Registry:
 
 @dataclass(frozen=True)
 class Workload:
-    """What trains: a model under the protocol of a benchmark.
+    """Model that trains under the protocol of a benchmark.
 
-    data: the dataset's entry, instead of the benchmark's. protocol: departures from it. counts: numbers of generators
-    to compare, where that is what the workload is for.
+    Attributes:
+        data: the dataset's entry, instead of the benchmark's.
+        protocol: values that replace the benchmark's.
+        counts: numbers of generators, if the workload compares them.
     """
 
     name: str
@@ -57,11 +59,11 @@ class Workload:
 
     @property
     def precision(self) -> str:
-        """Of the protocol."""
+        """Return the precision of the protocol."""
         return str(self.protocol.get("precision", "float32"))
 
     def runs(self, registry: Registry, seeds: int, **model: Any) -> list[Run]:
-        """Its runs of seeds 0, 1, …; `model` holds other parameters."""
+        """Return runs with seeds 0, 1, …; `model` gives other parameters."""
         source = tomllib.loads((BENCHMARKS / f"{self.benchmark}.toml").read_text(encoding="utf-8"))
         changes = {
             "name": "speed",
@@ -81,7 +83,7 @@ DIGITS = PHOTOGRAPHS | {"channels": 1, "size": 28, "values": "unit"}
 
 
 def cifar10(name: str, precision: str) -> Workload:
-    """MGAN under Table 4."""
+    """Return the workload of MGAN with the networks of Table 4."""
     return Workload(name, "cifar10", MGAN_ON_IMAGES, PHOTOGRAPHS, {"precision": precision})
 
 
@@ -104,13 +106,13 @@ WORKLOADS = {
         cifar10("mgan-cifar10-bfloat16", "bfloat16"),
     )
 }
-CIFAR10_FLOP = 247e9  # in an iteration with one forward pass of generators; with fresh latents, as here, it has 273e9
+CIFAR10_FLOP = 247e9  # in an iteration with one forward pass of generators; 273e9 with fresh latents, as here
 CIFAR10_ITERATIONS = 195_250  # 250 epochs
 CIFAR10 = tuple(name for name in WORKLOADS if name.startswith("mgan-cifar10"))
 
 
 class Timed(NamedTuple):
-    """A loop and how many seeds it advances."""
+    """Loop and the number of seeds that it advances."""
 
     loop: str
     seeds: int = 1
@@ -121,7 +123,7 @@ PARTS = {name: Timed(name) for name in ("products", "draws", "adam")}
 
 
 def ours(seeds: int) -> Timed:
-    """Seeds as one program."""
+    """Return the key of seeds as one program."""
     return Timed("ours", seeds)
 
 
@@ -129,7 +131,7 @@ COUNTED = "ours, K = "
 
 
 def with_generators(k: int) -> Timed:
-    """Ours, of K generators."""
+    """Return the key of ours with K generators."""
     return Timed(f"{COUNTED}{k}")
 
 
@@ -138,7 +140,7 @@ def with_generators(k: int) -> Timed:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where loops are built."""
+    """Builder of loops for a device."""
 
     registry: Registry
     device: str
@@ -146,32 +148,32 @@ class Bench:
 
     @property
     def clock(self) -> Clock:
-        """Seconds."""
+        """Return the clock, in seconds."""
         return waiting if self.device == "cuda" else time.process_time
 
     def trainers(self, workload: Workload, seeds: int = 1, **model: Any) -> list[Trainer]:
-        """One for each seed."""
+        """Build a trainer for each seed."""
         return [make_trainer(run, self.registry, self.device) for run in workload.runs(self.registry, seeds, **model)]
 
     def heavy(self, trainer: Trainer) -> bool:
-        """Whether it is bound by convolutions."""
+        """Whether convolutions dominate the iteration."""
         return bool(self.registry.get("networks", trainer.protocol.network).heavy)
 
     def compilers(self, *, heavy: bool) -> list[Compiler | None]:
-        """As runs try them, from the one that long runs use here on; None for uncompiled."""
+        """Return compilers in the order in which a long run tries them; None stands for no compilation."""
         if self.device == "cpu":
             return [None] if heavy else [compiled, None]
         return [captured(as_traced), None] if heavy else [captured(compiled), captured(as_traced), None]
 
 
 def waiting() -> float:
-    """Seconds, when the GPU has done what it was told."""
+    """Return the time in seconds after the GPU has finished its work."""
     torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def makers(bench: Bench, workload: Workload) -> dict[Timed, Callable[[], Loop]]:
-    """What makes each loop of a workload but the floor's."""
+    """Return a builder for each loop of a workload except the floor's."""
     if workload.counts:
         return {with_generators(k): partial(one_program, bench, workload, 1, generators=k) for k in workload.counts}
     game, (trainer,) = GAMES[workload.model["plugin"]], bench.trainers(workload)
@@ -187,7 +189,7 @@ def makers(bench: Bench, workload: Workload) -> dict[Timed, Callable[[], Loop]]:
 
 
 def freely(loop: Loop) -> Loop:
-    """With the fastest convolutions there are."""
+    """Return a loop that runs with the fastest convolutions of cuDNN."""
 
     def iterate() -> None:
         with fastest_convolutions():
@@ -197,23 +199,23 @@ def freely(loop: Loop) -> Loop:
 
 
 def one_program(bench: Bench, workload: Workload, seeds: int, **model: Any) -> Loop:
-    """Some seeds as a long run carries them out. Raises NotCompilableError where they cannot be stacked."""
+    """Build the program that a long run uses for some seeds. Raises NotCompilableError if they cannot be stacked."""
     reason: Exception | None = None
     started = time.perf_counter()
     for compiler in bench.compilers(heavy=bench.heavy(bench.trainers(workload)[0])):
         trainers = bench.trainers(workload, seeds, **model)
         try:
             loop = together(trainers, compiler)
-            print(f"{workload.name}: {seeds} at once, {time.perf_counter() - started:.1f} s to make ready", flush=True)
+            print(f"{workload.name}: {seeds} seeds, prepared in {time.perf_counter() - started:.1f} s", flush=True)
             return loop
         except NotCompilableError as error:
             reason = error
             print(f"{workload.name}: {error}")
-    raise NotCompilableError(f"{seeds} seeds are no program: {reason}")
+    raise NotCompilableError(f"{seeds} seeds do not run as one program: {reason}")
 
 
 def together(trainers: Sequence[Trainer], compiler: Compiler | None) -> Loop:
-    """One trainer, or several stacked. Raises NotCompilableError."""
+    """Return the iteration of one trainer, or of several stacked ones. Raises NotCompilableError."""
     if len(trainers) > 1:
         return Stack(trainers, compiler or as_traced, print).iterate
     if compiler is not None:

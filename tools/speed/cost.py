@@ -1,16 +1,15 @@
-"""What an iteration of every model costs: a multiple of GAN's at equal fakes, beside what its definition requires.
+"""Cost of an iteration of every model: a multiple of GAN's at equal fakes, and the cost that its definition requires.
 
     python tools/speed/cost.py [--models mgan,wgan] [--rounds 20] [--iterations 25] [--compiled] [--output FILE]
 
-Protocol and data are those of synthetic8.toml; every trainable model of the installed plugins is measured with its
-default parameters. Its iterations alternate with GAN's in one process with one thread, a few of each in turn; a figure
-is a median of ratios within the same round, in the process's CPU time, so that other work on the machine blurs the
-result but does not bend it. Rounds are spread evenly over the run, since a model's turns may change on its way.
+Protocol and data are those of synthetic8.toml. Every trainable model of the installed plugins is measured with its
+default parameters. Its iterations alternate with GAN's, a few of each in turn, in one process with one thread. A figure
+is the median of ratios of CPU time within a round. Other work on the machine therefore adds noise but no bias. Rounds
+are spread evenly over the run, since a model's turns may change during it.
 
-`--compiled` measures compiled iterations, as long runs have them, against GAN's compiled ones. Rows of models that
-are not measured stay as they are in the file. What a definition requires stands in systems.csv, counted in passes of
-networks of equal size; a model that costs more than 1.5 times as much needs a reason there, and is marked where it has
-none.
+`--compiled` measures compiled iterations, which long runs use, against GAN's compiled ones. In the output file, rows of
+models that are not measured do not change. systems.csv lists the cost that a definition requires, in passes of networks
+of equal size. A model above 1.5 times that cost is marked unless systems.csv has a reason.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ BENCHMARKS = ROOT / "benchmarks"
 OUTPUT = ROOT / "results" / "published" / "cost-cpu.csv"
 SYSTEMS = ROOT / "tools" / "systems.csv"
 BASE = "gan"
-LIMIT = 1.5  # times what the definition requires
+LIMIT = 1.5  # allowed multiple of the cost that the definition requires
 COLUMNS = ("model", "mode", "ratio", "low", "high", "milliseconds", "required", "measured_on")
 
 Row = Mapping[str, str]
 
 
 class Spread:
-    """Iterations of a trainer, as many in a row as a round has, from places spread evenly over its run."""
+    """Iterations of a trainer from places spread evenly over its run, as many in a row as a round has."""
 
     def __init__(self, trainer: Trainer, rounds: int, iterations: int) -> None:
         self.trainer = trainer
@@ -63,13 +62,13 @@ class Spread:
         self._next = itertools.chain(self.numbers[-WARM_UP:], self.numbers)
 
     def meet_all(self) -> None:
-        """Carry out one iteration of each kind, so that none is compiled while the clock runs."""
+        """Run one iteration of each kind, so that none is compiled while time is measured."""
         kinds = {tuple(self.trainer.model.turns(number)): number for number in self.numbers}
         for number in kinds.values():
             self._at(number)
 
     def __call__(self) -> None:
-        """One iteration."""
+        """Run one iteration."""
         self._at(next(self._next))
 
     def _at(self, number: int) -> None:
@@ -78,11 +77,11 @@ class Spread:
 
 
 def loop(name: str, registry: Registry, options: argparse.Namespace) -> Spread:
-    """The iterations of a model under the protocol of synthetic8.
+    """Return iterations of a model under the protocol of synthetic8.
 
     Raises:
-        ConfigError: it cannot be trained on the ring.
-        NotCompilableError: compiled iterations were asked for, and it has none.
+        ConfigError: the model cannot be trained on the ring.
+        NotCompilableError: `--compiled` is given and the model cannot be compiled.
     """
     source = tomllib.loads((BENCHMARKS / "synthetic8.toml").read_text(encoding="utf-8"))
     evaluation = {"metrics": ["symmetric_kl"], "anchors": False}
@@ -96,7 +95,7 @@ def loop(name: str, registry: Registry, options: argparse.Namespace) -> Spread:
 
 
 def measure(name: str, registry: Registry, options: argparse.Namespace) -> dict[str, str]:
-    """One model's figures, and GAN's beside it in the same rounds."""
+    """Measure a model against GAN in the same rounds, and return its row."""
     loops = {"GAN": loop(BASE, registry, options), name: loop(name, registry, options)}
     times = interleaved(loops, options.rounds, options.iterations, time.process_time)
     low, middle, high = quartiles(times, name, "GAN")
@@ -106,18 +105,18 @@ def measure(name: str, registry: Registry, options: argparse.Namespace) -> dict[
 
 
 def mode_of(options: argparse.Namespace) -> str:
-    """How iterations are carried out."""
+    """Return the mode of iterations, "compiled" or "eager"."""
     return "compiled" if options.compiled else "eager"
 
 
 def measured_on() -> str:
-    """The machine and the versions."""
+    """Return the machine and the versions."""
     facts = asdict(provenance("cpu"))
     return f"{facts['cpu']}; Python {facts['python']}, torch {facts['packages']['torch']}; {facts['started'][:10]}"
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; none where there is no file."""
+    """Return the rows of a CSV file, or an empty list if it does not exist."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -125,7 +124,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def merged(old: Iterable[Row], new: Iterable[Row]) -> list[Row]:
-    """The rows by model and mode, newer ones in place of older."""
+    """Merge rows by model and mode; newer rows replace older ones."""
     rows = {(row["model"], row["mode"]): row for row in [*old, *new]}
     return [rows[key] for key in sorted(rows)]
 
@@ -140,24 +139,24 @@ def write(path: Path, rows: Iterable[Row]) -> None:
 
 
 def verdict(row: Row, reason: str) -> str:
-    """How a model's cost compares with what its definition requires."""
+    """Compare a model's cost with the cost that its definition requires."""
     if not row["required"]:
-        return "REQUIRED COST NOT STATED in systems.csv"
+        return "REQUIRED COST MISSING in systems.csv"
     over = float(row["ratio"]) / float(row["required"])
     text = f"{over:.2f} times the {row['required']} required"
     if over <= LIMIT:
         return text
-    return f"{text}: {reason}" if reason else f"{text}, WITHOUT A REASON in systems.csv"
+    return f"{text}: {reason}" if reason else f"{text}, REASON MISSING in systems.csv"
 
 
 def main() -> None:
-    """Measure, print, and write after each model."""
+    """Measure, print, and write the file after each model."""
     parser = argparse.ArgumentParser(description="Cost of an iteration of every model relative to GAN's.")
-    parser.add_argument("--models", metavar="A,B", help="plugins  [default: every trainable one]")
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=25)
-    parser.add_argument("--compiled", action="store_true")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--models", metavar="A,B", help="plugins to measure  [default: all trainable ones]")
+    parser.add_argument("--rounds", type=int, default=20, help="number of rounds  [default: 20]")
+    parser.add_argument("--iterations", type=int, default=25, help="iterations in a round  [default: 25]")
+    parser.add_argument("--compiled", action="store_true", help="measure compiled iterations")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="file  [default: results/published/cost-cpu.csv]")
     options = parser.parse_args()
     torch.set_num_threads(1)
     registry = load_plugins()
@@ -177,7 +176,7 @@ def main() -> None:
 
 
 def trainable(registry: Registry) -> Sequence[str]:
-    """The models that train, by name."""
+    """Return the names of models that train."""
     return [name for name, cls in registry.all("models").items() if not cls.anchor]
 
 

@@ -1,13 +1,13 @@
-"""How much faster products with few columns are transposed; `gan_bench.acceleration.narrow_products` decides by it.
+"""Speed of transposed matrix products with few columns, the basis of `gan_bench.acceleration.narrow_products`.
 
     python tools/speed/products.py [--rounds 40] [--rows 1024] [--inner 128] [--matrices 8]
 
-A B against (Bᵀ Aᵀ)ᵀ in the forms that gradients of linear layers have, of one matrix and of several at once, by the
-columns of B; interleaved in one process with one thread. Above 1, turned round is faster.
+Times A B against (Bᵀ Aᵀ)ᵀ by the columns of B, in the forms that gradients of linear layers have, for one matrix and
+for several at once. Both are interleaved in one process with one thread. Above 1, the transposed product is faster.
 
-    weights   Gᵀ X, X of few columns: the gradient of the weights of a layer with few inputs
-    inputs    G W, W of few columns: the gradient of its inputs
-    outputs   X Wᵀ, Wᵀ of few columns: a layer of few outputs
+    weights   Gᵀ X, X of few columns: gradient of the weights of a layer with few inputs
+    inputs    G W, W of few columns: gradient of its inputs
+    outputs   X Wᵀ, Wᵀ of few columns: layer with few outputs
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 def forms(rows: int, inner: int, columns: int, *several: int) -> Mapping[str, Pair]:
-    """Operands by form."""
+    """Return operands by form."""
     tall, wide = (torch.randn(*several, rows, n) for n in (columns, inner))
     weights = torch.randn(*several, inner, columns)
     return {
@@ -37,22 +37,22 @@ def forms(rows: int, inner: int, columns: int, *several: int) -> Mapping[str, Pa
 
 
 def gain(multiply: Callable[[Tensor, Tensor], Tensor], pair: Pair, rounds: int) -> float:
-    """Median over rounds of the time as it is by the time turned round."""
+    """Return the median ratio of the plain product's time to the transposed one's."""
     left, right = pair
     loops = {
         False: partial(multiply, left, right),
         True: partial(multiply, right.mT, left.mT),
-    }  # compiled, views are free
+    }  # views cost nothing when compiled
     return quartiles(interleaved(loops, rounds, 5), False, True)[1]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Products with few columns, as they are and turned round.")
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--rows", type=int, default=1024, help="samples  [default: 1024]")
-    parser.add_argument("--inner", type=int, default=128, help="units  [default: 128]")
-    parser.add_argument("--matrices", type=int, default=8, help="at once  [default: 8]")
+    parser = argparse.ArgumentParser(description="Speed of transposed matrix products with few columns.")
+    parser.add_argument("--rounds", type=int, default=40, help="number of rounds  [default: 40]")
+    parser.add_argument("--rows", type=int, default=1024, help="number of samples  [default: 1024]")
+    parser.add_argument("--inner", type=int, default=128, help="number of units  [default: 128]")
+    parser.add_argument("--matrices", type=int, default=8, help="number of matrices in a batch  [default: 8]")
     options = parser.parse_args()
     torch.set_num_threads(1)
     lines: list[list[object]] = []

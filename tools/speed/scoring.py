@@ -1,12 +1,11 @@
-"""How long FID, KID, precision and recall of images take here, against torch-fidelity's command on the same images.
+"""Time of FID, KID, precision and recall of images, compared with torch-fidelity's command on the same images.
 
     python tools/speed/scoring.py [--images 10000] [--rounds 3] [--device cpu]
 
-Both score N generated images against N real ones, noise in either case, in turn and some rounds long, with the weights
-of Inception that lie in the folder GAN_BENCH_DATA. Ours are tensors, as a model draws them; the command reads PNG
-files, which are written first and not timed. The real images' side is timed apart: ours is kept for the next time, and
-the command's (`cache`) is too, so that the figure that matters is `samples`, with everything about the real images
-known.
+Both score N generated images against N real ones, all of them noise, in turn for some rounds, with the Inception
+weights in the folder GAN_BENCH_DATA. Ours reads tensors, as a model draws them. The command reads PNG files, which are
+written first and not timed. Both keep the features of the real images (the command in `cache`), so these are timed
+separately, and `samples`, with them already known, is the figure that matters.
 
     samples   features of the generated images, and the four scores
     both      the same, and features of the real images
@@ -47,13 +46,13 @@ Images = NDArray[np.uint8]
 
 @dataclass
 class Values:
-    """Parameters of a dataset."""
+    """Parameters of the dataset."""
 
     values: str = "signed"
 
 
 class Noise(ImageDataset):
-    """The real images."""
+    """Dataset of the real images."""
 
     name = "noise"
     shape = SHAPE
@@ -63,21 +62,21 @@ class Noise(ImageDataset):
         self.pictures = Pictures(x)
 
     def training(self) -> Pictures:
-        """All."""
+        """Return all images."""
         return self.pictures
 
     def testing(self) -> Pictures:
-        """All."""
+        """Return all images."""
         return self.pictures
 
 
 def noise(n: int, seed: int) -> Images:
-    """Images (n, 3, 32, 32)."""
+    """Return noise images (n, 3, 32, 32)."""
     return np.random.default_rng(seed).integers(0, 256, (n, *SHAPE), dtype=np.uint8)
 
 
 def ours(samples: Samples, real: Reference) -> dict[str, float]:
-    """Scores of samples, from their pixels."""
+    """Compute our scores of samples from their pixels."""
     found, theirs = features(samples), torch.from_numpy(real.features)
     shares = precision_recall(found, theirs)
     return {
@@ -89,7 +88,7 @@ def ours(samples: Samples, real: Reference) -> dict[str, float]:
 
 
 def of_command(model: str, real: str, cache: str, weights: Path, count: int, *, cuda: bool) -> dict[str, float]:
-    """What torch-fidelity makes of two folders; the real images' features stay in `cache`."""
+    """Compute torch-fidelity's scores of two folders; features of the real images are kept in `cache`."""
     from torch_fidelity import calculate_metrics
 
     found = calculate_metrics(
@@ -111,7 +110,7 @@ def of_command(model: str, real: str, cache: str, weights: Path, count: int, *, 
 
 
 def write_pngs(folder: Path, x: Images) -> str:
-    """One file an image."""
+    """Write one file an image."""
     folder.mkdir()
     for i, image in enumerate(x.transpose(0, 2, 3, 1)):
         Image.fromarray(image).save(folder / f"{i:06d}.png")
@@ -119,7 +118,7 @@ def write_pngs(folder: Path, x: Images) -> str:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what came of it."""
+    """Return the seconds that work takes, and its result."""
     began = time.perf_counter()
     made = work()
     return time.perf_counter() - began, made
@@ -127,7 +126,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 @dataclass(frozen=True)
 class Round:
-    """Seconds of one turn of both, ours first, and the scores that each found."""
+    """Seconds and scores of both in one turn, ours first."""
 
     samples: tuple[float, float]
     both: tuple[float, float]
@@ -135,7 +134,7 @@ class Round:
 
 
 def play(number: int, count: int, weights: Path, device: str, folder: Path) -> Round:
-    """Score images that no round had before: the real ones' side is kept by what they are."""
+    """Score images that no earlier round had, since features of real images are cached by content."""
     folder.mkdir()
     model, real = noise(count, 2 * number), noise(count, 2 * number + 1) // 2
     pngs = write_pngs(folder / "model", model), write_pngs(folder / "real", real)
@@ -149,9 +148,9 @@ def play(number: int, count: int, weights: Path, device: str, folder: Path) -> R
 
 
 def measure(count: int, rounds: int, device: str, folder: Path) -> dict[str, Any]:
-    """Both in turn; warm before that, so that neither loads a library in its time."""
+    """Time both in turn, after a warm-up that loads all libraries."""
     weights = data_root() / inception().file
-    os.environ["GAN_BENCH_DATA"] = str(folder)  # our cache is of this run alone
+    os.environ["GAN_BENCH_DATA"] = str(folder)  # an empty cache for this run
     (folder / weights.name).symlink_to(weights)
     inception().features(torch.from_numpy(noise(4, 0)).to(device))
     played = [play(number, count, weights, device, folder / str(number)) for number in range(rounds)]
@@ -168,7 +167,7 @@ def measure(count: int, rounds: int, device: str, folder: Path) -> dict[str, Any
 
 
 def summary(seconds: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Medians over rounds, of the ratio too."""
+    """Return medians over rounds, of the ratio too."""
     return {
         "ours": round(statistics.median(mine for mine, _ in seconds), 2),
         "command": round(statistics.median(theirs for _, theirs in seconds), 2),
@@ -179,9 +178,9 @@ def summary(seconds: Sequence[tuple[float, float]]) -> dict[str, float]:
 def main() -> None:
     """Measure, and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=10_000, help="of each kind in a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", type=int, default=10_000, help="number of each kind in a round  [default: 10000]")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds  [default: 3]")
+    parser.add_argument("--device", default="cpu", help="device of the features  [default: cpu]")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(given.images, given.rounds, given.device, Path(folder)), indent=2))

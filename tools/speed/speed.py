@@ -1,24 +1,24 @@
-"""How fast an iteration is, against plainly written loops and against its arithmetic alone.
+"""Speed of an iteration, compared with hand-written loops and with its arithmetic alone.
 
     python tools/speed/speed.py [--workload mgan-ring] [--seconds 600] [--device cuda] [--publish]
 
-All loops of a workload run interleaved in one process with one thread, a few iterations each in turn, and every figure
-is a ratio within the same round, so that a noisy machine blurs the result but does not bend it. On a CPU the clock is
-the process's CPU time, for the same reason; on a GPU it waits for the device.
+All loops of a workload run interleaved in one process with one thread, a few iterations each in turn. Every figure is a
+ratio within a round, so that other work on the machine adds noise but no bias. For the same reason the clock on a CPU
+is the process's CPU time. On a GPU the clock waits for the device.
 
     port      in the style of a public port: a list of generators, fresh latents in each turn, stock Adam, numpy data
     plain     the same loop with our algorithm: input layers as one product, one body for all generators, one pass of
-              them for both turns where the protocol shares latents
-    bare      MGAN's iteration by hand on the trainer's draws, with fused Adam: nothing of the harness
-    eager     `Trainer.iterate`, operation by operation: against `bare` it shows what the harness costs
-    ours      as a long run is carried out here: compiled where the network is light, a CUDA graph on a GPU; of several
-              seeds, as one program
+              them for both turns if the protocol shares latents
+    bare      MGAN's iteration, hand-written on the trainer's draws with fused Adam, without the harness
+    eager     `Trainer.iterate`, operation by operation: compared with `bare` it shows the cost of the harness
+    ours      as a long run executes it here: compiled if the network is light, as a CUDA graph on a GPU, and several
+              seeds as one program
     floor     matrix products, random draws and fused Adam, each timed alone, and added
 
 Port and plain run in the workload's precision, and with the fastest convolutions that cuDNN finds. `ratio_to_port` and
-the like are a loop's seed-iterations a second as a multiple of that loop's, `ratio_to_fewest` as one of the fewest
-generators'. Rounds end when the seconds are used up; there are three at least. Images are random ones in place of the
-published sets: nothing is downloaded.
+similar columns are a loop's seed-iterations a second divided by the other loop's. `ratio_to_fewest` divides by those of
+the fewest generators. Rounds end when the seconds are used up, after three at least. Images are random, in place of
+published datasets, so nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ Row = dict[str, Any]
 
 
 def rows(measured: Measured, device: str) -> list[Row]:
-    """One for each loop, with `COLUMNS`."""
+    """Return a row for each loop, with `COLUMNS`."""
     facts = asdict(provenance(device))
     where = {
         "device": facts["gpu"] if device == "cuda" else facts["cpu"],
@@ -79,7 +79,7 @@ def rows(measured: Measured, device: str) -> list[Row]:
 
 
 def row(measured: Measured, key: Timed) -> Row:
-    """A loop's figures."""
+    """Return a loop's figures."""
     low, middle, high = statistics.quantiles(measured.times[key], n=4)
     found: Row = {"workload": measured.workload, "loop": key.loop, "seeds": key.seeds}
     found |= {"ms": middle, "low": low, "high": high, "seed_iterations_per_s": 1e3 * key.seeds / middle}
@@ -92,19 +92,19 @@ def row(measured: Measured, key: Timed) -> Row:
 
 
 def as_text(value: Any) -> str:
-    """A cell: numbers to four digits."""
+    """Format a cell: numbers to four digits."""
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
     return "" if value is None else str(value)
 
 
 def published(device: str) -> Path:
-    """Where figures of a kind of device stand."""
+    """Return the file of published figures for a kind of device."""
     return PUBLISHED / f"speed-{device}.csv"
 
 
 def publish(path: Path, new: Sequence[Row]) -> None:
-    """Write rows as CSV; of what was measured before, the rest stays."""
+    """Write rows as CSV; earlier rows of other measurements are kept."""
     old: list[Row] = []
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
@@ -118,31 +118,31 @@ def publish(path: Path, new: Sequence[Row]) -> None:
 
 
 def show(found: Sequence[Row], measured: Measured) -> None:
-    """A table of a workload, and what a stacked seed takes of a GPU's memory."""
+    """Print a table of a workload, and the GPU memory of a stacked seed."""
     names = COLUMNS[1 : COLUMNS.index("device")]
     rounds = len(next(iter(measured.times.values())))
     print(f"\n{measured.workload}: {rounds} rounds")
     print(tabulate([[as_text(each[name]) for name in names] for each in found], names, tablefmt="github"))
     slope = measured.slope()
     if slope is not None:
-        print(f"A stacked seed takes {slope:.1f} MB more of the GPU's memory.")
+        print(f"A stacked seed uses {slope:.1f} MB of GPU memory.")
     print(flush=True)
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    """What the command says."""
-    parser = argparse.ArgumentParser(description="Speed of an iteration against plainly written loops.")
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Speed of an iteration compared with hand-written loops.")
     parser.add_argument("--workload", nargs="+", choices=[*WORKLOADS], help="[default: all; on a CPU none of CIFAR-10]")
-    parser.add_argument("--seconds", type=float, default=540, help="for everything together  [default: 540]")
-    parser.add_argument("--seeds", type=int, nargs="+", help="stacked  [default: 1 5 10 32; 1 5 on a CPU]")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--publish", action="store_true", help="write the file in results/published, and the page")
-    parser.add_argument("--whole-run", action="store_true", help="a run of 4,000 iterations with evaluations as well")
+    parser.add_argument("--seconds", type=float, default=540, help="total time  [default: 540]")
+    parser.add_argument("--seeds", type=int, nargs="+", help="seeds to stack  [default: 1 5 10 32; 1 5 on a CPU]")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="[default: auto]")
+    parser.add_argument("--publish", action="store_true", help="update the file in results/published and the page")
+    parser.add_argument("--whole-run", action="store_true", help="also time a run of 4,000 iterations with evaluations")
     return parser.parse_args(given)
 
 
 def chosen(options: argparse.Namespace, device: str) -> list[Workload]:
-    """The workloads that a command means."""
+    """Return the workloads that the options select."""
     usual = [name for name in WORKLOADS if device == "cuda" or name not in CIFAR10]
     return [WORKLOADS[name] for name in options.workload or usual]
 
@@ -163,12 +163,12 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 def all_of(workloads: Sequence[Workload], bench: Bench, end: float, *, publishing: bool) -> list[str]:
-    """Measure and show workloads, each in its share of the time that is left; what is to be said of them at the end."""
+    """Measure and print workloads, each in its share of the remaining time; return the closing lines."""
     said: list[str] = []
     for number, workload in enumerate(workloads):
         now = time.perf_counter()
         if number and now >= end:
-            said.append(f"{workload.name}: not measured, no time was left")
+            said.append(f"{workload.name}: not measured, because no time was left")
             continue
         measured = measure(bench, workload, now + (end - now) / (len(workloads) - number))
         found = rows(measured, bench.device)

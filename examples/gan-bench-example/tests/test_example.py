@@ -1,4 +1,4 @@
-"""The contracts of the package's model and dataset, and their closed forms."""
+"""Contract checks of the package's model and dataset, and their closed forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestSwissRoll(DatasetTestCase):
 
 
 class First(nn.Module):
-    """A discriminator whose logit is the first coordinate of a sample."""
+    """Discriminator whose logit is the first coordinate of a sample."""
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map (n, d) to (n,)."""
@@ -35,7 +35,7 @@ class First(nn.Module):
 
 
 def test_losses_are_means_over_generators() -> None:
-    """The value of the game for each generator by itself, averaged: here two generators of two samples."""
+    """Losses are the mean of the generators' losses, here of two generators with two samples each."""
     real, logits = torch.tensor([[0.5, 0.0]]), [-1.0, 0.0, 2.0, 3.0]
     fake = Fake(torch.tensor([[a, 0.0] for a in logits]), torch.empty(4, 0), torch.tensor([0, 0, 1, 1]), 2)
     model = StackelbergGAN(StackelbergGAN.Params(generators=2))
@@ -47,7 +47,7 @@ def test_losses_are_means_over_generators() -> None:
 
 
 def test_the_roll_makes_one_and_a_half_turns() -> None:
-    """It begins below the centre, at a third of the radius, and ends above, at the whole radius."""
+    """It starts below the centre, at a third of the radius, and ends above, at the full radius."""
     means = SwissRoll(SwissRoll.Params(modes=30_000, radius=2.0)).mixture.means
     assert means[0].tolist() == pytest.approx([0.0, -2 / 3], abs=1e-3)
     assert means[-1].tolist() == pytest.approx([0.0, 2.0], abs=1e-3)

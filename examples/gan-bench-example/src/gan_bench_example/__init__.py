@@ -1,4 +1,4 @@
-"""A model and a dataset for gan-bench, from outside: an example of a package with an entry point."""
+"""Example of a package with an entry point: a model and a dataset for gan-bench."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class StackelbergGAN(Model):
-    """Stackelberg GAN: K generators without a common parameter against one discriminator (Zhang et al., 2018).
+    """Stackelberg GAN: K generators without shared parameters against one discriminator (Zhang et al., 2018).
 
     min_{G_1…G_K} max_D  1/K sum_k [E_x log D(x) + E_z log(1 - D(G_k(z)))]: the value of GAN, averaged over the
     generators, so that only the shared discriminator separates them. In their turn the generators minimise the
     non-saturating form, as in the authors' code. That code sums over k instead of averaging, and halves the
-    discriminator's loss: constant factors, to which Adam is indifferent.
+    discriminator's loss. Adam's steps do not depend on these constant factors.
     """
 
     name = "stackelberg-gan"
@@ -45,12 +45,12 @@ class StackelbergGAN(Model):
 
     @property
     def shared_noise(self) -> bool:
-        """The parameter of that name."""
+        """Value of the parameter `shared_noise`."""
         return bool(self.params.shared_noise)
 
     @property
     def sharing(self) -> str:
-        """Generators share nothing."""
+        """Shared layers of the generators: none."""
         return "generators: nothing"
 
     def build(self, networks: Networks) -> Mapping[str, nn.Module]:

@@ -1,4 +1,4 @@
-"""Points along a spiral, as a Gaussian mixture, so that the density is exact."""
+"""Swiss roll in two dimensions, as a Gaussian mixture with an exact density."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gan_bench import Dataset, Mixture, Real, param
 if TYPE_CHECKING:
     import torch
 
-START, END = 1.5 * math.pi, 4.5 * math.pi  # of the angle: one and a half turns
+START, END = 1.5 * math.pi, 4.5 * math.pi  # range of the angle: one and a half turns
 
 
 class SwissRoll(Dataset):
-    """A Swiss roll seen from the side, a string of Gaussians; the roll of Tenenbaum et al. (Science 290, 2000).
+    """Swiss roll in two dimensions, a string of Gaussians, after Tenenbaum et al. (Science 290, 2000).
 
     Mode m of M is at radius / 4.5π · (t cos t, t sin t) with t = 1.5π + 3π (m + ½)/M, the spiral of scikit-learn's
-    `make_swiss_roll`. Modes at equal angles make the roll thinner farther out; at equal lengths it is equally dense
-    everywhere.
+    `make_swiss_roll`. With equal weights the density along the roll falls outwards. With weights in proportion to
+    length it is constant.
     """
 
     name = "swiss-roll"
@@ -49,7 +49,7 @@ class SwissRoll(Dataset):
 
     @property
     def mixture(self) -> Mixture:
-        """The exact density."""
+        """Exact density."""
         return self._mixture
 
     @property
@@ -70,5 +70,5 @@ class SwissRoll(Dataset):
         return Real(means[label] + self.params.std * noise, label)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        """Draw `n` fresh points of the endless stream."""
+        """Draw `n` new points, since the dataset is unlimited."""
         return self.draw(n, rng)
