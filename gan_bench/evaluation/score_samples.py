@@ -193,11 +193,11 @@ def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
     """Convert samples to float64; all must be finite in float32."""
     with np.errstate(over="ignore"):  # from long double
         values = x.astype(np.float64)
-    _require_finite(np.abs(values) <= LARGEST, where)
+    _require_finite(np.asarray(np.abs(values) <= LARGEST), where)
     return values
 
 
-def _require_finite(finite: NDArray[np.bool_], where: str) -> None:
+def _require_finite(finite: NDArray[Any], where: str) -> None:
     """Raise UsageError unless all values (n, *shape) are finite, with the number and the first of the others."""
     if finite.all():
         return
