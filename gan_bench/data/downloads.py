@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 from gan_bench.errors import DataError
@@ -88,13 +89,15 @@ def contents_of(files: Mapping[str, Path]) -> str:
     seen = hashlib.sha256()
     for name, path in sorted(files.items()):
         stat = path.stat()
-        seen.update(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for a writer
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        seen.update(os.fsencode(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
     kept = cache_file("contents", seen.hexdigest())
     with suppress(OSError):
         return kept.read_text(encoding="ascii")
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
-        digest.update(f"{name}\0{sha256_of(path)}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{sha256_of(path)}\n"))
     with suppress(DataError), exclusive(kept), whole(kept) as file:  # without a cache, files are read again
         file.write(digest.hexdigest().encode())
     return digest.hexdigest()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LARGEST = float(np.finfo(np.float32).max)
+MOST_GENERATORS = 10_000  # counts of all cells are computed for each
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _finite(x: NDArray[Any], where: str) -> NDArray[np.float64]:
     return values
 
 
-def _require_finite(finite: NDArray[Any], where: str) -> None:
+def _require_finite(finite: Any, where: str) -> None:
     """Raise UsageError unless all values (n, *shape) are finite, with the number and the first of the others."""
     if finite.all():
         return
@@ -211,17 +212,18 @@ def _require_finite(finite: NDArray[Any], where: str) -> None:
 
 
 def _checked_generator(generator: NDArray[Any], n: int, where: str) -> NDArray[np.int64]:
-    """Convert indices to (n,) int64, each in 0…n-1."""
+    """Convert indices to (n,) int64, each in 0…n-1 and below `MOST_GENERATORS`."""
     generator = np.asarray(generator)
     if generator.dtype.kind not in "iu":
         raise UsageError(f"{where}: generator must contain integers, found {generator.dtype}.")
     if generator.shape != (n,):
         raise UsageError(f"{where}: generator must have shape ({n},) for {n} samples, found {generator.shape}.")
-    wrong = (generator < 0) | (generator >= n)
+    most = min(n, MOST_GENERATORS)
+    wrong = (generator < 0) | (generator >= most)
     if wrong.any():
         row = int(wrong.argmax())
         raise UsageError(
-            f"{where}: generator must be from 0 to K-1, with K at most the number of samples ({n}), found "
-            f"{generator[row]} in row {row}, counted from 0."
+            f"{where}: generator must be from 0 to K-1, with K at most {MOST_GENERATORS:,} and the number of samples "
+            f"({n}), found {generator[row]} in row {row}, counted from 0."
         )
     return generator.astype(np.int64)
