@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from gan_bench.contracts.parameters import param
-from gan_bench.data.downloads import contents_of
+from gan_bench.data.downloads import absolute, contents_of
 from gan_bench.data.image_datasets import PreparedImages
 from gan_bench.data.recipes import Part, Recipe
 from gan_bench.errors import DataError
@@ -65,7 +65,7 @@ class ImageFolder(PreparedImages):
     @property
     def place(self) -> Path:
         """Absolute path of the folder."""
-        return Path(self.params.path).expanduser().resolve()
+        return absolute(self.params.path)
 
     def absent(self) -> str | None:
         """Return the problem if the folder does not exist or contains no image."""

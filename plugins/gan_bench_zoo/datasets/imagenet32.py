@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from gan_bench.contracts.parameters import param
 from gan_bench.data.arrays import read_npz, regular_file
-from gan_bench.data.downloads import contents_of, data_root, kept_at
+from gan_bench.data.downloads import absolute, contents_of, data_root, kept_at
 from gan_bench.data.image_datasets import PreparedImages
 from gan_bench.data.recipes import Part, Recipe, read_record
 from gan_bench.errors import DataError
@@ -48,7 +48,7 @@ class ImageNet32(PreparedImages):
     @property
     def place(self) -> Path:
         """Folder of the batches."""
-        return Path(self.params.path).expanduser().resolve() if self.params.path else data_root() / "imagenet32"
+        return absolute(self.params.path) if self.params.path else data_root() / "imagenet32"
 
     def absent(self) -> str | None:
         """Return a sentence about missing batches and their source; None if no batch is missing."""
