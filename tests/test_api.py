@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from gan_bench.errors import ConfigError, PluginError, StoreError, UsageError
 from gan_bench.running.engines import local
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
-from tests.support.messages import Messages
+from tests.support.messages import Messages, plugin_lists
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +93,6 @@ class TestRun:
         assert [project.record(folder)["status"] for folder in project.run_folders(tmp_path / "results")] == [
             "finished"
         ]
-
-
-def plugin_lists(message: object) -> dict[str, str]:
-    """Return the list of known plugins in a message as a text to hide, since new plugins change it."""
-    return {found: "Known: PLUGINS" for found in re.findall(r"Known: .* in all\)", str(message))}
 
 
 class NoEngine(Engine):

@@ -23,8 +23,8 @@ Index = NDArray[np.integer[Any]]
 Way = Literal["picture", "array", "folder"]
 
 WAYS: dict[str, Way] = {".png": "picture", ".npz": "array", ".npy": "array", "": "folder"}
-_CHOICE = "Write FILE.png for one picture, FILE.npz or FILE.npy for an array, or FOLDER/ for a picture each"
-_OTHERWISE = "Write FILE.npz or FILE.npy; `gan-bench plot` draws samples over iterations."
+_CHOICE = "Use FILE.png for one picture, FILE.npz or FILE.npy for an array, or FOLDER/ for one picture per sample"
+_OTHERWISE = "Use FILE.npz or FILE.npy. `gan-bench plot` draws samples over iterations."
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ def target(name: str) -> Target:
     path = Path(name)
     way = "folder" if path.is_dir() or name.endswith(("/", os.sep)) else WAYS.get(path.suffix.lower())
     if way is None:
-        raise UsageError(f"{path}: found {path.suffix}. {_CHOICE}.")
+        raise UsageError(f"{path}: {path.suffix} is not supported. {_CHOICE}.")
     if way == "folder" and path.exists() and not path.is_dir():
-        raise UsageError(f"{path}: is a file. {_CHOICE}.")
+        raise UsageError(f"{path}: a file of this name exists. {_CHOICE}.")
     if any((folder / "run.json").is_file() for folder in (path, path.parent)):
-        raise UsageError(f"{path}: lies in a run's folder, whose files are the run's own. Choose another place.")
+        raise UsageError(f"{path}: a run folder cannot contain other files. Choose another place.")
     if path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"{path}: is a folder with files in it. Choose a new or an empty one.")
+        raise UsageError(f"{path}: the folder is not empty. Choose a new or an empty one.")
     return Target(path, way)
 
 
@@ -61,9 +61,9 @@ def require_kind(to: Target, image_shape: tuple[int, ...] | None) -> None:
     if to.way == "array":
         return
     if image_shape is None:
-        raise UsageError(f"{to.path}: only images are written as PNG, and these samples are none. {_OTHERWISE}")
+        raise UsageError(f"{to.path}: these samples are not images and cannot be written as PNG. {_OTHERWISE}")
     if image_shape[0] not in mosaic.CHANNELS:
-        raise UsageError(f"{to.path}: an image of {image_shape[0]} channels cannot be a PNG. {_OTHERWISE}")
+        raise UsageError(f"{to.path}: an image of {image_shape[0]} channels cannot be written as PNG. {_OTHERWISE}")
 
 
 def write_samples(to: Target, x: NDArray[Any], generator: Index | None) -> None:

@@ -53,7 +53,9 @@ def choose_run(
     for ignored in results.ignored:
         log(f"ignored: {ignored}")
     if results.benchmark is None or not (path / "runs").is_dir():
-        raise StoreError(f"{path}: holds scores, but no run folders (runs/). Samples are drawn where models were run.")
+        raise StoreError(
+            f"{path}: contains scores, but no run folders (runs/). Draw samples from the folder of the original runs."
+        )
     label, target = _model(path, results.benchmark, model), _dataset(path, results.benchmark, dataset)
     runs = [placed for placed in results.runs if (placed.entry.label, placed.dataset) == (label, target)]
     placed = _of_seed(f"{path}: {label} on {target}", runs, seed)
@@ -63,7 +65,7 @@ def choose_run(
 def _only(path: Path, *further: str | int | None) -> ChosenRun:
     """Run of a run folder."""
     if any(each is not None for each in further):
-        raise UsageError(f"{path}: is one run. Model, dataset and seed choose among those of a results folder.")
+        raise UsageError(f"{path}: found one run. Model, dataset and seed can only be chosen for a results folder.")
     try:
         run = read_run(path)
     except Unreadable as error:
@@ -87,25 +89,25 @@ def _one(where: str, kind: str, name: str | None, entries: Sequence[tuple[str, s
     if name is None:
         if len(default) == 1:
             return default[0]
-        raise UsageError(f"{where}say which {kind}. {listed(default)}")
+        raise UsageError(f"{where}choose a {kind}. {listed(default)}")
     found = [entries[i][0] for i in matching(name, entries)]
     if not found:
         known = {each for pair in entries for each in pair}
-        raise UsageError(f"{where}no {kind} is called {name!r}; {allowed(name, known)}")
+        raise UsageError(f"{where}no {kind} is called {name!r}. {allowed(name, known)}")
     if len(found) > 1:
-        raise UsageError(f"{where}several {kind}s are {name!r}; say which by its label. {listed(found)}")
+        raise UsageError(f"{where}several {kind}s match {name!r}; choose one by its label. {listed(found)}")
     return found[0]
 
 
 def _of_seed(where: str, runs: Sequence[PlacedRun], seed: int | None) -> PlacedRun:
     """Run of a seed with any status, or the lowest seed that finished."""
     if not runs:
-        raise StoreError(f"{where}: there is no run yet. `gan-bench run` makes it.")
+        raise StoreError(f"{where}: there is no run yet. Start it with `gan-bench run`.")
     ordered = sorted(runs, key=lambda placed: placed.run.seed)
     wanted = [each for each in ordered if seed == each.run.seed or (seed is None and each.run.status == "finished")]
     if wanted:
         return wanted[0]
     told = ", ".join(f"{each.run.seed} ({each.run.status} at iteration {each.run.iteration:,})" for each in ordered)
     if seed is None:
-        raise StoreError(f"{where}: no run has finished. Say a seed to draw from its last checkpoint: {told}.")
-    raise UsageError(f"{where}: there is no run of seed {seed}; there are: {told}.")
+        raise StoreError(f"{where}: no run has finished. Choose a seed to draw from its last checkpoint: {told}.")
+    raise UsageError(f"{where}: there is no run of seed {seed}. Existing seeds: {told}.")

@@ -1,7 +1,7 @@
 """Contents of a results folder as plain data: the stored benchmark, its runs, and one tidy table.
 
-Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read neither stops
-the program nor disappears silently: it is listed in `StoredResults.ignored` with the reason.
+Run folders are authoritative and everything else is rebuilt from them. A folder that cannot be read is listed in
+`StoredResults.ignored` with the reason.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class StoredResults:
 
     Attributes:
         source: the results folder or the csv file.
-        benchmark: None for a csv file with no benchmark.json beside it.
+        benchmark: the stored benchmark; None for a csv file without a benchmark.json in its folder.
         frame: the tidy values, with `COLUMNS`.
-        runs: the run folders behind them; empty for a lone csv file.
+        runs: the run folders of these values; empty for a csv file.
         others: number of readable runs that belong to no entry of the benchmark.
         ignored: run folders that cannot be read.
         outdated: metric → number of runs with values of a version other than the benchmark's only.
@@ -113,7 +113,7 @@ def read_results(path: str | os.PathLike[str]) -> StoredResults:
     if has_csv and not (described and (path / "runs").is_dir()):
         return _from_csv(path / "results.csv")
     if not described:
-        raise StoreError(f"{path}: holds neither a benchmark.json nor a results.csv. {_nearby(path)}")
+        raise StoreError(f"{path}: contains neither a benchmark.json nor a results.csv. {_nearby(path)}")
     return _from_folders(path)
 
 
@@ -138,13 +138,13 @@ def write_results_csv(folder: str | os.PathLike[str]) -> Path:
     return write_atomically(folder / "results.csv", text.to_csv(index=False, lineterminator="\n"))
 
 
-_RERUN = "`gan-bench run` writes it anew; the runs in runs/ are kept."
+_RERUN = "`gan-bench run` writes it again and keeps the runs in runs/."
 
 
 def _nearby(folder: Path) -> str:
     """List results folders in `folder`, for a message about a wrong path."""
     found = sorted(str(file.parent) for file in folder.glob("*/benchmark.json")) if folder.is_dir() else []
-    return f"Results stand in: {', '.join(found[:10])}." if found else "`gan-bench run FILE` makes one."
+    return f"Results folders: {', '.join(found[:10])}." if found else "Create one with `gan-bench run FILE`."
 
 
 def _from_folders(folder: Path) -> StoredResults:
@@ -256,8 +256,8 @@ def _from_csv(path: Path) -> StoredResults:
     names = sorted(frame["benchmark"].unique())
     if len(names) > 1 and any(map(reserved_for, names)):
         raise StoreError(
-            f"{path}: holds {', '.join(names)} together; previews and checks do not compare with whole runs. "
-            "Give each its own file."
+            f"{path}: contains {', '.join(names)}. Previews and checks are not comparable with full runs. "
+            "Store each in a separate file."
         )
     return StoredResults(path, benchmark, frame)
 

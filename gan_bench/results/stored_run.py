@@ -119,7 +119,7 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
         raise Unreadable(f"samples.npz: {error}") from error
     if found.x.ndim < 3 or found.generator.shape != found.x.shape[:2] or len(found.x) != len(found.iterations):
-        raise Unreadable(f"samples.npz: x {found.x.shape} and generator {found.generator.shape} do not agree")
+        raise Unreadable(f"samples.npz: x {found.x.shape} and generator {found.generator.shape} do not match")
     return found
 
 
@@ -158,7 +158,7 @@ def _text(path: Path) -> str | None:
         raise Unreadable(f"{path.name}: {error}") from error
     # A line that was cut inside its last number would still parse, as a wrong number.
     if not text.endswith("\n"):
-        raise Unreadable(f"{path.name}: its last line is cut off")
+        raise Unreadable(f"{path.name}: the last line is cut off")
     return text
 
 
@@ -169,7 +169,7 @@ def _parsed(
     try:
         raw = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False)
         if tuple(raw.columns) != columns:
-            raise Unreadable(f"{name}: columns {', '.join(map(str, raw.columns))!r:.80}")
+            raise Unreadable(f"{name}: unexpected columns {', '.join(map(str, raw.columns))!r:.80}")
         empty = {column: raw[column].mask(raw[column] == "") for column in optional}
         numbers = {column: pd.to_numeric(values).astype("Int64") for column, values in empty.items()}
         iteration = pd.to_numeric(raw["iteration"]).astype("int64")
@@ -177,7 +177,7 @@ def _parsed(
     except (ValueError, TypeError) as error:  # pandas' parser errors are ValueErrors
         raise Unreadable(f"{name}: {error}") from error
     if (rows[what] == "").any():
-        raise Unreadable(f"{name}: a row without a {what}")
+        raise Unreadable(f"{name}: a row has no {what}")
     return rows
 
 

@@ -29,7 +29,7 @@ class PluginTestCase:
     Attributes:
         kind: the base class of the plugins.
         plugin: the class to check.
-        registry: the datasets and networks to try it with; None for the installed plugins.
+        registry: the datasets and networks to run it with; None for the installed plugins.
         by_test: the checks by name of their test.
     """
 
@@ -43,7 +43,7 @@ class PluginTestCase:
         if cls.plugin is None:
             return
         if not (isinstance(cls.plugin, type) and issubclass(cls.plugin, cls.kind)):
-            raise PluginError(f"{cls.__name__}.plugin is {cls.plugin!r}, which is no {cls.kind.__name__}.")
+            raise PluginError(f"{cls.__name__}.plugin must be a subclass of {cls.kind.__name__}, found {cls.plugin!r}.")
         cls.by_test = {f"test_{check.name.replace('-', '_')}": check for check in checks(cls.plugin, cls.registry)}
         for name, check in cls.by_test.items():
             if not hasattr(cls, name):
@@ -57,7 +57,7 @@ def _test(name: str, promise: str) -> Callable[[PluginTestCase], None]:
         __tracebackhide__ = True
         # A subclass may inherit the tests of a plugin that has more checks.
         if name not in self.by_test:
-            raise unittest.SkipTest(f"{self.plugin.__name__} has no such check")
+            raise unittest.SkipTest(f"{self.plugin.__name__} has no check for {name}")
         self.by_test[name]()
 
     test.__name__, test.__doc__ = name, promise

@@ -137,8 +137,8 @@ class Check:
 def _own_exception(error: Exception | SystemExit) -> Fault:
     return Fault(
         f"{first_line(error)}{place(error)}",
-        "the plugin raised this exception; a run would end with it",
-        "mend the line it names; in a test, the check itself shows the whole traceback",
+        "the plugin raised this exception, which would end a run",
+        "correct the code that raises it; run as a test, the check shows the whole traceback",
     )
 
 

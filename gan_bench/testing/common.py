@@ -26,20 +26,24 @@ def check_parameters(cls: type[Any]) -> None:
     loose = list(_untyped(cls.Params))
     if loose:
         refuse(
-            f"{cls.__name__}.Params.{loose[0]} has no type",
-            "a value without an annotation is no field of a dataclass: no benchmark can set it",
-            f'write {loose[0]}: {_type_of(cls.Params, loose[0])} = param(…, "what it is")',
+            f"{cls.__name__}.Params.{loose[0]} has no type annotation",
+            "a dataclass ignores a value without an annotation, so no benchmark can set it",
+            f'write {loose[0]}: {_type_of(cls.Params, loose[0])} = param(…, "its meaning")',
         )
     try:
         described = describe(cls.Params)
     except PluginError as error:
-        refuse(str(error), "a benchmark file cannot hold such a value", "give each parameter one of the known types")
+        refuse(
+            str(error),
+            "a benchmark file cannot contain a value of this type",
+            "annotate the parameter with one of these types",
+        )
     for each in described:
         if not str(each.doc).strip():
             refuse(
                 f"{cls.__name__}.Params.{each.name} has no explanation",
-                "`gan-bench show` and the reader of a table need one line",
-                f'write {each.name}: … = param({each.default}, "what it is")',
+                "`gan-bench show` prints one line for each parameter",
+                f'write {each.name}: … = param({each.default}, "its meaning")',
             )
     _check_defaults(cls)
 
@@ -47,9 +51,9 @@ def check_parameters(cls: type[Any]) -> None:
 def _check_defaults(cls: type[Any]) -> None:
     for name, problem in wrong_defaults(cls.Params).items():
         refuse(
-            f"the default of {cls.__name__}.Params.{name} breaks its own rule: {problem}",
-            "a benchmark that writes the default down would be refused",
-            "mend the default, its type or its range",
+            f"the default of {cls.__name__}.Params.{name} is not allowed: {problem}",
+            "a benchmark file that states the default would be rejected",
+            "correct the default, the type or the range",
         )
 
 
@@ -83,8 +87,8 @@ def check_described(cls: type[Any]) -> None:
     if not (cls.__doc__ or "").strip() or _is_generated(cls):
         refuse(
             f"{cls.__name__} has no docstring",
-            "its first line is what `gan-bench list` shows",
-            "say in a line what it is, and below where it comes from",
+            "`gan-bench list` shows its first line",
+            "write one line that describes the plugin, and its source below",
         )
 
 
@@ -94,9 +98,9 @@ def check_cited(cls: type[Any]) -> None:
     text = f"{cls.__doc__}\n{getattr(sys.modules.get(cls.__module__), '__doc__', None) or ''}"
     if not YEAR.search(text) and not IDENTIFIER.search(text):
         refuse(
-            f"the docstring of {cls.__name__} cites nothing",
-            "who reads the table must be able to find what a row is",
-            "name authors and year, an arXiv number or a DOI; an idea of your own: (Your Name, unpublished, 2026)",
+            f"the docstring of {cls.__name__} contains no reference",
+            "readers of a table must be able to look up each model",
+            "add the year in parentheses, an arXiv number or a DOI; for your own idea: (Your Name, unpublished, 2026)",
         )
 
 
@@ -113,8 +117,8 @@ def check_streams(what: str, run: Callable[[], Any]) -> None:
         if state != before[name]:
             refuse(
                 f"{what} draws from the global random stream of {name}",
-                "runs would depend on what ran before them, and a resumed run would differ from an uninterrupted one",
-                "draw from the generator given; for a loss, declare the tensor in noise() and ask for `noise`",
+                "a run would depend on earlier code, and a resumed run would differ from an uninterrupted one",
+                "draw from the random generator in the arguments; for a loss, declare the tensor in noise()",
             )
 
 

@@ -30,20 +30,23 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     """Return the checks of one dataset."""
     subject = _Subject(cls)
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
-    described = Check("description", "the docstring says what it is", subject.described)
-    builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
-    files = Check("files", "what it is made of is here", subject.files, (builds,))
+    described = Check("description", "the class has a docstring", subject.described)
+    builds = Check("builds", "it can be built with the values that its parameters allow", subject.builds)
+    files = Check("files", "its files are on this machine", subject.files, (builds,))
     samples = Check(
-        "samples", "draws are finite float32 (n, *shape), labels int64 below `classes`", subject.samples, (files,)
+        "samples",
+        "samples are finite float32 (n, *shape), and labels are int64 below `classes`",
+        subject.samples,
+        (files,),
     )
     streams = Check("streams", "no global random stream is used", subject.streams, (samples,))
-    seeds = Check("seeds", "a draw is a function of its generator's state alone", subject.seeds, (streams,))
-    apart = Check("held-out", "held-out data is not the data of training", subject.held_out, (seeds,))
-    mixture = Check("mixture", "the density is that of the draws", subject.mixture, (samples,))
+    seeds = Check("seeds", "a draw depends only on the state of its random generator", subject.seeds, (streams,))
+    apart = Check("held-out", "held-out data is not in the training data", subject.held_out, (seeds,))
+    mixture = Check("mixture", "draws follow the declared density", subject.mixture, (samples,))
     found = [parameters, described, builds, files, samples, streams, seeds, apart, mixture]
     if isinstance(cls, type) and issubclass(cls, ImageDataset):
-        images = Check("images", "both sets are uint8 images that stay the same", subject.images, (files,))
-        levels = Check("levels", "draws are levels of uint8 between the bounds", subject.levels, (samples,))
+        images = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
+        levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))
         found += [images, levels]
     return found
 
@@ -56,7 +59,7 @@ class _Subject:
         self._made: list[tuple[Setting, Dataset]] | None = None  # cached: some datasets first draw their images
 
     def made(self) -> list[tuple[Setting, Dataset]]:
-        """Return the dataset in every setting to try it with, if its files are on this machine."""
+        """Return the dataset in every setting in which it is checked, if its files are on this machine."""
         if self._made is None:
             made = [(setting, self.cls(setting.params)) for setting in settings(self.cls)]
             self._made = [(setting, dataset) for setting, dataset in made if not dataset.missing()]
@@ -78,15 +81,15 @@ class _Subject:
                 shape: object = self.cls(setting.params).shape
             except Exception as error:
                 refuse(
-                    f"with {setting} it cannot be made: {first_line(error)}{place(error)}",
-                    "a benchmark may ask for every value that a parameter's range allows",
-                    "mend it, narrow the parameter's range, or refuse the values together in Params.__post_init__",
+                    f"with {setting}, the dataset cannot be built: {first_line(error)}{place(error)}",
+                    "a benchmark may use every value that a parameter allows",
+                    "correct the code, narrow the parameter's range, or reject the values in Params.__post_init__",
                 )
             if not _is_shape(shape):
                 refuse(
                     f"with {setting}, shape is {shape!r}",
                     "networks are built for the shape of one sample",
-                    "return a tuple of whole numbers >= 1, (2,) for points in the plane",
+                    "return a tuple of whole numbers >= 1, such as (2,) for points in the plane",
                 )
 
     def samples(self) -> None:
@@ -132,9 +135,9 @@ class _Subject:
             common_rows = sum(_bytes(row) in rows for row in kept.x)
             if common_rows == len(kept.x) or (seen.index is not None and common_rows):
                 refuse(
-                    f"{common_rows} of {len(kept.x)} held-out samples are among those of a draw for training",
-                    "the row `real-data` would not be what a perfect model scores",
-                    "keep a part of the data that draw() never gives, or draw afresh from a stream",
+                    f"{common_rows} of {len(kept.x)} held-out samples are also in a training draw",
+                    "the row `real-data` would not show the score of a perfect model",
+                    "reserve samples that draw() never returns, or generate new samples from the random generator",
                 )
 
     def mixture(self) -> None:
@@ -146,17 +149,17 @@ class _Subject:
 def _check_pictures(pictures: Pictures, dataset: ImageDataset, what: str) -> None:
     """Check types and shapes of one set of images."""
     x, label = pictures.x, pictures.label
-    reason = "a set lies on a GPU as bytes, and metrics compare levels"
+    reason = "image sets are stored on the GPU as bytes, and metrics compare pixel levels"
     if x.dtype != np.uint8 or x.shape[1:] != dataset.shape or not len(x):
-        refuse(f"{what} has {x.dtype} {x.shape}", reason, f"let x be uint8 of shape (N, {str(dataset.shape)[1:]}")
+        refuse(f"{what} returns x as {x.dtype} {x.shape}", reason, f"return x as uint8 (N, {str(dataset.shape)[1:]}")
     if label is None and dataset.classes is None:
         return
     if label is None or dataset.classes is None or label.dtype != np.int64 or label.shape != x.shape[:1]:
-        found = "none" if label is None else f"{label.dtype} {label.shape}"
+        found = "no labels" if label is None else f"labels as {label.dtype} {label.shape}"
         refuse(
-            f"{what} has as labels {found}, and classes is {dataset.classes!r}",
-            "models that learn from labels have a generator for each class",
-            f"let label be int64 of shape ({len(x)},), and class_names name every class; or neither",
+            f"{what} returns {found}, but classes is {dataset.classes!r}",
+            "models that use labels have one generator for each class",
+            f"return labels as int64 ({len(x)},) and list every class in class_names, or omit both",
         )
 
 
@@ -166,9 +169,9 @@ def _check_same(first: Pictures, others: Sequence[Pictures], what: str) -> None:
     for other in others:
         if len(other) != len(first) or not np.array_equal(first.x[rows], other.x[rows]):
             refuse(
-                f"{what} gives other images when it is asked again",
-                "Fréchet distances would compare with other statistics, and a resumed run would see other data",
-                "make the set once, of parameters and files alone",
+                f"two calls of {what} return different images",
+                "Fréchet distances would use statistics of other images, and a resumed run would use other data",
+                "build the set once, from the parameters and files only",
             )
 
 
@@ -181,7 +184,7 @@ def _check_labelled(dataset: ImageDataset, where: str) -> None:
     if labelled.classes is None or labelled.shape != shape or labelled.bounds != dataset.bounds:
         refuse(
             f"{where}labelled() has {labelled.classes} classes, shape {labelled.shape} and bounds {labelled.bounds}",
-            "a classifier is trained on it and then asked about samples",
+            "a classifier is trained on these images and then applied to samples",
             f"return a dataset with classes, shape {shape} and bounds {dataset.bounds}, or None",
         )
 
@@ -194,9 +197,9 @@ def _check_apart(dataset: ImageDataset) -> None:
     common_rows = sum(row in seen for row in kept)
     if common_rows > TWICE * len(kept):
         refuse(
-            f"{common_rows} of {len(kept)} images of testing() are among {len(seen)} of training()",
-            "the row `real-data` would not be what a perfect model scores",
-            "keep a part of the data that training() never holds",
+            f"{common_rows} of {len(kept)} images of testing() are also among {len(seen)} images of training()",
+            "the row `real-data` would not show the score of a perfect model",
+            "reserve test images that training() never returns",
         )
 
 
@@ -206,9 +209,9 @@ def _check_levels(x: Tensor, bounds: tuple[float, float] | None, what: str) -> N
     off = (x - to_floats(to_pixels(x, (low, high)), (low, high))).abs().max()
     if not float(off) < 1e-5 * (high - low):
         refuse(
-            f"{what} gives values from {float(x.min()):.4g} to {float(x.max()):.4g}, and bounds is {bounds!r}",
-            "generators are kept in the bounds, and metrics round samples to the levels between them",
-            "draw with to_floats(pixels, self.bounds)",
+            f"{what} returns values from {float(x.min()):.4g} to {float(x.max()):.4g}, not levels between {bounds!r}",
+            "generated samples are limited to the bounds, and metrics round samples to uint8 levels between them",
+            "return to_floats(pixels, self.bounds) as x",
         )
 
 
@@ -235,31 +238,33 @@ def _check_real(real: object, n: int, shape: tuple[int, ...], what: str) -> None
     """Check types and shapes of one draw."""
     reason = "networks, losses and metrics rely on it"
     if not isinstance(real, Real):
-        refuse(f"{what} returns {type(real).__name__}", reason, "return Real(x), and labels where there are any")
+        refuse(f"{what} returns {type(real).__name__}", reason, "return Real(x), with labels if the data has any")
     if real.x.dtype != torch.float32 or tuple(real.x.shape) != (n, *shape):
         found = f"{real.x.dtype} of shape {tuple(real.x.shape)}"
         refuse(f"{what} returns {found}", reason, f"return float32 of shape {(n, *shape)}, as `shape` declares")
     if not bool(torch.isfinite(real.x).all()):
-        refuse(f"{what} returns values that are not finite", reason, "leave them out of the data")
+        refuse(f"{what} returns values that are not finite", reason, "remove these values from the data")
     for name, value in _tensors(real).items():
         if name != "x" and (value.dtype != torch.int64 or tuple(value.shape) != (n,)):
             found = f"{value.dtype} of shape {tuple(value.shape)}"
-            refuse(f"{what} returns as {name} {found}", reason, f"return int64 of shape ({n},), or None")
+            refuse(f"{what} returns {name} as {found}", reason, f"return int64 of shape ({n},), or None")
 
 
 def _check_labels(label: Tensor | None, classes: object, what: str) -> None:
     """Check that labels exist if and only if `classes` is a number, and are from 0 to `classes` - 1."""
-    reason = "models that learn from labels have a generator for each class, and refuse data without"
+    reason = "models that use labels have one generator for each class, and refuse data without labels"
     if label is None:
         if classes is not None:
-            refuse(f"{what} returns no labels, and classes is {classes!r}", reason, "return labels, or leave it out")
+            refuse(
+                f"{what} returns no labels, but classes is {classes!r}", reason, "return labels, or remove `classes`"
+            )
         return
     low, high = int(label.min()), int(label.max())
     if not isinstance(classes, int) or low < 0 or high >= classes:
         refuse(
-            f"{what} returns labels from {low} to {high}, and classes is {classes!r}",
+            f"{what} returns labels from {low} to {high}, but classes is {classes!r}",
             reason,
-            "let the property `classes` return their number, M for labels 0…M-1; or return none",
+            "return the number of classes (M for labels 0 to M - 1) from the property `classes`, or return no labels",
         )
 
 
@@ -271,15 +276,15 @@ def _check_seeds(draw: Callable[..., Real], draw_anew: Callable[..., Real], way:
     first, other, again = (draw(seed=seed) for seed in (0, 1, 0))
     if difference(_tensors(first), _tensors(again)) or difference(_tensors(first), _tensors(draw_anew(seed=0))):
         refuse(
-            f"{way}() gives other samples for the same state of its generator",
-            "models would not see the same data, and a resumed run would differ from an uninterrupted one",
-            "draw from the generator given, and keep nothing that a draw changes",
+            f"{way}() returns different samples for the same state of its random generator",
+            "models would not train on the same data, and a resumed run would differ from an uninterrupted one",
+            "draw only from the random generator in the arguments, and keep no state that a draw changes",
         )
     if len(first.x) > 1 and not difference(_tensors(first), _tensors(other)):
         refuse(
-            f"{way}() gives the same samples for every state of its generator",
-            "every iteration would see the same data",
-            "draw from the generator given",
+            f"{way}() returns the same samples for every state of its random generator",
+            "every iteration would use the same data",
+            "draw from the random generator in the arguments",
         )
 
 
@@ -293,7 +298,7 @@ def _check_mixture(mixture: Mixture, dataset: Dataset, where: str) -> None:
     m = len(mixture.means)
     d = math.prod(dataset.shape)
     expected = {"means": (m, d), "stds": (m,), "weights": (m,)}
-    reason = "density-based metrics would compare with another distribution than the data's"
+    reason = "metrics based on the density would use another distribution than that of the data"
     for name, shape in expected.items():
         value = getattr(mixture, name)
         if value.shape != shape or value.dtype != np.float64 or not np.isfinite(value).all():
@@ -301,7 +306,7 @@ def _check_mixture(mixture: Mixture, dataset: Dataset, where: str) -> None:
             refuse(f"{where}mixture.{name} is {found}", reason, f"return finite float64 of shape {shape}")
     if (mixture.weights < 0).any() or abs(mixture.weights.sum() - 1) > 1e-9 or (mixture.stds <= 0).any():
         found = f"weights sum to {mixture.weights.sum():.6g} and the smallest std is {mixture.stds.min():.6g}"
-        refuse(f"{where}mixture is none: {found}", reason, "weights are >= 0 and sum to 1; stds are above 0")
+        refuse(f"{where}mixture is not a density: {found}", reason, "return weights >= 0 that sum to 1, and stds > 0")
     x = _drawn(dataset, "draw", 4000).x.flatten(1).double().numpy()
     mean = mixture.weights @ mixture.means
     _require_near(x, mean, f"{where}the mean", reason)
@@ -314,6 +319,6 @@ def _require_near(values: Any, expected: Any, what: str, reason: str) -> None:
     error = values.std(axis=0) / math.sqrt(len(values)) + 1e-6 * np.abs(expected)
     if (np.abs(values.mean(axis=0) - expected) > ERRORS * error).any():
         found = (
-            f"{what} of {len(values)} draws is {values.mean(axis=0).round(4)}, that of `mixture` {expected.round(4)}"
+            f"{what} of {len(values)} draws is {values.mean(axis=0).round(4)}, but `mixture` has {expected.round(4)}"
         )
-        refuse(found, reason, "let draw() and `mixture` be of the same distribution")
+        refuse(found, reason, "make draw() and `mixture` describe the same distribution")

@@ -28,7 +28,7 @@ def checks(cls: type[Any], registry: Registry | None = None) -> list[Check]:
 
     Args:
         cls: the plugin's class.
-        registry: the datasets and networks to try it with; None for the installed plugins.
+        registry: the datasets and networks to run it with; None for the installed plugins.
 
     Raises:
         PluginError: the class is not a subclass of any of the four.
@@ -36,7 +36,7 @@ def checks(cls: type[Any], registry: Registry | None = None) -> list[Check]:
     for base, checks_of in KINDS.items():
         if isinstance(cls, type) and issubclass(cls, base):
             return checks_of(cls, registry)
-    raise PluginError(f"{cls!r} is no subclass of Model, Dataset, Metric or Network.")
+    raise PluginError(f"{cls!r} is not a subclass of Model, Dataset, Metric or Network.")
 
 
 def examine(cls: type[Any], registry: Registry | None = None) -> list[Finding]:

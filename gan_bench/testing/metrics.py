@@ -30,16 +30,16 @@ FAR = 3  # times the extent of points
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     """Return the checks of one metric."""
     subject = _Subject(cls, registry or installed())
-    declared = Check("declared", "name, direction, unit and version are stated", subject.declared)
-    described = Check("description", "the docstring says what it is", subject.described)
-    prepared = Check("prepared", "what it needs is here, and is made ready", subject.prepared)
-    value = Check("value", "it is a number, or one for each generator", subject.value, (prepared,))
+    declared = Check("declared", "name, direction, unit and version are declared", subject.declared)
+    described = Check("description", "the class has a docstring", subject.described)
+    prepared = Check("prepared", "its files are on this machine and can be prepared", subject.prepared)
+    value = Check("value", "compute() returns a number, or one for each generator", subject.value, (prepared,))
     streams = Check("streams", "no global random stream is used", subject.streams, (value,))
     seeds = Check("seeds", "the same samples and seed give the same value", subject.seeds, (streams,))
-    untouched = Check("untouched", "samples stay as they were", subject.untouched, (value,))
+    untouched = Check("untouched", "compute() does not change the samples", subject.untouched, (value,))
     made = [declared, described, prepared, value, streams, seeds, untouched]
     if getattr(cls, "direction", "none") != "none":
-        promise = "perfect samples score at least as well as samples far off"
+        promise = "real data scores at least as well as samples far from it"
         made.append(Check("direction", promise, subject.direction, (declared, value)))
     return made
 
@@ -82,17 +82,17 @@ class _Subject:
     def declared(self) -> None:
         cls = self.cls
         expectations = [
-            ("name", bool(SNAKE.fullmatch(str(cls.name))), "snake_case"),
+            ("name", bool(SNAKE.fullmatch(str(cls.name))), "a name in snake_case"),
             ("direction", cls.direction in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
-            ("unit", isinstance(cls.unit, str), 'a unit: "nats", "share", "data units"; "" for none'),
+            ("unit", isinstance(cls.unit, str), 'a unit such as "nats", "share" or "data units"; "" for none'),
             ("version", isinstance(cls.version, int) and cls.version >= 1, "a whole number >= 1"),
         ]
         for name, holds, expected in expectations:
             if not holds:
                 refuse(
                     f"{cls.__name__}.{name} is {getattr(cls, name)!r}",
-                    "tables show it beside every value",
-                    f"it must be {expected}",
+                    "tables and stored values are labelled with it",
+                    f"declare {expected}",
                 )
 
     def value(self) -> None:
@@ -101,15 +101,15 @@ class _Subject:
             value = self.metric().compute(samples)
             shape = (samples.generators,) if self.cls.per_generator else ()
             if np.shape(value) != shape or not np.issubdtype(np.asarray(value).dtype, np.number):
-                expected = f"an array of shape {shape}, a value for each generator" if shape else "a float"
+                expected = f"an array of shape {shape}, one value for each generator" if shape else "a float"
                 refuse(
                     f"compute() returns {type(value).__name__} of shape {np.shape(value)} for samples "
                     f"{'of three generators' if indexed else 'without an index'}",
-                    "it is stored and averaged over seeds",
-                    f"return {expected}; NaN where it means nothing",
+                    "the value is stored and averaged over seeds",
+                    f"return {expected}; NaN if the metric is undefined",
                 )
         if math.isnan(self.score()):
-            refuse("real data scores NaN", "the row `real-data` would be empty", "return a number for perfect samples")
+            refuse("real data scores NaN", "the row `real-data` would be empty", "return a number for real data")
 
     def score(self, *, far: bool = False) -> float:
         """Return the value of the mixture, as shown in a table."""
@@ -131,8 +131,8 @@ class _Subject:
         first, again = (np.asarray(self.metric().compute(self.samples())) for _ in range(2))
         if not np.array_equal(first, again, equal_nan=True):
             refuse(
-                f"compute() of the same samples is {_shown(first)}, then {_shown(again)}",
-                "a stored value could not be computed again",
+                f"two calls of compute() with the same samples return {_shown(first)} and {_shown(again)}",
+                "a stored value could not be reproduced",
                 "draw from np.random.default_rng(samples.seed)",
             )
 
@@ -143,7 +143,7 @@ class _Subject:
         if not np.array_equal(samples.x, kept.x) or not np.array_equal(samples.generator, kept.generator):
             refuse(
                 "compute() changes the samples in place",
-                "every metric after it would score other samples",
+                "metrics computed after it would use the changed samples",
                 "work on a copy",
             )
 
@@ -154,10 +154,10 @@ class _Subject:
         better = perfect <= far if self.cls.direction == "lower" else perfect >= far
         if not better:
             refuse(
-                f"real data scores {perfect:.4g} and samples far from it (noise, of images) {far:.4g}, though "
-                f"{self.cls.direction} is declared to be better",
+                f"real data scores {perfect:.4g} and samples far from it (images: noise) score {far:.4g}, but the "
+                f"declared direction is {self.cls.direction!r}",
                 "the table's arrow would point the wrong way",
-                'mend compute(), or declare the other direction, or "none"',
+                'correct compute(), or declare the other direction or "none"',
             )
 
 

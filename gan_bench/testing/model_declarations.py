@@ -22,12 +22,12 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
     problems = common.complaints(cls.Params, preset.params)
     read_layer(preset.protocol, partial(registry.get, "networks"), lambda _, message: problems.append(message))
     if not problems and allowed(cls, preset.params) is None:
-        problems.append("its parameters are refused together")
+        problems.append("its parameters are not allowed together")
     if problems:
         refuse(
             f"the preset {name!r} cannot be used: {problems[0]}",
-            "a benchmark that asks for it would be refused",
-            "write its values as a benchmark file would",
+            "a benchmark with this preset would be rejected",
+            "give the values as in a benchmark file",
         )
 
 
@@ -39,21 +39,40 @@ def check_declarations(t: Trainer, where: str) -> None:
         ("generating", set(model.generating) <= set(model.players), "a tuple of players", model.generating),
         ("generators", _is_count(model.generators), "a whole number >= 1", model.generators),
         ("playing", _is_count(model.playing), "a whole number >= 1", model.playing),
-        ("stages()", _are_stages(t), "stages in order, none before iteration 0", model.stages(t.protocol.iterations)),
-        ("pool_size", model.pool_size is None or _is_count(model.pool_size), "None or a number >= 1", model.pool_size),
+        ("stages()", _are_stages(t), "stages in order, each with first >= 0", model.stages(t.protocol.iterations)),
+        (
+            "pool_size",
+            model.pool_size is None or _is_count(model.pool_size),
+            "a whole number >= 1 or None",
+            model.pool_size,
+        ),
         ("refuses_draws()", isinstance(_refusal(t), str | None), "None or a reason", _refusal(t)),
         ("sharing", isinstance(model.sharing, str), "a string", model.sharing),
-        ("footnotes", _are_phrases(model.footnotes), "a tuple of phrases", model.footnotes),
-        ("shared_noise", isinstance(model.shared_noise, bool), "true or false", model.shared_noise),
+        ("footnotes", _are_phrases(model.footnotes), "a tuple of non-empty strings", model.footnotes),
+        ("shared_noise", isinstance(model.shared_noise, bool), "True or False", model.shared_noise),
         ("refuses()", isinstance(model.refuses(t.dataset), str | None), "None or a reason", model.refuses(t.dataset)),
-        ("turns()", _are_turns(model), "turns, each of a tuple of players", model.turns(0)),
-        ("noise()", _all_are(model.noise(16, 16), Noise), "Noise by name", model.noise(16, 16)),
-        ("initial_state()", _all_are(model.initial_state(), Tensor), "tensors by name", model.initial_state()),
-        ("weights()", _are_weights(model), f"({model.generators},) shares >= 0 that sum to 1", _shown_weights(model)),
+        ("turns()", _are_turns(model), "turns, each with a tuple of players", model.turns(0)),
+        ("noise()", _all_are(model.noise(16, 16), Noise), "a dict of Noise by name", model.noise(16, 16)),
+        (
+            "initial_state()",
+            _all_are(model.initial_state(), Tensor),
+            "a dict of tensors by name",
+            model.initial_state(),
+        ),
+        (
+            "weights()",
+            _are_weights(model),
+            f"a tensor of {model.generators} shares >= 0 that sum to 1",
+            _shown_weights(model),
+        ),
     ]
     for name, holds, expected, found in expectations:
         if not holds:
-            refuse(f"{where}{name} is {found!r}", f"the harness relies on {expected}", f"return {expected}")
+            refuse(
+                f"{where}{name} is {found!r}",
+                "training, evaluation and tables rely on this value",
+                f"return {expected}",
+            )
     _check_turns(model)
 
 
@@ -103,13 +122,13 @@ def _check_turns(model: Model) -> None:
     first, again = ([tuple(model.turns(i)) for i in range(4)] for _ in range(2))
     if first != again:
         refuse(
-            "turns() gives other turns when it is asked again",
-            "a resumed run would take other turns than an uninterrupted one",
-            "let it depend on the number of the iteration alone",
+            "two calls of turns() for the same iteration return different turns",
+            "a resumed run would have other turns than an uninterrupted one",
+            "compute the turns from the number of the iteration only",
         )
     if not model.anchor and not all(turns and set(turns[-1].players) & set(model.generating) for turns in first):
         refuse(
-            "the last turn of an iteration moves no generator",
-            "iterations are compared by their one step of the generators",
-            "end each iteration's turns with the generators'",
+            "the last turn of an iteration updates no generator",
+            "models are compared by iterations, each of which ends with one update of the generators",
+            "end each iteration with the turn of the generators",
         )

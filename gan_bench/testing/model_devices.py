@@ -41,9 +41,9 @@ def check_devices(t: Trainer, setting: Setting) -> None:
     except Exception as error:
         raise Fault(
             f"with {setting}, an iteration fails on another device{place(error)}: {first_line(error)}",
-            "a tensor is made on the CPU, is kept there, or is copied there: the model would not run on a GPU",
-            "make tensors with device=x.device or from others (x.new_ones), register constants as buffers, and leave "
-            "out .cpu(), .numpy() and .cuda()",
+            "the model would not run on a GPU: a tensor is created on the CPU, stays there or is copied there",
+            "create tensors with device=x.device or from other tensors (x.new_ones), register constants as buffers, "
+            "and remove .cpu(), .numpy() and .cuda()",
         ) from error
 
 
@@ -80,8 +80,8 @@ def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
     except NotCompilableError as error:
         raise Fault(
             f"with {setting}, seeds cannot be stacked{place(error.__cause__ or error)}: {error}",
-            "several seeds train as one program on a GPU, traced from the code for one",
-            "register tensors and numbers that a seed draws as buffers; or declare `stackable = False`",
+            "on a GPU, several seeds train as one program, which is traced from the code for one seed",
+            "register tensors and numbers that depend on the seed as buffers, or declare `stackable = False`",
         ) from error
     stack.settle()
     for single, member in zip(singles, members, strict=True):
@@ -92,6 +92,6 @@ def check_stacks(make: Callable[[int], Trainer], setting: Setting) -> None:
             if not torch.allclose(found[name].to(value.dtype), value, equal_nan=True, **CLOSE):
                 refuse(
                     f"with {setting}, a stacked seed differs from a single one in {name}",
-                    "seeds that train together would be other runs than those that train by themselves",
-                    "let losses depend on their arguments and networks alone; or declare `stackable = False`",
+                    "seeds that train together would have other results than seeds that train alone",
+                    "compute losses from their arguments and networks only, or declare `stackable = False`",
                 )

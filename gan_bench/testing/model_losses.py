@@ -19,7 +19,7 @@ from gan_bench.training.trainer import Trainer
 
 LOOKAHEAD = 200  # number of iterations whose turns are inspected
 RATE = 0.005
-PURE = "a loss is a pure function of what it is given: return a value, and leave every step to the harness"
+PURE = "write a loss as a pure function of its arguments: return a value, and leave updates to the trainer"
 
 
 def watch(t: Trainer, around: Callable[[Player], Callable[..., Any]], move: Callable[..., None]) -> None:
@@ -53,8 +53,8 @@ def requires_scalar(t: Trainer, player: Player) -> Callable[..., Any]:
                 tensor = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
                 refuse(
                     f"{player.name}_loss() returns {tensor or type(value).__name__}",
-                    "a player minimises one number, and what is logged beside it are numbers",
-                    "return a scalar tensor, such as a mean over the batch; or it and a dict of scalar tensors",
+                    "a player minimises one number, and each value logged with it is a number",
+                    "return a scalar tensor, such as a mean over the batch, or it and a dict of scalar tensors",
                 )
         return _with_graph(t, player, result)
 
@@ -92,7 +92,7 @@ class Ledger:
 
     def move(self, player: str, gradients: Sequence[Tensor | None]) -> None:
         """Take a player's step. Afterwards, `constrain` may change its parameters, too."""
-        self._compare("a loss, or what it left behind,", self.moved)
+        self._compare("a loss or its backward pass", self.moved)
         descend(self.t, player, gradients)
         self.moved.add(player)
 
@@ -118,7 +118,7 @@ class Ledger:
             if name:
                 refuse(
                     f"{who} changes {player}.{name}",
-                    "players move one another's parameters, so that losses are no longer those of the paper",
+                    "a turn would change parameters of other players, so losses would not be those of the paper",
                     PURE,
                 )
 
@@ -132,8 +132,8 @@ def check_all_players_update(t: Trainer) -> None:
         if player not in movers:
             refuse(
                 f"player {player!r} has no turn in the first {LOOKAHEAD} iterations",
-                "its parameters would stay as they were initialised",
-                "give it a turn in turns(), or leave it out of `players`",
+                "its parameters would keep their initial values",
+                "add a turn for it to turns(), or remove it from `players`",
             )
 
 
@@ -170,25 +170,25 @@ def requires_gradient(t: Trainer, player: str, gradients: Sequence[Tensor | None
 
 def _refuse_detached(t: Trainer, player: str) -> None:
     """Raise a fault that explains why the parameters of a player would never change."""
-    reason = "its parameters would stay as they were initialised"
+    reason = "its parameters would keep their initial values"
     if player not in t.model.generating:
         refuse(
             f"{player}_loss() does not depend on any parameter of {player}",
             reason,
-            "compute the loss from what its network returns, or leave the player out of `players`",
+            "compute the loss from the output of its network, or remove the player from `players`",
         )
     with torch.enable_grad():
         samples = t.model.generate(latents_of(t, t.model.playing))
     if not samples.requires_grad:
         refuse(
             "generate() returns samples that are detached from the generators",
-            f"no loss can move them: {reason}",
-            "take .detach(), .data, torch.no_grad() or a copy through numpy out of generate()",
+            f"no loss can update them: {reason}",
+            "remove .detach(), .data, torch.no_grad() and copies through numpy from generate()",
         )
     refuse(
         f"{player}_loss() is detached from the generated samples",
         reason,
-        "compute it from fake.x as it is given: without .detach(), .data or torch.no_grad()",
+        "compute it from fake.x without .detach(), .data or torch.no_grad()",
     )
 
 

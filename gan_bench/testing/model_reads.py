@@ -50,9 +50,9 @@ def check_traced(t: Trainer, setting: Setting) -> None:
 def _fault(error: Exception, setting: Setting) -> Fault:
     return Fault(
         f"with {setting}, an iteration reads a tensor's value{place(error)}",
-        "the GPU would stand still at every iteration, and the iteration could be neither compiled nor stacked",
-        "take out .item(), float(), print(), masks and `if` on tensors; torch.where chooses without reading, and what "
-        "a loss returns beside its value is logged",
+        "the GPU would wait in every iteration, and the iteration could be neither compiled nor stacked",
+        "remove .item(), float(), print(), masks and `if` on tensors; use torch.where for decisions, and return values "
+        "to be logged with the loss",
     )
 
 

@@ -27,21 +27,21 @@ def check_generators(t: Trainer) -> None:
     if t.model.stages(t.protocol.iterations):
         trajectory(t, t.protocol.iterations)
     z = latents_of(t, k)[:1].expand(k, -1, -1).contiguous()
-    ignored = "the row would compare another number of generators than it names"
-    ask = "ask networks.generators(self.generators) for them, and let generate() use all of z (K, b, latent size)"
+    ignored = "the table would state another number of generators than the model has"
+    ask = "build them with networks.generators(self.generators), and use all of z (K, b, latent size) in generate()"
     try:
         with torch.no_grad():
             x = t.model.generate_all(z)
     except Exception as error:
         refuse(f"with {k} generators, generate() fails: {first_line(error)}{place(error)}", ignored, ask)
     if not isinstance(x, Tensor) or x.dim() < 2 or x.shape[0] != k:
-        found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         refuse(f"with {k} generators and latents {tuple(z.shape)}, generate() returns {found}", ignored, ask)
     for first in range(k):
         for second in range(first):
             if same(x[first], x[second]):
                 refuse(
-                    f"with {k} generators, {second} and {first} make the same samples from the same latents",
+                    f"with {k} generators, {second} and {first} return the same samples for the same latents",
                     ignored,
                     ask,
                 )
@@ -49,14 +49,18 @@ def check_generators(t: Trainer) -> None:
 
 def require_samples(x: object, shape: tuple[int, ...], what: str) -> None:
     """Check that samples are finite float32 values of a shape."""
-    remedy = f"return float32 of shape {shape}: the dataset's shape at the end"
+    remedy = f"return float32 of shape {shape}, with the dataset's shape at the end"
     reason = "evaluation and losses rely on it"
     if not isinstance(x, Tensor):
         refuse(f"{what} returns {type(x).__name__}", reason, remedy)
     if tuple(x.shape) != shape or x.dtype != torch.float32:
         refuse(f"{what} returns {x.dtype} of shape {tuple(x.shape)}", reason, remedy)
     if not bool(torch.isfinite(x).all()):
-        refuse(f"{what} returns values that are not finite", "a run that makes them is called diverged", remedy)
+        refuse(
+            f"{what} returns values that are not finite",
+            "a run with such samples is recorded as diverged",
+            "keep samples finite",
+        )
 
 
 def count_of_each(generators: int) -> Iterator[list[int]]:
@@ -97,24 +101,24 @@ def check_index(t: Trainer, counts: list[int]) -> None:
     with recorded_samples(t.model) as made:
         x, index = draw_samples(t, counts)
     require_samples(x, (sum(counts), *t.dataset.shape), f"sample({counts})")
-    reason = "samples are told apart by this index: purity, dead generators and the figures would be of other ones"
+    reason = "purity, the number of dead generators and the figures would refer to the wrong generators"
     if index is None:
         if t.model.generators > 1:
-            refuse(f"sample({counts}) returns no index", reason, "return the generator's index of each sample")
+            refuse(f"sample({counts}) returns no index", reason, "return the index of the generator of each sample")
         return
     expected = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     if index.dtype != torch.int64 or not torch.equal(index, expected):
         refuse(
             f"sample({counts}) returns the index {index.tolist()}",
             reason,
-            f"return int64, counts[k] times k in this order: {expected.tolist()}",
+            f"return each k counts[k] times as int64, in this order: {expected.tolist()}",
         )
     for position, k in enumerate(index.tolist()):
         equal = [(z == x[position]).flatten(2).all(2).any(1) for z in made]  # (K,): whether generator j made the sample
         owners = {j for each in equal for j in each.nonzero().flatten().tolist()}
         if owners and k not in owners:
             refuse(
-                f"sample({counts}) gives sample {position} the index {k}, but generator {min(owners)} made it",
+                f"sample({counts}) returns index {k} for sample {position}, which is from generator {min(owners)}",
                 reason,
                 "take counts[k] samples from generate(z)[k], in the order of the generators",
             )

@@ -1,4 +1,4 @@
-"""Games to check a model in: every setting of it, with a tiny trainer on a CPU."""
+"""Tiny trainers of a model in every setting, on a CPU."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gan_bench.testing.tiny import partners, trainer
 from gan_bench.training.trainer import Trainer
 
 CARRIED = ("latents", "latent", "init", "init_scale", "optimizer", "betas", "decay")
-"""Protocol settings of a preset that a tiny game adopts. Sizes stay tiny."""
+"""Protocol settings of a preset that a tiny trainer adopts. Sizes stay tiny."""
 
 
 class Subject:
-    """Class of a model under check, with the tiny games to try it in."""
+    """Class of a model under check, with its tiny trainers."""
 
     def __init__(self, cls: type[Any], registry: Registry) -> None:
         self.cls, self.registry = cls, registry
 
     def settings(self) -> list[Setting]:
-        """Return every setting to try the model with."""
+        """Return every setting in which the model is checked."""
         return settings(self.cls)
 
     def branches(self) -> list[Setting]:

@@ -76,10 +76,10 @@ class TrainingChecks(Subject):
             if not some:
                 return
         refuse(
-            f"no gradient, or a zero one, in every setting tried: {', '.join(some[:3])}"
+            f"parameters with no gradient, or only zero, in every setting: {', '.join(some[:3])}"
             + (f" and {len(some) - 3} more" if len(some) > 3 else ""),
-            "a parameter that never moves is counted in the table and does nothing",
-            "let a loss depend on it, or register it as a buffer",
+            "the table would count a parameter that is never updated",
+            "make a loss depend on it, or register it as a buffer",
         )
 
     def finite(self) -> None:
@@ -110,14 +110,14 @@ class TrainingChecks(Subject):
             if name:
                 refuse(
                     f"two runs with the same seed differ in {name} after iteration {number}",
-                    "nothing that is measured could be repeated",
-                    "draw no random numbers of your own and keep nothing between models: declare them in noise()",
+                    "results could not be reproduced",
+                    "declare random tensors in noise() instead of drawing them, and share no state between models",
                 )
         if all(difference(one, other) is None for one, other in zip(first, self._run(setting, 1), strict=True)):
             refuse(
-                "two runs with different seeds are the same",
-                "the interval over seeds would be zero",
-                "seed nothing yourself; the harness initialises and draws from the run's seed",
+                "two runs with different seeds are identical",
+                "the interval over seeds would have width 0",
+                "do not set seeds in the model: the trainer initialises and draws from the seed of the run",
             )
 
     def _run(self, setting: Setting, seed: int = 0) -> list[dict[str, Tensor]]:
@@ -181,6 +181,6 @@ def _check_resumes(through: Trainer, resumed: Trainer, stop: int, setting: Setti
             refuse(
                 f"with {setting}, a run resumed after iteration {stop - 1} differs in {name} after iteration "
                 f"{number + stop}",
-                "the model keeps something that no checkpoint holds: a run that is interrupted would end elsewhere",
-                "declare it in initial_state() and change it in after_turn(), or register it as a buffer",
+                "the model keeps state outside of checkpoints, so an interrupted run would have other results",
+                "declare the state in initial_state() and update it in after_turn(), or register it as a buffer",
             )

@@ -1,4 +1,4 @@
-"""Checks that a model keeps the promises of `gan_bench.contracts.model`, in tiny games on a CPU."""
+"""Checks that a model keeps the promises of `gan_bench.contracts.model`, with tiny trainers on a CPU."""
 
 from __future__ import annotations
 
@@ -29,28 +29,44 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
 
     add("parameters", "every parameter has a type, an explanation and a valid default", subject.parameters)
     if not cls.anchor:
-        add("citation", "the docstring says where the model comes from", subject.citation)
-    add("builds", "it builds for the values that its parameters and presets allow", subject.builds)
-    add("answers", "turns, noise, state, weights and sharing are what the contract says", subject.answers, "builds")
+        add("citation", "the docstring cites the source of the model", subject.citation)
+    add("builds", "it can be built with the values that its parameters and presets allow", subject.builds)
+    add("answers", "turns, noise, state, weights and sharing have the types of the contract", subject.answers, "builds")
     if cls.generating:
-        add("generators", "each of the K generators asked for makes samples of its own", subject.generators, "answers")
-        add("samples", "generate() makes finite float32 samples (K, b, *shape)", subject.samples, "generators")
-    add("index", "sample() draws from the generators that its index names", subject.index, "answers", "samples")
+        add("generators", "each of the K requested generators returns different samples", subject.generators, "answers")
+        add("samples", "generate() returns finite float32 samples (K, b, *shape)", subject.samples, "generators")
+    add(
+        "index",
+        "the index that sample() returns is that of the generator of each sample",
+        subject.index,
+        "answers",
+        "samples",
+    )
     if cls.anchor:
         return make
-    add("losses", "each loss returns a scalar, and perhaps scalars by name beside it", training.losses, "samples")
-    add("own-parameters", "a player's turn moves its own parameters only", training.own_parameters, "losses")
+    add("losses", "each loss returns a scalar, optionally with a dict of scalars", training.losses, "samples")
+    add("own-parameters", "a player's turn updates only its own parameters", training.own_parameters, "losses")
     add("learns", "every player's loss depends on its parameters", training.learns, "own-parameters")
     add("gradients", "every parameter gets a gradient in some allowed setting", training.gradients, "learns")
     add("finite", "losses, parameters and samples stay finite", training.finite, "learns")
     add("streams", "no global random stream is used", training.streams, "learns")
-    add("seeds", "the same seed gives the same run, another seed another", training.seeds, "streams")
-    add("resumes", "a run goes on from its checkpoint as if uninterrupted", training.resumes, "seeds")
-    add("reads-no-values", "an iteration never waits for a value nor branches on one", training.reads, "learns")
-    add("devices", "an iteration runs on whatever device its model is on", training.devices, "reads-no-values")
+    add("seeds", "equal seeds give equal runs, different seeds give different runs", training.seeds, "streams")
+    add("resumes", "a run resumed from its checkpoint equals an uninterrupted one", training.resumes, "seeds")
+    add(
+        "reads-no-values",
+        "an iteration neither waits for the value of a tensor nor branches on one",
+        training.reads,
+        "learns",
+    )
+    add("devices", "an iteration runs on the device of its model", training.devices, "reads-no-values")
     if cls.stackable:
         needs = ("resumes", "reads-no-values", "gradients")
-        add("stacks", "seeds that train as one program train as each by itself", training.stacks, *needs)
+        add(
+            "stacks",
+            "seeds trained as one program have the same results as seeds trained separately",
+            training.stacks,
+            *needs,
+        )
     return make
 
 
@@ -71,9 +87,9 @@ class _SampleChecks(Subject):
                 self.trainer(setting)
             except Exception as error:
                 refuse(
-                    f"with {setting} it cannot be built: {first_line(error)}{place(error)}",
-                    "a benchmark may ask for every value that a parameter's range allows",
-                    "mend build(), narrow the parameter's range, or refuse the values together in Params.__post_init__",
+                    f"with {setting}, the model cannot be built: {first_line(error)}{place(error)}",
+                    "a benchmark may use every value that a parameter allows",
+                    "correct build(), narrow the parameter's range, or reject the values in Params.__post_init__",
                 )
 
     def answers(self) -> None:
@@ -88,9 +104,9 @@ class _SampleChecks(Subject):
                 t = self.trainer(Setting(f"generators = {k}", params))
                 if t.model.generators != k:
                     refuse(
-                        f"with generators = {k} the model says it has {t.model.generators}",
-                        "the number of generators that a benchmark asks for is ignored",
-                        "let the property `generators` return params.generators, or rename the parameter",
+                        f"with generators = {k}, the property `generators` is {t.model.generators}",
+                        "the number of generators in a benchmark file would be ignored",
+                        "return params.generators from the property `generators`, or rename the parameter",
                     )
                 check_generators(t)
         check_generators(self.trainer(self.settings()[0]))

@@ -20,36 +20,51 @@ from gan_bench.testing.tiny import SMALL, dataset_for, difference, installed, sa
 LATENT = 6
 EACH = 4
 HEADS = {"one": None, "three": 3}
-REASON = "models are written for these shapes"
+REASON = "models rely on it"
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     """Return the checks of one network."""
     subject = _Subject(cls, registry or installed())
     parameters = Check("parameters", "every parameter has a type, an explanation and a valid default", subject.params)
-    described = Check("description", "the docstring says what it is", subject.described)
-    builds = Check("builds", "it can be made for the values that its parameters allow", subject.builds)
-    generators = Check("generators", "K generators make (K, b, *shape), each by itself", subject.generators, (builds,))
+    described = Check("description", "the class has a docstring", subject.described)
+    builds = Check("builds", "it can be built with the values that its parameters allow", subject.builds)
+    generators = Check(
+        "generators", "K generators return (K, b, *shape), each from its own latents", subject.generators, (builds,)
+    )
     sharing = Check(
-        "sharing", 'shared = "nothing" shares nothing, "body" and "trunk" something', subject.sharing, (generators,)
+        "sharing",
+        'generators share no parameters with shared = "nothing", some with "body" and "trunk"',
+        subject.sharing,
+        (generators,),
     )
     discriminator = Check(
-        "discriminator", "a discriminator has the heads asked for, copies apart", subject.discriminator, (builds,)
+        "discriminator",
+        "a discriminator has the requested heads, and its copies are independent",
+        subject.discriminator,
+        (builds,),
     )
     alone = Check(
         "alone",
-        "without batch statistics a discriminator judges each sample by itself",
+        "without batch statistics, the logits of a sample do not depend on other samples",
         subject.alone,
         (discriminator,),
     )
-    pairs = Check("pairs", "a joint discriminator judges samples beside vectors", subject.pairs, (discriminator,))
+    pairs = Check(
+        "pairs",
+        "a joint discriminator returns logits for pairs of a sample and a vector",
+        subject.pairs,
+        (discriminator,),
+    )
     copying = Check(
-        "autoencoder", "an autoencoder makes copies of samples' shape", subject.autoencoder, (discriminator,)
+        "autoencoder", "an autoencoder returns the shape of its input", subject.autoencoder, (discriminator,)
     )
     both = (generators, discriminator)
-    initialised = Check("seeds", "the same seed gives the same weights, another seed others", subject.seeds, both)
-    streams = Check("streams", "no global random stream is used in a pass", subject.streams, both)
-    devices = Check("devices", "it runs on whatever device it is on", subject.devices, both)
+    initialised = Check(
+        "seeds", "equal seeds give equal weights, different seeds give different weights", subject.seeds, both
+    )
+    streams = Check("streams", "a forward pass uses no global random stream", subject.streams, both)
+    devices = Check("devices", "a forward pass runs on the device of the network", subject.devices, both)
     bodies = [builds, generators, sharing, discriminator, alone, pairs, copying]
     return [parameters, described, *bodies, initialised, streams, devices]
 
@@ -80,7 +95,7 @@ class _Subject:
         return _Build(self.cls(made(self.cls, **SMALL)), self.shape)
 
     def made(self) -> list[tuple[Setting, Network]]:
-        """Return the network in every setting to try it with."""
+        """Return the network in every setting in which it is checked."""
         return [(setting, self.cls(setting.params)) for setting in settings(self.cls, **SMALL)]
 
     def builds(self) -> None:
@@ -90,9 +105,9 @@ class _Subject:
                     build()
                 except Exception as error:
                     refuse(
-                        f"with {setting} it cannot be built: {first_line(error)}{place(error)}",
-                        "a benchmark may ask for every value that a parameter's range allows",
-                        "mend it, narrow the parameter's range, or refuse the values in Params.__post_init__",
+                        f"with {setting}, the network cannot be built: {first_line(error)}{place(error)}",
+                        "a benchmark may use every value that a parameter allows",
+                        "correct the code, narrow the parameter's range, or reject the values in Params.__post_init__",
                     )
 
     def generators(self) -> None:
@@ -109,11 +124,11 @@ class _Subject:
         sizes = {shared: _size(build.generators(3, shared)) for shared in SHARED}
         apart = sizes.pop("nothing")
         if apart != 3 * one or not all(one <= some < apart for some in sizes.values()):
-            told = ", ".join(f"3 that share {SHARED[shared]} {size:,}" for shared, size in sizes.items())
+            told = ", ".join(f"3 that share {SHARED[shared]} have {size:,}" for shared, size in sizes.items())
             refuse(
-                f"1 generator has {one:,} parameters, 3 that share nothing {apart:,}, {told}",
-                "tables say what generators share, and count it",
-                '"nothing" needs three times as many as one generator, "body" and "trunk" fewer than that',
+                f"1 generator has {one:,} parameters, 3 that share nothing have {apart:,}, {told}",
+                "tables state which parts the generators share, and count their parameters",
+                'build three times the parameters of one generator for "nothing", and fewer for "body" and "trunk"',
             )
 
     def discriminator(self) -> None:
@@ -146,18 +161,18 @@ class _Subject:
             first, again, other = (dict(make(seed=seed).state_dict()) for seed in (0, 0, 1))
             name = difference(first, again)
             if name or not difference(first, other):
-                found = f"{name} differs for the same seed" if name else "all weights are the same for another seed"
+                found = f"{name} differs for equal seeds" if name else "all weights are equal for different seeds"
                 refuse(
                     found,
-                    "a run could not be repeated",
-                    "let `gan_bench.contracts.network.initialise` start the weights",
+                    "runs could not be reproduced, or would not depend on the seed",
+                    "leave the initial weights to `gan_bench.contracts.network.initialise`",
                 )
 
     def streams(self) -> None:
         build = self.build
         generators, discriminator = build.generators(3), build.discriminator()
-        common.check_streams("a pass through the generators", lambda: generators(_latents(3)))
-        common.check_streams("a pass through the discriminator", lambda: discriminator(_points(self.shape)))
+        common.check_streams("a forward pass of the generators", lambda: generators(_latents(3)))
+        common.check_streams("a forward pass of the discriminator", lambda: discriminator(_points(self.shape)))
 
     def devices(self) -> None:
         for setting, network in self.made():
@@ -167,9 +182,9 @@ class _Subject:
                 build.discriminator(2).to("meta")(_points(self.shape).to("meta"))
             except Exception as error:
                 raise Fault(
-                    f"with {setting}, a pass fails on another device{place(error)}: {first_line(error)}",
-                    "a tensor is made on the CPU, is kept there, or is copied there: it would not run on a GPU",
-                    "make tensors with device=x.device, and register constants as buffers",
+                    f"with {setting}, a forward pass fails on another device{place(error)}: {first_line(error)}",
+                    "it would not run on a GPU: a tensor is created on the CPU, stays there or is copied there",
+                    "create tensors with device=x.device, and register constants as buffers",
                 ) from error
 
 
@@ -219,9 +234,9 @@ def _points(shape: tuple[int, ...], copies: tuple[int, ...] = ()) -> Tensor:
 def _require(x: object, shape: tuple[int, ...], what: str) -> None:
     if not isinstance(x, Tensor) or tuple(x.shape) != shape or x.dtype != torch.float32:
         found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        refuse(f"{what} makes {found}", REASON, f"return float32 of shape {shape}")
+        refuse(f"{what} returns {found}", REASON, f"return float32 of shape {shape}")
     if not bool(torch.isfinite(x).all()):
-        refuse(f"{what} makes values that are not finite", REASON, "keep the pass finite for weights N(0, 0.25)")
+        refuse(f"{what} returns values that are not finite", REASON, "return finite values for weights from N(0, 0.25)")
 
 
 @torch.no_grad()
@@ -229,7 +244,11 @@ def _check_apart(module: nn.Module) -> None:
     """Check that three generators map the same latents to different samples."""
     x = module(_latents(3)[:1].expand(3, -1, -1).contiguous())
     if any(same(x[0], other) for other in x[1:]):
-        refuse("generators(3) makes the same samples three times", REASON, "give each an input layer of its own")
+        refuse(
+            "generators(3) returns equal samples of several generators",
+            REASON,
+            "give each generator its own input layer",
+        )
 
 
 @torch.no_grad()
@@ -255,7 +274,7 @@ def _check_discriminator(module: nn.Module, copies: int | None, shape: tuple[int
     if copies is not None:
         moved = module(torch.cat([x[:1] + 1, x[1:]]))
         if not torch.allclose(moved["one"][1:], logits["one"][1:], rtol=1e-4, atol=1e-6):
-            refuse(f"{what}: a copy sees the samples of another", REASON, "give copy m the samples x[m]")
+            refuse(f"{what}: a copy depends on the samples of another copy", REASON, "pass x[m] to copy m")
 
 
 def _require_logits(logits: object, lead: tuple[int, ...], what: str) -> None:
@@ -273,7 +292,7 @@ def _check_alone(module: nn.Module, shape: tuple[int, ...], what: str) -> None:
     moved = module(torch.cat([x[:1], x[1:] + 1]))
     if not torch.allclose(module(x)["three"][0], moved["three"][0], rtol=1e-4, atol=1e-6):
         refuse(
-            f"{what}: a discriminator's logits of a sample depend on the rest of its batch",
+            f"{what}: the logits of a sample depend on other samples of the batch",
             "penalties take derivatives at single samples",
             "return a network without batch normalisation in discriminators",
         )

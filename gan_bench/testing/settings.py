@@ -1,4 +1,4 @@
-"""Settings to try a plugin with: its defaults, then other allowed values of one parameter at a time."""
+"""Settings in which a plugin is checked: its defaults, then other allowed values of one parameter at a time."""
 
 from __future__ import annotations
 

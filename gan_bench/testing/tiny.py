@@ -1,4 +1,4 @@
-"""Tiny games: trainers that run an iteration in milliseconds on a CPU, and functions to compare them."""
+"""Tiny trainers that run an iteration in milliseconds on a CPU, and functions to compare them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gan_bench.training.build import build
 from gan_bench.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # tried first; others if these are refused
+FIRST = {"datasets": ("ring8", "shapes"), "networks": ("mlp",)}  # used first; others if a plugin refuses these
 SMALL = {"hidden": 8, "width": 4}  # sizes of a tiny network, if it has such parameters
 
 
@@ -85,7 +85,7 @@ def partners(model: Model, registry: Registry) -> tuple[Dataset, Network]:
             for network in offered("networks", registry):
                 if network.refuses(dataset) is None:
                     return dataset, network
-    raise PluginError(f"{model.name} refuses every dataset there is: {', '.join(registry.all('datasets'))}.")
+    raise PluginError(f"{model.name} refuses every dataset: {', '.join(registry.all('datasets'))}.")
 
 
 def dataset_for(plugin: Any, registry: Registry) -> Dataset:
@@ -98,7 +98,7 @@ def dataset_for(plugin: Any, registry: Registry) -> Dataset:
         if plugin.refuses(dataset) is None:
             found: Dataset = dataset
             return found
-    raise PluginError(f"{plugin.name} refuses every dataset there is: {', '.join(registry.all('datasets'))}.")
+    raise PluginError(f"{plugin.name} refuses every dataset: {', '.join(registry.all('datasets'))}.")
 
 
 def offered(kind: str, registry: Registry) -> Iterator[Any]:

@@ -7,7 +7,6 @@ import io
 import math
 import os
 import pickle
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +26,7 @@ from gan_bench.contracts.metric import Samples
 from gan_bench.errors import ConfigError, DataError, GanBenchError, PluginError, StoreError, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
 from gan_bench.evaluation.scores import compute
-from tests.support.messages import Messages
+from tests.support.messages import Messages, plugin_lists
 
 RING = Ring8(Ring8.Params())
 LINE = MADGAN1D(MADGAN1D.Params())
@@ -38,11 +37,6 @@ def points() -> NDArray[np.float64]:
     """400 points, 50 at each mode's centre, in the order of the modes."""
     assert RING.mixture is not None
     return np.repeat(RING.mixture.means, 50, axis=0)
-
-
-def plugin_lists(message: object) -> dict[str, str]:
-    """Return the list of known plugins in a message as a text to hide, since new plugins change it."""
-    return {found: "Available: PLUGINS" for found in re.findall(r"Available: .* in all\)", str(message))}
 
 
 def nan_lines(output: str) -> str:

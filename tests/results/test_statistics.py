@@ -37,13 +37,13 @@ def test_one_seed_has_no_interval() -> None:
     assert mean_interval([0.25]) == Estimate(0.25, None, 1)
 
 
-def test_equal_values_have_an_interval_of_nought() -> None:
+def test_equal_values_have_an_interval_of_zero() -> None:
     """Values without spread have a half-width of exactly 0."""
     assert mean_interval([8.0, 8.0, 8.0]) == Estimate(8.0, 0.0, 3)
 
 
-def test_what_is_not_finite_shows() -> None:
-    """nan and inf are carried into the mean, without a warning, never dropped."""
+def test_values_that_are_not_finite_are_kept() -> None:
+    """nan and inf enter the mean without a warning."""
     with_nan, with_inf = mean_interval([1.0, math.nan]), mean_interval([1.0, math.inf])
     assert math.isnan(with_nan.mean) and with_inf.mean == math.inf
     assert with_inf.half_width is not None and math.isnan(with_inf.half_width)

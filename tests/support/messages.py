@@ -104,3 +104,8 @@ def _functions(path: Path) -> frozenset[str]:
 def hidden_texts(tmp_path: Path) -> dict[str, str]:
     """Paths of this machine, each with what is recorded in its place; longer ones first."""
     return {str(tmp_path): "TMP", str(ROOT): "PROJECT", sys.prefix: "PREFIX", str(Path.home()): "HOME"}
+
+
+def plugin_lists(message: object) -> dict[str, str]:
+    """Shortened lists of plugins in a message, each with what is recorded instead: every new plugin changes them."""
+    return {found: "PLUGINS" for found in re.findall(r"[\w-]+(?:, [\w-]+)+, … \(\d+[^)]*\)", str(message))}

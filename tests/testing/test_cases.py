@@ -1,4 +1,4 @@
-"""The contract kit as classes to subclass: a pytest test for each check."""
+"""Test cases of the contract kit: subclasses have a pytest test for each check."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gan_bench.errors import PluginError
 from gan_bench.testing import DatasetTestCase, Fault, MetricTestCase, ModelTestCase, NetworkTestCase, checks
 from gan_bench.testing.cases import PluginTestCase
 from tests.support import faults
+from tests.support.messages import Messages
 
 pytest_plugins = ["pytester"]
 
@@ -31,30 +32,30 @@ CASES: dict[type[PluginTestCase], type[Any]] = {
 
 
 def names(case: type[PluginTestCase]) -> list[str]:
-    """The names of the tests of a class, in their order."""
+    """Names of the tests of a class, in their order."""
     return [name for name in vars(case) if name.startswith("test_")]
 
 
 class TestRing(DatasetTestCase):
-    """The checks of a dataset, carried out by pytest beside a test of the author's own."""
+    """The checks of a dataset and a test that its author added."""
 
     plugin = Ring8
 
     def test_of_the_author(self) -> None:
-        """Other tests belong in the class as well."""
+        """A test case may contain further tests."""
         assert self.plugin.name == "ring8"
 
 
 @pytest.mark.parametrize(("base", "plugin"), CASES.items())
 def test_every_check_is_a_test(base: type[PluginTestCase], plugin: type[Any]) -> None:
-    """In the order of the checks; the docstring of a test is the promise of its check."""
+    """Tests are in the order of the checks. The docstring of a test is the promise of its check."""
     case = type("TestPlugin", (base,), {"plugin": plugin})
     assert names(case) == [f"test_{check}".replace("-", "_") for check in checks(plugin)]
     assert [getattr(case, name).__doc__ for name in names(case)] == [check.promise for check in checks(plugin)]
 
 
 def test_pytest_collects_them(pytester: pytest.Pytester) -> None:
-    """By readable names, from the subclass only."""
+    """pytest collects readable names, from the subclass only."""
     pytester.makepyfile(
         """
         from gan_bench.testing import MetricTestCase
@@ -70,24 +71,24 @@ def test_pytest_collects_them(pytester: pytest.Pytester) -> None:
     assert len(found) == len(checks(Modes))
 
 
-def test_a_fault_is_raised_once() -> None:
-    """By the test of its check; those of checks that build upon it are skipped with the reason."""
+def test_a_fault_is_raised_once(messages: Messages) -> None:
+    """The test of its check raises a fault. Tests of checks that need that one are skipped with the reason."""
 
     class Case(ModelTestCase):
         plugin = faults.Undone
 
-    with pytest.raises(Fault, match="Undone must define build"):
+    with messages.raises(Fault, "Undone"):
         Case().test_builds()
-    with pytest.raises(unittest.SkipTest, match="since builds failed"):
+    with messages.raises(unittest.SkipTest, "builds"):
         Case().test_resumes()
 
 
 def test_a_method_replaces_the_check_of_its_name() -> None:
-    """Also one of a base class without a plugin, which its subclasses share."""
+    """The method may be in a base class without a plugin, which subclasses share."""
 
     class Base(ModelTestCase):
         def test_citation(self) -> None:
-            """It is our own."""
+            """Replaces the check."""
 
     class Case(Base):
         plugin = faults.Uncited
@@ -96,8 +97,8 @@ def test_a_method_replaces_the_check_of_its_name() -> None:
     assert "test_citation" not in names(Case) and "test_builds" in names(Case)
 
 
-def test_a_subclass_may_name_another_plugin() -> None:
-    """Inherited tests are of the new plugin; those of checks that it does not have are skipped."""
+def test_a_subclass_may_set_another_plugin(messages: Messages) -> None:
+    """Inherited tests check the new plugin. Tests of checks that it does not have are skipped."""
 
     class Case(ModelTestCase):
         plugin = GAN
@@ -107,12 +108,12 @@ def test_a_subclass_may_name_another_plugin() -> None:
 
     assert Anchor.by_test.keys() == {"test_parameters", "test_builds", "test_answers", "test_index"}
     Anchor().test_builds()
-    with pytest.raises(unittest.SkipTest, match="RealData has no such check"):
+    with messages.raises(unittest.SkipTest, "RealData", "test_losses"):
         Anchor().test_losses()
 
 
-def test_the_registry_is_that_of_the_class() -> None:
-    """Datasets and networks to try a plugin with may be given."""
+def test_the_registry_of_the_class_is_used() -> None:
+    """Datasets and networks to run a plugin with are those of `registry`."""
     empty = gan_bench.load_plugins(kinds=())
 
     class Case(ModelTestCase):
@@ -126,14 +127,14 @@ def test_the_registry_is_that_of_the_class() -> None:
 @pytest.mark.parametrize(
     ("base", "plugin"), [(ModelTestCase, Ring8), (DatasetTestCase, GAN), (MetricTestCase, "modes")]
 )
-def test_a_plugin_of_another_kind_is_refused(base: type[PluginTestCase], plugin: object) -> None:
-    """When the class is defined, so that pytest shows it as an error of the module."""
-    with pytest.raises(PluginError, match=rf"TestIt\.plugin is .*, which is no {base.kind.__name__}\."):
+def test_a_plugin_of_another_kind_is_refused(base: type[PluginTestCase], plugin: object, messages: Messages) -> None:
+    """The definition of the class raises the error, so that pytest shows it as an error of the module."""
+    with messages.raises(PluginError, "TestIt.plugin", base.kind.__name__, repr(plugin)):
         type("TestIt", (base,), {"plugin": plugin})
 
 
 def test_pytest_is_not_needed() -> None:
-    """`gan-bench check` uses the kit where pytest is not installed."""
+    """`gan-bench check` uses the kit without pytest."""
     folder = Path(gan_bench.testing.__file__).parent
     nodes = [node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
     modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}

@@ -1,4 +1,4 @@
-"""The settings that the contract kit tries a plugin with."""
+"""Settings in which the contract kit runs a plugin."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Thing:
 
     @dataclass(frozen=True)
     class Params:
-        """Some of each."""
+        """One parameter of each kind."""
 
         size: int = param(4, "A number.", low=1, high=10_000)
         rate: float = param(0.5, "A rate.", above=0, high=1)
         style: str = param("a", "A choice.", choices=("a", "b", "c"))
         fast: bool = param(True, "A switch.")
-        most: int | None = param(3, "Perhaps a number.")
+        most: int | None = param(3, "A number or none.")
         label: str = param("x", "Any text.")
 
 
 def tried(cls: Any) -> set[str]:
-    """The settings by what they are called."""
+    """Labels of the settings of a class."""
     return {str(setting) for setting in settings(cls)}
 
 
 def test_each_parameter_alone() -> None:
-    """Choices and switches in full, None where allowed, near bounds, and a value on either side of the default."""
+    """Settings are all choices, both values of a switch, None if allowed, near bounds and neighbours of the default."""
     expected = {
         "defaults",
         *("size = 1", "size = 3", "size = 5"),  # 10,000 is far from 4
@@ -45,13 +45,13 @@ def test_each_parameter_alone() -> None:
 
 
 def test_only_what_may_switch_code_branches() -> None:
-    """A number is no other code path; a choice, a switch and None are."""
+    """Choices, switches and None may select other code; numbers do not."""
     branching = {str(setting) for setting in settings(Thing) if setting.branches}
     assert branching == {"defaults", "style = 'b'", "style = 'c'", "fast = False", "most = None"}
 
 
 def test_refused_values_are_left_out() -> None:
-    """What a range or __post_init__ refuses is not tried; a preset sets several values at once."""
+    """Values that a range or __post_init__ refuses are omitted. A preset sets several values at once."""
     found = tried(MultiDiscriminator)
     assert "supplementary = 'single'" in found
     assert "generators = 3" in found
@@ -61,14 +61,14 @@ def test_refused_values_are_left_out() -> None:
 
 
 def test_required_values() -> None:
-    """A parameter without a default gets a value that it allows."""
+    """A parameter without a default gets an allowed value."""
 
     class Demanding:
-        """Nothing has a default."""
+        """A plugin without defaults."""
 
         @dataclass(frozen=True)
         class Params:
-            """All required."""
+            """Required parameters."""
 
             size: int
             share: float

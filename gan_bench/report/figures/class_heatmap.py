@@ -1,4 +1,4 @@
-"""Heat maps of the classes that each generator makes: a panel for each model, a row for each generator.
+"""Heat maps of the classes among each generator's samples: a panel for each model, a row for each generator.
 
 The values are those of classes.csv for the run and iteration of the samples above. Cells have the same size for any
 numbers of generators and classes, so that the text in them is legible.
@@ -209,11 +209,9 @@ def _write_shares(ax: Axes, drawn: HeatMap) -> None:
 def caption(maps: Sequence[HeatMap]) -> str:
     """Description of the cells, in a sentence."""
     last = max(each.iteration for each in maps)
-    rows = "generators, and all of them" if any(ALL in each.rows for each in maps) else "the generator"
-    text = (
-        f"Cells: per cent of what a generator makes that is of a class, at iteration {curves.short(last)}; rows: {rows}"
-    )
+    rows = "generators, and all together" if any(ALL in each.rows for each in maps) else "the generator"
+    text = f"Cells: percentage of a generator's samples in a class, at iteration {curves.short(last)}; rows: {rows}"
     columns = {name for each in maps for name in each.columns}
-    none = f"; {NONE}: of no class" if NONE in columns else ""
-    others = f"; {OTHERS}: of all other classes" if OTHERS in columns else ""
+    none = f"; {NONE}: no class" if NONE in columns else ""
+    others = f"; {OTHERS}: all other classes" if OTHERS in columns else ""
     return f"{text}{others}{none}."

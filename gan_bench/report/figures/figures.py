@@ -264,7 +264,7 @@ def _metrics(results: StoredResults, metrics: Sequence[str] | None) -> list[str]
     known = known_metrics(results)
     for name in metrics or ():
         if name not in known:
-            raise UsageError(f"{results.source}: no metric {name!r} here; {allowed(name, known)}")
+            raise UsageError(f"{results.source}: there is no metric {name!r}. {allowed(name, known)}")
     if metrics:
         return list(dict.fromkeys(metrics))
     distance = "wasserstein" if "wasserstein" in known else "sliced_wasserstein"
@@ -276,7 +276,7 @@ def _datasets(results: StoredResults) -> list[str]:
     measured = results.frame.loc[~results.frame["model"].isin(ANCHORS)]
     found = [str(label) for label in measured["dataset"].unique()]
     if not found:
-        raise StoreError(f"{results.source}: no run to draw yet. `gan-bench run` makes them.")
+        raise StoreError(f"{results.source}: there is no run to plot yet. Start one with `gan-bench run`.")
     return found
 
 
@@ -284,7 +284,7 @@ def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None, maps
     """Explanation of the marks, worded for a paper."""
     frame = results.frame[results.frame["dataset"] == dataset]
     seeds = frame.loc[~frame["model"].isin(ANCHORS), "seed"].nunique()
-    lines = [f"Lines: median over the finished seeds (of {seeds}); bands: lowest to highest."]
+    lines = [f"Lines: median over the finished seeds (of {seeds}); bands: minimum to maximum."]
     if (frame["status"] != "finished").any():
         lines[0] += " Thin lines that end in a cross: runs that did not finish."
     if grid is not None:
@@ -307,7 +307,7 @@ def _targets(results: StoredResults, output: str | os.PathLike[str] | None) -> l
     if not path.is_dir() and path.suffix.lower() in FORMATS:
         return [path]
     if not path.is_dir() and path.suffix:
-        raise UsageError(f"{path}: a figure is written as {', '.join(FORMATS)}, or into a folder.")
+        raise UsageError(f"{path}: the output must be a folder or a file ({', '.join(FORMATS)}), found {path.suffix}.")
     return [path / "figure.png", path / "figure.pdf"]
 
 

@@ -79,8 +79,8 @@ class ImageGrid(SampleGrid):
         """Description of a row."""
         text = f"Images: samples of {which}, from the same latents at every iteration"
         if self.indent:
-            text += "; numbers at the left: generators"
-        return text + ("; last: held-out real data." if self.real is not None else ".")
+            text += "; numbers on the left: generators"
+        return text + ("; last row: held-out real data." if self.real is not None else ".")
 
     def _lines(self, row: SampleRow) -> int:
         """Number of rows of images for each generator: one, or more for few generators."""

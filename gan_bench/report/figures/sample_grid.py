@@ -190,4 +190,4 @@ def _absence(row: SampleRow, iteration: int) -> str:
         return "no samples"
     if row.run.status != "finished" and iteration > row.run.iteration:
         return f"{row.run.status}\nat {row.run.iteration:,}"
-    return "not kept"
+    return "not stored"

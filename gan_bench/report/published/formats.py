@@ -21,7 +21,7 @@ _COPIED = (
     "params", "measure", "direction", "value", "spread", "spread_is", "n", "samples", "verified", "printed", "protocol",
     "source", "quoted_by",
 )  # fmt: skip
-_HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "system there", "note")
+_HEADINGS = ("model", "metric", "ours", "our n", "published", "their n", "name in source", "note")
 _WIDTHS = (0.14, 0.14, 0.13, 0.05, 0.17, 0.06, 0.13, 0.04)  # of these columns in LaTeX; their sum leaves room for gaps
 
 _PLAIN = (1e-6, 1e9)  # range of plain decimals; other values are powers of ten
@@ -48,7 +48,7 @@ def to_markdown(found: PublishedComparison) -> str:
         parts.append(str(tabulate(lines, _HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align)))
     parts = parts or [f"### {escape_markdown(f'{found.title}: published figures')}"]
     if places:
-        parts.append("Where they stand, by note:")
+        parts.append("Sources, by note:")
         parts.append("\n".join(f"{i}. {escape_markdown(text)}." for i, text in enumerate(_footnotes(found), 1)))
     parts.append("\n".join(f"- {escape_markdown(note)}" for note in found.notes))
     return "\n\n".join(parts)
@@ -110,7 +110,7 @@ def _parts(found: PublishedComparison) -> Iterator[tuple[str, list[Figure]]]:
 
 
 def _cells(found: PublishedComparison, figure: Figure) -> list[str]:
-    """Texts of one line but the last, not escaped; the dataset is included if there are several."""
+    """Texts of one line except the note, not escaped; the dataset is included if there are several."""
     row, theirs, ours = figure.row, figure.published, figure.ours
     count = MISSING if ours is None else str(ours.n) if ours.n == row.planned else f"{ours.n}/{row.planned}"
     return [
@@ -153,7 +153,7 @@ def _footnote(place: _Place, figures: Sequence[PublishedFigure]) -> str:
     where = f"{place.source}, as quoted in {place.quoted_by}" if place.quoted_by else place.source
     drawn = "" if place.samples is None else f"{place.samples:,} samples"
     named = [each for each in figures if each.metric not in ("", each.measure)]
-    words = dict.fromkeys(f"{each.metric} there: {each.measure}" for each in named)
+    words = dict.fromkeys(f"{each.metric} is called {each.measure} in the source" for each in named)
     how = "; ".join(part for part in (drawn, place.protocol, *words) if part)
     return f"{where}: {how}" if how else where
 

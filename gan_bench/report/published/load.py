@@ -25,36 +25,36 @@ from gan_bench.plugins.kinds import PUBLISHED
 from gan_bench.plugins.registry import Registry
 
 COLUMNS: Mapping[str, str] = {
-    "system": "The model's plugin, or what it would be called.",
-    "name": "What the source calls it, with its variant.",
-    "params": "The model's parameters where the figure is of some: `generators=4; beta=0.25`; else empty.",
-    "dataset": "The dataset's plugin, and what it has otherwise than by default: `stl10; size=96`; else a plain name.",
-    "metric": "The metric's plugin where it is the same quantity; else empty.",
-    "measure": "What the source calls the metric.",
-    "direction": "lower, higher or none: which is better.",
-    "value": "The value; in the metric's unit where there is one.",
-    "spread": "What stands behind ±, in the same unit; empty where nothing does.",
-    "spread_is": "What the spread is: one of `SPREADS`.",
-    "n": "Training runs; empty where the source does not say.",
-    "samples": "Generated samples of a run; empty where the source does not say.",
-    "printed": "The value as the source prints it.",
-    "protocol": "What differs, or matters.",
+    "system": "Name of the model's plugin, or the name that it would have.",
+    "name": "Name in the source, with the variant.",
+    "params": "Parameters of the model, if the figure is for certain ones: `generators=4; beta=0.25`; else empty.",
+    "dataset": "Name of the dataset's plugin, with parameters other than defaults: `stl10; size=96`; else any name.",
+    "metric": "Name of the metric's plugin, if it is the same quantity; else empty.",
+    "measure": "Name of the metric in the source.",
+    "direction": "Better direction: lower, higher or none.",
+    "value": "Value, in the unit of `metric` if that is given.",
+    "spread": "Number after ±, in the same unit; empty if there is none.",
+    "spread_is": "Meaning of the spread: one of `SPREADS`; empty if there is none.",
+    "n": "Number of training runs; empty if unknown.",
+    "samples": "Number of generated samples of a run; empty if unknown.",
+    "printed": "Value as printed in the source.",
+    "protocol": "Differences from other protocols, and remarks.",
     "source": "Paper and table, or repository and issue.",
-    "quoted_by": "Where the figure was read, if not in its source.",
-    "kind": "paper: its authors claim it; independent re-run: others trained it.",
-    "verified": "yes: read where the row says; no: from memory, or from a quotation that is not named.",
+    "quoted_by": "Place where the figure was read, if not in the source.",
+    "kind": "paper: claimed by the authors of the system; independent re-run: trained by others.",
+    "verified": "yes: read in the place that the row names; no: from memory, or from an unnamed quotation.",
 }
 """Columns of a file, with their meaning."""
 
 ParamValue = bool | float | str
-"""The value of a parameter as a row gives it."""
+"""Value of a parameter in a row."""
 
 
 @dataclass(frozen=True)
 class PublishedFigure:
     """One published figure: a row of a file, with a field for each of `COLUMNS`.
 
-    Texts that the row does not give are empty, numbers are None.
+    Missing texts are empty, missing numbers are None.
     """
 
     system: str
@@ -129,10 +129,10 @@ def published(plugins: Sequence[str | os.PathLike[str]] = ()) -> pd.DataFrame:
 def gather(
     registry: Registry, directions: Mapping[str, str] | None = None
 ) -> tuple[list[PublishedFigure], tuple[str, ...]]:
-    """The figures of all plugins of a registry, and why any of them are left out.
+    """Figures of all plugins of a registry, and messages about those that are left out.
 
     Args:
-        registry: with the published figures loaded.
+        registry: a registry with published figures.
         directions: of every metric; a figure of another metric or direction is left out. None keeps all.
     """
     kept: list[PublishedFigure] = []
@@ -160,9 +160,10 @@ def _wrong_metrics(wrong: Sequence[PublishedFigure], directions: Mapping[str, st
     for metric, direction in dict.fromkeys((each.metric, each.direction) for each in wrong):
         systems = [each.system for each in wrong if (each.metric, each.direction) == (metric, direction)]
         better = directions.get(metric)
-        reason = f"there is no metric {metric!r}; {allowed(metric, directions)}"
+        reason = f"there is no metric {metric!r}. {allowed(metric, directions)}"
         reason = f"the direction of {metric} is {better}, not {direction}." if better else reason
-        yield f"{len(systems)} of the figures of {', '.join(dict.fromkeys(systems))} left out: {reason}"
+        number = "1 figure" if len(systems) == 1 else f"{len(systems)} figures"
+        yield f"left out {number} of {', '.join(dict.fromkeys(systems))}: {reason}"
 
 
 def read_figures(path: str | os.PathLike[str]) -> list[PublishedFigure]:
@@ -190,51 +191,53 @@ def _rows(path: Path) -> dict[int, dict[str, str]]:
             found = {}
             for cells in reader:
                 if len(cells) != len(head):
-                    message = f"{len(cells)} cells under {len(head)} columns. Put text with a comma in quotes."
+                    message = (
+                        f"a row must have {len(head)} cells, found {len(cells)}. Quote text that contains a comma."
+                    )
                     raise PluginError(f"{path}:{reader.line_num}: {message}")
                 found[reader.line_num] = dict(zip(head, (cell.strip() for cell in cells), strict=True))
             return found
     except OSError as error:
         raise PluginError(f"{path}: cannot be read ({error.strerror or error}).") from error
     except UnicodeDecodeError as error:
-        raise PluginError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}).") from error
+        raise PluginError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}).") from error
     except csv.Error as error:
-        raise PluginError(f"{path}:{reader.line_num}: no csv ({error}).") from error
+        raise PluginError(f"{path}:{reader.line_num}: not valid CSV ({error}).") from error
 
 
 def _check_head(path: Path, head: Sequence[str]) -> None:
     missing = [name for name in COLUMNS if name not in head]
     unknown = [name for name in head if name not in COLUMNS]
     if unknown:
-        raise PluginError(f"{path}:1: there is no column {unknown[0]!r}; {allowed(unknown[0], COLUMNS, limit=20)}")
+        raise PluginError(f"{path}:1: unknown column {unknown[0]!r}. {allowed(unknown[0], COLUMNS, limit=20)}")
     if missing or len(head) != len(COLUMNS):
-        what = f"is missing: {', '.join(missing)}" if missing else "stands twice"
-        raise PluginError(f"{path}:1: a column {what}.")
+        what = f"missing columns: {', '.join(missing)}" if missing else "a column occurs twice"
+        raise PluginError(f"{path}:1: {what}.")
 
 
 def _complaints(row: Mapping[str, str]) -> Iterator[str]:
     """Problems of one row."""
     for name in _REQUIRED:
         if not row[name]:
-            yield f"{name} is empty."
+            yield f"{name} must not be empty."
     for name, choices in _CHOICES.items():
         if row[name] not in choices:
-            yield f"{name} is {row[name]!r}; {allowed(row[name], filter(None, choices))}"
+            yield f"unknown value {row[name]!r} of {name}. {allowed(row[name], filter(None, choices))}"
     for name in ("value", "spread"):
         if row[name] and not math.isfinite(_number(row[name])):
-            yield f"{name} is {row[name]!r}; a number such as 8.33."
+            yield f"{name} must be a number such as 8.33, found {row[name]!r}."
     _, several, data = row["dataset"].partition(";")
     if several and not (_PARAMS.fullmatch(data.strip()) and _names_once(data)):
-        yield f"dataset is {row['dataset']!r}; a name, and plain values, each once, as in stl10; size=96."
+        yield f"dataset must be a name with distinct plain parameters such as stl10; size=96, found {row['dataset']!r}."
     for name in _COUNTS:
         if row[name] and not re.fullmatch("[1-9][0-9]{0,17}", row[name]):
-            yield f"{name} is {row[name]!r}; a whole number from 1, or nothing."
+            yield f"{name} must be a whole number >= 1 or empty, found {row[name]!r}."
     if row["params"] and not (_PARAMS.fullmatch(row["params"]) and _names_once(row["params"])):
-        yield f"params is {row['params']!r}; names with plain values, each once, as in generators=4; beta=0.25."
+        yield f"params must be distinct plain parameters such as generators=4; beta=0.25, found {row['params']!r}."
     if _number(row["spread"] or "0") < 0:
-        yield f"spread is {row['spread']}; it cannot be negative."
+        yield f"spread must be >= 0, found {row['spread']}."
     if bool(row["spread"]) != bool(row["spread_is"]):
-        yield "spread and spread_is belong together: give both, or neither."
+        yield "spread and spread_is must be given together, or both be empty."
 
 
 def _names_once(text: str) -> bool:
@@ -247,7 +250,7 @@ def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]
     for line, row in rows.items():
         told = first.setdefault(tuple(row[name] for name in _FIGURE), line)
         if told != line:
-            yield line, f"the same {', '.join(_FIGURE)} as in line {told}. Say in name what differs."
+            yield line, f"the same {', '.join(_FIGURE)} as in line {told}. Distinguish the variants in name."
 
 
 def _number(text: str) -> float:
@@ -258,7 +261,7 @@ def _number(text: str) -> float:
 
 
 def _figure(row: Mapping[str, str]) -> PublishedFigure:
-    """The figure of a row without complaints."""
+    """Convert a valid row to a figure."""
     return PublishedFigure(
         system=row["system"],
         name=row["name"],

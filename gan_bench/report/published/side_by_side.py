@@ -25,7 +25,7 @@ from gan_bench.report.published.load import CLAIM, SPREADS, ParamValue, Publishe
 from gan_bench.report.tables.build import known_metrics
 from gan_bench.results.load import StoredResults
 
-NOTHING = "No published figure is known of these models on these datasets."
+NOTHING = "No published figures are known for these models and datasets."
 BOUNDS = "values"
 """Parameter of an image dataset that scales its pixels."""
 
@@ -45,8 +45,8 @@ class Figure:
     """One published figure and the row that it belongs to.
 
     Attributes:
-        row: of the comparison table.
-        ours: our estimate of the same quantity; None where the metric is another, or has no value yet.
+        row: its row of the comparison table.
+        ours: our estimate of the same quantity; None if the metric is another one or has no value yet.
         published: the figure.
     """
 
@@ -86,7 +86,7 @@ def _directions(results: StoredResults, registry: Registry) -> dict[str, str]:
 
 
 def _rows_of(figure: PublishedFigure, results: StoredResults, rows: Sequence[Row], data: Data) -> list[Row]:
-    """Return the rows to show a figure beside: those of its system and dataset that have its parameters.
+    """Return the rows of a figure: those of its system and dataset that have its parameters.
 
     A figure without parameters describes the usual form of the system. It is shown once, next to the first row without
     departures from the protocol, or next to the first row if all have departures.
@@ -121,7 +121,7 @@ def _described(plugin: str, params: Plain, registry: Registry) -> str:
 
 
 def _unusual(plugin: str, params: Plain, registry: Registry) -> Plain:
-    """Parameters that differ from the plugin's defaults, except the bounds of images. None without the plugin."""
+    """Parameters that differ from the plugin's defaults, except the bounds of images; empty without the plugin."""
     cls = registry.all("datasets").get(plugin)
     if cls is None:
         return {}
@@ -162,19 +162,19 @@ def _figure(row: Row, published: PublishedFigure) -> Figure:
 
 def _notes(results: StoredResults, figures: Sequence[Figure]) -> Iterator[str]:
     samples = results.benchmark.evaluation.samples if results.benchmark else None
-    drawn = f", of {samples:,} samples each" if samples is not None else ""
+    drawn = f", from {samples:,} samples each" if samples is not None else ""
     yield (
-        f"Published figures are of other code, networks and budgets than ours, as far as the notes tell; n is training "
-        f"runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in papers: a system's own "
-        f"authors say so; independent re-runs: others trained it, often the authors of another system."
+        f"Published figures are from other code, networks and budgets than ours; their notes list what is known. "
+        f"n: number of training runs. Ours: mean ± half-width of the 95 % t-interval, as above{drawn}. Claimed in "
+        f"papers: by the authors of the system. Independent re-runs: by others, often the authors of another system."
     )
     marks = dict.fromkeys(figure.published.spread_is for figure in figures if figure.published.spread_is)
     if marks:
         yield "; ".join(f"({MARKS[mark]}) {SPREADS[mark]}" for mark in marks) + "."
     if any(figure.ours is None for figure in figures):
-        yield "Where ours is missing, the metric is of another definition than any of ours, or has no value yet."
+        yield "If ours is missing, the metric has a definition other than ours, or no value yet."
     if not all(figure.published.verified for figure in figures):
-        yield "unverified: from memory, or from a quotation that is not named; look it up before relying on it."
+        yield "unverified: from memory, or from an unnamed quotation. Check the source before relying on it."
 
 
 def _more(known: Sequence[PublishedFigure], results: StoredResults, rows: Sequence[Row], data: Data) -> Iterator[str]:
@@ -185,11 +185,11 @@ def _more(known: Sequence[PublishedFigure], results: StoredResults, rows: Sequen
     if far:
         datasets = _most([each.dataset for each in far])
         counts = _most([each.system for each in far], "{count} of {name}")
-        yield f"More figures are of other data ({datasets}): {counts}; gan_bench.published() has them."
+        yield f"More figures exist for other data ({datasets}): {counts}. gan_bench.published() returns them."
     others = [each for each in known if each.subject in subjects and not _rows_of(each, results, rows, data)]
     if others:
         counts = _most([each.system for each in others], "{count} of {name}")
-        yield f"More figures are of parameters that no row is known to have: {counts}."
+        yield f"More figures exist for parameters that no row is known to have: {counts}."
 
 
 def _most(texts: Sequence[str], write: str = "{name}") -> str:
@@ -201,7 +201,7 @@ def _most(texts: Sequence[str], write: str = "{name}") -> str:
 
 def _left_out(hidden: Sequence[str], known: Sequence[PublishedFigure], data: Data) -> Iterator[str]:
     if hidden:
-        yield f"More figures are known of metrics that the table does not show: {', '.join(hidden)}."
+        yield f"More figures exist for metrics that the table does not show: {', '.join(hidden)}."
     published = {each.dataset for each in known}
     for label in (label for label, text in data.items() if ";" in text and text not in published):
-        yield f"{label}: its parameters are not the defaults of its plugin, so no published figure is of the same data."
+        yield f"{label}: its parameters are not the defaults of the plugin, so no published figure is for this data."

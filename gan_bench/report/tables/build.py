@@ -63,7 +63,7 @@ def render(
 def render_table(built: Table, format: Format) -> str:
     """Format a table as text that ends with a line break."""
     if format not in _RENDERERS:
-        raise UsageError(f"Unknown format {format!r}; {allowed(format, _RENDERERS)}")
+        raise UsageError(f"Unknown format {format!r}. {allowed(format, _RENDERERS)}")
     return _RENDERERS[format](built).rstrip("\n") + "\n"
 
 
@@ -91,11 +91,11 @@ _RENDERERS: Mapping[str, Callable[[Table], str]] = {
 def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At = "last") -> Table:
     """Compare the models of `results`; see `table`."""
     if at not in get_args(At):
-        raise UsageError(f"at={at!r}; {allowed(at, get_args(At))}")
+        raise UsageError(f"Unknown value at={at!r}. {allowed(at, get_args(At))}")
     if at == "best" and SELECTOR not in known_metrics(results):
         raise UsageError(
-            f"{results.source}: at=best shows the iteration of the lowest {SELECTOR}, which this benchmark "
-            f'does not measure. Add it to [evaluation] metrics, or use at="last".'
+            f'{results.source}: at="best" needs the metric {SELECTOR}, which this benchmark does not compute. '
+            'Add it to [evaluation] metrics, or use at="last".'
         )
     columns = _columns(results, metrics)
     footnotes = _footnotes(results)
@@ -147,7 +147,7 @@ def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Col
         metrics = [name for name in own if name in known] if own else list(known)
     for name in metrics:
         if name not in known:
-            raise UsageError(f"{results.source}: no metric {name!r} here; {allowed(name, known)}")
+            raise UsageError(f"{results.source}: there is no metric {name!r}. {allowed(name, known)}")
     return tuple(Column(name, known[name]) for name in dict.fromkeys(metrics))
 
 

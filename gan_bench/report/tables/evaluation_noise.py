@@ -29,9 +29,10 @@ COLUMNS = (
 )  # fmt: skip
 _SHOWN = ("label", "metric", "n", "draws", "seeds", "mean", "evaluation_sd", "training_sd", "ratio")
 EXPLAINED = (
-    "evaluation_sd: standard deviation between draws of one generator, pooled over seeds. training_sd: between seeds, "
-    "without the evaluation's share (0 where the draws explain all of it, \N{EN DASH} for one seed). ratio: the first "
-    "by the second. A single score of a single run varies by both: the square root of the sum of their squares."
+    "evaluation_sd: standard deviation between draws of one generator, pooled over seeds. training_sd: standard "
+    "deviation between seeds, without the variance of evaluation (0 if the draws explain all of it, \N{EN DASH} for "
+    "one seed). ratio: evaluation_sd / training_sd. The standard deviation of a single score of a single run is the "
+    "square root of the sum of both squares."
 )
 
 DrawnSamples = Mapping[tuple[str, str], Sequence[float]]
@@ -101,7 +102,9 @@ def write_noise(folder: Path) -> pd.DataFrame:
     """Write evaluation-noise.csv into a results folder, and return it. Raises StoreError if no run has two draws."""
     frame = noise(read_results(folder))
     if frame.empty:
-        raise StoreError(f"{folder}: no finished run was drawn more than once; there is nothing to tell apart.")
+        raise StoreError(
+            f"{folder}: no finished run has two draws, so evaluation and training noise cannot be separated."
+        )
     text = io.StringIO()
     frame.to_csv(text, index=False, lineterminator="\n", na_rep="nan")
     write_atomically(folder / FILE, text.getvalue())

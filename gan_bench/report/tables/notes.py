@@ -47,17 +47,17 @@ def warnings(results: StoredResults) -> tuple[str, ...]:
     found = []
     if results.others:
         runs = "1 stored run" if results.others == 1 else f"{results.others:,} stored runs"
-        found.append(f"{runs} of other settings {'is' if results.others == 1 else 'are'} not shown.")
+        found.append(f"{runs} with other settings {'is' if results.others == 1 else 'are'} not shown.")
     for metric, count in (results.outdated or {}).items():
-        found.append(f"{metric}: {count} run(s) hold it in another version only, which is not shown.")
+        found.append(f"{metric}: {count} run(s) have values of another version only. They are not shown.")
     return (*found, *(f"ignored: {ignored}" for ignored in results.ignored))
 
 
 def _protocol(results: StoredResults) -> str:
     if results.benchmark is None:
         return (
-            "No benchmark.json beside this results.csv: settings, departures and seeds that never ran are "
-            "unknown; directions and units are those of the installed metrics."
+            "There is no benchmark.json next to this results.csv. Settings, departures and missing seeds are unknown. "
+            "Directions and units are those of the installed metrics."
         )
     return f"Protocol: {describe_protocol(results.benchmark.protocol)}."
 
@@ -65,19 +65,19 @@ def _protocol(results: StoredResults) -> str:
 def describe_protocol(protocol: Protocol) -> str:
     """Settings that every model shares, in one line."""
     each = protocol.fakes_per_generator
-    total = f"{_plain(protocol.fakes)} generated samples a draw"
-    fakes = f"{each:,} generated samples of each generator a draw" if each else total
+    total = f"{_plain(protocol.fakes)} generated samples per draw"
+    fakes = f"{each:,} generated samples of each generator per draw" if each else total
     parts = [
         f"{_plain(protocol.iterations)} iterations",
         f"{_plain(protocol.batch)} real and {fakes}",
-        f"{protocol.latents} latents, {protocol.latent} of size {protocol.latent_size}",
+        f"{protocol.latents} latents, {protocol.latent}, of size {protocol.latent_size}",
         f"network {protocol.network}",
         f"{_plain(protocol.optimizer)}, learning rate {_plain(protocol.learning_rate)}, betas {_plain(protocol.betas)}",
         f"{protocol.init} initialisation ({protocol.init_scale})",
     ]
-    parts += ["half of the images mirrored"] if protocol.flip else []
-    parts += [f"moving average {protocol.ema}"] if protocol.ema else []
-    parts += [f"{protocol.decay} decay"] if protocol.decay != "none" else []
+    parts += ["half of the real images mirrored"] if protocol.flip else []
+    parts += [f"moving average of generators with decay {protocol.ema}"] if protocol.ema else []
+    parts += [f"{protocol.decay} decay of the learning rate"] if protocol.decay != "none" else []
     parts += [f"{protocol.precision} arithmetic"] if protocol.precision != "float32" else []
     return "; ".join(parts)
 
@@ -98,7 +98,7 @@ def _evaluation(results: StoredResults, at: At) -> str:
     samples = f"{_plain(benchmark.evaluation.samples)} samples; " if benchmark else ""
     when = {
         "last": "at the final iteration",
-        "best": "at the iteration of each run's lowest symmetric_kl (hindsight: not the headline)",
+        "best": "at the iteration of each run's lowest symmetric_kl (chosen in hindsight, so not a main result)",
     }[at]
     spread = f"mean ± half-width of the 95 % t-interval over {seeds} training seeds"
     return f"Evaluation: {samples}{spread if seeds > 1 else 'one training seed, so no interval'}, {when}."
@@ -119,9 +119,9 @@ def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
         where = ", ".join(f"{metric} on {dataset}" for metric, dataset in mixed)
         names = list(dict.fromkeys(metric for metric, _ in mixed))
         yield (
-            f"Not comparable between runs, which were scored with different ones of these: {where}. "
-            f"gan-bench evaluate RESULTS --metrics {','.join(names)} scores the final generators anew, of runs that "
-            "were scored with another one than is on the machine now."
+            f"Not comparable between runs, because their prepared files differ: {where}. "
+            f"`gan-bench evaluate RESULTS --metrics {','.join(names)}` computes these metrics again for the final "
+            "generators of runs whose files differ from those on this machine."
         )
 
 
@@ -144,7 +144,7 @@ def _shared(table: Table) -> Iterator[str]:
         if row.shared and row.label not in labels[row.shared]:
             labels[row.shared].append(row.label)
     for shared, names in labels.items():
-        yield f"Shared in {', '.join(names)}: {shared}."
+        yield f"Shared parts in {', '.join(names)}: {shared}."
 
 
 def _devices(results: StoredResults) -> str:
@@ -154,13 +154,13 @@ def _devices(results: StoredResults) -> str:
     trained = [placed.run.record.ledger for placed in results.runs if placed.run.record.iterations]
     plans = [ledger.plan or ExecutionPlan() if ledger else ExecutionPlan() for ledger in trained]
     compiled = {plan.compiled for plan in plans}
-    how = ", compiled iterations" if compiled == {True} else ""
+    how = ", with compiled iterations" if compiled == {True} else ""
     stacks = sorted({plan.stack for plan in plans})
     if stacks and stacks[-1] > 1:
-        how += f", its share of that of {' or '.join(map(str, stacks))} seeds that train as one program"
-    unequal = "; several devices: seconds do not compare" if len(found) > 1 else ""
-    unequal += "; some runs with compiled iterations, some without: seconds do not compare" if len(compiled) > 1 else ""
-    return f"Seconds: mean training time of a run, without evaluation{how}{where}{unequal}."
+        how += f", as a share of the time of {' or '.join(map(str, stacks))} seeds trained as one program"
+    unequal = " Not comparable: the devices differ." if len(found) > 1 else ""
+    unequal += " Not comparable: only some runs used compiled iterations." if len(compiled) > 1 else ""
+    return f"Seconds: mean training time of a run, without evaluation{how}{where}.{unequal}"
 
 
 def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
@@ -171,7 +171,7 @@ def _held_out(results: StoredResults, table: Table) -> Iterator[str]:
     for needs, names in sorted(by_need.items()):
         sizes = {label: size for label, size in _sizes(results).items() if size < needs}
         if sizes:
-            yield f"{REAL} has no {', '.join(names)}, for which {needs:,} samples are needed: {_sizes_text(sizes)}."
+            yield f"{REAL} has no value of {', '.join(names)}: {needs:,} samples are needed, and {_sizes_text(sizes)}."
 
 
 def _mode(results: StoredResults) -> Iterator[str]:
@@ -179,11 +179,11 @@ def _mode(results: StoredResults) -> Iterator[str]:
     mode = results.benchmark.mode if results.benchmark else "full"
     if mode == "preview":
         yield (
-            "Preview: a quarter of the iterations and one seed. Its values show what to expect and do not compare with "
-            "those of whole runs."
+            "Preview: a quarter of the iterations and one seed. Its values are a first impression, not comparable with "
+            "those of full runs."
         )
     if mode == "quick":
-        yield "Check: a few iterations and samples, to see that everything works. Its values mean nothing."
+        yield "Check: a few iterations and samples, to test that everything works. Its values have no meaning."
 
 
 def _sizes(results: StoredResults) -> dict[str, int]:
@@ -210,8 +210,8 @@ def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
     if exhausted:
         told = _sizes_text({label: size for label, size in sizes.items() if label in exhausted})
         yield (
-            f"{REAL}: every seed scores the same samples, all that there are ({told}): its intervals are 0, or of the "
-            "samples' order and a metric's own draws only, and say nothing of other data."
+            f"{REAL}: every seed uses all held-out samples ({told}). The intervals are 0, or reflect only the order "
+            "of the samples and random draws of the metric. They do not hold for other data."
         )
 
 
@@ -221,8 +221,8 @@ def _initial_averages(results: StoredResults) -> Iterator[str]:
     labels = list(dict.fromkeys(found))
     if labels:
         yield (
-            f"{', '.join(labels)}: normalised by running averages that no batch has moved yet (mean 0 and variance 1, "
-            "as a rule), not by a batch's own; so is iteration 0 of models with this network."
+            f"{', '.join(labels)}: evaluated with running averages at their initial values (usually mean 0, variance "
+            "1), not with statistics of a batch. This also holds for iteration 0 of models with this network."
         )
 
 
@@ -238,13 +238,13 @@ def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
         short = [row.label for row, cell in found if row.finished > (cell.n if cell else 0)]
         if short:
             models = ", ".join(dict.fromkeys(short))
-            yield f"{column.name} does not stand at the {when} iteration of every finished run: {models}."
+            yield f"{column.name} has no value at the {when} iteration of some finished runs: {models}."
 
 
 def _not_finite(table: Table) -> Iterator[str]:
     cells = [cell for row in table.rows for cell in row.cells.values() if cell is not None]
     if not all(math.isfinite(cell.mean) for cell in cells):
-        yield "nan, inf: the value of a finished run is undefined or not finite."
+        yield "nan, inf: a value of a finished run is undefined or not finite."
 
 
 def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
@@ -254,9 +254,9 @@ def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> 
         found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
         sizes = sorted(int(size) for size in found.unique())
         if len(sizes) > 1:
-            yield f"{name}: measured with different numbers of samples ({'; '.join(map(_plain, sizes))})."
+            yield f"{name}: computed from different numbers of samples ({'; '.join(map(_plain, sizes))})."
         elif sizes and asked is not None and sizes != [asked]:
-            yield f"{name}: measured with {_plain(sizes[0])} samples."
+            yield f"{name}: computed from {_plain(sizes[0])} samples."
 
 
 def _endings(results: StoredResults, table: Table) -> Iterator[str]:

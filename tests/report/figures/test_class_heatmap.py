@@ -1,4 +1,4 @@
-"""Heat maps of classes: which run they are of, what a cell says, and where they stand in the figure."""
+"""Heat maps of classes: their runs, the text of cells, and their place in the figure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from gan_bench.report.figures.class_heatmap import ALL, HeatMap, heat_maps
 from gan_bench.results.load import read_results
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run
+from tests.support.messages import Messages
 
 Shares = Mapping[int | None, Mapping[str, float]]
 
@@ -32,7 +33,7 @@ NOTHING: Mapping[str, float] = {"3": float("nan"), "5": float("nan"), "(none)": 
 
 
 def made(folder: Path, *runs: tuple[Run, Shares]) -> Path:
-    """A benchmark of these runs, with the shares at their last iteration; no shares where they are empty."""
+    """A benchmark of these runs, with shares at their last iteration unless those are empty."""
     models = {run.model.label: run.model for run, _ in runs}
     fabricate.benchmark(folder, models.values(), seeds=[0, 1], metrics=["symmetric_kl"])
     for run, shares in runs:
@@ -43,13 +44,13 @@ def made(folder: Path, *runs: tuple[Run, Shares]) -> Path:
 
 
 def panels(folder: Path) -> list[Axes]:
-    """The axes of the figure that are not curves."""
+    """Axes of the figure that are not curves."""
     drawn = figures.figure(read_results(folder), "ring8")
     return [ax for ax in drawn.axes if ax.get_xlabel() != "iteration"]
 
 
 def texts(ax: Axes) -> list[str]:
-    """What is written in its cells."""
+    """Texts of the cells."""
     return [text.get_text() for text in ax.texts]
 
 
@@ -64,7 +65,7 @@ class TestHeatMaps:
         assert (found.rows, found.shares.tolist()) == (("0",), [[0.9, 0.1]])
 
     def test_are_of_the_run_whose_samples_are_shown(self, tmp_path: Path) -> None:
-        """Else of the lowest seed that finished."""
+        """If no samples are shown, they are of the lowest seed that finished."""
         other: Shares = {None: {"3": 0.0, "5": 1.0}, 0: {"3": 0.0, "5": 1.0}}
         diverged = Run(GAN, 0, status="diverged", iteration=900)
         results = read_results(made(tmp_path, (diverged, ONE), (Run(GAN, 1), other)))
@@ -81,15 +82,15 @@ class TestHeatMaps:
         (found,) = heat_maps(read_results(folder), "ring8", {})
         assert found.iteration == 2000
 
-    def test_are_none_where_no_run_kept_shares(self, tmp_path: Path) -> None:
-        """Figures of older results are as they were."""
+    def test_are_omitted_if_no_run_stored_shares(self, tmp_path: Path) -> None:
+        """Older results have no shares."""
         folder = made(tmp_path, (Run(GAN), {}), (Run(MGAN), {}))
         assert heat_maps(read_results(folder), "ring8", {}) == [] == panels(folder)
 
 
 class TestFigure:
-    def test_says_per_cent_in_each_cell_that_is_not_empty(self, tmp_path: Path) -> None:
-        """Rounded; below half a per cent nothing."""
+    def test_has_percentages_in_the_cells(self, tmp_path: Path) -> None:
+        """Percentages are rounded. A cell below half a per cent is empty."""
         (ax,) = panels(made(tmp_path, (Run(MGAN), TWO)))
         assert texts(ax) == ["100", "92", "8", "50", "46", "4"]
         assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "all"]
@@ -100,8 +101,8 @@ class TestFigure:
         cells = np.asarray(ax.images[0].get_array())[:, :2, :3].sum(axis=2)
         assert cells[0, 0] < cells[1, 1] < cells[2, 0] < cells[0, 1]
 
-    def test_says_what_is_missing(self, tmp_path: Path) -> None:
-        """A generator that made nothing, a run without shares or with a damaged file, one that ended early."""
+    def test_marks_missing_values(self, tmp_path: Path) -> None:
+        """Marks are for a generator without samples, a run without shares or with a damaged one, and an early end."""
         folder = made(
             tmp_path,
             (Run(MGAN), {**TWO, 0: NOTHING}),
@@ -115,15 +116,17 @@ class TestFigure:
         assert texts(none) == texts(damaged) == ["no shares"]
         assert early.get_title(loc="left") == "early, at 1.2k"
 
-    def test_explains_its_cells(self, tmp_path: Path) -> None:
-        """Only what there is."""
+    def test_explains_its_cells(self, tmp_path: Path, messages: Messages) -> None:
+        """The caption explains only rows and columns of the figure."""
         two, one = made(tmp_path / "two", (Run(MGAN), TWO)), made(tmp_path / "one", (Run(GAN), ONE))
         captions = [figures.figure(read_results(folder), "ring8").texts[0].get_text() for folder in (two, one)]
-        assert "at iteration 2k; rows: generators, and all of them; (none): of no class." in captions[0]
-        assert "at iteration 2k; rows: the generator." in captions[1]
+        for caption, none in zip(captions, (True, False), strict=True):
+            (cells,) = [line for line in caption.splitlines() if "Cells" in line]
+            assert ("(none)" in cells) is none
+            messages.check(cells, "iteration 2k")
 
-    def test_holds_many_and_hostile_ones_without_overlap(self, tmp_path: Path) -> None:
-        """Names with TeX or HTML or many letters, 32 classes, 40 generators: within the page, beside each other."""
+    def test_places_many_and_hostile_ones_without_overlap(self, tmp_path: Path) -> None:
+        """Names with TeX, HTML or many letters, 32 classes and 40 generators fit on the page."""
         names = [*HOSTILE, "$x^{", "W" * 60, *map(str, range(27))]
         shares = dict.fromkeys(names, 1 / 32) | {"(others)": 0.0, "(none)": 0.0}
         labels = [*HOSTILE, "$x^{", "W" * 60]
@@ -138,7 +141,7 @@ class TestFigure:
         assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
     def test_titles_end_before_the_next_panel(self) -> None:
-        """The longest label that stands whole, and longer ones, in the font of the figure."""
+        """This holds for the longest label that is not cut and for longer ones, in the font of the figure."""
         labels = ["multi-discriminator MGAN", "multi-discriminator MGAN with more"]
         maps = [HeatMap(label, 0, ("0",), ("3",), np.ones((1, 1))) for label in labels]
         first, second = class_heatmap.place(maps, 7.2)[0]
@@ -153,7 +156,7 @@ class TestFigure:
         assert figure.axes[1].get_title(loc="left").endswith("…")
 
     @pytest.mark.parametrize("generators", [16, 17])
-    def test_is_numbered_where_rows_are_high_enough(self, tmp_path: Path, generators: int) -> None:
+    def test_has_numbers_if_rows_are_high_enough(self, tmp_path: Path, generators: int) -> None:
         folder = made(tmp_path, (Run(MGAN), {generator: {"3": 1.0} for generator in (None, *range(generators))}))
         (ax,) = panels(folder)
         assert bool(texts(ax)) == (generators == 16)

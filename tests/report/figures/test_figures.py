@@ -1,4 +1,4 @@
-"""The figure: what is drawn, where, and that it never fails for what a run did."""
+"""The figure: its content and layout, for any state of the runs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gan_bench.report.figures.figures import sample_grid
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run
+from tests.support.messages import Messages
 
 GAN = Model("GAN")
 REAL = Model("real-data", "real-data", anchor=True)
@@ -57,7 +58,7 @@ def folder(tmp_path: Path, ring: NDArray[np.float64]) -> Path:
 
 
 def test_png_and_pdf_are_written_beside_the_results(folder: Path) -> None:
-    """By default figure.png (200 dpi, a page wide) and figure.pdf, the same bytes each time."""
+    """The defaults are figure.png (200 dpi, a page wide) and figure.pdf, with the same bytes each time."""
     png, pdf = figures.plot(folder)
     assert (png, pdf) == (folder / "figure.png", folder / "figure.pdf")
     assert imread(png).shape[1] == 1440
@@ -67,17 +68,17 @@ def test_png_and_pdf_are_written_beside_the_results(folder: Path) -> None:
     assert (png.read_bytes(), pdf.read_bytes()) == first
 
 
-def test_the_output_may_be_a_file_or_a_folder(folder: Path, tmp_path: Path) -> None:
-    """A file decides its format by its name; anything we cannot write is refused by name."""
+def test_the_output_may_be_a_file_or_a_folder(folder: Path, tmp_path: Path, messages: Messages) -> None:
+    """The extension of a file determines its format. Other extensions are refused."""
     assert figures.plot(folder, tmp_path / "a.svg") == [tmp_path / "a.svg"]
     new = tmp_path / "new"
     assert figures.plot(folder, new) == [new / "figure.png", new / "figure.pdf"]
-    with pytest.raises(UsageError, match=r"a\.jpg: a figure is written as \.png, \.pdf, \.svg"):
+    with messages.raises(UsageError, tmp_path / "a.jpg", ".png, .pdf, .svg"):
         figures.plot(folder, tmp_path / "a.jpg")
 
 
 def test_several_datasets_make_several_figures(tmp_path: Path, ring: NDArray[np.float64]) -> None:
-    """One figure per dataset, with its label in the name, made safe."""
+    """There is one figure per dataset, with its label in the name, without unsafe characters."""
     fabricate.benchmark(tmp_path, [GAN], datasets=["ring8", "a/b c"])
     for dataset in ("ring8", "a/b c"):
         fabricate.run(tmp_path, Run(GAN, dataset=dataset, snapshots=_snapshots(ring)), name=dataset[:1])
@@ -85,8 +86,8 @@ def test_several_datasets_make_several_figures(tmp_path: Path, ring: NDArray[np.
     assert names == ["figure-ring8.png", "figure-ring8.pdf", "figure-a_b_c.png", "figure-a_b_c.pdf"]
 
 
-def test_the_axes_show_the_real_data_wherever_a_model_goes(tmp_path: Path, ring: NDArray[np.float64]) -> None:
-    """Limits come from real data: a model that ran away is counted as outside, nan as not finite."""
+def test_the_axes_show_the_real_data_for_any_samples(tmp_path: Path, ring: NDArray[np.float64]) -> None:
+    """Limits are those of real data. Distant samples are counted as outside, nan as not finite."""
     far, gone = Model("far"), Model("gone")
     fabricate.benchmark(tmp_path, [far, gone, REAL], seeds=[0])
     fabricate.run(tmp_path, Run(far, snapshots=_snapshots(ring * [[1e6, 1.0]])))
@@ -103,7 +104,7 @@ def test_the_axes_show_the_real_data_wherever_a_model_goes(tmp_path: Path, ring:
 
 
 def test_points_have_their_generators_colour(tmp_path: Path, ring: NDArray[np.float64]) -> None:
-    """Each point has the colour of the generator that made it, in whatever order they are drawn."""
+    """Each point has the colour of its generator, for any order of drawing."""
     model = Model("M", generators=4)
     fabricate.benchmark(tmp_path, [model], seeds=[0])
     fabricate.run(tmp_path, Run(model, snapshots=_snapshots(ring, 4)))
@@ -117,7 +118,7 @@ def test_points_have_their_generators_colour(tmp_path: Path, ring: NDArray[np.fl
 
 
 def test_points_on_a_line_are_histograms(tmp_path: Path) -> None:
-    """One-dimensional samples are drawn as shares per bin, stacked by generator, above the real data's."""
+    """One-dimensional samples are drawn as shares per bin, stacked by generator, over those of real data."""
     model, x = Model("M", generators=2), np.random.default_rng(0).normal(10, 3, (400, 1))
     fabricate.benchmark(tmp_path, [model, REAL], seeds=[0])
     fabricate.run(tmp_path, Run(model, snapshots=_snapshots(x, 2)))
@@ -125,13 +126,13 @@ def test_points_on_a_line_are_histograms(tmp_path: Path) -> None:
     ax = figures.figure(read_results(tmp_path), "ring8").axes[0]
     real, first, second = (patch.get_data() for patch in ax.patches)
     assert real.values.sum() == pytest.approx(1)
-    np.testing.assert_allclose(second.values, real.values)  # all samples lie as the real ones do
+    np.testing.assert_allclose(second.values, real.values)  # generated and real samples are equal
     np.testing.assert_allclose(second.baseline, first.values)
     assert first.values.sum() == pytest.approx(0.5)
 
 
 def test_the_curve_is_the_median_with_its_range(folder: Path) -> None:
-    """The line is the median over finished seeds, the band reaches from lowest to highest."""
+    """The line is the median over finished seeds; the band is from the lowest to the highest."""
     drawn = figures.figure(read_results(folder), "ring8", ["symmetric_kl"])
     ax = drawn.axes[-1]
     median = next(line for line in ax.lines if len(line.get_xdata()) == 3)
@@ -143,7 +144,7 @@ def test_the_curve_is_the_median_with_its_range(folder: Path) -> None:
 
 
 def test_a_diverged_run_does_not_flatten_the_others(folder: Path) -> None:
-    """Limits follow the finished runs; one that did not finish is a thin line that ends in a cross."""
+    """Limits are those of finished runs. An unfinished run is a thin line that ends in a cross."""
     other = Model("other")
     fabricate.benchmark(folder, [GAN, other, REAL], seeds=[0, 1])
     rows: fabricate.Rows = [(0, None, "symmetric_kl", 8.0), (1000, None, "symmetric_kl", 1e12)]
@@ -155,8 +156,8 @@ def test_a_diverged_run_does_not_flatten_the_others(folder: Path) -> None:
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in crosses] == [([1000], [1e12])]
 
 
-def test_wasserstein_comes_before_its_sliced_stand_in(tmp_path: Path) -> None:
-    """The exact distance is drawn where it stands, the sliced one only where it does not."""
+def test_wasserstein_precedes_sliced_wasserstein(tmp_path: Path) -> None:
+    """The exact distance is drawn if available, otherwise the sliced one."""
     for metrics, expected in (
         (("symmetric_kl", "wasserstein", "sliced_wasserstein"), ["symmetric_kl", "wasserstein"]),
         (("symmetric_kl", "sliced_wasserstein"), ["symmetric_kl", "sliced_wasserstein"]),
@@ -169,20 +170,24 @@ def test_wasserstein_comes_before_its_sliced_stand_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
-    [([np.nan, np.nan], ["undefined in all runs"]), ([np.nan, 1.0], []), ([], ["not measured in any run"])],
+    ("values", "empty"), [([np.nan, np.nan], True), ([np.nan, 1.0], False), ([], True)], ids=["nan", "value", "none"]
 )
-def test_a_panel_without_a_value_says_why(tmp_path: Path, values: list[float], told: list[str]) -> None:
-    """An empty one would look like a mistake, of real data alone as well."""
+def test_a_panel_without_a_value_has_an_explanation(
+    tmp_path: Path, values: list[float], empty: bool, messages: Messages
+) -> None:
+    """This also holds for a panel with real data only."""
     fabricate.benchmark(tmp_path, [GAN, REAL], metrics=["purity"])
     fabricate.run(tmp_path, Run(GAN, rows=[(t, None, "purity", value) for t, value in enumerate(values)]))
     fabricate.run(tmp_path, Run(REAL, iteration=0, rows=[(0, None, "purity", 0.5)]))
     (ax,) = figures.figure(read_results(tmp_path), "ring8").axes
-    assert [text.get_text() for text in ax.texts if text.get_text() not in ("GAN", "real data")] == told
+    found = [text.get_text() for text in ax.texts if text.get_text() not in ("GAN", "real data")]
+    assert len(found) == empty
+    for text in found:
+        messages.check(text)
 
 
 def test_hostile_and_many_models_are_drawn(tmp_path: Path, ring: NDArray[np.float64]) -> None:
-    """Labels with TeX, HTML or characters the font lacks, and 32 generators, draw without a warning."""
+    """Labels with TeX, HTML or characters that the font lacks, and 32 generators, give no warning."""
     labels = [*HOSTILE, "$x^{", "日本", "W" * 60, *map(str, range(8))]
     models = [Model(label, generators=32 if i == 1 else 3) for i, label in enumerate(labels)]
     fabricate.benchmark(tmp_path, models, seeds=[0])
@@ -196,7 +201,7 @@ def test_hostile_and_many_models_are_drawn(tmp_path: Path, ring: NDArray[np.floa
 
 
 def test_damaged_or_missing_samples_leave_empty_panels(folder: Path) -> None:
-    """A run whose samples are gone or cut off has a row that says so; the figure is still made."""
+    """A run with missing or damaged samples has a row with a message, and the figure is drawn."""
     for seed in (0, 1):
         (folder / f"runs/gan-ring8-{seed}/samples.npz").write_bytes(b"PK\x03\x04 cut off")
     other = Model("other")
@@ -207,7 +212,7 @@ def test_damaged_or_missing_samples_leave_empty_panels(folder: Path) -> None:
 
 
 def test_images_have_no_scatter(tmp_path: Path) -> None:
-    """Samples that are not points in the plane leave the metrics alone in the figure."""
+    """For samples of another shape than points, the figure has metrics only."""
     fabricate.benchmark(tmp_path, [GAN])
     snapshots = (TIMES[:1], np.zeros((1, 4, 3, 8, 8), dtype=np.float32), np.zeros((1, 4), dtype=np.int16))
     fabricate.run(tmp_path, Run(GAN, rows=[(0, None, "symmetric_kl", 1.0)], snapshots=snapshots))
@@ -217,50 +222,50 @@ def test_images_have_no_scatter(tmp_path: Path) -> None:
 
 
 def test_a_csv_alone_gives_the_curves(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """From results.csv the metrics are drawn, into its folder."""
+    """From a results.csv, metrics are drawn into its folder."""
     published = tmp_path_factory.mktemp("published")
     (published / "results.csv").write_bytes(write_results_csv(folder).read_bytes())
     assert figures.plot(published / "results.csv", metrics=["symmetric_kl"])[0] == published / "figure.png"
 
 
-def test_nothing_to_draw_is_one_clear_error(tmp_path: Path, folder: Path) -> None:
-    """No runs yet, or a metric nobody measured, is said in a sentence."""
+def test_nothing_to_draw_is_an_error(tmp_path: Path, folder: Path, messages: Messages) -> None:
+    """There may be no runs yet, or no values of a metric."""
     empty = fabricate.benchmark(tmp_path / "empty", [GAN, REAL])
-    with pytest.raises(StoreError, match="no run to draw yet"):
+    with messages.raises(StoreError, empty, "gan-bench run"):
         figures.plot(empty)
-    with pytest.raises(UsageError, match="no metric 'symetric_kl' here; did you mean 'symmetric_kl'"):
+    with messages.raises(UsageError, folder, "'symetric_kl'", "'symmetric_kl'"):
         figures.plot(folder, metrics=["symetric_kl"])
 
 
-def test_the_readers_settings_of_matplotlib_are_kept(folder: Path) -> None:
-    """Drawing neither uses nor changes the caller's rcParams."""
+def test_settings_of_matplotlib_are_kept(folder: Path) -> None:
+    """A figure neither uses nor changes the rcParams of the caller."""
     with matplotlib.rc_context({"font.size": 40.0, "text.usetex": True}):
         before = dict(matplotlib.rcParams)
         figures.plot(folder)
         assert dict(matplotlib.rcParams) == before
 
 
-def test_the_command(folder: Path) -> None:
-    """`gan-bench plot` prints the files it wrote, and what it ignored on the other stream."""
+def test_the_command(folder: Path, messages: Messages) -> None:
+    """`gan-bench plot` prints the written files on stdout, and ignored runs on stderr."""
     (folder / "runs" / "x").mkdir()
     result = CliRunner().invoke(command, [str(folder), "--output", str(folder / "f.png")])
     assert result.stdout == f"{folder / 'f.png'}\n"
-    assert result.stderr == "ignored: runs/x (run.json is missing)\n"
+    messages.check(result.stderr, "runs/x", "run.json")
 
 
-def test_the_command_names_what_is_damaged(folder: Path) -> None:
-    """The file and its run, each once; the figure shows another seed."""
+def test_the_command_reports_damaged_files(folder: Path) -> None:
+    """Each damaged file is reported once, with its run. The figure shows another seed."""
     (folder / "runs/gan-ring8-0/samples.npz").write_bytes(b"PK\x03\x04 cut off")
     (folder / "runs/gan-ring8-1/classes.csv").write_text("no such columns\n")
     result = CliRunner().invoke(command, [str(folder), "--output", str(folder / "f.png")])
     assert (result.exit_code, result.stdout) == (0, f"{folder / 'f.png'}\n")
     samples, classes = result.stderr.splitlines()
-    assert samples.startswith("ignored: runs/gan-ring8-0 (samples.npz: ")
-    assert classes.startswith("ignored: runs/gan-ring8-1 (classes.csv: ")
+    assert "runs/gan-ring8-0 (samples.npz: " in samples
+    assert "runs/gan-ring8-1 (classes.csv: " in classes
 
 
 def test_labels_keep_their_distance_and_order() -> None:
-    """Labels move no more than they must: touching ones share their mean, and stay within the axes."""
+    """Labels move as little as possible: touching ones are placed around their mean, within the axes."""
     assert spread([0.2, 0.8], 0.1) == pytest.approx([0.2, 0.8])
     assert spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.4, 0.5, 0.6])
     assert spread([1.0, 0.98], 0.1) == pytest.approx([1.0, 0.9])
@@ -271,7 +276,7 @@ def test_labels_keep_their_distance_and_order() -> None:
 
 
 def test_colours() -> None:
-    """Eight generators have the Okabe-Ito colours; more go round a circle; 28 models look different."""
+    """Eight generators have the Okabe-Ito colours, more have those of a circle, and 28 models have distinct styles."""
     assert palette.generator_colours(1) == [to_rgb("#0072B2")]
     assert len(set(palette.generator_colours(8))) == 8
     circle = np.asarray(palette.generator_colours(32))
@@ -282,5 +287,5 @@ def test_colours() -> None:
 
 
 def test_iterations_are_short() -> None:
-    """Tick labels: 0, 500, 2.5k, 25k."""
+    """Tick labels are 0, 500, 2.5k and 25k."""
     assert [short(t) for t in (0, 500, 2500, 25_000)] == ["0", "500", "2.5k", "25k"]

@@ -1,4 +1,4 @@
-"""Published figures: what the zoo's file says, what a wrong file is answered with, and how they stand beside ours."""
+"""Published figures: the file of the zoo, errors in a file, and the comparison with our results."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from gan_bench.report.tables.formats import MISSING
 from gan_bench.results.load import read_results
 from tests.support import fabricate
 from tests.support.fabricate import Model, Run
+from tests.support.messages import Messages
 
 ZOO = Path(gan_bench_zoo.__file__).with_name("published.csv")
 GOOD = {
@@ -50,7 +51,7 @@ GAN, MGAN = Model("GAN"), Model("MGAN", "mgan")
 
 
 def write(path: Path, *rows: Mapping[str, str], columns: tuple[str, ...] = tuple(COLUMNS)) -> Path:
-    """A file of figures; each row says what it has otherwise than `GOOD`."""
+    """A file of figures; each row gives its differences from `GOOD`."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -60,13 +61,13 @@ def write(path: Path, *rows: Mapping[str, str], columns: tuple[str, ...] = tuple
 
 @pytest.fixture(scope="module")
 def zoo() -> pd.DataFrame:
-    """The figures of the zoo."""
+    """Figures of the zoo."""
     return to_frame(read_figures(ZOO))
 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a plugin of figures.csv and two metrics, and none installed; the path of the file."""
+    """Path of figures.csv in a working folder whose plugin has it and two metrics; no plugins are installed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(discovery, "_installed", lambda registry: [])
     (tmp_path / "plugins").mkdir()
@@ -79,7 +80,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def figure(zoo: pd.DataFrame, **where: str) -> Any:
-    """The one figure with these cells."""
+    """The only figure with these cells."""
     (found,) = zoo[(zoo[list(where)] == pd.Series(where)).all(axis=1)].itertuples()
     return found
 
@@ -98,10 +99,10 @@ MGAN_TABLE_1 = """
     D2GAN: 7.15±0.07 7.98 8.25
     MGAN: 8.33±0.10 9.22±0.11 9.32±0.10
 """
-"""Inception scores on CIFAR-10, STL-10 and ImageNet, typed from the paper."""
+"""Inception scores on CIFAR-10, STL-10 and ImageNet, as in the paper."""
 
 MGAN_TABLE_2 = {"DCGAN": 37.7, "DCGAN + TTUR": 36.9, "WGAN-GP": 29.3, "WGAN-GP + TTUR": 24.8, "MGAN": 26.7}
-"""FID on CIFAR-10; the first with the decimal point that our copy of the paper lost."""
+"""FID on CIFAR-10; the first with the decimal point that is missing in our copy of the paper."""
 
 VEEGAN_TABLE_1 = {
     "GAN": (1, 99.3, 3.3, 0.5, 1.6, 2.0),
@@ -126,13 +127,13 @@ VEEGANS = "stacked-mnist; variant=veegan"
 
 
 def typed(table: str) -> dict[str, list[str]]:
-    """The cells of a table that was typed in, by its first column."""
+    """Cells of a typed table, by its first column."""
     lines = (line.strip().split(": ") for line in table.strip().splitlines())
     return {name: cells.split() for name, cells in lines}
 
 
 def told(value: float, spread: float, factor: float = 1) -> tuple[float, float]:
-    """Rounded, because percents are stored as shares."""
+    """Value and spread times a factor, rounded, because percentages are stored as shares; -1 for no spread."""
     return round(value * factor, 6), -1 if math.isnan(spread) else round(spread * factor, 6)
 
 
@@ -144,14 +145,14 @@ def cell(text: str) -> tuple[float, float]:
 
 class TestTheZoosFile:
     def test_is_valid_and_loaded(self, zoo: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every row is right, and `gan_bench.published` returns them all."""
+        """Every row is valid, and `gan_bench.published` returns all rows."""
         monkeypatch.chdir(tmp_path)
         found = gan_bench.published()
         assert list(found.columns) == list(COLUMNS)
         pd.testing.assert_frame_equal(found, zoo)
 
     def test_metrics_and_datasets_are_ours_or_none(self, zoo: pd.DataFrame) -> None:
-        """A metric or dataset that is named exists; directions agree, and so do parameters and the sizes of values."""
+        """Named metrics and datasets exist. Directions and parameters agree, and shares are from 0 to 1."""
         registry = load_plugins(kinds=("metrics", "datasets"))
         metrics, datasets = registry.all("metrics"), registry.all("datasets")
         same = zoo[zoo["metric"] != ""]
@@ -163,15 +164,15 @@ class TestTheZoosFile:
             assert all(type(value)(getattr(defaults, key)) != value for key, value in params.items()), name
         assert same.loc[same["metric"] == "high_quality", "value"].between(0, 1).all()
 
-    def test_systems_are_called_as_in_the_zoo(self, zoo: pd.DataFrame) -> None:
-        """Every name is a model's, or a system's that the zoo names, or one of these that it does not know."""
+    def test_systems_have_the_names_of_the_zoo(self, zoo: pd.DataFrame) -> None:
+        """Every system is a model, a system that the zoo lists, or one of a few others."""
         registry = load_plugins(kinds=("models",))
         known = {*registry.all("models"), *registry.unimplemented()}
         others = {"stackelberg-gan", "ssgan", "infomax-gan", "lsgan", "dragan", "megan"}
         assert set(zoo["system"]) - known <= others
 
-    def test_values_are_what_is_printed(self, zoo: pd.DataFrame) -> None:
-        """Value and spread are the numbers of the printed cell; those read off a figure say so."""
+    def test_values_are_as_printed(self, zoo: pd.DataFrame) -> None:
+        """Value and spread are the numbers of the printed cell, except for those read off a figure."""
         for row in zoo.itertuples():
             numbers = [float(each) for each in re.findall(r"\d+(?:\.\d+)?", row.printed)]
             factor = 100 if "%" in row.printed else 1
@@ -181,7 +182,7 @@ class TestTheZoosFile:
             assert numbers == pytest.approx(shown), row
 
     def test_every_row_of_mgans_first_table(self, zoo: pd.DataFrame) -> None:
-        """Inception scores, and the two systems that were trained at 32×32 where the others are at 48×48."""
+        """Inception scores; two systems were trained at 32×32, the others at 48×48."""
         scores = zoo[(zoo["measure"] == "Inception score")]
         for name, cells in typed(MGAN_TABLE_1).items():
             stl = "stl10-32" if name in ("DCGAN", "D2GAN") else "stl10"
@@ -192,7 +193,7 @@ class TestTheZoosFile:
             assert set(mine.loc[mine["dataset"] != "stl10-32", "metric"]) == {"inception_score"}
 
     def test_every_row_of_mgans_second_table(self, zoo: pd.DataFrame) -> None:
-        """FID; 377 is told as what it must be, with the reason."""
+        """FID; the printed 377 is corrected, with the reason."""
         table = zoo[(zoo[["source", "quoted_by"]] == T2).any(axis=1)]
         assert dict(zip(table["name"], table["value"], strict=True)) == MGAN_TABLE_2
         assert set(table["metric"]) == {"fid"}
@@ -200,7 +201,7 @@ class TestTheZoosFile:
         assert "decimal point" in figure(table, name="DCGAN").protocol
 
     def test_veegans_table(self, zoo: pd.DataFrame) -> None:
-        """Ring, grid and 1200 dimensions, the mean of five runs without any spread."""
+        """The figures of ring, grid and 1200 dimensions are means of five runs without a spread."""
         table = zoo[zoo["source"].str.contains("VEEGAN") & zoo["source"].str.contains("Table 1")]
         assert len(table) == 24 and set(table["n"]) == {5} and table["spread"].isna().all()
         for name, numbers in VEEGAN_TABLE_1.items():
@@ -210,7 +211,7 @@ class TestTheZoosFile:
                 assert shown == pytest.approx(numbers[2 * i : 2 * i + 2])
 
     def test_pacgans_table(self, zoo: pd.DataFrame) -> None:
-        """Ring and grid with standard errors over ten runs; what it says of others is a re-run."""
+        """The figures of ring and grid have standard errors over ten runs. Those of other systems are re-runs."""
         table = zoo[zoo["source"].str.contains("PacGAN") & zoo["source"].str.contains("Table 1")]
         assert set(table["spread_is"]) == {"standard error over runs"} and set(table["n"]) == {10}
         for name, cells in typed(PACGAN_TABLE_1).items():
@@ -237,20 +238,20 @@ class TestTheZoosFile:
         ],
     )  # fmt: skip
     def test_anchors(self, zoo: pd.DataFrame, where: dict[str, str], value: float, spread: float | None) -> None:
-        """A few figures of every other source."""
+        """A few figures of every other source are as printed."""
         found = figure(zoo, **where)
         assert found.value == value
         assert math.isnan(found.spread) if spread is None else found.spread == spread
 
-    def test_an_inception_metric_is_ours_for_as_many_samples_only(self, zoo: pd.DataFrame) -> None:
-        """50,000, or not said; against training images, by the score's own network."""
+    def test_an_inception_metric_is_ours_for_equal_sample_sizes_only(self, zoo: pd.DataFrame) -> None:
+        """Such figures have 50,000 samples or an unknown number, and compare with training images."""
         ours = zoo[zoo["metric"].isin(["inception_score", "fid", "kid"])]
         assert set(ours["samples"].dropna()) == {50_000}
         assert not ours["protocol"].str.contains("10,000 test images|another implementation").any()
         assert set(ours["dataset"]) == {"cifar10", "stl10", "stl10; size=96", "imagenet32"}
 
     def test_dcgan_is_our_gan_on_its_networks(self, zoo: pd.DataFrame) -> None:
-        """Its figures stand beside the rows of that model."""
+        """Figures of DCGAN are shown next to the rows of that model."""
         assert set(zoo.loc[zoo["name"].str.startswith("DCGAN"), "system"]) == {"gan", "ttur"}
 
     def test_no_figure_is_from_memory(self, zoo: pd.DataFrame) -> None:
@@ -258,12 +259,12 @@ class TestTheZoosFile:
         assert not zoo["protocol"].str.contains("memory").any()
 
     def test_unnamed_quotations_are_not_verified(self, zoo: pd.DataFrame) -> None:
-        """Figures from a quotation without a name are marked; all others name the place where they were read."""
+        """Figures from an unnamed quotation are marked. All others name the place where they were read."""
         doubtful = zoo["protocol"].str.contains("quotation only") | zoo["quoted_by"].str.contains("quotation")
         assert (zoo["verified"] == ~doubtful).all()
 
     def test_ships_with_the_package(self) -> None:
-        """The file stands beside the modules, where a wheel takes it along."""
+        """The file is next to the modules, so a wheel contains it."""
         assert [path for path, _ in load_plugins(kinds=("published",)).published] == [ZOO]
 
 
@@ -271,135 +272,150 @@ T1, T2 = "Hoang et al., ICLR 2018 (MGAN), Table 1", "Hoang et al., ICLR 2018 (MG
 METRICS = ("modes", "high_quality", "mode_kl")
 
 
+def identifier(value: object) -> str:
+    """``value=8,33; spread=`` for the cells of a row; empty for other parameters of a test."""
+    return "; ".join(f"{name}={text}" for name, text in value.items()) if isinstance(value, dict) else ""
+
+
 class TestWrongFiles:
     @pytest.mark.parametrize(
-        ("changes", "message"),
+        ("changes", "parts"),
         [
-            ({"system": " "}, "system is empty."),
-            ({"source": ""}, "source is empty."),
-            ({"value": ""}, "value is empty."),
-            ({"value": "8,33"}, "value is '8,33'; a number such as 8.33."),
-            ({"value": "nan"}, "value is 'nan'"),
-            ({"value": "١٢"}, "value is '١٢'"),
-            ({"value": "1e999"}, "value is '1e999'"),
-            ({"spread": "-1"}, "spread is -1; it cannot be negative."),
-            ({"spread": ""}, "spread and spread_is belong together"),
-            ({"spread_is": ""}, "spread and spread_is belong together"),
-            ({"spread_is": "std"}, "spread_is is 'std'; .*std over runs"),
-            ({"dataset": "stl10; size"}, "dataset is 'stl10; size'; a name, and plain values"),
-            ({"dataset": "stl10; size=9; size=6"}, "dataset is 'stl10; size=9; size=6'; a name, and plain values"),
-            ({"n": "0"}, "n is '0'; a whole number from 1, or nothing."),
-            ({"samples": "2.5"}, "samples is '2.5'"),
-            ({"samples": "²"}, "samples is '²'"),
-            ({"direction": "up"}, "direction is 'up'; known: higher, lower, none."),
-            ({"kind": "papers"}, "kind is 'papers'; did you mean 'paper'?"),
-            ({"verified": "maybe"}, "verified is 'maybe'; known: no, yes."),
-            ({}, "the same system, name, .* as in line 2"),
+            ({"system": " "}, ["system"]),
+            ({"source": ""}, ["source"]),
+            ({"value": ""}, ["value"]),
+            ({"value": "8,33"}, ["value", "'8,33'"]),
+            ({"value": "nan"}, ["value", "'nan'"]),
+            ({"value": "١٢"}, ["value", "'١٢'"]),
+            ({"value": "1e999"}, ["value", "'1e999'"]),
+            ({"spread": "-1"}, ["spread", "-1"]),
+            ({"spread": ""}, ["spread", "spread_is"]),
+            ({"spread_is": ""}, ["spread", "spread_is"]),
+            ({"spread_is": "std"}, ["spread_is", "'std'", "std over runs"]),
+            ({"dataset": "stl10; size"}, ["dataset", "'stl10; size'"]),
+            ({"dataset": "stl10; size=9; size=6"}, ["dataset", "'stl10; size=9; size=6'"]),
+            ({"n": "0"}, ["n ", "'0'"]),
+            ({"samples": "2.5"}, ["samples", "'2.5'"]),
+            ({"samples": "²"}, ["samples", "'²'"]),
+            ({"direction": "up"}, ["direction", "'up'", "higher, lower, none"]),
+            ({"kind": "papers"}, ["kind", "'papers'", "'paper'"]),
+            ({"verified": "maybe"}, ["verified", "'maybe'", "no, yes"]),
+            ({}, ["system, name", "line 2"]),
         ],
+        ids=identifier,
     )
-    def test_a_wrong_row_is_named_with_its_line(self, tmp_path: Path, changes: dict[str, str], message: str) -> None:
-        """File, line, what was found and what is allowed."""
+    def test_a_wrong_row_is_reported_with_its_line(
+        self, tmp_path: Path, changes: dict[str, str], parts: list[str], messages: Messages
+    ) -> None:
+        """The message has file, line, the value found and the allowed values."""
         path = write(tmp_path / "f.csv", {}, changes)
-        with pytest.raises(PluginError, match=rf"f\.csv:3: {message}"):
+        with messages.raises(PluginError, f"{path}:3: ", *parts):
             read_figures(path)
 
-    def test_all_wrong_rows_are_told_at_once(self, tmp_path: Path) -> None:
-        """The first ten of them."""
+    def test_the_first_ten_wrong_rows_are_reported_together(self, tmp_path: Path, messages: Messages) -> None:
         path = write(tmp_path / "f.csv", *[{"name": str(i), "value": "x"} for i in range(12)])
-        with pytest.raises(PluginError, match=r"f\.csv:2: ") as raised:
+        with messages.raises(PluginError, *(f"{path}:{line}: value" for line in range(2, 12))) as raised:
             read_figures(path)
-        assert str(raised.value).count("value is 'x'") == 10
-        assert str(raised.value).endswith("… and 2 more.")
+        assert "f.csv:12" not in str(raised.value) and "2 more" in str(raised.value)
 
     @pytest.mark.parametrize(
-        ("content", "message"),
+        ("content", "parts"),
         [
-            (b"", "f.csv:1: a column is missing: system, name"),
-            (",".join(COLUMNS).replace("kind", "kinds").encode(), "f.csv:1: there is no column 'kinds'; did you mean"),
-            (",".join([*COLUMNS, "kind"]).encode(), "f.csv:1: a column stands twice."),
-            (",".join(COLUMNS).encode() + b"\na,b\n", "f.csv:2: 2 cells under 18 columns"),
-            (",".join(COLUMNS).encode() + b'\n"a\n', "f.csv:2: no csv"),
-            (b"\xff\xfe", "f.csv: is not UTF-8"),
+            (b"", [":1: ", "system, name"]),
+            (",".join(COLUMNS).replace("kind", "kinds").encode(), [":1: ", "'kinds'", "'kind'"]),
+            (",".join([*COLUMNS, "kind"]).encode(), [":1: "]),
+            (",".join(COLUMNS).encode() + b"\na,b\n", [":2: ", "18", "2"]),
+            (",".join(COLUMNS).encode() + b'\n"a\n', [":2: ", "unexpected end of data"]),
+            (b"\xff\xfe", ["UTF-8", "invalid start byte", "byte 0"]),
         ],
-    )  # fmt: skip
-    def test_what_is_no_such_csv_is_refused(self, tmp_path: Path, content: bytes, message: str) -> None:
-        """A wrong head, a row of another length, another encoding."""
+        ids=["empty", "unknown", "twice", "short", "quote", "encoding"],
+    )
+    def test_a_file_of_another_form_is_refused(
+        self, tmp_path: Path, content: bytes, parts: list[str], messages: Messages
+    ) -> None:
+        """The head, the number of cells and the encoding are checked."""
         path = tmp_path / "f.csv"
         path.write_bytes(content)
-        with pytest.raises(PluginError, match=message):
+        with messages.raises(PluginError, f"{path}:", *parts):
             read_figures(path)
 
-    def test_a_mark_of_utf_8_is_no_part_of_the_head(self, tmp_path: Path) -> None:
-        """Spreadsheets write one."""
+    def test_a_byte_order_mark_is_not_part_of_the_head(self, tmp_path: Path) -> None:
+        """Spreadsheets write a byte order mark."""
         path = write(tmp_path / "f.csv", {})
         path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
         assert len(read_figures(path)) == 1
 
     def test_counts_keep_every_digit(self, tmp_path: Path) -> None:
-        """Also beyond what a float holds, and beside rows without a count."""
+        """Counts are exact beyond the precision of a float, also if other rows have none."""
         found = read_figures(write(tmp_path / "f.csv", {"n": "9007199254740993"}, {"name": "x", "n": ""}))
         assert [each.n for each in found] == [9007199254740993, None]
         counts = to_frame(found)["n"]
         assert counts[0] == 9007199254740993 and counts.isna().tolist() == [False, True]
 
     def test_a_missing_file_and_a_folder_are_refused(self, tmp_path: Path) -> None:
-        """The reason is the operating system's."""
-        for path in (tmp_path, tmp_path / "no.csv"):
-            with pytest.raises(PluginError, match="cannot be read"):
+        """The reason is in the words of the operating system."""
+        for path, reason in ((tmp_path, "Is a directory"), (tmp_path / "no.csv", "No such file or directory")):
+            with pytest.raises(PluginError, match=rf"{path}: .*\({reason}\)"):
                 read_figures(path)
 
-    def test_the_api_raises_what_the_table_tells(self, own: Path) -> None:
-        """A script hears of a wrong file at once; a table leaves it out and says so."""
+    def test_the_api_raises_and_the_table_reports(self, own: Path, messages: Messages) -> None:
+        """A wrong file is an error of `published`. A table leaves the file out with a note."""
         write(own, {"value": "x"})
-        with pytest.raises(PluginError, match=r"figures\.csv:2: value"):
+        with messages.raises(PluginError, f"{own}:2: value"):
             gan_bench.published()
         _, (problem,) = literature.gather(load_plugins([own.parent], kinds=("published",)))
-        assert "figures.py are left out: " in problem and "figures.csv:2: value is 'x'" in problem
+        messages.check(problem, "figures.py", f"{own}:2: value", "'x'")
 
     @pytest.mark.parametrize(
-        ("returned", "reason"),
+        ("returned", "part"),
         [
-            ("['figures.csv']", "returned str, not a Path"),
-            ("'figures.csv'", "returned str, not a Path"),
-            ("[Path('figures.csv')]", "returned figures.csv, which is not absolute"),
+            ("['figures.csv']", "str"),
+            ("'figures.csv'", "str"),
+            ("[Path('figures.csv')]", "figures.csv"),
             ("1 / 0", "ZeroDivisionError"),
         ],
     )
-    def test_a_hook_that_returns_no_path_is_broken(self, own: Path, returned: str, reason: str) -> None:
-        """It is listed once, with its reason, and costs nobody else anything."""
+    def test_a_hook_must_return_absolute_paths(self, own: Path, returned: str, part: str, messages: Messages) -> None:
+        """Otherwise the plugin is listed once as broken, with the reason, and other plugins are loaded."""
         text = own.with_suffix(".py").read_text(encoding="utf-8")
         own.with_suffix(".py").write_text(re.sub("return .*", f"return {returned}", text, count=1), encoding="utf-8")
         registry = load_plugins([own.parent])
         (broken,) = registry.broken
-        assert reason in broken.error
+        messages.check(broken.error, part)
         assert registry.published == []
 
-    def test_a_named_plugin_must_be_there(self, own: Path) -> None:
-        """`published(plugins)` refuses what is no file, and reads those that are."""
+    def test_a_named_plugin_must_exist(self, own: Path) -> None:
+        """`published(plugins)` reads existing files and refuses others."""
         write(own, {})
         elsewhere = own.parent.parent / "elsewhere.py"
         own.with_suffix(".py").rename(elsewhere)
         assert len(gan_bench.published()) == 0
         assert list(gan_bench.published([elsewhere])["system"]) == ["mgan"]
-        with pytest.raises(UsageError, match="there is no such file"):
+        with pytest.raises(UsageError, match=r"no\.py"):
             gan_bench.published(["no.py"])
 
 
 def rows_of(folder: Path, metrics: list[str] | None = None) -> PublishedComparison:
-    """The published figures of a results folder."""
+    """Published figures for a results folder."""
     results = read_results(folder)
     return published_comparison(results, tables.build(results, metrics))
 
 
+def note_of(found: PublishedComparison, *parts: str) -> str:
+    """The only note with these texts."""
+    (note,) = [note for note in found.notes if all(part in note for part in parts)]
+    return note
+
+
 def fill(folder: Path, model: Model, metric: str, *values: float, dataset: str = "ring8") -> None:
-    """Finished runs with these final values."""
+    """Write finished runs with these final values."""
     for seed, value in enumerate(values):
         fabricate.run(folder, Run(model, seed, dataset, rows=[(2000, None, metric, value)]))
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """A benchmark of GAN and MGAN on the ring, with modes of MGAN only."""
+    """A benchmark of GAN and MGAN on the ring, with runs of MGAN only."""
     folder = fabricate.benchmark(tmp_path / "results", [GAN, MGAN], metrics=["modes"])
     fill(folder, MGAN, "modes", 7.0, 8.0, 8.0)
     return folder
@@ -415,18 +431,18 @@ def log(folder: Path, **params: Mapping[str, Any]) -> None:
 
 
 class TestParameters:
-    """A figure of a variant stands beside that variant."""
+    """A figure of a variant is shown next to that variant."""
 
-    def test_beside_the_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
-        """Numbers agree however they are written; a row of other parameters has nothing beside it."""
+    def test_select_the_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
+        """Numbers match in any notation. A row with other parameters has no figure."""
         rows = [Model("two", "mgan"), Model("four", "mgan")]
         folder = fabricate.benchmark(tmp_path / "r", rows, metrics=["modes"])
         log(folder, two={"generators": 2, "beta": 0.5}, four={"generators": 4, "beta": 0.25, "shared": "body"})
         write(own, {"params": "generators=4; beta=.250; shared=body"}, {"name": "x", "params": "generators=3"})
         assert [(each.row.label, each.published.name) for each in rows_of(folder).figures] == [("four", "MGAN")]
 
-    def test_of_the_usual_model_once(self, own: Path, tmp_path: Path) -> None:
-        """A figure without parameters stands beside the first row that departs in nothing, and beside no other."""
+    def test_without_them_a_figure_is_shown_once(self, own: Path, tmp_path: Path) -> None:
+        """Such a figure is next to the first row without departures."""
         rows = [
             Model("departing", "mgan", departures=("latents: fresh",)),
             Model("first", "mgan"),
@@ -437,12 +453,12 @@ class TestParameters:
         assert [each.row.label for each in rows_of(folder).figures] == ["first"]
 
     def test_unknown_parameters_match_nothing(self, own: Path, results: Path) -> None:
-        """Where nobody wrote down what a row has, a figure of a variant stands beside none."""
+        """If the parameters of a row were not stored, it has no figure of a variant."""
         write(own, {"params": "generators=4"})
         assert rows_of(results).figures == ()
 
-    def test_beside_every_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
-        """Where two rows differ in what the figure does not say, it is of either."""
+    def test_select_every_row_that_has_them(self, own: Path, tmp_path: Path) -> None:
+        """Rows may differ in parameters that the figure does not give."""
         folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
         log(folder, a={"beta": 0, "shared": "body"}, b={"beta": 0, "shared": "nothing"})
         write(own, {"params": "beta=0"}, {"name": "x", "params": "beta=0; shared=nothing"})
@@ -450,15 +466,15 @@ class TestParameters:
             ("a", "MGAN"), ("b", "MGAN"), ("b", "x"),
         ]  # fmt: skip
 
-    def test_truth_values_are_no_numbers(self, own: Path, tmp_path: Path) -> None:
-        """``true`` is a row's true, and not its 1."""
+    def test_truth_values_are_not_numbers(self, own: Path, tmp_path: Path) -> None:
+        """``true`` matches true, not 1."""
         folder = fabricate.benchmark(tmp_path / "r", [Model("a", "mgan"), Model("b", "mgan")], metrics=["modes"])
         log(folder, a={"tied": 1}, b={"tied": True})
         write(own, {"params": "tied=true"})
         assert [each.row.label for each in rows_of(folder).figures] == ["b"]
 
-    def test_of_a_run_before_those_of_the_benchmark(self, own: Path, results: Path) -> None:
-        """What was trained says what a row is; benchmark.json where there are no runs."""
+    def test_of_a_run_precede_those_of_the_benchmark(self, own: Path, results: Path) -> None:
+        """The parameters of a row are those of its runs, or those in benchmark.json if there are no runs."""
         write(own, {"params": "generators=2"})
         log(results, MGAN={"generators": 3})
         for path in (results / "runs").glob("*/run.json"):
@@ -467,8 +483,8 @@ class TestParameters:
             path.write_text(json.dumps(record))
         assert len(rows_of(results).figures) == 1
 
-    def test_no_figure_is_lost_to_a_dataset_of_other_parameters(self, own: Path, tmp_path: Path) -> None:
-        """It stands beside the row whose data are the usual ones, though another is listed before."""
+    def test_of_another_dataset_do_not_take_a_figure(self, own: Path, tmp_path: Path) -> None:
+        """A figure is next to the row whose dataset has the default parameters, not to an earlier row."""
         folder = fabricate.benchmark(tmp_path / "r", [MGAN], datasets=["wide", "ring8"], metrics=["modes"])
         described = folder / "benchmark.json"
         described.write_text(described.read_text().replace('"plugin": "wide"', '"plugin": "ring8"'))
@@ -482,29 +498,29 @@ class TestParameters:
         write(own, {})
         assert [each.row.dataset for each in rows_of(folder).figures] == ["ring8"]
 
-    def test_those_of_no_row_are_counted(self, own: Path, results: Path) -> None:
-        """Whoever looks for them learns that they are there."""
+    def test_figures_without_a_row_are_counted(self, own: Path, results: Path, messages: Messages) -> None:
+        """A note has their number by system."""
         write(own, {"params": "generators=4"}, {"name": "x", "params": "generators=5"})
-        assert "More figures are of parameters that no row is known to have: 2 of mgan." in rows_of(results).notes
+        messages.check(note_of(rows_of(results), "parameters", "2 of mgan"))
 
     @pytest.mark.parametrize(
         "text",
         ["generators", "generators=", "=4", "generators=4;", "a b=1", "generators==4", "k=1; k=2", "k=[1]", "k=ä"],
     )
-    def test_wrong_form(self, own: Path, text: str) -> None:
-        """What is no list of parameters is refused with an example."""
-        with pytest.raises(PluginError, match=r"names with plain values, each once, as in generators=4; beta=0\.25"):
+    def test_wrong_form(self, own: Path, text: str, messages: Messages) -> None:
+        """Text that is not a list of parameters is refused with an example."""
+        with messages.raises(PluginError, f"{own}:2: params", repr(text), "generators=4; beta=0.25"):
             read_figures(write(own, {"params": text}))
 
     def test_right_form(self) -> None:
-        """Numbers, truth values and texts, with or without quotation marks."""
+        """Values are numbers, truth values and texts, with or without quotation marks."""
         told = {"k": 4.0, "beta": 2e-4, "tied": True, "shared": "body", "of": "a b"}
         assert literature.params_of('k=4; beta = 2e-4;tied=true; shared=body; of="a b"') == told
 
 
-class TestBeside:
-    def test_a_wrong_metric_is_told(self, own: Path, results: Path) -> None:
-        """A name that no metric has, or the other direction, leaves the figure out: file, system and what is right."""
+class TestComparison:
+    def test_a_wrong_metric_is_reported(self, own: Path, results: Path, messages: Messages) -> None:
+        """A figure with an unknown metric or a wrong direction is left out; the note has file, system and remedy."""
         write(
             own,
             {"metric": "mods"},
@@ -514,12 +530,11 @@ class TestBeside:
         )
         found = rows_of(results)
         assert [each.published.name for each in found.figures] == ["right"]
-        said = "\n".join(found.notes)
-        assert f"{own}: 2 of the figures of mgan left out: there is no metric 'mods'; did you mean 'modes'?" in said
-        assert f"{own}: 1 of the figures of mgan left out: the direction of modes is higher, not lower." in said
+        messages.check(note_of(found, str(own), "2 ", "mgan", "'mods'", "'modes'"))
+        messages.check(note_of(found, str(own), "1 ", "mgan", "higher", "lower"))
 
-    def test_figures_of_other_data_are_counted(self, own: Path, results: Path) -> None:
-        """What is known of the same models on other data is named, for whoever looks for it."""
+    def test_figures_of_other_data_are_counted(self, own: Path, results: Path, messages: Messages) -> None:
+        """A note lists the datasets with figures of the same models, and the number of figures."""
         write(
             own,
             {},
@@ -527,17 +542,16 @@ class TestBeside:
             {"dataset": "stl10", "name": "x"},
             {"system": "d2gan", "dataset": "cifar10"},
         )
-        said = "More figures are of other data (cifar10, stl10): 2 of mgan; gan_bench.published() has them."
-        assert said in rows_of(results).notes
+        messages.check(note_of(rows_of(results), "cifar10, stl10", "2 of mgan", "gan_bench.published()"))
 
     @pytest.mark.parametrize(("value", "spread"), [("1e300", "1e-300"), ("1e-200", ""), ("-3e12", "1")])
     def test_huge_and_tiny_values_stay_short(self, own: Path, results: Path, value: str, spread: str) -> None:
-        """They are written in powers of ten."""
+        """Such values are formatted in powers of ten."""
         write(own, {"value": value, "spread": spread, "spread_is": "unknown" if spread else ""})
         assert max(map(len, render(rows_of(results), "markdown").splitlines()[2:4])) < 160
 
-    def test_ours_stands_beside_the_same_quantity(self, own: Path, results: Path) -> None:
-        """Our mean, half-width and n; the value with its ± and what that is; runs; samples where they differ."""
+    def test_ours_is_next_to_the_same_quantity(self, own: Path, results: Path, messages: Messages) -> None:
+        """A line has our mean, half-width and n, and the published value with its spread, its meaning and n."""
         write(own, {})
         text = render(rows_of(results), "markdown")
         (line,) = [line for line in text.splitlines() if line.startswith("| MGAN")]
@@ -546,21 +560,21 @@ class TestBeside:
             "MGAN", "modes ↑", "7.67 ± 1.43", "3", "8.00 ± 0.25 (s.d.)", "10", "MGAN", "1",
         ]  # fmt: skip
         assert "\n1. Somebody, 2020: 2,500 samples; longer.\n" in text
-        assert "as above, of 10,000 samples each." in text
+        messages.check(note_of(rows_of(results), "10,000 samples"))
         assert "- (s.d.) ± standard deviation over runs." in text
         assert "### synthetic8: claimed in papers" in text
         assert "independent re-runs\n" not in text
 
-    def test_another_metric_keeps_its_name_and_stands_alone(self, own: Path, results: Path) -> None:
-        """Even where it is called as one of ours: equal names are no equal quantities."""
+    def test_another_metric_has_no_value_of_ours(self, own: Path, results: Path, messages: Messages) -> None:
+        """The metric of a figure may have the name of one of ours and another definition."""
         write(own, {"metric": "", "measure": "modes"})
         (found,) = rows_of(results).figures
         assert found.ours is None
-        assert any("of another definition" in note for note in rows_of(results).notes)
+        messages.check(note_of(rows_of(results), "definition"))
         assert re.search(rf"\| MGAN +\| modes ↑ +\| +{MISSING} \| +{MISSING} \|", render(rows_of(results), "markdown"))
 
-    def test_another_name_of_the_same_metric_is_told(self, own: Path, results: Path) -> None:
-        """In the numbered note, where two figures of one source and protocol have one number."""
+    def test_another_name_of_the_same_metric_is_in_a_note(self, own: Path, results: Path, messages: Messages) -> None:
+        """Figures of one source and protocol share a numbered note, which has the name in the source."""
         write(own, {"measure": "modes captured"}, {"name": "x"}, {"name": "y", "protocol": "shorter"})
         text = render(rows_of(results), "markdown")
         assert [line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| MGAN")] == [
@@ -571,7 +585,8 @@ class TestBeside:
             "1",
             "2",
         ]
-        assert "1. Somebody, 2020: 2,500 samples; longer; modes there: modes captured." in text
+        (note,) = [line for line in text.splitlines() if line.startswith("1. ")]
+        messages.check(note, "Somebody, 2020", "2,500 samples", "longer", "modes captured")
 
     @pytest.mark.parametrize(
         ("cells", "shown"),
@@ -586,13 +601,15 @@ class TestBeside:
             ({"value": "1e300", "spread": "1e-300", "spread_is": "unknown"}, "1e+300 ± 1e-300 (?)"),
         ],
     )
-    def test_decimals_are_the_sources(self, own: Path, results: Path, cells: dict[str, str], shown: str) -> None:
-        """As printed; where that is otherwise, both with as many as the longer has."""
+    def test_decimals_are_those_of_the_source(
+        self, own: Path, results: Path, cells: dict[str, str], shown: str
+    ) -> None:
+        """Decimals are as printed. If they differ from the stored ones, both numbers have those of the longer."""
         write(own, cells)
         assert f"| {shown} |" in re.sub(" +", " ", render(rows_of(results), "markdown"))
 
     def test_latex_is_no_wider_than_the_text(self, own: Path, results: Path) -> None:
-        """A longtable of columns that are shares of its width, with raised numbers that lead to the notes."""
+        """The longtable has columns relative to the width of the text, and raised numbers of the notes."""
         write(own, {"name": "a name that is longer than " * 9})
         text = render(rows_of(results), "latex")
         assert text.startswith("% needs \\usepackage{array,booktabs,longtable}\n")
@@ -602,34 +619,35 @@ class TestBeside:
         assert line.endswith(r"& \textsuperscript{1} \\")
         assert "\n\\textsuperscript{1} Somebody, 2020: 2,500 samples; longer. \\\\\n" in text
 
-    def test_claims_and_re_runs_are_apart(self, own: Path, results: Path) -> None:
-        """In two tables, whatever the order in the file."""
+    def test_claims_and_re_runs_are_separate(self, own: Path, results: Path) -> None:
+        """There are two tables, for any order in the file."""
         write(own, {"kind": RERUN, "value": "3"}, {"value": "8"})
         claims, reruns = render(rows_of(results), "markdown").split("### synthetic8: independent re-runs")
         assert "| 8.00 ± 0.25" in claims and "| 3.00 ± 0.25" not in claims
         assert "| 3.00 ± 0.25" in reruns and "| 8.00 ± 0.25" not in reruns
 
-    def test_what_is_not_verified_is_marked(self, own: Path, results: Path) -> None:
-        """In its cell, with a note below; a quotation names both places."""
+    def test_unverified_figures_are_marked(self, own: Path, results: Path, messages: Messages) -> None:
+        """The mark is in the cell, with a note below. The source of a quotation names both places."""
         write(own, {"verified": "no", "spread": "", "spread_is": "", "quoted_by": "Else, 2021"})
         text = render(rows_of(results), "markdown")
         assert "| 8.00 (unverified) |" in text
         assert "1. Somebody, 2020, as quoted in Else, 2021: " in text
-        assert "- unverified: from memory" in text
+        messages.check(note_of(rows_of(results), "unverified"))
         write(own, {})
         assert "unverified" not in render(rows_of(results), "markdown")
 
-    def test_a_model_or_dataset_of_another_name_has_no_figures(self, own: Path, results: Path) -> None:
-        """And the table says so, in every format."""
+    def test_without_figures_a_note_is_shown(self, own: Path, results: Path, messages: Messages) -> None:
+        """Figures of other models and datasets are not shown. The note is in every format except csv."""
         write(own, {"system": "gan", "dataset": "grid25"}, {"system": "d2gan"})
         found = rows_of(results)
         assert found.figures == ()
         assert NOTHING in render(found, "markdown") and NOTHING in render(found, "latex")
-        assert NOTHING in found.notes
+        messages.check(found.notes[0])
+        assert found.notes[0] == NOTHING
         assert len(render(found, "csv").splitlines()) == 1
 
-    def test_a_dataset_with_other_parameters_is_other_data(self, results: Path, tmp_path: Path) -> None:
-        """No figure stands beside it, and a note says why; the defaults spelled out change nothing."""
+    def test_a_dataset_with_other_parameters_is_other_data(self, results: Path, messages: Messages) -> None:
+        """It has no figures, and a note gives the reason. Defaults may be stated explicitly."""
         for path in (results / "runs").glob("*/run.json"):
             path.write_text(path.read_text().replace('"params": {}', '"params": {"radius": 2.0, "modes": 8}', 1))
         assert rows_of(results).figures != ()
@@ -637,11 +655,11 @@ class TestBeside:
             path.write_text(path.read_text().replace('"radius": 2.0', '"radius": 3.0'))
         found = rows_of(results)
         assert found.figures == ()
-        assert any(note.startswith("ring8: its parameters are not the defaults") for note in found.notes)
+        messages.check(note_of(found, "ring8: "))
 
     @pytest.mark.parametrize("data", ["ring8; modes=8; radius=3", "ring8;radius=3.0", "ring8; radius=3e0"])
-    def test_a_figure_may_say_what_its_data_have_otherwise(self, own: Path, results: Path, data: str) -> None:
-        """It stands beside those data, however they are written, and beside no other."""
+    def test_a_figure_may_have_parameters_of_its_data(self, own: Path, results: Path, data: str) -> None:
+        """The figure is next to the rows with these parameters, in any notation, and to no others."""
         write(own, {"dataset": data}, {"name": "of the defaults"})
         with own.with_suffix(".py").open("a", encoding="utf-8") as file:
             file.write(RING8)
@@ -656,21 +674,21 @@ class TestBeside:
             found = rows_of(results)
             assert [figure.published.name for figure in found.figures] == [name]
 
-    def test_metrics_that_are_not_shown_are_counted(self, own: Path, results: Path) -> None:
-        """--metrics chooses; what is known of others is named below."""
+    def test_metrics_that_are_not_shown_are_listed(self, own: Path, results: Path, messages: Messages) -> None:
+        """Only figures of the table's metrics are shown. A note lists other metrics with figures."""
         write(own, {"metric": "high_quality", "measure": "hq"}, {})
         found = rows_of(results)
         assert [figure.published.metric for figure in found.figures] == ["modes"]
-        assert any("metrics that the table does not show: high_quality." in note for note in found.notes)
+        messages.check(note_of(found, "high_quality"))
 
     @pytest.mark.parametrize(
         ("name", "claims"),
         [("cifar10", {8.33, 26.7}), ("stl10-48", {9.22}), ("stl10-96", {9.79}), ("imagenet32", {9.32})],
     )
-    def test_mgans_claims_stand_beside_the_benchmarks_of_its_tables(
+    def test_mgans_claims_are_shown_for_the_benchmarks_of_its_tables(
         self, tmp_path: Path, name: str, claims: set[float]
     ) -> None:
-        """Models, datasets and metrics have the same names in both; without data and without runs."""
+        """Models, datasets and metrics have the same names in figures and benchmarks. No data or training is needed."""
         registry = load_plugins()
         asked = load_benchmark(open_source(name), registry)
         models = [Model(model.label, model.plugin, model.anchor) for model in asked.models]
@@ -692,8 +710,8 @@ class TestBeside:
         own = [each for each in rows_of(folder).figures if each.row.model == "mgan" and each.published.kind == CLAIM]
         assert {each.published.value for each in own} == claims
 
-    def test_several_datasets_are_told_apart(self, own: Path, tmp_path: Path) -> None:
-        """A row names its dataset where there is more than one; a label is not a plugin."""
+    def test_several_datasets_are_distinguished(self, own: Path, tmp_path: Path) -> None:
+        """A row has the label of its dataset if there are several datasets."""
         folder = fabricate.benchmark(tmp_path / "two", [MGAN], datasets=["ring8", "grid25"], metrics=["modes"])
         fill(folder, MGAN, "modes", 8.0)
         write(own, {}, {"dataset": "grid25"})
@@ -704,14 +722,13 @@ class TestBeside:
         assert "| MGAN (a grid) " in render(rows_of(folder), "markdown")
 
     def test_a_broken_file_is_left_out_with_its_reason(self, own: Path, results: Path) -> None:
-        """The comparison goes on."""
         write(own, {"value": "x"})
         found = rows_of(results)
-        assert found.figures == () and "figures.csv:2: value is 'x'" in " ".join(found.notes)
+        assert found.figures == () and note_of(found, f"{own}:2: value")
 
     @pytest.mark.parametrize("text", fabricate.HOSTILE)
-    def test_what_a_file_says_stays_in_its_cell(self, own: Path, results: Path, text: str) -> None:
-        """Markdown and LaTeX are escaped, csv is quoted; a line break ends no line."""
+    def test_hostile_text_stays_in_its_cell(self, own: Path, results: Path, text: str) -> None:
+        """Text is escaped in Markdown and LaTeX and quoted in csv. A line break does not end a line."""
         columns = ("name", "measure", "protocol", "source", "quoted_by")
         write(own, {"metric": "", **{name: f"{text}\nand, so on" for name in columns}})
         found = rows_of(results)
@@ -724,15 +741,15 @@ class TestBeside:
         (record,) = csv.DictReader(io.StringIO(render(found, "csv")))
         assert record["name"] == f"{text}\nand, so on"
 
-    def test_csv_holds_numbers(self, own: Path, results: Path) -> None:
-        """One number a cell, empty where there is none."""
+    def test_csv_contains_numbers(self, own: Path, results: Path) -> None:
+        """Each cell has one number, or is empty."""
         write(own, {"spread": "", "spread_is": "", "n": "", "samples": ""})
         (record,) = csv.DictReader(io.StringIO(render(rows_of(results), "csv")))
         assert (float(record["ours"]), record["ours_n"]) == (pytest.approx(23 / 3), "3")
         assert (record["value"], record["spread"], record["n"], record["verified"]) == ("8.0", "", "", "True")
 
-    def test_the_zoos_figures_stand_beside_a_benchmark(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """PacGAN on VEEGAN's ring: three variants of its paper, with the metric that PacGAN calls reverse KL."""
+    def test_the_zoos_figures_are_shown_for_a_benchmark(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """PacGAN on VEEGAN's ring with a pack of 2 has the figure of PacGAN2."""
         monkeypatch.chdir(tmp_path)
         model = Model("PacGAN", "pacgan")
         folder = fabricate.benchmark(tmp_path / "r", [model], datasets=["ring8-veegan"], metrics=["modes"])
@@ -743,7 +760,7 @@ class TestBeside:
         assert "| 7.9 ± 0.1 (s.e.) |" in render(found, "markdown")
 
     def test_needs_no_torch(self, results: Path) -> None:
-        """Neither the table nor what it loads of plugins."""
+        """Neither the table nor the loaded plugins import torch."""
         script = (
             "import sys\n"
             "from click.testing import CliRunner; from gan_bench.cli.table import command\n"

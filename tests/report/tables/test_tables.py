@@ -1,4 +1,4 @@
-"""The comparison table: what it computes, what it refuses to mark, and how it is escaped."""
+"""The comparison table: values, marks of the best, notes, and escaping."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from gan_bench.report.tables.formats import MISSING, escape_latex, escape_markdo
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run, simple
+from tests.support.messages import Messages
 
 GAN, MGAN = Model("GAN"), Model("MGAN", "mgan")
 REAL, UNTRAINED = Model("real-data", "real-data", anchor=True), Model("untrained", "untrained", anchor=True)
@@ -37,14 +38,20 @@ def _fill(folder: Path, model: Model, values: list[float], metric: str = "symmet
         fabricate.run(folder, simple(model, seed, value, metric))
 
 
+def _note(text: str, *parts: str) -> str:
+    """The only note below a Markdown table that contains these texts."""
+    (found,) = [line for line in text.splitlines() if line.startswith("- ") and all(part in line for part in parts)]
+    return found.removeprefix("- ")
+
+
 def _lines(text: str) -> dict[str, list[str]]:
-    """The rows of a Markdown table by their first cell."""
+    """Rows of a Markdown table by their first cell."""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line[:1] == "|"]
     return {row[0]: row[1:] for row in rows}
 
 
 def test_mean_interval_and_n(tmp_path: Path) -> None:
-    """A row is the mean over the seeds' final values, with the t-test's interval."""
+    """A row is the mean over the final values of the seeds, with the interval of the t-test."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0, 2.0, 4.0])
     row = tables.table(tmp_path).iloc[0]
@@ -58,7 +65,7 @@ def test_mean_interval_and_n(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "running", "interrupted"])
 def test_a_row_with_an_unfinished_seed_is_never_best(tmp_path: Path, status: str) -> None:
-    """A seed that did not finish makes the row "2/3": its values do not count, and it is never marked."""
+    """With an unfinished seed, a row shows "2/3", omits the values of that seed and is never marked."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     _fill(tmp_path, GAN, [0.1, 0.1])
     rows: fabricate.Rows = [(1000, None, "symmetric_kl", 99.0)]
@@ -69,19 +76,19 @@ def test_a_row_with_an_unfinished_seed_is_never_best(tmp_path: Path, status: str
     assert lines["MGAN"][:2] == ["3", "**5.00 ± 0.00**"]
 
 
-def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path) -> None:
-    """The benchmark's seeds, and any others that were found, are what a row is measured against."""
+def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path, messages: Messages) -> None:
+    """The planned number is that of the benchmark's seeds and of other seeds with runs."""
     fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1, 2])
     fabricate.run(tmp_path, simple(GAN, 0, 1.0))
     fabricate.run(tmp_path, simple(GAN, 9, 1.0))
     text = tables.render(tmp_path)
     assert _lines(text)["GAN"][0] == "2/4"
     assert _lines(text)["MGAN"][:2] == ["0/3", MISSING]
-    assert "Runs: 2 finished, 5 missing." in text
+    messages.check(_note(text, "5 missing"), "2 finished")
 
 
 def test_the_best_follows_the_direction(tmp_path: Path) -> None:
-    """Lower wins where lower is better, higher where higher is, ties win together, no direction no winner."""
+    """The best is the lowest or highest by direction. Ties are both marked; without a direction none is."""
     third = Model("third")
     fabricate.benchmark(tmp_path, [GAN, MGAN, third], seeds=[0, 1], metrics=["symmetric_kl", "modes", "purity"])
     for seed, (model, kl, modes) in itertools.product((0, 1), ((GAN, 2.0, 8.0), (MGAN, 1.0, 8.0), (third, 3.0, 7.0))):
@@ -92,7 +99,7 @@ def test_the_best_follows_the_direction(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_no_best(tmp_path: Path) -> None:
-    """The lowest of single values says nothing of other seeds: no mark and no interval."""
+    """One seed gives no estimate of the spread between seeds, so nothing is marked and there is no interval."""
     fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0])
     for model, value in ((GAN, 2.0), (MGAN, 1.0)):
         _fill(tmp_path, model, [value])
@@ -101,10 +108,10 @@ def test_one_seed_has_no_best(tmp_path: Path) -> None:
 
 
 class TestSomeSeeds:
-    """Tables of the seeds that are complete, while others go on."""
+    """Tables of the complete seeds, while others are still running."""
 
-    def test_are_as_if_there_were_no_others(self, tmp_path: Path) -> None:
-        """A run of another seed is neither a value nor a missing one; the title counts the seeds."""
+    def test_omit_other_seeds(self, tmp_path: Path, messages: Messages) -> None:
+        """A run of another seed is neither a value nor missing. The title has the number of seeds."""
         fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1, 2])
         for model in (GAN, MGAN):
             _fill(tmp_path, model, [1.0, 3.0])
@@ -113,32 +120,32 @@ class TestSomeSeeds:
         assert text == (tmp_path / "table.md").read_text(encoding="utf-8")
         assert "### synthetic8 (2 of 3 seeds): ring8" in text
         assert _lines(text)["GAN"][:2] == ["2", "2.0 ± 12.7"]
-        assert "Runs: 4 finished." in text
+        messages.check(_note(text, "4 finished"))
 
-    def test_of_a_run_that_did_not_finish_show_it(self, tmp_path: Path) -> None:
-        """A complete seed may hold failures, which are counted and listed."""
+    def test_list_runs_that_did_not_finish(self, tmp_path: Path, messages: Messages) -> None:
+        """Failures of a complete seed are counted and listed."""
         fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1])
         _fill(tmp_path, GAN, [1.0])
         fabricate.run(tmp_path, Run(MGAN, 0, status="diverged", iteration=500, rows=[(0, None, "symmetric_kl", 9.0)]))
         text = tables.render_table(tables.write_tables(tmp_path, [0]), "markdown")
         assert _lines(text)["MGAN"][:2] == ["0/1", MISSING]
-        assert "MGAN seed 0 diverged at iteration 500" in text
+        messages.check(_note(text, "MGAN", "seed 0", "diverged"), "500")
 
-    def test_all_of_them_are_the_whole_table(self, tmp_path: Path) -> None:
+    def test_all_of_them_give_the_whole_table(self, tmp_path: Path) -> None:
         fabricate.benchmark(tmp_path, [GAN], seeds=[0, 1])
         _fill(tmp_path, GAN, [1.0, 2.0])
         assert tables.write_tables(tmp_path, [0, 1]) == tables.write_tables(tmp_path)
 
 
 class TestText:
-    """The table as a terminal shows it."""
+    """The table in a terminal."""
 
     def shown(self, folder: Path, width: int) -> str:
         return to_text(tables.build(read_results(folder)), width)
 
     @pytest.mark.parametrize("width", [60, 80, 120, 400])
     def test_fits_the_terminal_and_loses_nothing(self, tmp_path: Path, width: int) -> None:
-        """No line is wider than the terminal; every column stands in some block, beside the labels of all rows."""
+        """No line is wider than the terminal. Every column is in a block, with the labels of all rows."""
         names = ["symmetric_kl", "wasserstein", "modes", "high_quality", "purity"]
         fabricate.benchmark(tmp_path, [GAN, MGAN, REAL], seeds=[0, 1], metrics=names)
         for model, seed in itertools.product((GAN, MGAN, REAL), (0, 1)):
@@ -151,15 +158,15 @@ class TestText:
         assert sum(line.startswith("MGAN ") for line in text.splitlines()) == blocks
         assert (blocks == 1) == (width == 400)
 
-    def test_marks_the_best_and_says_how(self, tmp_path: Path) -> None:
+    def test_marks_the_best_and_explains_the_mark(self, tmp_path: Path) -> None:
         fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1])
         _fill(tmp_path, GAN, [2.0, 2.0])
         _fill(tmp_path, MGAN, [1.0, 1.0])
         text = self.shown(tmp_path, 120)
         assert "*1.00 ± 0.00" in text and "*2.00" not in text and "* best value of a column" in text
 
-    def test_tells_long_labels_apart(self, tmp_path: Path) -> None:
-        """Those of an ablation differ at the end: the middle is left out."""
+    def test_keeps_long_labels_distinct(self, tmp_path: Path) -> None:
+        """Labels of an ablation differ at the end, so the middle is omitted."""
         models = [Model(f"MGAN with eight generators, beta={beta}", f"mgan{beta}") for beta in (0.25, 0.5)]
         fabricate.benchmark(tmp_path, models, seeds=[0])
         for model in models:
@@ -168,7 +175,7 @@ class TestText:
         assert len(starts) == 2 and all("…" in start for start in starts)
 
     def test_shows_control_characters_as_spaces(self, tmp_path: Path) -> None:
-        """A label from elsewhere must not move the cursor or colour the terminal; a long one is cut."""
+        """Control characters of a label do not reach the terminal. A long label is cut."""
         hostile = Model("\x1b[31mred\x1b[0m\nline " + "long " * 30)
         fabricate.benchmark(tmp_path, [hostile], seeds=[0])
         _fill(tmp_path, hostile, [1.0])
@@ -177,16 +184,16 @@ class TestText:
         assert max(map(len, text.splitlines())) <= 60
 
 
-def test_nobody_is_best_where_all_are_equal(tmp_path: Path) -> None:
-    """When every model has the same value, a mark would say nothing."""
+def test_equal_models_are_not_marked(tmp_path: Path) -> None:
+    """If all models have the same value, none is marked as best."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     for model in (GAN, MGAN):
         _fill(tmp_path, model, [0.0, 0.0, 0.0], "modes")
     assert tables.table(tmp_path)["best"].tolist() == ["", ""]
 
 
-def test_the_best_is_of_its_dataset(tmp_path: Path) -> None:
-    """Datasets are separate tables, each with its own best."""
+def test_each_dataset_has_its_best(tmp_path: Path) -> None:
+    """Datasets are separate tables, each with a best model."""
     fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1], datasets=["ring8", "grid25"])
     for dataset, values in (("ring8", (1.0, 2.0)), ("grid25", (20.0, 10.0))):
         for seed, (model, value) in itertools.product((0, 1), zip((GAN, MGAN), values, strict=True)):
@@ -198,8 +205,8 @@ def test_the_best_is_of_its_dataset(tmp_path: Path) -> None:
     assert text.index("### synthetic8: ring8") < text.index("### synthetic8: grid25")
 
 
-def test_anchors_stand_below_and_are_never_best(tmp_path: Path) -> None:
-    """Real data beats every model, stands below them behind a line, and is not marked."""
+def test_anchors_are_below_and_never_best(tmp_path: Path) -> None:
+    """Real data has better values than every model, is below the models after a rule, and is not marked."""
     fabricate.benchmark(tmp_path, [GAN, REAL, UNTRAINED], seeds=[0, 1])
     for seed, (model, value) in itertools.product((0, 1), ((GAN, 3.0), (REAL, 0.05), (UNTRAINED, 9.0))):
         fabricate.run(tmp_path, Run(model, seed, iteration=0, rows=[(0, None, "symmetric_kl", value)]))
@@ -211,22 +218,22 @@ def test_anchors_stand_below_and_are_never_best(tmp_path: Path) -> None:
     assert latex.index("GAN") < latex.rindex(r"\midrule") < latex.index("real-data")
 
 
-def test_values_that_are_not_finite_are_shown(tmp_path: Path) -> None:
-    """nan and inf of finished runs appear as such in every format, and never win."""
+def test_values_that_are_not_finite_are_shown(tmp_path: Path, messages: Messages) -> None:
+    """nan and inf of finished runs are shown in every format, and are never marked."""
     fabricate.benchmark(tmp_path, [GAN, MGAN, Model("X")], seeds=[0, 1])
     for model, values in ((GAN, [1.0, math.nan]), (MGAN, [1.0, math.inf]), (Model("X"), [7.0, 7.0])):
         _fill(tmp_path, model, values)
     text = tables.render(tmp_path)
     lines = _lines(text)
     assert (lines["GAN"][1], lines["MGAN"][1], lines["X"][1]) == ("nan", "inf", "**7.00 ± 0.00**")
-    assert "the value of a finished run is undefined or not finite" in text
+    messages.check(_note(text, "nan, inf"))
     records = list(csv.DictReader(io.StringIO(tables.render(tmp_path, "csv"))))
     assert [record["symmetric_kl"] for record in records] == ["nan", "inf", "7.0"]
     assert [record["modes"] for record in records] == ["", "", ""]
 
 
-def test_best_is_one_iteration_for_all_metrics(tmp_path: Path) -> None:
-    """at="best" takes each run's iteration of lowest symmetric_kl; what does not stand there is missing."""
+def test_best_is_one_iteration_for_all_metrics(tmp_path: Path, messages: Messages) -> None:
+    """at="best" is the iteration of each run's lowest symmetric_kl. Metrics without a value there are missing."""
     fabricate.benchmark(tmp_path, [GAN], seeds=[0, 1])
     for seed, (low, high) in enumerate(((500, 2.0), (1000, 4.0))):
         rows: fabricate.Rows = [(t, None, "symmetric_kl", 1.0 if t == low else 9.0) for t in (0, 500, 1000)]
@@ -237,22 +244,22 @@ def test_best_is_one_iteration_for_all_metrics(tmp_path: Path) -> None:
     assert (row["symmetric_kl"], row["modes"]) == (1.0, 3.0)
     text = tables.render(tmp_path, at="best")
     assert _lines(text)["GAN"][:4] == ["2", "**1.00 ± 0.00**", MISSING, "**3.0 ± 12.7**"]
-    assert "wasserstein does not stand at the best iteration of every finished run: GAN" in text
-    assert "hindsight" in text
+    messages.check(_note(text, "wasserstein"), "best iteration", "GAN")
+    messages.check(_note(text, "Evaluation:"), "lowest symmetric_kl")
     last = tables.table(tmp_path).iloc[0]
     assert (last["modes"], last["wasserstein"]) == (0.0, 6.0) and math.isnan(last["symmetric_kl"])
 
 
-def test_best_needs_symmetric_kl(tmp_path: Path) -> None:
-    """at="best" without symmetric_kl is a usage error that says what to do."""
+def test_best_needs_symmetric_kl(tmp_path: Path, messages: Messages) -> None:
+    """at="best" without symmetric_kl is a usage error with a remedy."""
     fabricate.benchmark(tmp_path, [GAN], metrics=["modes"])
     _fill(tmp_path, GAN, [1.0], "modes")
-    with pytest.raises(UsageError, match=r"lowest symmetric_kl.*Add it to \[evaluation\] metrics"):
+    with messages.raises(UsageError, tmp_path, "symmetric_kl", "[evaluation] metrics"):
         tables.table(tmp_path, at="best")
 
 
-def test_a_cell_of_fewer_seeds_says_so_and_does_not_win(tmp_path: Path) -> None:
-    """A metric that stands in two of three finished runs shows n=2 and is not marked."""
+def test_a_cell_of_fewer_seeds_shows_n_and_is_not_marked(tmp_path: Path) -> None:
+    """A metric with values in two of three finished runs shows n=2."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     for seed in range(3):
         rows: fabricate.Rows = [(2000, None, "modes", 8.0)]
@@ -264,21 +271,20 @@ def test_a_cell_of_fewer_seeds_says_so_and_does_not_win(tmp_path: Path) -> None:
     assert lines["MGAN"][1] == "**6.00 ± 0.00**"
 
 
-def test_the_benchmarks_sample_size_counts(tmp_path: Path) -> None:
-    """Of two values from different numbers of samples, the one the benchmark asks for is shown."""
+def test_the_benchmarks_sample_size_is_preferred(tmp_path: Path, messages: Messages) -> None:
+    """Of two values from different numbers of samples, that with the benchmark's number is shown."""
     fabricate.benchmark(tmp_path, [GAN], seeds=[0])
     run = fabricate.run(tmp_path, Run(GAN, rows=[(2000, None, "symmetric_kl", 1.0)]))
     with open(run / "curve.csv", "a") as file:
         file.write("2000,,symmetric_kl,2.0,50000,1\n")
     assert tables.table(tmp_path)["symmetric_kl"].tolist() == [1.0]
-    assert "different numbers of samples" not in tables.render(tmp_path)
+    assert "numbers of samples" not in tables.render(tmp_path)
     fabricate.run(tmp_path, Run(GAN, 1, rows=[(2000, None, "symmetric_kl", 1.0)], samples=500))
-    expected = "symmetric_kl: measured with different numbers of samples (500; 10,000)"
-    assert expected in tables.render(tmp_path)
+    messages.check(_note(tables.render(tmp_path), "symmetric_kl:", "numbers of samples"), "500; 10,000")
 
 
 def test_headings_ledger_and_units(tmp_path: Path) -> None:
-    """Headings carry direction and unit; the ledger has thousands separators."""
+    """Headings have direction and unit. Numbers of the ledger have thousands separators."""
     fabricate.benchmark(tmp_path, [GAN], seeds=[0])
     _fill(tmp_path, GAN, [1.0])
     lines = _lines(tables.render(tmp_path))
@@ -291,7 +297,7 @@ def test_headings_ledger_and_units(tmp_path: Path) -> None:
 
 @contextmanager
 def _described(folder: Path) -> Iterator[dict[str, Any]]:
-    """The content of benchmark.json, written back with what was changed of it."""
+    """The content of benchmark.json, written back with changes."""
     path = folder / "benchmark.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     yield content
@@ -299,12 +305,12 @@ def _described(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 class TestHeldOutData:
-    """What the row real-data is scored on, where a dataset runs out of it."""
+    """Notes on the row real-data, if a dataset has few held-out samples."""
 
     METRICS = ("symmetric_kl", "wasserstein")
 
     def _made(self, folder: Path, *, held_out: int | None, used: int, seeds: int = 2, needs: int = 50_000) -> str:
-        """The table of a GAN and of real data that were scored on `used` samples; wasserstein `needs` so many."""
+        """The table of a GAN and of real data, scored on `used` samples; wasserstein needs `needs` samples."""
         fabricate.benchmark(folder, [GAN, REAL], seeds=range(seeds), metrics=self.METRICS)
         with _described(folder) as content:
             content["datasets"][0]["held_out"] = held_out
@@ -316,23 +322,24 @@ class TestHeldOutData:
             fabricate.run(folder, Run(REAL, seed, rows=few, samples=used))
         return tables.render(folder)
 
-    def test_that_are_too_few_explain_a_missing_value(self, tmp_path: Path) -> None:
-        """Which metric, how many it needs, how many there are; from results.csv alone as well."""
-        expected = "real-data has no wasserstein, for which 50,000 samples are needed: ring8 holds out 10,000."
+    def test_too_few_explain_a_missing_value(self, tmp_path: Path, messages: Messages) -> None:
+        """The note names the metric, the samples that it needs, and those that exist, also from results.csv alone."""
         text = self._made(tmp_path, held_out=10_000, used=10_000)
         assert _lines(text)["real-data"][2] == MISSING
-        assert expected in text and "does not stand at the final iteration" not in text
+        assert "final iteration of" not in text
+        expected = _note(text, "real-data", "50,000")
+        messages.check(expected, "wasserstein", "50,000", "ring8", "10,000")
         write_results_csv(tmp_path)
         shutil.rmtree(tmp_path / "runs")
         assert expected in tables.render(tmp_path)
 
-    def test_that_are_enough_explain_nothing(self, tmp_path: Path) -> None:
-        """Nor do those that never run out."""
-        assert "real-data has no" not in self._made(tmp_path / "a", held_out=50_000, used=10_000, needs=10_000)
-        assert "real-data has no" not in self._made(tmp_path / "b", held_out=None, used=10_000)
+    def test_enough_need_no_note(self, tmp_path: Path) -> None:
+        """There is no note for enough samples, nor for unlimited ones."""
+        assert "- real-data" not in self._made(tmp_path / "a", held_out=50_000, used=10_000, needs=10_000)
+        assert "- real-data" not in self._made(tmp_path / "b", held_out=None, used=10_000)
 
-    def test_of_many_datasets_are_told_in_one_line(self, tmp_path: Path) -> None:
-        """With the fewest and the most."""
+    def test_of_many_datasets_are_one_note(self, tmp_path: Path, messages: Messages) -> None:
+        """The note has the smallest and the largest number."""
         labels = [f"d{number}" for number in range(5)]
         fabricate.benchmark(tmp_path, [GAN, REAL], datasets=labels, metrics=["symmetric_kl"])
         with _described(tmp_path) as content:
@@ -340,23 +347,24 @@ class TestHeldOutData:
             for position, dataset in enumerate(content["datasets"], 1):
                 dataset["held_out"] = 1_000 * position
         fabricate.run(tmp_path, Run(GAN, dataset="d0"))
-        line = "real-data has no symmetric_kl, for which 3,000 samples are needed: "
-        assert line + "d0 holds out 1,000, d1 holds out 2,000." in tables.render(tmp_path)
+        messages.check(_note(tables.render(tmp_path), "real-data"), "3,000", "d0", "1,000", "d1", "2,000")
         with _described(tmp_path) as content:
             content["metrics"]["symmetric_kl"]["needs"] = 9_000
-        assert line.replace("3,", "9,") + "5 datasets hold out 1,000 to 5,000." in tables.render(tmp_path)
+        messages.check(_note(tables.render(tmp_path), "real-data"), "9,000", "5 datasets", "1,000 to 5,000")
 
-    def test_that_are_all_scored_have_no_noise_over_seeds(self, tmp_path: Path) -> None:
-        """Said once, and only where several seeds score all that there are."""
-        told = "every seed scores the same samples, all that there are (ring8 holds out 10,000)"
-        assert self._made(tmp_path / "all", held_out=10_000, used=10_000).count(told) == 1
-        assert "every seed scores" not in self._made(tmp_path / "some", held_out=20_000, used=10_000)
-        assert "every seed scores" not in self._made(tmp_path / "one", held_out=10_000, used=10_000, seeds=1)
-        assert "every seed scores" not in self._made(tmp_path / "endless", held_out=None, used=10_000)
+    def test_all_scored_have_no_noise_over_seeds(self, tmp_path: Path, messages: Messages) -> None:
+        """There is one note, only if several seeds use all held-out samples."""
+        every = "every seed"
+        messages.check(
+            _note(self._made(tmp_path / "all", held_out=10_000, used=10_000), every), "real-data", "ring8", "10,000"
+        )
+        assert every not in self._made(tmp_path / "some", held_out=20_000, used=10_000)
+        assert every not in self._made(tmp_path / "one", held_out=10_000, used=10_000, seeds=1)
+        assert every not in self._made(tmp_path / "endless", held_out=None, used=10_000)
 
 
-def test_footnotes_of_a_dataset_stand_at_its_rows_only(tmp_path: Path) -> None:
-    """Beside the departures, which hold on every dataset; each number is of one text."""
+def test_footnotes_of_a_dataset_mark_its_rows_only(tmp_path: Path) -> None:
+    """Departures mark the rows of every dataset. Each number belongs to one text."""
     fabricate.benchmark(tmp_path, [Model("A", departures=("x = 1",))], datasets=["ring8", "grid25"])
     with _described(tmp_path) as content:
         content["models"][0]["footnotes"] = {"ring8": ["a pool of 20"], "grid25": ["a pool of 10"]}
@@ -366,7 +374,7 @@ def test_footnotes_of_a_dataset_stand_at_its_rows_only(tmp_path: Path) -> None:
 
 
 def test_departures_are_numbered_footnotes(tmp_path: Path) -> None:
-    """A departure has one number wherever it stands, and its text below."""
+    """A departure has the same number in all rows, and its text is below the table."""
     models = [Model("A", departures=("x = 1",)), Model("B", departures=("y = 2", "x = 1")), Model("C")]
     fabricate.benchmark(tmp_path, models)
     text = tables.render(tmp_path)
@@ -376,27 +384,27 @@ def test_departures_are_numbered_footnotes(tmp_path: Path) -> None:
     assert tables.table(tmp_path)["departures"].tolist() == ["x = 1", "x = 1; y = 2", ""]
 
 
-def test_the_showcase_tells_what_happened(tmp_path: Path) -> None:
-    """Below the table: protocol, evaluation, sharing, how runs ended with their errors, others, ignored."""
+def test_the_showcase_has_all_notes(tmp_path: Path, messages: Messages) -> None:
+    """Notes are on protocol, evaluation, sharing, unfinished runs with their errors, other runs and ignored ones."""
     fabricate.showcase(tmp_path, iterations=5000, seeds=5)
     fabricate.run(tmp_path, simple(Model("elsewhere"), 0, 1.0))
     (tmp_path / "runs" / "broken").mkdir()
     text = tables.render(tmp_path)
-    for expected in (
-        "2,000 iterations; 512 real and 1,024 generated samples a draw; shared latents, normal of size 256",
-        "10,000 samples; mean ± half-width of the 95 % t-interval over 5 training seeds, at the final",
-        "Shared in MAD-GAN, MGAN: all layers but the first.",
-        "Shared in multi-discriminator MGAN: nothing.",
-        "Runs: 38 finished, 1 diverged, 1 failed.",
-        "MAD-GAN seed 3 failed at iteration 7,200 of 5,000: RunError: CUDA out of memory.",
-        "1 stored run of other settings is not shown.",
-        "ignored: runs/broken (run.json is missing)",
+    for parts in (
+        ("Protocol:", "2,000 iterations", "512 real", "1,024 generated samples", "256"),
+        ("Evaluation:", "10,000 samples", "5 training seeds", "final"),
+        ("MAD-GAN, MGAN", "all layers but the first"),
+        ("multi-discriminator MGAN", "nothing"),
+        ("38 finished", "1 diverged", "1 failed"),
+        ("MAD-GAN", "seed 3", "failed", "7,200 of 5,000", "RunError: CUDA out of memory"),
+        ("1 stored run",),
+        ("ignored: runs/broken",),
     ):
-        assert expected in text
+        messages.check(_note(text, *parts))
 
 
 def test_hostile_labels_stay_in_their_cells(tmp_path: Path) -> None:
-    """Pipes, TeX specials and HTML in labels and errors break no format."""
+    """Pipes, TeX specials and HTML in labels and errors are escaped in every format."""
     fabricate.benchmark(tmp_path, [Model(label) for label in HOSTILE], seeds=[0])
     for label in HOSTILE:
         error = ("RunError", "| <i>\n&amp; $x$ \\end{tabular}")
@@ -426,13 +434,13 @@ def test_hostile_labels_stay_in_their_cells(tmp_path: Path) -> None:
         ("a\n\tb", "a b"),
     ],
 )
-def test_markdown_escapes_what_would_format(plain: str, escaped: str) -> None:
-    """What Markdown would read as markup is escaped, and nothing else, so that a terminal stays legible."""
+def test_markdown_escapes_only_markup(plain: str, escaped: str) -> None:
+    """Text that Markdown would format is escaped. Other text stays legible in a terminal."""
     assert escape_markdown(plain) == escaped
 
 
 def test_latex_escapes_every_special() -> None:
-    """All ten special characters, and what the standard fonts lack."""
+    """All ten special characters, and characters that the standard fonts lack, are replaced."""
     assert escape_latex("&%$#_{}") == r"\&\%\$\#\_\{\}"
     assert escape_latex("~^\\<>|") == (
         r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}"
@@ -459,29 +467,29 @@ def test_latex_escapes_every_special() -> None:
     ],
 )
 def test_numbers_have_three_digits_and_the_same_decimals(mean: float, half: float | None, text: str) -> None:
-    """Mean and interval share their decimals: three significant digits of the larger."""
+    """Mean and interval have the same decimals, with three significant digits of the larger."""
     assert number(Estimate(mean, half, 5), 5) == text
 
 
-def test_metrics_are_chosen_by_name(tmp_path: Path) -> None:
-    """--metrics takes any stored metric in the order given; an unknown one names the closest."""
+def test_metrics_are_chosen_by_name(tmp_path: Path, messages: Messages) -> None:
+    """Metrics may be any stored ones, in any order. For an unknown name the error suggests the closest."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0], "sliced_wasserstein")
     frame = tables.table(tmp_path, ["modes", "sliced_wasserstein"])
     names = [name for name in frame.columns if name in fabricate.METRICS]
     assert names == ["modes", "sliced_wasserstein"]
-    with pytest.raises(UsageError, match="no metric 'mode' here; did you mean 'modes'"):
+    with messages.raises(UsageError, "'mode'", "'modes'"):
         tables.table(tmp_path, ["mode"])
-    with pytest.raises(UsageError, match="Unknown format 'html'"):
+    with messages.raises(UsageError, "'html'", "latex"):
         tables.render(tmp_path, "html")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="did you mean 'best'"):
+    with messages.raises(UsageError, "'beast'", "'best'"):
         tables.table(tmp_path, at="beast")  # type: ignore[arg-type]
 
 
 def test_a_bare_csv_takes_directions_from_the_installed_metrics(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, messages: Messages
 ) -> None:
-    """Without benchmark.json: units and directions from plugins, anchors by name, and a note on the rest."""
+    """Without benchmark.json, units and directions are those of plugins, anchors have known names; a note explains."""
     fabricate.benchmark(tmp_path, [REAL, GAN, MGAN], seeds=[0, 1], metrics=["modes"])
     for model, values in ((GAN, [1.0, 2.0]), (MGAN, [8.0, 8.0]), (REAL, [8.5, 8.5])):
         _fill(tmp_path, model, values, "modes")
@@ -501,11 +509,11 @@ def test_a_bare_csv_takes_directions_from_the_installed_metrics(
     assert lines["model"][:2] == ["n", "modes ↑"]
     assert list(lines)[-4:] == ["GAN", "MGAN", "*anchors*", "real-data"]
     assert (lines["MGAN"][1], lines["real-data"][1]) == ("**8.00 ± 0.00**", "8.50 ± 0.00")
-    assert "No benchmark.json beside this results.csv" in text
+    messages.check(_note(text, "benchmark.json"), "results.csv")
 
 
 def test_write_tables(tmp_path: Path) -> None:
-    """table.md and table.csv hold what `render` gives."""
+    """table.md and table.csv contain the output of `render`."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0])
     assert tables.write_tables(tmp_path) == tables.build(read_results(tmp_path))
@@ -513,8 +521,8 @@ def test_write_tables(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_text(encoding="utf-8") == tables.render(tmp_path, "csv")
 
 
-def test_the_command(tmp_path: Path) -> None:
-    """`gan-bench table` prints what `render` gives; a csv's warnings go to the other stream."""
+def test_the_command(tmp_path: Path, messages: Messages) -> None:
+    """`gan-bench table` prints the output of `render`. Warnings of a csv are on stderr."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0])
     (tmp_path / "runs" / "x").mkdir()
@@ -522,47 +530,42 @@ def test_the_command(tmp_path: Path) -> None:
     assert plain.stdout == tables.render(tmp_path, metrics=["modes", "symmetric_kl"], at="best")
     as_csv = CliRunner().invoke(command, [str(tmp_path), "--format", "csv"])
     assert as_csv.stdout == tables.render(tmp_path, "csv")
-    assert as_csv.stderr == "ignored: runs/x (run.json is missing)\n"
+    messages.check(as_csv.stderr, "runs/x", "run.json")
 
 
-def test_the_notes_come_with_the_frame(tmp_path: Path) -> None:
-    """In a notebook the notes are in `attrs`, warnings too."""
+def test_the_frame_has_the_notes(tmp_path: Path, messages: Messages) -> None:
+    """In a notebook, notes and warnings are in `attrs`."""
     fabricate.benchmark(tmp_path, [GAN])
     (tmp_path / "runs" / "x").mkdir()
     notes = tables.table(tmp_path).attrs["notes"]
-    assert notes[0].startswith("Protocol: ") and notes[-1] == "ignored: runs/x (run.json is missing)"
+    assert notes[0].startswith("Protocol: ")
+    messages.check(notes[-1], "runs/x")
     assert read_results(tmp_path).ignored[0].folder == "x"
 
 
-@pytest.mark.parametrize(
-    ("compiled", "said"),
-    [
-        ((False, False), "without evaluation (cpu)."),
-        ((True, True), "without evaluation, compiled iterations (cpu)."),
-        ((True, False), "some runs with compiled iterations, some without: seconds do not compare."),
-    ],
-)
-def test_what_was_compiled_is_said(tmp_path: Path, compiled: tuple[bool, bool], said: str) -> None:
-    """Seconds of compiled and of other iterations do not compare, and the table says so."""
+@pytest.mark.parametrize(("compiled", "named"), [((False, False), False), ((True, True), True), ((True, False), True)])
+def test_seconds_of_compiled_iterations_have_a_note(
+    tmp_path: Path, compiled: tuple[bool, bool], named: bool, messages: Messages
+) -> None:
+    """The note on seconds names compiled iterations, and warns if only some runs used them."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     for model, flag in zip((GAN, MGAN), compiled, strict=True):
         ledger = {**fabricate.LEDGER, "plan": {"compiled": flag}}
         fabricate.run(tmp_path, replace(simple(model, 0, 1.0), ledger=ledger))
-    assert said in tables.render(tmp_path)
+    note = _note(tables.render(tmp_path), "Seconds")
+    assert ("compiled" in note) is named
+    messages.check(note, "(cpu)")
 
 
-@pytest.mark.parametrize(
-    ("sizes", "said"),
-    [
-        ((1, 1), "of a run, without evaluation (cpu)."),
-        ((10, 10), "without evaluation, its share of that of 10 seeds that train as one program (cpu)."),
-        ((1, 10), "without evaluation, its share of that of 1 or 10 seeds that train as one program (cpu)."),
-    ],
-)
-def test_seeds_that_train_together_are_said(tmp_path: Path, sizes: tuple[int, int], said: str) -> None:
-    """Their seconds are shares of one program's."""
+@pytest.mark.parametrize(("sizes", "named"), [((1, 1), ""), ((10, 10), "10 seeds"), ((1, 10), "1 or 10 seeds")])
+def test_seconds_of_stacked_seeds_have_a_note(
+    tmp_path: Path, sizes: tuple[int, int], named: str, messages: Messages
+) -> None:
+    """The note on seconds states that they are shares of the time of one program."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     for model, size in zip((GAN, MGAN), sizes, strict=True):
         ledger = {**fabricate.LEDGER, "plan": {"compiled": False, "stack": size}}
         fabricate.run(tmp_path, replace(simple(model, 0, 1.0), ledger=ledger))
-    assert said in tables.render(tmp_path)
+    note = _note(tables.render(tmp_path), "Seconds")
+    assert ("seeds" in note) is bool(named)
+    messages.check(note, named)
