@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import sys
@@ -9,6 +10,13 @@ import traceback
 
 import click
 
+from gan_bench.cli.resources import (
+    discard_output,
+    flush_output,
+    missing_resource,
+    open_standard_streams,
+    require_process,
+)
 from gan_bench.errors import GanBenchError
 
 VERBS = {
@@ -36,6 +44,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
+        require_process()
         command: click.Command = importlib.import_module(f"gan_bench.cli.{name}").command
         return command
 
@@ -65,11 +74,13 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point of `gan-bench`, the only place that turns errors into exit codes."""
+    open_standard_streams()
     debug = "--debug" in sys.argv
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal must not end in an error
     try:
         code = cli.main(standalone_mode=False)
+        flush_output()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -80,6 +91,19 @@ def main() -> None:
     except GanBenchError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        _echo_error(str(error))
         code = error.exit_code
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
+        if debug or not missing_resource(error):
+            raise
+        _echo_error(missing_resource(error))
+        code = GanBenchError.exit_code
+    except SystemExit:  # raised by click if the reader of a pipe has ended
+        code = GanBenchError.exit_code
+    discard_output()
     sys.exit(code or 0)
+
+
+def _echo_error(message: str) -> None:
+    with contextlib.suppress(OSError):  # standard error may be full as well
+        click.echo(f"Error: {message}", err=True)
