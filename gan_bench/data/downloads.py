@@ -26,6 +26,7 @@ from gan_bench.files import hold_lock
 ROOT_VARIABLE = "GAN_BENCH_DATA"
 ELSEWHERE = f"To use another folder, set --data-root or the environment variable {ROOT_VARIABLE}."
 PIECE = 1 << 20  # bytes
+LARGEST = 1 << 32  # bytes of a file that a user chose; no image or batch has more
 EVERY = 10.0  # seconds between two progress messages of a download
 PATIENCE = 60.0  # seconds without a response after which a download fails
 REFUSED_RANGE = 416  # HTTP status: the partial file is at least as long as the file on the server
@@ -117,6 +118,8 @@ def contents_of(files: Mapping[str, Path]) -> str:
         stat = path.stat()
         if not S_ISREG(stat.st_mode):  # to open a pipe would wait for a writer
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if stat.st_size > LARGEST:
+            raise OSError(errno.EFBIG, f"it is larger than {LARGEST:,} bytes", str(path))
         seen.update(os.fsencode(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
     kept = cache_file("contents", seen.hexdigest())
     with suppress(OSError):

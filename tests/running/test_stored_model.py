@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import warnings
 
+from gan_bench_zoo.models.mix_gan import MixGAN
+
 from gan_bench.running.stored_model import StoredModel
+from tests.support.tiny import trainer
 
 
 def test_one_generator_of_a_mixture_with_learned_weights() -> None:
