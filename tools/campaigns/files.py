@@ -499,6 +499,8 @@ def _child(arguments: Sequence[str], log: Path) -> None:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
         sys.argv = ["gan-bench", *arguments]
         from gan_bench.cli import main
 
