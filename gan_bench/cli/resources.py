@@ -14,6 +14,7 @@ EACH_CORE = 64 * 2**20
 """Address space in bytes that numpy needs when it is imported; without it, OpenBLAS ends the process."""
 
 MEMORY = "Free memory, or raise the limit (ulimit -v); training needs about 10 GB of address space."
+TEMPORARY = "Set the environment variable TMPDIR to a folder that can be written."
 REMEDIES = {
     errno.EMFILE: "Raise the number of open files (ulimit -n).",
     errno.ENFILE: "Close other programs: the machine has too many open files.",
@@ -48,6 +49,16 @@ def _require_address_space() -> None:
             )
 
 
+def require_temporary_folder() -> None:
+    """Raise UsageError if there is no folder for temporary files, which torch needs when it is imported."""
+    import tempfile
+
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise UsageError(f"There is no folder for temporary files. {TEMPORARY}") from None
+
+
 def missing_resource(error: BaseException) -> str:
     """Return a message about the resource that an error is about, with the remedy; empty for any other error."""
     text = str(error)
@@ -57,6 +68,8 @@ def missing_resource(error: BaseException) -> str:
         return f"There is not enough address space to load a library ({text}). {MEMORY}"
     if isinstance(error, RuntimeError) and "can't start new thread" in text:
         return f"No thread can be started. {REMEDIES[errno.EAGAIN]}"
+    if isinstance(error, OSError) and ("temporary directory" in text or "cache directory" in text):
+        return f"There is no folder for temporary files ({text.rstrip('.')}). {TEMPORARY}"
     if isinstance(error, OSError):
         place = "Standard output" if error.filename is None and error.errno == errno.ENOSPC else error.filename
         where = f"{os.fsencode(place).decode(errors='backslashreplace')}: " if isinstance(place, (str, bytes)) else ""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from gan_bench.cli.resources import missing_resource
+from gan_bench.cli.resources import missing_resource, require_temporary_folder
 from gan_bench.data import downloads
 from gan_bench.data.downloads import ROOT_VARIABLE, absolute, cache_file, data_root, folders_of
-from gan_bench.errors import DataError
+from gan_bench.errors import DataError, UsageError
 from tests.support.messages import Messages
 
 LIST = (sys.executable, "-m", "gan_bench", "list", "datasets")
@@ -57,6 +57,17 @@ class TestProcess:
         require_message(done, "working directory")
 
 
+def test_without_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+    """Training is refused with the variable that sets the folder; torch would end each worker."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with messages.raises(UsageError, "TMPDIR"):
+        require_temporary_folder()
+
+
 class TestMissingResource:
     @pytest.mark.parametrize(
         "error",
@@ -66,6 +77,7 @@ class TestMissingResource:
             ImportError("libtorch_cpu.so: failed to map segment from shared object"),
             RuntimeError("can't start new thread"),
             OSError(errno.EMFILE, "Too many open files"),
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
             OSError(errno.ENOSPC, "No space left on device", "/data/file"),
             OSError(errno.EIO, "Input/output error", b"/data/caf\xe9"),
         ],
