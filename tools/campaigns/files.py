@@ -120,7 +120,7 @@ def damaged(good: bytes, count: int, *, within: int = 400) -> Iterator[tuple[str
 
 
 def strange() -> Iterator[tuple[str, Write]]:
-    """Paths that are no regular files, and files of extreme sizes."""
+    """Pipes, folders and links, and files of extreme sizes."""
     yield "pipe", os.mkfifo
     yield "folder", Path.mkdir
     yield "link to nothing", lambda path: path.symlink_to("nowhere")
