@@ -129,7 +129,7 @@ class _Rate:
 def _left(job: Job) -> int:
     if job.run.model.anchor:
         return 0
-    record = RunFolder(Path(job.folder)).read()
+    record = _record(Path(job.folder))
     return job.run.protocol.iterations - (record.iteration if record else 0)
 
 
