@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gan_bench.cli.resources import (
+    discard_output,
+    flush_output,
+    missing_resource,
+    open_standard_streams,
+    require_process,
+)
 from gan_bench.errors import GanBenchError
 
 if TYPE_CHECKING:
@@ -43,6 +50,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
+        require_process()
         from gan_bench.plugins.entry_points import tolerate_damaged_packages
 
         tolerate_damaged_packages()
@@ -75,12 +83,14 @@ def cli(debug: bool) -> None:
 
 def main() -> None:
     """Entry point of `gan-bench`, the only place that turns errors into exit codes."""
+    open_standard_streams()
     debug = "--debug" in sys.argv
     before = set(threading.enumerate())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # arrows and ± in an ASCII terminal must not end in an error
     try:
         code = cli.main(standalone_mode=False)
+        flush_output()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -91,10 +101,23 @@ def main() -> None:
     except GanBenchError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        _echo_error(str(error))
         code = error.exit_code
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
+        if debug or not missing_resource(error):
+            raise
+        _echo_error(missing_resource(error))
+        code = GanBenchError.exit_code
+    except SystemExit:  # raised by click if the reader of a pipe has ended
+        code = GanBenchError.exit_code
     _leave_behind(before, code or 0)
+    discard_output()
     sys.exit(code or 0)
+
+
+def _echo_error(message: str) -> None:
+    with contextlib.suppress(OSError):  # standard error may be full as well
+        click.echo(f"Error: {message}", err=True)
 
 
 def _leave_behind(before: set[threading.Thread], code: int) -> None:

@@ -28,10 +28,10 @@ plugin_option = click.option(
 
 def _set_data_root(context: click.Context, option: click.Parameter, value: Path | None) -> None:
     """Set the data root of this process and its children."""
-    from gan_bench.data.downloads import ROOT_VARIABLE
+    from gan_bench.data.downloads import ROOT_VARIABLE, absolute
 
     if value is not None:
-        os.environ[ROOT_VARIABLE] = str(value.expanduser().resolve())
+        os.environ[ROOT_VARIABLE] = str(absolute(value))
 
 
 data_root_option = click.option(

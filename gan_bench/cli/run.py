@@ -34,9 +34,11 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     stops; run the same command again to resume. Whenever a seed of all models is complete, the current table is printed
     and written to table.md.
     """
+    from gan_bench.cli.resources import require_temporary_folder
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
 
+    require_temporary_folder()
     planned = prepare(benchmark, Options(**options))
     warn_of_broken(planned.registry, notes=dry_run)  # else the run reports them
     if dry_run:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import math
 import sys
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from tabulate import tabulate
 
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
+from gan_bench.config.overrides import split_setting
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.metric import UNINDEXED, Metric
-from gan_bench.contracts.parameters import TomlValue, resolve
+from gan_bench.contracts.parameters import resolve
 from gan_bench.contracts.scores import Score
 from gan_bench.errors import ConfigError, Problem, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
@@ -61,7 +62,7 @@ def command(
     chosen = _metrics(registry, target, metrics, len(file.x) if file.x.ndim else 0)
     log = partial(click.echo, err=True)
     target.prepare(log)
-    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), log=log)
+    scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), log=log, warn=_warn)
     if style == "csv":
         _print_csv(scores)
     else:
@@ -71,15 +72,24 @@ def command(
         click.echo("\n" + "\n".join(reasons), err=style == "csv")
 
 
+def _warn(problem: str) -> None:
+    click.echo(f"Warning: {problem}", err=True)
+
+
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
     """Dataset with parameters such as ``radius=3``, in the notation of a benchmark file."""
     kind = registry.get("datasets", name)
-    values: dict[str, TomlValue] = {}
+    values: dict[str, Any] = {}
     for text in settings:
-        try:
-            values |= tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"--set {text}: write KEY=VALUE, for example radius=3 ({error}).") from error
+        if "=" not in text:
+            raise UsageError(f"--set {text}: '=' is missing. Write KEY=VALUE, for example radius=3.")
+        keys, value = split_setting(text)
+        table = values
+        for key in keys[:-1]:
+            table = table.setdefault(key, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"--set {text}: {key} has no keys. Set the whole value.")
+        table[keys[-1]] = value
 
     problems: list[Problem] = []
 

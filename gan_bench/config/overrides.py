@@ -34,7 +34,7 @@ def apply_overrides(source: Source, overrides: Sequence[str], problems: Problems
         elif root in ("model", "dataset"):
             _set_in_entries(source, root, text.strip(), problems)
         elif root in SECTIONS:
-            keys, value = _split(text)
+            keys, value = split_setting(text)
             _set(source, (), keys, value, _flag(text), problems)
         else:
             hint = "Use --seeds." if root == "seeds" else allowed(root, SECTIONS)
@@ -74,7 +74,7 @@ def _set_in_entries(source: Source, section: str, text: str, problems: Problems)
         message = unknown if complete else f"write {section}.LABEL.KEY=VALUE. {allowed('', known)}"
         problems.add_flag(_flag(text), message)
         return
-    keys, value = _split(rest[len(name) + 1 :])
+    keys, value = split_setting(rest[len(name) + 1 :])
     flag = f"--set {section}.{name}.{'.'.join(keys)}"
     for index in matching(name, entries):
         _set(source, (section, index), keys, value, flag, problems)
@@ -107,7 +107,8 @@ def _set(source: Source, start: KeyPath, keys: list[str], value: TomlValue, flag
     source.flags[path] = flag
 
 
-def _split(text: str) -> tuple[list[str], TomlValue]:
+def split_setting(text: str) -> tuple[list[str], TomlValue]:
+    """Parse ``KEY.KEY=VALUE`` into keys and a value, which is TOML or, without quotes, text such as a path."""
     key, _, value = text.partition("=")
     return [part.strip() for part in key.split(".")], _value(value.strip())
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 from gan_bench.errors import DataError
@@ -25,6 +26,7 @@ from gan_bench.files import hold_lock
 ROOT_VARIABLE = "GAN_BENCH_DATA"
 ELSEWHERE = f"To use another folder, set --data-root or the environment variable {ROOT_VARIABLE}."
 PIECE = 1 << 20  # bytes
+LARGEST = 1 << 32  # bytes of a file that a user chose; no image or batch has more
 EVERY = 10.0  # seconds between two progress messages of a download
 PATIENCE = 60.0  # seconds without a response after which a download fails
 REFUSED_RANGE = 416  # HTTP status: the partial file is at least as long as the file on the server
@@ -36,12 +38,38 @@ def data_root() -> Path:
     Datasets have the layout of torchvision. The subfolders `prepared/` and `cache/` belong to gan-bench.
     """
     named = os.environ.get(ROOT_VARIABLE)
-    return Path(named).expanduser().resolve() if named else own_root()
+    root = absolute(named) if named else own_root()
+    if root is None:
+        raise DataError(f"There is no home directory for a cache of data. {ELSEWHERE.replace('another', 'a')}")
+    return root
 
 
-def own_root() -> Path:
-    """Return the folder gan-bench in the user's cache, which receives computed files if `data_root()` is read-only."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gan-bench"
+def absolute(path: str | Path) -> Path:
+    """Return the absolute path of a path that may begin with ~.
+
+    Raises:
+        DataError: there is no home directory, or no working directory.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise DataError(f"{path}: there is no home directory. Write the path without ~.") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: the working directory does not exist. Write an absolute path.") from error
+
+
+def own_root() -> Path | None:
+    """Return the folder gan-bench in the user's cache, which receives computed files if `data_root()` is read-only.
+
+    None if there is no home directory, as in a container with a user that it does not know.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME")
+    if not cache:
+        try:
+            cache = str(Path.home() / ".cache")
+        except RuntimeError:
+            return None
+    return Path(cache) / "gan-bench"
 
 
 def kept_at(*parts: str, is_usable: Callable[[Path], bool] = Path.exists) -> Path:
@@ -50,8 +78,8 @@ def kept_at(*parts: str, is_usable: Callable[[Path], bool] = Path.exists) -> Pat
     The path is below `data_root()` if it can be written there, or if `is_usable` accepts what is there. Otherwise it is
     below `own_root()`. Many users can thus share a read-only folder of data. Nothing is created.
     """
-    place = data_root().joinpath(*parts)
-    return place if is_writable(place) or is_usable(place) else own_root().joinpath(*parts)
+    place, own = data_root().joinpath(*parts), own_root()
+    return place if own is None or is_writable(place) or is_usable(place) else own.joinpath(*parts)
 
 
 def folders_of(kind: str) -> list[Path]:
@@ -59,8 +87,8 @@ def folders_of(kind: str) -> list[Path]:
 
     The first is below `data_root()`. If that is read-only, the second is below `own_root()`.
     """
-    shared, own = data_root() / kind, own_root() / kind
-    return [shared] if shared == own or is_writable(shared / "any") else [shared, own]
+    shared, own = data_root() / kind, own_root()
+    return [shared] if own is None or shared == own / kind or is_writable(shared / "any") else [shared, own / kind]
 
 
 def is_writable(path: Path) -> bool:
@@ -88,13 +116,17 @@ def contents_of(files: Mapping[str, Path]) -> str:
     seen = hashlib.sha256()
     for name, path in sorted(files.items()):
         stat = path.stat()
-        seen.update(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        if not S_ISREG(stat.st_mode):  # to open a pipe would wait for a writer
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if stat.st_size > LARGEST:
+            raise OSError(errno.EFBIG, f"it is larger than {LARGEST:,} bytes", str(path))
+        seen.update(os.fsencode(f"{name}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n"))
     kept = cache_file("contents", seen.hexdigest())
     with suppress(OSError):
         return kept.read_text(encoding="ascii")
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
-        digest.update(f"{name}\0{sha256_of(path)}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{sha256_of(path)}\n"))
     with suppress(DataError), exclusive(kept), whole(kept) as file:  # without a cache, files are read again
         file.write(digest.hexdigest().encode())
     return digest.hexdigest()
@@ -153,7 +185,7 @@ _shortened: set[Path] = set()
 def _log_location(path: Path, log: Callable[[str], None]) -> None:
     """Report, once per process, that computed files are not written to the data folder."""
     root, own = data_root(), own_root()
-    if root != own and root not in _shortened and path.is_relative_to(own):
+    if own is not None and root != own and root not in _shortened and path.is_relative_to(own):
         _shortened.add(root)
         log(f"{root} cannot be written; files computed from its contents are stored in {own}")
 

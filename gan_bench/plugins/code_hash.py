@@ -3,16 +3,23 @@
 Comments, formatting and docstrings are not part of a syntax tree, so explanations can be added after a run.
 The core is left out: `planning.runs.TRAINING_VERSION` represents it. Of imports from the core only the names count,
 not the modules.
+
+A change that cannot change a trained value, such as a stricter check of a damaged file, keeps the keys if it is
+recorded in `former_code.json` beside the module (`tools/former_code.py`). The present code then counts as the former
+one. Without a new record the next change counts again.
 """
 
 from __future__ import annotations
 
 import ast
+import base64
 import hashlib
 import importlib
 import importlib.util
+import json
 import sys
 import warnings
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -22,6 +29,7 @@ from typing import Any, TypeGuard
 from gan_bench.plugins.entry_points import installed_plugins
 
 CORE = "gan_bench"
+FORMER_CODE = "former_code.json"
 FILE_PREFIX = "gan_bench_plugin_"
 """Prefix of the names under which plugin files are imported."""
 
@@ -45,9 +53,40 @@ def code_hash(*classes: type[Any]) -> str:
                 _collect(base.__module__, files)
     digest = hashlib.sha256()
     # Files count with their names, but not with their folders, which may differ between machines.
-    for name, code in sorted((_name_of(file), _code(_source(file))) for file in files):
+    for name, code in sorted((_name_of(file), _counted(file)) for file in files):
         digest.update(f"{name}\n{len(code)}\n".encode() + code)
     return digest.hexdigest()
+
+
+def _counted(file: Path) -> bytes:
+    """Code of a file, or the former code that it counts as."""
+    code = _code(_source(file))
+    record = former_code(file.parent).get(file.stem)
+    if record is None or record["code"] != hashlib.sha256(code).hexdigest():
+        return code
+    return zlib.decompress(base64.b64decode(record["former"]))
+
+
+@cache
+def former_code(folder: Path) -> dict[str, dict[str, str]]:
+    """Records of `former_code.json` in a folder by module: hash of the present code, and the former code, packed."""
+    try:
+        found: dict[str, dict[str, str]] = json.loads((folder / FORMER_CODE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def record_former_code(file: Path, former: bytes) -> None:
+    """Record that the code of a file counts as that of the source `former`, or as what that counts as."""
+    records = former_code.__wrapped__(file.parent)
+    earlier, code = records.get(file.stem), _code(former)
+    if earlier is not None and earlier["code"] == hashlib.sha256(code).hexdigest():
+        code = zlib.decompress(base64.b64decode(earlier["former"]))
+    packed = base64.b64encode(zlib.compress(code, 9)).decode()
+    records[file.stem] = {"code": hashlib.sha256(_code(_source(file))).hexdigest(), "former": packed}
+    text = json.dumps(dict(sorted(records.items())), indent=1) + "\n"
+    (file.parent / FORMER_CODE).write_text(text, encoding="utf-8")
 
 
 def _name_of(file: Path) -> str:

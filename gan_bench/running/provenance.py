@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.store.records import GitState, PluginFacts, Provenance
 
+COMMAND_VARIABLE = "GAN_BENCH_COMMAND"
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 
@@ -29,7 +31,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
     on_gpu = device == "cuda"
     return Provenance(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        command=command(),
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=cpu_name(),
@@ -42,6 +44,20 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
         cuda=str(torch.version.cuda) if on_gpu else "",
         plugins=tuple(plugins),
     )
+
+
+def command() -> tuple[str, ...]:
+    """Command line that started the benchmark: of this process, or of the one that started this worker."""
+    passed = os.environ.get(COMMAND_VARIABLE)
+    if passed is not None:
+        return tuple(json.loads(passed))
+    name = Path(sys.argv[0]).name
+    return ("gan-bench" if name == "__main__.py" else name, *sys.argv[1:])
+
+
+def command_for_workers() -> dict[str, str]:
+    """Environment variable that passes the command to worker processes."""
+    return {COMMAND_VARIABLE: json.dumps(command())}
 
 
 @cache

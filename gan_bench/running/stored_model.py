@@ -57,7 +57,7 @@ class StoredModel:
             raise UsageError(f"seed must be from 0 to 2^63 - 1, found {seed}.")
         if generator is not None and not 0 <= generator < self.generators:
             raise UsageError(f"generator must be from 0 to {self.generators - 1}, found {generator}.")
-        if generator is not None and float(self.model.weights()[generator]) == 0:
+        if generator is not None and float(self.model.weights().detach()[generator]) == 0:
             raise UsageError(f"generator {generator} has weight 0 in the mixture at iteration {self.iteration}.")
         self._require_data(n)
         with undisturbed(lambda changes: None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from gan_bench.cli.score import command
 from gan_bench.contracts.metric import Samples
-from gan_bench.errors import ConfigError, GanBenchError, PluginError, StoreError, UsageError
+from gan_bench.errors import ConfigError, DataError, GanBenchError, PluginError, StoreError, UsageError
 from gan_bench.evaluation.score_samples import read_samples, score
 from gan_bench.evaluation.scores import compute
 from tests.support.messages import Messages, plugin_lists
@@ -285,3 +286,19 @@ def test_a_metric_that_means_nothing_for_a_dataset_is_refused(messages: Messages
     metric.refuses = lambda dataset: "needs labels"  # type: ignore[method-assign]
     with messages.raises(UsageError, "'high_quality'", "needs labels"):
         score(np.zeros((5, 2)), RING, [metric])
+
+
+def test_a_parameter_may_be_a_path_without_quotes(tmp_path: Path, points: NDArray[np.float64]) -> None:
+    """--set is parsed as by `gan-bench run`: other text than TOML is a string."""
+    np.save(tmp_path / "s.npy", points)
+    arguments = ["--dataset", "image-folder", "--set", f"path={tmp_path / 'none'}", "--metrics", "high_quality"]
+    error = run(tmp_path / "s.npy", *arguments).exception
+    assert isinstance(error, DataError)
+    assert str(tmp_path / "none") in str(error)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    """A pipe without a writer does not block the command."""
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(StoreError, match=r"pipe\.npy"):
+        read_samples(tmp_path / "pipe.npy")

@@ -13,7 +13,7 @@ from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
 from gan_bench_zoo.networks.mlp import MLP
 
-from gan_bench.plugins.code_hash import code_hash
+from gan_bench.plugins.code_hash import code_hash, former_code, record_former_code
 from gan_bench.plugins.discovery import load_plugins
 
 MODEL = """\
@@ -194,3 +194,16 @@ class TestCodeHash:
             registry = load_plugins([folder])
             hashes.add(code_hash(*(registry.get("models", name) for name in ("One", "Two", "Three"))))
         assert len(hashes) == 1
+
+    def test_a_recorded_change_keeps_the_hash(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A change that is recorded as without effect counts as the former code, also twice; a later one counts."""
+        first, second, third = (f"SCALE = 2\n{check}" for check in ("", "assert SCALE\n", "assert SCALE > 1\n"))
+        before = code_hash(package(tmp_path, monkeypatch, helper=first))
+        for former, changed in ((first, second), (second, third)):
+            cls = package(tmp_path, monkeypatch, helper=changed)
+            former_code.cache_clear()
+            assert code_hash(cls) != before
+            record_former_code(tmp_path / "own_plugin" / "helper.py", former.encode())
+            former_code.cache_clear()
+            assert code_hash(cls) == before
+        assert code_hash(package(tmp_path, monkeypatch, helper="SCALE = 3\n")) != before

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
-from gan_bench.running.provenance import git_state, provenance
+from gan_bench.running.provenance import command_for_workers, git_state, provenance
 from gan_bench.store.records import GitState
 
 
@@ -27,6 +28,17 @@ class TestProvenance:
         """A missing package is listed as not installed."""
         monkeypatch.setattr("gan_bench.running.provenance.PACKAGES", ("no-such-package",))
         assert provenance("cpu").packages == {"no-such-package": "not installed"}
+
+    def test_has_the_command_of_the_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A worker records the command line of the process that started it, whatever its own."""
+        monkeypatch.setattr(sys, "argv", ["/bin/gan-bench", "run", "café.toml"])
+        assert provenance("cpu").command == ("gan-bench", "run", "café.toml")
+        passed = command_for_workers()
+        monkeypatch.setattr(sys, "argv", ["/package/worker.py", "plugins"])
+        assert provenance("cpu").command == ("worker.py", "plugins")
+        for name, value in passed.items():
+            monkeypatch.setenv(name, value)
+        assert provenance("cpu").command == ("gan-bench", "run", "café.toml")
 
     def test_has_commit_and_dirtiness(self, tmp_path: Path) -> None:
         """A changed tracked file makes a checkout dirty, an untracked file does not. Outside a checkout it is None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import hashlib
@@ -21,7 +22,7 @@ import pytest
 import torch
 import torchvision
 from gan_bench_zoo.datasets import stl10
-from gan_bench_zoo.datasets._archives import KNOWN, read_batch, rows_of
+from gan_bench_zoo.datasets._archives import read_batch, rows_of
 from gan_bench_zoo.datasets._idx import IdxImages, read_idx
 from gan_bench_zoo.datasets.cifar10 import CIFAR10
 from gan_bench_zoo.datasets.image_folder import ImageFolder, squared
@@ -191,6 +192,16 @@ class TestIdx:
             read_idx(path)
         messages.check(caught.value, path, found, hide=cause_of(caught.value))
 
+    def test_is_not_read_beyond_its_size(self, tmp_path: Path) -> None:
+        """A packed file that expands to more, and a header of terabytes, are refused without reading all of it."""
+        path = tmp_path / "file.gz"
+        path.write_bytes(gzip.compress(idx(np.zeros((4, 5), np.uint8)) + bytes(10**7)))
+        with pytest.raises(DataError, match="21 bytes"):
+            read_idx(path)
+        path.write_bytes(gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", *[2**32 - 1] * 3)))
+        with pytest.raises(DataError, match="header"):
+            read_idx(path)
+
     def test_packed_and_cut_off_is_refused(self, tmp_path: Path, messages: Messages) -> None:
         """Errors of gzip become a DataError."""
         path = tmp_path / "file.gz"
@@ -330,7 +341,7 @@ class TestBatch:
         "content",
         [
             pickle.dumps({"data": np.array([{}], dtype=object)}, 2),
-            pickle.dumps(Malicious(KNOWN["_codecs", "encode"], "a", "rot13")),
+            pickle.dumps(Malicious(codecs.encode, "a", "rot13")),
             pickled(np.ones((2, 3), np.uint8), [0, 1])[:-20],
             b"",
             b"\x80\x05garbage",
@@ -648,6 +659,50 @@ class TestImageFolder:
             make(ImageFolder, path=str(folder), size=8, held_out=0.001).prepare(lambda _: None)
         assert "3 of 42" in str(told.value)
         assert all(name in str(told.value) for name in ("empty.png", "0.png", "deep.png", "I;16"))
+
+    def test_reports_animations_and_files_that_are_not_used(self, folder: Path) -> None:
+        """Animations, hidden files, links to folders and files with other endings are counted and listed by name."""
+        frames = [Image.new("RGB", (12, 12), (0, 0, n)) for n in (10, 200)]
+        for name in ("moving.gif", "moving.webp", "moving.png"):
+            frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+        frames[0].save(folder / "UPPER.JPEG")
+        frames[0].save(folder / "photo.jp2")
+        frames[0].save(folder / ".hidden.png")
+        (folder / "labels.csv").touch()
+        (folder / "README").touch()
+        (folder / "elsewhere").symlink_to(folder / "below")
+        lines: list[str] = []
+        data = make(ImageFolder, path=str(folder), size=8)
+        data.prepare(lines.append)
+        notes = "\n".join(lines)
+        assert len(data.training()) + len(data.testing()) == 44
+        for part in (
+            "3 of several frames",
+            "moving.gif, moving.png, moving.webp",
+            "1 with the ending .jp2 (photo.jp2)",
+            "1 with the ending .csv (labels.csv)",
+            "1 without an ending (README)",
+            "1 hidden (.hidden.png)",
+            "1 links to folders (elsewhere)",
+        ):
+            assert part in notes
+        assert "UPPER" not in notes
+
+    def test_names_may_have_any_bytes(self, folder: Path) -> None:
+        """A name that is not UTF-8 is hashed by its bytes, and escaped in messages."""
+        name = os.fsdecode(b"caf\xe9\x1b.png")
+        Image.new("RGB", (12, 12)).save(folder / name)
+        data = make(ImageFolder, path=str(folder), size=8)
+        assert len(data.training()) + len(data.testing()) == 41
+        (folder / name).write_bytes(b"")
+        with pytest.raises(DataError, match=r"caf\\udce9\\x1b\.png"):
+            make(ImageFolder, path=str(folder), size=8).prepare(lambda _: None)
+
+    def test_a_pipe_is_refused(self, folder: Path) -> None:
+        """A pipe with the name of an image does not block."""
+        os.mkfifo(folder / "pipe.png")
+        with pytest.raises(DataError, match=r"pipe\.png cannot be read"):
+            make(ImageFolder, path=str(folder), size=8).prepare(lambda _: None)
 
     def test_without_images_is_refused(self, folder: Path, tmp_path: Path, messages: Messages) -> None:
         """A missing folder, one without images, and an empty set are errors."""

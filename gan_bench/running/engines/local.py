@@ -24,6 +24,7 @@ from gan_bench.errors import RunError, StoreError
 from gan_bench.planning.jobs import stacks
 from gan_bench.running.engines.interrupts import DeferredInterrupts
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message, encode_jobs
+from gan_bench.running.provenance import command_for_workers
 from gan_bench.store.records import ErrorRecord, Status
 from gan_bench.store.run_folder import RunFolder
 
@@ -61,6 +62,7 @@ class _Worker:
         path = {"PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path)}
         gpu = {"CUDA_VISIBLE_DEVICES": setup.gpus[slot % len(setup.gpus)]} if setup.gpus else {}
         environment = KEEP_FREED_MEMORY | os.environ | path | gpu | {"OMP_NUM_THREADS": str(threads)}
+        environment |= command_for_workers()
         self.process = subprocess.Popen(
             [
                 sys.executable,

@@ -1,13 +1,11 @@
 """Safe reading of archives and of the pickled batches in them.
 
-Batches of CIFAR-10 and of the downsampled ImageNet are pickles, and loading a pickle can execute any program. The
-unpickler here allows numpy arrays and plain containers. It refuses every other name.
+Batches of CIFAR-10 and of the downsampled ImageNet are pickles, and loading a pickle can execute any program. They
+are read by `gan_bench.data.unpickling`, which allows arrays of numbers and plain values, and refuses everything else.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import tarfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -17,71 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_bench.data.downloads import ELSEWHERE, download
+from gan_bench.data.unpickling import read_pickled_arrays
 from gan_bench.errors import DataError
 
 
-def _reconstruct(kind: Any, shape: Any, code: Any) -> Any:
-    """Return an empty array that the rest of the pickle fills, as numpy's own function does."""
-    if kind is not np.ndarray or shape != (0,):
-        raise pickle.UnpicklingError(f"an array of {kind!r} and shape {shape!r} to begin with")
-    return np.ndarray((0,), np.uint8)
-
-
-def _dtype(code: Any, align: Any = False, copy: Any = True) -> Any:
-    found = np.dtype(code)
-    if found.kind not in "biuf":
-        raise pickle.UnpicklingError(f"an array of {code!r}")
-    return found
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    """Encode text as Python 3 writes bytes for Python 2."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes in {encoding!r}")
-    return text.encode("latin1")
-
-
-def _frombuffer(buffer: Any, kind: Any, shape: Any, order: Any) -> Any:
-    return np.frombuffer(buffer, kind).reshape(shape, order=order)
-
-
-KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
-}
-"""Functions that pickled numpy arrays refer to, in Python 2 and 3, and in numpy before and since version 2."""
-
-
-class _Careful(pickle.Unpickler):
-    """Unpickler that resolves the names of an allow-list only."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return KNOWN[module, name]
-
-
 def read_batch(path: Path) -> dict[str, Any]:
-    """Read a pickled dictionary of arrays, numbers, strings and lists. Its keys are converted to str.
+    """Read a pickled dictionary of arrays, numbers, text and lists, with its keys as str.
 
     Raises:
-        DataError: the file is damaged or contains other objects. No code in it is executed.
+        DataError: it is damaged or contains anything else; none of it was executed.
     """
     try:
-        found = _Careful(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        return read_pickled_arrays(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
     except Exception as error:  # a damaged pickle raises errors of any type
         raise DataError(
-            f"{path} is refused: {error or type(error).__name__}. A batch holds arrays and plain values only; "
-            "this one is damaged or not what it claims to be. Nothing of it was executed."
+            f"{path} is refused: {str(error) or type(error).__name__}. A batch contains arrays and plain values only. "
+            "This file is damaged or another one. None of it was executed."
         ) from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} holds {type(found).__name__} instead of a dictionary. It is another file.")
-    return {key.decode("ascii", "replace") if isinstance(key, bytes) else str(key): found[key] for key in found}
 
 
 def rows_of(

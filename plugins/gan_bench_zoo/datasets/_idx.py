@@ -7,6 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from gan_bench.errors import DataError
 
 SPLITS = {"train": "train", "test": "t10k"}
 SIDE = 28  # pixels
+LARGEST = 2**30  # bytes of an array
 BYTES = 8  # the idx type of unsigned bytes
 
 
@@ -118,10 +120,13 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             if len(head) < 4 or head[:3] != bytes((0, 0, BYTES)):
                 raise DataError(f"{path} is no idx file of bytes: it begins with {head!r}. Remove it, fetch it again.")
             sizes = struct.unpack(f">{head[3]}I", file.read(4 * head[3]))
-            content = file.read()
+            expected = prod(sizes)
+            if expected > LARGEST:
+                raise DataError(f"{path} is damaged: its header has {expected:,} bytes. Remove it and fetch it again.")
+            content = file.read(expected + 1)  # not all of a file that is longer, or that expands to more
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise DataError(f"{path} cannot be read ({error}): it is damaged. Remove it and fetch it again.") from error
-    if len(content) != np.prod(sizes, dtype=np.int64):
+    if len(content) != expected:
         raise DataError(
             f"{path} holds {len(content):,} bytes for {sizes}: it is damaged. Remove it and fetch it again."
         )

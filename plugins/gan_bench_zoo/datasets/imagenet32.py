@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from gan_bench.contracts.parameters import param
-from gan_bench.data.downloads import contents_of, data_root, kept_at
+from gan_bench.data.arrays import read_npz, regular_file
+from gan_bench.data.downloads import absolute, contents_of, data_root, kept_at
 from gan_bench.data.image_datasets import PreparedImages
 from gan_bench.data.recipes import Part, Recipe, read_record
 from gan_bench.errors import DataError
@@ -51,7 +48,7 @@ class ImageNet32(PreparedImages):
     @property
     def place(self) -> Path:
         """Folder of the batches."""
-        return Path(self.params.path).expanduser().resolve() if self.params.path else data_root() / "imagenet32"
+        return absolute(self.params.path) if self.params.path else data_root() / "imagenet32"
 
     def absent(self) -> str | None:
         """Return a sentence about missing batches and their source; None if no batch is missing."""
@@ -105,7 +102,10 @@ def _read(path: Path) -> dict[str, Any]:
     if path.suffix != ".npz":
         return read_batch(path)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in ("data", "labels")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        with regular_file(path) as file:
+            found = read_npz(file, ("data", "labels"))
+    except Exception as error:  # for a damaged file numpy and zipfile raise errors of many types
         raise DataError(f"{path} cannot be read ({error}): it is damaged or another file.") from error
+    if len(found) < 2:
+        raise DataError(f"{path} must contain the arrays 'data' and 'labels'. It is another file.")
+    return found

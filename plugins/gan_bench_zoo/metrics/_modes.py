@@ -37,6 +37,7 @@ from gan_bench_zoo.metrics._features import by_inception, unseen
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 HIGH_QUALITY = 3  # standard deviations
+DISTANCES = 2**22  # computed together
 NONE_GOOD = "no sample is of high quality"
 
 
@@ -73,9 +74,15 @@ def cells_of(samples: Samples) -> NDArray[np.int64]:
 
 def _by_distance(samples: Samples) -> Assignment:
     mixture = mixture_of(samples)
-    distance = cdist(samples.x, mixture.means) / mixture.stds
-    mode = distance.argmin(axis=1)
-    return Assignment(mode, distance[np.arange(len(mode)), mode] < HIGH_QUALITY)
+    mode = np.empty(len(samples), dtype=np.int64)
+    good = np.empty(len(samples), dtype=np.bool_)
+    rows = max(1, DISTANCES // len(mixture.means))
+    for start in range(0, len(samples), rows):  # distances of 10^6 samples to many modes would not fit in memory
+        part = slice(start, start + rows)
+        distance = cdist(samples.x[part], mixture.means) / mixture.stds
+        mode[part] = distance.argmin(axis=1)
+        good[part] = distance.min(axis=1) < HIGH_QUALITY
+    return Assignment(mode, good)
 
 
 def _by_class(samples: Samples) -> Assignment:

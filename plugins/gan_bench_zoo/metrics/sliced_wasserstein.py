@@ -15,7 +15,7 @@ table identifies.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,10 @@ from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, 
 from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
 
 PROJECTIONS = 200
+TOGETHER = 40_000_000
+"""Largest number of positions that are sorted together: all of 200,000 samples."""
+
+Truth = Callable[[slice], NDArray[np.float32]]
 AT_ONCE = 5_000  # features projected together; all of them as doubles would take a gigabyte
 
 
@@ -60,12 +64,33 @@ class SlicedWasserstein(MixtureMetric):
         """Return a float >= 0. The directions depend on `samples.seed` only."""
         x = features_of(samples) if is_images(samples.dataset) else samples.x
         directions = _directions(x.shape[1], samples.seed)
-        true = _projected_truth(samples, directions)
+        true = _truth(samples, directions)
+        rows = max(1, TOGETHER // max(len(x), 1))
+        blocks = [slice(start, start + rows) for start in range(0, len(directions), rows)]
         with np.errstate(over="ignore"):  # differences between points at the limits of float32 may be infinite
-            # float32 halves the time of sorting, and is the type of a model's samples
-            model = _projected(directions, x)
-            model.sort(axis=1)
-            return float(np.abs(model - true).mean(dtype=np.float64))
+            return _total(_distances(directions, x, true, block) for block in blocks) / (len(directions) * len(x))
+
+
+def _distances(directions: NDArray[np.float64], x: NDArray[Any], true: Truth, block: slice) -> NDArray[np.float32]:
+    """Return distances between sorted points, (projections, n), along some of the directions."""
+    # float32 halves the time of sorting, and is the type of a model's samples
+    model = _projected(directions, x, block)
+    model.sort(axis=1)
+    model -= true(block)
+    return np.abs(model, out=model)
+
+
+def _total(blocks: Iterable[NDArray[np.float32]]) -> float:
+    """Return the sum in float64, with the same bits as that of one array of all blocks.
+
+    numpy adds the sums of pieces as long as its buffer, so that blocks are cut into whole pieces.
+    """
+    total, rest = 0.0, np.empty(0, np.float32)
+    for block in blocks:
+        flat = np.concatenate([rest, block.ravel()]) if len(rest) else block.ravel()
+        whole = len(flat) - len(flat) % np.getbufsize()
+        total, rest = float(flat[:whole].sum(dtype=np.float64, initial=total)), flat[whole:].copy()
+    return float(rest.sum(dtype=np.float64, initial=total))
 
 
 def _directions(d: int, seed: int) -> NDArray[np.float64]:
@@ -77,29 +102,42 @@ def _directions(d: int, seed: int) -> NDArray[np.float64]:
     return unit
 
 
-def _projected(directions: NDArray[np.float64], x: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the positions of points (n, d) along each direction: (projections, n)."""
-    parts = np.split(x, range(AT_ONCE, len(x), AT_ONCE))
-    return np.concatenate([(directions @ part.T).astype(np.float32) for part in parts], axis=1)
+def _projected(directions: NDArray[np.float64], x: NDArray[Any], block: slice = slice(None)) -> NDArray[np.float32]:
+    """Return the positions of points (n, d) along some of the directions: (projections, n)."""
+    found = np.empty((len(directions[block]), len(x)), np.float32)
+    for start in range(0, len(x), AT_ONCE):
+        # all directions, although some are used: a product of fewer rows may have other last bits
+        found[:, start : start + AT_ONCE] = (directions @ x[start : start + AT_ONCE].T)[block]
+    return found
 
 
-def _projected_truth(samples: Samples, directions: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return sorted points (projections, n) of equal mass that represent the true distribution along each direction."""
+def _truth(samples: Samples, directions: NDArray[np.float64]) -> Truth:
+    """Return a function of directions that returns sorted points (projections, n) of equal mass along each.
+
+    They represent the true distribution.
+    """
     if not is_images(samples.dataset):
-        return _projected_mixture(mixture_of(samples), directions, len(samples))
+        return _mixture_truth(mixture_of(samples), directions, len(samples))
     assert samples.pixels is not None
     points = _projected(directions, reference_of(samples.dataset, str(samples.pixels.device)).features)
     points.sort(axis=1)
     quantiles = (np.arange(len(samples)) + 0.5) / len(samples)
-    return points[:, (quantiles * points.shape[1]).astype(np.int64)]
+    chosen = (quantiles * points.shape[1]).astype(np.int64)
+    return lambda block: points[block][:, chosen]
 
 
-def _projected_mixture(mixture: Mixture, directions: NDArray[np.float64], n: int) -> NDArray[np.float32]:
-    """Return sorted points (projections, n) of equal mass that represent the mixture along each direction."""
+def _mixture_truth(mixture: Mixture, directions: NDArray[np.float64], n: int) -> Truth:
+    """Return such a function for a mixture."""
     counts = np.diff(np.rint(n * np.cumsum(mixture.weights)), prepend=0).astype(np.int64)
     z = np.concatenate([ndtri((np.arange(c) + 0.5) / c) for c in counts])
     mode = np.repeat(np.arange(len(counts)), counts)
     centres = (directions @ mixture.means.T).astype(np.float32)  # (projections, M)
-    points: NDArray[np.float32] = centres[:, mode] + (mixture.stds[mode] * z).astype(np.float32)
-    points.sort(axis=1, kind="stable")  # merges the sorted points of the modes: five times as fast as a quicksort
-    return points
+    spread = (mixture.stds[mode] * z).astype(np.float32)
+
+    def of(block: slice) -> NDArray[np.float32]:
+        points: NDArray[np.float32] = centres[block][:, mode]
+        points += spread
+        points.sort(axis=1, kind="stable")  # merges the sorted points of the modes: five times as fast as a quicksort
+        return points
+
+    return of
