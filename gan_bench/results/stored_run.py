@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan_bench.data.arrays import read_npz
 from gan_bench.errors import StoreError
-from gan_bench.files import read_file, require_inside
-from gan_bench.store.arrays import read_arrays
+from gan_bench.files import open_file, read_file, require_inside
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, Status, decode
 
@@ -167,7 +167,8 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     try:
         if "samples.npz" in run.record.files:
             _compare(run.record, path.name, read_file(path))
-        stored = read_arrays(path, ("iterations", "x", "generator"))
+        with open_file(path) as file:
+            stored = read_npz(file)
         found = Snapshots(
             stored["iterations"].astype(np.int64),
             stored["x"] if stored["x"].dtype == np.uint8 else stored["x"].astype(np.float32),

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from gan_bench.data.arrays import read_npz
 from gan_bench.errors import StoreError
-from gan_bench.files import read_file, write_atomically
-from gan_bench.store.arrays import read_arrays
+from gan_bench.files import open_file, read_file, write_atomically
 from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
@@ -116,8 +116,10 @@ class RunFolder:
         """Snapshots by iteration: x (n, *shape) and generator (n,), -1 for samples without an index."""
         path = self.path / "samples.npz"
         try:
-            stored = read_arrays(path, ("iterations", "x", "generator"))
-            return {int(t): (x, g) for t, x, g in zip(*stored.values(), strict=True)}
+            with open_file(path) as file:
+                stored = read_npz(file)
+            columns = (stored["iterations"], stored["x"], stored["generator"])
+            return {int(t): (x, g) for t, x, g in zip(*columns, strict=True)}
         except FileNotFoundError:
             return {}
         except DAMAGED as error:
