@@ -42,7 +42,7 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
 
 
 def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
-    """Read a regular file that is no link.
+    """Read a regular file, but no link.
 
     Results may come from elsewhere: a link could lead to a private file, and a pipe or device would never end.
 
@@ -58,7 +58,7 @@ def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file that is no link, for reading. Raises OSError."""
+    """Open a regular file, but no link, for reading. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

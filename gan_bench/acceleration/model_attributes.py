@@ -32,7 +32,7 @@ class ModelAttributes:
     def changed(self) -> dict[str, Any]:
         """Attributes that were added or changed since then, by their path, with their present values.
 
-        A container counts as changed if one of its own elements is another object; deeper levels are not compared.
+        A container counts as changed if one of its elements is another object; deeper levels are not compared.
         """
         found = {}
         for path, module in self._modules.items():

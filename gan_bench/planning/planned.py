@@ -54,7 +54,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class StoredJob:
-    """What the folder of a job holds.
+    """Contents of the folder of a job.
 
     Attributes:
         status: of its run; "damaged" if the folder cannot be used as it is.

@@ -22,7 +22,7 @@ FORMAT = 2
 OLDER_FORMATS = (1,)
 
 DIGEST = "digest"
-"""Key of the digest in run.json. It is no field, since it belongs to the file."""
+"""Key of the digest in run.json; the digest belongs to the file, not to the record."""
 
 Status = Literal["running", "interrupted", "finished", "failed", "diverged"]
 STATUSES: tuple[Status, ...] = get_args(Status)

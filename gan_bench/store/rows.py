@@ -11,7 +11,7 @@ from gan_bench.contracts.scores import Score, Share
 
 
 class RowError(ValueError):
-    """A line of a csv file that is no row of it."""
+    """Error for a line of a csv file that has other columns."""
 
     def __init__(self, line: int, columns: Sequence[str]) -> None:
         super().__init__(f"{line}: not a row with the columns {', '.join(columns)}")

@@ -112,7 +112,7 @@ class TestCurve:
     def test_of_a_finished_run_is_restored(
         self, finished: tuple[Planned, RunFolder], whole: Path, damage: Damage, tmp_path: Path
     ) -> None:
-        """The table ignores the run with the reason; `run` restores its scores from the checkpoint, and says so."""
+        """The table ignores the run with the reason; `run` restores its scores from the checkpoint, with a warning."""
         planned, folder = finished
         damage(folder.path / "curve.csv")
         assert "curve.csv" in ignored(tmp_path).ignored[0].reason
@@ -222,7 +222,7 @@ class TestForeignFiles:
         assert "link" in ignored(tmp_path).ignored[0].reason
 
     def test_a_file_is_replaced_not_followed(self, interrupted: tuple[Planned, RunFolder], tmp_path: Path) -> None:
-        """Writing never changes the target of a link that lies in the folder."""
+        """The target of a link in the folder never changes."""
         planned, folder = interrupted
         precious = tmp_path / "precious"
         precious.write_text("mine")

@@ -763,7 +763,7 @@ class Headless(MLP):
 
 
 class Promoting(GAN):
-    """State that begins as an integer and becomes a fraction (Nobody, 2026)."""
+    """State that begins as an integer and becomes a fraction (Example, 2026)."""
 
     name = "promoting"
 
@@ -778,7 +778,7 @@ class Promoting(GAN):
 
 
 class Growing(Promoting):
-    """State that changes its shape (Nobody, 2026)."""
+    """State that changes its shape (Example, 2026)."""
 
     name = "growing"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.campaigns import plugins
+from tools.campaigns import plugins, records
 
 
 def test_there_are_enough_misbehaving_plugins() -> None:
@@ -42,3 +42,10 @@ def test_misbehaving_plugins_harm_nothing_else(tmp_path: Path, capsys: pytest.Ca
     """No traceback, no command that does not end, no other run harmed, no other values."""
     assert plugins.main(["--quick", "--out", str(tmp_path)]) == 0
     assert "0 traceback, 0 hang, 0 harmed, 0 differs" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_damaged_records_stop_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """No traceback, no read that does not end, no other row harmed, no changed value without a mark."""
+    assert records.main(["--quick"]) == 0
+    assert "no fault" in capsys.readouterr().out

@@ -23,7 +23,7 @@ def test_hostile_files_cause_no_fault() -> None:
 
 
 def test_there_are_two_hundred_files() -> None:
-    """The campaign has at least 200 files, each with a name of its own."""
+    """The campaign has at least 200 files, each with another name."""
     names = [case.name for case in (*samples(), *batches(), *images(), *prepared())]
     assert len(names) == len(set(names)) >= 200
 

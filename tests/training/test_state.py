@@ -112,7 +112,7 @@ class TestForm:
 class TestMemory:
     @pytest.mark.parametrize("start", [torch.ones(()).expand(4), torch.ones(4, 3).t(), torch.ones(8)[::2]])
     def test_views_are_copied(self, start: Tensor) -> None:
-        """State is contiguous in memory of its own, whatever a model returns."""
+        """State is contiguous and shares no memory, whatever a model returns."""
         for run in MODES.values():
             found = run(Scaled(start)).state["scale"]
             assert found.is_contiguous()
@@ -140,7 +140,7 @@ class TestMemory:
 
 
 class _Counting(GAN):
-    """The generator's loss depends on a number of its own that it counts up."""
+    """The generator's loss depends on a number that it counts up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class TestAttributes:
         [(_Counting, "count"), (_Averaging, "average"), (_Appending, "seen"), (_Nested, "discriminator.calls")],
     )
     def test_a_changing_attribute_is_not_traced(self, messages: Messages, model: type[GAN], name: str) -> None:
-        """A value that iterations change on the model is no constant: the run stays eager, as if never traced."""
+        """A value that iterations change on the model never becomes a constant: the run stays eager."""
         t, plain = trainer(model()), trainer(model())
         with messages.raises(NotCompilableError, name):
             compile_iterations(t, lambda message: None, as_traced)
