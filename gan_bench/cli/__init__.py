@@ -9,6 +9,8 @@ import traceback
 
 import click
 
+from gan_bench import escape
+from gan_bench.cli.output import echo
 from gan_bench.errors import GanBenchError
 
 VERBS = {
@@ -80,6 +82,6 @@ def main() -> None:
     except GanBenchError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
+        echo(escape.several_lines(f"Error: {error}"), err=True)
         code = error.exit_code
     sys.exit(code or 0)

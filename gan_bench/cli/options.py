@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gan_bench import escape
+from gan_bench.cli.output import echo
+
 if TYPE_CHECKING:
     from gan_bench.planning.options import OptionField
     from gan_bench.plugins.registry import Registry
@@ -62,7 +65,7 @@ def places_of(plugins: Sequence[str]) -> list[Path]:
 def warn_of_broken(registry: Registry) -> None:
     """Print a line for every plugin that cannot be loaded: results may lack its contributions."""
     for broken in registry.broken:
-        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+        echo(escape.one_line(f"Broken plugin {broken.name}: {broken.error}"), err=True)
 
 
 def options_of(declaration: type[Any]) -> Callable[[Command], Command]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gan_bench.cli.options import data_root_option, options_of, warn_of_broken
+from gan_bench.cli.output import echo
 from gan_bench.planning.options import Options
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
             outcome = run(planned, display)
     except KeyboardInterrupt:  # outside of the runs, which handle it with their checkpoints
         _print_stored(planned)
-        click.echo("Interrupted. Run the same command again to resume.", err=True)
+        echo("Interrupted. Run the same command again to resume.", err=True)
         raise
     return _report(planned, outcome)
 
@@ -106,14 +107,14 @@ def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     from gan_bench.results.load import read_results
 
     if outcome.check is not None and not outcome.interrupted:
-        click.echo(outcome.check.render())
+        echo(outcome.check.render())
     elif outcome.check is None and (outcome.counts["finished"] or not outcome.interrupted):
         print_table(build(read_results(outcome.folder)))
     ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    click.echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
+    echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
     if outcome.interrupted:
         purpose = "start the check from the beginning" if outcome.check is not None else "resume"
-        click.echo(f"Interrupted. Run the same command again to {purpose}.", err=True)
+        echo(f"Interrupted. Run the same command again to {purpose}.", err=True)
     return outcome.exit_code
 
 
@@ -122,20 +123,20 @@ def _print_plan(planned: Planned) -> None:
     from gan_bench.running.estimate import estimate
     from gan_bench.running.prepare_data import prepare_datasets
 
-    prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
+    prepare_datasets(planned.datasets, planned.registry, partial(echo, err=True))
     todo = planned.todo
     found = estimate(todo, planned.registry, results=planned.folder.parent, workers=planned.workers, jobs=planned.jobs)
     seconds, waiting = found.seconds, {job.run.key for job in todo}
     for job in planned.jobs:
         status = planned.status.get(job.run.key, "not started")
         left = _about(seconds[job.run.key]) if job.run.key in waiting else "nothing to do"
-        click.echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
+        echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
     guessed = any(job.likely_compiled and job.run.configuration in found.probed for job in todo)
     how = " and the speed-up by compilation, a third or more" if guessed else ""
     without = f", not counting evaluation{how}" if found.probed else ""
-    click.echo(
+    echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
     from gan_bench.plugins.registry import Registry
+from gan_bench.names import encodable
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.store.records import GitState, PluginFacts, Provenance
 
@@ -29,7 +30,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
     on_gpu = device == "cuda"
     return Provenance(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=(Path(sys.argv[0]).name, *sys.argv[1:]),
+        command=tuple(map(encodable, (Path(sys.argv[0]).name, *sys.argv[1:]))),
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=cpu_name(),

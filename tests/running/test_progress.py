@@ -117,7 +117,7 @@ class TestPlain:
         display.ended(run(), "failed", "ValueError: first\n\x1b[2Jsecond")
         display.warning(run(), "a\nb")
         assert stream.getvalue().splitlines()[1:] == [
-            "[1/0] MGAN on ring8, seed 0 failed ValueError: first  [2Jsecond",
+            "[1/0] MGAN on ring8, seed 0 failed ValueError: first \\x1b[2Jsecond",
             "MGAN on ring8, seed 0: a b",
         ]
 

@@ -18,12 +18,13 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from gan_bench import escape
 from gan_bench.cli.table import command
 from gan_bench.contracts.table import Estimate
 from gan_bench.errors import UsageError
 from gan_bench.plugins import discovery
 from gan_bench.report.tables import build as tables
-from gan_bench.report.tables.formats import MISSING, escape_latex, escape_markdown, number, to_text
+from gan_bench.report.tables.formats import MISSING, number, to_text
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run, simple
@@ -436,16 +437,16 @@ def test_hostile_labels_stay_in_their_cells(tmp_path: Path) -> None:
 )
 def test_markdown_escapes_only_markup(plain: str, escaped: str) -> None:
     """Text that Markdown would format is escaped. Other text stays legible in a terminal."""
-    assert escape_markdown(plain) == escaped
+    assert escape.markdown(plain) == escaped
 
 
 def test_latex_escapes_every_special() -> None:
     """All ten special characters, and characters that the standard fonts lack, are replaced."""
-    assert escape_latex("&%$#_{}") == r"\&\%\$\#\_\{\}"
-    assert escape_latex("~^\\<>|") == (
+    assert escape.latex("&%$#_{}") == r"\&\%\$\#\_\{\}"
+    assert escape.latex("~^\\<>|") == (
         r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}"
     )
-    assert escape_latex(f"1 ± 2 ↓ {MISSING}") == r"1 $\pm$ 2 $\downarrow$ --"
+    assert escape.latex(f"1 ± 2 ↓ {MISSING}") == r"1 $\pm$ 2 $\downarrow$ --"
 
 
 @pytest.mark.parametrize(
