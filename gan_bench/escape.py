@@ -45,11 +45,14 @@ def cut(text: str, most: int, *, whole: int) -> str:
     return f"{text[:most]}… ({whole:,} characters)"
 
 
-def shortened(label: str, most: int) -> str:
-    """Shorten a long label in the middle: the labels of an ablation differ at the end."""
+def shortened(label: str, most: int, share: float = 0.5) -> str:
+    """Shorten a long label in the middle: the labels of an ablation differ at the end.
+
+    `share` of the characters that are kept are the last ones.
+    """
     if len(label) <= most:
         return label
-    end = max(0, most - 1) // 2
+    end = int(max(0, most - 1) * share)
     return f"{label[: max(0, most - end - 1)]}…{label[len(label) - end :]}"
 
 

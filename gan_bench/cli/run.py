@@ -90,28 +90,28 @@ def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
 
 def _print_stored(planned: Planned) -> None:
     """Print the table of results of earlier commands, if there are any."""
-    from gan_bench.cli.table import print_table
+    from gan_bench.cli.table import print_summary
     from gan_bench.errors import StoreError
     from gan_bench.report.tables.build import build
     from gan_bench.results.load import read_results
 
     if planned.mode != "quick" and "finished" in planned.status.values():
         with suppress(StoreError):
-            print_table(build(read_results(planned.folder)))
+            print_summary(build(read_results(planned.folder)), planned.folder)
 
 
 def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     """Print the table, or the findings of a check, and how the runs ended."""
-    from gan_bench.cli.table import print_table
+    from gan_bench.cli.table import print_summary
     from gan_bench.report.tables.build import build
+    from gan_bench.report.tables.notes import describe_counts
     from gan_bench.results.load import read_results
 
     if outcome.check is not None and not outcome.interrupted:
         echo(outcome.check.render())
     elif outcome.check is None and (outcome.counts["finished"] or not outcome.interrupted):
-        print_table(build(read_results(outcome.folder)))
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
+        print_summary(build(read_results(outcome.folder)), outcome.folder)
+    echo(f"\nRuns of this command: {describe_counts(outcome.counts)}. Results: {outcome.folder}", err=True)
     if outcome.interrupted:
         purpose = "start the check from the beginning" if outcome.check is not None else "resume"
         echo(f"Interrupted. Run the same command again to {purpose}.", err=True)

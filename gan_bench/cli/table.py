@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -66,12 +67,27 @@ def command(
                 echo(escape.one_line(note), err=True)
 
 
+def print_summary(table: Table, folder: Path) -> None:
+    """Print labels, numbers of seeds and metrics of a table on a terminal; elsewhere the whole table as Markdown."""
+    from gan_bench.report.tables.formats import to_text
+
+    if not sys.stdout.isatty():
+        print_table(table)
+        return
+    echo(to_text(table, _width(), notes=False, ledger=False))
+    echo(f"\nSee {folder / 'table.md'} for all columns and notes.")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((120, 40)).columns
+
+
 def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"] | None = None) -> None:
     """Print a table to standard output; the default is text on a terminal, and Markdown elsewhere."""
     from gan_bench.report.tables.build import render_table
     from gan_bench.report.tables.formats import to_text
 
     if format == "text" or (format is None and sys.stdout.isatty()):
-        echo(to_text(table, shutil.get_terminal_size((120, 40)).columns))
+        echo(to_text(table, _width()))
     else:
         echo(render_table(table, format or "markdown"), nl=False)

@@ -85,7 +85,7 @@ def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path, messages: Messa
     text = tables.render(tmp_path)
     assert _lines(text)["GAN"][0] == "2/4"
     assert _lines(text)["MGAN"][:2] == ["0/3", MISSING]
-    messages.check(_note(text, "5 missing"), "2 finished")
+    messages.check(_note(text, "5 not started"), "2 finished")
 
 
 def test_the_best_follows_the_direction(tmp_path: Path) -> None:
