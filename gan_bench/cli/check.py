@@ -198,9 +198,9 @@ class _Output:
         self.failed += 1
         if heading:
             self.things += 1
-            echo(f"FAILED  {thing}")
-        found = escape.several_lines(found)
-        echo(f"  {check}: {found}\n    reason: {escape.one_line(reason)}\n    remedy: {escape.one_line(remedy)}")
+            echo(escape.one_line(f"FAILED  {thing}"))
+        found, reason, remedy = escape.several_lines(found), escape.one_line(reason), escape.one_line(remedy)
+        echo(f"  {escape.one_line(check)}: {found}\n    reason: {reason}\n    remedy: {remedy}")
 
     def end(self) -> int:
         """Print the summary and return the exit code."""

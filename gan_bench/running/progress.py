@@ -126,7 +126,7 @@ class _Display(Observer):
     def scores(self, active: _Active) -> str:
         """Latest scores of a run by its main metrics, which are the first ones of the benchmark."""
         known = [(name, active.scores[name]) for name in self.metrics if name in active.scores]
-        return "  ".join(f"{name} {value:.3g}" for name, value in known[:MAIN_METRICS])
+        return "  ".join(f"{escape.one_line(name)} {value:.3g}" for name, value in known[:MAIN_METRICS])
 
 
 class PlainProgress(_Display):

@@ -210,12 +210,13 @@ def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: fl
 def fitted(text: str, size: float, width: float, share: float = 0.5) -> str:
     """Shorten a text of a font size in points until it fits a width in inches; see `escape.shortened`."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
     text = escape.one_line(text)
 
     def fits(shown: str) -> bool:
-        return float(TextPath((0, 0), shown, prop=FontProperties(size=size)).get_extents().x1) <= 72 * width
+        across, _, _ = text_to_path.get_text_width_height_descent(shown, FontProperties(size=size), False)
+        return float(across) <= 72 * width
 
     if fits(text):
         return text
