@@ -59,7 +59,7 @@ class TestRun:
         assert result.code == 0
         assert re.search(r"^\| gan +\| +1 \|", result.out, re.MULTILINE)
         assert "2 runs to do, 0 done already." in result.err
-        assert "Runs: 2 finished. Results: results/tiny" in result.err
+        assert "Runs of this command: 2 finished. Results: results/tiny" in result.err
         again = call("run", "tiny.toml", "--device", "cpu")
         assert "All 2 runs are done." in again.err
         assert again.out == result.out

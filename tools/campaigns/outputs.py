@@ -296,7 +296,7 @@ WRITERS: dict[str, Writer] = {
 
 
 def figure_faults(some: Sequence[str]) -> Iterator[str]:
-    """Report whether a panel with curves of these labels is no XML, or shows a control character."""
+    """Report whether a panel with curves of these labels is not XML, or shows a control character."""
     import numpy as np
     from matplotlib.figure import Figure as Drawn
 
