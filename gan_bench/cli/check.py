@@ -36,7 +36,7 @@ def command(plugin: str, verbose: bool) -> int:
 
     path = _file(plugin)
     registry = load_plugins([*plugin_folders(), *([path] if path else [])])
-    shown = _Output(verbose)
+    shown = Output(verbose)
     things = list(_of_file(registry, path) if path else _of_name(registry, plugin))
     _show_broken(registry, path, plugin, shown)
     figures = [file for file, origin in registry.published if path and origin.path == str(path)]
@@ -97,7 +97,7 @@ def _of_name(registry: Registry, name: str) -> Iterator[_Plugin]:
             yield _Plugin(kind, name, registry.get(kind, name), registry.origin(kind, name))
 
 
-def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Output) -> None:
+def _show_broken(registry: Registry, path: Path | None, name: str, shown: Output) -> None:
     """Show modules of the file, or plugins of that name, that could not be loaded."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
@@ -108,7 +108,7 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Outpu
                 echo(escape.several_lines(broken.trace), err=True)
 
 
-def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Output) -> None:
+def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: Output) -> None:
     """Report that there is nothing to check: a file without plugins, or an unknown name."""
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
@@ -141,7 +141,7 @@ def _provides(registry: Registry, kind: str, path: Path) -> bool:
 
 
 @dataclass
-class _Output:
+class Output:
     """Counts of printed findings."""
 
     verbose: bool

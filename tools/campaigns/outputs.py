@@ -21,6 +21,7 @@ import itertools
 import re
 import sys
 import unicodedata
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ from markdown_it.token import Token
 from rich.console import Console
 
 from gan_bench import cli, escape
-from gan_bench.cli.check import _Output
+from gan_bench.cli.check import Output
 from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.protocol import Protocol
@@ -48,7 +49,7 @@ from gan_bench.results import csv_frames
 from gan_bench.results.load import LEDGER
 from gan_bench.running.check_report import CheckedRun, CheckReport
 from gan_bench.running.observers import Observers
-from gan_bench.running.progress import LiveProgress, PlainProgress, _Active
+from gan_bench.running.progress import LiveProgress, PlainProgress
 
 LONG = 2_000_000
 LONGEST_OUTPUT = 400_000
@@ -139,16 +140,17 @@ def progress(name: str) -> str:
         observers.note("begin")
         display.planned([run, run], 0)
         for status in ("finished", "failed"):
-            display.active[run.key] = _Active(run)
+            display.started(run)
             display.evaluated(run, Evaluated("key", 5, 10, {"modes": 1.0, name: 2.0}))
             display.warning(run, name)
             display.note(name)
             if isinstance(display, LiveProgress):
                 display.interim_table(table(name))
-                display.console.print(display._shown())
+                display.console.print(display.live.get_renderable())
             else:
                 display.interim_table(table(name))
             display.ended(run, status, f"ValueError: {name}")
+    live.live.stop()
     return stream.getvalue() + terminal.getvalue()
 
 
@@ -156,7 +158,7 @@ def check_output(name: str) -> str:
     """Print the lists of `check` and of `run --quick`."""
     stream = io.StringIO()
     with contextlib.redirect_stdout(stream):
-        _Output(verbose=True).finding(name, name, name, name, name)
+        Output(verbose=True).finding(name, name, name, name, name)
     report = CheckReport((CheckedRun(name, name, ("NO", "-", "-", "-"), (name,)),), (name,))
     return stream.getvalue() + report.render()
 
@@ -300,15 +302,17 @@ def figure_faults(some: Sequence[str]) -> Iterator[str]:
     import numpy as np
     from matplotlib.figure import Figure as Drawn
 
-    from gan_bench.report.figures.figures import _encoded, _style
     from gan_bench.report.figures.palette import line
 
     at, values = np.array([0, 1]), np.array([1.0, 2.0])
     made = tuple(curves.Curve(name, line(i), at, values, values, values, ()) for i, name in enumerate(some))
-    with _style():
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         drawn = Drawn(figsize=(7.2, 3))
         curves.draw(drawn.add_axes((0.1, 0.1, 0.3, 0.7)), curves.Panel(some[0], MetricInfo(unit=some[-1]), made, None))
-        text = _encoded(drawn, ".svg").decode()
+        drawn.savefig(buffer, format="svg")
+    text = buffer.getvalue().decode()
     ElementTree.fromstring(text)
     yield from (fault for fault in printable(text) if not fault.endswith(" characters"))
 
