@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gan_bench import escape
 from gan_bench.contracts.observer import Observer
 from gan_bench.planning.options import Options, as_keywords, option
 from gan_bench.planning.prepare import prepare
@@ -86,7 +87,7 @@ def evaluate(
 
     def log(line: str) -> None:
         if progress:
-            print(line, file=sys.stderr)
+            print(escape.several_lines(line), file=sys.stderr)
 
     found = registry or load_plugins(plugin_folders())
     if repeats is not None:
@@ -98,7 +99,7 @@ def evaluate(
 
 
 def _log_stderr(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(escape.several_lines(line), file=sys.stderr)
 
 
 def load_run(

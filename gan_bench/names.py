@@ -1,4 +1,4 @@
-"""Names: matched, listed, and the closest one suggested."""
+"""Names: matched, listed, and the closest one suggested; foreign text that can be encoded."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def listed(names: Iterable[str], *, limit: int = 10) -> str:
     known = sorted(names)
     more = f", … ({len(known)} in all)" if len(known) > limit else ""
     return f"Available: {', '.join(known[:limit]) + more or 'none'}."
+
+
+def encodable(text: str) -> str:
+    """Replace halves of surrogate pairs by their escapes, where foreign text enters.
+
+    A file name whose bytes are not UTF-8 has them (PEP 383). A text with one cannot be written to a UTF-8 file.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def matching(name: str, entries: Sequence[tuple[str, str]]) -> list[int]:

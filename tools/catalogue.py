@@ -23,6 +23,7 @@ from typing import Any
 
 import click
 
+from gan_bench import escape
 from gan_bench.contracts.table import Column, Row
 from gan_bench.contracts.unimplemented import Unimplemented
 from gan_bench.errors import UsageError
@@ -32,7 +33,7 @@ from gan_bench.plugins.kinds import UNIMPLEMENTED
 from gan_bench.plugins.registry import Registry
 from gan_bench.report.figures.figures import thumbnails
 from gan_bench.report.tables.build import build, known_metrics
-from gan_bench.report.tables.formats import ARROWS, escape_markdown, number
+from gan_bench.report.tables.formats import ARROWS, number
 from gan_bench.results.load import StoredResults, read_results
 
 OURS = "gan-bench"
@@ -228,7 +229,7 @@ def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
     name = results.benchmark.name if results.benchmark else str(results.frame["benchmark"].iloc[0])
     iterations = int(results.frame["iteration"].max())
     text = (
-        f"Results are those of `{escape_markdown(name)}` on {escape_markdown(_first_dataset(results))} after "
+        f"Results are those of `{escape.markdown(name)}` on {escape.markdown(_first_dataset(results))} after "
         f"{iterations:,} iterations: the mean over finished seeds with its 95 % interval, and n, their number. "
         "Pictures show the final samples of the lowest seed, coloured by generator, over real data in grey."
     )
@@ -240,7 +241,7 @@ def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
 
 
 def _value(row: Row, metric: str) -> str:
-    return escape_markdown(number(row.cells[metric], row.finished))
+    return escape.markdown(number(row.cells[metric], row.finished))
 
 
 # --- the page ---------------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ def _overview(sources: Sources, systems: Sequence[System], columns: Sequence[Col
         cost = system.costs[0]["ratio"] if system.costs else UNMEASURED
         shown: Sequence[Row | None] = system.rows or [None]
         for row in shown:
-            label = f"<br>{escape_markdown(row.label)}" if row else ""
+            label = f"<br>{escape.markdown(row.label)}" if row else ""
             values = [_value(row, name) for name in names] if row else [UNMEASURED] * len(names)
             lines.append([link + label, system.kind, cost, *values, _count(row), _picture(sources, row, 90)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -321,7 +322,7 @@ def _paragraphs(doc: str | None) -> list[str]:
 def _paragraph(block: str) -> str:
     lines = block.splitlines()
     apart = any(line.startswith((" ", "- ", "* ")) for line in lines)
-    texts = [escape_markdown(line) for line in (lines if apart else [block])]
+    texts = [escape.markdown(line) for line in (lines if apart else [block])]
     # escape what would be a heading, a list or a quotation at the start of a line
     return re.sub(r"^(\d+(?=[.)]\s)|(?=[#>+-]))(.)", r"\1\\\2", "<br>".join(texts))
 
@@ -334,7 +335,7 @@ def _source(sources: Sources, system: System) -> str:
     if file is None:
         return cited
     link = os.path.relpath(file, sources.folder.resolve()).replace(os.sep, "/")
-    return f"{cited} [{escape_markdown(Path(file).name)}]({link})".strip()
+    return f"{cited} [{escape.markdown(Path(file).name)}]({link})".strip()
 
 
 def _cost(system: System) -> str:
@@ -344,9 +345,9 @@ def _cost(system: System) -> str:
     ]
     text = f"{'; '.join(told) or UNMEASURED.capitalize()}."
     if system.stated.get("required"):
-        text += f" Required: {system.stated['required']}, {escape_markdown(system.stated['because'])}."
+        text += f" Required: {system.stated['required']}, {escape.markdown(system.stated['because'])}."
     if system.stated.get("reason"):
-        text += f" Why more: {escape_markdown(system.stated['reason'])}."
+        text += f" Why more: {escape.markdown(system.stated['reason'])}."
     return text
 
 
@@ -355,17 +356,17 @@ def _told(system: System, columns: Sequence[Column]) -> str:
     told = []
     for row in system.rows:
         values = ", ".join(f"{column.name} {_value(row, column.name)}" for column in columns)
-        told.append(f"{escape_markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
+        told.append(f"{escape.markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
     return f"{'; '.join(told) or UNMEASURED.capitalize()}."
 
 
 def _unimplemented(system: Unimplemented) -> Iterator[str]:
     """Yield heading, definition, reason, requirements and source of a system that is not implemented, a block each."""
     yield f"## {system.name}"
-    yield f"{escape_markdown(system.title)}: {escape_markdown(system.what)}"
-    yield f"**Why not.** {escape_markdown(system.why)}"
-    yield f"**Needed.** {escape_markdown(system.needs[:1].upper() + system.needs[1:])}"
-    yield f"**Source.** {escape_markdown(system.source)}"
+    yield f"{escape.markdown(system.title)}: {escape.markdown(system.what)}"
+    yield f"**Why not.** {escape.markdown(system.why)}"
+    yield f"**Needed.** {escape.markdown(system.needs[:1].upper() + system.needs[1:])}"
+    yield f"**Source.** {escape.markdown(system.source)}"
 
 
 PATH = click.Path(path_type=Path)

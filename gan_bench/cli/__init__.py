@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gan_bench import escape
+from gan_bench.cli.output import echo
 from gan_bench.cli.resources import (
     discard_output,
     flush_output,
@@ -117,7 +119,7 @@ def main() -> None:
 
 def _echo_error(message: str) -> None:
     with contextlib.suppress(OSError):  # standard error may be full as well
-        click.echo(f"Error: {message}", err=True)
+        echo(escape.several_lines(f"Error: {message}"), err=True)
 
 
 def _leave_behind(before: set[threading.Thread], code: int) -> None:
@@ -127,7 +129,8 @@ def _leave_behind(before: set[threading.Thread], code: int) -> None:
     if not threads and not processes:
         return
     left = ", ".join(sorted([*threads, *processes])[:5])
-    click.echo(f"Code of a plugin has left threads or processes behind: {left}. They are not waited for.", err=True)
+    message = f"Code of a plugin has left threads or processes behind: {left}. They are not waited for."
+    echo(escape.one_line(message), err=True)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # closed by a plugin, or at the other end
             stream.flush()

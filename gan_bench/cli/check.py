@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_bench import escape
+from gan_bench.cli.output import echo
+
 if TYPE_CHECKING:
     from gan_bench.plugins.registry import Origin, Registry
 
@@ -33,7 +36,7 @@ def command(plugin: str, verbose: bool) -> int:
 
     path = _file(plugin)
     registry = load_plugins([*plugin_folders(), *([path] if path else [])])
-    shown = _Output(verbose)
+    shown = Output(verbose)
     things = list(_of_file(registry, path) if path else _of_name(registry, plugin))
     _show_broken(registry, path, plugin, shown)
     figures = [file for file, origin in registry.published if path and origin.path == str(path)]
@@ -94,7 +97,7 @@ def _of_name(registry: Registry, name: str) -> Iterator[_Plugin]:
             yield _Plugin(kind, name, registry.get(kind, name), registry.origin(kind, name))
 
 
-def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Output) -> None:
+def _show_broken(registry: Registry, path: Path | None, name: str, shown: Output) -> None:
     """Show modules of the file, or plugins of that name, that could not be loaded."""
     debug = bool(getattr(click.get_current_context().find_root(), "params", {}).get("debug"))
     for broken in registry.broken:
@@ -102,10 +105,10 @@ def _show_broken(registry: Registry, path: Path | None, name: str, shown: _Outpu
             remedy = "fix the error" + ("; `gan-bench --debug check` shows the full traceback" if broken.trace else "")
             shown.finding(f"{broken.name} ({broken.origin})", "loads", broken.error, MISSING, remedy)
             if debug and broken.trace:
-                click.echo(broken.trace, err=True)
+                echo(escape.several_lines(broken.trace), err=True)
 
 
-def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Output) -> None:
+def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: Output) -> None:
     """Report that there is nothing to check: a file without plugins, or an unknown name."""
     from gan_bench.errors import UsageError
     from gan_bench.names import allowed
@@ -122,7 +125,7 @@ def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: _Ou
     if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
         others.append("systems that are not implemented")
     if others:
-        click.echo(f"{plugin} was loaded. There are no checks for {' and '.join(others)}.")
+        echo(f"{plugin} was loaded. There are no checks for {' and '.join(others)}.")
     else:
         shown.finding(
             plugin,
@@ -138,7 +141,7 @@ def _provides(registry: Registry, kind: str, path: Path) -> bool:
 
 
 @dataclass
-class _Output:
+class Output:
     """Counts of printed findings."""
 
     verbose: bool
@@ -163,18 +166,18 @@ class _Output:
         wrong = sum(report.finding is not None for report in reports)
         passed = sum(report.finding is None and not report.skipped for report in reports)
         self.passed += passed
-        click.echo(f"{'FAILED' if wrong else 'ok'}  {thing}: {passed} of {len(made)} checks passed")
+        echo(f"{'FAILED' if wrong else 'ok'}  {thing}: {passed} of {len(made)} checks passed")
         for report in reports:
             check, found = report.check, report.finding
             if found is not None:
                 self.finding(str(thing), found.check, found.found, found.reason, found.remedy, heading=False)
             elif self.verbose and not report.skipped:
-                click.echo(f"  passed: {check.name}: {check.promise}")
+                echo(f"  passed: {check.name}: {check.promise}")
         # Several checks may be skipped for one reason: an earlier failure, or missing files.
         for reason in dict.fromkeys(report.skipped for report in reports if report.skipped):
             names = [report.check.name for report in reports if report.skipped == reason]
             self.skipped += len(names)
-            click.echo(f"  not checked, because {reason}: {', '.join(names)}")
+            echo(f"  not checked, because {escape.one_line(reason)}: {', '.join(names)}")
 
     def read(self, figures: Path) -> None:
         """Read one file of published figures and print its problems."""
@@ -188,20 +191,21 @@ class _Output:
             self.finding(thing, "reads", str(error), "tables leave out a file with errors", "fix these lines")
             return
         self.things, self.passed = self.things + 1, self.passed + 1
-        click.echo(f"ok  {thing}: {rows} rows read")
+        echo(f"ok  {thing}: {rows} rows read")
 
     def finding(self, thing: str, check: str, found: str, reason: str, remedy: str, *, heading: bool = True) -> None:
         """Print one finding, after a heading for its plugin if that is missing."""
         self.failed += 1
         if heading:
             self.things += 1
-            click.echo(f"FAILED  {thing}")
-        click.echo(f"  {check}: {found}\n    reason: {reason}\n    remedy: {remedy}")
+            echo(escape.one_line(f"FAILED  {thing}"))
+        found, reason, remedy = escape.several_lines(found), escape.one_line(reason), escape.one_line(remedy)
+        echo(f"  {escape.one_line(check)}: {found}\n    reason: {reason}\n    remedy: {remedy}")
 
     def end(self) -> int:
         """Print the summary and return the exit code."""
         skipped = f", {self.skipped} not checked" if self.skipped else ""
-        click.echo(f"{self.things} checked: {self.passed} checks passed, {self.failed} failed{skipped}.")
+        echo(f"{self.things} checked: {self.passed} checks passed, {self.failed} failed{skipped}.")
         return 1 if self.failed else 0
 
 
@@ -212,12 +216,13 @@ class _Progress:
         self.thing, self.checks = thing, checks
         self.live = sys.stderr.isatty()
         if not self.live:
-            click.echo(f"Checking {thing} …", err=True)
+            echo(f"Checking {thing} …", err=True)
 
     def log(self, number: int, check: str) -> None:
         """Show that a check begins."""
         if self.live:
-            click.echo(f"\r\033[KChecking {self.thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)
+            thing = escape.one_line(self.thing)
+            click.echo(f"\r\033[KChecking {thing}: {check} ({number} of {self.checks}) …", err=True, nl=False)
 
     def clear(self) -> None:
         """Remove the line at the end of a plugin."""

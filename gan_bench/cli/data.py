@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gan_bench.cli.options import data_root_option, places_of, plugin_option
+from gan_bench.cli.output import echo
 
 if TYPE_CHECKING:
     from gan_bench.contracts.images import ImageDataset
@@ -48,7 +49,7 @@ def command(action: str, wanted: Sequence[str], plugins: Sequence[str]) -> int:
 
 
 def _log_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _image_datasets(registry: Registry) -> dict[str, ImageDataset | None]:
@@ -80,15 +81,15 @@ def _list(registry: Registry) -> int:
 
     rows = [_row(name, dataset) for name, dataset in _image_datasets(registry).items()]
     root = data_root()
-    click.echo(f"Data folder: {root}" + ("\n" if root.is_dir() else ", which does not exist yet\n"))
-    click.echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
+    echo(f"Data folder: {root}" + ("\n" if root.is_dir() else ", which does not exist yet\n"))
+    echo(tabulate(rows, headers=("name", "training", "test", "shape", "on disk", "state"), disable_numparse=True))
     for name, weights in _weights(registry).items():
         users = [metric for metric, cls in registry.all("metrics").items() if name in cls.fetchable]
         found = weights.found()
         state = f"missing, to be fetched with `gan-bench data fetch {name}`"
         if found is not None:
             state = f"ready, in {found} ({_size(found.stat().st_size)})"
-        click.echo(f"\n{name}: weights for {', '.join(users)}; {state}.")
+        echo(f"\n{name}: weights for {', '.join(users)}; {state}.")
     return 0
 
 
@@ -153,7 +154,7 @@ def _fetch(registry: Registry, wanted: Sequence[str]) -> int:
             weights[name].fetch(_log_stderr)
         else:
             _fetch_dataset(name, datasets[name])
-        click.echo(f"{name}: ready")
+        echo(f"{name}: ready")
     return 0
 
 
@@ -192,9 +193,9 @@ def _check(registry: Registry, wanted: Sequence[str]) -> int:
     _require_folder(data_root())
     found = [*_checked(datasets, wanted), *_checked_weights(weights, wanted)]
     for what, problems in found:
-        click.echo("\n".join(f"WRONG  {problem}" for problem in problems) or f"ok     {what}")
+        echo("\n".join(f"WRONG  {problem}" for problem in problems) or f"ok     {what}")
     if not found:
-        click.echo(f"There are no files to check in {data_root()}.")
+        echo(f"There are no files to check in {data_root()}.")
     return WRONG if any(problems for _, problems in found) else 0
 
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import click
 
+from gan_bench import escape
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
+from gan_bench.cli.output import echo
 
 
 @click.command("evaluate", short_help="Compute additional metrics of stored runs.")
@@ -49,7 +51,7 @@ def command(
     warn_of_broken(registry)
 
     def log(line: str) -> None:
-        click.echo(line, err=True)
+        echo(escape.one_line(line), err=True)
 
     with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the table
         wanted, chosen = names(metrics) or [], names(models) or []
@@ -59,7 +61,7 @@ def command(
         else:
             outcome, frame = repeat(results, wanted, registry, draws=repeats, samples=samples, models=chosen, log=log)
             table = evaluation_noise.render(frame)
-    click.echo(table, nl=False)
+    echo(table, nl=False)
     if outcome.added:
         log(
             f"\nThe table now includes {', '.join(outcome.added)}. `gan-bench run` writes the metrics of its benchmark "

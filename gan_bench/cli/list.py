@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import click
 
+from gan_bench import escape
 from gan_bench.cli.options import places_of, plugin_option
+from gan_bench.cli.output import echo
 
 KINDS = ("models", "datasets", "networks", "metrics", "engines", "observers", "plugins")
 
@@ -25,19 +27,22 @@ def command(kind: str, plugins: Sequence[str]) -> None:
     registry = load_plugins(places_of(plugins))
     if kind == "plugins":
         rows = [(origin.name, origin.version, origin.path) for origin in registry.origins]
-        click.echo(tabulate(rows, headers=("plugin", "version", "path"), disable_numparse=True))
+        echo(tabulate(rows, headers=("plugin", "version", "path"), disable_numparse=True))
     else:
         rows = [
             (name, str(registry.origin(kind, name)), _first_line(item)) for name, item in registry.all(kind).items()
         ]
-        click.echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
+        echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
     if kind == "models" and (others := registry.unimplemented()):
-        rows = [(name, str(registry.origin(UNIMPLEMENTED, name)), each.title) for name, each in others.items()]
-        click.echo("\nNot implemented; `gan-bench show NAME` gives the reason:\n")
-        click.echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
+        rows = [
+            (name, str(registry.origin(UNIMPLEMENTED, name)), escape.one_line(each.title))
+            for name, each in others.items()
+        ]
+        echo("\nNot implemented; `gan-bench show NAME` gives the reason:\n")
+        echo(tabulate(rows, headers=("name", "origin", "description"), disable_numparse=True))
     for broken in registry.broken:
-        click.echo(f"BROKEN {broken.name} (from {broken.origin}): {broken.error}")
+        echo(escape.one_line(f"BROKEN {broken.name} (from {broken.origin}): {broken.error}"))
 
 
 def _first_line(item: type) -> str:
-    return (inspect.getdoc(item) or "").split("\n")[0]
+    return escape.one_line((inspect.getdoc(item) or "").split("\n")[0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from gan_bench.cli.output import echo
+
 
 @click.command("new", short_help="Create a plugin, with a test and a benchmark.")
 @click.argument("kind", type=click.Choice(["model", "dataset"]))
@@ -19,8 +21,8 @@ def command(kind: str, name: str, package: bool) -> None:
 
     planned = scaffold(kind, name, package=package)
     for path in planned.write():
-        click.echo(f"Created {path}")
-    click.echo("\nNext steps:")
+        echo(f"Created {path}")
+    echo("\nNext steps:")
     width = max(len(line) for line, _ in planned.commands)
     for line, purpose in planned.commands:
-        click.echo(f"    {line:{width}}  # {purpose}")
+        echo(f"    {line:{width}}  # {purpose}")

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gan_bench import escape
+from gan_bench.cli.output import echo
+
 if TYPE_CHECKING:
     from gan_bench.planning.options import OptionField
     from gan_bench.plugins.registry import Registry
@@ -66,9 +69,9 @@ def warn_of_broken(registry: Registry, *, notes: bool = True) -> None:
         notes: whether to print what plugins have changed about the process as well.
     """
     for broken in registry.broken:
-        click.echo(f"Broken plugin {broken.name}: {broken.error}", err=True)
+        echo(escape.one_line(f"Broken plugin {broken.name}: {broken.error}"), err=True)
     for line in registry.notes if notes else ():
-        click.echo(line, err=True)
+        echo(escape.one_line(line), err=True)
 
 
 def options_of(declaration: type[Any]) -> Callable[[Command], Command]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from gan_bench import escape
 from gan_bench.cli.options import names
+from gan_bench.cli.output import echo
 
 
 @click.command("plot", short_help="Plot samples and metrics over iterations.")
@@ -29,6 +31,6 @@ def command(path: str, output: str | None, metrics: str | None) -> None:
 
     results = read_results(path)
     for ignored in (*results.ignored, *damaged_samples(results), *damaged_classes(results)):
-        click.echo(f"ignored: {ignored}", err=True)
+        echo(escape.one_line(f"ignored: {ignored}"), err=True)
     for written in plot(results, output, names(metrics)):
-        click.echo(written)
+        echo(written)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gan_bench.cli.options import data_root_option, options_of, warn_of_broken
+from gan_bench.cli.output import echo
 from gan_bench.planning.options import Options
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
             outcome = run(planned, display)
     except KeyboardInterrupt:  # outside of the runs, which handle it with their checkpoints
         _print_stored(planned)
-        click.echo("Interrupted. Run the same command again to resume.", err=True)
+        echo("Interrupted. Run the same command again to resume.", err=True)
         raise
     return _report(planned, outcome)
 
@@ -91,31 +92,31 @@ def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
 
 def _print_stored(planned: Planned) -> None:
     """Print the table of results of earlier commands, if there are any."""
-    from gan_bench.cli.table import print_table
+    from gan_bench.cli.table import print_summary
     from gan_bench.errors import StoreError
     from gan_bench.report.tables.build import build
     from gan_bench.results.load import read_results
 
     if planned.mode != "quick" and "finished" in planned.status.values():
         with suppress(StoreError):
-            print_table(build(read_results(planned.folder)))
+            print_summary(build(read_results(planned.folder)), planned.folder)
 
 
 def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     """Print the table, or the findings of a check, and how the runs ended."""
-    from gan_bench.cli.table import print_table
+    from gan_bench.cli.table import print_summary
     from gan_bench.report.tables.build import build
+    from gan_bench.report.tables.notes import describe_counts
     from gan_bench.results.load import read_results
 
     if outcome.check is not None and not outcome.interrupted:
-        click.echo(outcome.check.render())
+        echo(outcome.check.render())
     elif outcome.check is None and (outcome.counts["finished"] or not outcome.interrupted):
-        print_table(build(read_results(outcome.folder)))
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    click.echo(f"\nRuns: {ended}. Results: {outcome.folder}", err=True)
+        print_summary(build(read_results(outcome.folder)), outcome.folder)
+    echo(f"\nRuns of this command: {describe_counts(outcome.counts)}. Results: {outcome.folder}", err=True)
     if outcome.interrupted:
         purpose = "start the check from the beginning" if outcome.check is not None else "resume"
-        click.echo(f"Interrupted. Run the same command again to {purpose}.", err=True)
+        echo(f"Interrupted. Run the same command again to {purpose}.", err=True)
     return outcome.exit_code
 
 
@@ -124,7 +125,7 @@ def _print_plan(planned: Planned) -> None:
     from gan_bench.running.estimate import PROBE_BUDGET, estimate
     from gan_bench.running.prepare_data import prepare_datasets
 
-    prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
+    prepare_datasets(planned.datasets, planned.registry, partial(echo, err=True))
     todo = planned.todo
     found = estimate(
         todo,
@@ -139,13 +140,13 @@ def _print_plan(planned: Planned) -> None:
         status = planned.status.get(job.run.key, "not started")
         failed = job.run.configuration in found.failed
         left = _about(seconds[job.run.key], failed=failed) if job.run.key in waiting else "nothing to do"
-        click.echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
+        echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
     guessed = any(job.likely_compiled and job.run.configuration in found.probed for job in todo)
     how = " and the speed-up by compilation, a third or more" if guessed else ""
     without = f", not counting evaluation{how}" if found.probed else ""
-    click.echo(
+    echo(
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
     )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gan_bench import escape
 from gan_bench.cli.options import places_of, plugin_option, warn_of_broken
+from gan_bench.cli.output import echo
 
 if TYPE_CHECKING:
     from gan_bench.report.sample_files import Target
@@ -70,12 +72,12 @@ def command(
             _log_stderr(line)
         to = to or target(_name(chosen, stored, generator, draw_seed))
         _draw(chosen, stored, to, generator, count, draw_seed)
-    click.echo(to.path)
+    echo(to.path)
     return 1 if damaged else 0
 
 
 def _log_stderr(line: str) -> None:
-    click.echo(line, err=True)
+    echo(escape.one_line(line), err=True)
 
 
 def _loaded(chosen: ChosenRun, device: str, plugins: Sequence[str], log: Callable[[str], None]) -> StoredModel:

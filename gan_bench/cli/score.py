@@ -14,7 +14,9 @@ from typing import Any
 import click
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.cli.options import data_root_option, names, places_of, plugin_option
+from gan_bench.cli.output import echo
 from gan_bench.config.overrides import split_setting
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
@@ -60,7 +62,7 @@ def command(
     target = _dataset(registry, dataset, settings)
     file = read_samples(samples)
     chosen = _metrics(registry, target, metrics, len(file.x) if file.x.ndim else 0)
-    log = partial(click.echo, err=True)
+    log = partial(echo, err=True)
     target.prepare(log)
     scores = score(file.x, target, chosen, generator=file.generator, where=str(samples), log=log, warn=_warn)
     if style == "csv":
@@ -69,11 +71,11 @@ def command(
         _print_text(scores, chosen, with_generators=file.generator is not None)
     reasons = list(_reasons(scores))
     if reasons:
-        click.echo("\n" + "\n".join(reasons), err=style == "csv")
+        echo("\n" + "\n".join(reasons), err=style == "csv")
 
 
 def _warn(problem: str) -> None:
-    click.echo(f"Warning: {problem}", err=True)
+    echo(escape.several_lines(f"Warning: {problem}"), err=True)
 
 
 def _dataset(registry: Registry, name: str, settings: Sequence[str]) -> Dataset:
@@ -114,7 +116,7 @@ def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -
     fitting = [metric for metric in fitting if metric.refuses(dataset) is None and metric.needs <= max(n, 1)]
     slow = [metric for metric in fitting if metric.is_expensive(dataset) and is_images(dataset)]
     if slow:
-        click.echo(
+        echo(
             f"Left out because they are slow: --metrics {','.join(metric.name for metric in slow)}",
             err=True,
         )
@@ -127,19 +129,19 @@ def _metrics(registry: Registry, dataset: Dataset, option: str | None, n: int) -
 def _print_csv(scores: Sequence[Score]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["metric", "value"])
-    writer.writerows([s.metric, repr(s.value)] for s in scores if s.generator is None)
+    writer.writerows([escape.csv_cell(s.metric), repr(s.value)] for s in scores if s.generator is None)
 
 
 def _print_text(scores: Sequence[Score], metrics: Sequence[Metric], *, with_generators: bool) -> None:
     whole = {s.metric: s.value for s in scores if s.generator is None}
     rows = [[m.name, whole[m.name], m.unit, BETTER[m.direction]] for m in metrics]
-    click.echo(tabulate(rows, headers=["metric", "value", "unit", ""], floatfmt=".4f"))
+    echo(tabulate(rows, headers=["metric", "value", "unit", ""], floatfmt=".4f"))
     each = [m.name for m in metrics if m.per_generator]
     if each and with_generators:
         values = {(s.metric, s.generator): s.value for s in scores}
         generators = sorted({g for _, g in values if g is not None})
         lines = [[k, *(values[name, k] for name in each)] for k in generators]
-        click.echo("\n" + tabulate(lines, headers=["generator", *each], floatfmt=".4f"))
+        echo("\n" + tabulate(lines, headers=["generator", *each], floatfmt=".4f"))
 
 
 def _reasons(scores: Sequence[Score]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from gan_bench.cli.options import places_of, plugin_option
+from gan_bench.cli.output import echo
 
 KINDS = ("model", "dataset", "network", "metric", "engine", "observer")
 
@@ -26,4 +27,4 @@ def command(name: str, kind: str | None, plugins: Sequence[str]) -> None:
     width = min(max(shutil.get_terminal_size((100, 24)).columns, 80), 120)
     with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the answer
         text = show(name, places_of(plugins), kind=f"{kind}s" if kind else None, width=width)
-    click.echo(text)
+    echo(text)

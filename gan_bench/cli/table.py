@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from gan_bench import escape
 from gan_bench.cli.options import names
+from gan_bench.cli.output import echo
 
 if TYPE_CHECKING:
     from gan_bench.contracts.table import Table
@@ -55,13 +58,28 @@ def command(
     print_table(built, format_)
     if format_ == "csv":  # csv has no place for them
         for warning in built.warnings:
-            click.echo(warning, err=True)
+            echo(escape.one_line(warning), err=True)
     if published:
         found = published_comparison(results, built)
-        click.echo("\n" + render(found, format_ if format_ in ("csv", "latex") else "markdown"), nl=False)
+        echo("\n" + render(found, format_ if format_ in ("csv", "latex") else "markdown"), nl=False)
         if format_ == "csv":
             for note in found.notes:
-                click.echo(note, err=True)
+                echo(escape.one_line(note), err=True)
+
+
+def print_summary(table: Table, folder: Path) -> None:
+    """Print labels, numbers of seeds and metrics of a table on a terminal; elsewhere the whole table as Markdown."""
+    from gan_bench.report.tables.formats import to_text
+
+    if not sys.stdout.isatty():
+        print_table(table)
+        return
+    echo(to_text(table, _width(), notes=False, ledger=False))
+    echo(f"\nSee {folder / 'table.md'} for all columns and notes.")
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((120, 40)).columns
 
 
 def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"] | None = None) -> None:
@@ -70,6 +88,6 @@ def print_table(table: Table, format: Literal["markdown", "csv", "latex", "text"
     from gan_bench.report.tables.formats import to_text
 
     if format == "text" or (format is None and sys.stdout.isatty()):
-        click.echo(to_text(table, shutil.get_terminal_size((120, 40)).columns))
+        echo(to_text(table, _width()))
     else:
-        click.echo(render_table(table, format or "markdown"), nl=False)
+        echo(render_table(table, format or "markdown"), nl=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
+from gan_bench.names import encodable
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
@@ -64,4 +65,4 @@ class Observer:
             case Evaluated():
                 self.evaluated(run, event)
             case Warned():
-                self.warning(run, event.message)
+                self.warning(run, encodable(event.message))

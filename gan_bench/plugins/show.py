@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.contracts.parameters import describe, shown
 from gan_bench.contracts.unimplemented import Unimplemented
 from gan_bench.errors import PluginError
@@ -125,11 +126,11 @@ def _title(cls: type[Any], kind: str) -> str:
 
 def _docstring(cls: type[Any], kind: str, width: int) -> Iterator[str]:
     """Docstring of the class; for a model also the first paragraph of its file, which cites the paper."""
-    doc = inspect.cleandoc(cls.__doc__ or "No docstring.")
+    doc = escape.several_lines(inspect.cleandoc(cls.__doc__ or "No docstring."))
     yield "\n\n".join(_wrapped(paragraph, width) for paragraph in re.split(r"\n\s*\n", doc))
     module = sys.modules.get(cls.__module__)
     if kind == "models" and module is not None and module.__doc__:
-        yield _wrapped(inspect.cleandoc(module.__doc__).split("\n\n")[0], width)
+        yield _wrapped(escape.several_lines(inspect.cleandoc(module.__doc__).split("\n\n")[0]), width)
 
 
 def _wrapped(paragraph: str, width: int) -> str:
@@ -142,7 +143,7 @@ def _wrapped(paragraph: str, width: int) -> str:
 def _listed(facts: Sequence[Fact], width: int) -> str:
     """Format two columns: names and their descriptions."""
     left = max(len(name) for name, _ in facts) + 2
-    lines = (_wrapped(text, width - left).replace("\n", "\n" + " " * left) for _, text in facts)
+    lines = (_wrapped(escape.one_line(text), width - left).replace("\n", "\n" + " " * left) for _, text in facts)
     return "\n".join(f"{name:{left}}{text}" for (name, _), text in zip(facts, lines, strict=True))
 
 
@@ -242,7 +243,7 @@ def _presets(cls: type[Any], width: int) -> Iterator[str]:
 
 
 def _parameters(cls: type[Any], width: int) -> str:
-    rows = [tuple(each) for each in describe(cls.Params)]
+    rows = [tuple(map(escape.one_line, each)) for each in describe(cls.Params)]
     if not rows:
         return "No parameters."
     return "Parameters\n\n" + _table(("name", "type", "default", "range", "description"), rows, width)

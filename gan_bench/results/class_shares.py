@@ -14,6 +14,7 @@ import pandas as pd
 
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
+from gan_bench.results import csv_frames
 from gan_bench.results.load import IgnoredRunWarning, PlacedRun, StoredResults, read_results
 from gan_bench.results.stored_run import Ignored, Unreadable, read_classes
 
@@ -64,7 +65,8 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     if frame.empty:
         path.unlink(missing_ok=True)
         return None
-    text = frame.assign(share=[repr(float(share)) for share in frame["share"]])  # pandas writes nan as an empty string
+    # Spelled out, because pandas writes nan as an empty string.
+    text = csv_frames.escaped(frame).assign(share=[repr(float(share)) for share in frame["share"]])
     return write_atomically(path, text.to_csv(index=False, lineterminator="\n"))
 
 
@@ -108,7 +110,7 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
 def _read_csv(path: Path) -> pd.DataFrame:
     """Read a classes.csv that `write_classes_csv` wrote. Raises StoreError for other files."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = csv_frames.restored(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
         missing = [name for name in COLUMNS if name not in frame.columns]
         if missing:
             raise StoreError(f"{path}: not a classes.csv; these columns are missing: {', '.join(missing)}.")

@@ -20,6 +20,7 @@ import pandas as pd
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.errors import StoreError
 from gan_bench.files import read_file, write_atomically
+from gan_bench.results import csv_frames
 from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, StoredRuns, read_runs
 from gan_bench.store.records import BenchmarkRecord, RecordError, StoredEntry, decode
 
@@ -136,7 +137,7 @@ def write_results_csv(folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     frame = _from_folders(folder).frame
     # Spelled out, because pandas writes nan as an empty string, which would read as "no value".
-    text = frame.assign(value=[repr(float(value)) for value in frame["value"]])
+    text = csv_frames.escaped(frame).assign(value=[repr(float(value)) for value in frame["value"]])
     return write_atomically(folder / "results.csv", text.to_csv(index=False, lineterminator="\n"))
 
 
@@ -285,7 +286,7 @@ def _from_csv(path: Path) -> StoredResults:
 def _read_csv(path: Path) -> pd.DataFrame:
     """Read a results.csv that `write_results_csv` wrote. Raises StoreError for other files."""
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        frame = csv_frames.restored(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
     except (OSError, ValueError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors
         raise StoreError(f"{path}: not a results.csv ({error}).") from error
     missing = [name for name in COLUMNS if name not in frame.columns]

@@ -12,6 +12,7 @@ from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
+from gan_bench.names import encodable
 from gan_bench.planning.runs import configuration, identify_dataset, plain
 from gan_bench.plugins.instances import dataset_of, from_plain
 from gan_bench.plugins.registry import Registry
@@ -55,7 +56,7 @@ def describe_metric(metric: Metric | type[Metric], notes: Mapping[str, str]) -> 
         version=metric.version,
         per_generator=metric.per_generator,
         expensive=metric.expensive,
-        doc=(metric.__doc__ or "").strip().split("\n")[0],
+        doc=encodable((metric.__doc__ or "").strip().split("\n")[0]),
         notes=notes,
         needs=metric.needs,
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.contracts.run import Job
-from gan_bench.report.tables.formats import on_one_line
 from gan_bench.store.records import CheckRecord, RunRecord
 from gan_bench.store.run_folder import RunFolder
 
@@ -43,12 +43,12 @@ class CheckReport:
         """Format a plain table with a row for each model, then every problem in full."""
         several = len({run.dataset for run in self.runs}) > 1
         names = [f"{run.label} on {run.dataset}" if several else run.label for run in self.runs]
-        rows = [[on_one_line(name), *run.cells] for name, run in zip(names, self.runs, strict=True)]
+        rows = [[escape.one_line(name), *run.cells] for name, run in zip(names, self.runs, strict=True)]
         found = [*self.problems]
         found += [f"{name}: {each}" for name, run in zip(names, self.runs, strict=True) for each in run.problems]
         ending = "All checks passed." if not found else "Some checks failed:"
         table = tabulate(rows, ("model", *STEPS), tablefmt="simple", disable_numparse=True)
-        return "\n".join([table, "", ending, *(f"- {on_one_line(each)}" for each in found)])
+        return "\n".join([table, "", ending, *(f"- {escape.one_line(each)}" for each in found)])
 
 
 def check_report(jobs: Sequence[Job], unprepared: Mapping[str, str]) -> CheckReport:

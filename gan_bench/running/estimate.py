@@ -333,8 +333,11 @@ class Forecast:
         return ends
 
     def _typical(self) -> float | None:
-        """Mean duration of the runs with known durations: the expectation for the others."""
+        """Mean duration of the runs with known durations, else of those that report theirs: expected for the others."""
         known = [value for value in self._seconds.values() if not math.isnan(value)]
+        if not any(known):
+            found = ((key, *self._known[key]) for key in self._started if key in self._known)
+            known = [(when - self._started[key] + seconds) / self._size[key] for key, seconds, when in found]
         return sum(known) / len(known) if any(known) else None
 
     def _of_group(self, group: Sequence[str], typical: float, now: float) -> float:

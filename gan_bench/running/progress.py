@@ -15,10 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gan_bench import escape
 from gan_bench.contracts.events import Evaluated, Progress
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Run
-from gan_bench.report.tables.formats import on_one_line, to_text
+from gan_bench.report.tables.formats import to_text
 
 if TYPE_CHECKING:
     from gan_bench.contracts.table import Table as ComparisonTable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LINE_SECONDS = 30.0  # between two plain lines about the same run
 PLAIN_WIDTH = 120  # of tables if the output is not a terminal
 MAIN_METRICS = 3  # of an active run; all are in the tables
+SHORTEST_NAME = 16  # of a run, if its line is too long for the terminal
+_COUNTERS = 32  # columns of the live table for iteration, speed and time left
 
 
 @dataclass
@@ -54,6 +57,8 @@ class _Display(Observer):
     """Base class of displays that counts runs; subclasses print."""
 
     name = "progress"
+    width: int | None = None
+    """Columns of a terminal; None if lines may have any length."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self.metrics = metrics
@@ -84,12 +89,17 @@ class _Display(Observer):
     def ended(self, run: Run, status: str, error: str) -> None:
         active = self.active.pop(run.key)
         self.ended_runs += status != "interrupted"
-        detail = self.scores(active) if status == "finished" else on_one_line(error)
         left = f" ({self.left()})" if self.left() and self.ended_runs < self.total else ""
-        self.log(f"[{self.ended_runs}/{self.total}] {name_of(run)} {status} {detail}".rstrip() + left)
+        count = f"[{self.ended_runs}/{self.total}]"
+        if status != "finished":
+            self.log(f"{count} {name_of(run)} {status} {escape.one_line(error)}".rstrip() + left)
+            return
+        rest = f"finished {self.scores(active)}".rstrip() + left
+        room = None if self.width is None else self.width - len(f"{count}  {rest}")
+        self.log(f"{count} {name_of(run, room)} {rest}")
 
     def warning(self, run: Run, message: str) -> None:
-        self.log(f"{name_of(run)}: {on_one_line(message)}")
+        self.log(f"{name_of(run)}: {escape.one_line(message)}")
 
     def forecast(self, next_table: float, last_table: float) -> None:
         self._expected = last_table, time.monotonic()
@@ -107,7 +117,7 @@ class _Display(Observer):
         self.log("Stopping: the runs write their checkpoints. Press Ctrl-C again to kill them.")
 
     def note(self, message: str) -> None:
-        self.log(message)
+        self.log(escape.several_lines(message))
 
     def log(self, line: str) -> None:
         """Print a permanent line."""
@@ -116,7 +126,7 @@ class _Display(Observer):
     def scores(self, active: _Active) -> str:
         """Latest scores of a run by its main metrics, which are the first ones of the benchmark."""
         known = [(name, active.scores[name]) for name in self.metrics if name in active.scores]
-        return "  ".join(f"{name} {value:.3g}" for name, value in known[:MAIN_METRICS])
+        return "  ".join(f"{escape.one_line(name)} {value:.3g}" for name, value in known[:MAIN_METRICS])
 
 
 class PlainProgress(_Display):
@@ -135,7 +145,7 @@ class PlainProgress(_Display):
         """Print the table."""
         terminal = not self.stream.closed and self.stream.isatty()
         width = shutil.get_terminal_size((PLAIN_WIDTH, 40)).columns if terminal else PLAIN_WIDTH
-        self.log(f"\n{to_text(table, width, notes=False)}\n\nSee table.md for the notes on this table.\n")
+        self.log(f"\n{to_text(table, width, notes=False, ledger=False)}\n\nSee table.md for all columns and notes.\n")
 
     def started(self, run: Run) -> None:
         """Print that the run started."""
@@ -148,7 +158,8 @@ class PlainProgress(_Display):
         active = self.active[run.key]
         if time.monotonic() - active.last_logged >= LINE_SECONDS:
             active.last_logged = time.monotonic()
-            self.log(f"{name_of(run)} {_position(active)} {self.scores(active)}".rstrip())
+            left = f" (all runs: {self.left()})" if self.left() and self.ended_runs + 1 < self.total else ""
+            self.log(f"{name_of(run)} {_position(active)} {self.scores(active)}".rstrip() + left)
 
 
 class LiveProgress(_Display):
@@ -183,6 +194,11 @@ class LiveProgress(_Display):
         with contextlib.suppress(OSError):
             self.console.print(Text(line))
 
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """Columns of the terminal, which may be resized."""
+        return self.console.width
+
     def _shown(self) -> Group:
         elapsed = duration(time.monotonic() - self.started_at)
         parts = [f"{self.ended_runs} of {self.total} runs ended", f"{elapsed} so far", self.left()]
@@ -191,27 +207,25 @@ class LiveProgress(_Display):
 
     def _runs(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        # The counters keep their width: long labels and scores are shortened before them.
-        table.add_column(
-            "run",
-            no_wrap=True,
-            overflow="ellipsis",
-            max_width=max(12, min(self.console.width // 2, self.console.width - 34)),
-        )
+        # Long labels are shortened before scores, and these before counters.
+        active_runs = list(self.active.values())
+        scores = max((len(self.scores(active)) for active in active_runs), default=0)
+        room = max(SHORTEST_NAME, self.console.width - _COUNTERS - max(scores, len("scores")))
+        table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=room)
         for title, width in (("iteration", 11), ("speed", 8), ("left", 5)):
             table.add_column(title, no_wrap=True, min_width=width)
         table.add_column("scores", no_wrap=True, overflow="ellipsis", ratio=1)
-        for active in list(self.active.values()):
+        for active in active_runs:
             left = duration(active.seconds_left)
             count = _count(active)
-            table.add_row(Text(name_of(active.run)), count, speed(active.rate), left, self.scores(active))
+            table.add_row(Text(name_of(active.run, room)), count, speed(active.rate), left, Text(self.scores(active)))
         return table
 
     def _kept_table(self) -> list[Text]:
         """The last table, cut to leave room for the runs: a display taller than the terminal cannot be redrawn."""
         if self.last_table is None:
             return []
-        lines = to_text(self.last_table, self.console.width, notes=False).splitlines()
+        lines = to_text(self.last_table, self.console.width, notes=False, ledger=False).splitlines()
         room = self.console.height - len(self.active) - 5
         if len(lines) > room:
             lines = [*lines[: max(0, room - 1)], "… see table.md for the whole table"]
@@ -233,9 +247,13 @@ def make_progress(metrics: Sequence[str]) -> LiveProgress | PlainProgress:
     return LiveProgress(metrics, console) if live else PlainProgress(metrics)
 
 
-def name_of(run: Run) -> str:
-    """Name of a run for readers."""
-    return f"{run.label} on {run.dataset.label}, seed {run.seed}"
+def name_of(run: Run, most: int | None = None) -> str:
+    """Name of a run for readers; one longer than `most` characters loses the dataset, then the middle of the label."""
+    label, seed = escape.one_line(run.label), f", seed {run.seed}"
+    whole = f"{label} on {escape.one_line(run.dataset.label)}{seed}"
+    if most is None or len(whole) <= most:
+        return whole
+    return escape.shortened(label, max(SHORTEST_NAME, most) - len(seed)) + seed
 
 
 def _position(active: _Active) -> str:

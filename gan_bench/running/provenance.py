@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Run
     from gan_bench.plugins.registry import Registry
+from gan_bench.names import encodable
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.store.records import GitState, PluginFacts, Provenance
 
@@ -31,7 +32,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
     on_gpu = device == "cuda"
     return Provenance(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command(),
+        command=tuple(map(encodable, command())),
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=cpu_name(),

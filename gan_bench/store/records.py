@@ -17,6 +17,7 @@ from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.contracts.run import DatasetRef, JsonValue, ModelRef, Plain, SkippedModel
 from gan_bench.contracts.table import MetricInfo
+from gan_bench.names import encodable
 
 FORMAT = 2
 OLDER_FORMATS = (1,)
@@ -304,7 +305,7 @@ def _digest(values: Mapping[str, JsonValue]) -> str:
 def _encodable(value: Any) -> Any:
     """Replace halves of surrogate pairs, which JSON may contain and no output can encode, by their escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return encodable(value)
     if isinstance(value, dict):
         return {_encodable(key): _encodable(each) for key, each in value.items()}
     return [_encodable(each) for each in value] if isinstance(value, list) else value

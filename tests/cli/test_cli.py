@@ -59,7 +59,7 @@ class TestRun:
         assert result.code == 0
         assert re.search(r"^\| gan +\| +1 \|", result.out, re.MULTILINE)
         assert "2 runs to do, 0 done already." in result.err
-        assert "Runs: 2 finished. Results: results/tiny" in result.err
+        assert "Runs of this command: 2 finished. Results: results/tiny" in result.err
         again = call("run", "tiny.toml", "--device", "cpu")
         assert "All 2 runs are done." in again.err
         assert again.out == result.out
@@ -160,7 +160,7 @@ class TestRun:
         project.write(tmp_path, project.describe(models), bad=project.BAD)
         result = call("run", "tiny.toml", "--device", "cpu")
         assert result.code == 1
-        assert "Runs: 1 failed, 1 finished." in result.err
+        assert "1 finished, 1 failed." in result.err
         assert "failing seed 0 failed at iteration 3 of 30: RuntimeError: no luck" in result.out
 
     def test_ignores_a_broken_plugin(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:

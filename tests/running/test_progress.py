@@ -110,6 +110,12 @@ class TestPlain:
             "[2/2] GAN on ring8, seed 0 finished",
         ]
 
+    def test_cuts_long_messages(self) -> None:
+        """A message of 2 MB is one line of little more than a thousand characters, with its length."""
+        display, stream = self.lines()
+        display.warning(run(), "x" * 2_000_000)
+        assert len(stream.getvalue()) < 1_100 and "(2,000,000 characters)" in stream.getvalue()
+
     def test_prints_texts_of_plugins_on_one_line(self) -> None:
         """Texts of plugins are printed without control characters of terminals."""
         display, stream = self.lines()
@@ -117,7 +123,7 @@ class TestPlain:
         display.ended(run(), "failed", "ValueError: first\n\x1b[2Jsecond")
         display.warning(run(), "a\nb")
         assert stream.getvalue().splitlines()[1:] == [
-            "[1/0] MGAN on ring8, seed 0 failed ValueError: first  [2Jsecond",
+            "[1/0] MGAN on ring8, seed 0 failed ValueError: first \\x1b[2Jsecond",
             "MGAN on ring8, seed 0: a b",
         ]
 
@@ -193,6 +199,24 @@ class TestLive:
         assert isinstance(shown.file, io.StringIO)
         row = shown.file.getvalue().splitlines()[-1]
         assert "500/2,000" in row and "25 it/s" in row and "1:00" in row and "…" in row
+        display.live.stop()
+
+    def test_cuts_labels_before_scores(self) -> None:
+        """At 80 columns a long label is shortened in its middle, so that its scores are shown whole."""
+        long = "a label of forty characters, if not more"
+        console = Console(file=io.StringIO(), width=80)
+        display = LiveProgress(METRICS, console)
+        display.planned([run(long), run()], 0)
+        display.started(run(long))
+        display.evaluated(run(long), at(500, symmetric_kl=0.12345, modes=8.0))
+        shown = Console(file=io.StringIO(), width=80)
+        shown.print(display._shown())
+        assert isinstance(shown.file, io.StringIO) and isinstance(console.file, io.StringIO)
+        row = shown.file.getvalue().splitlines()[-1]
+        assert "symmetric_kl 0.123  modes 8" in row and row.startswith("a lab") and "seed 0" in row
+        display.ended(run(long), "finished", "")
+        last = console.file.getvalue().splitlines()[-1]
+        assert last.endswith("finished symmetric_kl 0.123  modes 8") and len(last) <= 80
         display.live.stop()
 
     def test_shows_the_time_left(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:

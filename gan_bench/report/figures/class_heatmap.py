@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan_bench import escape
 from gan_bench.contracts.scores import NONE, OTHERS
 from gan_bench.report.figures import curves
 from gan_bench.report.figures.sample_grid import write
@@ -31,9 +32,12 @@ ALL = "all"
 _CELL, _LINE, _LOW_LINE = 0.17, 0.125, 0.06
 _LEFT, _ABOVE, _BETWEEN, _LEAST = 0.34, 0.2, 0.06, 1.4
 _LETTER, _BELOW, _TITLE_LETTER = 0.042, 0.12, 0.056
+_TITLE = 6.5  # points
 
 _TALL = 16  # largest number of generators with rows high enough for numbers
 _LONGEST = 14  # characters of a class's name
+_BARE = {NONE: NONE.strip("()"), OTHERS: OTHERS.strip("()")}
+"""Names of columns of no class: with brackets, "(none)" is wider than a cell and meets its neighbour."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,12 @@ class HeatMap:
     @property
     def names(self) -> list[str]:
         """Class names, shortened if long."""
-        return [_cut(name, _LONGEST) for name in self.columns]
+        return [_BARE.get(name) or escape.shortened(escape.one_line(name), _LONGEST) for name in self.columns]
 
     @property
     def flat(self) -> bool:
         """Whether names are short enough to be written side by side."""
-        return OTHERS not in self.columns and all(len(name) <= 2 for name in self.columns if name != NONE)
+        return OTHERS not in self.columns and all(len(name) <= 2 for name in self.names if name != _BARE[NONE])
 
 
 @dataclass(frozen=True)
@@ -145,16 +149,13 @@ def _lines(maps: Sequence[HeatMap], each: int) -> Iterator[Sequence[HeatMap]]:
         yield maps[start : start + each]
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def draw(ax: Axes, placed: Placed, last: int) -> None:
     """Draw a heat map in axes of its size; label its iteration if it is not `last`."""
     drawn = placed.map
     at = "" if drawn.iteration == last else f", at {curves.short(drawn.iteration)}"
-    title = _cut(drawn.label, int(placed.width / _TITLE_LETTER) - len(at)) + at
-    ax.set_title(title, fontsize=6.5, pad=2.5, loc="left", parse_math=False)
+    room = placed.width + _LEFT / 2
+    title = curves.fitted(drawn.label, _TITLE, room - _TITLE_LETTER * len(at)) + at
+    ax.set_title(title, fontsize=_TITLE, pad=2.5, loc="left", parse_math=False)
     for spine in ax.spines.values():
         spine.set(color="0.6", linewidth=0.5)
     if not len(drawn.shares):
@@ -212,6 +213,6 @@ def caption(maps: Sequence[HeatMap]) -> str:
     rows = "generators, and all together" if any(ALL in each.rows for each in maps) else "the generator"
     text = f"Cells: percentage of a generator's samples in a class, at iteration {curves.short(last)}; rows: {rows}"
     columns = {name for each in maps for name in each.columns}
-    none = f"; {NONE}: no class" if NONE in columns else ""
-    others = f"; {OTHERS}: all other classes" if OTHERS in columns else ""
+    none = f"; {_BARE[NONE]}: no class" if NONE in columns else ""
+    others = f"; {_BARE[OTHERS]}: all other classes" if OTHERS in columns else ""
     return f"{text}{others}{none}."

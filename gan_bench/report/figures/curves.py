@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan_bench import escape
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.report.figures import palette
 from gan_bench.report.tables.formats import ARROWS
@@ -25,7 +27,7 @@ _LOG_RATIO = 20  # a larger ratio of values gets a log axis
 _FEW = 12  # largest number of points that are marked individually
 _LABEL_GAP = 0.115  # inches between the baselines of two labels
 _LEADER = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0, "relpos": (0, 0.5)}
-_LONGEST = 25  # characters of a label next to a line
+_LABEL_WIDTH = 1.15  # inches of a label next to a line
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _draw_curve(ax: Axes, curve: Curve) -> None:
 def _set_axes(ax: Axes, panel: Panel) -> None:
     unit = f" ({panel.info.unit})" if panel.info.unit and panel.info.unit != panel.metric else ""
     title = f"{panel.metric}{unit} {ARROWS[panel.info.direction]}".rstrip()
-    ax.set_title(title, fontsize=7, loc="left", pad=4, parse_math=False)
+    width = ax.bbox.width / ax.figure.dpi + _LABEL_WIDTH
+    ax.set_title(fitted(title, 7, width), fontsize=7, loc="left", pad=4, parse_math=False)
     ax.set_xlabel("iteration", fontsize=6.5, labelpad=1)
     ax.xaxis.set_major_formatter(lambda x, _: short(x))
     ax.tick_params(labelsize=6, width=0.5, length=2.5)
@@ -174,16 +177,23 @@ def _label_ends(ax: Axes, panel: Panel) -> None:
     if panel.floor is not None:
         ends.append(("real data", "0.35", ax.get_xlim()[1], panel.floor))
     ends = [end for end in ends if np.isfinite(end[3])]
+    labels = _distinct([label for label, *_ in ends])
     heights = [_fraction(ax, y) for *_, y in ends]
     gap = _LABEL_GAP * ax.figure.dpi / ax.bbox.height
-    for (label, colour, x, _), at, y in zip(ends, spread(heights, gap), heights, strict=True):
+    for label, (_, colour, x, _), at, y in zip(labels, ends, spread(heights, gap), heights, strict=True):
         _label(ax, label, colour, (_fraction_x(ax, x), y), at)
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """Shorten labels to the width next to a line, in the middle unless other places keep more of them distinct."""
+    tries = [[fitted(label, 6, _LABEL_WIDTH, share) for label in labels] for share in (0.5, 0.0, 1.0, 0.25, 0.75)]
+    return max(tries, key=lambda shown: len(set(shown)))
 
 
 def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: float) -> None:
     """Write a line's label next to the axes at height `at`, with a connector; positions are fractions of the axes."""
     ax.annotate(
-        label if len(label) <= _LONGEST else label[: _LONGEST - 1] + "…",
+        label,
         start,
         (1.06, at),
         xycoords="axes fraction",
@@ -195,6 +205,23 @@ def _label(ax: Axes, label: str, colour: str, start: tuple[float, float], at: fl
         arrowprops={**_LEADER, "color": colour},
         parse_math=False,
     )
+
+
+def fitted(text: str, size: float, width: float, share: float = 0.5) -> str:
+    """Shorten a text of a font size in points until it fits a width in inches; see `escape.shortened`."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    text = escape.one_line(text)
+
+    def fits(shown: str) -> bool:
+        across, _, _ = text_to_path.get_text_width_height_descent(shown, FontProperties(size=size), False)
+        return float(across) <= 72 * width
+
+    if fits(text):
+        return text
+    most = bisect.bisect_left(range(len(text)), True, key=lambda n: not fits(escape.shortened(text, n, share))) - 1
+    return escape.shortened(text, max(1, most), share)
 
 
 def _end(curve: Curve) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gan_bench import escape
 from gan_bench.errors import StoreError, UsageError
 from gan_bench.files import write_atomically
 from gan_bench.names import allowed
@@ -47,7 +48,8 @@ _STYLE: dict[Any, Any] = {
 # Inches. The width is the full page width of most journals.
 _WIDTH, _LABELS, _HEAD, _KEY = 7.2, 1.08, 0.2, 0.19
 _CURVE_LEFT, _CURVE_RIGHT, _CURVE_ABOVE, _CURVE_BELOW = 0.4, 1.3, 0.28, 0.34
-_CAPTION_LINE = 0.115
+_CAPTION_LINE, _CAPTION_LETTERS = 0.115, 150
+_LABEL_LINE = 0.11
 _EDGE = 0.01  # of a thumbnail, in inches
 
 
@@ -215,7 +217,11 @@ def _draw_grid(figure: Figure, layout: _Layout, grid: SampleGrid) -> None:
 
 def _name_row(ax: Axes, row: SampleRow, indent: float) -> None:
     """Write the model's label, left of its first panel and of the text in the indent."""
-    name = "\n".join(textwrap.wrap(row.label, round(19 * (1 - indent)))[:4])
+    letters = round(19 * (1 - indent))
+    lines = max(1, min(4, int(ax.bbox.height / ax.figure.dpi / _LABEL_LINE)))
+    label = escape.shortened(escape.one_line(row.label), (letters - 3) * lines)
+    room = _LABELS - 0.08 - indent
+    name = "\n".join(curves.fitted(line, 6.5, room) for line in textwrap.wrap(label, letters)[: lines + 1])
     ax.annotate(
         name,
         (0, 0.5),
@@ -293,7 +299,9 @@ def _caption(results: StoredResults, dataset: str, grid: SampleGrid | None, maps
         lines.insert(0, grid.caption(which))
     if maps:
         lines.insert(len(lines) - 1, class_heatmap.caption(maps))
-    return "\n".join([f"{_name(results)}, {dataset}. {lines[0]}", *lines[1:]])
+    names = (escape.shortened(escape.one_line(text), 60) for text in (_name(results), dataset))
+    lines[0] = f"{', '.join(names)}. {lines[0]}"
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, _CAPTION_LETTERS))
 
 
 def _name(results: StoredResults) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PER_ROW = 8
 _LEAST, _MOST = 32, 48  # pixels of an image's longer side in a figure
 _INDENT, _EMPTY = 0.12, 0.25  # inches
+_FEW_ROWS = 4  # largest number of models with as many rows of images each as columns
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class ImageGrid(SampleGrid):
             return max(
                 1, len(_images(row, 0)) // (PER_ROW * len(self.iterations))
             )  # full rows, with fewer images if necessary
-        return max(1, PER_ROW // row.generators)
+        return max(1, (PER_ROW if len(self.rows) <= _FEW_ROWS else PER_ROW // 2) // row.generators)
 
     def _groups(self, row: SampleRow, iteration: int) -> list[Pixels] | None:
         """Images of each generator, equally many; real data continue from panel to panel. None without samples."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating[Any]]
 
 _SIDE = WIDTH / COLUMNS - GAP
+_ALL_ROWS = 4.6  # largest height of all rows in inches, if the panels are not smaller than _LEAST
+_LEAST = 0.6
 _THUMBNAIL = 1.08
 _REAL_POINTS = 2048
 _BINS = 60
@@ -47,8 +49,9 @@ class PointGrid(SampleGrid):
         return tuple(dict.fromkeys([*few, *found[-1:]]))
 
     def size(self, row: SampleRow) -> tuple[float, float]:
-        """Square size of the panels."""
-        return _SIDE, _SIDE
+        """Square size of the panels: smaller for many rows, so that the figure fits a page."""
+        side = min(_SIDE, max(_LEAST, _ALL_ROWS / len(self.rows) - GAP))
+        return side, side
 
     def thumbnail_size(self, row: SampleRow) -> tuple[float, float]:
         """Square size of the thumbnails."""

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.report.published.load import CLAIM, RERUN, PublishedFigure
 from gan_bench.report.published.side_by_side import MARKS, Figure, PublishedComparison
-from gan_bench.report.tables.formats import ARROWS, MISSING, Format, escape_latex, escape_markdown, number
+from gan_bench.report.tables.formats import ARROWS, MISSING, Format, number
 
 TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
 _RECORD = ("kind", "dataset", "label", "system", "name", "metric", "ours", "half_width", "ours_n")
@@ -41,16 +42,16 @@ def to_markdown(found: PublishedComparison) -> str:
     """Format a heading and a pipe table for claims and for re-runs, then numbered sources and the notes."""
     parts, places = [], _places(found)
     for title, figures in _parts(found):
-        lines = [[escape_markdown(text) for text in _cells(found, each)] for each in figures]
+        lines = [[escape.markdown(text) for text in _cells(found, each)] for each in figures]
         lines = [[*line, str(places.index(_place(each)) + 1)] for line, each in zip(lines, figures, strict=True)]
         align = ["left", "left", *["right"] * 4, "left", "right"]
-        parts.append(f"### {escape_markdown(title)}")
+        parts.append(f"### {escape.markdown_block(title)}")
         parts.append(str(tabulate(lines, _HEADINGS, tablefmt="pipe", disable_numparse=True, colalign=align)))
-    parts = parts or [f"### {escape_markdown(f'{found.title}: published figures')}"]
+    parts = parts or [f"### {escape.markdown_block(f'{found.title}: published figures')}"]
     if places:
         parts.append("Sources, by note:")
-        parts.append("\n".join(f"{i}. {escape_markdown(text)}." for i, text in enumerate(_footnotes(found), 1)))
-    parts.append("\n".join(f"- {escape_markdown(note)}" for note in found.notes))
+        parts.append("\n".join(f"{i}. {escape.markdown_block(text)}." for i, text in enumerate(_footnotes(found), 1)))
+    parts.append("\n".join(f"- {escape.markdown_block(note)}" for note in found.notes))
     return "\n\n".join(parts)
 
 
@@ -61,8 +62,8 @@ def to_latex(found: PublishedComparison) -> str:
     head += [" & ".join(_HEADINGS) + r" \\", r"\endhead", r"\bottomrule", r"\endfoot"]
     lines = [line for title, figures in _parts(found) for line in _latex_block(found, title, figures)]
     body = [*head, *lines, r"\end{longtable}", "}"] if found.figures else []
-    notes = [f"{_superscript(i)} {escape_latex(text)}." for i, text in enumerate(_footnotes(found), 1)]
-    notes += map(escape_latex, found.notes)
+    notes = [f"{_superscript(i)} {escape.latex(text)}." for i, text in enumerate(_footnotes(found), 1)]
+    notes += [escape.latex_line(escape.latex(note)) for note in found.notes]
     return "\n".join([*body, "", r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(notes), r"\par}"])
 
 
@@ -73,11 +74,11 @@ def _latex_columns() -> str:
 
 def _latex_block(found: PublishedComparison, title: str, figures: Sequence[Figure]) -> Iterator[str]:
     yield r"\midrule"
-    yield rf"\multicolumn{{{len(_HEADINGS)}}}{{@{{}}l}}{{\emph{{{escape_latex(title)}}}}} \\"
+    yield rf"\multicolumn{{{len(_HEADINGS)}}}{{@{{}}l}}{{\emph{{{escape.latex(title)}}}}} \\"
     places = _places(found)
     for figure in figures:
-        cells = [escape_latex(text).replace(r"\_", r"\_\allowbreak{}") for text in _cells(found, figure)]
-        yield " & ".join([*cells, _superscript(places.index(_place(figure)) + 1)]) + r" \\"
+        cells = [escape.latex(text).replace(r"\_", r"\_\allowbreak{}") for text in _cells(found, figure)]
+        yield escape.latex_row([*cells, _superscript(places.index(_place(figure)) + 1)])
 
 
 def _superscript(number: int) -> str:
@@ -93,7 +94,9 @@ def to_csv(found: PublishedComparison) -> str:
         theirs, ours = figure.published, figure.ours
         mine = (None, None, None) if ours is None else (ours.mean, ours.half_width, ours.n)
         row = (theirs.kind, figure.row.dataset, figure.row.label, theirs.system, theirs.name, theirs.metric)
-        writer.writerow([*row, *mine, *(getattr(theirs, name) for name in _COPIED)])  # csv writes None as ""
+        cells = [*row, *mine, *(getattr(theirs, name) for name in _COPIED)]
+        # csv writes None as "".
+        writer.writerow([escape.csv_cell(cell) if isinstance(cell, str) else cell for cell in cells])
     return file.getvalue()
 
 

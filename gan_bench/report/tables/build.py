@@ -291,7 +291,10 @@ def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     best: dict[tuple[str, str], float] = {}
     for column in columns:
         for dataset in {row.dataset for row in rows}:
-            means = [_comparable(row, column) for row in rows if row.dataset == dataset]
+            competitors = [row for row in rows if row.dataset == dataset]
+            if notes.mostly_incomplete(competitors):
+                continue
+            means = [_comparable(row, column) for row in competitors]
             found = [mean for mean in means if mean is not None]
             if len(found) == 1 or len(set(found)) > 1:
                 best[dataset, column.name] = (min if column.info.direction == "lower" else max)(found)

@@ -15,9 +15,11 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
-from gan_bench.report.tables.formats import MISSING, escape_markdown
+from gan_bench.report.tables.formats import MISSING
+from gan_bench.results import csv_frames
 from gan_bench.results.load import PlacedRun, StoredResults, read_results
 from gan_bench.store.records import BenchmarkRecord
 from gan_bench.store.run_folder import RunFolder
@@ -106,7 +108,7 @@ def write_noise(folder: Path) -> pd.DataFrame:
             f"{folder}: no finished run has two draws, so evaluation and training noise cannot be separated."
         )
     text = io.StringIO()
-    frame.to_csv(text, index=False, lineterminator="\n", na_rep="nan")
+    csv_frames.escaped(frame).to_csv(text, index=False, lineterminator="\n", na_rep="nan")
     write_atomically(folder / FILE, text.getvalue())
     return frame
 
@@ -120,12 +122,12 @@ def render(frame: pd.DataFrame) -> str:
 def _block(dataset: str, rows: pd.DataFrame) -> Iterator[str]:
     lines = [[_cell(value) for value in row] for row in rows[list(_SHOWN)].itertuples(index=False)]
     align = ["left", "left", *["right"] * (len(_SHOWN) - 2)]
-    headings = [escape_markdown(name) for name in ("model", *_SHOWN[1:])]
-    yield f"### {escape_markdown(dataset)}: evaluation noise and training noise"
+    headings = [escape.markdown(name) for name in ("model", *_SHOWN[1:])]
+    yield f"### {escape.markdown_block(dataset)}: evaluation noise and training noise"
     yield str(tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align))
 
 
 def _cell(value: str | float) -> str:
     if isinstance(value, float):
         return MISSING if math.isnan(value) else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else escape_markdown(str(value))
+    return f"{value:,}" if isinstance(value, int) else escape.markdown(str(value))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import pandas as pd
 from tabulate import tabulate
 
+from gan_bench import escape
 from gan_bench.contracts.table import Estimate
 from gan_bench.results.load import LEDGER
 
@@ -37,8 +37,9 @@ def to_csv(table: Table) -> str:
     records = [_record(table, row) for row in table.rows]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(records[0] if records else [])
-    writer.writerows(record.values() for record in records)  # csv writes None as "", nan as "nan"
+    for line in [[*records[0]] if records else [], *(record.values() for record in records)]:
+        # csv writes None as "", nan as "nan".
+        writer.writerow([escape.csv_cell(cell) if isinstance(cell, str) else cell for cell in line])
     return file.getvalue()
 
 
@@ -46,34 +47,37 @@ def to_markdown(table: Table) -> str:
     """Format a heading and a pipe table for each dataset, then the footnotes and notes."""
     parts = []
     for dataset, rows in _by_dataset(table.rows):
-        parts += [f"### {escape_markdown(f'{table.title}: {dataset}')}", _pipes(table, rows)]
+        parts += [f"### {escape.markdown_block(f'{table.title}: {dataset}')}", _pipes(table, rows)]
     if table.footnotes:
         parts.append("Departures from the protocol:")
-        parts.append("\n".join(f"{i}. {escape_markdown(text)}" for i, text in enumerate(table.footnotes, 1)))
-    parts.append("\n".join(f"- {escape_markdown(note)}" for note in (*table.notes, *table.warnings)))
+        parts.append("\n".join(f"{i}. {escape.markdown_block(text)}" for i, text in enumerate(table.footnotes, 1)))
+    parts.append("\n".join(f"- {escape.markdown_block(note)}" for note in (*table.notes, *table.warnings)))
     return "\n\n".join(parts)
 
 
 def to_latex(table: Table) -> str:
     """Format a booktabs tabular with a block for each dataset, then the footnotes and notes in small print."""
     lines = [r"% needs \usepackage{booktabs}", rf"\begin{{tabular}}{{l{'r' * (_width(table) - 1)}}}"]
-    lines += [r"\toprule", _ampersands(_headings(table, escape_latex))]
+    lines += [r"\toprule", escape.latex_row(_headings(table, escape.latex))]
     blocks = list(_by_dataset(table.rows))
     for dataset, rows in blocks:
         lines.append(r"\midrule")
         if len(blocks) > 1:
-            lines.append(rf"\multicolumn{{{_width(table)}}}{{l}}{{\emph{{{escape_latex(dataset)}}}}} \\")
+            lines.append(rf"\multicolumn{{{_width(table)}}}{{l}}{{\emph{{{escape.latex(dataset)}}}}} \\")
         models, anchors = _split(rows)
         lines += [_latex_row(table, row) for row in models]
         lines += [r"\midrule", *(_latex_row(table, row) for row in anchors)] if anchors else []
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", *_latex_notes(table)])
 
 
-def to_text(table: Table, width: int, *, notes: bool = True) -> str:
-    """Format for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped."""
+def to_text(table: Table, width: int, *, notes: bool = True, ledger: bool = True) -> str:
+    """Format for a terminal: columns that fit `width` side by side, the others in blocks below, notes wrapped.
+
+    Without `notes` and `ledger` it is a summary: labels, numbers of seeds and metrics.
+    """
     parts = []
     for dataset, rows in _by_dataset(table.rows):
-        parts += [on_one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width)]
+        parts += [escape.one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width, ledger=ledger)]
     if any(row.best for row in table.rows):
         parts.append("* best value of a column")
     if notes:
@@ -83,13 +87,14 @@ def to_text(table: Table, width: int, *, notes: bool = True) -> str:
     return "\n\n".join(parts)
 
 
-def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
+def _blocks(table: Table, rows: Sequence[Row], width: int, *, ledger: bool) -> Iterator[str]:
     """Split a table into parts of a width, each with the labels of the rows."""
     models, anchors = _split(rows)
-    headings = [on_one_line(text) for text in ("model", "n", *map(_heading, table.columns), *_LEDGER_HEADINGS)]
-    cells = [_cells(table, row, "", on_one_line, "*", "") for row in (*models, *anchors)]
+    shown_columns = slice(None if ledger else -len(LEDGER))
+    headings = _headings(table, escape.one_line)[shown_columns]
+    cells = [_cells(table, row, "", escape.one_line, "*", "")[shown_columns] for row in (*models, *anchors)]
     longest = max(12, width // 3)
-    cut = [_shortened(label, longest) for label, *_ in cells]
+    cut = [escape.shortened(label, longest) for label, *_ in cells]
     labels = [label + _mark(row) for label, row in zip(cut, (*models, *anchors), strict=True)]
     sizes = [max(len(each[i]) for each in (headings, *cells)) for i in range(len(headings))]
     first, taken = 1, max(map(len, ["model", *labels]))
@@ -101,12 +106,6 @@ def _blocks(table: Table, rows: Sequence[Row], width: int) -> Iterator[str]:
             yield _columns(["model", *headings[first:i]], shown, len(models))
             first, taken = i, start
         taken += 2 + sizes[i] if i < len(headings) else 0
-
-
-def _shortened(label: str, longest: int) -> str:
-    """Shorten a long label in the middle: the labels of an ablation differ at the end."""
-    end = longest // 2
-    return label if len(label) <= longest else f"{label[: longest - end - 1]}…{label[-end:]}"
 
 
 def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int) -> str:
@@ -124,12 +123,7 @@ def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], models: int
 
 
 def _wrapped(line: str, width: int) -> str:
-    return textwrap.fill(on_one_line(line), width, subsequent_indent="  ", break_on_hyphens=False)
-
-
-def on_one_line(text: str) -> str:
-    """Put text on one line, without control characters, which a terminal would execute."""
-    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
+    return textwrap.fill(escape.one_line(line), width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def number(estimate: Estimate | None, finished: int) -> str:
@@ -142,38 +136,6 @@ def number(estimate: Estimate | None, finished: int) -> str:
     if half is not None and math.isfinite(mean):
         text += f" ± {write(half)}"
     return text if estimate.n == finished else f"{text} (n={estimate.n})"
-
-
-def escape_markdown(text: str) -> str:
-    """Escape plain text for a Markdown table or list."""
-    text = re.sub(r"[\\`*|<~$]", r"\\\g<0>", " ".join(text.split()))
-    text = re.sub(r"&(?=#?\w+;)|\](?=[(\[:])", r"\\\g<0>", text)
-    # Inside a word Markdown leaves an underscore alone, as in symmetric_kl.
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
-
-
-def escape_latex(text: str) -> str:
-    """Escape plain text for LaTeX."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
-
-
-_LATEX = {
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "±": r"$\pm$",
-    "\N{MULTIPLICATION SIGN}": r"$\times$",
-    MISSING: "--",
-    "…": r"\ldots{}",
-    "↓": r"$\downarrow$",
-    "↑": r"$\uparrow$",
-    "→": r"$\rightarrow$",
-}
 
 
 def _record(table: Table, row: Row) -> dict[str, str | float | None]:
@@ -246,12 +208,12 @@ def _pipes(table: Table, rows: Sequence[Row]) -> str:
         lines.append(["*anchors*", *[""] * (_width(table) - 1)])
         lines += [_markdown_row(table, row) for row in anchors]
     align = ["left", *["right"] * (_width(table) - 1)]
-    headings = _headings(table, escape_markdown)
+    headings = _headings(table, escape.markdown)
     return str(tabulate(lines, headings, tablefmt="pipe", disable_numparse=True, colalign=align))
 
 
 def _markdown_row(table: Table, row: Row) -> list[str]:
-    return _cells(table, row, _mark(row), escape_markdown, "**", "**")
+    return _cells(table, row, _mark(row), escape.markdown, "**", "**")
 
 
 def _mark(row: Row) -> str:
@@ -260,16 +222,12 @@ def _mark(row: Row) -> str:
 
 def _latex_row(table: Table, row: Row) -> str:
     mark = rf"\textsuperscript{{{','.join(map(str, row.departures))}}}" if row.departures else ""
-    return _ampersands(_cells(table, row, mark, escape_latex, r"\textbf{", "}"))
-
-
-def _ampersands(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    return escape.latex_row(_cells(table, row, mark, escape.latex, r"\textbf{", "}"))
 
 
 def _latex_notes(table: Table) -> list[str]:
-    lines = [rf"\textsuperscript{{{i}}} {escape_latex(text)}." for i, text in enumerate(table.footnotes, 1)]
-    lines += [escape_latex(note) for note in (*table.notes, *table.warnings)]
+    lines = [rf"\textsuperscript{{{i}}} {escape.latex(text)}." for i, text in enumerate(table.footnotes, 1)]
+    lines += [escape.latex_line(escape.latex(note)) for note in (*table.notes, *table.warnings)]
     return [r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(lines), r"\par}"]
 
 

@@ -12,12 +12,13 @@ import pandas as pd
 from gan_bench.results.load import ANCHORS, FINISHED, StoredResults
 
 if TYPE_CHECKING:
-    from gan_bench.contracts.table import Table
+    from gan_bench.contracts.table import Row, Table
     from gan_bench.report.tables.formats import At
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.store.records import ErrorRecord, ExecutionPlan
 
 REAL = ANCHORS[0]
+NOT_STARTED = "not started"
 _MOST = 12
 """Number of unfinished runs that are listed individually."""
 
@@ -27,7 +28,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
 
     `shown` has the rows of the results that its cells were computed from.
     """
-    found = [*_mode(results), _protocol(results), _evaluation(results, at), *_prepared(results, table)]
+    found = [*_mode(results), _protocol(results), _evaluation(results, table, at), *_prepared(results, table)]
     found += [*_shared(table), _devices(results)]
     found += [
         *_held_out(results, table),
@@ -36,6 +37,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
         *_same_images(results, shown),
         *_initial_averages(results),
         *_sample_sizes(results, shown, table),
+        *_unmarked(table),
         *_endings(results, table),
         *_left_out(results),
     ]
@@ -92,9 +94,10 @@ def _plain(value: Any) -> str:
     return "unknown" if value is None else str(value)
 
 
-def _evaluation(results: StoredResults, at: At) -> str:
+def _evaluation(results: StoredResults, table: Table, at: At) -> str:
     benchmark = results.benchmark
-    seeds = len(benchmark.seeds) if benchmark else results.frame["seed"].nunique()
+    # Merged folders may have seeds that the benchmark does not request.
+    seeds = max((row.planned for row in table.rows), default=0)
     samples = f"{_plain(benchmark.evaluation.samples)} samples; " if benchmark else ""
     when = {
         "last": "at the final iteration",
@@ -263,12 +266,33 @@ def _endings(results: StoredResults, table: Table) -> Iterator[str]:
     """Note on the number of runs by ending, and each run that did not finish."""
     runs = results.frame[results.frame["metric"] == FINISHED]
     missing = max(0, sum(row.planned for row in table.rows) - len(runs))
-    counts = {**Counter(runs["status"].tolist()), "missing": missing}
-    yield "Runs: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n) + "."
+    yield f"Runs: {describe_counts({**Counter(runs['status'].tolist()), NOT_STARTED: missing})}."
     unfinished = list(_unfinished(results, runs[runs["status"] != FINISHED]))
     yield from unfinished[:_MOST]
     if len(unfinished) > _MOST:
         yield f"… and {len(unfinished) - _MOST} more runs that did not finish."
+
+
+def describe_counts(runs: Mapping[str, int]) -> str:
+    """Format numbers of runs by status: ``5 finished, 1 failed, 2 not started``."""
+    order = ["finished", "diverged", "failed", "interrupted", "running", NOT_STARTED]
+    others = sorted(runs.keys() - set(order))
+    return ", ".join(f"{runs[status]:,} {status}" for status in (*order, *others) if runs.get(status)) or "none"
+
+
+def mostly_incomplete(rows: Iterable[Row]) -> bool:
+    """Whether most models of these rows lack seeds: the best of the others would be a matter of their order."""
+    models = [row for row in rows if not row.anchor]
+    return 2 * sum(row.complete for row in models) < len(models)
+
+
+def _unmarked(table: Table) -> Iterator[str]:
+    """Note on datasets in which nothing is marked best, because most of their models lack seeds."""
+    datasets = dict.fromkeys(row.dataset for row in table.rows)
+    found = [each for each in datasets if mostly_incomplete(row for row in table.rows if row.dataset == each)]
+    if found and any(row.complete for row in table.rows if not row.anchor):
+        where = "" if len(datasets) == 1 else f" on {', '.join(found)}"
+        yield f"No value is marked best{where}: most models lack seeds."
 
 
 def _left_out(results: StoredResults) -> Iterator[str]:

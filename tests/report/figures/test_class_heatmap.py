@@ -94,7 +94,7 @@ class TestFigure:
         (ax,) = panels(made(tmp_path, (Run(MGAN), TWO)))
         assert texts(ax) == ["100", "92", "8", "50", "46", "4"]
         assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "all"]
-        assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "5", "(none)"]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "5", "none"]
 
     def test_is_darker_where_the_share_is_larger(self, tmp_path: Path) -> None:
         (ax,) = panels(made(tmp_path, (Run(MGAN), TWO)))
@@ -122,7 +122,7 @@ class TestFigure:
         captions = [figures.figure(read_results(folder), "ring8").texts[0].get_text() for folder in (two, one)]
         for caption, none in zip(captions, (True, False), strict=True):
             (cells,) = [line for line in caption.splitlines() if "Cells" in line]
-            assert ("(none)" in cells) is none
+            assert ("none: no class" in cells) is none
             messages.check(cells, "iteration 2k")
 
     def test_places_many_and_hostile_ones_without_overlap(self, tmp_path: Path) -> None:
@@ -153,7 +153,16 @@ class TestFigure:
             right = title.get_window_extent(FigureCanvasAgg(figure).get_renderer()).x1 / figure.dpi
             assert right < placed.left + (second.left - first.left)
         assert figure.axes[0].get_title(loc="left") == labels[0]
-        assert figure.axes[1].get_title(loc="left").endswith("…")
+        assert figure.axes[1].get_title(loc="left").endswith("with more")
+
+    def test_names_of_columns_do_not_meet(self, tmp_path: Path) -> None:
+        """The name of the column of no class fits its cell, next to digits."""
+        shares = {**{str(digit): 0.09 for digit in range(10)}, "(none)": 0.1}
+        folder = made(tmp_path, (Run(MGAN), {generator: shares for generator in (None, 0, 1)}))
+        (ax,) = panels(folder)
+        renderer = FigureCanvasAgg(ax.figure).get_renderer()
+        boxes = [label.get_window_extent(renderer) for label in ax.get_xticklabels()]
+        assert len(boxes) == 11 and not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
     @pytest.mark.parametrize("generators", [16, 17])
     def test_has_numbers_if_rows_are_high_enough(self, tmp_path: Path, generators: int) -> None:

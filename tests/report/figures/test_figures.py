@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 from numpy.typing import NDArray
@@ -262,6 +263,38 @@ def test_the_command_reports_damaged_files(folder: Path) -> None:
     samples, classes = result.stderr.splitlines()
     assert "runs/gan-ring8-0 (samples.npz: " in samples
     assert "runs/gan-ring8-1 (classes.csv: " in classes
+
+
+def test_texts_of_a_figure_are_inside_of_it_and_distinct(
+    tmp_path: Path, ring: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Titles, labels and the caption end at the edge; shortened labels of an ablation still differ."""
+    metric = "a_metric_with_a_long_name_" * 4
+    monkeypatch.setitem(fabricate.METRICS, metric, {"direction": "lower", "unit": "data units"})
+    models = [Model(f"WIDE MODEL NUMBER {number} OF A LONG ABLATION") for number in range(3)]
+    fabricate.benchmark(tmp_path, models, seeds=[0], metrics=[metric], datasets=["ring8"], name="x" * 80)
+    for model in models:
+        fabricate.run(tmp_path, Run(model, rows=[(0, None, metric, 1.0)], snapshots=_snapshots(ring)))
+    drawn = figures.figure(read_results(tmp_path), "ring8", [metric])
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    texts = [*drawn.texts, *(text for ax in drawn.axes for text in (*ax.texts, ax.title, ax._left_title))]  # type: ignore[attr-defined]
+    shown = [text for text in texts if text.get_text()]
+    boxes = [text.get_window_extent(renderer) for text in shown]
+    assert all(box.x0 >= 0 and box.x1 <= drawn.bbox.width for box in boxes)
+    ends = [text.get_text() for text in shown if text.get_text().startswith("WIDE") and "\n" not in text.get_text()]
+    assert len(set(ends)) == 3
+
+
+@pytest.mark.parametrize("models", [4, 7, 12])
+def test_a_figure_of_many_models_fits_a_page(tmp_path: Path, ring: NDArray[np.float64], models: int) -> None:
+    """Panels of more than four models are smaller; those of twelve are the smallest."""
+    made = [Model(f"model {number}") for number in range(models)]
+    fabricate.benchmark(tmp_path, made, seeds=[0])
+    for model in made:
+        fabricate.run(tmp_path, Run(model, rows=[(0, None, "symmetric_kl", 1.0)], snapshots=_snapshots(ring)))
+    width, height = figures.figure(read_results(tmp_path), "ring8").get_size_inches()
+    assert width == 7.2
+    assert height < (9.7 if models < 12 else 12)
 
 
 def test_labels_keep_their_distance_and_order() -> None:

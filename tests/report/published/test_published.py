@@ -728,7 +728,7 @@ class TestComparison:
 
     @pytest.mark.parametrize("text", fabricate.HOSTILE)
     def test_hostile_text_stays_in_its_cell(self, own: Path, results: Path, text: str) -> None:
-        """Text is escaped in Markdown and LaTeX and quoted in csv. A line break does not end a line."""
+        """Text is escaped in Markdown and LaTeX and quoted in csv. A line break becomes a space."""
         columns = ("name", "measure", "protocol", "source", "quoted_by")
         write(own, {"metric": "", **{name: f"{text}\nand, so on" for name in columns}})
         found = rows_of(results)
@@ -739,7 +739,7 @@ class TestComparison:
         assert len(latex) == 1 and len(re.findall(r"(?<!\\)&", latex[0])) == 7
         assert re.findall(r"(?<!\\)[%$#_]", latex[0].replace(r"$\pm$", "").replace(r"$\uparrow$", "")) == []
         (record,) = csv.DictReader(io.StringIO(render(found, "csv")))
-        assert record["name"] == f"{text}\nand, so on"
+        assert record["name"] == f"{text} and, so on"
 
     def test_csv_contains_numbers(self, own: Path, results: Path) -> None:
         """Each cell has one number, or is empty."""

@@ -18,12 +18,13 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from gan_bench import escape
 from gan_bench.cli.table import command
 from gan_bench.contracts.table import Estimate
 from gan_bench.errors import UsageError
 from gan_bench.plugins import discovery
 from gan_bench.report.tables import build as tables
-from gan_bench.report.tables.formats import MISSING, escape_latex, escape_markdown, number, to_text
+from gan_bench.report.tables.formats import MISSING, number, to_text
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run, simple
@@ -84,7 +85,7 @@ def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path, messages: Messa
     text = tables.render(tmp_path)
     assert _lines(text)["GAN"][0] == "2/4"
     assert _lines(text)["MGAN"][:2] == ["0/3", MISSING]
-    messages.check(_note(text, "5 missing"), "2 finished")
+    messages.check(_note(text, "5 not started"), "2 finished")
 
 
 def test_the_best_follows_the_direction(tmp_path: Path) -> None:
@@ -363,6 +364,71 @@ class TestHeldOutData:
         assert every not in self._made(tmp_path / "endless", held_out=None, used=10_000)
 
 
+def test_merged_folders_count_the_seeds_that_were_found(tmp_path: Path) -> None:
+    """A benchmark of one seed, with the runs of another seed copied into it, has two training seeds."""
+    fabricate.benchmark(tmp_path, [GAN], seeds=[0])
+    _fill(tmp_path, GAN, [1.0, 2.0])
+    text = tables.render(tmp_path)
+    assert _lines(text)["GAN"][0] == "2"
+    assert "over 2 training seeds" in text and "one training seed" not in text
+
+
+@pytest.mark.parametrize(("complete", "marked"), [(1, False), (2, True), (3, True)])
+def test_nothing_is_marked_while_most_models_lack_seeds(
+    tmp_path: Path, complete: int, marked: bool, messages: Messages
+) -> None:
+    """The best of a few complete rows is marked if at least half of the models are complete; else a note explains."""
+    models = [Model(f"model{number}") for number in range(4)]
+    fabricate.benchmark(tmp_path, [*models, REAL], seeds=[0, 1])
+    for place, model in enumerate(models):
+        _fill(tmp_path, model, [1.0 + place, 2.0 + place][: 2 if place < complete else 1])
+    text = tables.render(tmp_path)
+    assert ("**1.50" in text) is marked
+    assert ("marked best" in text) is not marked
+    if not marked:
+        messages.check(_note(text, "best"))
+
+
+def test_a_summary_has_labels_seeds_and_metrics(tmp_path: Path) -> None:
+    """At the width of a terminal, the ledger and the notes are left out, and long labels are shortened."""
+    models = [Model("a label of an ablation that is longer than the others"), GAN]
+    fabricate.benchmark(tmp_path, models, seeds=[0])
+    for model in models:
+        _fill(tmp_path, model, [1.0])
+    text = to_text(tables.build(read_results(tmp_path), ["symmetric_kl"]), 80, notes=False, ledger=False)
+    lines = text.splitlines()
+    assert lines[2].split() == ["model", "n", "symmetric_kl", "↓", "(nats)"]
+    assert len(lines) == 6 and max(map(len, lines)) <= 80
+    assert "seconds" not in text and "Protocol" not in text
+
+
+def test_rows_of_latex_that_begin_with_a_bracket_or_star(tmp_path: Path) -> None:
+    r"""`\\` and rules take such a character as their argument, so an empty group comes before it."""
+    models = [Model("[2pt]"), Model("*")]
+    fabricate.benchmark(tmp_path, models, seeds=[0])
+    latex = tables.render(tmp_path, "latex")
+    assert "\n{}[2pt] & " in latex and "\n{}* & " in latex
+
+
+def test_cells_of_csv_are_no_formulas(tmp_path: Path) -> None:
+    """Such a label has an apostrophe in front, which `load_results` removes; numbers are unchanged."""
+    labels = ["=1+1", "@x", "-x", "'=y", "-5"]
+    fabricate.benchmark(tmp_path, [Model(label) for label in labels], seeds=[0])
+    for label in labels:
+        fabricate.run(tmp_path, simple(Model(label), 0, -1.5), name=f"run{labels.index(label)}")
+    shown = ["'=1+1", "'@x", "'-x", "''=y", "-5"]
+    records = list(csv.DictReader(io.StringIO(tables.render(tmp_path, "csv"))))
+    assert [record["label"] for record in records] == shown
+    assert {record["symmetric_kl"] for record in records} == {"-1.5"}
+    written = write_results_csv(tmp_path)
+    assert (
+        list(dict.fromkeys(row["label"] for row in csv.DictReader(io.StringIO(written.read_text(encoding="utf-8")))))
+        == shown
+    )
+    shutil.rmtree(tmp_path / "runs")
+    assert read_results(tmp_path).frame["label"].unique().tolist() == labels
+
+
 def test_footnotes_of_a_dataset_mark_its_rows_only(tmp_path: Path) -> None:
     """Departures mark the rows of every dataset. Each number belongs to one text."""
     fabricate.benchmark(tmp_path, [Model("A", departures=("x = 1",))], datasets=["ring8", "grid25"])
@@ -436,16 +502,16 @@ def test_hostile_labels_stay_in_their_cells(tmp_path: Path) -> None:
 )
 def test_markdown_escapes_only_markup(plain: str, escaped: str) -> None:
     """Text that Markdown would format is escaped. Other text stays legible in a terminal."""
-    assert escape_markdown(plain) == escaped
+    assert escape.markdown(plain) == escaped
 
 
 def test_latex_escapes_every_special() -> None:
     """All ten special characters, and characters that the standard fonts lack, are replaced."""
-    assert escape_latex("&%$#_{}") == r"\&\%\$\#\_\{\}"
-    assert escape_latex("~^\\<>|") == (
+    assert escape.latex("&%$#_{}") == r"\&\%\$\#\_\{\}"
+    assert escape.latex("~^\\<>|") == (
         r"\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}\textgreater{}\textbar{}"
     )
-    assert escape_latex(f"1 ± 2 ↓ {MISSING}") == r"1 $\pm$ 2 $\downarrow$ --"
+    assert escape.latex(f"1 ± 2 ↓ {MISSING}") == r"1 $\pm$ 2 $\downarrow$ --"
 
 
 @pytest.mark.parametrize(
