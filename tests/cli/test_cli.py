@@ -305,7 +305,7 @@ class TestWrongUse:
         (folder / "run.json").write_text('{"format": 1, "sta')
         result = call("run", "tiny.toml", "--device", "cpu")
         assert result.code == 1
-        assert "1 failed, 1 finished" in result.err
+        assert "1 finished, 1 failed" in result.err
         assert (folder / "run.json").read_text() == '{"format": 1, "sta'
 
     def test_of_a_broken_plugin_has_the_error(self, call: project.Call, tmp_path: Path) -> None:

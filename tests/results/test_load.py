@@ -248,7 +248,7 @@ def test_foreign_files_in_runs_are_listed_and_temporary_ones_are_not(folder: Pat
 
 def test_results_csv_reads_back_exactly(tmp_path: Path) -> None:
     """results.csv gives the same frame as the folders, with hostile labels, "NA", nan, inf and every digit."""
-    models = [*map(Model, HOSTILE), Model("NA"), Model('say "x",\ny')]
+    models = [*map(Model, HOSTILE), Model("NA"), Model('say "x", y')]
     fabricate.benchmark(tmp_path, models)
     values = (0.1 + 0.2, math.nan, math.inf, -math.inf, 1e-300)
     for model, value in zip(models, values, strict=True):
