@@ -31,7 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,14 @@ SIGNALS = (
 )
 TARGETS = ("command", "worker", "run", "all")
 
-LIMIT = 300.0
+LIMIT = 600.0
 """Seconds after which a command counts as one that does not end; an uninterrupted one takes a few."""
 
 KILLS = 4
 """Largest number of kills of a trial."""
 
 ATTEMPTS = 3
-"""Number of commands after the last kill that may be necessary until one ends with exit code 0."""
+"""Number of commands without a kill that may be necessary until one ends with exit code 0."""
 
 MARK = "GAN_BENCH_CAMPAIGN"
 """Environment variable of a trial's processes."""
@@ -91,10 +91,11 @@ class Whole:
 
 @dataclass
 class Trial:
-    """Commands in one folder: what was sent to them, and what was wrong."""
+    """Commands in one folder: what was sent to them, at most `most` signals, and what was wrong."""
 
     kind: str
     number: int
+    most: int
     history: list[str] = field(default_factory=list)
     kills: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)
@@ -253,10 +254,10 @@ def check(trial: Trial, command: Command) -> None:
 
 
 class Campaign:
-    """Trials of several kinds, until the wanted number of kills of each is reached."""
+    """Trials of several kinds, until each has its number of kills."""
 
-    def __init__(self, out: Path, wanted: Mapping[str, int], seed: int) -> None:
-        self.out, self.left, self.seed = out, dict(wanted), seed
+    def __init__(self, out: Path, kills: Mapping[str, int], seed: int) -> None:
+        self.out, self.left, self.seed = out, dict(kills), seed
         self.references = out / "whole"
         self.kinds = kinds(out / "pictures")
         self.trials: list[Trial] = []
@@ -293,69 +294,55 @@ class Campaign:
         ended = time.monotonic()
         return Whole(contents(folder), command.text("out.txt"), written - command.begun, ended - written)
 
-    @contextmanager
-    def _reserved(self) -> Iterator[tuple[Trial, int] | None]:
-        """A trial of the kind with the most kills left, and its number of kills; None if none is left."""
-        with self._lock:
-            name = max(self.left, key=self.left.__getitem__)
-            most = min(KILLS, self.left[name])
-            if most <= 0:
-                yield_none = True
-            else:
-                yield_none = False
-                self.left[name] -= most
-                trial = Trial(name, len(self.trials))
-                self.trials.append(trial)
-        if yield_none:
-            yield None
-            return
-        yield trial, most
-        with self._lock:
-            self.left[name] += most - trial.kills
-
     def work(self) -> None:
         """Execute trials until no kill is left."""
-        while True:
-            with self._reserved() as reserved:
-                if reserved is None:
-                    return
-                trial, most = reserved
-                self._run(trial, most)
+        while (trial := self._next()) is not None:
+            self._run(trial)
+            with self._lock:
+                self.left[trial.kind] += trial.most - trial.kills
             faults = "; ".join(f"{kind}: {detail}" for kind, detail in trial.faults) or "ok"
             print(f"{trial.number} {trial.kind} [{', '.join(trial.history)}] {faults}", flush=True)
 
-    def _run(self, trial: Trial, most: int) -> None:
+    def _next(self) -> Trial | None:
+        """A trial of the kind with the most kills left, which takes some of them; None if none is left."""
+        with self._lock:
+            name = max(self.left, key=self.left.__getitem__)
+            most = min(KILLS, self.left[name])
+            if most == 0:
+                return None
+            self.left[name] -= most
+            self.trials.append(Trial(name, len(self.trials), most))
+            return self.trials[-1]
+
+    def _run(self, trial: Trial) -> None:
         """Kill a command, and those that resume it, then compare."""
         kind, whole = self.kinds[trial.kind], self.whole(trial.kind)
         rng = random.Random(f"{self.seed}/{trial.number}")
         folder = self.out / f"{trial.number}-{kind.name}"
         kind.prepare(folder, self.references)
-        code: int | None = None
-        while trial.kills < most and code != 0:
-            command = Command(kind, folder, self.out)
-            self._kill(trial, command, whole, rng, most)
+        unharmed = 0
+        while unharmed < ATTEMPTS:
+            command, kills = Command(kind, folder, self.out), trial.kills
+            if trial.kills < trial.most:
+                self._kill(trial, command, whole, rng)
             check(trial, command)
-            code = command.process.returncode
-            trial.history.append(f"exit code {code}")
-        for _ in range(ATTEMPTS):
-            if code != 0:
-                command = Command(kind, folder, self.out)
-                check(trial, command)
-                code = command.process.returncode
-        if code != 0:
-            trial.faults.append(("resume", f"exit code {code}: {command.text('err.txt')[-500:]}"))
+            trial.history.append(f"exit code {command.process.returncode}")
+            if command.process.returncode == 0:
+                self._compare(trial, folder, whole, command.text("out.txt") if kind.keeps else None)
+                break
+            unharmed += trial.kills == kills
         else:
-            self._compare(trial, folder, whole, command.text("out.txt") if kind.keeps else None)
+            trial.faults.append(("resume", f"{trial.history[-1]}: {command.text('err.txt')[-500:]}"))
         if not trial.faults:
             shutil.rmtree(folder)
 
-    def _kill(self, trial: Trial, command: Command, whole: Whole, rng: random.Random, most: int) -> None:
+    def _kill(self, trial: Trial, command: Command, whole: Whole, rng: random.Random) -> None:
         """Send signals to a command until it ends, or the trial has had its kills."""
         early = command.kind.keeps or rng.random() < 0.25
         if not early:
             command.wait_for(command.has_written)
         wait = rng.uniform(0, whole.before + (whole.after if command.kind.keeps else 0) if early else whole.after)
-        while trial.kills < most:
+        while trial.kills < trial.most:
             if command.wait(wait) is not None:
                 return
             with self._lock:

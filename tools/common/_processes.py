@@ -29,7 +29,7 @@ main()
 def start(
     arguments: Iterable[str], folder: Path, out: IO[bytes], err: IO[bytes], environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start `gan-bench` in a session of its own, in a folder and with further environment variables."""
+    """Start `gan-bench` in a new session, in a folder and with further environment variables."""
     return subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments],
         cwd=folder,
