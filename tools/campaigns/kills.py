@@ -207,7 +207,7 @@ class Command:
         return None
 
     def targets(self, name: str) -> list[int]:
-        """Processes of a target; the command if it has no such process now."""
+        """Processes of a target; empty if it has none now."""
         everything = marked(self.mark)
         workers = [each for each in children(self.process.pid) if each in everything]
         found = {
@@ -215,15 +215,21 @@ class Command:
             "worker": workers[:1],
             "run": [child for each in workers[:1] for child in children(each)][:1],
         }
-        return found.get(name) or [self.process.pid]
+        return found.get(name, [self.process.pid])
 
-    def send(self, number: signal.Signals, target: str, pause: float) -> None:
-        """Send a signal; continue stopped processes after `pause` seconds."""
+    def send(self, number: signal.Signals, target: str, pause: float) -> str:
+        """Send a signal to a target, or to the command if it has no such process now; return which.
+
+        Stopped processes continue after `pause` seconds.
+        """
         processes = self.targets(target)
+        if not processes:
+            processes, target = [self.process.pid], "command"
         send(processes, number)
         if number == signal.SIGSTOP:
             time.sleep(pause)
             send(processes, signal.SIGCONT)
+        return target
 
     def text(self, name: str) -> str:
         """Output of the command."""
@@ -347,7 +353,7 @@ class Campaign:
                 return
             with self._lock:
                 number, target = next(self._deck)
-            command.send(number, target, rng.uniform(0.05, 1.0))
+            target = command.send(number, target, rng.uniform(0.05, 1.0))
             trial.kills += 1
             when = f"{time.monotonic() - command.begun:.1f} s"
             trial.history.append(f"{number.name} to {target} after {when}")
