@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import platform
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gan_bench.errors import StoreError
+
+LARGEST = 1 << 30
+"""Default limit of `read_file`, in bytes."""
 
 
 def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
@@ -33,6 +39,42 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     finally:
         _remove(temporary)
     return path
+
+
+def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
+    """Read a regular file that is no link.
+
+    Results may come from elsewhere: a link could lead to a private file, and a pipe or device would never end.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read, is a link or a special file, or is larger than `limit` bytes.
+    """
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"{size:,} bytes; at most {limit:,} are read")
+        return file.read(limit)
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file that is no link, for reading. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def require_inside(folder: Path, root: Path) -> None:
+    """Raise StoreError if a folder is, or lies behind, a link that leads out of `root`."""
+    if not os.path.realpath(folder).startswith(os.path.join(os.path.realpath(root), "")):
+        raise StoreError(f"{folder}: leads out of {root} by a link. Replace the link by the folder itself.")
 
 
 def link_atomically(source: Path, path: Path) -> None:
@@ -103,7 +145,7 @@ def locked(folder: Path) -> Iterator[int]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
         raise StoreError(
             f"{folder}: cannot be written ({error.strerror}). Choose another folder with --results."

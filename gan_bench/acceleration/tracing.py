@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.func import functional_call
 
+from gan_bench.acceleration.model_attributes import ModelAttributes, is_tensor
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Turn
+from gan_bench.errors import PluginError
 from gan_bench.training.iteration import MOST_TURNS, Draws, IterationResult, play
 from gan_bench.training.optimisers import Step, fill_state, step_of
 from gan_bench.training.trainer import Trainer
@@ -26,6 +28,8 @@ LOOKAHEAD = 64
 """Number of iterations for which the numbers of optimisers are computed at a time."""
 
 READS_VALUES = "the model reads the value of a tensor, or branches on one"
+
+KEPT = "the model changes its attributes {}; declare them in initial_state() and change them in after_turn()"
 
 TOO_LONG = f"iterations of more than {MOST_TURNS} turns take too long to compile"
 
@@ -134,7 +138,18 @@ class Traced:
             self._losses = list(played.losses)
             return [*played.losses.values(), *played.state.values()]
 
-        graph = traced(iteration, self.inputs())
+        before = ModelAttributes(self.trainer.model)
+        try:
+            graph = traced(iteration, self.inputs())
+            changed = before.changed()
+            if changed and not any(map(is_tensor, changed.values())):  # a value computed on first use is harmless
+                again = ModelAttributes(self.trainer.model)
+                graph = traced(iteration, self.inputs())
+                changed = again.changed()
+        finally:
+            before.restore()
+        if changed:
+            raise NotCompilableError(KEPT.format(", ".join(changed)))
         if any(map(_synchronises, graph.graph.nodes)):
             raise ReadsValuesError(READS_VALUES)
         return graph
@@ -185,7 +200,7 @@ def traced(function: Callable[..., Any], arguments: Sequence[Tensor]) -> fx.Grap
         # a model may hold constant tensors, which are not inputs: they enter the graph unchanged
         graph: fx.GraphModule = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*arguments)
         return graph
-    except NotCompilableError:
+    except (NotCompilableError, PluginError):
         raise
     except Exception as error:
         if "DataDependent" in type(error).__name__:

@@ -119,16 +119,24 @@ def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
 
 def _print_plan(planned: Planned) -> None:
     """Print the runs, those already done, and the estimated time."""
-    from gan_bench.running.estimate import estimate
+    from gan_bench.running.estimate import PROBE_BUDGET, estimate
     from gan_bench.running.prepare_data import prepare_datasets
 
     prepare_datasets(planned.datasets, planned.registry, partial(click.echo, err=True))
     todo = planned.todo
-    found = estimate(todo, planned.registry, results=planned.folder.parent, workers=planned.workers, jobs=planned.jobs)
+    found = estimate(
+        todo,
+        planned.registry,
+        results=planned.folder.parent,
+        workers=planned.workers,
+        budget=PROBE_BUDGET,
+        jobs=planned.jobs,
+    )
     seconds, waiting = found.seconds, {job.run.key for job in todo}
     for job in planned.jobs:
         status = planned.status.get(job.run.key, "not started")
-        left = _about(seconds[job.run.key]) if job.run.key in waiting else "nothing to do"
+        failed = job.run.configuration in found.failed
+        left = _about(seconds[job.run.key], failed=failed) if job.run.key in waiting else "nothing to do"
         click.echo(f"{job.run.label}\t{job.run.dataset.label}\tseed {job.run.seed}\t{status}\t{left}")
     known = [value for value in seconds.values() if not math.isnan(value)]
     minutes = sum(known) / planned.workers / 60
@@ -141,5 +149,7 @@ def _print_plan(planned: Planned) -> None:
     )
 
 
-def _about(seconds: float) -> str:
-    return "time unknown: the run fails in its first iterations" if math.isnan(seconds) else f"about {seconds:,.0f} s"
+def _about(seconds: float, *, failed: bool) -> str:
+    if math.isnan(seconds):
+        return "time unknown" + (": the run fails in its first iterations" if failed else "")
+    return f"about {seconds:,.0f} s"

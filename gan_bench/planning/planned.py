@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from gan_bench.config.load import Benchmark, DatasetEntry
 from gan_bench.contracts.engine import Engine
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.run import Job
+from gan_bench.errors import StoreError
 from gan_bench.plugins.registry import Registry
-from gan_bench.store.run_folder import RunFolder
+from gan_bench.results.stored_run import read_folders
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,53 @@ class Planned:
 
     @property
     def todo(self) -> list[Job]:
-        """Jobs that are unfinished or lack a score of the benchmark. A check always starts from scratch."""
-        return list(self.jobs) if self.mode == "quick" else [job for job in self.jobs if not self._done(job)]
+        """Jobs that are unfinished or lack a score of the benchmark. A check always starts from scratch.
 
-    def _done(self, job: Job) -> bool:
-        status = self.status.get(job.run.key)
-        return status == "diverged" or (status == "finished" and not self._lacks_scores(job))
+        Read from disk at each call: another command may have finished some of them.
+        """
+        if self.mode == "quick":
+            return list(self.jobs)
+        stored = stored_jobs(self.jobs, self.folder)
+        return [job for job in self.jobs if not self._is_done(job, stored.get(job.run.key))]
 
-    def _lacks_scores(self, job: Job) -> bool:
-        """Whether a finished run lacks the final score of a metric with the right version and number of samples."""
-        rows = RunFolder(Path(job.folder)).read_curve()
-        last = max((int(row["iteration"]) for row in rows), default=0)
-        have = {(row["metric"], row["version"], row["n"]) for row in rows if int(row["iteration"]) == last}
+    def _is_done(self, job: Job, stored: StoredJob | None) -> bool:
+        if stored is None or stored.status != "finished":
+            return stored is not None and stored.status == "diverged"
         made = (self.registry.get("metrics", name) for name in job.schedule.metrics)
-        wanted = (metric for metric in made if metric.needs <= job.schedule.samples)
-        return any((m.name, str(m.version), str(job.schedule.samples)) not in have for m in wanted)
+        expected = (metric for metric in made if metric.needs <= job.schedule.samples)
+        return all((m.name, m.version, job.schedule.samples) in stored.scores for m in expected)
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """What the folder of a job holds.
+
+    Attributes:
+        status: of its run; "damaged" if the folder cannot be used as it is.
+        scores: metric, version and number of samples of each score at the last evaluated iteration.
+    """
+
+    status: str
+    scores: Collection[tuple[str, int, int]] = ()
+
+
+def stored_jobs(jobs: Sequence[Job], results: Path) -> dict[str, StoredJob]:
+    """Read the folders of jobs, by key of the run; jobs that were never started are left out.
+
+    Raises:
+        StoreError: a folder holds another run.
+    """
+    started = {Path(job.folder): job for job in jobs if (Path(job.folder) / "run.json").exists()}
+    stored = read_folders(list(started), results)
+    last = stored.curves.groupby("run")["iteration"].transform("max")
+    final = stored.curves[(stored.curves["iteration"] == last) & stored.curves["version"].notna()]
+    scores: dict[int, set[tuple[str, int, int]]] = defaultdict(set)
+    for run, metric, version, n in final[["run", "metric", "version", "n"]].itertuples(index=False):
+        scores[run].add((metric, version, n))
+    found = {job.run.key: StoredJob("damaged") for job in started.values()}
+    for number, run in enumerate(stored.runs):
+        key = started[run.folder].run.key
+        if run.key != key:
+            raise StoreError(f"{run.folder} holds another run. Move it away, or use --results.")
+        found[key] = StoredJob(run.status, scores[number])
+    return found

@@ -18,12 +18,11 @@ from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Job, Run, Schedule
 from gan_bench.errors import DataError, UsageError
 from gan_bench.planning.options import Device, Options, require_choice
-from gan_bench.planning.planned import Planned
+from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.runs import plan
 from gan_bench.plugins.discovery import load_plugins, option_files
 from gan_bench.plugins.instances import dataset_of, instantiate
 from gan_bench.plugins.registry import Registry
-from gan_bench.store.run_folder import RunFolder
 
 MOST_STACKED = 32
 """Largest number of seeds that are stacked on a GPU; fewer if memory runs out."""
@@ -58,11 +57,8 @@ def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned
     folder = Path(options.results) / benchmark.name
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
-    status = {}
-    for job in () if mode == "quick" else jobs:  # a check starts from scratch, whatever an earlier one left
-        record = RunFolder(Path(job.folder)).read_own(job.run.key)
-        if record is not None:
-            status[job.run.key] = record.status
+    stored = stored_jobs([] if mode == "quick" else jobs, folder)  # a check starts from scratch
+    status = {key: each.status for key, each in stored.items()}
     workers = choose_workers(options.workers, device)
     engine = registry.get("engines", options.engine)
     return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, mode)

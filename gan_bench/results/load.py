@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gan_bench.contracts.modes import reserved_for
 from gan_bench.errors import StoreError
-from gan_bench.files import write_atomically
-from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, read_runs
+from gan_bench.files import read_file, write_atomically
+from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, StoredRuns, read_runs
 from gan_bench.store.records import BenchmarkRecord, RecordError, StoredEntry, decode
 
 COLUMNS = (
@@ -122,7 +124,7 @@ def read_benchmark(path: str | os.PathLike[str]) -> BenchmarkRecord:
     path = Path(path)
     path = path / "benchmark.json" if path.is_dir() else path
     try:
-        return decode(path.read_bytes(), BenchmarkRecord)
+        return decode(read_file(path), BenchmarkRecord)
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error}). {_RERUN}") from error
     except RecordError as error:
@@ -149,19 +151,19 @@ def _nearby(folder: Path) -> str:
 
 def _from_folders(folder: Path) -> StoredResults:
     benchmark = read_benchmark(folder)
-    runs, ignored = read_runs(folder)
-    runs, copies = _without_copies(runs)
-    placed = tuple(_place(benchmark, runs))
+    stored = read_runs(folder)
+    kept, copies = _without_copies(stored.runs)
+    placed = tuple(_place(benchmark, kept))
     mine = {item.run.key for item in placed}
-    outdated = Counter(name for run in runs if run.key in mine for name in _outdated(benchmark, run.curve))
+    current = _is_current(benchmark, stored.curves)
     return StoredResults(
         folder,
         benchmark,
-        _frame(benchmark, placed),
+        _frame(benchmark, placed, stored, current),
         placed,
-        others=sum(run.key not in mine for run in runs),
-        ignored=(*ignored, *copies),
-        outdated=outdated,
+        others=sum(run.key not in mine for run in kept),
+        ignored=(*stored.ignored, *copies),
+        outdated=_outdated(stored, current, {item.run.folder for item in placed}),
     )
 
 
@@ -190,44 +192,62 @@ def _place(benchmark: BenchmarkRecord, runs: Sequence[StoredRun]) -> Iterable[Pl
                 yield PlacedRun(dataset.label, entry, run)
 
 
-def _outdated(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> set[str]:
-    """Metrics whose values in `curve` are all of versions other than the benchmark's."""
-    current = _is_current(benchmark, curve)
-    return set(curve.loc[~current, "metric"]) - set(curve.loc[current, "metric"])
+def _outdated(stored: StoredRuns, current: pd.Series[bool], folders: Set[Path]) -> Counter[str]:
+    """Metrics with the number of runs in these folders whose values are all of other versions."""
+    of_run = stored.curves.assign(current=current).groupby(["run", "metric"], observed=True)["current"].any()
+    found = of_run[~of_run].index
+    return Counter(metric for run, metric in found if stored.runs[run].folder in folders)
 
 
-def _is_current(benchmark: BenchmarkRecord, curve: pd.DataFrame) -> pd.Series[bool]:
+def _is_current(benchmark: BenchmarkRecord, curves: pd.DataFrame) -> pd.Series[bool]:
     """Whether each row has the version of its metric that the benchmark requests (losses have no version)."""
     versions = {name: info.version for name, info in benchmark.metrics.items()}
-    wanted = curve["metric"].map(versions).astype("Int64")
-    same: pd.Series[bool] = (wanted.isna() | (curve["version"] == wanted).fillna(False)).astype(bool)
-    return same
+    names = curves["metric"].cat.categories
+    wanted = pd.Series(names).map(versions).astype("Int64").array[curves["metric"].cat.codes.to_numpy()]
+    return pd.Series(wanted.isna() | (curves["version"].array == wanted).fillna(False)).astype(bool)
 
 
-def _frame(benchmark: BenchmarkRecord, placed: Iterable[PlacedRun]) -> pd.DataFrame:
-    parts = [_rows(benchmark, item) for item in placed]
-    if not parts:
-        return _typed(pd.DataFrame({name: [] for name in COLUMNS}))
-    return _typed(pd.concat(parts, ignore_index=True))
+def _frame(
+    benchmark: BenchmarkRecord, placed: Sequence[PlacedRun], stored: StoredRuns, current: pd.Series[bool]
+) -> pd.DataFrame:
+    """Curve of each run, then its ledger, as rows with `COLUMNS`."""
+    curves = stored.curves[current]
+    number = {run.folder: i for i, run in enumerate(stored.runs)}
+    of = np.array([number[item.run.folder] for item in placed], dtype=np.int64)
+    first, last = (np.searchsorted(curves["run"].to_numpy(), of, side) for side in ("left", "right"))
+    rows = [np.arange(a, b) for a, b in zip(first, last, strict=True)]
+    values = curves.drop(columns=["run", "version"]).iloc[np.concatenate(rows) if rows else []]
+    values = values.astype({"metric": "str"}).assign(placed=np.repeat(np.arange(len(placed)), last - first))
+    ledgers = pd.DataFrame(
+        [
+            (i, item.run.iteration, name, value)
+            for i, item in enumerate(placed)
+            for name, value in _ledger(item.run).items()
+        ],
+        columns=["placed", "iteration", "metric", "value"],
+    ).astype({"placed": "int64", "iteration": "int64", "metric": "str", "value": "float64"})
+    ledgers = ledgers.assign(generator=pd.array([pd.NA] * len(ledgers), dtype="Int64"))
+    ledgers = ledgers.assign(n=ledgers["generator"])
+    both = pd.concat([values, ledgers], ignore_index=True).sort_values("placed", kind="stable", ignore_index=True)
+    return _typed(both.assign(**{name: _repeated(placed, both["placed"], name, benchmark) for name in _OF_RUN}))
 
 
-def _rows(benchmark: BenchmarkRecord, placed: PlacedRun) -> pd.DataFrame:
-    """Curve of one run, then its ledger, as rows with `COLUMNS`."""
-    run = placed.run
-    curve = run.curve[_is_current(benchmark, run.curve)].drop(columns="version")
-    ledger = pd.DataFrame(_ledger(run).items(), columns=["metric", "value"])
-    ledger = ledger.assign(iteration=run.iteration).reindex(columns=curve.columns)
-    ledger = ledger.astype({"generator": "Int64", "n": "Int64"})
-    both = pd.concat([curve, ledger], ignore_index=True) if len(curve) else ledger
-    return both.assign(
-        benchmark=benchmark.name,
-        dataset=placed.dataset,
-        model=placed.entry.plugin,
-        label=placed.entry.label,
-        seed=run.seed,
-        status=run.status,
-        key=run.key,
-    )[list(COLUMNS)]
+_OF_RUN: Mapping[str, Callable[[BenchmarkRecord, PlacedRun], str | int]] = {
+    "benchmark": lambda benchmark, item: benchmark.name,
+    "dataset": lambda benchmark, item: item.dataset,
+    "model": lambda benchmark, item: item.entry.plugin,
+    "label": lambda benchmark, item: item.entry.label,
+    "seed": lambda benchmark, item: item.run.seed,
+    "status": lambda benchmark, item: item.run.status,
+    "key": lambda benchmark, item: item.run.key,
+}
+"""Columns of the frame that are equal in all rows of a run."""
+
+
+def _repeated(placed: Sequence[PlacedRun], position: pd.Series[int], name: str, benchmark: BenchmarkRecord) -> Any:
+    """Column of `_OF_RUN`, one value for each row."""
+    values = [_OF_RUN[name](benchmark, item) for item in placed]
+    return pd.Series(values, dtype="int64" if name == "seed" else "str").array[position.to_numpy()]
 
 
 def _ledger(run: StoredRun) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -24,5 +25,10 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
         if n == 1:
             return Estimate(mean, None, 1)
         spread = float(x.std(ddof=1))
-    quantile = float(stats.t.ppf((1 + confidence) / 2, n - 1))
-    return Estimate(mean, quantile * spread / float(np.sqrt(n)), n)
+    return Estimate(mean, _quantile((1 + confidence) / 2, n - 1) * spread / float(np.sqrt(n)), n)
+
+
+@lru_cache
+def _quantile(probability: float, degrees: int) -> float:
+    """Quantile of Student's t; scipy takes 0.3 ms for one."""
+    return float(stats.t.ppf(probability, degrees))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan_bench.errors import StoreError
+from gan_bench.files import read_file, require_inside
+from gan_bench.store.arrays import read_arrays
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, Status, decode
+
+_NO_CURVE = ",".join(CURVE_COLUMNS) + "\n"
+_OPTIONAL = ("generator", "n", "version")
 
 ANOTHER = "the same run as runs/{}"
 
@@ -29,16 +37,10 @@ class Ignored:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run as stored in its folder.
-
-    Attributes:
-        curve: columns iteration (int64), generator (Int64), metric, value (float64), n (Int64) and version (Int64), in
-            the order of the file; empty if the run ended before its first evaluation.
-    """
+    """One run as stored in its folder."""
 
     folder: Path
     record: RunRecord
-    curve: pd.DataFrame
 
     @property
     def key(self) -> str:
@@ -77,30 +79,84 @@ class Unreadable(Exception):
     """Reason why a run folder, or a file in it, cannot be used; caught by code that lists runs."""
 
 
-def read_runs(results: Path) -> tuple[list[StoredRun], list[Ignored]]:
-    """Read every run in `results`/runs, and list folders that are not readable runs. Hidden names are temporary."""
-    runs: list[StoredRun] = []
-    ignored: list[Ignored] = []
+@dataclass(frozen=True)
+class StoredRuns:
+    """All runs of a results folder.
+
+    Attributes:
+        curves: columns run (int64, the position in `runs`), iteration (int64), generator (Int64), metric (category),
+            value (float64), n (Int64) and version (Int64), in the order of `runs` and of each curve.csv.
+        ignored: folders that are not readable runs.
+    """
+
+    runs: Sequence[StoredRun]
+    curves: pd.DataFrame
+    ignored: Sequence[Ignored]
+
+
+def read_runs(results: Path) -> StoredRuns:
+    """Read every run in `results`/runs. Hidden names are temporary. Raises StoreError if runs is a link elsewhere."""
     folder = results / "runs"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith("."):
-            continue
+    if not folder.is_dir():
+        return read_folders([], results)
+    require_inside(folder, results)
+    return read_folders(sorted(path for path in folder.iterdir() if not path.name.startswith(".")), results)
+
+
+def read_folders(folders: Sequence[Path], results: Path) -> StoredRuns:
+    """Read run folders of a results folder, in this order; those without a run are listed with the reason."""
+    found: list[tuple[StoredRun, str]] = []
+    ignored: list[Ignored] = []
+    for path in folders:
         try:
-            runs.append(read_run(path))
+            found.append(_read(path, results))
         except Unreadable as error:
             ignored.append(Ignored(path.name, str(error)))
-    return runs, ignored
+    try:
+        curves = parse_curves([text for _, text in found])
+    except Unreadable:  # one by one, to find those that are damaged
+        readable, parts = [], []
+        for run, text in found:
+            try:
+                parts.append(_parsed_curve(text))
+                readable.append((run, text))
+            except Unreadable as error:
+                ignored.append(Ignored(run.folder.name, str(error)))
+        found, curves = readable, _numbered(parts)
+    return StoredRuns([run for run, _ in found], curves, sorted(ignored, key=lambda each: each.folder))
 
 
 def read_run(folder: Path) -> StoredRun:
     """Read one run folder. Raises Unreadable."""
+    run, text = _read(folder, folder)
+    _parsed_curve(text)
+    return run
+
+
+def _read(folder: Path, results: Path) -> tuple[StoredRun, str]:
+    """Read the record of a run and the text of its curve.csv, and compare both."""
     if not folder.is_dir():
         raise Unreadable("not a folder")
+    if folder.is_symlink():
+        try:
+            require_inside(folder, results)
+        except StoreError as error:
+            raise Unreadable("a link out of the results folder") from error
     record = _record(folder / "run.json")
-    curve = _curve(folder / "curve.csv")
-    if curve is None and record.status == "finished":
-        raise Unreadable("finished, but curve.csv is missing")
-    return StoredRun(folder, record, _empty_curve() if curve is None else curve)
+    if record.status == "finished" and not record.model.anchor and record.iteration != record.iterations:
+        raise Unreadable(f"finished, but at iteration {record.iteration} of {record.iterations}")
+    content = _bytes(folder / "curve.csv")
+    if content is None and (record.status == "finished" or "curve.csv" in record.files):
+        raise Unreadable(f"{record.status}, but curve.csv is missing")
+    _compare(record, "curve.csv", content)
+    return StoredRun(folder, record), _NO_CURVE if content is None else _text("curve.csv", content)
+
+
+def _compare(record: RunRecord, name: str, content: bytes | None) -> None:
+    """Raise Unreadable if a file is not the one that the run recorded when it ended."""
+    expected = record.files.get(name)
+    if expected is not None and content is not None and sha256(content).hexdigest() != expected:
+        raise Unreadable(f"{name}: not the file that the run wrote; it was changed or cut off")
 
 
 def read_snapshots(run: StoredRun) -> Snapshots | None:
@@ -109,13 +165,16 @@ def read_snapshots(run: StoredRun) -> Snapshots | None:
     if not path.is_file():
         return None
     try:
-        # Opened here, because numpy leaves a damaged zip file open.
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            found = Snapshots(
-                file["iterations"].astype(np.int64),
-                file["x"] if file["x"].dtype == np.uint8 else file["x"].astype(np.float32),
-                file["generator"].astype(np.int16),
-            )
+        if "samples.npz" in run.record.files:
+            _compare(run.record, path.name, read_file(path))
+        stored = read_arrays(path, ("iterations", "x", "generator"))
+        found = Snapshots(
+            stored["iterations"].astype(np.int64),
+            stored["x"] if stored["x"].dtype == np.uint8 else stored["x"].astype(np.float32),
+            stored["generator"].astype(np.int16),
+        )
+    except Unreadable:
+        raise
     except Exception as error:  # zipfile, zlib, struct and numpy each raise their own for a damaged file
         raise Unreadable(f"samples.npz: {error}") from error
     if found.x.ndim < 3 or found.generator.shape != found.x.shape[:2] or len(found.x) != len(found.iterations):
@@ -129,36 +188,49 @@ def read_classes(run: StoredRun) -> pd.DataFrame | None:
     Columns: iteration (int64), generator (Int64, <NA> for the mixture), class, share (float64) and n (Int64).
     """
     path = run.folder / "classes.csv"
-    text = _text(path)
-    return None if text is None else _parsed(text, path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
+    content = _bytes(path)
+    if content is None:
+        return None
+    _compare(run.record, path.name, content)
+    rows = _parsed(_text(path.name, content), path.name, CLASS_COLUMNS, ("generator", "n"), "class", "share")
+    if not rows["share"].dropna().between(0, 1).all():
+        raise Unreadable(f"{path.name}: shares must lie between 0 and 1")
+    return rows
 
 
 def _record(path: Path) -> RunRecord:
     try:
-        return decode(path.read_bytes(), RunRecord)
+        return decode(read_file(path), RunRecord)
     except FileNotFoundError as error:
         raise Unreadable("run.json is missing") from error
     except (OSError, RecordError) as error:
-        raise Unreadable(f"run.json: {error}") from error
+        raise Unreadable(f"run.json: {_reason(error)}") from error
 
 
-def _curve(path: Path) -> pd.DataFrame | None:
-    """Read curve.csv; return None if it does not exist yet."""
-    text = _text(path)
-    return None if text is None else _parsed_curve(text)
-
-
-def _text(path: Path) -> str | None:
-    """Read a csv file as text; return None if it does not exist."""
+def _bytes(path: Path) -> bytes | None:
+    """Read a file; return None if it does not exist."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return read_file(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{path.name}: {error}") from error
+    except OSError as error:
+        raise Unreadable(f"{path.name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Message of an error without number and path."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _text(name: str, content: bytes) -> str:
+    """Decode a csv file of this name."""
+    try:
+        text = content.decode("utf-8")
+    except ValueError as error:
+        raise Unreadable(f"{name}: {error}") from error
     # A line that was cut inside its last number would still parse, as a wrong number.
     if not text.endswith("\n"):
-        raise Unreadable(f"{path.name}: the last line is cut off")
+        raise Unreadable(f"{name}: the last line is cut off")
     return text
 
 
@@ -182,8 +254,44 @@ def _parsed(
 
 
 def _parsed_curve(text: str) -> pd.DataFrame:
-    return _parsed(text, "curve.csv", CURVE_COLUMNS, ("generator", "n", "version"), "metric", "value")
+    return _parsed(text, "curve.csv", CURVE_COLUMNS, _OPTIONAL, "metric", "value")
 
 
-def _empty_curve() -> pd.DataFrame:
-    return _parsed_curve(",".join(CURVE_COLUMNS) + "\n")
+def parse_curves(texts: Sequence[str]) -> pd.DataFrame:
+    """Parse the texts of many curve.csv at once, with the columns of `StoredRuns.curves`.
+
+    Raises:
+        Unreadable: at least one text is damaged.
+    """
+    rows = []
+    for text in texts:
+        if not text.startswith(_NO_CURVE):
+            raise Unreadable("columns")
+        rows.append(text.count("\n") - 1)
+        # A comma too few would leave a cell empty; a quotation mark may hide line breaks.
+        if text.count(",") != (rows[-1] + 1) * (len(CURVE_COLUMNS) - 1) or '"' in text or "\r" in text:
+            raise Unreadable("not a plain table")
+    body = "".join(text[len(_NO_CURVE) :] for text in texts)
+    empty = {name: [""] for name in _OPTIONAL}
+    try:
+        parsed = pd.read_csv(
+            io.StringIO(_NO_CURVE + body),
+            dtype={"metric": "category", "value": "str", "iteration": "int64", **dict.fromkeys(_OPTIONAL, "Int64")},
+            keep_default_na=False,
+            na_values=empty,
+            index_col=False,
+        )
+        parsed["value"] = [float(value) for value in parsed["value"]]  # exactly, unlike pandas' own parser
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unreadable(str(error)) from error
+    if len(parsed) != sum(rows) or "" in parsed["metric"].cat.categories:
+        raise Unreadable("rows")
+    parsed.insert(0, "run", np.repeat(np.arange(len(rows)), rows))
+    return parsed
+
+
+def _numbered(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join parsed curves with the columns of `StoredRuns.curves`."""
+    numbered = [part.assign(run=number) for number, part in enumerate(parts)]
+    joined = pd.concat(numbered, ignore_index=True) if parts else _parsed_curve(_NO_CURVE).assign(run=0)
+    return joined[["run", *CURVE_COLUMNS]].astype({"run": "int64", "metric": "category"})

@@ -11,11 +11,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, Warned
 from gan_bench.contracts.images import reduced
 from gan_bench.contracts.run import CHECK_IMAGES, Job
+from gan_bench.errors import StoreError
 from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_averages
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
@@ -69,6 +70,7 @@ class ActiveRun:
         self._record: RunRecord | None = None
         self.resumed_from = 0
         self._trainer: Trainer | None = None
+        self._trusts_files = False  # whether the folder is as the run, or a later evaluation, left it
 
     @property
     def trainer(self) -> Trainer:
@@ -96,6 +98,9 @@ class ActiveRun:
         """Write the record of a run that has started; keep the plan that an earlier attempt recorded."""
         earlier = self.folder.read_own(self.job.run.key)
         self.folder.sweep()
+        if earlier is not None:
+            unchanged = bool(earlier.files) and earlier.files == self.folder.digests()
+            self._trusts_files = unchanged or bool(earlier.rescored)
         self._record = start_record(self.job, self.registry, earlier)
         self.evaluations.errors |= self.record.metric_errors
         self.folder.write(self.record)
@@ -168,12 +173,33 @@ class ActiveRun:
         trainer.load_state_dict(state["trainer"])
         self.resumed_from = trainer.iteration
         self.usage = Usage.of_checkpoint(state)
-        self.evaluations.read(self.folder, trainer.iteration)
+        self._read_evaluations(state)
+
+    def _read_evaluations(self, state: CheckpointState) -> None:
+        """Load evaluations up to the iteration of a checkpoint. Rows that it implies and that are lost are restored.
+
+        Files of a run that was scored again after its end are taken as they are: some rows were dropped on purpose.
+        """
+        reached, evaluations = self.trainer.iteration, self.evaluations
+        evaluations.read_snapshots(self.folder, reached)
+        if self._trusts_files or "curve" not in state:
+            evaluations.read_rows(self.folder, reached)
+            return
+        try:
+            evaluations.read_rows(self.folder, reached)
+        except StoreError as error:
+            self.reporter.warn(str(error).partition(" Move ")[0])
+        lost = evaluations.restore(state["curve"], state.get("classes", ""))
+        if lost:
+            problem = f"{lost} scores up to iteration {reached} were missing or changed"
+            self.reporter.warn(f"{self.folder.path}: {problem}. They are restored from the checkpoint.")
 
     def checkpoint(self) -> CheckpointState:
         """Contents of a checkpoint of this run."""
         usage = self.usage.measured(self.job.device).to_checkpoint()
-        return {"key": self.job.run.key, "trainer": self.trainer.state_dict(), **usage}
+        curve, classes = self.evaluations.texts()
+        state = {"key": self.job.run.key, "trainer": self.trainer.state_dict(), "curve": curve, "classes": classes}
+        return cast(CheckpointState, {**state, **usage})
 
     def checkpointed(self) -> None:
         """Record the current iteration."""
@@ -193,7 +219,8 @@ class ActiveRun:
             self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
         if error is not None:
             self.update_record(error=ErrorRecord(type(error).__name__, str(error)))
-        self.update_record(status=status, metric_errors=dict(self.evaluations.errors))
+        files = {} if status in ("running", "interrupted") else self.folder.digests()
+        self.update_record(status=status, metric_errors=dict(self.evaluations.errors), files=files)
         self.folder.write(self.record)
         self.forget()
 

@@ -10,9 +10,10 @@ import multiprocessing.connection
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def estimate(
         jobs: more runs of the benchmark, done or not, whose speed is preferred.
     """
     one_of = {job.run.configuration: job for job in reversed(todo)}
-    rates = {name: found for name, job in one_of.items() if (found := _earlier(job, [*jobs, *todo], results))}
+    earlier = _EarlierRuns([*jobs, *todo], results)
+    rates = {name: found for name, job in one_of.items() if (found := earlier.rate(job))}
     unknown = [job for name, job in one_of.items() if name not in rates and not job.run.model.anchor]
     probes = _probe(unknown, registry, workers, budget) if probe else {}
     seconds = {}
@@ -129,23 +131,36 @@ class _Rate:
 def _left(job: Job) -> int:
     if job.run.model.anchor:
         return 0
-    record = RunFolder(Path(job.folder)).read()
+    record = _record(Path(job.folder))
     return job.run.protocol.iterations - (record.iteration if record else 0)
 
 
 # --- earlier runs ---------------------------------------------------------------------------------------------
 
 
-def _earlier(job: Job, jobs: Sequence[Job], results: Path) -> _Rate | None:
-    """Speed of the longest earlier run of the same work on this machine."""
-    own = [Path(each.folder) for each in jobs if each.run.configuration == job.run.configuration]
-    name = f"{job.run.dataset.plugin}-{job.run.model.plugin}-s*"
-    for folders, least in ((own, 0.0), (results.glob(f"*/runs/{name}"), LEAST_SECONDS)):
-        records = [record for folder in folders if (record := _record(folder)) and _same_work(record, job)]
-        fitting = [record for record in records if record.ledger and record.ledger.train_seconds >= least]
-        if fitting:
-            return _rate(max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, record.iteration)))
-    return None
+class _EarlierRuns:
+    """Stored runs of this and of other benchmarks. Each folder is read once, whatever the number of jobs."""
+
+    def __init__(self, jobs: Sequence[Job], results: Path) -> None:
+        self._results = results
+        self._folders: dict[str, set[Path]] = defaultdict(set)
+        for job in jobs:
+            self._folders[job.run.configuration].add(Path(job.folder))
+        self._records = cache(_record)
+        self._others = cache(lambda name: tuple(results.glob(f"*/runs/{name}")))
+
+    def rate(self, job: Job) -> _Rate | None:
+        """Speed of the longest earlier run of the same work on this machine."""
+        own = self._folders[job.run.configuration]
+        others = self._others(f"{job.run.dataset.plugin}-{job.run.model.plugin}-s*")
+        for folders, least in ((own, 0.0), (others, LEAST_SECONDS)):
+            records = [record for folder in folders if (record := self._records(folder)) and _same_work(record, job)]
+            fitting = [record for record in records if record.ledger and record.ledger.train_seconds >= least]
+            if fitting:
+                return _rate(
+                    max(fitting, key=lambda record: (_compiled(record) == job.likely_compiled, record.iteration))
+                )
+        return None
 
 
 def _record(folder: Path) -> RunRecord | None:

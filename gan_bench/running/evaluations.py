@@ -11,7 +11,8 @@ from torch import Tensor
 from gan_bench.contracts.metric import Metric
 from gan_bench.evaluation.evaluate import DrawnSamples, Evaluation
 from gan_bench.evaluation.snapshot import snapshot
-from gan_bench.store.rows import curve_rows, has_score, with_classes
+from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
+from gan_bench.store.rows import curve_rows, from_text, has_score, restore, to_text, with_classes
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.trainer import Trainer
 
@@ -27,16 +28,29 @@ class Evaluations:
         errors: metric → message of its failure.
     """
 
-    curve: list[dict[str, str]] = field(default_factory=list)
+    curve: list[Mapping[str, str]] = field(default_factory=list)
     classes: Sequence[Mapping[str, str]] = ()
     snapshots: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
-    def read(self, folder: RunFolder, reached: int) -> None:
-        """Load evaluations from a folder up to an iteration; later ones are computed again."""
+    def read_rows(self, folder: RunFolder, reached: int) -> None:
+        """Load scores and shares from a folder up to an iteration; later ones are computed again."""
         self.curve = [row for row in folder.read_curve() if int(row["iteration"]) <= reached]
         self.classes = [row for row in folder.read_classes() if int(row["iteration"]) <= reached]
+
+    def read_snapshots(self, folder: RunFolder, reached: int) -> None:
+        """Load snapshots from a folder up to an iteration."""
         self.snapshots = {t: kept for t, kept in folder.read_samples().items() if t <= reached}
+
+    def restore(self, curve: str, classes: str) -> int:
+        """Add rows of a checkpoint that are missing or have other values; return their number."""
+        self.curve, scores = restore(self.curve, from_text(CURVE_COLUMNS, curve))
+        self.classes, shares = restore(self.classes, from_text(CLASS_COLUMNS, classes))
+        return scores + shares
+
+    def texts(self) -> tuple[str, str]:
+        """Texts of curve.csv and classes.csv, for a checkpoint."""
+        return to_text(CURVE_COLUMNS, self.curve), to_text(CLASS_COLUMNS, self.classes)
 
     def write(self, folder: RunFolder) -> None:
         """Replace the files of a folder. The curve is last, because it marks the metric of the classes as done."""

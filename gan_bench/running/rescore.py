@@ -7,7 +7,8 @@ model or dataset whose code has changed gets no score under its old name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,10 +101,12 @@ class _Rescoring(FinishedRunTask):
             facts = {metric.name: metric_facts(metric, samples, trainer.dataset) for metric in lacking}
         if foreign:
             _require_scores(found, foreign)
-            _forget(folder, kept, foreign, all_classes=not classes)
-        folder.write_classes(with_classes(classes, last, found.classes))
-        history = self._history(lacking, samples)
-        self._write(folder, record, kept, facts, history, curve_rows(last, found.scores), found.errors)
+        with _without_digests(folder, record):
+            if foreign:
+                _forget(folder, kept, foreign, all_classes=not classes)
+            folder.write_classes(with_classes(classes, last, found.classes))
+            history = self._history(lacking, samples)
+            self._write(folder, record, kept, facts, history, curve_rows(last, found.scores), found.errors)
         self._count(fitting)
         self.outcome.unusable += bool(found.errors)
         scores = _scores_text(found)
@@ -142,7 +145,7 @@ class _Rescoring(FinishedRunTask):
         after = replace(record, metrics={**record.metrics, **facts}, metric_errors=others | dict(errors))
         if after == record and sorted(map(str, curve)) == sorted(map(str, rows)):
             return  # the metric failed again, with the same error
-        folder.write(replace(after, rescored=(*record.rescored, history)))
+        folder.write(replace(after, rescored=(*record.rescored, history), files={}))
         folder.write_curve(curve)
 
     def _history(self, scored: Sequence[Metric], samples: int) -> Rescored:
@@ -152,6 +155,19 @@ class _Rescoring(FinishedRunTask):
             for metric in scored
         }
         return Rescored(code, samples, provenance("cpu"))
+
+
+@contextmanager
+def _without_digests(folder: RunFolder, record: RunRecord) -> Iterator[None]:
+    """Remove the digests from the record while files change, so that a kill leaves none of other contents."""
+    if not record.files:
+        yield
+        return
+    folder.write(replace(record, files={}))
+    yield
+    after = folder.read()
+    assert after is not None
+    folder.write(replace(after, files=folder.digests()))
 
 
 def _identity(row: Mapping[str, str]) -> tuple[str, ...]:

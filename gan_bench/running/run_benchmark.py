@@ -15,7 +15,7 @@ from gan_bench.errors import StoreError
 from gan_bench.files import locked, write_atomically
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.options import Options
-from gan_bench.planning.planned import Planned
+from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.planning.stale_runs import describe_stale_runs
 from gan_bench.report.tables.build import write_tables
@@ -30,7 +30,6 @@ from gan_bench.running.observers import Observers
 from gan_bench.running.prepare_data import prepare_run
 from gan_bench.running.progress import in_words
 from gan_bench.store.records import encode
-from gan_bench.store.run_folder import RunFolder
 
 
 @dataclass
@@ -55,7 +54,7 @@ class BenchmarkOutcome:
 def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     """Execute missing runs and rebuild results.csv, table.md and table.csv."""
     with locked(planned.folder) as lock:
-        todo = planned.todo  # reads the curves: a damaged folder must be reported before anything is written
+        todo = planned.todo
         observers = Observers(observer, list(planned.registry.all("observers").values()))
         if todo:
             planned = prepare_run(planned, observers.note)
@@ -73,7 +72,9 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
         write_classes_csv(planned.folder)
         if planned.mode != "quick":  # values of a check are meaningless
             write_tables(planned.folder)
-    outcome = BenchmarkOutcome(planned.folder, _count(planned.jobs), not completed, len(planned.benchmark.left_out))
+    outcome = BenchmarkOutcome(
+        planned.folder, _count(planned.jobs, planned.folder), not completed, len(planned.benchmark.left_out)
+    )
     outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
     return outcome
 
@@ -125,9 +126,11 @@ def _note_times(
     observers.note(f"{together} ({source}).")
 
 
-def _count(jobs: Sequence[Job]) -> Counter[str]:
-    records = (RunFolder(Path(job.folder)).read() for job in jobs)
-    return Counter(record.status if record else "not started" for record in records)
+def _count(jobs: Sequence[Job], folder: Path) -> Counter[str]:
+    """Number of runs by status. A folder that could not be repaired counts as failed."""
+    stored = stored_jobs(jobs, folder)
+    status = (stored[job.run.key].status if job.run.key in stored else "not started" for job in jobs)
+    return Counter("failed" if each == "damaged" else each for each in status)
 
 
 __all__ = ["BenchmarkOutcome", "Options", "Planned", "Run", "prepare", "run"]

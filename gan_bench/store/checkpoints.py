@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
-from gan_bench.files import link_atomically, write_atomically
+from gan_bench.files import link_atomically, open_file, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +57,14 @@ class UsageState(TypedDict):
     peak_memory_mb: float
 
 
-class CheckpointState(UsageState):
+class ScoresState(TypedDict, total=False):
+    """Texts of curve.csv and classes.csv up to the iteration; absent in files of earlier versions."""
+
+    curve: str
+    classes: str
+
+
+class CheckpointState(UsageState, ScoresState):
     """Contents of the checkpoint of one run."""
 
     key: str
@@ -144,7 +151,7 @@ def load_tensors(path: Path) -> dict[str, Any] | None:
     import torch
 
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             with zipfile.ZipFile(file) as archive:
                 if archive.testzip() is not None:  # torch does not compare checksums
                     return None

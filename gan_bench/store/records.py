@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, TypeVar, get_args
+from hashlib import sha256
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -19,6 +20,9 @@ from gan_bench.contracts.table import MetricInfo
 
 FORMAT = 2
 OLDER_FORMATS = (1,)
+
+DIGEST = "digest"
+"""Key of the digest in run.json. It is no field, since it belongs to the file."""
 
 Status = Literal["running", "interrupted", "finished", "failed", "diverged"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -200,6 +204,8 @@ class RunRecord:
         metric_errors: metric → message of its failure.
         provenance: of the process that started it; `resumed`, of those that resumed it.
         plans: one, and a further one for each change of machine or mode of execution.
+        files: SHA-256 of the files with scores and samples at the end of the run; empty while they may change, and in
+            records of earlier versions.
     """
 
     key: str
@@ -222,6 +228,7 @@ class RunRecord:
     rescored: tuple[Rescored, ...] = ()
     check: CheckRecord | None = None
     training_version: int = 0
+    files: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
@@ -282,8 +289,25 @@ class BenchmarkRecord:
 
 
 def encode(record: RunRecord | BenchmarkRecord) -> str:
-    """Encode a record as the text of its file."""
-    return json.dumps(msgspec.to_builtins(record), indent=1) + "\n"
+    """Encode a record as the text of its file. A run's record contains a digest of its other values."""
+    values = msgspec.to_builtins(record)
+    if isinstance(record, RunRecord):
+        values[DIGEST] = _digest(values)
+    return json.dumps(values, indent=1) + "\n"
+
+
+def _digest(values: Mapping[str, JsonValue]) -> str:
+    """SHA-256 of the values of a record, whatever their order."""
+    return sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _encodable(value: Any) -> Any:
+    """Replace halves of surrogate pairs, which JSON may contain and no output can encode, by their escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list) else value
 
 
 def decode(text: str | bytes, kind: type[R]) -> R:
@@ -297,11 +321,18 @@ def decode(text: str | bytes, kind: type[R]) -> R:
     except (ValueError, RecursionError) as error:
         raise RecordError(str(error)) from error
     if not isinstance(values, dict):
-        raise RecordError(f"expected an object, found {values!r:.40}")
+        raise RecordError(f"expected an object, found {values!a:.40}")
     found = values.get("format")
     if found not in (FORMAT, *OLDER_FORMATS) or isinstance(found, bool):
         supported = f"this version of gan-bench supports formats 1 to {FORMAT}"
         raise RecordError(f"format {found!r:.40} is not supported; {supported}")
+    try:
+        expected = values.pop(DIGEST, None)
+        if expected is not None and expected != _digest(values):
+            raise RecordError("its values differ from those that were written")
+        values = _encodable(values)
+    except RecursionError as error:
+        raise RecordError("its values are nested too deeply") from error
     if found != FORMAT and kind is RunRecord:
         try:
             values = migrate_run(values)

@@ -1,11 +1,61 @@
-"""Rows of curve.csv and classes.csv."""
+"""Rows of curve.csv and classes.csv: their text, and rows of scores and shares."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.scores import Score, Share
+
+
+class RowError(ValueError):
+    """A line of a csv file that is no row of it."""
+
+    def __init__(self, line: int, columns: Sequence[str]) -> None:
+        super().__init__(f"{line}: not a row with the columns {', '.join(columns)}")
+
+
+def to_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    """Format rows as the text of a csv file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def from_text(columns: Sequence[str], text: str) -> list[dict[str, str]]:
+    """Parse the text of a csv file with these columns. Raises ValueError, or RowError for a wrong line."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    for number, row in enumerate(rows, 2):
+        if tuple(row) != tuple(columns) or None in row.values() or not row["iteration"].isdecimal():
+            raise RowError(number, columns)
+    return rows
+
+
+def restore(
+    stored: Sequence[Mapping[str, str]], expected: Sequence[Mapping[str, str]]
+) -> tuple[list[Mapping[str, str]], int]:
+    """Add expected rows that are missing or have another value; return all rows and the number of those.
+
+    Args:
+        stored: rows of a file, which may have further ones.
+        expected: rows that a checkpoint implies.
+    """
+    found = {_place(row): row for row in stored}
+    lost = [row for row in expected if found.get(_place(row)) != row]
+    wanted = {_place(row) for row in expected}
+    return [*expected, *(row for row in stored if _place(row) not in wanted)], len(lost)
+
+
+def _place(row: Mapping[str, str]) -> tuple[str, ...]:
+    """Everything of a row but its value."""
+    return tuple(text for name, text in row.items() if name not in ("value", "share"))
 
 
 def has_score(rows: Sequence[Mapping[str, str]], metric: Metric, iteration: int, n: int) -> bool:

@@ -14,20 +14,26 @@ from elsewhere is never unpickled.
 
 from __future__ import annotations
 
-import csv
 import io
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gan_bench.errors import StoreError
-from gan_bench.files import write_atomically
+from gan_bench.files import read_file, write_atomically
+from gan_bench.store.arrays import read_arrays
 from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
+from gan_bench.store.rows import RowError, from_text, to_text
+
+DIGESTED = ("curve.csv", "classes.csv", "samples.npz")
+"""Files whose digests a finished run records."""
 
 RUN_AGAIN = "Move the folder away to repeat the run."
 
@@ -44,7 +50,7 @@ class RunFolder:
         """Read the record of the run; return None without one. Raises StoreError if it cannot be read."""
         file = self.path / "run.json"
         try:
-            return decode(file.read_bytes(), RunRecord)
+            return decode(read_file(file), RunRecord)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, RecordError) as error:
@@ -66,7 +72,7 @@ class RunFolder:
 
     def read_curve(self) -> list[dict[str, str]]:
         """Read all rows, as text. Raises StoreError if the file is damaged: scores are never dropped silently."""
-        return self._read_rows("curve.csv", CURVE_COLUMNS, "a curve")
+        return self._read_rows("curve.csv", CURVE_COLUMNS)
 
     def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Replace all rows."""
@@ -75,7 +81,7 @@ class RunFolder:
     def read_classes(self) -> list[dict[str, str]]:
         """Read shares of classes, as text. Raises StoreError if the file is damaged."""
         advice = "Remove it to continue without earlier shares."
-        return self._read_rows("classes.csv", CLASS_COLUMNS, "shares of classes", advice)
+        return self._read_rows("classes.csv", CLASS_COLUMNS, advice)
 
     def write_classes(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Replace all rows; no file is created for no rows."""
@@ -84,32 +90,25 @@ class RunFolder:
 
     def read_repeats(self) -> list[dict[str, str]]:
         """Read scores of draws 1, 2, … of the final generators, as text; draw 0 is in the curve. Raises StoreError."""
-        return self._read_rows("repeats.csv", REPEAT_COLUMNS, "repeated scores")
+        return self._read_rows("repeats.csv", REPEAT_COLUMNS)
 
     def write_repeats(self, rows: Sequence[Mapping[str, str]]) -> None:
         """Replace all rows."""
         self._write_rows("repeats.csv", REPEAT_COLUMNS, rows)
 
-    def _read_rows(self, name: str, columns: Sequence[str], what: str, advice: str = RUN_AGAIN) -> list[dict[str, str]]:
+    def _read_rows(self, name: str, columns: Sequence[str], advice: str = RUN_AGAIN) -> list[dict[str, str]]:
         file = self.path / name
         try:
-            with file.open(newline="", encoding="utf-8") as lines:
-                rows = list(csv.DictReader(lines, strict=True))
+            return from_text(columns, read_file(file).decode("utf-8"))
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, csv.Error) as error:
+        except RowError as error:
+            raise StoreError(f"{file}:{error}. {advice}") from error
+        except (OSError, ValueError) as error:
             raise StoreError(f"{file}: cannot be read ({error}). {advice}") from error
-        for number, row in enumerate(rows, 2):
-            if tuple(row) != columns or None in row.values() or not row["iteration"].isdecimal():
-                raise StoreError(f"{file}:{number}: not a row of {what}. {advice}")
-        return rows
 
     def _write_rows(self, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_atomically(self.path / name, text.getvalue())
+        write_atomically(self.path / name, to_text(columns, rows))
 
     # --- samples.npz --------------------------------------------------------------------------------------
 
@@ -117,10 +116,8 @@ class RunFolder:
         """Snapshots by iteration: x (n, *shape) and generator (n,), -1 for samples without an index."""
         path = self.path / "samples.npz"
         try:
-            # opened here, because np.load leaves a damaged archive open
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                columns = (stored["iterations"], stored["x"], stored["generator"])
-                return {int(t): (x, g) for t, x, g in zip(*columns, strict=True)}
+            stored = read_arrays(path, ("iterations", "x", "generator"))
+            return {int(t): (x, g) for t, x, g in zip(*stored.values(), strict=True)}
         except FileNotFoundError:
             return {}
         except DAMAGED as error:
@@ -157,10 +154,18 @@ class RunFolder:
         """Newest usable checkpoint, and those that were skipped; see `checkpoints.load_checkpoint`."""
         return load_checkpoint(self.path, key, at)
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the files with scores and samples, by name; without those that cannot be read."""
+        found: dict[str, str] = {}
+        for name in DIGESTED:
+            with suppress(OSError):
+                found[name] = sha256(read_file(self.path / name)).hexdigest()
+        return found
+
     def write_error(self, error: BaseException) -> None:
         """Write the traceback of the exception that ended the run."""
         trace = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
-        (self.path / "error.txt").write_bytes(trace)
+        write_atomically(self.path / "error.txt", trace)
 
     def sweep(self) -> None:
         """Create the folder; remove an earlier error file and temporary files of killed writes."""

@@ -19,6 +19,7 @@ from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
+from gan_bench.training.state import next_state, versions
 
 MOST_TURNS = 16
 """Largest number of turns of an iteration that may be compiled. A longer one, such as a warm-up with a hundred critic
@@ -100,6 +101,7 @@ def play(
         movers = [context.player(name) for name in turn.players]
         gradients: dict[str, Sequence[Tensor | None]] = {}
         values: dict[str, Tensor] = {}
+        before = versions(state)
         for mover in movers:
             sources = _Sources(turn, position, draws, fakes, state, mover)
             with lower_precision(context):
@@ -113,7 +115,7 @@ def play(
             for mover in movers:
                 move(mover.name, gradients.pop(mover.name))  # freed for reuse in the next turn
                 context.model.constrain(mover.name, parameters[mover.name])
-            state = context.model.after_turn(turn, state, values)
+            state = next_state(context.model, turn, state, values, before)
         if any(mover.generates for mover in movers):
             fakes.forget()
     return IterationResult(losses, dict(state))

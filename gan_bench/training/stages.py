@@ -17,6 +17,7 @@ from gan_bench.errors import PluginError
 from gan_bench.names import allowed
 from gan_bench.training.average import Average
 from gan_bench.training.randomness import Randomness
+from gan_bench.training.state import accept
 
 
 class Pool:
@@ -87,11 +88,11 @@ class Renewal:
 
 def change_state(
     model: Model, number: int, state: Mapping[str, Tensor], pool: Pool, device: torch.device
-) -> dict[str, Tensor]:
+) -> Mapping[str, Tensor]:
     """Let a model change its state at the beginning of a stage, and return the state on the device.
 
     Raises:
-        PluginError: `enter_stage` returns other names, or replaces the tensor of a parameter or buffer.
+        PluginError: `enter_stage` returns a state of another form, or replaces the tensor of a parameter or buffer.
     """
     before = _identities(model)
     changed = model.enter_stage(number, state, pool.samples)
@@ -100,9 +101,9 @@ def change_state(
             raise PluginError(
                 f"{model.name}: enter_stage() replaced the tensor {name}. Change it in place with copy_()."
             )
-    if changed.keys() != state.keys():
-        raise PluginError(f"{model.name}: enter_stage() must return {sorted(state)}, found {sorted(changed)}.")
-    return {name: value.to(device) for name, value in changed.items()}
+    if isinstance(changed, Mapping):  # a stage may compute its state on the CPU
+        changed = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in changed.items()}
+    return accept(model, "enter_stage", state, changed)
 
 
 def _identities(model: Model) -> dict[str, int]:

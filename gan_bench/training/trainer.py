@@ -26,6 +26,7 @@ from gan_bench.training.iteration import MOST_TURNS, Draws, IterationContext, It
 from gan_bench.training.optimisers import make_optimiser, match_state_strides, match_strides
 from gan_bench.training.randomness import Randomness
 from gan_bench.training.stages import Pool, Renewal, change_state
+from gan_bench.training.state import initial_state
 
 ARGUMENTS = ("real", "fake", "noise", "state")
 
@@ -72,7 +73,7 @@ class Trainer:
         self.iteration = 0
         self.counts = Counts(updates=dict.fromkeys(model.players, 0))
         self.losses: dict[str, Tensor] = {}
-        self.state: Mapping[str, Tensor] = {name: value.to(device) for name, value in model.initial_state().items()}
+        self.state: Mapping[str, Tensor] = initial_state(model, device)
         self.trains = bool(model.turns(0))
         players = model.players if self.trains else ()
         index = torch.arange(model.playing, device=device).repeat_interleave(self.each)

@@ -202,26 +202,6 @@ class TestDamaged:
         assert project.run_jobs(planned) == "finished"
         assert sorted(folder.read_samples()) == [30]
 
-    def test_classes_fail_the_run_and_stay(self, cut: tuple[Planned, RunFolder], messages: Messages) -> None:
-        """Damaged shares are not overwritten. After their removal, as the error advises, the run resumes."""
-        planned, folder = cut
-        file = folder.path / "classes.csv"
-        file.write_text("iteration\nx\n")
-        assert project.run_jobs(planned) == "failed"
-        assert file.read_text() == "iteration\nx\n"
-        error = project.record(folder.path)["error"]["message"]
-        messages.check(error, f"{file}:2", hide={folder.path.name: "RUN"})
-        file.unlink()
-        assert project.run_jobs(planned) == "finished"
-        assert {row["iteration"] for row in folder.read_classes()} == {"30"}
-
-    def test_curve_fails_the_run_and_stays(self, cut: tuple[Planned, RunFolder]) -> None:
-        """A curve that cannot be read is not overwritten."""
-        planned, folder = cut
-        (folder.path / "curve.csv").write_text("iteration\nx\n")
-        assert project.run_jobs(planned) == "failed"
-        assert (folder.path / "curve.csv").read_text() == "iteration\nx\n"
-
     def test_folder_of_another_run_is_not_changed(self, cut: tuple[Planned, RunFolder], messages: Messages) -> None:
         """A run never writes to a folder whose record has another key."""
         planned, folder = cut

@@ -423,6 +423,7 @@ class TestRunsThatCannotBeScored:
         folder = folder_of(old, "gan")
         rescore(old, ["spread"], registry, samples=77)
         folder.write_curve(folder.read_curve()[::-1])
+        project.write_record(folder.path, project.record(folder.path) | {"files": {}})
         assert rescore(old, ["spread"], registry).scored == 2
         assert len(values(old, "spread")) == 2
 

@@ -261,21 +261,15 @@ class TestBenchmark:
         (folder / name).write_text(text, encoding="utf-8")
         return folder / name
 
-    @pytest.mark.parametrize(
-        ("name", "text"),
-        [("run.json", '{"form'), ("run.json", "{}"), ("curve.csv", "a,b\n1,2\n")],
-        ids=["no json", "no fields", "columns"],
-    )
-    def test_in_a_damaged_folder_ends_before_anything_is_written(
-        self, tmp_path: Path, name: str, text: str, messages: Messages
-    ) -> None:
-        """The message has the path of the file, and the file does not change."""
-        file = self.damaged(tmp_path, name, text)
-        (tmp_path / "tiny" / "benchmark.json").unlink()
-        with messages.raises(StoreError, file, hide={file.parent.name: "RUN"}):
-            run(project.plan(project.describe(), tmp_path))
+    @pytest.mark.parametrize("text", ['{"form', "{}", "[1]"])
+    def test_of_a_damaged_record_fails_that_run_alone(self, tmp_path: Path, text: str) -> None:
+        """The other seed is trained, the table is written, and the damaged file stays as it is."""
+        file = self.damaged(tmp_path, "run.json", text)
+        outcome = run(project.plan(project.describe(seeds=[0, 1]), tmp_path))
+        assert outcome.counts == {"failed": 1, "finished": 1}
+        assert outcome.exit_code == 1
         assert file.read_text(encoding="utf-8") == text
-        assert not (tmp_path / "tiny" / "benchmark.json").exists()
+        assert "run.json" in (tmp_path / "tiny" / "table.md").read_text(encoding="utf-8")
 
     def test_in_the_folder_of_another_run_ends(self, tmp_path: Path, messages: Messages) -> None:
         """A finished run with another key is an error."""

@@ -760,3 +760,33 @@ class Headless(MLP):
 
     def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
         return super().discriminator(shape, {"one": None}, copies)
+
+
+class Promoting(GAN):
+    """State that begins as an integer and becomes a fraction (Nobody, 2026)."""
+
+    name = "promoting"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.tensor(1)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake) * state["scale"]
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": state["scale"] * 0.9}
+
+
+class Growing(Promoting):
+    """State that changes its shape (Nobody, 2026)."""
+
+    name = "growing"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.ones(1)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake, {"scale": state["scale"].mean()})
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": torch.cat([state["scale"], state["scale"]])}

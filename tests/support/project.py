@@ -208,8 +208,9 @@ def run_folders(results: Path) -> list[Path]:
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """Return run.json as plain values."""
+    """Return run.json as plain values, without their digest."""
     found: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    found.pop("digest", None)
     return found
 
 

@@ -55,6 +55,8 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.DicingBuild, "streams", ("building the model", "of random")),
     (faults.Entropy, "seeds", ("after iteration 0",)),
     (faults.Forgetful, "resumes", ("after iteration 2", "after iteration 3")),
+    (faults.Promoting, "losses", ("after_turn()", "'scale' as float32", "initial_state() as int64")),
+    (faults.Growing, "losses", ("after_turn()", "float32 of shape (2,)", "float32 of shape (1,)")),
     (faults.ForgetfulState, "resumes", ("after iteration 2", "after iteration 3")),
     (faults.Single, "generators", ("with 2 generators", "generate()")),
     (faults.Copied, "generators", ("with 2 generators", "0 and 1")),

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pandas as pd
 
-from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
+from gan_bench.contracts.table import Column, MetricInfo, Row, Table
 from gan_bench.errors import UsageError
 from gan_bench.files import write_atomically
 from gan_bench.names import allowed
@@ -100,7 +102,8 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
     columns = _columns(results, metrics)
     footnotes = _footnotes(results)
     values = _chosen(_values(results), at)
-    rows = [_row(results, group, values, columns, footnotes) for group in _groups(results)]
+    runs = _Runs(results, values)
+    rows = [_row(runs, group, columns, footnotes) for group in _groups(results)]
     built = Table(
         title=_title(results),
         columns=columns,
@@ -206,63 +209,81 @@ def _values(results: StoredResults) -> pd.DataFrame:
     largest.
     """
     frame = results.frame
-    measured = frame["generator"].isna() & frame["metric"].map(is_metric).astype(bool)
+    metrics = [name for name in frame["metric"].unique() if is_metric(name)]
+    measured = frame["generator"].isna() & frame["metric"].isin(metrics)
     values = frame[measured & (frame["status"] == "finished")]
+    score = ["dataset", "label", "seed", "iteration", "metric"]
+    if not values.duplicated(score).any():
+        return values
     wanted = results.benchmark.evaluation.samples if results.benchmark else None
     order = values.assign(asked=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
     order = order.sort_values(["asked", "size"], kind="stable")
-    return order.drop_duplicates(["dataset", "label", "seed", "iteration", "metric"], keep="last").sort_index()
+    return order.drop_duplicates(score, keep="last").sort_index()
 
 
 def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
     """Rows of `values` at the one iteration of each run that the table shows."""
     run = ["dataset", "label", "seed"]
     if at == "last":
-        last = values.groupby(run)["iteration"].transform("max")
+        last = values.groupby(run, sort=False)["iteration"].transform("max")
         return values[values["iteration"] == last]
     selector = values[(values["metric"] == SELECTOR) & values["value"].map(math.isfinite).astype(bool)]
     lowest = selector.sort_values(["value", "iteration"], kind="stable").drop_duplicates(run)
     return values.merge(lowest[[*run, "iteration"]], on=[*run, "iteration"])
 
 
-def _row(
-    results: StoredResults,
-    group: _Group,
-    values: pd.DataFrame,
-    columns: Sequence[Column],
-    footnotes: Sequence[str],
-) -> Row:
-    runs = _of(results.frame, group)
-    finished = runs[runs["status"] == "finished"]
-    asked = results.benchmark.seeds if results.benchmark else ()
-    shown = _of(values, group)
+class _Runs:
+    """Runs and values of a table by row, grouped once: filtering the frame for each row takes quadratic time."""
+
+    def __init__(self, results: StoredResults, values: pd.DataFrame) -> None:
+        self.planned = results.benchmark.seeds if results.benchmark else ()
+        frame = results.frame
+        ends = frame[frame["metric"] == FINISHED]
+        if ends["key"].nunique() < frame["key"].nunique():  # a results.csv that was edited
+            ends = frame
+        columns = ["dataset", "label", "seed", "status"]
+        self.seeds: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+        for dataset, label, seed, status in ends[columns].drop_duplicates().itertuples(index=False):
+            self.seeds[dataset, label].append((seed, status))
+        self.values = _by_row(values)
+        ledger = frame[frame["metric"].isin(LEDGER)]
+        self.ledger = _by_row(ledger[ledger["status"] == "finished"])
+        # The number of parameters is known before training ends; the rest of the ledger is not.
+        self.ledger |= _by_row(ledger[ledger["metric"] == "parameters"])
+
+
+def _by_row(frame: pd.DataFrame) -> dict[tuple[str, str, str], list[float]]:
+    """Values by dataset, label and metric."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    rows = zip(frame["dataset"], frame["label"], frame["metric"], frame["value"].tolist(), strict=True)
+    for dataset, label, metric, value in rows:
+        found[dataset, label, metric].append(value)
+    return dict(found)
+
+
+def _row(runs: _Runs, group: _Group, columns: Sequence[Column], footnotes: Sequence[str]) -> Row:
+    place = (group.dataset, group.label)
+    seeds = runs.seeds.get(place, [])
+    cells = {column.name: runs.values.get((*place, column.name)) for column in columns}
+    ledger = {name: runs.ledger.get((*place, name)) for name in LEDGER}
     return Row(
         group.dataset,
         group.label,
         group.model,
         group.anchor,
-        finished=finished["seed"].nunique(),
-        planned=len(set(asked) | set(runs["seed"])),
-        cells={column.name: _estimate(shown, column.name) for column in columns},
-        # The number of parameters is known before training ends; the rest of the ledger is not.
-        ledger={name: _mean(runs if name == "parameters" else finished, name) for name in LEDGER},
+        finished=len({seed for seed, status in seeds if status == "finished"}),
+        planned=len(set(runs.planned) | {seed for seed, _ in seeds}),
+        cells={name: mean_interval(values) if values else None for name, values in cells.items()},
+        ledger={name: _mean(values) if values else None for name, values in ledger.items()},
         shared=group.shared,
         departures=tuple(sorted(footnotes.index(text) + 1 for text in set(group.departures))),
     )
 
 
-def _of(frame: pd.DataFrame, group: _Group) -> pd.DataFrame:
-    return frame[(frame["dataset"] == group.dataset) & (frame["label"] == group.label)]
-
-
-def _estimate(values: pd.DataFrame, metric: str) -> Estimate | None:
-    found = values.loc[values["metric"] == metric, "value"].tolist()
-    return mean_interval(found) if found else None
-
-
-def _mean(runs: pd.DataFrame, name: str) -> float | None:
-    found = runs.loc[runs["metric"] == name, "value"]
-    return float(found.mean()) if len(found) else None
+def _mean(values: Sequence[float]) -> float:
+    """Mean of the values that are numbers; nan without any."""
+    found = np.array([value for value in values if not math.isnan(value)])
+    return float(found.mean()) if len(found) else math.nan
 
 
 def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:

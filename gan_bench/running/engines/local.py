@@ -20,7 +20,7 @@ from pathlib import Path
 from gan_bench.contracts.engine import Engine, Setup
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
-from gan_bench.errors import RunError
+from gan_bench.errors import RunError, StoreError
 from gan_bench.planning.jobs import stacks
 from gan_bench.running.engines.interrupts import DeferredInterrupts, blocked
 from gan_bench.running.engines.messages import Ended, Message, Ready, decode_message, encode_jobs
@@ -221,7 +221,10 @@ def _settle(job: Job, detail: str) -> _Ending:
     """
     folder = RunFolder(Path(job.folder))
     killed = _Ending("failed", ErrorRecord("Killed", detail or "the process of the run ended early"))
-    record = folder.read_own(job.run.key)
+    try:
+        record = folder.read_own(job.run.key)
+    except StoreError as error:  # a folder that cannot be used stays as it is
+        return _Ending("failed", ErrorRecord("StoreError", str(error)))
     if record is None:
         return killed
     if record.status == "running":

@@ -209,7 +209,7 @@ def test_anchors_are_below_and_never_best(tmp_path: Path) -> None:
     """Real data has better values than every model, is below the models after a rule, and is not marked."""
     fabricate.benchmark(tmp_path, [GAN, REAL, UNTRAINED], seeds=[0, 1])
     for seed, (model, value) in itertools.product((0, 1), ((GAN, 3.0), (REAL, 0.05), (UNTRAINED, 9.0))):
-        fabricate.run(tmp_path, Run(model, seed, iteration=0, rows=[(0, None, "symmetric_kl", value)]))
+        fabricate.run(tmp_path, Run(model, seed, iteration=0, iterations=0, rows=[(0, None, "symmetric_kl", value)]))
     text = tables.render(tmp_path)
     lines = _lines(text)
     assert list(lines)[-4:] == ["GAN", "*anchors*", "real-data", "untrained"]
