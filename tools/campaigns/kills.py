@@ -144,11 +144,11 @@ def _rows_without_times(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _of_checkpoint(state: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Trainers in a checkpoint file, by the key of their run."""
+    """Values in a checkpoint file without times, by the key of their run."""
     if state is None:
         return {"damaged": True}
     runs = state.get("runs", {state.get("key"): state})
-    return {key: each["trainer"] for key, each in runs.items()}
+    return {key: {name: each[name] for name in each if name not in TIMES} for key, each in runs.items()}
 
 
 def left_files(folder: Path) -> list[str]:
