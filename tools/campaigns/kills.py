@@ -88,6 +88,10 @@ class Whole:
     before: float
     after: float
 
+    def shorten(self) -> None:
+        """Expect less time, so that signals arrive before a command has ended."""
+        self.before, self.after = 0.7 * self.before, 0.7 * self.after
+
 
 @dataclass
 class Trial:
@@ -306,6 +310,8 @@ class Campaign:
             self._run(trial)
             with self._lock:
                 self.left[trial.kind] += trial.most - trial.kills
+                if trial.kills == 0:  # the machine is faster than it was
+                    self._wholes[trial.kind].shorten()
             faults = "; ".join(f"{kind}: {detail}" for kind, detail in trial.faults) or "ok"
             print(f"{trial.number} {trial.kind} [{', '.join(trial.history)}] {faults}", flush=True)
 
