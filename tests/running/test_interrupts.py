@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from gan_bench.running.engines.interrupts import PATIENCE, SIGNALS, DeferredInterrupts
+from gan_bench.running.engines.interrupts import PATIENCE, SIGNALS, DeferredInterrupts, blocked
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +109,16 @@ def test_do_nothing_in_another_thread() -> None:
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+def test_do_not_end_a_worker_that_starts() -> None:
+    """Signals to a worker whose interpreter is still starting are handled when it can: no traceback is printed."""
+    code = "from gan_bench.running.engines.worker import _Stop; print(_Stop().requested)"
+    with blocked():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate() == ("True\n", "")

@@ -19,6 +19,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "gpu"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "speed"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "common"))
 
 import _convert
 import _supplies

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "speed"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "common"))
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "gpu"))
 
 import speed

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any
 
 import torch
+from _comparison import differences
 from _environment import NEEDS_CUDA, fork, packages, tested
 from _killed import killed
 from _rates import COUNTS
 from _runs import (
     InProcess,
-    differences,
     final_state,
     ring,
     synthetic8,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _runs import differences, final_state, finished, records_of, synthetic8
+from _comparison import differences
+from _processes import kill
+from _runs import final_state, finished, records_of, synthetic8
 from _steps import Context, Failed, Values, write_json
 from _workloads import ROOT
 
@@ -35,7 +35,7 @@ def killed(context: Context) -> Values:
         _wait(command("parts"))
         _wait(whole)
     finally:
-        _kill(whole)
+        kill(whole)
     ran = {name: records_of(context.folder / f"killed-{name}") for name in ("whole", "parts")}
     found = {"killed": before} | _compared(context, ran)
     unfinished = [name for records in ran.values() for name, record in records.items() if not finished(record)]
@@ -64,7 +64,7 @@ def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) 
             records = records_of(results)
             on_the_way = [each for each in records.values() if 0 < _reached(each) < each.iterations]
             if on_the_way and (tiny or any(map(finished, records.values()))):
-                _kill(process)
+                kill(process)
                 left = records_of(results).values()
                 return {"finished": sum(map(finished, left)), "on their way": sum(not finished(each) for each in left)}
         time.sleep(0.01)
@@ -74,23 +74,6 @@ def _kill_half_way(process: subprocess.Popen[bytes], results: Path, tiny: bool) 
 def _reached(record: RunRecord) -> int:
     """Return the iteration that a run has recorded, or 0 if it has ended."""
     return record.iteration if record.status == "running" else 0
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Send SIGKILL to a process and all its descendants; a gentler signal would let workers write checkpoints."""
-    if process.poll() is not None:
-        return
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    family = [process.pid]
-    for one in family:
-        family += [pid for pid, parent in parents.items() if parent == one]
-    for pid in family:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import _warned
-import torch
 from _steps import Context, Failed
 from _workloads import BENCHMARKS, WORKLOADS, Workload
 
@@ -172,17 +171,3 @@ def final_state(folder: Path) -> dict[str, Any]:
     if state is None:
         raise Failed(f"{folder.name} has no usable checkpoint")
     return {"trainer": state["trainer"], "curve": stored.read_curve()}
-
-
-def differences(first: Any, second: Any, where: str = "") -> list[str]:
-    """List the places where two nested values differ, with tensors compared bit for bit."""
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        if first.keys() != second.keys():
-            return [f"{where}: {sorted(map(str, first))} against {sorted(map(str, second))}"]
-        return [each for key in first for each in differences(first[key], second[key], f"{where}/{key}")]
-    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
-        if first.dtype == second.dtype and torch.equal(first, second):
-            return []
-        gap = (first.double() - second.double()).abs().max().item() if first.shape == second.shape else "their shapes"
-        return [f"{where}: tensors differ by {gap}"]
-    return [] if first == second else [f"{where}: {first!r} against {second!r}"[:300]]

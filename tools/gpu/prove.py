@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "speed")]
+sys.path[:0] = [str(HERE), str(HERE.parent / "speed"), str(HERE.parent / "common")]
 
 import _supplies  # noqa: E402 - found only now
 from _steps import FAILED, PASSED, SKIPPED, Context, Record, Step, run_steps  # noqa: E402

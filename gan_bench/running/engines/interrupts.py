@@ -10,12 +10,31 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""Signals that a worker handles."""
+
 PATIENCE = 3
 """Number of signals after which one raises immediately, because the engine does not reach its next safe point."""
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """Block `STOPS`, which processes that are started meanwhile inherit, until they call `unblock`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Unblock `STOPS` in a process that now handles them: earlier, Python would print a traceback."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
 
 class DeferredInterrupts:

@@ -22,7 +22,7 @@ from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError, StoreError
 from gan_bench.planning.jobs import stacks
-from gan_bench.running.engines.interrupts import DeferredInterrupts
+from gan_bench.running.engines.interrupts import DeferredInterrupts, blocked
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message, encode_jobs
 from gan_bench.running.provenance import command_for_workers
 from gan_bench.store.records import ErrorRecord, Status
@@ -166,7 +166,8 @@ class LocalEngine(Engine):
     def _start(self) -> None:
         taken = {worker.slot for worker in self._alive}
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        worker = _Worker(self.setup, slot, threads=1)
+        with blocked():
+            worker = _Worker(self.setup, slot, threads=1)
         self._alive.append(worker)
         assert worker.process.stdout is not None
         self._selector.register(worker.process.stdout, selectors.EVENT_READ, worker)

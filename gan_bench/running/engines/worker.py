@@ -26,6 +26,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
+from gan_bench.running.engines.interrupts import unblock
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class _Stop:
         self.requested = False
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
+        unblock()
 
     def _ask(self, signum: int, frame: FrameType | None) -> None:
         self.requested = True
