@@ -148,10 +148,10 @@ class Traced:
                 changed = again.changed()
         finally:
             before.restore()
-        if changed:
-            raise NotCompilableError(KEPT.format(", ".join(changed)))
         if any(map(_synchronises, graph.graph.nodes)):
             raise ReadsValuesError(READS_VALUES)
+        if changed:
+            raise NotCompilableError(KEPT.format(", ".join(changed)))
         return graph
 
     def _play(self, turns: tuple[Turn, ...], draws: Draws, given: Iterator[Tensor]) -> IterationResult:

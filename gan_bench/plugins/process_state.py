@@ -201,6 +201,15 @@ def _selected_environment(*, library: bool) -> dict[str, str]:
     }
 
 
+def _kept_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(KEPT_VARIABLES)}
+
+
+def _add_missing(before: Mapping[str, str]) -> None:
+    for name, value in before.items():
+        os.environ.setdefault(name, value)
+
+
 def _set_environment(before: Mapping[str, str]) -> None:
     _replace(_environment(), before)
     time.tzset()
@@ -339,6 +348,13 @@ _PROCESS = (
     ),
     Setting("the working folder", os.getcwd, os.chdir),
     Setting("environment variables", _environment, _set_environment, detail=_variables),
+    Setting(
+        "environment variables",
+        _kept_environment,
+        _add_missing,
+        same=lambda before, now: before.keys() <= now.keys(),
+        noted=_never,
+    ),
     Setting(
         "environment variables",
         _library_environment,

@@ -211,7 +211,7 @@ class TestOtherKinds:
 
     def test_dataset_that_cannot_be_created(self, call: project.Call) -> None:
         """The reason is shown instead of the shape."""
-        assert line_of(call("show", "unmade").out, "shape").endswith("(OSError: no disk)")
+        assert "(OSError: no disk)" in " ".join(call("show", "unmade").out.split())
 
     def test_metric(self) -> None:
         """A metric has direction, unit, version and the conditions of its computation."""

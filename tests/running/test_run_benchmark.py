@@ -230,7 +230,7 @@ class TestCheckReport:
     def test_lists_failed_metrics_and_escapes_their_errors(self, job: Job) -> None:
         """Texts of plugins are printed on one line, without control characters of terminals."""
         cells, text = self.changed(job, metric_errors={"modes": "ValueError: \x1b[2J\nno"})
-        assert cells[1] == "2 of 3 metrics" and "- gan: metric modes: ValueError:  [2J no" in text
+        assert cells[1] == "2 of 3 metrics" and "- gan: metric modes: ValueError: \\x1b[2J no" in text
 
     def test_leaves_out_resuming_for_a_single_iteration(self, tmp_path: Path) -> None:
         """A run of one iteration cannot be interrupted half way."""
