@@ -125,10 +125,10 @@ def _progress(count: int) -> Callable[[int], None]:
 
     last_log = time.monotonic()
 
-    def told(done: int) -> None:
+    def log_progress(done: int) -> None:
         nonlocal last_log
         if time.monotonic() - last_log > OFTEN and done < count:
             last_log = time.monotonic()
             _log_stderr(f"{done:,} of {count:,}")
 
-    return told
+    return log_progress

@@ -153,7 +153,7 @@ def _reasons(scores: Sequence[Score]) -> Iterator[str]:
     for reason, metrics in by_reason.items():
         more = " (the array 'generator' of a .npz)" if reason == UNINDEXED else ""
         yield f"nan: {', '.join(metrics)}: {reason}{more}."
-    told = {metric for metrics in by_reason.values() for metric in metrics}
-    single = dict.fromkeys(s.metric for s in scores if math.isnan(s.value) and s.metric not in told)
+    explained = {metric for metrics in by_reason.values() for metric in metrics}
+    single = dict.fromkeys(s.metric for s in scores if math.isnan(s.value) and s.metric not in explained)
     if single:
         yield f"nan: {', '.join(single)}: undefined for a generator without samples, or with too few valid ones."

@@ -282,12 +282,12 @@ def _copy(answer: Any, file: IO[bytes], have: int, name: str, log: Callable[[str
     """Append the body of a response to a file, and report the progress every few seconds."""
     size = re.fullmatch(r"\d+", answer.headers.get("Content-Length") or "")
     total = have + int(size[0]) if size else None
-    told = time.monotonic()
+    last_log = time.monotonic()
     while piece := answer.read(PIECE):
         file.write(piece)
         have += len(piece)
-        if time.monotonic() - told > EVERY:
-            told = time.monotonic()
+        if time.monotonic() - last_log > EVERY:
+            last_log = time.monotonic()
             log(f"{name}: {have / 1e6:.0f} MB" + (f" of {total / 1e6:.0f} MB" if total else ""))
     if total is not None and have < total:
         raise ConnectionError(f"the connection ended after {have} of {total} bytes")

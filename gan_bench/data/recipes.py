@@ -174,15 +174,15 @@ def _write_prepared(recipe: Recipe, log: Callable[[str], None]) -> PreparedSet:
 def _write_images(file: IO[bytes], recipe: Recipe, labels: list[NDArray[np.int64]], log: Callable[[str], None]) -> int:
     """Write the images part by part, collect their labels, and return the number of images."""
     _write_header(file, 0, recipe.shape)
-    start, count, told = file.tell(), 0, 0
+    start, count, logged = file.tell(), 0, 0
     for x, label in recipe.parts():
         if x.dtype != np.uint8 or x.shape[1:] != recipe.shape:
             raise DataError(f"{recipe.name}: images must be uint8 {recipe.shape}, found {x.dtype} {x.shape[1:]}.")
         file.write(np.ascontiguousarray(x).data)
         labels.extend([] if label is None else [label.astype(np.int64)])
         count += len(x)
-        if count - told >= 50_000:
-            told = count
+        if count - logged >= 50_000:
+            logged = count
             log(f"{recipe.name}: {count:,} images")
     if not count:
         raise DataError(f"{recipe.name}: no images in {', '.join(recipe.sources) or 'its sources'}.")

@@ -107,7 +107,7 @@ def _of_seed(where: str, runs: Sequence[PlacedRun], seed: int | None) -> PlacedR
     wanted = [each for each in ordered if seed == each.run.seed or (seed is None and each.run.status == "finished")]
     if wanted:
         return wanted[0]
-    told = ", ".join(f"{each.run.seed} ({each.run.status} at iteration {each.run.iteration:,})" for each in ordered)
+    existing = ", ".join(f"{each.run.seed} ({each.run.status} at iteration {each.run.iteration:,})" for each in ordered)
     if seed is None:
-        raise StoreError(f"{where}: no run has finished. Choose a seed to draw from its last checkpoint: {told}.")
-    raise UsageError(f"{where}: there is no run of seed {seed}. Existing seeds: {told}.")
+        raise StoreError(f"{where}: no run has finished. Choose a seed to draw from its last checkpoint: {existing}.")
+    raise UsageError(f"{where}: there is no run of seed {seed}. Existing seeds: {existing}.")

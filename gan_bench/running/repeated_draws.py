@@ -101,8 +101,8 @@ class _Repeating(FinishedRunTask):
                 folder.write_repeats(done)
         self.outcome.scored += 1
         self.outcome.unusable += bool(failed)
-        told = "; ".join(f"{name} failed ({error})" for name, error in failed.items())
-        return f"{len(lacking)} more draw{'s' if len(lacking) > 1 else ''}" + (f"; {told}" if told else "")
+        problems = "; ".join(f"{name} failed ({error})" for name, error in failed.items())
+        return f"{len(lacking)} more draw{'s' if len(lacking) > 1 else ''}" + (f"; {problems}" if problems else "")
 
 
 def _repeats(folder: RunFolder) -> list[dict[str, str]]:

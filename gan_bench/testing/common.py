@@ -59,10 +59,10 @@ def _check_defaults(cls: type[Any]) -> None:
 
 def complaints(params: type[Any], values: TomlTable) -> list[str]:
     """Return the problems that a benchmark file with these values of parameters would have."""
-    told: list[str] = []
+    found: list[str] = []
     with suppress(PluginError):  # a type that no file can contain: `check_parameters` reports it
-        checked(params, values, lambda _, message: told.append(message))
-    return told
+        checked(params, values, lambda _, message: found.append(message))
+    return found
 
 
 def _untyped(params: type[Any]) -> Iterator[str]:

@@ -98,8 +98,8 @@ class _SampleChecks(Subject):
 
     def generators(self) -> None:
         named = any(name == "generators" for name in getattr(self.cls.Params, "__dataclass_fields__", {}))
-        asked = [(k, allowed(self.cls, {"generators": k})) for k in (2, 5)] if named else []
-        for k, params in asked:
+        pairs = [(k, allowed(self.cls, {"generators": k})) for k in (2, 5)] if named else []
+        for k, params in pairs:
             if params is not None:
                 t = self.trainer(Setting(f"generators = {k}", params))
                 if t.model.generators != k:

@@ -124,9 +124,9 @@ class _Subject:
         sizes = {shared: _size(build.generators(3, shared)) for shared in SHARED}
         apart = sizes.pop("nothing")
         if apart != 3 * one or not all(one <= some < apart for some in sizes.values()):
-            told = ", ".join(f"3 that share {SHARED[shared]} have {size:,}" for shared, size in sizes.items())
+            shares = ", ".join(f"3 that share {SHARED[shared]} have {size:,}" for shared, size in sizes.items())
             refuse(
-                f"1 generator has {one:,} parameters, 3 that share nothing have {apart:,}, {told}",
+                f"1 generator has {one:,} parameters, 3 that share nothing have {apart:,}, {shares}",
                 "tables state which parts the generators share, and count their parameters",
                 'build three times the parameters of one generator for "nothing", and fewer for "body" and "trunk"',
             )

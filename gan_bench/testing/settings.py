@@ -65,10 +65,10 @@ def made(cls: type[Any], **wanted: Any) -> Any:
 
 def allowed(cls: type[Any], values: TomlTable) -> Any | None:
     """Return `Params` with these values, or None if its ranges or its ``__post_init__`` refuse them."""
-    told: list[str] = []
+    problems: list[str] = []
     try:
-        good = checked(cls.Params, values, lambda _, message: told.append(message))
-        return None if told else cls.Params(**{**_required(cls), **good})
+        good = checked(cls.Params, values, lambda _, message: problems.append(message))
+        return None if problems else cls.Params(**{**_required(cls), **good})
     except (ValueError, PluginError):  # the check `parameters` reports a PluginError
         return None
 

@@ -54,18 +54,18 @@ def trainer(
     if dataset is None or network is None:
         found = partners(model, installed())
         dataset, network = dataset or found[0], network or found[1]
-    asked = _taken(model, protocol(model.playing, **changes))
-    build(model, network, dataset, asked, seed, CPU)
-    return Trainer(model, dataset, asked, seed, CPU)
+    adapted = _taken(model, protocol(model.playing, **changes))
+    build(model, network, dataset, adapted, seed, CPU)
+    return Trainer(model, dataset, adapted, seed, CPU)
 
 
-def _taken(model: Model, asked: Protocol) -> Protocol:
+def _taken(model: Model, proposed: Protocol) -> Protocol:
     """Return the protocol, with draws enlarged to the next size that the model does not refuse."""
-    for batch in range(asked.batch, 8 * asked.batch):
-        larger = dataclasses.replace(asked, batch=batch)
+    for batch in range(proposed.batch, 8 * proposed.batch):
+        larger = dataclasses.replace(proposed, batch=batch)
         if model.refuses_draws(batch, larger.fakes_each(model.playing) * model.playing) is None:
             return larger
-    return asked
+    return proposed
 
 
 @functools.cache

@@ -73,8 +73,8 @@ def draw(ax: Axes, panel: Panel) -> None:
     for curve in panel.curves:
         _draw_curve(ax, curve)
     if not _is_measured(panel):
-        told = "undefined in all runs" if panel.curves else "not computed in any run"
-        ax.text(0.5, 0.5, told, transform=ax.transAxes, ha="center", fontsize=6.5, color="0.35")
+        reason = "undefined in all runs" if panel.curves else "not computed in any run"
+        ax.text(0.5, 0.5, reason, transform=ax.transAxes, ha="center", fontsize=6.5, color="0.35")
     if panel.floor is not None:
         ax.axhline(panel.floor, color="0.45", linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=1)
     _set_axes(ax, panel)

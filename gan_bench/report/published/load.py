@@ -248,9 +248,9 @@ def _repeated(rows: Mapping[int, Mapping[str, str]]) -> Iterator[tuple[int, str]
     """Rows that repeat a figure."""
     first: dict[tuple[str, ...], int] = {}
     for line, row in rows.items():
-        told = first.setdefault(tuple(row[name] for name in _FIGURE), line)
-        if told != line:
-            yield line, f"the same {', '.join(_FIGURE)} as in line {told}. Distinguish the variants in name."
+        earlier = first.setdefault(tuple(row[name] for name in _FIGURE), line)
+        if earlier != line:
+            yield line, f"the same {', '.join(_FIGURE)} as in line {earlier}. Distinguish the variants in name."
 
 
 def _number(text: str) -> float:

@@ -198,8 +198,8 @@ def _found(frame: pd.DataFrame) -> list[_Group]:
 def _footnotes(results: StoredResults) -> list[str]:
     """Unique departures, in the order of the models."""
     entries = results.benchmark.models if results.benchmark else ()
-    told = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
-    return list(dict.fromkeys(chain.from_iterable(told)))
+    texts = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
+    return list(dict.fromkeys(chain.from_iterable(texts)))
 
 
 def _values(results: StoredResults) -> pd.DataFrame:
@@ -216,8 +216,8 @@ def _values(results: StoredResults) -> pd.DataFrame:
     if not values.duplicated(score).any():
         return values
     wanted = results.benchmark.evaluation.samples if results.benchmark else None
-    order = values.assign(asked=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
-    order = order.sort_values(["asked", "size"], kind="stable")
+    order = values.assign(requested=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
+    order = order.sort_values(["requested", "size"], kind="stable")
     return order.drop_duplicates(score, keep="last").sort_index()
 
 

@@ -211,9 +211,9 @@ def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
     seeds = rows.groupby("dataset")["seed"].nunique()
     exhausted = [str(label) for label in seeds[seeds > 1].index]
     if exhausted:
-        told = _sizes_text({label: size for label, size in sizes.items() if label in exhausted})
+        used = _sizes_text({label: size for label, size in sizes.items() if label in exhausted})
         yield (
-            f"{REAL}: every seed uses all held-out samples ({told}). The intervals are 0, or reflect only the order "
+            f"{REAL}: every seed uses all held-out samples ({used}). The intervals are 0, or reflect only the order "
             "of the samples and random draws of the metric. They do not hold for other data."
         )
 
@@ -252,13 +252,13 @@ def _not_finite(table: Table) -> Iterator[str]:
 
 def _sample_sizes(results: StoredResults, shown: pd.DataFrame, table: Table) -> Iterator[str]:
     """Note on values from another number of samples than the benchmark's, or from several in one column."""
-    asked = results.benchmark.evaluation.samples if results.benchmark else None
+    requested = results.benchmark.evaluation.samples if results.benchmark else None
     for name in (column.name for column in table.columns):
         found = shown.loc[shown["metric"] == name, "n"].dropna().astype("int64")
         sizes = sorted(int(size) for size in found.unique())
         if len(sizes) > 1:
             yield f"{name}: computed from different numbers of samples ({'; '.join(map(_plain, sizes))})."
-        elif sizes and asked is not None and sizes != [asked]:
+        elif sizes and requested is not None and sizes != [requested]:
             yield f"{name}: computed from {_plain(sizes[0])} samples."
 
 
