@@ -286,6 +286,7 @@ class BenchmarkRecord:
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[SkippedModel, ...] = ()
     mode: Mode = "full"
+    version: str = ""
     format: int = FORMAT
 
 
