@@ -19,7 +19,7 @@ def planned(folder: Path, version: str | None, mode: str = "full") -> object:
 
 
 def test_a_folder_of_another_version_is_refused(tmp_path: Path, messages: Messages) -> None:
-    """Nothing in it is changed; the same version goes on."""
+    """Nothing in it is changed, and the same version is accepted."""
     described = project.describe([{"plugin": "gan"}]) | {"version": 1}
     gan_bench.run(described, results=tmp_path, progress=False)
     stored = (tmp_path / described["name"] / "benchmark.json").read_text()
