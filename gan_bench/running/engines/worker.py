@@ -36,16 +36,30 @@ LOCK = "--lock="
 
 
 class _Stop:
-    """Flag set by SIGTERM; the run checks it before each iteration."""
+    """Flag set by SIGTERM; the run checks it before each iteration.
+
+    Attributes:
+        parent: the worker, in the process of a run: if it has ended, the run must stop as well.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = False
+        self.parent: int | None = None
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
         unblock()
 
+    @property
+    def requested(self) -> bool:
+        """Whether the run should write its checkpoint and end."""
+        return self._requested or (self.parent is not None and os.getppid() != self.parent)
+
+    def request(self) -> None:
+        """Set the flag."""
+        self._requested = True
+
     def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self._requested = True
 
     def __call__(self) -> bool:
         return self.requested
@@ -137,9 +151,11 @@ def _serve(
     if not hasattr(os, "fork"):
         _run(jobs, registry, out, stop)
         return ""
+    worker = os.getpid()
     child = private.fork_run()
     log = Path(jobs[0].folder) / "log.txt"
     if child == 0:
+        stop.parent = worker
         _child(jobs, log, registry, out, stop)
     _send(out, Started(child))
     return _outcome(_wait(child, stop, *watched), log)
@@ -188,7 +204,7 @@ def _wait(child: int, stop: _Stop, wake: int, commands: int) -> int:
             if ready == wake:
                 os.read(wake, 512)
             elif not stop.requested:  # nothing is sent while a job runs: readable means closed
-                stop.requested = True
+                stop.request()
                 watched.remove(commands)
 
 
