@@ -40,7 +40,7 @@ class Attempt:
         number: from 1.
         token: random text, different in each attempt.
         place: where it runs, for messages: ``host, process 17``.
-        lost: earlier attempts, none of which ended by itself.
+        lost: earlier attempts, which ended without a result.
     """
 
     number: int

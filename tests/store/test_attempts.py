@@ -86,7 +86,7 @@ def test_a_superseded_attempt_changes_nothing(tmp_path: Path, change: str, messa
 
 
 def test_a_folder_without_an_attempt_is_closed_to_tokens(tmp_path: Path) -> None:
-    """A folder that was moved away and created again belongs to somebody else."""
+    """A folder that was moved away and created again belongs to another process."""
     with guarded(fence({tmp_path: "token"})), pytest.raises(Superseded):
         write_atomically(tmp_path / "file", "x")
 
