@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
 from gan_bench.running.engines.interrupts import unblock
+from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ LOCK = "--lock="
 class _Stop:
     """Flag set by SIGTERM; the run checks it before each iteration.
 
-    Attributes:
-        parent: the worker, in the process of a run: if it has ended, the run must stop as well.
+    A run also stops if both its worker and the command have ended: nothing would wait for it, and it has the lock.
     """
 
     def __init__(self) -> None:
         self._requested = False
-        self.parent: int | None = None
+        self._command = os.getppid()
+        self._worker: int | None = None
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
         unblock()
@@ -52,7 +53,13 @@ class _Stop:
     @property
     def requested(self) -> bool:
         """Whether the run should write its checkpoint and end."""
-        return self._requested or (self.parent is not None and os.getppid() != self.parent)
+        if self._worker is not None and os.getppid() != self._worker:
+            self._requested |= not is_alive(self._command)
+        return self._requested
+
+    def watch(self, worker: int) -> None:
+        """Let the run's process watch whether its worker has ended."""
+        self._worker = worker
 
     def request(self) -> None:
         """Set the flag."""
@@ -155,7 +162,7 @@ def _serve(
     child = private.fork_run()
     log = Path(jobs[0].folder) / "log.txt"
     if child == 0:
-        stop.parent = worker
+        stop.watch(worker)
         _child(jobs, log, registry, out, stop)
     _send(out, Started(child))
     return _outcome(_wait(child, stop, *watched), log)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_bench.contracts.run import Job
+from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.running.engines.messages import encode_jobs
 from gan_bench.running.provenance import command_for_workers
 
@@ -106,17 +107,3 @@ class WorkerProcess:
         A process that a plugin has left behind may have the output open, so its end alone does not show it.
         """
         return self.process.poll() is not None and (self.closed or self.run is None or not is_alive(self.run))
-
-
-def is_alive(process: int) -> bool:
-    """Whether a process, which need not be a child of this one, runs."""
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[0] not in "ZX"  # an orphan may remain as a zombie
-    except OSError:
-        pass
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return not Path("/proc/self").exists()
