@@ -67,6 +67,8 @@ def compare(
         for dataset in table.datasets:
             question = table.question(dataset, name, margins or {})
             rows = table.rows(dataset, name)
+            if not any(row.values or row.undefined for row in rows) and not table.anchor(dataset, name):
+                continue  # not a metric of this dataset
             couples = _couples(rows, baseline, pairs, table)
             results = [compare_pair(a, b, question) for a, b in couples]
             if results:

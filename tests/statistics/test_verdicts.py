@@ -17,7 +17,7 @@ from gan_bench.statistics.verdicts import decide, holm, paired_equivalence, unpa
 @pytest.mark.parametrize("m", [1, 2, 5, 28])
 def test_holm_is_that_of_statsmodels(m: int) -> None:
     """Adjusted p-values of a batch of families, ties and values above 1 among them."""
-    p = np.round(np.random.default_rng(m).random((20, m)) ** 3, 2)
+    p = np.round(np.random.default_rng(m).random((2, m)) ** 3, 2)
     expected = [multipletests(row, method="holm")[1] for row in p]
     assert holm(p) == pytest.approx(np.array(expected), abs=1e-12)
 
