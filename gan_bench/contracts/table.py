@@ -28,11 +28,29 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over `n` values; `half_width` is None if one value gives no estimate of the spread."""
+    """Final values of one metric of a row, and their mean over the training seeds.
+
+    Attributes:
+        mean: geometric for metrics with the scale "log"; nan or inf if a value is.
+        low, high: limits of the 95 % interval of the mean; None for one value, equal values, and counts.
+        values: by seed.
+        scale: scale of the mean, "linear" if the values do not allow the metric's.
+        collapsed: number of seeds that are ten times worse than the median; the interval is then unreliable.
+        complete: for counts, the number of seeds that reach the total; None if the total is unknown.
+    """
 
     mean: float
-    half_width: float | None
-    n: int
+    low: float | None
+    high: float | None
+    values: tuple[float, ...]
+    scale: Scale = "linear"
+    collapsed: int = 0
+    complete: int | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of values."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -50,7 +68,7 @@ class Row:
     Attributes:
         planned: number of seeds that the benchmark requests, plus any others that were found.
         cells: metric → estimate over the finished seeds, None if there is no value.
-        best: metrics in which no comparable row is better.
+        marked: metrics in which the row leads, see `gan_bench.statistics.marks`.
         ledger: mean over the finished seeds, None if unknown.
         departures: numbers of the table's footnotes, from 1.
     """
@@ -65,7 +83,7 @@ class Row:
     ledger: Mapping[str, float | None]
     shared: str = ""
     departures: tuple[int, ...] = ()
-    best: frozenset[str] = frozenset()
+    marked: frozenset[str] = frozenset()
 
     @property
     def complete(self) -> bool:

@@ -39,6 +39,15 @@ def with_scales(known: Mapping[str, MetricInfo], results: StoredResults) -> dict
     return {name: replace(info, scale=info.scale or scales.get(name, "linear")) for name, info in known.items()}
 
 
+def primary_metric(results: StoredResults, metrics: Mapping[str, MetricInfo]) -> str | None:
+    """Return the primary metric: the benchmark's, else the first of `metrics` with a direction and values."""
+    found = set(results.frame["metric"].unique())
+    if results.benchmark is not None and results.benchmark.evaluation.primary:
+        named = results.benchmark.evaluation.primary
+        return named if named in found else None
+    return next((name for name, info in metrics.items() if info.direction != "none" and name in found), None)
+
+
 def _installed(names: Iterable[str]) -> dict[str, type[Metric]]:
     """Classes of installed plugins, for metrics that the stored benchmark does not describe."""
     from gan_bench.plugins.discovery import load_plugins

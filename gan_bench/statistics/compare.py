@@ -12,7 +12,7 @@ from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import UsageError
 from gan_bench.names import allowed
 from gan_bench.results.load import StoredResults
-from gan_bench.results.metrics import known_metrics, with_scales
+from gan_bench.results.metrics import known_metrics, primary_metric, with_scales
 from gan_bench.statistics.families import COLUMNS, judge
 from gan_bench.statistics.intervals import Summary, summarize
 from gan_bench.statistics.observations import FinalValues
@@ -59,6 +59,23 @@ def compare(
         UsageError: unknown metric or baseline, or a metric without a direction.
     """
     table = FinalValues(frame, metrics, anchors, samples)
+    return compare_values(
+        table, metric=metric, baseline=baseline, pairs=pairs, primary=primary, margins=margins, alpha=alpha
+    )
+
+
+def compare_values(
+    table: FinalValues,
+    *,
+    metric: str | Sequence[str] | None = None,
+    baseline: str | None = None,
+    pairs: Pairs = "baseline",
+    primary: str | None = None,
+    margins: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
+) -> pd.DataFrame:
+    """Compare models by final values; see `compare` for the other arguments."""
+    metrics = table.metrics
     first = primary or next((name for name in table.names if metrics[name].direction != "none"), None)
     chosen = [metric] if isinstance(metric, str) else list(metric if metric is not None else filter(None, [first]))
     found = []
@@ -82,15 +99,24 @@ def compare(
 
 def compare_results(results: StoredResults, **options: Any) -> pd.DataFrame:
     """Compare the models of a results folder or results.csv; see `compare` for options and columns."""
-    return compare(results.frame, with_scales(known_metrics(results), results), **(_options(results) | options))
+    metrics = with_scales(known_metrics(results), results)
+    given = {name: value for name, value in options.items() if value is not None}
+    return compare(results.frame, metrics, **(_options(results, metrics) | given))
 
 
-def _options(results: StoredResults) -> dict[str, Any]:
+def _options(results: StoredResults, metrics: Mapping[str, MetricInfo]) -> dict[str, Any]:
     """Options that a stored benchmark determines."""
+    primary = primary_metric(results, metrics)
     if results.benchmark is None:
-        return {}
-    anchors = [entry.label for entry in results.benchmark.models if entry.anchor]
-    return {"anchors": anchors, "samples": results.benchmark.evaluation.samples}
+        return {"primary": primary}
+    evaluation = results.benchmark.evaluation
+    return {
+        "anchors": [entry.label for entry in results.benchmark.models if entry.anchor],
+        "samples": evaluation.samples,
+        "primary": primary,
+        "baseline": evaluation.baseline or None,
+        "margins": evaluation.margins,
+    }
 
 
 def _couples(
@@ -109,7 +135,11 @@ def summaries(
     frame: pd.DataFrame, metrics: Mapping[str, MetricInfo], *, samples: int | None = None
 ) -> dict[tuple[str, str, str], Summary]:
     """Summary of each row by dataset, label and metric, anchors included, for metrics with values in `frame`."""
-    table = FinalValues(frame, metrics, None, samples)
+    return summaries_of(FinalValues(frame, metrics, None, samples))
+
+
+def summaries_of(table: FinalValues) -> dict[tuple[str, str, str], Summary]:
+    """Summary of each row by dataset, label and metric, anchors included."""
     found = {}
     for dataset in table.datasets:
         for name in table.names:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from gan_bench.contracts.table import MetricInfo
+from gan_bench.statistics.differences import paired_t
 from gan_bench.statistics.families import judge
 from gan_bench.statistics.intervals import summarize
 from gan_bench.statistics.leaders import LEAST_SEEDS, leaders
 from gan_bench.statistics.observations import FinalValues
 from gan_bench.statistics.pairs import Observed, Question, compare_pair
-from gan_bench.statistics.scales import Array, usable_scale
-from gan_bench.statistics.verdicts import ALPHA
+from gan_bench.statistics.scales import Array, transform, usable_scale
+from gan_bench.statistics.verdicts import ALPHA, decide, holm, paired_equivalence
 
 ENDED = frozenset({"finished", "failed", "diverged"})
 """Statuses of runs without further values to come."""
+
+MOST_ROWS = 1_000
+"""Number of rows up to which all pairs are compared: their number is quadratic."""
 
 LEADER_COLUMNS = ("dataset", "label", "mean", "n", "status", "reason")
 
@@ -51,6 +55,20 @@ def mark(
         reason. mean is on the metric's scale.
     """
     table = FinalValues(frame, metrics, anchors, samples)
+    return mark_values(table, frame, metric, planned=planned, excluded=excluded, margins=margins, alpha=alpha)
+
+
+def mark_values(
+    table: FinalValues,
+    frame: pd.DataFrame,
+    metric: str,
+    *,
+    planned: Collection[int] | None = None,
+    excluded: Mapping[str, str] | None = None,
+    margins: Mapping[str, float] | None = None,
+    alpha: float = ALPHA,
+) -> pd.DataFrame:
+    """Mark the leading models by final values; see `mark` for the arguments."""
     table.check_metric(metric)
     ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"])["seed"].unique()
     seeds = set(planned) if planned is not None else set(frame["seed"])
@@ -116,11 +134,12 @@ def _states(
         reason = "numbers of seeds differ"
     elif sizes and min(sizes) < LEAST_SEEDS:
         reason = f"fewer than {LEAST_SEEDS} seeds"
+    elif len(rows) > MOST_ROWS:
+        reason = f"more than {MOST_ROWS:,} models"
     if reason or not rows:
         return {row.label: ("undecided", f"leader undecided: {reason}") for row in rows}
-    pairs = judge([compare_pair(a, b, question) for a, b in combinations(rows, 2)], question, alpha)
-    beaten = {row.label: [] for row in rows}  # type: dict[str, list[str]]
-    for first, second, verdict in pairs[["label", "baseline", "verdict"]].itertuples(index=False):
+    beaten: dict[str, list[str]] = {row.label: [] for row in rows}
+    for first, second, verdict in _verdicts(rows, question, alpha):
         if verdict == "better":
             beaten[second].append(first)
         elif verdict == "worse":
@@ -134,6 +153,28 @@ def _states(
         behind = f"behind {', '.join(beaten[row.label])}" if beaten[row.label] else "beyond the margin of the best"
         states[row.label] = ("marked", "") if leads else ("behind", behind)
     return states
+
+
+def _verdicts(rows: Sequence[Observed], question: Question, alpha: float) -> Iterator[tuple[str, str, str]]:
+    """Verdicts on all pairs of rows, as `compare_pair` and `judge` give them, with both labels."""
+    values, sizes = (np.array(part) for part in zip(*(row.of(sorted(row.values)) for row in rows), strict=True))
+    scale = usable_scale(question.scale, values, sizes)
+    same_seeds = len({frozenset(row.values) for row in rows}) == 1
+    if question.scale == "count" or scale != question.scale or not same_seeds:
+        judged = judge([compare_pair(a, b, question) for a, b in combinations(rows, 2)], question, alpha)
+        yield from judged[["label", "baseline", "verdict"]].itertuples(index=False)
+        return
+    # All pairs at once: hundreds of rows have tens of thousands of pairs.
+    first, second = np.triu_indices(len(rows), 1)
+    x = transform(values, scale, sizes)
+    differences = x[first] - x[second]
+    gaps = values[first] - values[second] if scale == "share" else differences
+    equivalence = paired_equivalence(gaps, question.margin) if question.margin else np.full(len(first), np.nan)
+    sign = -1 if question.direction == "lower" else 1
+    verdicts = decide(sign * differences.mean(axis=-1), holm(paired_t(differences)), holm(equivalence), alpha)
+    labels = [row.label for row in rows]
+    for i, j, verdict in zip(first.tolist(), second.tolist(), verdicts.tolist(), strict=True):
+        yield labels[i], labels[j], verdict
 
 
 def _losses(rows: Sequence[Observed], question: Question) -> tuple[Array, float | None]:

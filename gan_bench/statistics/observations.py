@@ -28,6 +28,7 @@ class FinalValues:
         metrics: their descriptions, with scales.
         anchors: labels that are not compared; None for those of the built-in anchor models.
         samples: of several values of a metric, those from this number of samples are used.
+        final: rows of `frame` that are the final values, if they are known.
 
     Attributes:
         datasets: their labels, in order.
@@ -41,6 +42,7 @@ class FinalValues:
         metrics: Mapping[str, MetricInfo],
         anchors: Collection[str] | None,
         samples: int | None,
+        final: pd.DataFrame | None = None,
     ) -> None:
         self.metrics = metrics
         rows = frame[["dataset", "label", "model"]].drop_duplicates()
@@ -54,7 +56,7 @@ class FinalValues:
         self.datasets = list(self.by_dataset)
         self.anchors = set(anchors)
         self.labels = [label for label in dict.fromkeys(rows["label"]) if label not in self.anchors]
-        last = last_values(mixture_values(frame, samples))
+        last = last_values(mixture_values(frame, samples)) if final is None else final
         self.names = [name for name in metrics if name in set(last["metric"])]
         self._observed: dict[tuple[str, str, str], Observed] = {}
         sizes = last["n"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan).tolist()
@@ -64,7 +66,7 @@ class FinalValues:
             if math.isfinite(value):
                 row.values[seed], row.samples[seed] = value, size
             else:
-                row.undefined.append(seed)
+                row.undefined[seed] = value
 
     def check_metric(self, name: str) -> None:
         """Raise UsageError unless models can be compared by a metric: it has values and a direction."""

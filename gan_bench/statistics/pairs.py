@@ -38,13 +38,13 @@ class Observed:
     Attributes:
         values: seed → finite value.
         samples: seed → number of samples that it was computed from, NaN if unknown.
-        undefined: seeds of finished runs whose value is nan or inf.
+        undefined: seed → value of finished runs, nan or inf.
     """
 
     label: str
     values: dict[int, float] = field(default_factory=dict)
     samples: dict[int, float] = field(default_factory=dict)
-    undefined: list[int] = field(default_factory=list)
+    undefined: dict[int, float] = field(default_factory=dict)
 
     def of(self, seeds: Iterable[int]) -> tuple[Array, Array]:
         """Values and numbers of samples (n,) of some seeds."""

@@ -17,7 +17,7 @@ from gan_bench.report.published.side_by_side import MARKS, Figure, PublishedComp
 from gan_bench.report.tables.formats import ARROWS, MISSING, Format, number
 
 TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
-_RECORD = ("kind", "dataset", "label", "system", "name", "metric", "ours", "half_width", "ours_n")
+_RECORD = ("kind", "dataset", "label", "system", "name", "metric", "ours", "ours_low", "ours_high", "ours_n")
 _COPIED = (
     "params", "measure", "direction", "value", "spread", "spread_is", "n", "samples", "verified", "printed", "protocol",
     "source", "quoted_by",
@@ -92,7 +92,7 @@ def to_csv(found: PublishedComparison) -> str:
     writer.writerow([*_RECORD, *_COPIED])
     for figure in found.figures:
         theirs, ours = figure.published, figure.ours
-        mine = (None, None, None) if ours is None else (ours.mean, ours.half_width, ours.n)
+        mine = (None, None, None, None) if ours is None else (ours.mean, ours.low, ours.high, ours.n)
         row = (theirs.kind, figure.row.dataset, figure.row.label, theirs.system, theirs.name, theirs.metric)
         cells = [*row, *mine, *(getattr(theirs, name) for name in _COPIED)]
         # csv writes None as "".

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -18,17 +18,19 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from gan_bench.contracts.table import Column, Row, Table
+from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
 from gan_bench.errors import UsageError
 from gan_bench.files import write_atomically
 from gan_bench.names import allowed
 from gan_bench.report.tables import formats, notes
+from gan_bench.report.tables.comparisons import Comparisons
 from gan_bench.report.tables.formats import At, Format
 from gan_bench.results.final_values import last_values, mixture_values
 from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, only_seeds, read_results
-from gan_bench.results.metrics import known_metrics
+from gan_bench.results.metrics import known_metrics, with_scales
 from gan_bench.results.parts import Paths, read_parts
-from gan_bench.results.statistics import mean_interval
+from gan_bench.statistics.intervals import summarize
+from gan_bench.statistics.observations import FinalValues
 
 SELECTOR = "symmetric_kl"
 """Metric whose lowest value selects the iteration of `at="best"`."""
@@ -37,9 +39,10 @@ SELECTOR = "symmetric_kl"
 def table(path: Paths, metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
     """Comparison table of a results folder or results.csv as numbers, for a notebook.
 
-    Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
-    `<metric>_half_width` (of the 95 % t-interval; missing for one seed), `best` (in which metrics), the
-    ledger, shared, departures. `attrs["notes"]` has the notes below the rendered table.
+    Columns: dataset, label, model, anchor, n (finished seeds), planned; for each metric its mean, `<metric>_low` and
+    `<metric>_high` (limits of the 95 % interval of the mean; missing for one seed and for counts); `marked` (metrics in
+    which the row leads), the ledger, shared, departures. A mean is geometric for metrics with the scale "log".
+    `attrs["notes"]` has the notes below the rendered table.
 
     Args:
         path: a results folder, or a results.csv; several of them are read as parts of one benchmark.
@@ -101,21 +104,32 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
             f'{results.source}: at="best" needs the metric {SELECTOR}, which this benchmark does not compute. '
             'Add it to [evaluation] metrics, or use at="last".'
         )
-    columns = _columns(results, metrics)
+    known = with_scales(known_metrics(results), results)
+    columns = _columns(results, known, metrics)
     footnotes = _footnotes(results)
     wanted = results.benchmark.evaluation.samples if results.benchmark else None
     values = _chosen(mixture_values(results.frame, wanted), at)
-    runs = _Runs(results, values)
+    final = _final_values(results, known, values)
+    runs = _Runs(results, final)
     rows = [_row(runs, group, columns, footnotes) for group in _groups(results)]
+    compared = Comparisons(results, final, known) if at == "last" else None  # a choice by hindsight gives no verdict
     built = Table(
         title=_title(results),
         columns=columns,
-        rows=tuple(_marked(rows, columns)),
+        rows=tuple(_marked(rows, compared)),
         footnotes=tuple(footnotes),
         notes=(),
         warnings=(),
     )
-    return replace(built, notes=notes.notes(results, built, values, at), warnings=notes.warnings(results))
+    found = (*notes.notes(results, built, values, at), *(compared.notes() if compared else ()))
+    return replace(built, notes=found, warnings=notes.warnings(results))
+
+
+def _final_values(results: StoredResults, metrics: Mapping[str, MetricInfo], values: pd.DataFrame) -> FinalValues:
+    """Values of the table by dataset, metric and row."""
+    entries = results.benchmark.models if results.benchmark else ()
+    anchors = [entry.label for entry in entries if entry.anchor] if results.benchmark else None
+    return FinalValues(results.frame, metrics, anchors, None, final=values)
 
 
 def _title(results: StoredResults) -> str:
@@ -127,8 +141,9 @@ def _title(results: StoredResults) -> str:
     return ", ".join(results.frame["benchmark"].unique()) or results.source.name
 
 
-def _columns(results: StoredResults, metrics: Sequence[str] | None) -> tuple[Column, ...]:
-    known = known_metrics(results)
+def _columns(
+    results: StoredResults, known: Mapping[str, MetricInfo], metrics: Sequence[str] | None
+) -> tuple[Column, ...]:
     if metrics is None:
         own = results.benchmark.evaluation.metrics if results.benchmark else None
         metrics = [name for name in own if name in known] if own else list(known)
@@ -199,7 +214,8 @@ def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
 class _Runs:
     """Runs and values of a table by row, grouped once: filtering the frame for each row takes quadratic time."""
 
-    def __init__(self, results: StoredResults, values: pd.DataFrame) -> None:
+    def __init__(self, results: StoredResults, values: FinalValues) -> None:
+        self.values = values
         self.planned = results.benchmark.seeds if results.benchmark else ()
         frame = results.frame
         ends = frame[frame["metric"] == FINISHED]
@@ -209,7 +225,6 @@ class _Runs:
         self.seeds: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
         for dataset, label, seed, status in ends[columns].drop_duplicates().itertuples(index=False):
             self.seeds[dataset, label].append((seed, status))
-        self.values = _by_row(values)
         ledger = frame[frame["metric"].isin(LEDGER)]
         self.ledger = _by_row(ledger[ledger["status"] == "finished"])
         # The number of parameters is known before training ends; the rest of the ledger is not.
@@ -228,7 +243,7 @@ def _by_row(frame: pd.DataFrame) -> dict[tuple[str, str, str], list[float]]:
 def _row(runs: _Runs, group: _Group, columns: Sequence[Column], footnotes: Sequence[str]) -> Row:
     place = (group.dataset, group.label)
     seeds = runs.seeds.get(place, [])
-    cells = {column.name: runs.values.get((*place, column.name)) for column in columns}
+    cells = {column.name: _estimate(runs.values, place, column.name) for column in columns}
     ledger = {name: runs.ledger.get((*place, name)) for name in LEDGER}
     return Row(
         group.dataset,
@@ -237,11 +252,29 @@ def _row(runs: _Runs, group: _Group, columns: Sequence[Column], footnotes: Seque
         group.anchor,
         finished=len({seed for seed, status in seeds if status == "finished"}),
         planned=len(set(runs.planned) | {seed for seed, _ in seeds}),
-        cells={name: mean_interval(values) if values else None for name, values in cells.items()},
+        cells=cells,
         ledger={name: _mean(values) if values else None for name, values in ledger.items()},
         shared=group.shared,
         departures=tuple(sorted(footnotes.index(text) + 1 for text in set(group.departures))),
     )
+
+
+def _estimate(final: FinalValues, place: tuple[str, str], metric: str) -> Estimate | None:
+    """Mean and interval of a metric over the finished seeds of a row; None without values."""
+    dataset, label = place
+    observed = final.row(dataset, metric, label)
+    values, sizes = observed.of(sorted(observed.values))
+    if observed.undefined:  # shown, not dropped
+        every = (*values.tolist(), *observed.undefined.values())
+        with np.errstate(invalid="ignore"):
+            return Estimate(float(np.mean(every)), None, None, every)
+    if not len(values):
+        return None
+    question = final.question(dataset, metric, {})
+    found = summarize(values.tolist(), question.scale, question.direction, sizes.tolist(), question.total)
+    low, high = (None if math.isnan(limit) else limit for limit in (found.low, found.high))
+    complete = found.complete.k if found.complete else None
+    return Estimate(found.mean, low, high, found.values, found.scale, found.collapsed.k, complete)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -250,35 +283,8 @@ def _mean(values: Sequence[float]) -> float:
     return float(found.mean()) if len(found) else math.nan
 
 
-def _marked(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
-    """Add to each row the metrics in which it is the best of its dataset, unless all rows are equal."""
-    best: dict[tuple[str, str], float] = {}
-    for column in columns:
-        for dataset in {row.dataset for row in rows}:
-            competitors = [row for row in rows if row.dataset == dataset]
-            if notes.mostly_incomplete(competitors):
-                continue
-            means = [_comparable(row, column) for row in competitors]
-            found = [mean for mean in means if mean is not None]
-            if len(found) == 1 or len(set(found)) > 1:
-                best[dataset, column.name] = (min if column.info.direction == "lower" else max)(found)
-    return [replace(row, best=frozenset(_wins(row, columns, best))) for row in rows]
-
-
-def _wins(row: Row, columns: Sequence[Column], best: Mapping[tuple[str, str], float]) -> Iterable[str]:
-    for column in columns:
-        mean = _comparable(row, column)
-        best_mean = best.get((row.dataset, column.name))
-        if mean is not None and best_mean is not None and math.isclose(mean, best_mean, rel_tol=1e-12):
-            yield column.name
-
-
-def _comparable(row: Row, column: Column) -> float | None:
-    """Mean of a metric with which a row competes; None if it does not compete."""
-    cell = row.cells[column.name]
-    # One seed gives no estimate of the spread between seeds, so its lowest value is not a result.
-    if row.anchor or not row.complete or row.finished < 2 or column.info.direction == "none":
-        return None
-    if cell is None or cell.n < row.finished or not math.isfinite(cell.mean):
-        return None
-    return cell.mean
+def _marked(rows: Sequence[Row], compared: Comparisons | None) -> list[Row]:
+    """Add to each row the metrics in which it leads."""
+    if compared is None:
+        return list(rows)
+    return [replace(row, marked=compared.marks.get((row.dataset, row.label), frozenset())) for row in rows]

@@ -78,8 +78,8 @@ def to_text(table: Table, width: int, *, notes: bool = True, ledger: bool = True
     parts = []
     for dataset, rows in _by_dataset(table.rows):
         parts += [escape.one_line(f"{table.title}: {dataset}"), *_blocks(table, rows, width, ledger=ledger)]
-    if any(row.best for row in table.rows):
-        parts.append("* best value of a column")
+    if any(row.marked for row in table.rows):
+        parts.append("* leads by the primary metric")
     if notes:
         marked = [f"{i}. {text}" for i, text in enumerate(table.footnotes, 1)]
         lines = [*marked, *(f"- {note}" for note in (*table.notes, *table.warnings))]
@@ -127,15 +127,41 @@ def _wrapped(line: str, width: int) -> str:
 
 
 def number(estimate: Estimate | None, finished: int) -> str:
-    """Format ``1.02 ± 0.10``: three significant digits, equal decimals; with n if it is not `finished`."""
+    """Format an estimate; with n if it is not `finished`.
+
+    ``1.02 ± 0.10`` on the scale "linear", ``0.757 (0.61–0.94)`` on "log" and "share", with limits of the 95 % interval;
+    ``6–8 (2/5)`` for counts: the range, and the number of complete seeds. A question mark follows if a seed collapsed.
+    """
     if estimate is None:
         return MISSING
-    mean, half = estimate.mean, estimate.half_width
-    write = _writer(mean, half)
-    text = write(mean)
-    if half is not None and math.isfinite(mean):
-        text += f" ± {write(half)}"
+    text = _count(estimate) if estimate.scale == "count" else _mean(estimate)
+    text += "?" if estimate.collapsed else ""
     return text if estimate.n == finished else f"{text} (n={estimate.n})"
+
+
+def _count(estimate: Estimate) -> str:
+    low, high = min(estimate.values), max(estimate.values)
+    text = f"{low:g}" if low == high else f"{low:g}\N{EN DASH}{high:g}"
+    return text if estimate.complete is None else f"{text} ({estimate.complete}/{estimate.n})"
+
+
+def _mean(estimate: Estimate) -> str:
+    mean, low, high = estimate.mean, estimate.low, estimate.high
+    if low is None or high is None:
+        equal = estimate.n > 1 and math.isfinite(mean)
+        return _writer(mean, None)(mean) + (" (all equal)" if equal else "")
+    if estimate.scale == "linear":
+        write = _writer(mean, high - mean)
+        return f"{write(mean)} ± {write(high - mean)}"
+    return f"{_writer(mean, None)(mean)} ({_limit(low)}\N{EN DASH}{_limit(high)})"
+
+
+def _limit(x: float) -> str:
+    """Format a limit of an interval with at least two significant digits."""
+    if x == 0 or 1e-3 <= abs(x) < 1e5:
+        digits = max(0, 1 - _magnitude(x))
+        return f"{x:,.{digits}f}"
+    return f"{x:.1e}"
 
 
 def _record(table: Table, row: Row) -> dict[str, str | float | None]:
@@ -149,15 +175,15 @@ def _record(table: Table, row: Row) -> dict[str, str | float | None]:
     }
     for column in table.columns:
         cell = row.cells[column.name]
-        numbers = (None, None) if cell is None else (cell.mean, cell.half_width)
+        numbers = (None, None, None) if cell is None else (cell.mean, cell.low, cell.high)
         record |= zip(_number_columns(column), numbers, strict=True)
-    record["best"] = ", ".join(column.name for column in table.columns if column.name in row.best)
+    record["marked"] = ", ".join(column.name for column in table.columns if column.name in row.marked)
     departures = "; ".join(table.footnotes[i - 1] for i in row.departures)
     return {**record, **row.ledger, "shared": row.shared, "departures": departures}
 
 
-def _number_columns(column: Column) -> tuple[str, str]:
-    return column.name, f"{column.name}_half_width"
+def _number_columns(column: Column) -> tuple[str, str, str]:
+    return column.name, f"{column.name}_low", f"{column.name}_high"
 
 
 def _by_dataset(rows: Iterable[Row]) -> Iterator[tuple[str, list[Row]]]:
@@ -186,7 +212,7 @@ def _cells(table: Table, row: Row, mark: str, escape: Callable[[str], str], bold
     texts = [escape(row.label) + mark, count]
     for column in table.columns:
         text = escape(number(row.cells[column.name], row.finished))
-        texts.append(f"{bold}{text}{unbold}" if column.name in row.best else text)
+        texts.append(f"{bold}{text}{unbold}" if column.name in row.marked else text)
     return texts + [escape(_quantity(name, row.ledger[name])) for name in LEDGER]
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 from gan_bench.results.load import ANCHORS, FINISHED, StoredResults
 
 if TYPE_CHECKING:
-    from gan_bench.contracts.table import Row, Table
+    from gan_bench.contracts.table import Table
     from gan_bench.report.tables.formats import At
 from gan_bench.contracts.protocol import Protocol
+from gan_bench.statistics.intervals import clopper_pearson
 from gan_bench.store.records import ErrorRecord, ExecutionPlan
 
 REAL = ANCHORS[0]
@@ -37,13 +38,14 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
     ]
     found += [*_shared(table), _devices(results)]
     found += [
+        _cells(table),
+        *_collapsed(table),
         *_held_out(results, table),
         *_gaps(results, table, at),
         *_not_finite(table),
         *_same_images(results, shown),
         *_initial_averages(results),
         *_sample_sizes(results, shown, table),
-        *_unmarked(table),
         *_endings(results, table),
         *_left_out(results),
     ]
@@ -113,8 +115,8 @@ def _evaluation(results: StoredResults, table: Table, at: At) -> str:
         "last": "at the final iteration",
         "best": "at the iteration of each run's lowest symmetric_kl (chosen in hindsight, so not a main result)",
     }[at]
-    spread = f"mean ± half-width of the 95 % t-interval over {seeds} training seeds"
-    return f"Evaluation: {samples}{spread if seeds > 1 else 'one training seed, so no interval'}, {when}."
+    spread = f"{seeds} training seeds" if seeds > 1 else "one training seed, so no interval"
+    return f"Evaluation: {samples}{spread}, {when}."
 
 
 def _prepared(results: StoredResults, table: Table) -> Iterator[str]:
@@ -254,6 +256,40 @@ def _gaps(results: StoredResults, table: Table, at: At) -> Iterator[str]:
             yield f"{column.name} has no value at the {when} iteration of some finished runs: {models}."
 
 
+_FORMS = {
+    "log": "geometric mean (95 % interval)",
+    "share": "mean on the logit scale (95 % interval)",
+    "count": "range over the seeds (complete seeds of all)",
+    "linear": "mean ± half-width of the 95 % interval",
+}
+"""What the cells of a column contain, by the scale of its metric."""
+
+
+def _cells(table: Table) -> str:
+    """Note on the numbers in the cells, by the scales of the columns."""
+    if not any(row.finished > 1 for row in table.rows):
+        return ""
+    by_scale: dict[str, list[str]] = defaultdict(list)
+    for column in table.columns:
+        by_scale[column.info.scale or "linear"].append(column.name)
+    parts = [f"{_FORMS[scale]} for {', '.join(by_scale[scale])}" for scale in _FORMS if scale in by_scale]
+    return f"Cells: {'; '.join(parts)}."
+
+
+def _collapsed(table: Table) -> Iterator[str]:
+    """Note on cells in which a seed is far from the others: all seeds, and the number that collapsed."""
+    several = len({row.dataset for row in table.rows}) > 1
+    for row in table.rows:
+        for name, cell in row.cells.items():
+            if cell is not None and cell.collapsed:
+                found = clopper_pearson(cell.collapsed, cell.n)
+                values = ", ".join(f"{value:.3g}" for value in cell.values)
+                yield (
+                    f"? {row.label}{f' on {row.dataset}' if several else ''}, {name}: {found.k} of {found.n} seeds "
+                    f"collapsed ({found.low:.0%} to {found.high:.0%} of all), so the interval is unreliable: {values}."
+                )
+
+
 def _not_finite(table: Table) -> Iterator[str]:
     cells = [cell for row in table.rows for cell in row.cells.values() if cell is not None]
     if not all(math.isfinite(cell.mean) for cell in cells):
@@ -288,21 +324,6 @@ def describe_counts(runs: Mapping[str, int]) -> str:
     order = ["finished", "diverged", "failed", "interrupted", "running", NOT_STARTED]
     others = sorted(runs.keys() - set(order))
     return ", ".join(f"{runs[status]:,} {status}" for status in (*order, *others) if runs.get(status)) or "none"
-
-
-def mostly_incomplete(rows: Iterable[Row]) -> bool:
-    """Whether most models of these rows lack seeds: the best of the others would be a matter of their order."""
-    models = [row for row in rows if not row.anchor]
-    return 2 * sum(row.complete for row in models) < len(models)
-
-
-def _unmarked(table: Table) -> Iterator[str]:
-    """Note on datasets in which nothing is marked best, because most of their models lack seeds."""
-    datasets = dict.fromkeys(row.dataset for row in table.rows)
-    found = [each for each in datasets if mostly_incomplete(row for row in table.rows if row.dataset == each)]
-    if found and any(row.complete for row in table.rows if not row.anchor):
-        where = "" if len(datasets) == 1 else f" on {', '.join(found)}"
-        yield f"No value is marked best{where}: most models lack seeds."
 
 
 def _left_out(results: StoredResults) -> Iterator[str]:
