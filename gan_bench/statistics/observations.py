@@ -58,6 +58,7 @@ class FinalValues:
         self.labels = [label for label in dict.fromkeys(rows["label"]) if label not in self.anchors]
         last = last_values(mixture_values(frame, samples)) if final is None else final
         self.names = [name for name in metrics if name in set(last["metric"])]
+        self._questions: dict[tuple[str, str, float | None], Question] = {}
         self._observed: dict[tuple[str, str, str], Observed] = {}
         sizes = last["n"].astype("Float64").to_numpy(dtype=np.float64, na_value=np.nan).tolist()
         keys = zip(last["dataset"], last["metric"], last["label"], strict=True)
@@ -91,13 +92,24 @@ class FinalValues:
 
     def question(self, dataset: str, name: str, margins: Mapping[str, float]) -> Question:
         """Question of a dataset and metric: with its margin, total and floor."""
+        key = dataset, name, margins.get(name)
+        if key not in self._questions:
+            self._questions[key] = self._new_question(*key)
+        return self._questions[key]
+
+    def _new_question(self, dataset: str, name: str, margin: float | None) -> Question:
         info = self.metrics[name]
         scale: Scale = info.scale or "linear"
         real = np.array(self.anchor(dataset, name))
         positive = len(real) > 0 and bool((real > 0).all())
         floor = FLOOR * math.exp(np.log(real).mean()) if scale == "log" and positive else math.nan
         return Question(
-            name, info.direction, scale, margins.get(name, MARGINS[scale]), self._total(dataset, name, scale), floor
+            name,
+            info.direction,
+            scale,
+            MARGINS[scale] if margin is None else margin,
+            self._total(dataset, name, scale),
+            floor,
         )
 
     def _total(self, dataset: str, name: str, scale: Scale) -> float | None:
