@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.report.published.load import published as published
     from gan_bench.report.tables.build import render_table as render_table
     from gan_bench.report.tables.build import table as table
+    from gan_bench.report.tables.verdicts import compare as compare
     from gan_bench.results.class_shares import load_classes as load_classes
     from gan_bench.results.load import load_results as load_results
     from gan_bench.running.execute import execute as execute
@@ -143,6 +144,7 @@ _HOMES = {
     "published": "gan_bench.report.published.load",
     "render_table": "gan_bench.report.tables.build",
     "table": "gan_bench.report.tables.build",
+    "compare": "gan_bench.report.tables.verdicts",
     "load_classes": "gan_bench.results.class_shares",
     "load_results": "gan_bench.results.load",
     "execute": "gan_bench.running.execute",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from types import FrameType
@@ -122,6 +122,7 @@ def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
 
 def _print_plan(planned: Planned) -> None:
     """Print the runs, those already done, and the estimated time."""
+    from gan_bench.planning.power import describe_power
     from gan_bench.running.estimate import PROBE_BUDGET, estimate
     from gan_bench.running.prepare_data import prepare_datasets
 
@@ -150,6 +151,16 @@ def _print_plan(planned: Planned) -> None:
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
     )
+    for line in describe_power(planned.benchmark, planned.registry, _minutes_of_a_seed(planned, known)):
+        echo(line)
+
+
+def _minutes_of_a_seed(planned: Planned, seconds: Sequence[float]) -> float:
+    """Estimated minutes that one more seed of all models takes; nan if no run has an estimate."""
+    if not seconds:
+        return math.nan
+    runs = len(planned.jobs) / len(planned.benchmark.seeds)
+    return sum(seconds) / len(seconds) * runs / planned.workers / 60
 
 
 def _about(seconds: float, *, failed: bool) -> str:
