@@ -192,12 +192,14 @@ class TestDryRun:
         result = call("run", "tiny.toml", "--device", "cpu", "--dry-run", "--workers", "2", "--seeds", "2")
         assert result.code == 0
         lines = result.out.splitlines()
-        assert [line.split("\t")[:4] for line in lines[:-1]] == [
+        assert [line.split("\t")[:4] for line in lines[:4]] == [
             [model, "ring8", f"seed {seed}", "not started"] for seed in (0, 1) for model in ("gan", "d2gan")
         ]
         assert re.fullmatch(
-            r"4 of 4 runs to do on cpu, 2 at a time: about \d+\.\d minutes, not counting evaluation\.", lines[-1]
+            r"4 of 4 runs to do on cpu, 2 at a time: about \d+\.\d minutes, not counting evaluation\.", lines[4]
         )
+        assert lines[5].startswith("Comparison by symmetric_kl: 1 comparison")
+        assert [line.split()[:3] for line in lines[6:]] == [[n, "seeds", "show"] for n in ("2", "10", "20")]
         assert files(tmp_path) == before
 
     def test_marks_finished_runs(self, call: project.Call, tiny: Path) -> None:
@@ -206,7 +208,7 @@ class TestDryRun:
         lines = call("run", "tiny.toml", "--device", "cpu", "--dry-run").out.splitlines()
         assert lines[0] == "gan\tring8\tseed 0\tfinished\tnothing to do"
         assert lines[1].startswith("d2gan\tring8\tseed 0\tnot started\tabout")
-        assert lines[-1].startswith("1 of 2 runs to do")
+        assert lines[2].startswith("1 of 2 runs to do")
 
     def test_has_no_estimate_for_a_failing_model(self, call: project.Call, tmp_path: Path) -> None:
         """A model that raises has no estimate. Its output is not part of the plan."""

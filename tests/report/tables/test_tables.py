@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy import stats
@@ -52,29 +53,29 @@ def _lines(text: str) -> dict[str, list[str]]:
 
 
 def test_mean_interval_and_n(tmp_path: Path) -> None:
-    """A row is the mean over the final values of the seeds, with the interval of the t-test."""
+    """A row is the geometric mean over the seeds for a metric on the log scale, with the interval of the logarithms."""
     fabricate.benchmark(tmp_path, [GAN])
     _fill(tmp_path, GAN, [1.0, 2.0, 4.0])
     row = tables.table(tmp_path).iloc[0]
-    interval = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval(0.95)
+    interval = stats.ttest_1samp(np.log([1.0, 2.0, 4.0]), 0).confidence_interval(0.95)
     assert (row["n"], row["planned"]) == (3, 3)
-    assert row["symmetric_kl"] == pytest.approx(7 / 3)
-    assert row["symmetric_kl_half_width"] == pytest.approx((interval.high - interval.low) / 2)
+    assert row["symmetric_kl"] == pytest.approx(2.0)
+    assert (row["symmetric_kl_low"], row["symmetric_kl_high"]) == pytest.approx(tuple(np.exp(interval)))
     assert math.isnan(row["modes"])
-    assert _lines(tables.render(tmp_path))["GAN"][:2] == ["3", "**2.33 ± 3.79**"]
+    assert _lines(tables.render(tmp_path))["GAN"][:2] == ["3", "2.00 (0.36\N{EN DASH}11)"]
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "running", "interrupted"])
-def test_a_row_with_an_unfinished_seed_is_never_best(tmp_path: Path, status: str) -> None:
-    """With an unfinished seed, a row shows "2/3", omits the values of that seed and is never marked."""
+def test_a_row_with_an_unfinished_seed_is_never_marked(tmp_path: Path, status: str) -> None:
+    """With an unfinished seed, a row shows "2/3" and omits the values of that seed."""
     fabricate.benchmark(tmp_path, [GAN, MGAN])
     _fill(tmp_path, GAN, [0.1, 0.1])
     rows: fabricate.Rows = [(1000, None, "symmetric_kl", 99.0)]
     fabricate.run(tmp_path, Run(GAN, 2, status=status, iteration=1000, rows=rows))
     _fill(tmp_path, MGAN, [5.0, 5.0, 5.0])
     lines = _lines(tables.render(tmp_path))
-    assert lines["GAN"][:2] == ["2/3", "0.100 ± 0.000"]
-    assert lines["MGAN"][:2] == ["3", "**5.00 ± 0.00**"]
+    assert lines["GAN"][:2] == ["2/3", "0.100 (all equal)"]
+    assert tables.table(tmp_path)["marked"].tolist() == ["", ""]
 
 
 def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path, messages: Messages) -> None:
@@ -88,24 +89,33 @@ def test_a_seed_that_never_ran_counts_as_missing(tmp_path: Path, messages: Messa
     messages.check(_note(text, "5 not started"), "2 finished")
 
 
-def test_the_best_follows_the_direction(tmp_path: Path) -> None:
-    """The best is the lowest or highest by direction. Ties are both marked; without a direction none is."""
+@pytest.mark.parametrize(("primary", "marked"), [("symmetric_kl", "MGAN"), ("high_quality", "third")])
+def test_the_primary_metric_marks_by_its_direction(tmp_path: Path, primary: str, marked: str) -> None:
+    """Only the primary metric marks: the lowest or highest that no other row beats."""
     third = Model("third")
-    fabricate.benchmark(tmp_path, [GAN, MGAN, third], seeds=[0, 1], metrics=["symmetric_kl", "modes", "purity"])
-    for seed, (model, kl, modes) in itertools.product((0, 1), ((GAN, 2.0, 8.0), (MGAN, 1.0, 8.0), (third, 3.0, 7.0))):
-        values = {"symmetric_kl": kl, "modes": modes, "purity": kl}
-        fabricate.run(tmp_path, Run(model, seed, rows=[(0, None, name, value) for name, value in values.items()]))
-    assert tables.table(tmp_path)["best"].tolist() == ["modes", "symmetric_kl, modes", ""]
-    assert _lines(tables.render(tmp_path))["MGAN"][:4] == ["2", "**1.00 ± 0.00**", "**8.00 ± 0.00**", "1.00 ± 0.00"]
+    names = ["symmetric_kl", "high_quality"]
+    fabricate.benchmark(tmp_path, [GAN, MGAN, third], metrics=names)
+    with _described(tmp_path) as content:
+        content["evaluation"]["primary"] = primary
+    for seed, (model, value) in itertools.product(range(3), ((GAN, 0.5), (MGAN, 0.2), (third, 0.8))):
+        fabricate.run(tmp_path, Run(model, seed, rows=[(0, None, name, value + 0.01 * seed) for name in names]))
+    frame = tables.table(tmp_path)
+    assert dict(zip(frame["label"], frame["marked"], strict=True)) == {"GAN": "", "MGAN": "", "third": ""} | {
+        marked: primary
+    }
+    cell = _lines(tables.render(tmp_path))[marked][1 + names.index(primary)]
+    assert cell.startswith("**") and cell.endswith("**")
 
 
-def test_one_seed_has_no_best(tmp_path: Path) -> None:
+def test_one_seed_has_no_mark(tmp_path: Path, messages: Messages) -> None:
     """One seed gives no estimate of the spread between seeds, so nothing is marked and there is no interval."""
     fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0])
     for model, value in ((GAN, 2.0), (MGAN, 1.0)):
         _fill(tmp_path, model, [value])
-    assert tables.table(tmp_path)["best"].tolist() == ["", ""]
-    assert _lines(tables.render(tmp_path))["MGAN"][:2] == ["1", "1.00"]
+    assert tables.table(tmp_path)["marked"].tolist() == ["", ""]
+    text = tables.render(tmp_path)
+    assert _lines(text)["MGAN"][:2] == ["1", "1.00"]
+    messages.check(_note(text, "Nothing is marked"), "symmetric_kl", "3 seeds")
 
 
 class TestSomeSeeds:
@@ -120,7 +130,7 @@ class TestSomeSeeds:
         text = tables.render_table(tables.write_tables(tmp_path, [0, 1]), "markdown")
         assert text == (tmp_path / "table.md").read_text(encoding="utf-8")
         assert "### synthetic8 (2 of 3 seeds): ring8" in text
-        assert _lines(text)["GAN"][:2] == ["2", "2.0 ± 12.7"]
+        assert _lines(text)["GAN"][:2] == ["2", "1.73 (0.0016\N{EN DASH}1,861)"]
         messages.check(_note(text, "4 finished"))
 
     def test_list_runs_that_did_not_finish(self, tmp_path: Path, messages: Messages) -> None:
@@ -159,12 +169,12 @@ class TestText:
         assert sum(line.startswith("MGAN ") for line in text.splitlines()) == blocks
         assert (blocks == 1) == (width == 400)
 
-    def test_marks_the_best_and_explains_the_mark(self, tmp_path: Path) -> None:
-        fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1])
-        _fill(tmp_path, GAN, [2.0, 2.0])
-        _fill(tmp_path, MGAN, [1.0, 1.0])
+    def test_marks_the_leader_and_explains_the_mark(self, tmp_path: Path) -> None:
+        fabricate.benchmark(tmp_path, [GAN, MGAN])
+        _fill(tmp_path, GAN, [2.0, 2.0, 2.0])
+        _fill(tmp_path, MGAN, [1.0, 1.0, 1.0])
         text = self.shown(tmp_path, 120)
-        assert "*1.00 ± 0.00" in text and "*2.00" not in text and "* best value of a column" in text
+        assert "*1.00 (all equal)" in text and "*2.00" not in text and "* leads by the primary metric" in text
 
     def test_keeps_long_labels_distinct(self, tmp_path: Path) -> None:
         """Labels of an ablation differ at the end, so the middle is omitted."""
@@ -185,36 +195,108 @@ class TestText:
         assert max(map(len, text.splitlines())) <= 60
 
 
-def test_equal_models_are_not_marked(tmp_path: Path) -> None:
-    """If all models have the same value, none is marked as best."""
-    fabricate.benchmark(tmp_path, [GAN, MGAN])
-    for model in (GAN, MGAN):
-        _fill(tmp_path, model, [0.0, 0.0, 0.0], "modes")
-    assert tables.table(tmp_path)["best"].tolist() == ["", ""]
+def test_models_that_no_test_separates_are_marked_together(tmp_path: Path, messages: Messages) -> None:
+    """Two leaders of four are marked. If more than half would be, none is, and a note gives the reason."""
+    models = [Model(f"model{number}") for number in range(4)]
+    values = ([1.0, 1.1, 1.2], [1.1, 1.0, 1.2], [5.0, 5.1, 5.2], [6.0, 6.1, 6.2])
+    for count, expected in ((4, ["symmetric_kl", "symmetric_kl", "", ""]), (3, ["", "", ""])):
+        folder = fabricate.benchmark(tmp_path / str(count), models[:count])
+        for model, each in zip(models[:count], values, strict=False):
+            _fill(folder, model, each)
+        assert tables.table(folder)["marked"].tolist() == expected
+        messages.check(_note(tables.render(folder), "arked", "by symmetric_kl"))
 
 
-def test_each_dataset_has_its_best(tmp_path: Path) -> None:
-    """Datasets are separate tables, each with a best model."""
-    fabricate.benchmark(tmp_path, [GAN, MGAN], seeds=[0, 1], datasets=["ring8", "grid25"])
+def test_a_model_that_has_more_information_is_never_marked(tmp_path: Path, messages: Messages) -> None:
+    """The benchmark names such models, and a note the reason."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN, Model("X"), Model("Y")])
+    with _described(tmp_path) as content:
+        content["evaluation"]["oracles"] = ["MGAN"]
+    for model, value in ((GAN, 2.0), (MGAN, 1.0), (Model("X"), 3.0), (Model("Y"), 4.0)):
+        _fill(tmp_path, model, [value, 1.1 * value, 1.2 * value])
+    assert tables.table(tmp_path)["marked"].tolist() == ["symmetric_kl", "", "", ""]
+    messages.check(_note(tables.render(tmp_path), "Never marked"), "MGAN")
+
+
+class TestVerdicts:
+    """Lines below the table on the comparisons with the baseline."""
+
+    def _fill(self, folder: Path, **evaluation: object) -> str:
+        fabricate.benchmark(folder, [GAN, MGAN, Model("X"), REAL], seeds=range(5))
+        with _described(folder) as content:
+            content["evaluation"] |= evaluation
+        for model, value in ((GAN, 2.0), (MGAN, 1.0), (Model("X"), 2.1), (REAL, 0.01)):
+            _fill(folder, model, [value * factor for factor in (1.0, 1.03, 0.98, 1.01, 0.97 + 0.01 * value)])
+        return tables.render(folder)
+
+    def test_name_test_effect_and_p(self, tmp_path: Path, messages: Messages) -> None:
+        """Each model is compared with the first one."""
+        text = self._fill(tmp_path)
+        for parts in (("Compared with GAN", "Holm"), ("MGAN", "better"), ("X", "equivalent")):
+            messages.check(_note(text, *parts))
+
+    def test_follow_the_benchmark(self, tmp_path: Path, messages: Messages) -> None:
+        """Baseline and margin are the benchmark's."""
+        text = self._fill(tmp_path, baseline="MGAN", margins={"symmetric_kl": 0.01})
+        for parts in (("Compared with MGAN",), ("GAN: worse",), ("X: worse",)):
+            messages.check(_note(text, *parts))
+
+    def test_are_left_out_of_a_choice_by_hindsight(self, tmp_path: Path) -> None:
+        """With at="best" there are neither marks nor verdicts."""
+        self._fill(tmp_path)
+        assert tables.table(tmp_path, at="best")["marked"].eq("").all()
+        assert "Compared with" not in tables.render(tmp_path, at="best")
+
+    def test_are_shortened_for_many_models(self, tmp_path: Path, messages: Messages) -> None:
+        """Twelve are listed, and the command that lists all."""
+        models = [Model(f"model{number}") for number in range(15)]
+        fabricate.benchmark(tmp_path, models)
+        for place, model in enumerate(models):
+            _fill(tmp_path, model, [1.0 + place, 1.2 + place, 1.1 + place])
+        messages.check(_note(tables.render(tmp_path), "gan-bench compare"), "2 more")
+
+
+def test_a_collapsed_seed_is_named(tmp_path: Path, messages: Messages) -> None:
+    """The cell has a question mark, and a note lists all seeds and the exact interval."""
+    fabricate.benchmark(tmp_path, [GAN], seeds=range(5))
+    _fill(tmp_path, GAN, [0.05, 0.06, 0.07, 0.055, 9.1])
+    text = tables.render(tmp_path)
+    assert _lines(text)["GAN"][1].endswith("?")
+    messages.check(_note(text, "collapsed"), "1 of 5", "9.1")
+
+
+def test_counts_are_ranges_with_complete_seeds(tmp_path: Path) -> None:
+    """A cell has the range over the seeds and how many reach the value of real data, and never "± 0.00"."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN, REAL], metrics=["modes"])
+    for model, values in ((GAN, [6.0, 8.0, 7.0]), (MGAN, [8.0, 8.0, 8.0]), (REAL, [8.0, 8.0, 8.0])):
+        _fill(tmp_path, model, values, "modes")
+    lines = _lines(tables.render(tmp_path))
+    assert (lines["GAN"][1], lines["MGAN"][1]) == ("6\N{EN DASH}8 (1/3)", "**8 (3/3)**")
+
+
+def test_each_dataset_has_its_marks(tmp_path: Path) -> None:
+    """Datasets are separate tables."""
+    fabricate.benchmark(tmp_path, [GAN, MGAN], datasets=["ring8", "grid25"])
     for dataset, values in (("ring8", (1.0, 2.0)), ("grid25", (20.0, 10.0))):
-        for seed, (model, value) in itertools.product((0, 1), zip((GAN, MGAN), values, strict=True)):
-            fabricate.run(tmp_path, Run(model, seed, dataset=dataset, rows=[(0, None, "symmetric_kl", value)]))
+        for seed, (model, value) in itertools.product(range(3), zip((GAN, MGAN), values, strict=True)):
+            rows: fabricate.Rows = [(0, None, "symmetric_kl", value + 0.01 * seed)]
+            fabricate.run(tmp_path, Run(model, seed, dataset=dataset, rows=rows))
     frame = tables.table(tmp_path)
     assert frame["dataset"].tolist() == ["ring8", "ring8", "grid25", "grid25"]
-    assert frame["best"].tolist() == ["symmetric_kl", "", "", "symmetric_kl"]
+    assert frame["marked"].tolist() == ["symmetric_kl", "", "", "symmetric_kl"]
     text = tables.render(tmp_path)
     assert text.index("### synthetic8: ring8") < text.index("### synthetic8: grid25")
 
 
-def test_anchors_are_below_and_never_best(tmp_path: Path) -> None:
+def test_anchors_are_below_and_never_marked(tmp_path: Path) -> None:
     """Real data has better values than every model, is below the models after a rule, and is not marked."""
-    fabricate.benchmark(tmp_path, [GAN, REAL, UNTRAINED], seeds=[0, 1])
-    for seed, (model, value) in itertools.product((0, 1), ((GAN, 3.0), (REAL, 0.05), (UNTRAINED, 9.0))):
+    fabricate.benchmark(tmp_path, [GAN, MGAN, REAL, UNTRAINED])
+    for seed, (model, value) in itertools.product(range(3), ((GAN, 3.0), (MGAN, 7.0), (REAL, 0.05), (UNTRAINED, 9.0))):
         fabricate.run(tmp_path, Run(model, seed, iteration=0, iterations=0, rows=[(0, None, "symmetric_kl", value)]))
     text = tables.render(tmp_path)
     lines = _lines(text)
-    assert list(lines)[-4:] == ["GAN", "*anchors*", "real-data", "untrained"]
-    assert (lines["GAN"][1], lines["real-data"][1]) == ("**3.00 ± 0.00**", "0.0500 ± 0.0000")
+    assert list(lines)[-5:] == ["GAN", "MGAN", "*anchors*", "real-data", "untrained"]
+    assert (lines["GAN"][1], lines["real-data"][1]) == ("**3.00 (all equal)**", "0.0500 (all equal)")
     latex = tables.render(tmp_path, "latex")
     assert latex.index("GAN") < latex.rindex(r"\midrule") < latex.index("real-data")
 
@@ -226,7 +308,7 @@ def test_values_that_are_not_finite_are_shown(tmp_path: Path, messages: Messages
         _fill(tmp_path, model, values)
     text = tables.render(tmp_path)
     lines = _lines(text)
-    assert (lines["GAN"][1], lines["MGAN"][1], lines["X"][1]) == ("nan", "inf", "**7.00 ± 0.00**")
+    assert (lines["GAN"][1], lines["MGAN"][1], lines["X"][1]) == ("nan", "inf", "7.00 (all equal)")
     messages.check(_note(text, "nan, inf"))
     records = list(csv.DictReader(io.StringIO(tables.render(tmp_path, "csv"))))
     assert [record["symmetric_kl"] for record in records] == ["nan", "inf", "7.0"]
@@ -244,8 +326,8 @@ def test_best_is_one_iteration_for_all_metrics(tmp_path: Path, messages: Message
     row = tables.table(tmp_path, at="best").iloc[0]
     assert (row["symmetric_kl"], row["modes"]) == (1.0, 3.0)
     text = tables.render(tmp_path, at="best")
-    assert _lines(text)["GAN"][:4] == ["2", "**1.00 ± 0.00**", MISSING, "**3.0 ± 12.7**"]
-    messages.check(_note(text, "wasserstein"), "best iteration", "GAN")
+    assert _lines(text)["GAN"][:4] == ["2", "1.00 (all equal)", MISSING, "2\N{EN DASH}4 (1/2)"]
+    messages.check(_note(text, "wasserstein", "GAN"), "best iteration")
     messages.check(_note(text, "Evaluation:"), "lowest symmetric_kl")
     last = tables.table(tmp_path).iloc[0]
     assert (last["modes"], last["wasserstein"]) == (0.0, 6.0) and math.isnan(last["symmetric_kl"])
@@ -261,15 +343,16 @@ def test_best_needs_symmetric_kl(tmp_path: Path, messages: Messages) -> None:
 
 def test_a_cell_of_fewer_seeds_shows_n_and_is_not_marked(tmp_path: Path) -> None:
     """A metric with values in two of three finished runs shows n=2."""
-    fabricate.benchmark(tmp_path, [GAN, MGAN])
+    fabricate.benchmark(tmp_path, [GAN, MGAN, Model("X")])
     for seed in range(3):
         rows: fabricate.Rows = [(2000, None, "modes", 8.0)]
         rows += [(2000, None, "symmetric_kl", 0.5)] if seed else []
         fabricate.run(tmp_path, Run(GAN, seed, rows=rows))
     _fill(tmp_path, MGAN, [6.0, 6.0, 6.0])
+    _fill(tmp_path, Model("X"), [9.0, 9.0, 9.0])
     lines = _lines(tables.render(tmp_path))
-    assert lines["GAN"][1] == "0.500 ± 0.000 (n=2)"
-    assert lines["MGAN"][1] == "**6.00 ± 0.00**"
+    assert lines["GAN"][1] == "0.500 (all equal) (n=2)"
+    assert tables.table(tmp_path)["marked"].tolist() == ["", "symmetric_kl", ""]
 
 
 def test_the_benchmarks_sample_size_is_preferred(tmp_path: Path, messages: Messages) -> None:
@@ -370,23 +453,18 @@ def test_merged_folders_count_the_seeds_that_were_found(tmp_path: Path) -> None:
     _fill(tmp_path, GAN, [1.0, 2.0])
     text = tables.render(tmp_path)
     assert _lines(text)["GAN"][0] == "2"
-    assert "over 2 training seeds" in text and "one training seed" not in text
+    assert "2 training seeds" in text and "one training seed" not in text
 
 
-@pytest.mark.parametrize(("complete", "marked"), [(1, False), (2, True), (3, True)])
-def test_nothing_is_marked_while_most_models_lack_seeds(
-    tmp_path: Path, complete: int, marked: bool, messages: Messages
-) -> None:
-    """The best of a few complete rows is marked if at least half of the models are complete; else a note explains."""
+def test_nothing_is_marked_while_runs_are_missing(tmp_path: Path, messages: Messages) -> None:
+    """A note names the models that lack seeds."""
     models = [Model(f"model{number}") for number in range(4)]
-    fabricate.benchmark(tmp_path, [*models, REAL], seeds=[0, 1])
+    fabricate.benchmark(tmp_path, [*models, REAL])
     for place, model in enumerate(models):
-        _fill(tmp_path, model, [1.0 + place, 2.0 + place][: 2 if place < complete else 1])
+        _fill(tmp_path, model, [1.0 + place, 2.0 + place, 3.0 + place][: 3 if place < 3 else 2])
     text = tables.render(tmp_path)
-    assert ("**1.50" in text) is marked
-    assert ("marked best" in text) is not marked
-    if not marked:
-        messages.check(_note(text, "best"))
+    assert "**" not in text
+    messages.check(_note(text, "Nothing is marked"), "model3")
 
 
 def test_a_summary_has_labels_seeds_and_metrics(tmp_path: Path) -> None:
@@ -515,26 +593,30 @@ def test_latex_escapes_every_special() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mean", "half", "text"),
+    ("values", "text"),
     [
-        (1.0234, 0.0987, "1.02 ± 0.10"),
-        (0.04731, 0.0031, "0.0473 ± 0.0031"),
-        (0.9889, 0.0004, "0.9889 ± 0.0004"),
-        (8.0, 0.0, "8.00 ± 0.00"),
-        (0.0, 0.0, "0.00 ± 0.00"),
-        (0.0, None, "0.00"),
-        (0.02, 3.0, "0.02 ± 3.00"),
-        (-12.345, 1.5, "-12.3 ± 1.5"),
-        (1234567.8, 1000.0, "1,234,568 ± 1,000"),
-        (3.2e-6, 1e-7, "3.20e-06 ± 1.00e-07"),
-        (math.nan, math.nan, "nan"),
-        (math.inf, math.nan, "inf"),
-        (1.0, math.inf, "1.00 ± inf"),
+        (Estimate(1.0234, 0.9247, 1.1221, (1.0,) * 5), "1.02 ± 0.10"),
+        (Estimate(0.04731, 0.04421, 0.05041, (1.0,) * 5), "0.0473 ± 0.0031"),
+        (Estimate(0.9889, 0.9885, 0.9893, (1.0,) * 5), "0.9889 ± 0.0004"),
+        (Estimate(8.0, None, None, (8.0,) * 5), "8.00 (all equal)"),
+        (Estimate(0.0, None, None, (0.0,) * 5), "0.00 (all equal)"),
+        (Estimate(0.02, -2.98, 3.02, (1.0,) * 5), "0.02 ± 3.00"),
+        (Estimate(-12.345, -13.845, -10.845, (1.0,) * 5), "-12.3 ± 1.5"),
+        (Estimate(1234567.8, 1233567.8, 1235567.8, (1.0,) * 5), "1,234,568 ± 1,000"),
+        (Estimate(3.2e-6, 3.1e-6, 3.3e-6, (1.0,) * 5), "3.20e-06 ± 1.00e-07"),
+        (Estimate(math.nan, None, None, (math.nan,) * 5), "nan"),
+        (Estimate(math.inf, None, None, (math.inf,) * 5), "inf"),
+        (Estimate(0.757, 0.6123, 0.935, (1.0,) * 5, "log"), "0.757 (0.61\N{EN DASH}0.94)"),
+        (Estimate(0.41, 0.0021, 81.4, (1.0,) * 5, "log", collapsed=1), "0.410 (0.0021\N{EN DASH}81)?"),
+        (Estimate(0.9932, 0.98, 0.9991, (1.0,) * 5, "share"), "0.993 (0.98\N{EN DASH}1.00)"),
+        (Estimate(7.2, None, None, (6.0, 8.0, 7.0, 7.0, 8.0), "count", complete=2), "6\N{EN DASH}8 (2/5)"),
+        (Estimate(7.2, None, None, (6.0, 8.0, 7.0, 7.0, 8.0), "count"), "6\N{EN DASH}8"),
+        (None, MISSING),
     ],
 )
-def test_numbers_have_three_digits_and_the_same_decimals(mean: float, half: float | None, text: str) -> None:
-    """Mean and interval have the same decimals, with three significant digits of the larger."""
-    assert number(Estimate(mean, half, 5), 5) == text
+def test_numbers_are_formatted_by_their_scale(values: Estimate | None, text: str) -> None:
+    """Mean and half-width have the same decimals, with three significant digits of the larger; limits have two."""
+    assert number(values, 5) == text
 
 
 def test_metrics_are_chosen_by_name(tmp_path: Path, messages: Messages) -> None:
@@ -561,7 +643,7 @@ def test_a_bare_csv_takes_directions_from_the_installed_metrics(
         _fill(tmp_path, model, values, "modes")
 
     class Modes:
-        direction, unit = "higher", "modes"
+        direction, unit, scale = "higher", "modes", "count"
 
     class Registry:
         def all(self, kind: str) -> dict[str, type]:
@@ -574,7 +656,7 @@ def test_a_bare_csv_takes_directions_from_the_installed_metrics(
     lines = _lines(text)
     assert lines["model"][:2] == ["n", "modes ↑"]
     assert list(lines)[-4:] == ["GAN", "MGAN", "*anchors*", "real-data"]
-    assert (lines["MGAN"][1], lines["real-data"][1]) == ("**8.00 ± 0.00**", "8.50 ± 0.00")
+    assert (lines["MGAN"][1], lines["real-data"][1]) == ("8 (0/2)", "8.5 (2/2)")
     messages.check(_note(text, "benchmark.json"), "results.csv")
 
 
