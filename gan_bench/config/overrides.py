@@ -1,8 +1,8 @@
 """Overrides of a benchmark from the command line: ``--set PATH=VALUE``, ``--seeds`` and ``--observer``.
 
 A path begins with name, protocol, evaluation or observers, or with the label of a model or dataset:
-``model.MGAN.beta``, ``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all entries with that
-plugin.
+``model.MGAN.beta``, ``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all
+entries with that plugin.
 """
 
 from __future__ import annotations
