@@ -310,6 +310,8 @@ class _Subject:
                 engine = self.cls(Setup(workers, [plugin], lock), done.recorder)
                 done.returned = engine.run(list(jobs))
             except (Exception, SystemExit, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) and not interrupted:
+                    raise  # Ctrl-C of the user
                 done.error = error
             done.printed = printed()
         for job in jobs:

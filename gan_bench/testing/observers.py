@@ -167,8 +167,8 @@ class _Subject:
             quick = BenchmarkInfo(info.name, info.results, info.file, "quick")
             commands = (
                 ("in a benchmark from a mapping, with benchmark.file None", python, _complete()),
-                ("after Ctrl-C", info, _interrupted()),
                 ("in a second command in the same results folder", info, _complete()),
+                ("after Ctrl-C", info, _interrupted()),
                 ("if all runs are done already", info, _nothing()),
                 ("if a run fails before its first evaluation", info, _failed_early()),
                 ("in a check (--quick), which has no tables", quick, _without_tables()),
@@ -389,21 +389,14 @@ def _runs() -> list[Run]:
 def _table(*, complete: bool) -> Table:
     """A table with a model without values, values of one seed, and an anchor."""
     info = MetricInfo("lower", "nats", doc="Symmetric divergence.")
-    several, single = Estimate(0.25, 0.125, 2), Estimate(0.5, None, 1)
-    ledger = {"parameters": 1200.0, "real_samples": 5e5, "fake_samples": None, "train_seconds": 1.5}
+    several, single, eight = Estimate(0.25, 0.125, 2), Estimate(0.5, None, 1), Estimate(8.0, 0.0, 1)
+    done, kl = (2, several) if complete else (1, single)
+    cost = {"parameters": 1200.0, "real_samples": 5e5, "fake_samples": 5e5, "train_seconds": 1.5}
+    none = dict.fromkeys(cost)
     rows = (
-        Row(
-            "ring8",
-            "GAN",
-            "gan",
-            False,
-            2 if complete else 1,
-            2,
-            {"kl": several if complete else single, "modes": None},
-            ledger,
-        ),
-        Row("ring8", "MGAN, K = 4", "gan", False, 0, 2, {"kl": None, "modes": None}, {}, departures=(1,)),
-        Row("ring8", "real-data", "real-data", True, 1, 1, {"kl": single, "modes": Estimate(8.0, 0.0, 1)}, {}),
+        Row("ring8", "GAN", "gan", False, done, 2, {"kl": kl, "modes": None}, cost, best=frozenset(["kl"])),
+        Row("ring8", "MGAN, K = 4", "gan", False, 0, 2, {"kl": None, "modes": None}, none, departures=(1,)),
+        Row("ring8", "real-data", "real-data", True, 1, 1, {"kl": single, "modes": eight}, none),
     )
     columns = (Column("kl", info), Column("modes", MetricInfo("higher", "modes")))
     return Table("example: mean over 2 seeds", columns, rows, ("batch: 64",), ("A note.",), ("A warning.",))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import gan_bench
 from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.errors import ConfigError
 from gan_bench.planning.options import Options
@@ -177,6 +178,31 @@ class TestNamed:
         without, observed = (project.plan(file, here, observers=names) for names in ((), ("diary",)))
         assert observed.benchmark.observers
         assert [job.run for job in observed.jobs] == [job.run for job in without.jobs]
+
+
+def test_an_observer_from_outside_follows_a_real_run(tmp_path: Path) -> None:
+    """Processes execute the runs; the log has every evaluation of results.csv, and the cells of the final table."""
+    file = Path(__file__).parents[1] / "support" / "outside" / "csv_log.py"
+    values = gan_bench.run(
+        project.describe(seeds=2, observers={"csv-log": {"file": "all.csv"}}),
+        plugins=[file],
+        results=tmp_path,
+        device="cpu",
+        workers=1,
+        progress=False,
+    )
+    log = project.rows(tmp_path / "tiny" / "all.csv")
+    assert [row["event"] for row in log if row["event"] in ("planned", "started", "ended")] == [
+        *["planned"] * 2,
+        *["started", "ended"] * 2,
+    ]
+    assert {row["name"] for row in log if row["event"] == "ended"} == {"finished"}
+    stored = values[values["metric"].isin(project.METRICS) & values["generator"].isna()]
+    logged = {(int(row["seed"]), int(row["iteration"]), row["name"]) for row in log if row["event"] == "evaluated"}
+    assert {*zip(stored["seed"], stored["iteration"], stored["metric"], strict=True)} <= logged
+    last = stored[stored["iteration"] == project.ITERATIONS].groupby("metric")["value"].mean()
+    table = {row["name"]: float(row["value"]) for row in log if row["event"] == "table"}
+    assert table == pytest.approx(last.to_dict())
 
 
 @pytest.mark.parametrize(
