@@ -195,7 +195,8 @@ class _Subject:
                     )
 
         with _workplace() as info:
-            self._play(info, _complete(), inspect_call=compare, raises=True)
+            for steps in (_complete(), _interrupted()):
+                self._play(info, steps, inspect_call=compare, raises=True)
 
     def output(self) -> None:
         def require_silence(event: str) -> None:
@@ -207,13 +208,14 @@ class _Subject:
                 )
 
         with _workplace() as info, captured() as printed:
-            self._play(
-                info,
-                _complete(),
-                inspect_call=lambda event, arguments, after: require_silence(event) if after else None,
-                prepare=lambda observer: require_silence("__init__"),
-                raises=True,
-            )
+            for steps in (_complete(), _interrupted()):
+                self._play(
+                    info,
+                    steps,
+                    inspect_call=lambda event, arguments, after: require_silence(event) if after else None,
+                    prepare=lambda observer: require_silence("__init__"),
+                    raises=True,
+                )
 
     def process(self) -> None:
         changes: list[str] = []
