@@ -330,7 +330,7 @@ def _check_method(cls: type[Any], name: str, arguments: tuple[Any, ...]) -> None
 
 
 def _public(cls: type[Any]) -> list[str]:
-    """Names of public methods that are none of `Observer`."""
+    """Names of public methods that `Observer` lacks."""
     names = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
     return [name for name, value in names.items() if inspect.isfunction(value) and not name.startswith("_")]
 

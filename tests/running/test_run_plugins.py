@@ -1,4 +1,4 @@
-"""Plugins of stored runs are found in places of the user, and never where a results folder says."""
+"""Plugins of stored runs are found in places of the user, and never in a place that a results folder names."""
 
 from __future__ import annotations
 

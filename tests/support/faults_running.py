@@ -552,7 +552,7 @@ class Listing(Observer):
 
 
 class Misspelt(Observer):
-    """Observer with a method that is no event."""
+    """Observer with a misspelt method."""
 
     name = "misspelt"
 
@@ -701,7 +701,7 @@ class First(Observer):
 
 
 class Unsettled(Observer):
-    """Observer that knows some statuses only."""
+    """Observer for some statuses only."""
 
     name = "unsettled"
 
