@@ -70,6 +70,7 @@ class Benchmark:
         evaluation: metrics and settings of the evaluations.
         source: path of the file; empty for a mapping from Python.
         left_out: models whose plugins are broken.
+        version: version of the file; empty without one. Results of different versions are never combined.
         observers: in the order of the file, then of the command; not a part of any run.
     """
 
@@ -81,6 +82,7 @@ class Benchmark:
     evaluation: Evaluation
     source: str
     left_out: tuple[SkippedModel, ...] = ()
+    version: str = ""
     observers: tuple[ObserverEntry, ...] = ()
 
 

@@ -1,6 +1,6 @@
 """Overrides of a benchmark from the command line: ``--set PATH=VALUE``, ``--seeds`` and ``--observer``.
 
-A path begins with name, protocol, evaluation or observers, or with the label of a model or dataset:
+A path begins with name, version, protocol, evaluation or observers, or with the label of a model or dataset:
 ``model.MGAN.beta``, ``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all
 entries with that plugin.
 """
@@ -16,7 +16,7 @@ from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, TomlValue, shown
 from gan_bench.names import allowed, matching
 
-SECTIONS = ("name", "protocol", "evaluation", "model", "dataset", "observers")
+SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset", "observers")
 EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
 """Keys of a protocol that exclude each other."""
 
