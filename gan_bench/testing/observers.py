@@ -58,8 +58,8 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     prompt = Check("prompt", "methods return soon", subject.prompt, (constructs,))
     events = Check("events", "the events of a benchmark raise nothing", subject.events, (prompt,))
     endings = Check("endings", "neither do those of other commands in the same folder", subject.endings, (events,))
-    untouched = Check("untouched", "methods do not change their arguments", subject.untouched, (events,))
-    output = Check("output", "nothing is printed to standard output", subject.output, (events,))
+    untouched = Check("untouched", "methods do not change their arguments", subject.untouched, (endings,))
+    output = Check("output", "nothing is printed to standard output", subject.output, (endings,))
     process = Check("process", "the process is left as it was", subject.process, (events,))
     return [described, parameters, methods, constructs, prompt, events, endings, untouched, output, process]
 

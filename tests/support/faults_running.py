@@ -307,7 +307,7 @@ class Late(Plain):
 
 
 class Confused(Plain):
-    """Engine that reports events with the run of the job before."""
+    """Engine that reports evaluations with the run of the first job."""
 
     name = "confused"
 
@@ -316,10 +316,8 @@ class Confused(Plain):
         return jobs
 
     def report(self, job: Job, event: Event) -> None:
-        if isinstance(event, Evaluated) and event.iteration == 0:
-            super().report(job, event)
-        else:
-            super().report(self.jobs[0], event)
+        confused = isinstance(event, Evaluated) and event.iteration > 0
+        super().report(self.jobs[0] if confused else job, event)
 
     def ended(self, job: Job, status: str) -> None:
         if job is not self.jobs[0]:
