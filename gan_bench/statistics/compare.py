@@ -89,13 +89,12 @@ def compare_values(
                 continue  # not a metric of this dataset
             couples = _couples(rows, baseline, pairs, table)
             results = [compare_pair(a, b, question) for a, b in couples]
-            if results:
-                judged = judge(results, question, alpha)
-                found.append(
-                    judged.assign(dataset=dataset, metric=name, declared=name == first and pairs == "baseline")
-                )
-    frames = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
-    return frames[list(COLUMNS)].astype(dict(COLUMNS))
+            declared = name == first and pairs == "baseline"
+            judged = judge(results, question, alpha).assign(dataset=dataset, metric=name, declared=declared)
+            found.append(judged[list(COLUMNS)].astype(dict(COLUMNS)))
+    if not found:
+        return pd.DataFrame(columns=list(COLUMNS)).astype(dict(COLUMNS))
+    return pd.concat(found, ignore_index=True)
 
 
 def compare_results(results: StoredResults, **options: Any) -> pd.DataFrame:

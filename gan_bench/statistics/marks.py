@@ -139,7 +139,7 @@ def _states(
     if reason or not rows:
         return {row.label: ("undecided", f"leader undecided: {reason}") for row in rows}
     beaten: dict[str, list[str]] = {row.label: [] for row in rows}
-    for first, second, verdict in _verdicts(rows, question, alpha):
+    for first, second, verdict in compare_all_pairs(rows, question, alpha):
         if verdict == "better":
             beaten[second].append(first)
         elif verdict == "worse":
@@ -155,7 +155,7 @@ def _states(
     return states
 
 
-def _verdicts(rows: Sequence[Observed], question: Question, alpha: float) -> Iterator[tuple[str, str, str]]:
+def compare_all_pairs(rows: Sequence[Observed], question: Question, alpha: float) -> Iterator[tuple[str, str, str]]:
     """Verdicts on all pairs of rows, as `compare_pair` and `judge` give them, with both labels."""
     values, sizes = (np.array(part) for part in zip(*(row.of(sorted(row.values)) for row in rows), strict=True))
     scale = usable_scale(question.scale, values, sizes)

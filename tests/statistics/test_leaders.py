@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from gan_bench.contracts.metric import Scale
 from gan_bench.statistics.across import ranks, win_tie_loss
 from gan_bench.statistics.compare import compare
+from gan_bench.statistics.families import judge
 from gan_bench.statistics.leaders import leaders, mean_ranks
-from gan_bench.statistics.marks import mark
+from gan_bench.statistics.marks import compare_all_pairs, mark
+from gan_bench.statistics.pairs import Observed, Question, compare_pair
 from tests.statistics.frames import METRICS, Values, frame
 
 SEEDS = np.array([1.0, 1.1, 0.9, 1.05, 0.95])
@@ -90,6 +93,11 @@ class TestMarks:
         assert set(found["status"]) == {"undecided"}
         assert set(found["reason"]) == {f"leader undecided: {reason}"}
 
+    def test_numbers_of_seeds_must_be_equal(self) -> None:
+        """A row with further seeds than the benchmark's makes the leader undecided."""
+        found = mark(frame({**ROWS, "far": [0.5] * 6}), METRICS, "symmetric_kl", planned=range(5))
+        assert set(found["reason"]) == {"leader undecided: numbers of seeds differ"}
+
     def test_planned_seeds_that_have_not_run_are_missing(self) -> None:
         """Seeds of the benchmark that no model has are missing too."""
         assert set(statuses(ROWS, planned=range(6)).values()) == {"undecided"}
@@ -149,6 +157,11 @@ class TestAcross:
         assert found["rank"].tolist() == [1, 2, 3, 4] and (found["datasets"] == 2).all()
         assert (found["low"] <= found["rank"]).all() and (found["rank"] <= found["high"]).all()
 
+    def test_the_highest_share_has_the_first_rank(self) -> None:
+        """Ranks follow the metric's direction."""
+        values = {"low": [0.1, 0.2, 0.1], "high": [0.9, 0.8, 0.9]}
+        assert ranks(frame(values, "high_quality"), METRICS, "high_quality")["label"].tolist() == ["high", "low"]
+
     def test_wins_ties_and_losses(self) -> None:
         """The matrix counts verdicts by ordered pair, over datasets."""
         both = pd.concat([frame(ROWS), frame(ROWS, dataset="grid25")])
@@ -157,3 +170,19 @@ class TestAcross:
         assert found.loc[("far", "best")].tolist() == [0, 0, 2]
         assert found.loc[("best", "near")].tolist() == [0, 2, 0]
         assert len(found) == 12 and (found.sum(axis=1) == 2).all()
+
+
+@pytest.mark.parametrize(("scale", "margin"), [("log", 0.2), ("linear", None), ("linear", 0.3), ("share", 0.05)])
+def test_all_pairs_at_once_equal_one_by_one(scale: Scale, margin: float | None) -> None:
+    """The verdicts behind marks are those of `compare_pair` and `judge`."""
+    rng = np.random.default_rng(5)
+    rows = [
+        Observed(f"m{i}", dict(enumerate(rng.uniform(0.2, 0.3, 5) + 0.1 * (i // 2))), dict.fromkeys(range(5), 400.0))
+        for i in range(7)
+    ]
+    question = Question("metric", "lower", scale, margin)
+    judged = judge([compare_pair(a, b, question) for a, b in combinations(rows, 2)], question, 0.05)
+    expected = list(judged[["label", "baseline", "verdict"]].itertuples(index=False, name=None))
+    found = list(compare_all_pairs(rows, question, 0.05))
+    assert found == expected
+    assert len({verdict for _, _, verdict in found}) > 1
