@@ -68,7 +68,10 @@ class Fake:
         if not 0 <= n <= len(self.x):
             raise ValueError(f"n must be from 0 to {len(self.x)}, the number of generated samples, found {n}.")
         turn = torch.arange(n, device=self.x.device)
-        return turn % self.generators * (len(self.x) // self.generators) + turn // self.generators
+        each, rest = divmod(len(self.x), self.generators)
+        if rest:  # the generator of each sample was drawn separately, so that their order is random already
+            return turn
+        return turn % self.generators * each + turn // self.generators
 
 
 @dataclass(frozen=True)
