@@ -28,6 +28,9 @@ from gan_bench.report.tables.formats import At, Format
 from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, only_seeds, read_results
 from gan_bench.results.statistics import mean_interval
 
+USES_LABELS = "uses the labels of the data"
+"""Footnote of models that read labels in training, unless they have a footnote on labels of their own."""
+
 SELECTOR = "symmetric_kl"
 """Metric whose lowest value selects the iteration of `at="best"`."""
 
@@ -176,6 +179,7 @@ def _groups(results: StoredResults) -> list[_Group]:
 def _listed(results: StoredResults) -> list[_Group]:
     assert results.benchmark is not None
     sharing = {(placed.dataset, placed.entry.label): placed.run.record.model.sharing for placed in results.runs}
+    labels = _label_notes(results)
     return [
         _Group(
             dataset.label,
@@ -183,7 +187,11 @@ def _listed(results: StoredResults) -> list[_Group]:
             entry.plugin,
             entry.anchor,
             sharing.get((dataset.label, entry.label), ""),
-            (*entry.departures, *entry.footnotes.get(dataset.label, ())),
+            (
+                *entry.departures,
+                *entry.footnotes.get(dataset.label, ()),
+                *labels.get((dataset.label, entry.label), ()),
+            ),
         )
         for dataset in results.benchmark.datasets
         for entry in results.benchmark.models
@@ -198,8 +206,24 @@ def _found(frame: pd.DataFrame) -> list[_Group]:
 def _footnotes(results: StoredResults) -> list[str]:
     """Unique departures, in the order of the models."""
     entries = results.benchmark.models if results.benchmark else ()
-    texts = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
+    labels = {label: texts for (_, label), texts in _label_notes(results).items()}
+    texts = (
+        (*entry.departures, *chain.from_iterable(entry.footnotes.values()), *labels.get(entry.label, ()))
+        for entry in entries
+    )
     return list(dict.fromkeys(chain.from_iterable(texts)))
+
+
+def _label_notes(results: StoredResults) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Footnotes on labels by dataset and label of an entry, for runs that read labels without a footnote on them."""
+    return {
+        (placed.dataset, placed.entry.label): (USES_LABELS,)
+        for placed in results.runs
+        if placed.run.record.model.reads_labels
+        and not any(
+            "labels" in text for text in (*placed.entry.departures, *placed.entry.footnotes.get(placed.dataset, ()))
+        )
+    }
 
 
 def _values(results: StoredResults) -> pd.DataFrame:

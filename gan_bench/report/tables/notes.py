@@ -29,7 +29,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
     `shown` has the rows of the results that its cells were computed from.
     """
     found = [*_mode(results), _protocol(results), _evaluation(results, table, at), *_prepared(results, table)]
-    found += [*_shared(table), _devices(results)]
+    found += [*_shared(table), *_other_params(results), _devices(results)]
     found += [
         *_held_out(results, table),
         *_gaps(results, table, at),
@@ -148,6 +148,13 @@ def _shared(table: Table) -> Iterator[str]:
             labels[row.shared].append(row.label)
     for shared, names in labels.items():
         yield f"Shared parts in {', '.join(names)}: {shared}."
+
+
+def _other_params(results: StoredResults) -> Iterator[str]:
+    """Notes on the parameters of each entry that differ from the defaults of its model."""
+    for entry in results.benchmark.models if results.benchmark else ():
+        if entry.other_params:
+            yield f"Parameters of {entry.label}: {'; '.join(entry.other_params)}."
 
 
 def _devices(results: StoredResults) -> str:
