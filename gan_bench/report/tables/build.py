@@ -29,7 +29,7 @@ from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, onl
 from gan_bench.results.statistics import mean_interval
 
 USES_LABELS = "uses the labels of the data"
-"""Footnote of models that read labels in training, unless they have a footnote on labels of their own."""
+"""Footnote of models that read labels in training, unless their own footnotes mention labels."""
 
 SELECTOR = "symmetric_kl"
 """Metric whose lowest value selects the iteration of `at="best"`."""
