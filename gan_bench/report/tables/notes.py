@@ -151,10 +151,13 @@ def _shared(table: Table) -> Iterator[str]:
 
 
 def _other_params(results: StoredResults) -> Iterator[str]:
-    """Notes on the parameters of each entry that differ from the defaults of its model."""
+    """Notes on the parameters of entries that differ from the defaults of their models."""
+    labels: dict[str, list[str]] = defaultdict(list)
     for entry in results.benchmark.models if results.benchmark else ():
         if entry.other_params:
-            yield f"Parameters of {entry.label}: {'; '.join(entry.other_params)}."
+            labels["; ".join(entry.other_params)].append(entry.label)
+    for params, names in labels.items():
+        yield f"Parameters of {', '.join(names)}: {params}."
 
 
 def _devices(results: StoredResults) -> str:

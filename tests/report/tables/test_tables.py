@@ -466,13 +466,16 @@ def test_labels_are_a_footnote_of_their_dataset_only(tmp_path: Path) -> None:
 
 
 def test_parameters_other_than_the_defaults_are_notes(tmp_path: Path) -> None:
-    """Each row whose parameters differ from the defaults has a line with these, and rows of defaults have none."""
-    fabricate.benchmark(tmp_path, [Model("A|1"), Model("B")])
+    """Rows whose parameters differ from the defaults have a line with these, and rows of defaults have none."""
+    fabricate.benchmark(tmp_path, [Model("A|1"), Model("B"), Model("C"), Model("D")])
     with _described(tmp_path) as content:
         content["models"][0]["other_params"] = ["beta 0.5 instead of 0.125", "shared nothing instead of body"]
+        for other in content["models"][2:]:
+            other["other_params"] = ["generators 4 instead of 8"]
     text = tables.render(tmp_path)
     assert "- Parameters of A\\|1: beta 0.5 instead of 0.125; shared nothing instead of body.\n" in text
-    assert text.count("Parameters of") == 1
+    assert "- Parameters of C, D: generators 4 instead of 8.\n" in text
+    assert text.count("Parameters of") == 2
     assert "Parameters of A|1: beta 0.5" in tables.table(tmp_path).attrs["notes"][2]
 
 
