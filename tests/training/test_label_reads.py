@@ -94,7 +94,7 @@ def test_zoo(name: str) -> None:
     ids=lambda each: str(each),
 )
 def test_reading_is_distinguished_from_copying(build: Callable[[], Model], expected: bool) -> None:
-    """Copying all fields does not use the labels. Reading the label of the copy does. A pool is observed as well."""
+    """A copy of all fields does not use labels. Access to its label does, also that of a pool."""
     assert reads(build()) == expected
 
 
