@@ -141,6 +141,15 @@ def departures(own: Protocol, common: Protocol, players: Sequence[str]) -> tuple
     return tuple(sentences)
 
 
+def other_params(own: Mapping[str, TomlValue], defaults: Mapping[str, TomlValue]) -> tuple[str, ...]:
+    """Describe each parameter of a model that differs from its default, in a phrase for the notes of a table."""
+    return tuple(
+        f"{name} {_plain(value) or 'empty'} instead of {_plain(defaults[name]) or 'empty'}"
+        for name, value in own.items()
+        if name in defaults and value != defaults[name]
+    )
+
+
 def _setting_text(name: str, protocol: Protocol) -> str:
     if name == "fakes" and protocol.fakes_per_generator is not None:
         return f"{protocol.fakes_per_generator} from each generator"
@@ -154,4 +163,6 @@ def _setting_text(name: str, protocol: Protocol) -> str:
 
 def _plain(value: TomlValue) -> str:
     """Format a value for a sentence, without quotes and brackets."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     return ", ".join(map(_plain, value)) if isinstance(value, tuple) else shown(value).strip('"')

@@ -42,6 +42,8 @@ class Samples:
         seed: an integer for metrics that draw at random themselves; the same seed gives the same value.
     """
 
+    _HELD_OUT = 1  # separates the stream of held-out samples from those that metrics seed by `seed` alone
+
     def __init__(
         self,
         x: NDArray[np.floating[Any]] | None,
@@ -80,6 +82,25 @@ class Samples:
             self._kept[name] = compute()
         value: T = self._kept[name]
         return value
+
+    def held_out(self, n: int) -> NDArray[np.float64]:
+        """Real samples that training never uses, (n, *shape) float64, to compare with if there is no exact density.
+
+        They depend on `seed`, the dataset and `n` only: all models of a seed are compared with the same ones. They
+        are drawn once and shared by metrics. Do not change them in place. If the dataset holds out fewer than `n`, all
+        of them are returned. Those of a finite dataset are also the samples of the row `real-data`.
+        """
+        most = self.dataset.held_out_size
+        size = n if most is None else min(n, most)
+        return self.once(f"gan_bench.held_out {size}", lambda: self._draw_held_out(size))
+
+    def _draw_held_out(self, n: int) -> NDArray[np.float64]:
+        import torch
+
+        seed = np.random.SeedSequence([self.seed, self._HELD_OUT]).generate_state(1, np.uint64)
+        rng = torch.Generator().manual_seed(int(seed[0] >> 1))
+        drawn: NDArray[np.float64] = self.dataset.held_out(n, rng).x.numpy().astype(np.float64)
+        return drawn
 
 
 @dataclass(frozen=True)

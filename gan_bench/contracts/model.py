@@ -36,7 +36,9 @@ __all__ = ["Fake", "Latents", "Model", "Noise", "Preset", "Real", "Stage", "Turn
 
 @dataclass(frozen=True)
 class Fake:
-    """One draw of generated samples, the same number from each generator, generator by generator.
+    """One draw of generated samples: N/K of generator 0, then as many of generator 1, and so on.
+
+    The first samples are therefore of the first generators only; `spread` selects some of all.
 
     x: (N, *shape); z: (N, latent size); generator: (N,) int64, the index of the generator of each sample.
     """
@@ -53,6 +55,23 @@ class Fake:
     def by_generator(self, values: Tensor) -> Tensor:
         """View (N, …) values as (K, N/K, …)."""
         return values.view(self.generators, -1, *values.shape[1:])
+
+    def spread(self, n: int) -> Tensor:
+        """Indices (n,) of samples in turn from generators 0, 1, …, K-1, 0, 1, …, for pairs and subsets.
+
+        The numbers of samples of two generators differ by at most one, also among the first of these indices. The
+        result depends only on `n`, N and K: it needs no random numbers, and the iteration can be compiled.
+
+        Raises:
+            ValueError: there are fewer than `n` samples.
+        """
+        if not 0 <= n <= len(self.x):
+            raise ValueError(f"n must be from 0 to {len(self.x)}, the number of generated samples, found {n}.")
+        turn = torch.arange(n, device=self.x.device)
+        each, rest = divmod(len(self.x), self.generators)
+        if rest:  # the generator of each sample was drawn separately, so that their order is random already
+            return turn
+        return turn % self.generators * each + turn // self.generators
 
 
 @dataclass(frozen=True)

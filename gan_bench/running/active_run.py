@@ -215,7 +215,7 @@ class ActiveRun:
 
     def checkpointed(self) -> None:
         """Record the current iteration."""
-        self.update_record(iteration=self.trainer.iteration, ledger=self._ledger(self.trainer))
+        self._record_training(self.trainer)
         self.folder.write(self.record)
 
     def forget(self) -> None:
@@ -241,13 +241,19 @@ class ActiveRun:
         if status == "failed" and error is not None:
             self.folder.write_error(error)
         if self._trainer is not None:
-            self.update_record(iteration=self._trainer.iteration, ledger=self._ledger(self._trainer))
+            self._record_training(self._trainer)
         if error is not None:
             name, _, message = error_text(error).partition(": ")
             self.update_record(error=ErrorRecord(name, message))
         files = {} if status in ("running", "interrupted") else self.folder.digests()
         self.update_record(status=status, metric_errors=dict(self.evaluations.errors), files=files)
         self.folder.write(self.record)
+
+    def _record_training(self, trainer: Trainer) -> None:
+        """Change the record to what training has reached, used and read."""
+        reads_labels = self.record.model.reads_labels or trainer.context.label_reads.found
+        model = replace(self.record.model, reads_labels=reads_labels)
+        self.update_record(iteration=trainer.iteration, ledger=self._ledger(trainer), model=model)
 
     def _ledger(self, trainer: Trainer) -> Ledger:
         plan = self.record.plans[-1] if self.record.plans else None

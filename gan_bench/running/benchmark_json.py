@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_bench.config.benchmark import Benchmark, ModelEntry
+from gan_bench.config.protocol_layers import other_params, values_of
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.table import MetricInfo
@@ -92,6 +93,7 @@ def _models(
             footnotes=_pool(model, selected, registry)
             | {label: texts[model.label] for label, texts in notes.items() if model.label in texts},
             params=plain(model.params),
+            other_params=_other_params(model, registry),
             configurations={each.label: configuration(each, model, registry) for each in data},
         )
         for model in benchmark.models
@@ -114,6 +116,13 @@ def _pool(model: ModelEntry, selected: Mapping[str, Dataset], registry: Registry
         return {}
     sizes = {label: min(most, dataset.training_size or most) for label, dataset in selected.items()}
     return {label: (f"real data: a fixed pool of {size:,} samples, drawn once",) for label, size in sizes.items()}
+
+
+def _other_params(model: ModelEntry, registry: Registry) -> tuple[str, ...]:
+    """Describe the parameters that differ from the defaults of the model."""
+    with suppress(Exception):  # a plugin may raise anything
+        return other_params(model.params, values_of(registry.get("models", model.plugin).Params()))
+    return ()
 
 
 def _before(folder: Path) -> BenchmarkRecord | None:

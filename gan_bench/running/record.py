@@ -59,6 +59,7 @@ def start_record(job: Job, registry: Registry, earlier: RunRecord | None) -> Run
         return record
     return replace(
         record,
+        model=replace(record.model, reads_labels=earlier.model.reads_labels),
         metrics={**earlier.metrics, **metrics},
         metric_errors=earlier.metric_errors,
         provenance=earlier.provenance,

@@ -100,11 +100,13 @@ class ModelRecord(ModelRef):
     Attributes:
         sharing: what generators share, in words.
         initial_averages: whether it was evaluated with batch-norm statistics at their initial values.
+        reads_labels: whether it read labels of real data in training.
     """
 
     generators: int = 1
     sharing: str = ""
     initial_averages: bool = False
+    reads_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -280,6 +282,7 @@ class StoredEntry:
         configurations: dataset label → hash of its runs.
         params: None in files that do not have them.
         footnotes: dataset label → further footnotes.
+        other_params: phrases about parameters that differ from the defaults; empty in files that do not have them.
     """
 
     label: str
@@ -289,6 +292,7 @@ class StoredEntry:
     configurations: Mapping[str, str]
     params: Plain | None = None
     footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    other_params: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

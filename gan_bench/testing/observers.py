@@ -391,17 +391,21 @@ def _runs() -> list[Run]:
 def _table(*, complete: bool) -> Table:
     """A table with a model without values, values of one seed, and an anchor."""
     info = MetricInfo("lower", "nats", doc="Symmetric divergence.")
-    several, single, eight = Estimate(0.25, 0.125, 2), Estimate(0.5, None, 1), Estimate(8.0, 0.0, 1)
+    several, single, eight = Estimate(0.25, 0.1, 0.5, (0.2, 0.3)), _single(0.5), _single(8.0)
     done, kl = (2, several) if complete else (1, single)
     cost = {"parameters": 1200.0, "real_samples": 5e5, "fake_samples": 5e5, "train_seconds": 1.5}
     none = dict.fromkeys(cost)
     rows = (
-        Row("ring8", "GAN", "gan", False, done, 2, {"kl": kl, "modes": None}, cost, best=frozenset(["kl"])),
+        Row("ring8", "GAN", "gan", False, done, 2, {"kl": kl, "modes": None}, cost, marked=frozenset(["kl"])),
         Row("ring8", "MGAN, K = 4", "gan", False, 0, 2, {"kl": None, "modes": None}, none, departures=(1,)),
         Row("ring8", "real-data", "real-data", True, 1, 1, {"kl": single, "modes": eight}, none),
     )
     columns = (Column("kl", info), Column("modes", MetricInfo("higher", "modes")))
     return Table("example: mean over 2 seeds", columns, rows, ("batch: 64",), ("A note.",), ("A warning.",))
+
+
+def _single(value: float) -> Estimate:
+    return Estimate(value, None, None, (value,))
 
 
 def _complete() -> list[Step]:

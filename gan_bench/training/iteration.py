@@ -19,6 +19,7 @@ from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
+from gan_bench.training.label_reads import LabelReads
 from gan_bench.training.state import next_state, versions
 
 MOST_TURNS = 16
@@ -50,6 +51,7 @@ class IterationContext:
         index: (K · each,) int64, the generator of each sample of a draw.
         shared: whether turns with the same number of a draw of latents see the same latents.
         autocast: type of products and convolutions if it differs from the type of the weights.
+        label_reads: whether losses read labels of real data.
     """
 
     model: Model
@@ -57,6 +59,7 @@ class IterationContext:
     index: Tensor
     shared: bool
     autocast: torch.dtype | None = None
+    label_reads: LabelReads = field(default_factory=LabelReads)
 
     def player(self, name: str) -> Player:
         """Player with a name from a turn."""
@@ -141,7 +144,7 @@ class _Sources:
 
     def get(self, name: str) -> Any:
         if name == "real":
-            return self.draws.real[self.turn.real]
+            return self.fakes.context.label_reads.observe(self.draws.real[self.turn.real])
         if name == "fake":
             return self.fakes.get(self.turn, self.position, attached=self.mover.generates)
         return self.draws.noise[self.position] if name == "noise" else self.state

@@ -16,6 +16,7 @@ from gan_bench.contracts.protocol import Protocol
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
 from gan_bench.training.average import Average
+from gan_bench.training.label_reads import LabelReads
 from gan_bench.training.randomness import Randomness
 from gan_bench.training.state import accept
 
@@ -25,13 +26,17 @@ class Pool:
 
     Attributes:
         samples: x (N, *shape), drawn once by the seed; None if the model has no `pool_size`.
+        observed: the same for the model, with observed labels.
     """
 
-    def __init__(self, model: Model, dataset: Dataset, batch: int, randomness: Randomness) -> None:
+    def __init__(
+        self, model: Model, dataset: Dataset, batch: int, randomness: Randomness, label_reads: LabelReads
+    ) -> None:
         self._model_name, self._batch = model.name, batch
         self.samples: Real | None = None
         if model.pool_size is not None:
             self.samples = dataset.pool(model.pool_size, randomness.at("pool"))
+        self.observed = None if self.samples is None else label_reads.observe(self.samples)
 
     def draw(self, name: str, state: Mapping[str, Tensor], rng: torch.Generator) -> Real:
         """Draw a batch with replacement, with the weights in the state as relative frequencies.
@@ -95,7 +100,7 @@ def change_state(
         PluginError: `enter_stage` returns a state of another form, or replaces the tensor of a parameter or buffer.
     """
     before = _identities(model)
-    changed = model.enter_stage(number, state, pool.samples)
+    changed = model.enter_stage(number, state, pool.observed)
     for name, identity in _identities(model).items():
         if before.get(name) != identity:
             raise PluginError(

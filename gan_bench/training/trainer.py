@@ -86,7 +86,7 @@ class Trainer:
         }
         self.average = Average(model, protocol.ema) if protocol.ema else None
         self.stages = tuple(model.stages(protocol.iterations)) if self.trains else ()
-        self.pool = Pool(model, dataset, protocol.batch, self.randomness)
+        self.pool = Pool(model, dataset, protocol.batch, self.randomness, self.context.label_reads)
         self.renewed = dict.fromkeys(model.players, 0)
         self._renewal = Renewal(model, protocol, seed, self.stages)
         self.draw_source = DrawSource(model, dataset, protocol, self.randomness, self._draw_by_weights)

@@ -72,6 +72,14 @@ class TestInterrupted:
         assert project.run_jobs(planned) == "finished"
         assert_same(whole, cut)
 
+    @pytest.mark.parametrize(("plugin", "expected"), [("conditional-gan", True), ("gan", False)])
+    def test_records_that_labels_are_read(self, tmp_path: Path, plugin: str, expected: bool) -> None:
+        """The record of an interrupted, resumed and finished run has what its losses read."""
+        planned, folder = run_of(tmp_path, {"plugin": plugin})
+        for more, status in ((12, "interrupted"), (1000, "finished"), (1000, "finished")):
+            assert project.run_jobs(planned, stop=project.stop_at(more)) == status
+            assert project.record(folder.path)["model"]["reads_labels"] == expected
+
     def test_before_the_first_iteration(self, whole: RunFolder, tmp_path: Path) -> None:
         """A run that is stopped before its first iteration has evaluation 0, and resumes from there."""
         planned, folder = run_of(tmp_path, project.ZOO["gan"])

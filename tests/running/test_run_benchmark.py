@@ -19,7 +19,7 @@ from gan_bench.planning.options import Options
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import choose_device, choose_workers, prepare
 from gan_bench.results.load import read_benchmark
-from gan_bench.running import run_benchmark
+from gan_bench.running import benchmark_json, run_benchmark
 from gan_bench.running.check_report import check_report
 from gan_bench.running.engines import local
 from gan_bench.running.run_benchmark import BenchmarkOutcome
@@ -320,6 +320,14 @@ class TestWritten:
         assert {path.name for path in folder.iterdir() if path.is_file()} == {
             "benchmark.json", "results.csv", "classes.csv", "table.md", "table.csv", ".lock",
         }  # fmt: skip
+
+    def test_parameters_other_than_the_defaults(self, tmp_path: Path) -> None:
+        """Only parameters with another value are described, and a model without any has none."""
+        models = [{"plugin": "gan"}, {"plugin": "mgan", "generators": 4, "beta": 0.125, "tied_classifier": False}]
+        record = benchmark_json.describe(project.plan(project.describe(models), tmp_path))
+        found = {entry.label: entry.other_params for entry in record.models}
+        assert found["gan"] == ()
+        assert found["mgan"] == ("generators 4 instead of 8", "tied_classifier false instead of true")
 
     def test_departures_of_a_model(self, tmp_path: Path) -> None:
         """Settings of a model that differ from the protocol are stored for the footnotes."""

@@ -39,6 +39,7 @@ class Model:
     departures: tuple[str, ...] = ()
     generators: int = 1
     sharing: str = ""
+    reads_labels: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def record(made: Run) -> dict[str, Any]:
             "generators": model.generators,
             "anchor": model.anchor,
             "sharing": model.sharing,
+            "reads_labels": model.reads_labels,
         },
         "seed": made.seed,
         "protocol": PROTOCOL,

@@ -21,6 +21,7 @@ from gan_bench_zoo.metrics.generators import (
     Purity,
 )
 from gan_bench_zoo.metrics.histogram import Box, box_of, histogram
+from gan_bench_zoo.metrics.mmd import MMD
 from gan_bench_zoo.metrics.modes import HighQuality, ModeKL, Modes, Modes10Pct
 from gan_bench_zoo.metrics.sliced_wasserstein import SlicedWasserstein, _directions
 from gan_bench_zoo.metrics.wasserstein import Wasserstein, transport_cost
@@ -48,7 +49,8 @@ ANY_DIMENSION: list[type[Metric]] = [
     DeadGenerators,
     MutualInformation,
 ]
-EVERY = HISTOGRAM + ANY_DIMENSION
+EVERY = [*HISTOGRAM, *ANY_DIMENSION, MMD]
+AGAINST_HELD_OUT: list[type[Metric]] = [SlicedWasserstein, MMD]  # more about them in `test_held_out_metrics`
 BY_GENERATOR: list[type[Metric]] = [
     GeneratorModes,
     Purity,
@@ -694,7 +696,7 @@ def test_collapsed_samples_have_a_value(kind: type[Metric], name: str) -> None:
     x = COLLAPSED[name]
     found = value(kind, x, generator=np.arange(len(x)) % 4, generators=4)
     undefined = kind in (ModeKL, Purity, MutualInformation) and name != "a mode's centre"
-    assert math.isnan(found) == undefined
+    assert math.isnan(found) == (undefined or (kind is MMD and len(x) == 1))
 
 
 @pytest.mark.parametrize("kind", BY_GENERATOR, ids=lambda kind: kind.name)
@@ -706,8 +708,10 @@ def test_without_an_index_generators_have_no_value(kind: type[Metric]) -> None:
 
 
 def test_data_without_a_density_are_refused(messages: Messages) -> None:
-    """Every metric refuses a dataset without a density."""
-    messages.check(refusal(EVERY, Fixed(None)), "METRIC", "fixed")
+    """Every metric refuses a dataset without a density, unless it compares with held-out samples."""
+    density = [kind for kind in EVERY if kind not in AGAINST_HELD_OUT]
+    messages.check(refusal(density, Fixed(None)), "METRIC", "fixed")
+    assert all(kind().refuses(Fixed(None)) is None for kind in AGAINST_HELD_OUT)
     assert all(kind().refuses(dataset) is None for kind in EVERY for dataset in (RING, LINE))
 
 
@@ -736,7 +740,7 @@ def test_every_metric_of_the_zoo_is_tested_here() -> None:
 def test_metrics_describe_themselves(kind: type[Metric]) -> None:
     """Metrics have a direction, a unit, and a first line of documentation that fits a terminal."""
     assert kind.direction in ("lower", "higher", "none")
-    assert kind.unit in ("nats", "data units", "modes", "share", "generators")
+    assert kind.unit in ("nats", "data units", "modes", "share", "generators") or kind is MMD  # a squared distance
     assert (kind.scale == "share") == (kind.unit == "share")
     assert (kind.scale == "count") == (kind.unit in ("modes", "generators"))
     assert kind.__doc__ is not None and len(kind.__doc__.splitlines()[0]) <= 110

@@ -32,6 +32,9 @@ from gan_bench.results.parts import Paths, read_parts
 from gan_bench.statistics.intervals import summarize
 from gan_bench.statistics.observations import FinalValues
 
+USES_LABELS = "uses the labels of the data"
+"""Footnote of models that read labels in training, unless their own footnotes mention labels."""
+
 SELECTOR = "symmetric_kl"
 """Metric whose lowest value selects the iteration of `at="best"`."""
 
@@ -175,6 +178,7 @@ def _groups(results: StoredResults) -> list[_Group]:
 def _listed(results: StoredResults) -> list[_Group]:
     assert results.benchmark is not None
     sharing = {(placed.dataset, placed.entry.label): placed.run.record.model.sharing for placed in results.runs}
+    labels = _label_notes(results)
     return [
         _Group(
             dataset.label,
@@ -182,7 +186,11 @@ def _listed(results: StoredResults) -> list[_Group]:
             entry.plugin,
             entry.anchor,
             sharing.get((dataset.label, entry.label), ""),
-            (*entry.departures, *entry.footnotes.get(dataset.label, ())),
+            (
+                *entry.departures,
+                *entry.footnotes.get(dataset.label, ()),
+                *labels.get((dataset.label, entry.label), ()),
+            ),
         )
         for dataset in results.benchmark.datasets
         for entry in results.benchmark.models
@@ -197,8 +205,24 @@ def _found(frame: pd.DataFrame) -> list[_Group]:
 def _footnotes(results: StoredResults) -> list[str]:
     """Unique departures, in the order of the models."""
     entries = results.benchmark.models if results.benchmark else ()
-    texts = ((*entry.departures, *chain.from_iterable(entry.footnotes.values())) for entry in entries)
+    labels = {label: texts for (_, label), texts in _label_notes(results).items()}
+    texts = (
+        (*entry.departures, *chain.from_iterable(entry.footnotes.values()), *labels.get(entry.label, ()))
+        for entry in entries
+    )
     return list(dict.fromkeys(chain.from_iterable(texts)))
+
+
+def _label_notes(results: StoredResults) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Footnotes on labels by dataset and label of an entry, for runs that read labels without a footnote on them."""
+    return {
+        (placed.dataset, placed.entry.label): (USES_LABELS,)
+        for placed in results.runs
+        if placed.run.record.model.reads_labels
+        and not any(
+            "labels" in text for text in (*placed.entry.departures, *placed.entry.footnotes.get(placed.dataset, ()))
+        )
+    }
 
 
 def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:

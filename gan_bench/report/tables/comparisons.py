@@ -54,7 +54,9 @@ class Comparisons:
 
     def _excluded(self) -> dict[str, str]:
         """Models with more information than the others, with the reason."""
-        return dict.fromkeys(self._evaluation.oracles, "it is an oracle") if self._evaluation else {}
+        oracles = self._evaluation.oracles if self._evaluation else ()
+        readers = [each.entry.label for each in self._results.runs if each.run.record.model.reads_labels]
+        return dict.fromkeys(oracles, "the benchmark declares it an oracle") | dict.fromkeys(readers, "it reads labels")
 
     @cached_property
     def marks(self) -> dict[tuple[str, str], frozenset[str]]:

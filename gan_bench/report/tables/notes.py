@@ -36,7 +36,7 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
         _evaluation(results, table, at),
         *_prepared(results, table),
     ]
-    found += [*_shared(table), _devices(results)]
+    found += [*_shared(table), *_other_params(results), _devices(results)]
     found += [
         _cells(table),
         *_collapsed(table),
@@ -160,6 +160,16 @@ def _shared(table: Table) -> Iterator[str]:
             labels[row.shared].append(row.label)
     for shared, names in labels.items():
         yield f"Shared parts in {', '.join(names)}: {shared}."
+
+
+def _other_params(results: StoredResults) -> Iterator[str]:
+    """Notes on the parameters of entries that differ from the defaults of their models."""
+    labels: dict[str, list[str]] = defaultdict(list)
+    for entry in results.benchmark.models if results.benchmark else ():
+        if entry.other_params:
+            labels["; ".join(entry.other_params)].append(entry.label)
+    for params, names in labels.items():
+        yield f"Parameters of {', '.join(names)}: {params}."
 
 
 def _devices(results: StoredResults) -> str:

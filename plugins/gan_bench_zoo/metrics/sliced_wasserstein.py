@@ -7,6 +7,10 @@ two sets of equal size on a line is the mean distance of their sorted values. A 
 `ring8` with 10,000 samples, slightly less than two sets of samples compared with each other. The distance does not use
 a histogram, so it is not comparable with `wasserstein`.
 
+For points without an exact density the true side is as many held-out samples as there are samples. If the dataset holds
+out fewer, their midpoint quantiles are used. A perfect model then has the value of two sets of samples compared with
+each other, which the row `real-data` estimates.
+
 For images the points are features (`_features`): 128 from the classifier of labelled images, else 2048 from Inception,
 which are expensive. The true side is up to 10,000 images of the training set, at the midpoint quantiles of their
 projection. The unit is that of the features: values are comparable for the same network only, which the note below the
@@ -24,9 +28,9 @@ from scipy.special import ndtri
 
 from gan_bench.contracts.dataset import Dataset, Mixture
 from gan_bench.contracts.images import is_images
-from gan_bench.contracts.metric import Samples
+from gan_bench.contracts.metric import Metric, Samples
 from gan_bench_zoo.metrics._features import by_inception, features_of, note_of, reference_of, unseen
-from gan_bench_zoo.metrics.histogram import MixtureMetric, mixture_of
+from gan_bench_zoo.metrics._held_out import note_of_held_out
 
 PROJECTIONS = 200
 TOGETHER = 40_000_000
@@ -36,7 +40,7 @@ Truth = Callable[[slice], NDArray[np.float32]]
 AT_ONCE = 5_000  # features projected together; all of them as doubles would take a gigabyte
 
 
-class SlicedWasserstein(MixtureMetric):
+class SlicedWasserstein(Metric):
     """Mean Wasserstein-1 distance to the true data over 200 one-dimensional projections; for images, of features."""
 
     name = "sliced_wasserstein"
@@ -45,8 +49,8 @@ class SlicedWasserstein(MixtureMetric):
     scale = "log"
 
     def refuses(self, dataset: Dataset) -> str | None:
-        """Refuse points without an exact density, and images for which no features are available."""
-        return unseen(self.name, dataset) if is_images(dataset) else super().refuses(dataset)
+        """Refuse images for which no features are available."""
+        return unseen(self.name, dataset) if is_images(dataset) else None
 
     def is_expensive(self, dataset: Dataset) -> bool:
         """Whether features come from the Inception network."""
@@ -58,12 +62,14 @@ class SlicedWasserstein(MixtureMetric):
             reference_of(dataset, device, say)
 
     def note(self, dataset: Dataset) -> str:
-        """Return the identity of the network of features for images, else an empty string."""
-        return note_of(dataset) if is_images(dataset) else ""
+        """Return the identity of the network of features for images; of other data, what they are compared with."""
+        if is_images(dataset):
+            return note_of(dataset)
+        return note_of_held_out(dataset) if dataset.mixture is None else ""
 
     def compute(self, samples: Samples) -> float:
         """Return a float >= 0. The directions depend on `samples.seed` only."""
-        x = features_of(samples) if is_images(samples.dataset) else samples.x
+        x = features_of(samples) if is_images(samples.dataset) else samples.x.reshape(len(samples), -1)
         directions = _directions(x.shape[1], samples.seed)
         true = _truth(samples, directions)
         rows = max(1, TOGETHER // max(len(x), 1))
@@ -117,12 +123,26 @@ def _truth(samples: Samples, directions: NDArray[np.float64]) -> Truth:
 
     They represent the true distribution.
     """
-    if not is_images(samples.dataset):
-        return _mixture_truth(mixture_of(samples), directions, len(samples))
-    assert samples.pixels is not None
-    points = _projected(directions, reference_of(samples.dataset, str(samples.pixels.device)).features)
+    if is_images(samples.dataset):
+        assert samples.pixels is not None
+        reference = reference_of(samples.dataset, str(samples.pixels.device)).features
+        return _sampled_truth(_projected(directions, reference), len(samples))
+    if samples.dataset.mixture is not None:
+        return _mixture_truth(samples.dataset.mixture, directions, len(samples))
+    held_out = samples.held_out(len(samples)).reshape(-1, directions.shape[1])
+
+    def of(block: slice) -> NDArray[np.float32]:  # projected in blocks, to bound the memory of a million points
+        return _sampled_truth(_projected(directions, held_out, block), len(samples))(slice(None))
+
+    return of
+
+
+def _sampled_truth(points: NDArray[np.float32], n: int) -> Truth:
+    """Return such a function for the positions of reference points (projections, m), which are sorted in place."""
     points.sort(axis=1)
-    quantiles = (np.arange(len(samples)) + 0.5) / len(samples)
+    if points.shape[1] == n:
+        return lambda block: points[block]
+    quantiles = (np.arange(n) + 0.5) / n
     chosen = (quantiles * points.shape[1]).astype(np.int64)
     return lambda block: points[block][:, chosen]
 

@@ -517,6 +517,46 @@ def test_footnotes_of_a_dataset_mark_its_rows_only(tmp_path: Path) -> None:
     assert tables.table(tmp_path)["departures"].tolist() == ["x = 1; a pool of 20", "x = 1; a pool of 10"]
 
 
+def test_labels_that_a_model_reads_are_a_footnote(tmp_path: Path) -> None:
+    """A row whose runs read labels has a footnote, unless the model has its own footnote on labels."""
+    own = "uses the labels of the data: one generator for each class"
+    models = [
+        Model("A", reads_labels=True, departures=("x = 1",)),
+        Model("B", reads_labels=True, departures=(own,)),
+        Model("C", reads_labels=True),
+        Model("D"),
+    ]
+    fabricate.benchmark(tmp_path, models)
+    for model in models:
+        fabricate.run(tmp_path, simple(model, 0, 1.0))
+    text = tables.render(tmp_path)
+    assert f"1. x = 1\n2. uses the labels of the data\n3. {own}\n" in text
+    assert {"A [1, 2]", "B [3]", "C [2]", "D"} <= set(_lines(text))
+
+
+def test_labels_are_a_footnote_of_their_dataset_only(tmp_path: Path) -> None:
+    """A model that reads labels of one dataset is not marked on another, which has none."""
+    model = Model("A", reads_labels=True)
+    fabricate.benchmark(tmp_path, [model], datasets=["ring8", "rings"])
+    fabricate.run(tmp_path, simple(model, 0, 1.0))
+    fabricate.run(tmp_path, replace(simple(Model("A"), 0, 1.0), dataset="rings"))
+    assert tables.table(tmp_path)["departures"].tolist() == ["uses the labels of the data", ""]
+
+
+def test_parameters_other_than_the_defaults_are_notes(tmp_path: Path) -> None:
+    """Rows whose parameters differ from the defaults have a line with these, and rows of defaults have none."""
+    fabricate.benchmark(tmp_path, [Model("A|1"), Model("B"), Model("C"), Model("D")])
+    with _described(tmp_path) as content:
+        content["models"][0]["other_params"] = ["beta 0.5 instead of 0.125", "shared nothing instead of body"]
+        for other in content["models"][2:]:
+            other["other_params"] = ["generators 4 instead of 8"]
+    text = tables.render(tmp_path)
+    assert "- Parameters of A\\|1: beta 0.5 instead of 0.125; shared nothing instead of body.\n" in text
+    assert "- Parameters of C, D: generators 4 instead of 8.\n" in text
+    assert text.count("Parameters of") == 2
+    assert "Parameters of A|1: beta 0.5" in tables.table(tmp_path).attrs["notes"][2]
+
+
 def test_departures_are_numbered_footnotes(tmp_path: Path) -> None:
     """A departure has the same number in all rows, and its text is below the table."""
     models = [Model("A", departures=("x = 1",)), Model("B", departures=("y = 2", "x = 1")), Model("C")]
