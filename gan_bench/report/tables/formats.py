@@ -153,14 +153,15 @@ def _mean(estimate: Estimate) -> str:
     if estimate.scale == "linear":
         write = _writer(mean, high - mean)
         return f"{write(mean)} ± {write(high - mean)}"
-    return f"{_writer(mean, None)(mean)} ({_limit(low)}\N{EN DASH}{_limit(high)})"
+    width = high - low
+    return f"{_writer(mean, None)(mean)} ({_limit(low, width)}\N{EN DASH}{_limit(high, width)})"
 
 
-def _limit(x: float) -> str:
-    """Format a limit of an interval with at least two significant digits."""
+def _limit(x: float, width: float) -> str:
+    """Format a limit of an interval with two significant digits, more if the interval is narrow."""
     if x == 0 or 1e-3 <= abs(x) < 1e5:
-        digits = max(0, 1 - _magnitude(x))
-        return f"{x:,.{digits}f}"
+        digits = max(0, 1 - _magnitude(x), -_magnitude(width / 2))
+        return f"{x:,.{min(digits, 6)}f}"
     return f"{x:.1e}"
 
 

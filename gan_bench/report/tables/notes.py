@@ -296,7 +296,8 @@ def _collapsed(table: Table) -> Iterator[str]:
                 values = ", ".join(f"{value:.3g}" for value in cell.values)
                 yield (
                     f"? {row.label}{f' on {row.dataset}' if several else ''}, {name}: {found.k} of {found.n} seeds "
-                    f"collapsed ({found.low:.0%} to {found.high:.0%} of all), so the interval is unreliable: {values}."
+                    f"collapsed ({100 * found.low:.0f} to {100 * found.high:.0f} % of all), so the interval is unreliable: "
+                    f"{values}."
                 )
 
 
