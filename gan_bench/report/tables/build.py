@@ -30,7 +30,7 @@ from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, onl
 from gan_bench.results.metrics import known_metrics, with_scales
 from gan_bench.results.parts import Paths, read_parts
 from gan_bench.statistics.intervals import summarize
-from gan_bench.statistics.observations import FinalValues
+from gan_bench.statistics.observations import FinalValues, rows_of
 
 USES_LABELS = "uses the labels of the data"
 """Footnote of models that read labels in training, unless their own footnotes mention labels."""
@@ -130,9 +130,8 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
 
 def _final_values(results: StoredResults, metrics: Mapping[str, MetricInfo], values: pd.DataFrame) -> FinalValues:
     """Values of the table by dataset, metric and row."""
-    entries = results.benchmark.models if results.benchmark else ()
-    anchors = [entry.label for entry in entries if entry.anchor] if results.benchmark else None
-    return FinalValues(results.frame, metrics, anchors, None, final=values)
+    rows = rows_of(results.benchmark) if results.benchmark else {"anchors": None, "samples": None}
+    return FinalValues(results.frame, metrics, **rows, final=values)
 
 
 def _title(results: StoredResults) -> str:

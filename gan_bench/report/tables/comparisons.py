@@ -13,7 +13,7 @@ from gan_bench.contracts.table import MetricInfo
 from gan_bench.results.load import StoredResults
 from gan_bench.results.metrics import primary_metric
 from gan_bench.statistics.compare import compare_values
-from gan_bench.statistics.marks import LEADER_COLUMNS, mark_values
+from gan_bench.statistics.marks import LEADER_COLUMNS, informed_models, mark_values
 from gan_bench.statistics.observations import FinalValues
 
 MOST_VERDICTS = 12
@@ -48,15 +48,9 @@ class Comparisons:
             self._results.frame,
             self.metric,
             planned=benchmark.seeds if benchmark else None,
-            excluded=self._excluded(),
+            excluded=informed_models(self._results),
             margins=self._evaluation.margins if self._evaluation else None,
         )
-
-    def _excluded(self) -> dict[str, str]:
-        """Models with more information than the others, with the reason."""
-        oracles = self._evaluation.oracles if self._evaluation else ()
-        readers = [each.entry.label for each in self._results.runs if each.run.record.model.reads_labels]
-        return dict.fromkeys(oracles, "the benchmark declares it an oracle") | dict.fromkeys(readers, "it reads labels")
 
     @cached_property
     def marks(self) -> dict[tuple[str, str], frozenset[str]]:
