@@ -124,7 +124,7 @@ class FinalValues:
         if self.metrics[name].direction == "lower":
             return 0.0
         found = self.anchor(dataset, name) or [v for row in self.rows(dataset, name) for v in row.values.values()]
-        return max(found, default=None)
+        return max(found, default=None) or None  # no seed reaches anything
 
 
 def rows_of(benchmark: BenchmarkRecord) -> dict[str, Any]:

@@ -293,11 +293,12 @@ def _collapsed(table: Table) -> Iterator[str]:
         for name, cell in row.cells.items():
             if cell is not None and cell.collapsed:
                 found = clopper_pearson(cell.collapsed, cell.n)
+                where = f"{row.label} on {row.dataset}" if several else row.label
+                share = f"{100 * found.low:.0f} to {100 * found.high:.0f} % of all"
                 values = ", ".join(f"{value:.3g}" for value in cell.values)
                 yield (
-                    f"? {row.label}{f' on {row.dataset}' if several else ''}, {name}: {found.k} of {found.n} seeds "
-                    f"collapsed ({100 * found.low:.0f} to {100 * found.high:.0f} % of all), so the interval is unreliable: "
-                    f"{values}."
+                    f"? {where}, {name}: {found.k} of {found.n} seeds collapsed ({share}), so the interval is "
+                    f"unreliable: {values}."
                 )
 
 
