@@ -1,0 +1,61 @@
+"""The contract kit finds plausible mistakes in metrics, datasets and networks, each by the check of its promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gan_bench.testing import examine
+from tests.support import faults_data as faults
+from tests.support.findings import varying
+from tests.support.messages import Messages
+
+METRICS: list[tuple[type[Any], str, tuple[str, ...]]] = [
+    (faults.RunningMean, "stateless", ("first call", "samples far from it")),
+    (faults.SmoothedOfClass, "stateless", ("first call",)),
+    (faults.BestSoFar, "stateless", ("first call",)),
+    (faults.FirstScale, "stateless", ("first call", "a call with real data")),
+    (faults.ScaleByDataset, "stateless", ("first call", "a call with real data")),
+    (faults.CachedBySeed, "stateless", ("first call", "a call with real data")),
+    (faults.CachedByAddress, "stateless", ("first call", "samples far from it")),
+    (faults.CachedCentre, "stateless", ("first call", "a call with real data")),
+    (faults.SpoiledResult, "stateless", ("the same Samples object",)),
+    (faults.Unresponsive, "responds", ("one sample repeated",)),
+    (faults.Summed, "size", ("the number of samples", "150", "600")),
+    (faults.Norm, "size", ("the square root of the number",)),
+    (faults.SummedPairs, "size", ("the square of the number",)),
+    (faults.FixedNumber, "size", ("the number of samples",)),
+    (faults.DividedTwice, "size", ("the inverse number",)),
+    (faults.Counted, "size", ("the number of samples",)),
+    (faults.SummedByGenerator, "size", ("the number of samples",)),
+    (faults.Halves, "order", ("random order", "sorted")),
+    (faults.Steps, "order", ("random order", "sorted")),
+    (faults.FirstFew, "order", ("random order", "sorted")),
+    (faults.Blocks, "index", ("samples.generator is shuffled",)),
+    (faults.Unselected, "index", ("samples.generator is shuffled",)),
+    (faults.SortingInPlace, "untouched", ("compute()",)),
+    (faults.ClippingInPlace, "untouched", ("compute()",)),
+    (faults.Renumbering, "untouched", ("compute()",)),
+    (faults.ReseedingStream, "streams", ("compute()", "numpy")),
+    (faults.TorchStream, "streams", ("compute()", "torch")),
+]
+"""A faulty plugin, the check that must find the fault, and parts of the finding."""
+
+PLANTED = METRICS
+
+
+@pytest.mark.parametrize(("cls", "check", "parts"), PLANTED, ids=[cls.name for cls, _, _ in PLANTED])
+def test_planted(cls: type[Any], check: str, parts: tuple[str, ...], messages: Messages) -> None:
+    """Exactly one check finds a planted fault, and its finding has a reason and a remedy."""
+    (finding,) = examine(cls)
+    assert finding.check == check
+    assert finding.reason
+    assert finding.remedy
+    messages.check(finding, *parts, hide=varying(str(finding)))
+
+
+@pytest.mark.parametrize("cls", [faults.Width, faults.Position])
+def test_faultless(cls: type[Any]) -> None:
+    """The plugins that the faults are planted in have no findings."""
+    assert examine(cls) == []
