@@ -344,7 +344,7 @@ class _Subject:
             x, index = self._different(seed)
             shuffled = np.random.default_rng(seed).permutation(index)
             values = [np.asarray(self.metric().compute(self.given(x, each, GENERATORS))) for each in (index, shuffled)]
-            if not np.isfinite(values[0]).any() or not np.array_equal(*values, equal_nan=True):
+            if not np.isfinite(values[0]).any() or not np.array_equal(values[0], values[1], equal_nan=True):
                 return
         refuse(
             f"compute() returns {_shown(values[0])} for three different generators, and the same after "

@@ -26,13 +26,13 @@ SMALL = 20  # least number of different samples of each set
 Array = NDArray[np.float64]
 
 
-def flat(x: Array) -> Array:
-    """Return samples as rows of at most `DIRECTIONS` numbers; coordinates of points are scaled to a deviation of 1."""
-    rows = x.reshape(len(x), -1).astype(np.float64)
+def flat(x: NDArray[np.float32]) -> Array:
+    """Return samples as rows of at most `DIRECTIONS` numbers: random projections if they have more."""
+    rows = x.reshape(len(x), -1)
     if rows.shape[1] > DIRECTIONS:
-        directions = np.random.default_rng(0).normal(size=(rows.shape[1], DIRECTIONS))
-        return rows @ (directions / math.sqrt(rows.shape[1]))
-    return rows
+        directions = np.random.default_rng(0).normal(size=(rows.shape[1], DIRECTIONS)).astype(np.float32)
+        rows = rows @ (directions / math.sqrt(rows.shape[1]))
+    return rows.astype(np.float64)
 
 
 def difference(a: Array, b: Array) -> str | None:

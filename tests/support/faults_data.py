@@ -358,3 +358,435 @@ class TorchStream(Position):
     def compute(self, samples: Samples) -> float:
         direction = torch.randn(samples.x.shape[1]).double().numpy()
         return float(np.abs(samples.x @ direction).mean())
+
+
+# Datasets
+
+
+class FiniteRing(Ring8):
+    """Finite sets of points of the ring: a valid dataset."""
+
+    name = "finite-ring"
+    count = 3000
+
+    def sets(self) -> tuple[Real, Real]:
+        """Training and held-out set."""
+        first, second = (Ring8.draw(self, self.count, torch.Generator().manual_seed(seed)) for seed in (10, 11))
+        return first, second
+
+    @property
+    def training_size(self) -> int:
+        return self.count
+
+    @property
+    def held_out_size(self) -> int:
+        return self.count
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return taken(self.sets()[0], torch.randint(self.count, (n,), generator=rng))
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return taken(self.sets()[1], torch.randperm(self.count, generator=rng)[:n])
+
+    def pool(self, n: int, rng: torch.Generator) -> Real:
+        return taken(self.sets()[0], torch.randperm(self.count, generator=rng)[:n])
+
+
+def taken(real: Real, index: Tensor) -> Real:
+    """Return some samples of a set."""
+    assert real.label is not None
+    return Real(real.x[index], real.label[index], index)
+
+
+def sorted_by(real: Real, order: Tensor) -> Real:
+    """Return the samples of a draw in another order."""
+    assert real.label is not None
+    return Real(real.x[order], real.label[order])
+
+
+class Rounded(Dataset):
+    """Points with integer coordinates, which repeat often: a valid dataset."""
+
+    name = "rounded"
+    Params = NoParams
+    shape = (2,)
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return Real((5 * torch.randn(n, 2, generator=rng)).round())
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return self.draw(n, rng)
+
+
+class Unevenly(Ring8):
+    """The first modes are less likely in draws and in held-out data: a valid dataset."""
+
+    name = "unevenly"
+    mixture = None  # type: ignore[assignment]
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(20 * n, rng)
+        assert real.label is not None
+        kept = torch.rand(20 * n, generator=rng) < (real.label + 1) / self.classes
+        return sorted_by(real, kept.nonzero().flatten()[:n])
+
+
+class ShiftedHeldOut(Ring8):
+    """Held-out points with another centre."""
+
+    name = "shifted-held-out"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        return replace(real, x=real.x + torch.tensor([0.6, 0.0]))
+
+
+class WideHeldOut(Ring8):
+    """Held-out points with a standard deviation where a variance belongs."""
+
+    name = "wide-held-out"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        return replace(real, x=real.x + 0.3 * torch.randn(n, 2, generator=rng))
+
+
+class NoiselessHeldOut(Ring8):
+    """Held-out points with less noise."""
+
+    name = "noiseless-held-out"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        label = torch.randint(self.classes, (n,), generator=rng)
+        means = torch.tensor(self.mixture.means, dtype=torch.float32)
+        return Real(means[label] + 0.05 * torch.randn(n, 2, generator=rng), label)
+
+
+class LacksMode(Ring8):
+    """Held-out points without the last mode, by an upper limit that is one too low."""
+
+    name = "lacks-mode"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(2 * n, rng)
+        assert real.label is not None
+        return sorted_by(real, (real.label < 7).nonzero().flatten()[:n])
+
+
+class Standardised(Ring8):
+    """Held-out points standardised by their own deviation."""
+
+    name = "standardised"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        return replace(real, x=real.x / real.x.square().mean(0).sqrt())
+
+
+class SwappedAxes(Unevenly):
+    """Held-out points whose coordinates are exchanged."""
+
+    name = "swapped-axes"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        return replace(real, x=real.x.flip(1))
+
+
+class BalancedHeldOut(Unevenly):
+    """Held-out points with equal numbers in all modes."""
+
+    name = "balanced-held-out"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class PoolOfOneClass(FiniteRing):
+    """A pool of the first half of the classes."""
+
+    name = "pool-of-one-class"
+
+    def pool(self, n: int, rng: torch.Generator) -> Real:
+        real = self.sets()[0]
+        assert real.label is not None
+        half = (real.label < 4).nonzero().flatten()
+        return taken(real, half[torch.randperm(len(half), generator=rng)[:n]])
+
+
+class ScaledPool(FiniteRing):
+    """A pool of points that are not scaled as in draws."""
+
+    name = "scaled-pool"
+
+    def pool(self, n: int, rng: torch.Generator) -> Real:
+        real = super().pool(n, rng)
+        return replace(real, x=real.x / 2)
+
+
+class PoolOfHeldOut(FiniteRing):
+    """A pool of held-out points."""
+
+    name = "pool-of-held-out"
+
+    def pool(self, n: int, rng: torch.Generator) -> Real:
+        return self.held_out(n, rng)
+
+
+class HeldOutOfTraining(FiniteRing):
+    """Held-out points of the training set."""
+
+    name = "held-out-of-training"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return self.pool(n, rng)
+
+
+class Unindexed(FiniteRing):
+    """Training points without an index, of which a few are held out."""
+
+    name = "unindexed"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return replace(super().draw(n, rng), index=None)
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real, other = (super(Unindexed, self).pool(n, rng), super().held_out(n, rng))
+        some = torch.arange(len(real.x)) % 4 == 0
+        return Real(torch.where(some[:, None], real.x, other.x), torch.where(some, real.label, other.label))
+
+
+class OtherDivision(FiniteRing):
+    """A division into training and held-out points that depends on the random generator."""
+
+    name = "other-division"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        whole = self.sets()[0]
+        return taken(whole, torch.randperm(self.count, generator=rng)[-n:])
+
+
+class SortedByLabel(Ring8):
+    """Draws sorted by label."""
+
+    name = "sorted-by-label"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        assert real.label is not None
+        return sorted_by(real, real.label.argsort())
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class SortedByCoordinate(Ring8):
+    """Draws sorted along the first coordinate, without labels."""
+
+    name = "sorted-by-coordinate"
+    classes = None  # type: ignore[assignment]
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        return Real(real.x[real.x[:, 0].argsort()])
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Real(Ring8.draw(self, n, rng).x)
+
+
+class SortedByIndex(FiniteRing):
+    """Draws sorted by their index."""
+
+    name = "sorted-by-index"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return taken(self.sets()[0], torch.randint(self.count, (n,), generator=rng).sort().values)
+
+
+class Consecutive(FiniteRing):
+    """Draws of consecutive points from a random start."""
+
+    name = "consecutive"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        start = torch.randint(self.count, (1,), generator=rng)
+        return taken(self.sets()[0], (start + torch.arange(n)) % self.count)
+
+
+class SortedHeldOut(Ring8):
+    """Held-out points sorted by label."""
+
+    name = "sorted-held-out"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        assert real.label is not None
+        return sorted_by(real, real.label.argsort())
+
+
+class HalfOfOneMode(Ring8):
+    """Draws whose first half has the even modes and whose second half has the odd ones."""
+
+    name = "half-of-one-mode"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        assert real.label is not None
+        return sorted_by(real, (real.label % 2).argsort(stable=True))
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class BlocksOfModes(Ring8):
+    """Draws in blocks of a mode each, in random order of the modes."""
+
+    name = "blocks-of-modes"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        assert real.label is not None
+        return sorted_by(real, torch.randperm(self.classes, generator=rng)[real.label].argsort())
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class Chain(Ring8):
+    """Draws of a Markov chain, whose neighbours are similar."""
+
+    name = "chain"
+    classes = None  # type: ignore[assignment]
+    mixture = None  # type: ignore[assignment]
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        steps = torch.randn(n, 2, generator=rng)
+        x = steps.clone()
+        for i in range(1, n):
+            x[i] = 0.6 * x[i - 1] + 0.8 * steps[i]
+        return Real(x)
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Real(torch.randn(n, 2, generator=rng))
+
+
+class Doubling(Ring8):
+    """Draws of half the points, each twice."""
+
+    name = "doubling"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw((n + 1) // 2, rng)
+        assert real.label is not None
+        return sorted_by(real, (torch.arange(2 * len(real.x)) % len(real.x))[torch.randperm(n, generator=rng)])
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class Buffered(Ring8):
+    """Draws from a buffer of 64 new points, with replacement."""
+
+    name = "buffered"
+    mixture = None  # type: ignore[assignment]
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(64, rng)
+        return replace(taken(real, torch.randint(64, (n,), generator=rng)), index=None)
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class InitialSeed(Ring8):
+    """Draws from the initial seed of the random generator."""
+
+    name = "initial-seed"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        return super().draw(n, torch.Generator().manual_seed(rng.initial_seed()))
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class CopiedStream(Ring8):
+    """Draws from a copy of the random generator."""
+
+    name = "copied-stream"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        copy = torch.Generator()
+        copy.set_state(rng.get_state())
+        return super().draw(n, copy)
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class SameStart(Ring8):
+    """Draws that begin with the same points."""
+
+    name = "same-start"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        start, rest = super().draw(20, torch.Generator().manual_seed(0)), super().draw(n, rng)
+        return Real(*(torch.cat([a, b])[:n] for a, b in ((start.x, rest.x), (start.label, rest.label))))  # type: ignore[misc]
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class SameLabels(Ring8):
+    """Draws of new points in modes that are always the same."""
+
+    name = "same-labels"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        label = torch.randint(self.classes, (n,), generator=torch.Generator().manual_seed(0))
+        means = torch.tensor(self.mixture.means, dtype=torch.float32)
+        return Real(means[label] + 0.02**0.5 * torch.randn(n, 2, generator=rng), label)
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return Ring8.draw(self, n, rng)
+
+
+class ShuffledLabels(Ring8):
+    """Points that are permuted without their labels."""
+
+    name = "shuffled-labels"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        return replace(real, x=real.x[torch.randperm(n, generator=rng)])
+
+
+class RolledLabels(Ring8):
+    """Labels of the next point."""
+
+    name = "rolled-labels"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        assert real.label is not None
+        return replace(real, label=real.label.roll(1))
+
+
+class ReversedHeldOutLabels(Ring8):
+    """Held-out labels that are numbered in the opposite order."""
+
+    name = "reversed-held-out-labels"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = self.draw(n, rng)
+        assert real.label is not None
+        return replace(real, label=self.classes - 1 - real.label)
+
+
+class RandomHeldOutLabels(Ring8):
+    """Held-out points with labels of other points."""
+
+    name = "random-held-out-labels"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return replace(self.draw(n, rng), label=self.draw(n, rng).label)

@@ -42,7 +42,41 @@ METRICS: list[tuple[type[Any], str, tuple[str, ...]]] = [
 ]
 """A faulty plugin, the check that must find the fault, and parts of the finding."""
 
-PLANTED = METRICS
+DATASETS: list[tuple[type[Any], str, tuple[str, ...]]] = [
+    (faults.ShiftedHeldOut, "distribution", ("held_out()", "1000 samples each")),
+    (faults.WideHeldOut, "distribution", ("held_out()", "nearest samples")),
+    (faults.NoiselessHeldOut, "distribution", ("held_out()", "nearest samples")),
+    (faults.LacksMode, "distribution", ("held_out()",)),
+    (faults.Standardised, "distribution", ("held_out()",)),
+    (faults.SwappedAxes, "distribution", ("held_out()",)),
+    (faults.BalancedHeldOut, "distribution", ("held_out()",)),
+    (faults.PoolOfOneClass, "distribution", ("pool()",)),
+    (faults.ScaledPool, "distribution", ("pool()",)),
+    (faults.PoolOfHeldOut, "held-out", ("samples of pool()",)),
+    (faults.HeldOutOfTraining, "held-out", ("samples of draw()",)),
+    (faults.Unindexed, "held-out", ("samples of draw()",)),
+    (faults.OtherDivision, "held-out", ("samples of draw()",)),
+    (faults.SortedByLabel, "order", ("draw(1000)", "order of their label")),
+    (faults.SortedByCoordinate, "order", ("draw(1000)", "coordinate or projection 0")),
+    (faults.SortedByIndex, "order", ("draw(1000)", "order of their index")),
+    (faults.Consecutive, "order", ("draw(1000)", "index")),
+    (faults.SortedHeldOut, "order", ("held_out(1000)", "order of their label")),
+    (faults.HalfOfOneMode, "order", ("draw(1000)",)),
+    (faults.BlocksOfModes, "order", ("draw(1000)", "label")),
+    (faults.Chain, "order", ("draw(1000)", "more alike")),
+    (faults.Doubling, "repeats", ("draw(1000)", "several times")),
+    (faults.Buffered, "repeats", ("draw(1000)", "several times")),
+    (faults.InitialSeed, "repeats", ("in succession",)),
+    (faults.CopiedStream, "repeats", ("in succession",)),
+    (faults.SameStart, "repeats", ("20 of 1000 samples",)),
+    (faults.SameLabels, "repeats", ("labels are the same",)),
+    (faults.ShuffledLabels, "labels", ("draw()",)),
+    (faults.RolledLabels, "labels", ("draw()",)),
+    (faults.ReversedHeldOutLabels, "labels", ("held_out()",)),
+    (faults.RandomHeldOutLabels, "labels", ("held_out()",)),
+]
+
+PLANTED = [*METRICS, *DATASETS]
 
 
 @pytest.mark.parametrize(("cls", "check", "parts"), PLANTED, ids=[cls.name for cls, _, _ in PLANTED])
@@ -55,7 +89,7 @@ def test_planted(cls: type[Any], check: str, parts: tuple[str, ...], messages: M
     messages.check(finding, *parts, hide=varying(str(finding)))
 
 
-@pytest.mark.parametrize("cls", [faults.Width, faults.Position])
+@pytest.mark.parametrize("cls", [faults.Width, faults.Position, faults.FiniteRing, faults.Rounded, faults.Unevenly])
 def test_faultless(cls: type[Any]) -> None:
     """The plugins that the faults are planted in have no findings."""
     assert examine(cls) == []
