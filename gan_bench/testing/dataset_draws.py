@@ -147,8 +147,8 @@ def check_repeats(draws: Draws) -> None:
     within, across = _pairs(one, one), _pairs(one, two)
     if within > across + CHANCE:
         refuse(
-            f"{draws.where}draw({SIZE}) contains {SIZE - len(np.unique(one))} samples several times: {within:.0f} pairs of "
-            f"equal samples in one draw, {across:.0f} in two draws",
+            f"{draws.where}draw({SIZE}) contains {SIZE - len(np.unique(one))} samples several times: {within:.0f} "
+            f"pairs of equal samples in one draw, {across:.0f} in two draws",
             "a batch would contain less data than its size, and models that compare its samples would see copies",
             "draw each of the n samples independently",
         )
@@ -223,8 +223,8 @@ def _orders(real: Real, rows: Rows) -> Iterator[tuple[str, str]]:
             often = "more" if score < 0 else "less"
             yield (
                 "samples and labels",
-                f"whose neighbours have {which} {name} values {often} often than in a random order, by {abs(score):.0f} "
-                "standard deviations",
+                f"whose neighbours have {which} {name} values {often} often than in a random order, by "
+                f"{abs(score):.0f} standard deviations",
             )
     for number, column in enumerate(rows.T):
         score = two_samples.trend(column)
@@ -249,16 +249,16 @@ def check_labels(draws: Draws) -> None:
     few = len(drawn[0]) < EACH * len(np.unique(drawn[1]))
     if not few and score < UNCLEAR and two_samples.label_score(*drawn) < UNCLEAR:
         refuse(
-            f"{draws.where}the labels of draw() do not depend on the samples: the most similar samples have equal labels in "
-            f"{share:.1%} of all cases, independent labels in {expected:.1%}",
+            f"{draws.where}the labels of draw() do not depend on the samples: the most similar samples have equal "
+            f"labels in {share:.1%} of all cases, independent labels in {expected:.1%}",
             "models that use labels would learn nothing from them",
             "return label[i] of sample x[i]: index or permute both with the same positions",
         )
     crossed, by_chance, _ = two_samples.share_score(kept[1], two_samples.agreement(*drawn, kept[0]))
     if score > CLEAR and crossed - by_chance < (share - expected) / 2 and len(kept[0]) > SIZE / 10:
         refuse(
-            f"{draws.where}the labels of held_out() are not those of draw(): a held-out sample and the most similar drawn "
-            f"one have equal labels in {crossed:.1%} of all cases, two drawn ones in {share:.1%}",
+            f"{draws.where}the labels of held_out() are not those of draw(): a held-out sample and the most similar "
+            f"drawn one have equal labels in {crossed:.1%} of all cases, two drawn ones in {share:.1%}",
             "metrics would compare classes with the wrong samples",
             "number the classes alike in both, and return label[i] of sample x[i]",
         )

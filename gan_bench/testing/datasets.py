@@ -49,7 +49,21 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
         "distribution", "held-out data and a pool are distributed as draws", subject.distribution, (apart, repeats)
     )
     labels = Check("labels", "labels belong to the samples", subject.labels, (same,))
-    found = [parameters, described, builds, files, samples, streams, seeds, apart, mixture, order, repeats, same, labels]
+    found = [
+        parameters,
+        described,
+        builds,
+        files,
+        samples,
+        streams,
+        seeds,
+        apart,
+        mixture,
+        order,
+        repeats,
+        same,
+        labels,
+    ]
     if isinstance(cls, type) and issubclass(cls, ImageDataset):
         images = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
         levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))

@@ -255,7 +255,7 @@ class _Subject:
             refuse(
                 f"compute() returns {real:.4g} for real data, for samples far from it and for one sample repeated",
                 "all models would have the same value",
-                "compute the value from samples.x or samples.pixels; a stored result must not be used for other samples",
+                "compute the value from samples.x or samples.pixels, and use no stored result of other samples",
             )
 
     def size(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
 from gan_bench_zoo.networks.mlp import MLP, MLPDiscriminator, MLPGenerators
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.network import Autoencoder, Discriminator, Generators, Heads, JointDiscriminator, Sharing
-from gan_bench.contracts.parameters import NoParams
+from gan_bench.contracts.parameters import NoParams, param
+from tests.support.tiny_images import Greys
 
 # Metrics
 
@@ -551,7 +553,7 @@ class Unindexed(FiniteRing):
         return replace(super().draw(n, rng), index=None)
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        real, other = (super(Unindexed, self).pool(n, rng), super().held_out(n, rng))
+        real, other = super().pool(n, rng), super().held_out(n, rng)
         some = torch.arange(len(real.x)) % 4 == 0
         return Real(torch.where(some[:, None], real.x, other.x), torch.where(some, real.label, other.label))
 
@@ -790,3 +792,385 @@ class RandomHeldOutLabels(Ring8):
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
         return replace(self.draw(n, rng), label=self.draw(n, rng).label)
+
+
+class Images(Greys):
+    """Finite sets of images: a valid dataset."""
+
+    name = "images"
+
+    @dataclass(frozen=True)
+    class Params(Greys.Params):
+        """As of the base class, with more images."""
+
+        count: int = param(900, "Images for training; half as many are held out.", low=30)
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params)
+
+
+class ImagesOfTraining(Images):
+    """Held-out images of the training set, although there is a test set."""
+
+    name = "images-of-training"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        return self.pool(n, rng)
+
+
+class Inverted(Images):
+    """Held-out images with black and white exchanged."""
+
+    name = "inverted"
+
+    def held_out(self, n: int, rng: torch.Generator) -> Real:
+        real = super().held_out(n, rng)
+        return replace(real, x=sum(self.bounds) - real.x)
+
+
+class SortedImages(Images):
+    """Draws of images sorted by label."""
+
+    name = "sorted-images"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        assert real.label is not None
+        return sorted_by(real, real.label.argsort())
+
+
+class MixedImages(Images):
+    """Draws of images that are permuted without their labels."""
+
+    name = "mixed-images"
+
+    def draw(self, n: int, rng: torch.Generator) -> Real:
+        real = super().draw(n, rng)
+        return replace(real, x=real.x[torch.randperm(n, generator=rng)], index=None)
+
+
+# Networks
+
+
+class SameLatents(MLP):
+    """Generators of which the last one ignores its latents."""
+
+    name = "same-latents"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        return Reading(super().generators(latent_size, shape, count, shared), lambda z: blank(z, -1))
+
+
+class HalfOfLatents(MLP):
+    """Generators of which the second one reads the first half of its latents only."""
+
+    name = "half-of-latents"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        def read(z: Tensor) -> Tensor:
+            z = z.clone()
+            z[1:2, :, latent_size // 2 :] = 0
+            return z
+
+        return Reading(super().generators(latent_size, shape, count, shared), read)
+
+
+class CommonLatents(MLP):
+    """Generators that share nothing and all add the mean of all latents."""
+
+    name = "common-latents"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        made = super().generators(latent_size, shape, count, shared)
+        if shared != "nothing":
+            return made
+        return Reading(made, lambda z: z - z[-1:].mean((0, 1), keepdim=True) if made.training else z)
+
+
+class Reading(Generators):
+    """Generators of latents that a function changes."""
+
+    def __init__(self, body: Generators, read: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.body, self.read = body, read
+
+    def forward(self, z: Tensor) -> Tensor:
+        x: Tensor = self.body(self.read(z))
+        return x
+
+
+def blank(x: Tensor, part: int) -> Tensor:
+    """Return a copy in which one part is 1."""
+    x = x.clone()
+    x[part] = 1
+    return x
+
+
+class FirstRow(MLP):
+    """Generators that share nothing and all use the first output layer of a fused one."""
+
+    name = "first-row"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        made = super().generators(latent_size, shape, count, shared)
+        assert isinstance(made, MLPGenerators)
+        last = made.layers[-1]
+        if shared == "nothing":
+            last.forward = lambda x: x @ last.weight[:1] + last.bias[:1]  # type: ignore[method-assign, assignment]
+        return made
+
+
+class SharedNorm(MLP):
+    """Generators that share nothing and multiply their samples by the first one's bias."""
+
+    name = "shared-norm"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        made = super().generators(latent_size, shape, count, shared)
+        assert isinstance(made, MLPGenerators)
+        if shared == "nothing":
+            first = made.layers[0]
+            made.register_forward_hook(lambda module, inputs, x: x * (1 + first.bias[0].sum()))  # type: ignore[union-attr, index, operator]
+        return made
+
+
+class NoGradient(MLP):
+    """Generators of which the second one is detached."""
+
+    name = "no-gradient"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        made = super().generators(latent_size, shape, count, shared)
+
+        def detach(module: nn.Module, inputs: object, x: Tensor) -> Tensor:
+            return torch.stack([each.detach() if k == 1 else each for k, each in enumerate(x)])
+
+        made.register_forward_hook(detach)
+        return made
+
+
+class EqualWithTrunk(MLP):
+    """Generators with "trunk" whose output layers begin with equal weights."""
+
+    name = "equal-with-trunk"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        made = super().generators(latent_size, shape, count, shared)
+        assert isinstance(made, MLPGenerators)
+        if shared == "trunk":
+            made.layers[-1].initialise = partial(equal, made.layers[-1])  # type: ignore[assignment]
+        return made
+
+
+def equal(layer: Any, init: Any, rng: torch.Generator) -> None:
+    """Initialise all layers of a fused one alike."""
+    init.weight(layer.weight[0].t(), rng)
+    layer.weight.copy_(layer.weight[:1].expand_as(layer.weight).clone())
+
+
+class ClampsLatents(MLP):
+    """Generators that clamp their latents in place."""
+
+    name = "clamps-latents"
+
+    def generators(self, latent_size: int, shape: tuple[int, ...], count: int, shared: Sharing) -> Generators:
+        return Reading(
+            super().generators(latent_size, shape, count, shared),
+            lambda z: z.clamp_(-2, 2) if not z.requires_grad else z,
+        )
+
+
+class FaultyDiscriminator(MLPDiscriminator):
+    """A discriminator whose samples or logits a function changes."""
+
+    def read(self, x: Tensor) -> Tensor:
+        """Samples as the first layer reads them."""
+        return x
+
+    def logits(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Logits as the discriminator returns them."""
+        return found
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.logits(super().forward(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        return super().features(self.read(x))
+
+
+class Judging(MLP):
+    """A network with a discriminator of another class."""
+
+    judge: type[FaultyDiscriminator] = FaultyDiscriminator
+
+    def discriminator(self, shape: tuple[int, ...], heads: Heads, copies: int | None) -> Discriminator:
+        if "three" not in heads or len(shape) != 1 or shape[0] != 2:
+            return super().discriminator(shape, heads, copies)
+        return self.judge(shape[0], self.params.hidden, self.params.slope, heads, copies)
+
+
+class OneCoordinate(Judging):
+    """A discriminator of the first coordinate."""
+
+    name = "one-coordinate"
+
+    class judge(FaultyDiscriminator):
+        """Reads the first coordinate."""
+
+        def read(self, x: Tensor) -> Tensor:
+            return x * torch.tensor([1.0, 0.0], device=x.device)
+
+
+class BlindCopy(Judging):
+    """Copies of a discriminator of which the last one ignores its samples."""
+
+    name = "blind-copy"
+
+    class judge(FaultyDiscriminator):
+        """Blanks the samples of the last copy."""
+
+        def read(self, x: Tensor) -> Tensor:
+            return x if self.copies is None or x.dim() == 2 else torch.cat([x[:-1], torch.zeros_like(x[-1:])])
+
+
+class FirstTrunk(Judging):
+    """Copies of a discriminator that use the weights of the first one's body."""
+
+    name = "first-trunk"
+
+    class judge(FaultyDiscriminator):
+        """Uses the first body."""
+
+        def features(self, x: Tensor) -> Tensor:
+            if self.copies is None:
+                return super().features(x)
+            x = x.expand(self.copies, *x.shape) if x.dim() == 2 else x
+            weight, bias = self.trunk.weight[:1], self.trunk.bias[:1]  # type: ignore[index]
+            return F.leaky_relu(x @ weight + bias, self.slope)
+
+
+class EqualCopies(Judging):
+    """Copies of a discriminator that begin with equal weights."""
+
+    name = "equal-copies"
+
+    class judge(FaultyDiscriminator):
+        """Initialises all copies alike."""
+
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            if self.copies is not None:
+                for layer in (self.trunk, self.heads):
+                    layer.initialise = partial(equal, layer)  # type: ignore[assignment]
+
+
+class ConstantHead(Judging):
+    """A head that returns its bias."""
+
+    name = "constant-head"
+
+    class judge(FaultyDiscriminator):
+        """Replaces one head."""
+
+        def logits(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+            return found | {"one": found["one"] * 0}
+
+
+class ConstantLogit(Judging):
+    """A head of three logits whose last one is always 0."""
+
+    name = "constant-logit"
+
+    class judge(FaultyDiscriminator):
+        """Sets the last logit to 0."""
+
+        def logits(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+            three = found["three"]
+            return found | {"three": torch.cat([three[..., :2], torch.zeros_like(three[..., 2:])], -1)}
+
+
+class RepeatedHead(Judging):
+    """A head of one logit that is the first logit of another head."""
+
+    name = "repeated-head"
+
+    class judge(FaultyDiscriminator):
+        """Splits the logits from the same start."""
+
+        def logits(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+            return found | {"one": found["three"][..., 0]}
+
+
+class ExpandedLogit(Judging):
+    """A head of three logits that is one logit three times."""
+
+    name = "expanded-logit"
+
+    class judge(FaultyDiscriminator):
+        """Repeats a logit."""
+
+        def logits(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+            return found | {"three": found["one"][..., None].expand_as(found["three"])}
+
+
+class BlindFeatures(Judging):
+    """Features that do not depend on the samples."""
+
+    name = "blind-features"
+
+    class judge(FaultyDiscriminator):
+        """Returns the features of the origin, but for its own heads."""
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            self.inside = True
+            try:
+                return super().forward(x)
+            finally:
+                self.inside = False
+
+        def read(self, x: Tensor) -> Tensor:
+            return x if getattr(self, "inside", False) else torch.zeros_like(x)
+
+
+class ShiftsSamples(Judging):
+    """A discriminator that normalises samples in place."""
+
+    name = "shifts-samples"
+
+    class judge(FaultyDiscriminator):
+        """Divides in place."""
+
+        def read(self, x: Tensor) -> Tensor:
+            return x if x.requires_grad else x.div_(2)
+
+
+class IgnoresVectors(MLP):
+    """A joint discriminator that ignores the vectors."""
+
+    name = "ignores-vectors"
+
+    def joint_discriminator(self, shape: tuple[int, ...], size: int, heads: Heads) -> JointDiscriminator:
+        return SamplesOnly(self.discriminator(shape, heads, None))
+
+
+class SamplesOnly(JointDiscriminator):
+    """A discriminator of the samples of pairs."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor, v: Tensor) -> dict[str, Tensor]:
+        logits: dict[str, Tensor] = self.body(x)
+        return logits
+
+
+class ConstantCopy(MLP):
+    """An autoencoder that returns its biases."""
+
+    name = "constant-copy"
+
+    def autoencoder(self, shape: tuple[int, ...]) -> Autoencoder:
+        made = super().autoencoder(shape)
+        made.register_forward_pre_hook(lambda module, inputs: (torch.zeros_like(inputs[0]),))
+        return made

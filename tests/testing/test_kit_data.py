@@ -72,11 +72,38 @@ DATASETS: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.SameLabels, "repeats", ("labels are the same",)),
     (faults.ShuffledLabels, "labels", ("draw()",)),
     (faults.RolledLabels, "labels", ("draw()",)),
+    (faults.ImagesOfTraining, "held-out", ("samples of draw()",)),
+    (faults.Inverted, "distribution", ("held_out()",)),
+    (faults.SortedImages, "order", ("draw(1000)", "label")),
+    (faults.MixedImages, "labels", ("draw()",)),
     (faults.ReversedHeldOutLabels, "labels", ("held_out()",)),
     (faults.RandomHeldOutLabels, "labels", ("held_out()",)),
 ]
 
-PLANTED = [*METRICS, *DATASETS]
+NETWORKS: list[tuple[type[Any], str, tuple[str, ...]]] = [
+    (faults.SameLatents, "latents", ("generator 2 ignores its latents",)),
+    (faults.HalfOfLatents, "latents", ("generator 1 ignores 3 of 6 latents",)),
+    (faults.CommonLatents, "latents", ("'nothing'", "generator 0 depends on the latents of generator 2")),
+    (faults.FirstRow, "latents", ("'nothing'", "generators 0 and 1 share layers.2.weight")),
+    (faults.SharedNorm, "latents", ("'nothing'", "generators 0 and 1 share layers.0.bias")),
+    (faults.NoGradient, "latents", ("output of generator 1",)),
+    (faults.EqualWithTrunk, "latents", ("'trunk'", "equal samples")),
+    (faults.ClampsLatents, "generators", ("in place",)),
+    (faults.OneCoordinate, "copies", ("ignores 50%",)),
+    (faults.BlindCopy, "copies", ("copies=2", "copy 1")),
+    (faults.FirstTrunk, "copies", ("copies 0 and 1 share trunk.weight",)),
+    (faults.EqualCopies, "copies", ("copies 0 and 1 have the same logits",)),
+    (faults.BlindFeatures, "copies", ("features()", "ignores the samples")),
+    (faults.ShiftsSamples, "discriminator", ("in place",)),
+    (faults.ConstantHead, "heads", ("head 'one'", "same for all samples")),
+    (faults.ConstantLogit, "heads", ("logit 2 of head 'three'", "same for all samples")),
+    (faults.RepeatedHead, "heads", ("head 'one' and logit 0 of head 'three' are equal",)),
+    (faults.ExpandedLogit, "heads", ("head 'one' and logit 0 of head 'three' are equal",)),
+    (faults.IgnoresVectors, "pairs", ("ignores the vectors",)),
+    (faults.ConstantCopy, "autoencoder", ("ignores the samples",)),
+]
+
+PLANTED = [*METRICS, *DATASETS, *NETWORKS]
 
 
 @pytest.mark.parametrize(("cls", "check", "parts"), PLANTED, ids=[cls.name for cls, _, _ in PLANTED])
@@ -89,7 +116,9 @@ def test_planted(cls: type[Any], check: str, parts: tuple[str, ...], messages: M
     messages.check(finding, *parts, hide=varying(str(finding)))
 
 
-@pytest.mark.parametrize("cls", [faults.Width, faults.Position, faults.FiniteRing, faults.Rounded, faults.Unevenly])
+@pytest.mark.parametrize(
+    "cls", [faults.Width, faults.Position, faults.FiniteRing, faults.Images, faults.Rounded, faults.Unevenly]
+)
 def test_faultless(cls: type[Any]) -> None:
     """The plugins that the faults are planted in have no findings."""
     assert examine(cls) == []
