@@ -88,7 +88,7 @@ def check_distribution(draws: Draws) -> None:
 
 def check_apart(draws: Draws) -> None:
     """Check that held-out samples are not among the samples for training."""
-    rows = {row.tobytes() for row in _exact(draws.real("held_out", 1), draws.dataset)}
+    rows = [row.tobytes() for row in _exact(draws.real("held_out", 1), draws.dataset)]
     for way in draws.ways:
         if way == "held_out":
             continue
@@ -102,7 +102,7 @@ def check_apart(draws: Draws) -> None:
             )
 
 
-def _shared(draws: Draws, way: str, rows: set[bytes]) -> tuple[int, int, float]:
+def _shared(draws: Draws, way: str, rows: list[bytes]) -> tuple[int, int, float]:
     """Return the number of held-out rows among samples for training, of how many, and the largest number by chance."""
     dataset = draws.dataset
     finite = dataset.training_size
@@ -111,16 +111,16 @@ def _shared(draws: Draws, way: str, rows: set[bytes]) -> tuple[int, int, float]:
         count = min(SEEN, finite or SIZE)
         seen = {row.tobytes() for row in _exact(draws.real(way, 0), dataset)}
         seen |= {row.tobytes() for row in dataset.training().x[:count]}  # type: ignore[attr-defined]
-        return len(rows & seen), len(seen), SHARED * len(rows)
+        return sum(row in seen for row in rows), len(seen), SHARED * len(rows)
     small = images or finite is None
     real = draws.real(way, 0) if small else real_of(dataset, way, 0, min(SEEN, 4 * (finite or SIZE)))
     exact = [row.tobytes() for row in _exact(real, dataset)]
     seen = set(exact)
     if images:
-        return len(rows & seen), len(seen), SHARED * len(rows)
+        return sum(row in seen for row in rows), len(seen), SHARED * len(rows)
     # Samples of a stream are equal only by rounding, or if few values are possible: then also within a draw.
     repeated = 0 if finite is not None or real.index is not None else len(exact) - len(seen)
-    return len(rows & seen), len(seen), CHANCE + 4 * repeated
+    return sum(row in seen for row in rows), len(seen), CHANCE + 4 * repeated
 
 
 def _exact(real: Real, dataset: Dataset) -> Any:

@@ -45,9 +45,10 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     mixture = Check("mixture", "draws follow the declared density", subject.mixture, (samples,))
     order = Check("order", "samples of a draw are in random order", subject.order, (seeds,))
     repeats = Check("repeats", "draws repeat no samples, within one or from one to the next", subject.repeats, (order,))
-    same = Check(
-        "distribution", "held-out data and a pool are distributed as draws", subject.distribution, (apart, repeats)
-    )
+    levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))
+    images = isinstance(cls, type) and issubclass(cls, ImageDataset)
+    needed = (apart, repeats, levels) if images else (apart, repeats)
+    same = Check("distribution", "held-out data and a pool are distributed as draws", subject.distribution, needed)
     labels = Check("labels", "labels belong to the samples", subject.labels, (same,))
     found = [
         parameters,
@@ -64,10 +65,9 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
         same,
         labels,
     ]
-    if isinstance(cls, type) and issubclass(cls, ImageDataset):
-        images = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
-        levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))
-        found += [images, levels]
+    if images:
+        sets = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
+        found += [sets, levels]
     return found
 
 

@@ -815,7 +815,7 @@ class ImagesOfTraining(Images):
     name = "images-of-training"
 
     def held_out(self, n: int, rng: torch.Generator) -> Real:
-        return self.pool(n, rng)
+        return self.pool(min(n, self.held_out_size or n), rng)
 
 
 class Inverted(Images):
