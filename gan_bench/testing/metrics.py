@@ -299,7 +299,7 @@ class _Subject:
                 with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("ignore")
                     value = metric.compute(self.given(repeated, np.tile(index, copies), GENERATORS))
-            except Exception:  # repeated samples are no valid input of some metrics, such as estimates of entropy
+            except Exception:  # some metrics, such as estimates of entropy, do not accept repeated samples
                 value = np.nan
             values.append(self.combined(value))
         return np.array(values)
