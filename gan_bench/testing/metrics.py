@@ -312,8 +312,8 @@ class _Subject:
         value = self.combined(self.first[1]) if known else self._ordered(x, np.arange(len(x)))
         found = self._ordered(x, order)
         change, far = abs(found - value), self.score(far=True)
-        scale = np.nanmax(np.abs([value, far - value]))
-        if not change > LARGE * scale:  # also if a value is NaN
+        distance = 0.0 if math.isnan(far) else abs(far - value)
+        if not change > LARGE * max(abs(value), distance):  # also if a value is NaN
             return
         rng = np.random.default_rng(0)
         chance = max(abs(self._ordered(x, rng.permutation(len(x))) - value) for _ in range(3))
@@ -388,11 +388,21 @@ def _loaded_again(cls: type[Any]) -> type[Any] | None:
         with common.streams_from(0):
             spec.loader.exec_module(again)
         found: type[Any] = operator.attrgetter(cls.__qualname__)(again)
+        _copy_constants(module, again)
+        _copy_constants(cls, found)
         return found
     except Exception:  # a module may refuse to be executed twice
         return None
     finally:
         sys.modules[cls.__module__] = module
+
+
+def _copy_constants(source: Any, target: Any) -> None:
+    """Copy numbers and texts that differ, such as settings that a test replaces; not values that were None before."""
+    for name, value in list(vars(source).items()):
+        old = vars(target).get(name)
+        if not name.startswith("__") and type(value) in (int, float, str) and type(old) is type(value):
+            setattr(target, name, value)
 
 
 def _at(address: int, make: Callable[[], Samples]) -> Samples:
