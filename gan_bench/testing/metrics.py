@@ -400,7 +400,7 @@ def _loaded_again(cls: type[Any]) -> type[Any] | None:
 def _copy_constants(source: Any, target: Any) -> None:
     """Copy numbers and texts that differ, such as settings that a test replaces; not values that were None before."""
     for name, value in list(vars(source).items()):
-        old = vars(target).get(name)
+        old = getattr(target, name, None)  # of a class, perhaps inherited
         if not name.startswith("__") and type(value) in (int, float, str) and type(old) is type(value):
             setattr(target, name, value)
 

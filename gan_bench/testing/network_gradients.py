@@ -197,7 +197,7 @@ def _entries(module: nn.Module, output: Callable[[], Tensor]) -> dict[str, Tenso
 
 
 def _gradient(module: nn.Module, x: Tensor, output: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the gradient of a random combination of outputs with respect to the input; 0 if they do not depend on it."""
+    """Return the gradient of a random combination of outputs with respect to the input; 0 without a dependence."""
     given = x.clone().requires_grad_()
     total = _weighted(output(given))
     found = torch.autograd.grad(total, given, allow_unused=True)[0] if total.requires_grad else None
