@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from scipy.stats import rankdata
 
 ERRORS = 6  # largest deviation of a normal statistic in standard errors
 MOST = 500  # samples of each set whose distances are computed
@@ -67,7 +66,7 @@ def _properties(pooled: Array, distances: Array) -> Iterator[tuple[str, Array]]:
 
 def _rank_score(values: Array, first: NDArray[np.bool_]) -> float:
     """Return the difference of mean ranks in standard errors."""
-    ranks = rankdata(values)
+    ranks = _ranks(values)
     error = ranks.std() * math.sqrt(1 / first.sum() + 1 / (~first).sum())
     return float((ranks[first].mean() - ranks[~first].mean()) / error) if error > 0 else 0.0
 
@@ -94,9 +93,16 @@ def _larger(distances: Array, signs: Array, found: float, orders: int, rng: np.r
     return int((energies >= found * (1 - 1e-4)).sum())
 
 
+def _ranks(values: Array) -> Array:
+    """Return the ranks of values, from 1; equal values have their mean rank."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
+
+
 def trend(values: Array) -> float:
     """Return the rank correlation of values (n,) with their positions in standard errors."""
-    ranks = rankdata(values)
+    ranks = _ranks(values)
     spread = ranks.std()
     if spread == 0:
         return 0.0
@@ -162,7 +168,7 @@ def label_score(rows: Array, label: NDArray[np.int64]) -> float:
     best = 0.0
     for column in rows.T:
         for values in (column, np.abs(column - np.median(column))):
-            ranks = rankdata(values)
+            ranks = _ranks(values)
             means = np.bincount(label, ranks)[present] / counts[present]
             variance = ranks.var() * len(ranks) / max(len(ranks) - 1, 1)
             if variance > 0:
