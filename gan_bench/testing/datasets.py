@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_bench.contracts.dataset import Dataset, Mixture, Real
 from gan_bench.contracts.images import ImageDataset, Pictures, to_floats, to_pixels
 from gan_bench.plugins.registry import Registry
-from gan_bench.testing import common
+from gan_bench.testing import common, dataset_draws
 from gan_bench.testing.checks import Absent, Check, first_line, place, refuse
 from gan_bench.testing.settings import Setting, settings
 from gan_bench.testing.tiny import difference
@@ -43,11 +43,31 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     seeds = Check("seeds", "a draw depends only on the state of its random generator", subject.seeds, (streams,))
     apart = Check("held-out", "held-out data is not in the training data", subject.held_out, (seeds,))
     mixture = Check("mixture", "draws follow the declared density", subject.mixture, (samples,))
-    found = [parameters, described, builds, files, samples, streams, seeds, apart, mixture]
-    if isinstance(cls, type) and issubclass(cls, ImageDataset):
-        images = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
-        levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))
-        found += [images, levels]
+    order = Check("order", "samples of a draw are in random order", subject.order, (seeds,))
+    repeats = Check("repeats", "draws repeat no samples, within one or from one to the next", subject.repeats, (order,))
+    levels = Check("levels", "drawn values are uint8 levels, scaled to the bounds", subject.levels, (samples,))
+    images = isinstance(cls, type) and issubclass(cls, ImageDataset)
+    needed = (apart, repeats, levels) if images else (apart, repeats)
+    same = Check("distribution", "held-out data and a pool are distributed as draws", subject.distribution, needed)
+    labels = Check("labels", "labels belong to the samples", subject.labels, (same,))
+    found = [
+        parameters,
+        described,
+        builds,
+        files,
+        samples,
+        streams,
+        seeds,
+        apart,
+        mixture,
+        order,
+        repeats,
+        same,
+        labels,
+    ]
+    if images:
+        sets = Check("images", "both image sets are uint8 and the same at every access", subject.images, (files,))
+        found += [sets, levels]
     return found
 
 
@@ -129,16 +149,32 @@ class _Subject:
         for _, dataset in self.made()[:1]:
             if isinstance(dataset, ImageDataset):
                 _check_apart(dataset)
-                continue
-            seen, kept = _drawn(dataset, "draw", seed=0), _drawn(dataset, "held_out", seed=1)
-            rows = set(map(_bytes, seen.x))
-            common_rows = sum(_bytes(row) in rows for row in kept.x)
-            if common_rows == len(kept.x) or (seen.index is not None and common_rows):
-                refuse(
-                    f"{common_rows} of {len(kept.x)} held-out samples are also in a training draw",
-                    "the row `real-data` would not show the score of a perfect model",
-                    "reserve samples that draw() never returns, or generate new samples from the random generator",
-                )
+            dataset_draws.check_apart(self.draws[0])
+
+    def repeats(self) -> None:
+        for draws in self.draws:
+            dataset_draws.check_repeats(draws)
+
+    def order(self) -> None:
+        for draws in self.draws:
+            dataset_draws.check_order(draws)
+
+    def distribution(self) -> None:
+        for draws in self.draws:
+            dataset_draws.check_distribution(draws)
+
+    def labels(self) -> None:
+        for draws in self.draws:
+            dataset_draws.check_labels(draws)
+
+    @cached_property
+    def draws(self) -> list[dataset_draws.Draws]:
+        """Draws of the dataset in the settings that may switch code; not of images in another range of the pixels."""
+        return [
+            dataset_draws.Draws(dataset, f"with {setting}, ")
+            for setting, dataset in self.made()
+            if setting.branches and not (isinstance(dataset, ImageDataset) and setting.label.startswith("values = "))
+        ]
 
     def mixture(self) -> None:
         for setting, dataset in self.made():
@@ -286,11 +322,6 @@ def _check_seeds(draw: Callable[..., Real], draw_anew: Callable[..., Real], way:
             "every iteration would use the same data",
             "draw from the random generator in the arguments",
         )
-
-
-def _bytes(row: Tensor) -> bytes:
-    found: bytes = row.numpy().tobytes()
-    return found
 
 
 def _check_mixture(mixture: Mixture, dataset: Dataset, where: str) -> None:

@@ -13,6 +13,7 @@ from gan_bench.contracts.network import SHARED, Discriminator, Initialisation, N
 from gan_bench.errors import PluginError
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
+from gan_bench.testing import network_gradients as gradients
 from gan_bench.testing.checks import Check, Fault, first_line, place, refuse
 from gan_bench.testing.settings import Setting, made, settings
 from gan_bench.testing.tiny import SMALL, dataset_for, difference, installed, same
@@ -21,6 +22,7 @@ LATENT = 6
 EACH = 4
 HEADS = {"one": None, "three": 3}
 REASON = "models rely on it"
+DEFAULTS = "defaults"
 
 
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
@@ -59,13 +61,26 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     copying = Check(
         "autoencoder", "an autoencoder returns the shape of its input", subject.autoencoder, (discriminator,)
     )
+    latents = Check(
+        "latents",
+        "each generator depends on its own latents, and on separate parameters if nothing is shared",
+        subject.latents,
+        (generators, sharing),
+    )
+    copied = Check(
+        "copies",
+        "each copy of a discriminator depends on its own samples and parameters",
+        subject.copies,
+        (discriminator,),
+    )
+    heads = Check("heads", "every logit varies with the samples", subject.heads, (copied,))
     both = (generators, discriminator)
     initialised = Check(
         "seeds", "equal seeds give equal weights, different seeds give different weights", subject.seeds, both
     )
     streams = Check("streams", "a forward pass uses no global random stream", subject.streams, both)
     devices = Check("devices", "a forward pass runs on the device of the network", subject.devices, both)
-    bodies = [builds, generators, sharing, discriminator, alone, pairs, copying]
+    bodies = [builds, generators, sharing, latents, discriminator, copied, heads, alone, pairs, copying]
     return [parameters, described, *bodies, initialised, streams, devices]
 
 
@@ -137,6 +152,32 @@ class _Subject:
                 module = _Build(network, self.shape).discriminator(copies)
                 _check_discriminator(module, copies, self.shape, f"with {setting}, discriminator(copies={copies})")
 
+    def latents(self) -> None:
+        for shared in SHARED:
+            what = f"generators(3, {shared!r})"
+            _check_apart(self.build.generators(3, shared), what)
+            gradients.check_generators(partial(self._generators, shared), _latents(3), shared, what)
+
+    def _generators(self, shared: str, seed: int) -> nn.Module:
+        return self.build.generators(3, shared, seed=seed)
+
+    def copies(self) -> None:
+        for copies in (None, 2):
+            x = _points(self.shape, () if copies is None else (copies,))
+            what = f"discriminator(copies={copies})"
+            gradients.check_discriminator(partial(self._discriminator, copies), x, copies, what)
+            module = self._discriminator(copies, 0)
+            if isinstance(module, Discriminator) and gradients.has_features(module):
+                gradients.check_reads(_Features(module), {"samples": x}, f"features() of {what}")
+
+    def heads(self) -> None:
+        for copies in (None, 2):
+            x = _points(self.shape)
+            gradients.check_heads(partial(self._discriminator, copies), x, copies, f"discriminator(copies={copies})")
+
+    def _discriminator(self, copies: int | None, seed: int) -> nn.Module:
+        return self.build.discriminator(copies, seed=seed)
+
     def alone(self) -> None:
         for setting, network in self.made():
             module = _Build(network.without_batch_statistics(), self.shape).discriminator()
@@ -148,12 +189,17 @@ class _Subject:
                 with torch.no_grad():
                     logits = module(_points(self.shape), _latents(1)[0])
                 _require_logits(logits, (), f"with {setting}, joint_discriminator()")
+                if setting.label == DEFAULTS:
+                    inputs = {"samples": _points(self.shape), "vectors": _latents(1)[0]}
+                    gradients.check_reads(module, inputs, "joint_discriminator()")
 
     def autoencoder(self) -> None:
         for setting, network in self.made():
             if module := _offered(partial(network.autoencoder, self.shape)):
                 with torch.no_grad():
                     _require(module(_points(self.shape)), (EACH, *self.shape), f"with {setting}, autoencoder()")
+                if setting.label == DEFAULTS:
+                    gradients.check_reads(module, {"samples": _points(self.shape)}, "autoencoder()")
 
     def seeds(self) -> None:
         build = self.build
@@ -186,6 +232,18 @@ class _Subject:
                     "it would not run on a GPU: a tensor is created on the CPU, stays there or is copied there",
                     "create tensors with device=x.device, and register constants as buffers",
                 ) from error
+
+
+class _Features(nn.Module):
+    """A discriminator that returns its features."""
+
+    def __init__(self, body: Discriminator) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples to features."""
+        return self.body.features(x)
 
 
 class _Build:
@@ -240,12 +298,12 @@ def _require(x: object, shape: tuple[int, ...], what: str) -> None:
 
 
 @torch.no_grad()
-def _check_apart(module: nn.Module) -> None:
+def _check_apart(module: nn.Module, what: str = "generators(3)") -> None:
     """Check that three generators map the same latents to different samples."""
     x = module(_latents(3)[:1].expand(3, -1, -1).contiguous())
     if any(same(x[0], other) for other in x[1:]):
         refuse(
-            "generators(3) returns equal samples of several generators",
+            f"{what} returns equal samples of several generators",
             REASON,
             "give each generator its own input layer",
         )
@@ -255,6 +313,7 @@ def _check_apart(module: nn.Module) -> None:
 def _check_generators(module: nn.Module, count: int, shape: tuple[int, ...], what: str) -> None:
     z = _latents(count)
     _require(module(z), (count, EACH, *shape), f"{what}, in training,")
+    gradients.check_untouched(_latents(count), z, what)
     module.eval()  # in training mode, shared layers may normalise the samples of all generators together
     _require(x := module(z), (count, EACH, *shape), what)
     moved = module(torch.cat([z[:1] + 1, z[1:]]))
@@ -267,7 +326,9 @@ def _check_generators(module: nn.Module, count: int, shape: tuple[int, ...], wha
 def _check_discriminator(module: nn.Module, copies: int | None, shape: tuple[int, ...], what: str) -> None:
     lead = () if copies is None else (copies,)
     for x in [_points(shape)] if copies is None else [_points(shape), _points(shape, lead)]:
+        given = x.clone()
         logits = module(x)
+        gradients.check_untouched(given, x, what)
         _require_logits(logits, lead, what)
         if isinstance(module, Discriminator) and type(module).features is not Discriminator.features:
             _check_features(module, x, lead, what)

@@ -131,7 +131,7 @@ class TestOfAName:
         result = call("ring8")
         assert result.code == 0
         assert re.fullmatch(
-            r"ok  dataset ring8 \(gan-bench .*\): 9 of 9 checks passed\n1 checked: 9 checks passed, 0 failed\.\n",
+            r"ok  dataset ring8 \(gan-bench .*\): 13 of 13 checks passed\n1 checked: 13 checks passed, 0 failed\.\n",
             result.out,
         )
         assert "Checking dataset ring8" in result.err
@@ -149,7 +149,7 @@ class TestOfAName:
         """Each passed check is printed with its promise."""
         result = call("ring8", "--verbose")
         assert "  passed: seeds: " in result.out
-        assert result.out.count("  passed: ") == 9
+        assert result.out.count("  passed: ") == 13
 
     def test_of_several_kinds(self, call: project.Call) -> None:
         """A name of a model and a metric selects both. Files in plugins/ are included."""
