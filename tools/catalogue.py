@@ -231,7 +231,8 @@ def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
     iterations = int(results.frame["iteration"].max())
     text = (
         f"Results are those of `{escape.markdown(name)}` on {escape.markdown(_first_dataset(results))} after "
-        f"{iterations:,} iterations: the mean over finished seeds with its 95 % interval (for modes the range, and the seeds with all modes), and n, their number. "
+        f"{iterations:,} iterations: the mean over finished seeds with its 95 % interval (for modes the range and the "
+        "seeds with all modes), and n, their number. "
         "Pictures show the final samples of the lowest seed, coloured by generator, over real data in grey."
     )
     real = next((row for row in rows if row.anchor and row.model == "real-data"), None)
