@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from gan_bench.contracts.latents import Latents
 from gan_bench.contracts.parameters import NoParams
 from gan_bench.errors import PluginError
 
@@ -158,6 +159,12 @@ class Networks:
     network: Network
     dataset: Dataset
     latent_size: int
+    latent: str = "normal"
+
+    @property
+    def latents(self) -> Latents:
+        """Prior of the latents: its distribution and size."""
+        return Latents(self.latent, self.latent_size)
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
         """Build `count` generators within the data's bounds that share the parts named by `shared`."""

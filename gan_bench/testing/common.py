@@ -16,6 +16,7 @@ import torch
 from gan_bench.contracts.parameters import NoParams, TomlTable, checked, describe, wrong_defaults
 from gan_bench.errors import PluginError
 from gan_bench.testing.checks import refuse
+from gan_bench.training.randomness import global_streams
 
 YEAR = re.compile(r"\([^()]*\b(19|20)\d\d\b[^()]*\)")
 IDENTIFIER = re.compile(r"\b\d{4}\.\d{4,5}\b|\b10\.\d{4,}/\S+")
@@ -111,25 +112,15 @@ def _is_generated(cls: type[Any]) -> bool:
 
 def check_streams(what: str, run: Callable[[], Any]) -> None:
     """Check that `run` does not draw from a random stream that all code shares."""
-    before = _streams()
+    before = global_streams()
     run()
-    for name, state in _streams().items():
+    for name, state in global_streams().items():
         if state != before[name]:
             refuse(
                 f"{what} draws from the global random stream of {name}",
                 "a run would depend on earlier code, and a resumed run would differ from an uninterrupted one",
                 "draw from the random generator in the arguments; for a loss, declare the tensor in noise()",
             )
-
-
-def _streams() -> dict[str, bytes | tuple[Any, ...]]:
-    """Return the states of the global random streams by name."""
-    _, keys, *rest = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (np.asarray(keys).tobytes(), *rest),
-        "random": random.getstate(),
-    }
 
 
 @contextmanager
