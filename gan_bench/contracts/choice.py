@@ -22,7 +22,7 @@ def choose(probabilities: Tensor, gumbel: Tensor) -> Tensor:
     return (probabilities.detach().log() + gumbel).argmax(1)
 
 
-def straight_through(probabilities: Tensor, gumbel: Tensor, temperature: float) -> Tensor:
+def straight_through(probabilities: Tensor, gumbel: Tensor, temperature: float | Tensor) -> Tensor:
     """One-hot choices (n, K) of `choose`, whose gradient is that of softmax((log p + g) / temperature)."""
     hard = one_hot(choose(probabilities, gumbel), probabilities.shape[1]).to(probabilities.dtype)
     logits = probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log() + gumbel

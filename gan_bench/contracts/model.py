@@ -75,7 +75,7 @@ class Fake:
             )
         return values.view(self.generators, -1, *values.shape[1:])
 
-    def choices(self, temperature: float = 1.0) -> Tensor:
+    def choices(self, temperature: float | Tensor = 1.0) -> Tensor:
         """One-hot choices (N, K) with the gradient of the Gumbel softmax at a temperature, `straight-through`.
 
         Raises:
@@ -88,7 +88,7 @@ class Fake:
             )
         return straight_through(self.probabilities, self.gumbel, temperature)
 
-    def mixed(self, temperature: float = 1.0) -> Tensor:
+    def mixed(self, temperature: float | Tensor = 1.0) -> Tensor:
         """The samples `x`, with gradients for the gate as well: sum_k `choices`_k `candidates`_k."""
         choices = self.choices(temperature)
         assert self.candidates is not None

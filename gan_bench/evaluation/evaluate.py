@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ from gan_bench.acceleration.tracing import out_of_memory
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images, to_pixels
 from gan_bench.contracts.metric import Metric, Samples
+from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Generators
 from gan_bench.contracts.scores import Score, Share
 from gan_bench.errors import Diverged, PluginError, UsageError, error_text, missing_package
 from gan_bench.evaluation.class_shares import class_shares
@@ -33,6 +35,15 @@ TRIES = 1000
 
 TOLERANCE = 1e-4
 """Largest difference from 1 of the sum of probabilities; they are float32."""
+
+BATCH = 6
+"""Number of samples of each generator in the larger batch of `check_in_parts`."""
+
+MOST_DIFFERENCE = 1e-2
+"""Largest difference between equal samples from batches of different sizes, relative to the largest sample.
+
+Products of other sizes are rounded differently, by about 1e-6; batch statistics of a few samples change all of them.
+"""
 
 FIXED = 16
 """Number of images stored per generator, always from the same latents; more for few generators."""
@@ -150,7 +161,7 @@ def _chosen(
     """
     model, rng = trainer.model, torch.Generator(trainer.device)
     rng.manual_seed(seed)
-    step = max(1, LARGEST_PART // (math.prod(trainer.dataset.shape) * model.generators)) if model.in_parts else n
+    step = max(1, LARGEST_PART // (math.prod(trainer.dataset.shape) * model.generators)) if in_parts(model) else n
     parts: list[tuple[Tensor, Tensor, bool]] = []
     found = drawn = 0
     while found < n:
@@ -175,7 +186,7 @@ def _samples(
     rng = torch.Generator(trainer.device)
     rng.manual_seed(seed)
     parts = []
-    for part in _parts(counts, math.prod(trainer.dataset.shape)) if trainer.model.in_parts else [list(counts)]:
+    for part in _parts(counts, math.prod(trainer.dataset.shape)) if in_parts(trainer.model) else [list(counts)]:
         with _evaluation_mode(trainer):
             x, index = trainer.model.sample(part, trainer.latents, rng)
         parts.append((_pixels(trainer, x), index, bool(torch.isfinite(x).all())))
@@ -190,6 +201,41 @@ def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
     step = max(1, LARGEST_PART // (size * len(counts)))
     for done in range(0, max(counts), step):
         yield [min(step, max(0, count - done)) for count in counts]
+
+
+def in_parts(model: Model) -> bool:
+    """Whether many samples of a model may be drawn by several calls, by its declaration and that of its networks."""
+    return model.in_parts and all(each.in_parts for each in model.modules() if isinstance(each, Generators))
+
+
+@torch.no_grad()
+def check_in_parts(trainer: Trainer) -> None:
+    """Compare samples that are generated from the same latents in a larger and a smaller batch.
+
+    Raises:
+        PluginError: they differ, and neither the model nor its network declares `in_parts = False`.
+    """
+    model = trainer.model
+    if not model.generating or not in_parts(model):
+        return
+    rng = torch.Generator(trainer.device).manual_seed(0)
+    z = trainer.latents.draw(model.generators * BATCH, rng).view(model.generators, BATCH, -1)
+    with _evaluation_mode(trainer):
+        for together, alone in _compared(model, z, trainer.model_state):
+            if bool((together - alone).abs().max() > MOST_DIFFERENCE * together.abs().max()):
+                raise PluginError(
+                    f"{model.name}: in evaluation mode, samples depend on the batch in which they are drawn. Normalise "
+                    "by running averages, or declare in_parts = False on the model or its Generators; all samples of "
+                    "an evaluation are then one batch."
+                )
+
+
+def _compared(model: Model, z: Tensor, state: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield samples, or a gate's probabilities, of the first latents of `z` within a larger batch, and alone."""
+    few = z.shape[1] // 2
+    yield model.generate_all(z)[:, :few], model.generate_all(z[:, :few])
+    if model.gated:
+        yield model.propose(z[0], state)[1][:few], model.propose(z[0, :few], state)[1]
 
 
 def _pixels(trainer: Trainer, x: Tensor) -> Tensor:
