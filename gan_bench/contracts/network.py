@@ -104,7 +104,7 @@ def _record_features(part: Generators, found: list[Tensor]) -> list[Any]:
 
 
 def _last_features(inputs: Sequence[Tensor], k: int, b: int) -> list[Tensor]:
-    """Input of the last layer as (k, b, f), of several if each generator has its own; empty if there is none."""
+    """Input of the last layer as (k, b, f), or of a last layer for each generator; empty if it was not found."""
     for count in range(1, len(inputs) + 1):
         last = inputs[-count:]
         leading = 2 if last[0].dim() == 3 else 1

@@ -108,7 +108,8 @@ def draw(
 def fixed(trainer: Trainer, seed: int) -> DrawnSamples:
     """Images from fixed latents of every generator, for progress figures.
 
-    In the order of the generators, `FIXED` of each, or more of few.
+    In the order of the generators, `FIXED` of each, or more of few. Those of a model with a gate are of equal number as
+    well, whether or not it chooses them.
     """
     count = trainer.model.generators
     each = max(FIXED, 4 * FIXED // count)

@@ -220,8 +220,8 @@ def test_stored_models_are_in_evaluation_mode() -> None:
     assert not any(module.training for module in stored.model.modules())
 
 
-def test_a_gate_has_one_implementation() -> None:
-    """A model without a gate says what is missing."""
+def test_the_default_gate_is_not_one() -> None:
+    """A model that defines no gate is sampled by its weights."""
     model: Model = GAN()
     assert not model.gated and not model.chooses
     with pytest.raises(NotImplementedError, match="gate"):

@@ -350,7 +350,7 @@ class TestFeatures:
     @pytest.mark.parametrize("shared", ["body", "trunk", "nothing"])
     @pytest.mark.parametrize("name", SHAPES)
     def test_of_generators(self, name: str, shared: Sharing) -> None:
-        """Features (K, b, f) are of the same pass as the samples, each of its own generator and latent."""
+        """Features (K, b, f) are of the same pass as the samples, and depend on one generator and one latent."""
         network, shape, size = SHAPES[name]
         body = network.generators(5, shape, 3, shared)
         initialise(body, Initialisation("normal", 0.5), torch.Generator().manual_seed(0))
