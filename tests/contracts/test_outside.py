@@ -14,6 +14,7 @@ from torch import Tensor
 import gan_bench
 from gan_bench.acceleration.compilation import Compiler, as_traced, compile_iterations, compiled
 from gan_bench.acceleration.stacked_seeds import Stack
+from gan_bench.contracts.losses import bce_real
 from gan_bench.contracts.model import Model
 from gan_bench.evaluation.evaluate import draw
 from gan_bench.testing import examine
@@ -23,7 +24,7 @@ from tests.support import outside, project
 from tests.support.outside.dmwgan import DMWGAN
 from tests.support.outside.megan import MEGAN
 from tests.support.outside.self_conditioned import SelfConditioned
-from tests.support.tiny import same, side_by_side, trainer, values
+from tests.support.tiny import same, side_by_side, spy, trainer, values
 
 FOLDER = Path(outside.__file__).parent
 LONGEST = 140
@@ -113,6 +114,32 @@ def test_index_is_that_of_the_generator(name: str) -> None:
     assert drawn.generator is not None and len(drawn.x) == 50
     for x, k in zip(torch.as_tensor(drawn.x), drawn.generator, strict=True):
         assert [bool((each == x).all(1).any()) for each in torch.cat(made, 1)] == [j == k for j in range(3)]
+
+
+def test_prior_of_dmwgan() -> None:
+    """The gradient at the logits is r - p + alpha^t r (log r + H(r)), with p the mean of the encoder's answers."""
+    t = _trainer("dmwgan")
+    model = t.model
+    assert isinstance(model, DMWGAN)
+    logits = model.prior.logits
+    with torch.no_grad():
+        logits.copy_(torch.tensor([0.5, -1.0, 0.2]))
+    x = t.dataset.draw(16, torch.Generator().manual_seed(0))
+    (found,) = torch.autograd.grad(model.prior_loss(x, {"entropy": torch.tensor(0.3)}), logits)
+    r, p = logits.detach().softmax(0), model.encoder(x.x)["index"].detach().softmax(1).mean(0)
+    torch.testing.assert_close(found, r - p + 0.3 * r * (r.log() - (r * r.log()).sum()))
+
+
+def test_balance_of_megan() -> None:
+    """The term is sum_k (C_k / N - 1/K)^2 of the numbers of samples that the discriminator receives."""
+    model = SYSTEMS["megan"]()
+    calls = spy(model, "generator_loss")
+    t = trainer(model, optimizer="sgd", learning_rate=1e-30)  # so that the discriminator is still that of the loss
+    t.iterate()
+    (fake,) = (call["fake"] for call in calls)
+    shares = fake.generator.bincount(minlength=3) / len(fake.x)
+    expected = bce_real(t.model.get_submodule("discriminator")(fake.x)["source"])
+    torch.testing.assert_close(t.losses["generator"], expected + 100 * (shares - 1 / 3).square().sum())
 
 
 @systems

@@ -56,6 +56,13 @@ class Sign(Several):
         return torch.stack((left, (1 - left) * (1 - p), (1 - left) * p), 1)
 
 
+class Changing(Sign):
+    """The same with a probability that is 0 after the first turn."""
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"p": torch.zeros(())}
+
+
 def _fakes(model: Several, iterations: int = 1, **settings: object) -> list[Fake]:
     """Draws of the generator's turns."""
     calls = spy(model, "generator_loss")
@@ -82,13 +89,6 @@ class TestGate:
 
     def test_sees_the_state(self) -> None:
         """The choice follows the state that the turn before left, also between turns of one iteration."""
-
-        class Changing(Sign):
-            def after_turn(
-                self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]
-            ) -> Mapping[str, Tensor]:
-                return {"p": torch.zeros(())}
-
         model = Changing()
         first, second = spy(model, "discriminator_loss"), spy(model, "generator_loss")
         trainer(model).iterate()
@@ -145,12 +145,13 @@ class TestWeightedDraws:
 
 class TestLedger:
     def test_counts_what_losses_received(self) -> None:
-        """Chosen samples, each draw once, however often it is generated again."""
-        t = trainer(Sign())
+        """Chosen samples, each draw once, also if the state changes between its turns and they are chosen again."""
+        model = Changing()
+        calls = spy(model, "discriminator_loss")
+        t = trainer(model)
         for _ in range(3):
             t.iterate()
-        fakes = _fakes(Sign(), 3)
-        counts = torch.cat([fake.generator for fake in fakes]).bincount(minlength=3)
+        counts = torch.cat([call["fake"].generator for call in calls]).bincount(minlength=3)
         assert t.counts.fake_samples == sum(t.usage) == 36
         assert t.usage == tuple(counts.tolist())
 
