@@ -72,11 +72,10 @@ def test_compiled_trains_as_eager(name: str, compiler: Compiler) -> None:
 
 
 @systems
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_stacked_trains_as_alone(name: str, compiler: Compiler) -> None:
+def test_stacked_trains_as_alone(name: str) -> None:
     """Each seed with its own draws and choices."""
     single, members = ([_trainer(name, seed) for seed in (0, 1)] for _ in range(2))
-    side_by_side(single, Stack(members, compiler, print), 5)
+    side_by_side(single, Stack(members, as_traced, print), 5)
     for one, member in zip(single, members, strict=True):
         _assert_close(one, member)
         assert one.usage == member.usage

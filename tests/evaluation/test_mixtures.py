@@ -108,6 +108,7 @@ class TestGate:
         drawn = draw(_mixture(Gated), 200, 0, generator=2)
         assert len(drawn.x) == 200
         assert (drawn.x[:, 0] == 2).all() and (drawn.x[:, 1] > 1.5).all()
+        assert drawn.generator is not None and drawn.generator.tolist() == [2] * 200
 
     def test_one_that_is_never_chosen(self, messages: Messages) -> None:
         """The search ends."""
@@ -155,6 +156,28 @@ class TestGate:
         t.iterate()
         with pytest.raises(Diverged, match="generator"):
             evaluate(t, [], 10, 0)
+
+
+class TestState:
+    def test_determines_the_weights(self) -> None:
+        """As it is at the evaluation, by the weights or by the gate."""
+
+        class Counting(Weighted):
+            def initial_state(self) -> Mapping[str, Tensor]:
+                return {"w": torch.tensor([1.0, 0.0, 0.0])}
+
+            def weights(self, state: Mapping[str, Tensor]) -> Tensor:
+                return state["w"]
+
+        class Switched(Counting):
+            def gate(self, z: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+                return state["w"].expand(len(z), 3)
+
+        for cls in (Counting, Switched):
+            t = _mixture(cls)
+            t.state = {**t.state, "w": torch.tensor([0.0, 1.0, 0.0])}
+            drawn = evaluate(t, [], 10, 0).drawn
+            assert drawn.generator is not None and drawn.generator.tolist() == [1] * 10
 
 
 class TestInParts:

@@ -127,6 +127,14 @@ class TestWeightedDraws:
         assert set(first.generator.tolist()) == {0, 1}
         assert set(second.generator.tolist()) == {2}
 
+    def test_noise_is_drawn_for_each_draw(self) -> None:
+        """Each iteration and each number of a draw has its own, which a resumed run draws again."""
+        t = trainer(Weighted())
+        turns = (Turn(("discriminator",), latents=0), Turn(("generator",), latents=1))
+        drawn = [t.draw(turns, moment=(i,)).gumbel[number] for i in (0, 1) for number in (0, 1)]
+        assert all(not torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
+        assert torch.equal(drawn[1], trainer(Weighted()).draw(turns, moment=(0,)).gumbel[1])
+
     def test_latents_are_those_of_other_models(self) -> None:
         """Latents do not depend on how the generators are chosen."""
         (one,), (other,) = _fakes(Weighted()), _fakes(Several())
