@@ -570,7 +570,8 @@ def _members() -> Iterator[tuple[type[Any], str]]:
 
     contracts = (
         model.Model, model.Fake, model.Turn, model.Noise, model.Preset, Real, Dataset, Mixture, Metric, Samples,
-        Classes, network.Network, network.Networks, Engine, Observer,
+        Classes, network.Network, network.Networks, network.Generators, network.Discriminator, model.Latents, Engine,
+        Observer,
     )  # fmt: skip
     for cls in contracts:
         own: Mapping[str, Any] = vars(cls) | vars(cls).get("__annotations__", {})

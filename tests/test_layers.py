@@ -22,6 +22,8 @@ PACKAGES = ("gan_bench", "gan_bench_zoo", "gan_bench_example", "tools")
 WITH_TORCH = (
     "gan_bench.acceleration",
     "gan_bench.api",
+    "gan_bench.contracts.choice",
+    "gan_bench.contracts.latents",
     "gan_bench.contracts.losses",
     "gan_bench.contracts.model",
     "gan_bench.contracts.network",

@@ -259,7 +259,8 @@ def _synchronises(node: fx.Node) -> bool:
 def flat(draws: Draws) -> list[Tensor]:
     """List the tensors of draws, in the order of a graph's inputs."""
     real = [value for one in draws.real.values() for value in vars(one).values() if value is not None]
-    return [*real, *draws.latents.values(), *(value for of in draws.noise.values() for value in of.values())]
+    noise = [value for of in draws.noise.values() for value in of.values()]
+    return [*real, *draws.latents.values(), *noise, *draws.gumbel.values()]
 
 
 def _draws_from(draws: Draws, given: Iterator[Tensor]) -> Draws:
@@ -271,6 +272,7 @@ def _draws_from(draws: Draws, given: Iterator[Tensor]) -> Draws:
         },
         {number: next(given) for number in draws.latents},
         {position: {name: next(given) for name in of} for position, of in draws.noise.items()},
+        {number: next(given) for number in draws.gumbel},
     )
 
 

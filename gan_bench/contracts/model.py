@@ -16,6 +16,7 @@ stream, no stepped optimiser inside. Derivatives inside a loss are taken with `t
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -23,8 +24,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from gan_bench.contracts.choice import choose, gumbel_noise, pick, straight_through
 from gan_bench.contracts.dataset import Real
+from gan_bench.contracts.latents import Latents
 from gan_bench.contracts.parameters import NoParams
+from gan_bench.errors import PluginError
 
 if TYPE_CHECKING:
     from gan_bench.contracts.dataset import Dataset
@@ -40,20 +44,37 @@ class Fake:
 
     The first samples are therefore of the first generators only; `spread` selects some of all.
 
-    x: (N, *shape); z: (N, latent size); generator: (N,) int64, the index of the generator of each sample.
+    If the model chooses a generator for each sample (`Model.gate`, `Model.weighted_draws`), samples are in the order of
+    their latents, and the numbers of the generators differ.
+
+    Attributes:
+        x: (N, *shape); z: (N, latent size); generator: (N,) int64, the index of the generator of each sample.
+        generators: K.
+        candidates: (K, N, *shape), what each generator makes of each latent; None unless the model chooses.
+        probabilities: (N, K), from which the generators were chosen; gumbel: (N, K), the noise of the choice.
     """
 
     x: Tensor
     z: Tensor
     generator: Tensor
     generators: int
+    candidates: Tensor | None = None
+    probabilities: Tensor | None = None
+    gumbel: Tensor | None = None
 
     def detach(self) -> Fake:
         """The same samples, detached from the generators' graph."""
-        return Fake(self.x.detach(), self.z, self.generator, self.generators)
+        candidates = None if self.candidates is None else self.candidates.detach()
+        probabilities = None if self.probabilities is None else self.probabilities.detach()
+        return Fake(self.x.detach(), self.z, self.generator, self.generators, candidates, probabilities, self.gumbel)
 
     def by_generator(self, values: Tensor) -> Tensor:
         """View (N, …) values as (K, N/K, …)."""
+        if self.candidates is not None:
+            raise PluginError(
+                "by_generator() needs the same number of samples from each generator, but the model chooses the "
+                "generator of each sample. Use fake.generator."
+            )
         return values.view(self.generators, -1, *values.shape[1:])
 
     def spread(self, n: int) -> Tensor:
@@ -69,9 +90,29 @@ class Fake:
             raise ValueError(f"n must be from 0 to {len(self.x)}, the number of generated samples, found {n}.")
         turn = torch.arange(n, device=self.x.device)
         each, rest = divmod(len(self.x), self.generators)
-        if rest:  # the generator of each sample was drawn separately, so that their order is random already
+        if rest or self.candidates is not None:  # generators were drawn, so that their order is random already
             return turn
         return turn % self.generators * each + turn // self.generators
+
+    def choices(self, temperature: float | Tensor = 1.0) -> Tensor:
+        """One-hot choices (N, K) with the gradient of the Gumbel softmax at a temperature, `straight-through`.
+
+        Raises:
+            PluginError: the model does not choose the generator of each sample.
+        """
+        if self.probabilities is None or self.gumbel is None:
+            raise PluginError(
+                "choices() needs a model that chooses the generator of each sample. Define gate(), or return True from "
+                "weighted_draws."
+            )
+        return straight_through(self.probabilities, self.gumbel, temperature)
+
+    def mixed(self, temperature: float | Tensor = 1.0) -> Tensor:
+        """The samples `x`, with gradients for the gate as well: sum_k `choices`_k `candidates`_k."""
+        choices = self.choices(temperature)
+        assert self.candidates is not None
+        shape = (self.generators, len(self.x), *[1] * (self.x.dim() - 1))
+        return (choices.T.reshape(shape) * self.candidates).sum(0)
 
 
 @dataclass(frozen=True)
@@ -130,26 +171,14 @@ class Preset:
     protocol: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Latents:
-    """Prior of the latents: N(0, I) or U(-1, 1), in `size` dimensions."""
-
-    distribution: str
-    size: int
-
-    def draw(self, n: int, rng: torch.Generator) -> Tensor:
-        """(n, size) float32, on the generator's device."""
-        z = torch.empty(n, self.size, device=rng.device)
-        return z.normal_(generator=rng) if self.distribution == "normal" else z.uniform_(-1, 1, generator=rng)
-
-
 class Model(nn.Module):
     """Base class of models.
 
     Required: `name`, `build`, and `<player>_loss` for every player.
     Optional, game: `players`, `generating`, `turns`, `stages`, `enter_stage`, `noise`, `initial_state`, `after_turn`,
     `constrain`, `pool_size`.
-    Optional, generators: `generators`, `playing`, `generate`, `generate_all`, `weights`, `most_samples`.
+    Optional, generators: `generators`, `playing`, `generate`, `generate_all`, `weights`, `weighted_draws`, `gate`,
+    `generate_gated`, `most_samples`.
     Optional, table: `Params`, `presets`, `sharing`, `footnotes`, `refuses`, `refuses_draws`.
     """
 
@@ -222,10 +251,14 @@ class Model(nn.Module):
         """Number of real samples, fixed for a whole run, that turns may draw by weight; None if no turn does."""
         return None
 
-    def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+    def enter_stage(
+        self, number: int, state: Mapping[str, Tensor], pool: Real | None, *args: Any, **kwargs: Any
+    ) -> Mapping[str, Tensor]:
         """Return the state with which stage `number` begins, after its prelude; buffers may be changed in place.
 
-        Called between iterations, so that it may be slow. Players that the stage renews are not yet re-initialised.
+        Called between iterations, so that it may be slow. Players that the stage renews are not yet re-initialised. An
+        override may declare a further argument ``rng``, a `torch.Generator` on the run's device, seeded by the run's
+        seed and the stage; it must not draw from a global stream.
         """
         return state
 
@@ -238,9 +271,34 @@ class Model(nn.Module):
         """Generate samples with all K generators, for evaluation. Default: `generate`."""
         return self.generate(z)
 
-    def weights(self) -> Tensor:
-        """Weights (K,) of the generators in the mixture, summing to 1."""
+    def weights(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Weights (K,) of the generators in the mixture, summing to 1.
+
+        An override takes no argument, or ``state``, the named tensors of `initial_state` as they are now.
+        """
         return torch.full((self.generators,), 1 / self.generators)
+
+    @property
+    def weighted_draws(self) -> bool:
+        """Whether the generator of each sample of a draw is random, with the weights as probabilities.
+
+        By default each generator makes the same number of samples, and losses apply the weights.
+        """
+        return bool(getattr(self.params, "weighted_draws", False))
+
+    def gate(self, z: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """Probabilities (n, K) of the generators for latents (n, latent size), if the mixture depends on the latents.
+
+        A model that defines it, or `generate_gated`, is evaluated by it instead of `weights`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define gate() or generate_gated()")
+
+    def generate_gated(self, z: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Samples (K, n, *shape) of all generators at latents (n, latent size), and the probabilities of `gate`.
+
+        Override it instead of `gate` if both come from one pass, such as a gate that reads hidden features.
+        """
+        return self.generate(z.expand(self.generators, *z.shape)), self.gate(z, state)
 
     def noise(self, batch: int, fakes: int) -> Mapping[str, Noise]:
         """Random numbers that losses take, by name, for `batch` real and `fakes` generated samples a draw."""
@@ -259,8 +317,44 @@ class Model(nn.Module):
 
     # --- called by the harness and by users --------------------------------------------------------------
 
+    @property
+    def gated(self) -> bool:
+        """Whether the mixture depends on the latents: the model defines `gate` or `generate_gated`."""
+        cls = type(self)
+        return cls.gate is not Model.gate or cls.generate_gated is not Model.generate_gated
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the generator of each sample of a draw is chosen at random, by a gate or by the weights."""
+        return self.gated or self.weighted_draws
+
+    def current_weights(self, state: Mapping[str, Tensor]) -> Tensor:
+        """Return `weights`, given the state if it declares that argument."""
+        declared = "state" in inspect.signature(self.weights).parameters
+        return self.weights(state=state) if declared else self.weights()
+
+    def propose(self, z: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Candidates (K, n, *shape) at latents (n, latent size), and probabilities (n, K) for a choice among them.
+
+        Raises:
+            PluginError: the probabilities have another shape.
+        """
+        expected = (len(z), self.generators)
+        if self.gated:
+            candidates, probabilities = self.generate_gated(z, state)
+            self._require_shape("gate()", probabilities, expected)
+            return candidates, probabilities
+        weights = self.current_weights(state)
+        self._require_shape("weights()", weights, expected[1:])
+        return self.generate(z.expand(self.generators, *z.shape)), weights.to(z).expand(expected)
+
+    def _require_shape(self, method: str, values: Any, shape: tuple[int, ...]) -> None:
+        found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        if found != shape:
+            raise PluginError(f"{self.name}: {method} must return a tensor of shape {shape}, found {found}.")
+
     def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """Draw ``counts[k]`` samples from generator k, in this order.
+        """Draw ``counts[k]`` samples from generator k, in this order; a gate is not applied, see `sample_by_gate`.
 
         Returns:
             x (n, *shape) and the generator's index (n,) int64, or None for samples without one.
@@ -271,6 +365,18 @@ class Model(nn.Module):
         index = torch.arange(len(counts), device=x.device)
         kept = [x[k, :count] for k, count in enumerate(counts)]
         return torch.cat(kept), index.repeat_interleave(torch.tensor(counts, device=x.device))
+
+    def sample_by_gate(
+        self, n: int, latents: Latents, rng: torch.Generator, state: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw n samples of a mixture that depends on the latents.
+
+        Returns:
+            x (n, *shape), the index of the chosen generator (n,) int64, and the probabilities (n, K).
+        """
+        candidates, probabilities = self.propose(latents.draw(n, rng), state)
+        index = choose(probabilities, gumbel_noise(n, self.generators, rng))
+        return pick(candidates, index), index, probabilities
 
     def forward(self, loss: str, arguments: Mapping[str, Any]) -> Any:
         """Call a loss by name, so that `torch.func.functional_call` can substitute parameters."""

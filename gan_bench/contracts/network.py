@@ -6,14 +6,18 @@ The model decides which parts generators share. Numbers of parameters are counte
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from gan_bench.contracts.latents import Latents
 from gan_bench.contracts.parameters import NoParams
 from gan_bench.errors import PluginError
 
@@ -39,7 +43,77 @@ class Generators(nn.Module):
     """K generators as one module: latents (K, b, latent size) to samples (K, b, *shape).
 
     For bounded data, a network builds generators with linear output, and `Networks.generators` adds the bounds.
+
+    Attributes:
+        in_parts: whether a sample in evaluation mode depends on its latents alone; False if a layer normalises over the
+            batch in evaluation too.
     """
+
+    in_parts: ClassVar[bool] = True
+
+    def with_features(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples (K, b, *shape) and hidden features (K, b, f), from one pass.
+
+        The features are the input of each generator's last layer with a weight matrix, flat. They are recorded by hooks
+        in the order in which layers are called, so that networks need not define this method.
+
+        Raises:
+            PluginError: no such layer was called with K * b samples.
+        """
+        found: list[Tensor] = []
+        with ExitStack() as hooks:
+            for part in _innermost(self):
+                for hook in _record_features(part, found):
+                    hooks.callback(hook.remove)
+            x: Tensor = self(z)
+        if sum(map(len, found)) != len(z):
+            raise PluginError(
+                f"{type(self).__name__}: the input of the last layer was not found. Define with_features() to return "
+                "samples and features."
+            )
+        return x, torch.cat(found)
+
+    def feature_size(self, count: int, latent_size: int) -> int:
+        """Number f of hidden features of each of `count` generators, computed without values."""
+        without_values = copy.deepcopy(self).to("meta")
+        return without_values.with_features(torch.empty(count, 2, latent_size, device="meta"))[1].shape[-1]
+
+
+def _innermost(generators: Generators) -> list[Generators]:
+    """Generators that contain no others, in the order of their modules."""
+    every = [module for module in generators.modules() if isinstance(module, Generators)]
+    return [each for each in every if sum(isinstance(module, Generators) for module in each.modules()) == 1]
+
+
+def _record_features(part: Generators, found: list[Tensor]) -> list[Any]:
+    """Hooks that append the features of each call of `part` to `found`."""
+    inputs: list[Tensor] = []
+
+    def begin(module: nn.Module, arguments: Any) -> None:
+        inputs.clear()
+
+    def add(module: nn.Module, arguments: Any) -> None:
+        inputs.append(arguments[0])
+
+    def end(module: nn.Module, arguments: Any, samples: Tensor) -> None:
+        found.extend(_last_features(inputs, *samples.shape[:2]))
+
+    layers = [m for m in part.modules() if m is not part and any(p.dim() > 1 for p in m.parameters(recurse=False))]
+    recorders: list[Callable[..., Any]] = [layer.register_forward_pre_hook for layer in layers]
+    return [part.register_forward_pre_hook(begin), part.register_forward_hook(end), *(each(add) for each in recorders)]
+
+
+def _last_features(inputs: Sequence[Tensor], k: int, b: int) -> list[Tensor]:
+    """Input of the last layer as (k, b, f), or of a last layer for each generator; empty if it was not found."""
+    for count in range(1, len(inputs) + 1):
+        last = inputs[-count:]
+        leading = 2 if last[0].dim() == 3 else 1
+        rows = sum(prod(each.shape[:leading]) for each in last)
+        if rows == k * b and all(each.shape == last[0].shape for each in last):
+            return [torch.cat(list(last)).reshape(k, b, -1)]
+        if rows > k * b:
+            break
+    return []
 
 
 class Bounded(Generators):
@@ -67,6 +141,11 @@ class Discriminator(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Features that heads read: the last hidden layer, flat, (n, f) or (M, n, f). Few models need it."""
         raise NotImplementedError(f"{type(self).__name__} must define features() for models that match features")
+
+    def feature_size(self, shape: tuple[int, ...]) -> int:
+        """Number f of features of samples of `shape`, computed without values."""
+        without_values = copy.deepcopy(self).to("meta")
+        return without_values.features(torch.empty(2, *shape, device="meta")).shape[-1]
 
 
 class JointDiscriminator(nn.Module):
@@ -158,6 +237,12 @@ class Networks:
     network: Network
     dataset: Dataset
     latent_size: int
+    latent: str = "normal"
+
+    @property
+    def latents(self) -> Latents:
+        """Prior of the latents: its distribution and size."""
+        return Latents(self.latent, self.latent_size)
 
     def generators(self, count: int = 1, *, shared: Sharing = "body") -> Generators:
         """Build `count` generators within the data's bounds that share the parts named by `shared`."""

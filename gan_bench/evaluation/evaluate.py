@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,8 +18,9 @@ from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images, to_pixels
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Model
+from gan_bench.contracts.network import Generators
 from gan_bench.contracts.scores import Score, Share
-from gan_bench.errors import Diverged, error_text, missing_package
+from gan_bench.errors import Diverged, PluginError, UsageError, error_text, missing_package
 from gan_bench.evaluation.class_shares import class_shares
 from gan_bench.evaluation.scores import compute
 from gan_bench.plugins.process_state import undisturbed
@@ -27,6 +29,21 @@ from gan_bench.training.trainer import Trainer, check_parameters
 
 LARGEST_PART = 2**21
 """Largest number of values in samples drawn at once: 682 colour images of 32 x 32. More are drawn in parts."""
+
+TRIES = 1000
+"""Number of latents for each sample of one generator that a gate has to choose, and latents tried at a time."""
+
+TOLERANCE = 1e-4
+"""Largest difference from 1 of the sum of probabilities; they are float32."""
+
+BATCH = 6
+"""Number of samples of each generator in the larger batch of `check_in_parts`."""
+
+MOST_DIFFERENCE = 1e-2
+"""Largest difference between equal samples from batches of different sizes, relative to the largest sample.
+
+Products of other sizes are rounded differently, by about 1e-6; batch statistics of a few samples change all of them.
+"""
 
 FIXED = 16
 """Number of images stored per generator, always from the same latents; more for few generators."""
@@ -71,10 +88,14 @@ def draw(
         progress: receives the number of samples after each part.
     """
     model = trainer.model
-    counts = allocate(model.weights().tolist(), n)
-    if generator is not None:
-        counts = [n if k == generator else 0 for k in range(model.generators)]
-    x, index, finite = _samples(trainer, counts, seed, progress)
+    if model.gated:
+        drawn = _chosen(trainer, n, seed, generator, progress)
+    else:
+        counts = allocate(mixture_weights(trainer), n)
+        if generator is not None:
+            counts = [n if k == generator else 0 for k in range(model.generators)]
+        drawn = _samples(trainer, counts, seed, progress)
+    x, index, finite = drawn
     order = np.random.default_rng(seed).permutation(len(x))  # no metric may depend on the order of the generators
     if is_images(trainer.dataset):
         shuffled: NDArray[np.float32] | Tensor = x[torch.from_numpy(order).to(x.device)]
@@ -87,12 +108,76 @@ def draw(
 def fixed(trainer: Trainer, seed: int) -> DrawnSamples:
     """Images from fixed latents of every generator, for progress figures.
 
-    In the order of the generators, `FIXED` of each, or more of few.
+    In the order of the generators, `FIXED` of each, or more of few. Those of a model with a gate are of equal number as
+    well, whether or not it chooses them.
     """
     count = trainer.model.generators
     each = max(FIXED, 4 * FIXED // count)
     x, index, finite = _samples(trainer, [each] * count, seed_of(seed, "pictures"))
     return DrawnSamples(x, None if index is None else _numpy(index), finite)
+
+
+def mixture_weights(trainer: Trainer) -> list[float]:
+    """Weights of the generators in the mixture of a model without a gate, by its present parameters and state.
+
+    Raises:
+        Diverged: weights and parameters are not finite.
+        PluginError: the weights have another shape, are negative or do not sum to 1.
+    """
+    model = trainer.model
+    weights = model.current_weights(trainer.model_state)
+    _require_probabilities(trainer, "weights()", weights, (model.generators,))
+    return [float(weight) for weight in weights.tolist()]
+
+
+def _require_probabilities(trainer: Trainer, method: str, values: Any, shape: tuple[int, ...]) -> None:
+    """Check weights, or each row of a gate's probabilities; see `mixture_weights`."""
+    where = f"{trainer.model.name}: {method} must return"
+    found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+    if found != shape:
+        raise PluginError(f"{where} a tensor of shape {shape}, found {found}.")
+    at = f"at iteration {trainer.iteration}"
+    if not bool(torch.isfinite(values).all()):
+        check_parameters(trainer)
+        raise PluginError(f"{where} finite numbers, found {_first(values, ~torch.isfinite(values))} {at}.")
+    if bool((values < 0).any()):
+        raise PluginError(f"{where} numbers of at least 0, found {_first(values, values < 0)} {at}.")
+    sums = values.double().sum(-1)
+    off = (sums - 1).abs() > TOLERANCE
+    if bool(off.any()):
+        raise PluginError(f"{where} numbers that sum to 1, found a sum of {_first(sums, off)} {at}.")
+
+
+def _first(values: Tensor, where: Tensor) -> str:
+    return f"{float(values[where].flatten()[0]):g}"
+
+
+def _chosen(
+    trainer: Trainer, n: int, seed: int, generator: int | None, progress: Callable[[int], None]
+) -> tuple[Tensor, Tensor | None, bool]:
+    """Draw n samples of a mixture that depends on the latents, in parts; of one generator those for which it is chosen.
+
+    Raises:
+        UsageError: the generator is chosen for too few latents.
+    """
+    model, rng = trainer.model, torch.Generator(trainer.device)
+    rng.manual_seed(seed)
+    step = max(1, LARGEST_PART // (math.prod(trainer.dataset.shape) * model.generators)) if in_parts(model) else n
+    parts: list[tuple[Tensor, Tensor, bool]] = []
+    found = drawn = 0
+    while found < n:
+        size = min(step, n - found if generator is None else max(n, TRIES))
+        with _evaluation_mode(trainer):
+            x, index, probabilities = model.sample_by_gate(size, trainer.latents, rng, trainer.model_state)
+        _require_probabilities(trainer, "gate()", probabilities, (size, model.generators))
+        if generator is not None:
+            x, index = x[index == generator][: n - found], index[index == generator][: n - found]
+        parts.append((_pixels(trainer, x), index, bool(torch.isfinite(x).all())))
+        found, drawn = found + len(x), drawn + size
+        if found < n and drawn >= TRIES * max(n, TRIES):
+            raise UsageError(f"{model.name}: the gate chooses generator {generator} for {found} of {drawn} latents.")
+        progress(found)
+    return torch.cat([x for x, _, _ in parts]), torch.cat([k for _, k, _ in parts]), all(ok for _, _, ok in parts)
 
 
 def _samples(
@@ -101,18 +186,15 @@ def _samples(
     """Generate samples in the order of generators and in parts; convert images to pixels."""
     rng = torch.Generator(trainer.device)
     rng.manual_seed(seed)
-    images = is_images(trainer.dataset)
     parts = []
-    for part in _parts(counts, math.prod(trainer.dataset.shape)) if trainer.model.in_parts else [list(counts)]:
-        x, index = _in_evaluation_mode(trainer, trainer.model, part, rng)
-        finite = bool(torch.isfinite(x).all())
-        bounds = trainer.dataset.bounds
-        parts.append((to_pixels(x, bounds) if images and bounds else x, index, finite))
+    for part in _parts(counts, math.prod(trainer.dataset.shape)) if in_parts(trainer.model) else [list(counts)]:
+        with _evaluation_mode(trainer):
+            x, index = trainer.model.sample(part, trainer.latents, rng)
+        parts.append((_pixels(trainer, x), index, bool(torch.isfinite(x).all())))
         progress(sum(len(x) for x, _, _ in parts))
-    whole = torch.cat([x for x, _, _ in parts])
-    if any(index is None for _, index, _ in parts):
-        return whole, None, all(finite for _, _, finite in parts)
-    return whole, torch.cat([index for _, index, _ in parts]), all(finite for _, _, finite in parts)
+    whole, finite = torch.cat([x for x, _, _ in parts]), all(finite for _, _, finite in parts)
+    indices = [index for _, index, _ in parts if index is not None]
+    return whole, torch.cat(indices) if len(indices) == len(parts) else None, finite
 
 
 def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
@@ -122,14 +204,57 @@ def _parts(counts: Sequence[int], size: int) -> Iterator[list[int]]:
         yield [min(step, max(0, count - done)) for count in counts]
 
 
-def _in_evaluation_mode(trainer: Trainer, model: Model, counts: list[int], rng: torch.Generator) -> Any:
-    was_training = model.training
-    model.eval()
+def in_parts(model: Model) -> bool:
+    """Whether many samples of a model may be drawn by several calls, by its declaration and that of its networks."""
+    return model.in_parts and all(each.in_parts for each in model.modules() if isinstance(each, Generators))
+
+
+@torch.no_grad()
+def check_in_parts(trainer: Trainer) -> None:
+    """Compare samples that are generated from the same latents in a larger and a smaller batch.
+
+    Raises:
+        PluginError: they differ, and neither the model nor its network declares `in_parts = False`.
+    """
+    model = trainer.model
+    if not model.generating or not in_parts(model):
+        return
+    rng = torch.Generator(trainer.device).manual_seed(0)
+    z = trainer.latents.draw(model.generators * BATCH, rng).view(model.generators, BATCH, -1)
+    with _evaluation_mode(trainer):
+        for together, alone in _compared(model, z, trainer.model_state):
+            if bool((together - alone).abs().max() > MOST_DIFFERENCE * together.abs().max()):
+                raise PluginError(
+                    f"{model.name}: in evaluation mode, samples depend on the batch in which they are drawn. Normalise "
+                    "by running averages, or declare in_parts = False on the model or its Generators; all samples of "
+                    "an evaluation are then one batch."
+                )
+
+
+def _compared(model: Model, z: Tensor, state: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield samples, or a gate's probabilities, of the first latents of `z` within a larger batch, and alone."""
+    few = z.shape[1] // 2
+    yield model.generate_all(z)[:, :few], model.generate_all(z[:, :few])
+    if model.gated:
+        yield model.propose(z[0], state)[1][:few], model.propose(z[0, :few], state)[1]
+
+
+def _pixels(trainer: Trainer, x: Tensor) -> Tensor:
+    """Convert images to pixels."""
+    bounds = trainer.dataset.bounds
+    return to_pixels(x, bounds) if bounds and is_images(trainer.dataset) else x
+
+
+@contextmanager
+def _evaluation_mode(trainer: Trainer) -> Iterator[None]:
+    """Set the model to evaluation mode, with averaged parameters if there are any, and restore it afterwards."""
+    was_training = trainer.model.training
+    trainer.model.eval()
     try:
         with trainer.averaged():
-            return model.sample(counts, trainer.latents, rng)
+            yield
     finally:
-        model.train(was_training)
+        trainer.model.train(was_training)
 
 
 def _numpy(tensor: torch.Tensor) -> Any:

@@ -17,7 +17,7 @@ from gan_bench.contracts.events import Compiling, Evaluated, Progress, Report, W
 from gan_bench.contracts.images import reduced
 from gan_bench.contracts.run import CHECK_IMAGES, Job
 from gan_bench.errors import StoreError, error_text
-from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_averages
+from gan_bench.evaluation.evaluate import check_in_parts, evaluate, evaluated_by_initial_averages
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
 from gan_bench.running.record import Usage, execution_plan, ledger, scheduled_metrics, start_record
@@ -126,6 +126,7 @@ class ActiveRun:
         """
         self.evaluations, self.usage = Evaluations(errors=self.evaluations.errors), Usage()
         self._trainer = trainer = make_trainer(self.job.run, self.registry, self.job.device)
+        check_in_parts(trainer)
         built = replace(
             self.record.model,
             generators=trainer.model.generators,

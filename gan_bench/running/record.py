@@ -136,6 +136,7 @@ def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usa
         peak_memory_mb=usage.peak_memory_mb,
         device=device_name(device),
         plan=plan,
+        generator_samples=trainer.usage,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Run
 from gan_bench.errors import DataError, StoreError, UsageError
-from gan_bench.evaluation.evaluate import DrawnSamples, draw
+from gan_bench.evaluation.evaluate import DrawnSamples, draw, mixture_weights
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.run_plugins import require_plugins
@@ -25,7 +25,7 @@ class StoredModel:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self.model = trainer.model
+        self.model = trainer.model.eval()
         self.iteration = trainer.iteration
 
     @property
@@ -58,7 +58,7 @@ class StoredModel:
             raise UsageError(f"seed must be from 0 to 2^63 - 1, found {seed}.")
         if generator is not None and not 0 <= generator < self.generators:
             raise UsageError(f"generator must be from 0 to {self.generators - 1}, found {generator}.")
-        if generator is not None and float(self.model.weights().detach()[generator]) == 0:
+        if generator is not None and not self.model.gated and mixture_weights(self._trainer)[generator] == 0:
             raise UsageError(f"generator {generator} has weight 0 in the mixture at iteration {self.iteration}.")
         self._require_data(n)
         with undisturbed(lambda changes: None):

@@ -32,7 +32,8 @@ class TrainerState(TypedDict):
     Attributes:
         model: its parameters and buffers.
         optimizers: player → state, in torch's own form.
-        state: the tensors of `Model.initial_state`, as they are now.
+        state: the tensors of `Model.initial_state`, as they are now, and the number of samples of each generator if the
+            model chooses generators.
         losses: player → its last loss.
         average: the moving averages of parameters; empty without averaging.
         renewed: player → updates that it had when it was last initialised.

@@ -77,6 +77,8 @@ class Ledger:
     Attributes:
         parameters: player → number of parameters.
         updates: player → optimiser steps.
+        fake_samples: samples that losses received; those of a model that chooses generators are the chosen ones.
+        generator_samples: number of them from each generator; empty if each draw has the same number of each.
         peak_memory_mb: highest resident memory in MiB; on a GPU the device's.
         plan: the last execution plan.
     """
@@ -91,6 +93,7 @@ class Ledger:
     peak_memory_mb: float = 0.0
     device: str = "cpu"
     plan: ExecutionPlan | None = None
+    generator_samples: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from gan_bench.contracts.parameters import NoParams, TomlTable, checked, describe, wrong_defaults
 from gan_bench.errors import PluginError
 from gan_bench.testing.checks import refuse
+from gan_bench.training.randomness import global_streams
 
 YEAR = re.compile(r"\([^()]*\b(19|20)\d\d\b[^()]*\)")
 UNUSUAL = 840_215_973  # a seed
@@ -113,9 +114,9 @@ def _is_generated(cls: type[Any]) -> bool:
 def check_streams(what: str, run: Callable[[], Any]) -> None:
     """Check that `run` does not draw from a random stream that all code shares."""
     with streams_from(UNUSUAL):  # not the state after the same seed as that of an earlier call
-        before = _streams()
+        before = global_streams()
         run()
-        after = _streams()
+        after = global_streams()
     for name, state in after.items():
         if state != before[name]:
             refuse(
@@ -123,16 +124,6 @@ def check_streams(what: str, run: Callable[[], Any]) -> None:
                 "a run would depend on earlier code, and a resumed run would differ from an uninterrupted one",
                 "draw from the random generator in the arguments; for a loss, declare the tensor in noise()",
             )
-
-
-def _streams() -> dict[str, bytes | tuple[Any, ...]]:
-    """Return the states of the global random streams by name."""
-    _, keys, *rest = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": (np.asarray(keys).tobytes(), *rest),
-        "random": random.getstate(),
-    }
 
 
 @contextmanager

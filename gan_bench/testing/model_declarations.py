@@ -61,9 +61,9 @@ def check_declarations(t: Trainer, where: str) -> None:
         ),
         (
             "weights()",
-            _are_weights(model),
+            _are_weights(t),
             f"a tensor of {model.generators} shares >= 0 that sum to 1",
-            _shown_weights(model),
+            _shown_weights(t),
         ),
     ]
     for name, holds, expected, found in expectations:
@@ -102,15 +102,16 @@ def _all_are(values: object, kind: type[Any]) -> bool:
     return isinstance(values, Mapping) and all(isinstance(value, kind) for value in values.values())
 
 
-def _shown_weights(model: Model) -> object:
-    weights: object = model.weights()
+def _shown_weights(t: Trainer) -> object:
+    weights: object = t.model.current_weights(t.model_state)
     return weights.tolist() if isinstance(weights, Tensor) else weights
 
 
-def _are_weights(model: Model) -> bool:
+def _are_weights(t: Trainer) -> bool:
+    model = t.model
     if not model.generating:
         return True
-    weights: object = model.weights()
+    weights: object = model.current_weights(t.model_state)
     weights = weights.detach() if isinstance(weights, Tensor) else weights
     if not isinstance(weights, Tensor) or weights.shape != (model.generators,) or not weights.is_floating_point():
         return False

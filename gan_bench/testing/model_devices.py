@@ -53,6 +53,7 @@ def _moved(draws: Draws) -> Draws:
         {number: Real(**_without_values(vars(real))) for number, real in draws.real.items()},
         {number: z.to(META) for number, z in draws.latents.items()},
         {position: _without_values(noise) for position, noise in draws.noise.items()},
+        {number: gumbel.to(META) for number, gumbel in draws.gumbel.items()},
     )
 
 

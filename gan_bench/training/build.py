@@ -19,7 +19,7 @@ def build(
     """Build and initialise a model's networks; the same seed gives the same weights on every device."""
     with torch.random.fork_rng(devices=[]):  # layers without a rule in `initialise` also start from the seed
         torch.default_generator.manual_seed(seed_of(seed, "build"))
-        players = model.build(Networks(network, dataset, protocol.latent_size))
+        players = model.build(Networks(network, dataset, protocol.latent_size, protocol.latent))
     if set(players) != set(model.players):
         raise PluginError(f"{model.name}: build() must return {sorted(model.players)}, found {sorted(players)}.")
     randomness = Randomness(seed, torch.device("cpu"))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from gan_bench.contracts.choice import gumbel_noise
 from gan_bench.contracts.dataset import Dataset, Real
 from gan_bench.contracts.model import Latents, Model, Turn
 from gan_bench.contracts.protocol import Protocol
@@ -58,6 +59,7 @@ class DrawSource:
         """Largest number of rows: a function of the settings alone, so that a resumed run draws the same."""
         real = self._protocol.batch * math.prod(self._dataset.shape)
         noise = sum(math.prod(one.shape) for one in self._noise.values())
+        noise += self._total * self._model.generators if self._model.chooses else 0
         return max(1, min(MOST_ROWS, LARGEST_BLOCK // max(1, real, self._total * self._latents.size, noise)))
 
     @property
@@ -87,6 +89,8 @@ class DrawSource:
                 draws.real[turn.real] = self.real(turn, moment)
             if "fake" in arguments and number not in draws.latents:
                 draws.latents[number] = self.latents(number, moment)
+                if self._model.chooses:
+                    draws.gumbel[number] = self.gumbel(number, moment)
             if "noise" in arguments:
                 draws.noise[position] = self.noise(position, moment)
         return draws
@@ -100,8 +104,12 @@ class DrawSource:
         return dataclasses.replace(real, x=self._flipped(real.x, turn.real, moment))
 
     def latents(self, number: int, moment: Moment) -> Tensor:
-        """Draw latents (K, each, size)."""
+        """Draw latents (K, each, size), or (1, K * each, size) if the model chooses the generator of each sample."""
         return self._of(moment, ("latents", number), self._latent)["z"]
+
+    def gumbel(self, number: int, moment: Moment) -> Tensor:
+        """Draw the noise (N, K) of the choice of generators for a draw of latents."""
+        return self._of(moment, ("gumbel", number), self._gumbel)["gumbel"]
 
     def noise(self, position: int, moment: Moment) -> Mapping[str, Tensor]:
         """Draw the noise that the model declared, for the turn at this position."""
@@ -116,7 +124,12 @@ class DrawSource:
             draws: of these turns, just drawn.
             iteration: the one that the draws are for.
         """
-        numbers = (("real", [*draws.real]), ("latents", [*draws.latents]), ("noise", [*draws.noise]))
+        numbers = (
+            ("real", [*draws.real]),
+            ("latents", [*draws.latents]),
+            ("noise", [*draws.noise]),
+            ("gumbel", [*draws.gumbel]),
+        )
         names = [(kind, number) for kind, drawn in numbers for number in drawn]
         now = iteration // self.rows
         if any(turn.weights for turn in turns) or any(self._blocks.get(name, (-1, {}))[0] != now for name in names):
@@ -145,9 +158,16 @@ class DrawSource:
         model, each = self._model, self._each
         z = self._latents.draw(rows * self._total, self._randomness.at("latents", *at, number))
         z, k = z.view(rows, self._total, -1), model.playing
+        if model.chooses:
+            return {"z": z[:, None, : k * each].contiguous()}
         if model.shared_noise:
             return {"z": z[:, None, :each].expand(rows, k, each, -1)}
         return {"z": z[:, : k * each].reshape(rows, k, each, -1)}
+
+    def _gumbel(self, rows: int, number: int, at: Moment) -> Tensors:
+        k, n = self._model.generators, self._model.playing * self._each
+        noise = gumbel_noise(rows * n, k, self._randomness.at("gumbel", *at, number))
+        return {"gumbel": noise.view(rows, n, k)}
 
     def _declared(self, rows: int, position: int, at: Moment) -> Tensors:
         at_position = (*at, position)

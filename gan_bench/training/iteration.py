@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_bench.contracts.choice import choose, pick
 from gan_bench.contracts.dataset import Real
 from gan_bench.contracts.model import Fake, Model, Turn
 from gan_bench.errors import PluginError
 from gan_bench.names import allowed
 from gan_bench.training.label_reads import LabelReads
-from gan_bench.training.state import next_state, versions
+from gan_bench.training.state import USAGE, next_state, used, versions, with_usage, without_usage
 
 MOST_TURNS = 16
 """Largest number of turns of an iteration that may be compiled. A longer one, such as a warm-up with a hundred critic
@@ -74,11 +75,16 @@ class IterationContext:
 
 @dataclass
 class Draws:
-    """Random draws of one iteration: real data and latents (K, each, size) by number, noise by position."""
+    """Random draws of one iteration: real data and latents (K, each, size) by number, noise by position.
+
+    For a model that chooses the generator of each sample, latents are (1, N, size), and `gumbel` has the noise (N, K)
+    of the choice, by number.
+    """
 
     real: dict[int, Real] = field(default_factory=dict)
     latents: dict[int, Tensor] = field(default_factory=dict)
     noise: dict[int, Mapping[str, Tensor]] = field(default_factory=dict)
+    gumbel: dict[int, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,8 @@ def play(
     move: Update,
 ) -> IterationResult:
     """Execute the turns of one iteration. In each, all gradients are taken at the same point, before all steps."""
-    fakes = _Fakes(context, turns, draws)
+    total, state = state, without_usage(state)
+    fakes = _Fakes(context, turns, draws, state, total)
     losses: dict[str, Tensor] = {}
     for position, turn in enumerate(turns):
         movers = [context.player(name) for name in turn.players]
@@ -121,7 +128,8 @@ def play(
             state = next_state(context.model, turn, state, values, before)
         if any(mover.generates for mover in movers):
             fakes.forget()
-    return IterationResult(losses, dict(state))
+        fakes.enter(state)
+    return IterationResult(losses, dict(with_usage(state, fakes.usage)))
 
 
 def lower_precision(context: IterationContext) -> AbstractContextManager[Any]:
@@ -163,8 +171,17 @@ def _kept(value: Tensor) -> Tensor:
 class _Fakes:
     """Generated samples of an iteration; one forward pass serves every turn until the generators move."""
 
-    def __init__(self, context: IterationContext, turns: Sequence[Turn], draws: Draws) -> None:
-        self.context, self.draws = context, draws
+    def __init__(
+        self,
+        context: IterationContext,
+        turns: Sequence[Turn],
+        draws: Draws,
+        state: Mapping[str, Tensor],
+        usage: Mapping[str, Tensor],
+    ) -> None:
+        """Begin an iteration; `usage` has the samples of each generator so far, if they are counted."""
+        self.context, self.draws, self.state, self.usage = context, draws, state, usage
+        self._counted: set[int] = set()
         self._made: dict[int, Fake] = {}
         # Only draws seen by a generating player need the generators' graph.
         self._with_graph = {
@@ -178,7 +195,7 @@ class _Fakes:
         number = self.context.latents_of(turn, position)
         if number not in self._made:
             with torch.set_grad_enabled(number in self._with_graph):
-                self._made[number] = self._generate(self.draws.latents[number])
+                self._made[number] = self._choose(number) if number in self.draws.gumbel else self._generate(number)
         fake = self._made[number]
         return fake if attached else fake.detach()
 
@@ -186,8 +203,27 @@ class _Fakes:
         """Drop cached samples after the generators have moved: the same latents now give other samples."""
         self._made.clear()
 
-    def _generate(self, z: Tensor) -> Fake:
+    def enter(self, state: Mapping[str, Tensor]) -> None:
+        """Drop cached samples whose generators were chosen by another state of the model."""
+        if self.context.model.chooses and state is not self.state:
+            self.forget()
+        self.state = state
+
+    def _generate(self, number: int) -> Fake:
+        z = self.draws.latents[number]
         k, each, size = z.shape
         with lower_precision(self.context):
             x = self.context.model.generate(z).to(z.dtype)
         return Fake(x.flatten(0, 1), z.reshape(k * each, size), self.context.index, k)
+
+    def _choose(self, number: int) -> Fake:
+        """Evaluate all generators at the same latents, and choose one for each sample."""
+        (z,), gumbel = self.draws.latents[number], self.draws.gumbel[number]
+        with lower_precision(self.context):
+            candidates, probabilities = self.context.model.propose(z, self.state)
+        candidates, probabilities = candidates.to(z.dtype), probabilities.to(z.dtype)
+        index = choose(probabilities, gumbel)
+        if number not in self._counted:  # samples that are generated again belong to the same draw
+            self._counted.add(number)
+            self.usage = {USAGE: used(self.usage, index)}
+        return Fake(pick(candidates, index), z, index, len(candidates), candidates, probabilities, gumbel)

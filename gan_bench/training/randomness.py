@@ -7,7 +7,10 @@ models see the same real data at the same iteration, and resuming needs no state
 from __future__ import annotations
 
 import hashlib
+import random
+from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -31,3 +34,19 @@ class Randomness:
         """A generator seeded for this draw. The next call reseeds the same object, so draw at once."""
         self._generator.manual_seed(seed_of(self.seed, purpose, *counters))
         return self._generator
+
+
+def global_streams() -> dict[str, bytes | tuple[Any, ...]]:
+    """States of the random streams that all code of the process shares, by name."""
+    _, keys, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes() + _of_gpu(),
+        "numpy": (np.asarray(keys).tobytes(), *rest),
+        "random": random.getstate(),
+    }
+
+
+def _of_gpu() -> bytes:
+    """State of torch's stream on the current GPU; empty if this process uses none."""
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state().numpy().tobytes() if used else b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -17,8 +18,8 @@ from gan_bench.errors import PluginError
 from gan_bench.names import allowed
 from gan_bench.training.average import Average
 from gan_bench.training.label_reads import LabelReads
-from gan_bench.training.randomness import Randomness
-from gan_bench.training.state import accept
+from gan_bench.training.randomness import Randomness, global_streams
+from gan_bench.training.state import accept, with_usage, without_usage
 
 
 class Pool:
@@ -92,15 +93,25 @@ class Renewal:
 
 
 def change_state(
-    model: Model, number: int, state: Mapping[str, Tensor], pool: Pool, device: torch.device
+    model: Model, number: int, state: Mapping[str, Tensor], pool: Pool, randomness: Randomness
 ) -> Mapping[str, Tensor]:
     """Let a model change its state at the beginning of a stage, and return the state on the device.
 
     Raises:
-        PluginError: `enter_stage` returns a state of another form, or replaces the tensor of a parameter or buffer.
+        PluginError: `enter_stage` returns a state of another form, replaces the tensor of a parameter or buffer, or
+            draws from a global random stream.
     """
-    before = _identities(model)
-    changed = model.enter_stage(number, state, pool.observed)
+    before, streams, total = _identities(model), global_streams(), state
+    state, device = without_usage(state), randomness.device
+    declared = "rng" in inspect.signature(model.enter_stage).parameters
+    further = {"rng": randomness.at("stage", number)} if declared else {}
+    changed = model.enter_stage(number, state, pool.observed, **further)
+    for name, stream in global_streams().items():
+        if stream != streams[name]:
+            raise PluginError(
+                f"{model.name}: enter_stage() draws from the global random stream of {name}. Declare the argument rng, "
+                "a torch.Generator, and draw from it."
+            )
     for name, identity in _identities(model).items():
         if before.get(name) != identity:
             raise PluginError(
@@ -108,7 +119,7 @@ def change_state(
             )
     if isinstance(changed, Mapping):  # a stage may compute its state on the CPU
         changed = {name: value.to(device) if isinstance(value, Tensor) else value for name, value in changed.items()}
-    return accept(model, "enter_stage", state, changed)
+    return with_usage(accept(model, "enter_stage", state, changed), total)
 
 
 def _identities(model: Model) -> dict[str, int]:

@@ -8,10 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gan_bench.contracts.choice import one_hot
 from gan_bench.contracts.model import Model, Turn
 from gan_bench.errors import PluginError
 
 State = Mapping[str, Tensor]
+
+USAGE = "samples of each generator"
+"""Name of the tensor (K,) int64 that the harness adds to the state of a model that chooses generators.
+
+It counts the samples of each generator in the draws so far. The model does not see it.
+"""
 
 
 def initial_state(model: Model, device: torch.device) -> dict[str, Tensor]:
@@ -23,7 +30,26 @@ def initial_state(model: Model, device: torch.device) -> dict[str, Tensor]:
         if not isinstance(value, Tensor):
             found = type(value).__name__
             raise PluginError(f"{model.name}: initial_state()[{name!r}] must be a tensor, found {found}.")
-    return {name: _own(value.to(device)) for name, value in state.items()}
+    if USAGE in state:
+        raise PluginError(f"{model.name}: initial_state() must not use the name {USAGE!r}. Rename the tensor.")
+    own = {name: _own(value.to(device)) for name, value in state.items()}
+    counts = {USAGE: torch.zeros(model.generators, dtype=torch.int64, device=device)} if model.chooses else {}
+    return own | counts
+
+
+def without_usage(state: State) -> State:
+    """The state as the model sees it."""
+    return {name: value for name, value in state.items() if name != USAGE} if USAGE in state else state
+
+
+def with_usage(state: State, before: State) -> State:
+    """The state with the usage of `before`, if that has one."""
+    return {**state, USAGE: before[USAGE]} if USAGE in before else state
+
+
+def used(state: State, index: Tensor) -> Tensor:
+    """Usage after a draw of samples from the generators `index` (N,)."""
+    return state[USAGE] + one_hot(index, len(state[USAGE])).sum(0)
 
 
 def versions(state: State) -> dict[str, int]:

@@ -26,7 +26,7 @@ from gan_bench.training.iteration import MOST_TURNS, Draws, IterationContext, It
 from gan_bench.training.optimisers import make_optimiser, match_state_strides, match_strides
 from gan_bench.training.randomness import Randomness
 from gan_bench.training.stages import Pool, Renewal, change_state
-from gan_bench.training.state import initial_state
+from gan_bench.training.state import USAGE, initial_state, without_usage
 
 ARGUMENTS = ("real", "fake", "noise", "state")
 
@@ -70,6 +70,7 @@ class Trainer:
         self.randomness = Randomness(seed, device)
         self.latents = Latents(protocol.latent, protocol.latent_size)
         self.each = protocol.fakes_each(model.playing)
+        _require_all_playing(model)
         self.iteration = 0
         self.counts = Counts(updates=dict.fromkeys(model.players, 0))
         self.losses: dict[str, Tensor] = {}
@@ -135,7 +136,7 @@ class Trainer:
             self.state = played.state
             self.counts.add((turn,), draws)
         with torch.no_grad(), self.averaged():  # a model sees the same generators as an evaluation
-            self.state = change_state(self.model, number, self.state, self.pool, self.device)
+            self.state = change_state(self.model, number, self.state, self.pool, self.randomness)
         for name in stage.renewed:
             self.renew(name, number)
 
@@ -145,6 +146,16 @@ class Trainer:
 
     def _draw_by_weights(self, name: str, rng: torch.Generator) -> Real:
         return self.pool.draw(name, self.state, rng)
+
+    @property
+    def model_state(self) -> Mapping[str, Tensor]:
+        """The state as the model sees it."""
+        return without_usage(self.state)
+
+    @property
+    def usage(self) -> tuple[int, ...]:
+        """Number of samples of each generator in the draws so far; empty if each has the same number in a draw."""
+        return tuple(self.state[USAGE].tolist()) if USAGE in self.state else ()
 
     def averaged(self) -> AbstractContextManager[None]:
         """Swap the generating players' parameters for their moving average, if there is one."""
@@ -219,6 +230,15 @@ def _player(model: Model, name: str) -> Player:
         known = ", ".join(ARGUMENTS)
         raise PluginError(f"{model.name}: {name}_loss() has the unknown argument {unknown}. Available: {known}.")
     return Player(name, loss, arguments, name in model.generating)
+
+
+def _require_all_playing(model: Model) -> None:
+    """Reject a model that chooses among generators that do not all play."""
+    if model.chooses and model.playing != model.generators:
+        raise PluginError(
+            f"{model.name}: playing must be {model.generators}, since the generator of each sample is chosen among "
+            f"all, found {model.playing}."
+        )
 
 
 def check_parameters(trainer: Trainer) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import pytest
 import torch
 from gan_bench_zoo.models.gan import GAN
@@ -301,3 +303,54 @@ class TestInPlace:
 
         with messages.raises(PluginError, "enter_stage()", "scale"):
             trainer(Replacing()).iterate()
+
+
+class Drawing(TwoStages):
+    """Stages that draw what they are given."""
+
+    name = "drawing"
+
+    def enter_stage(
+        self, number: int, state: Mapping[str, Tensor], pool: Real | None, rng: torch.Generator
+    ) -> Mapping[str, Tensor]:
+        assert pool is not None
+        return {"chosen": torch.rand(len(pool.x), generator=rng, device=rng.device)}
+
+
+class TestRandomGenerator:
+    def _drawn(self, seed: int = 0) -> list[Tensor]:
+        t, drawn = trainer(Drawing(), seed=seed), []
+        for _ in range(SECOND + 1):
+            t.iterate()
+            drawn.append(t.state["chosen"])
+        return [drawn[0], drawn[-1]]
+
+    def test_is_a_function_of_seed_and_stage(self) -> None:
+        """Equal seeds draw equal numbers; another seed and another stage draw others."""
+        first, again, other = self._drawn(), self._drawn(), self._drawn(1)
+        assert all(map(torch.equal, first, again))
+        assert not any(map(torch.equal, first, other))
+        assert not torch.equal(*first)
+
+    @pytest.mark.parametrize(
+        ("stream", "use"),
+        [
+            ("torch", lambda: torch.rand(1)),
+            ("numpy", lambda: np.random.rand()),
+            ("random", random.random),
+            ("torch", lambda: nn.Linear(1, 1)),
+        ],
+        ids=["torch", "numpy", "random", "layer"],
+    )
+    def test_global_streams_are_refused(self, stream: str, use: Callable[[], object], messages: Messages) -> None:
+        """A resumed run would draw other numbers."""
+
+        class Careless(TwoStages):
+            name = "careless"
+
+            def enter_stage(self, number: int, state: Mapping[str, Tensor], pool: Real | None) -> Mapping[str, Tensor]:
+                use()
+                return super().enter_stage(number, state, pool)
+
+        with messages.raises(PluginError, "careless", "enter_stage()", stream, "rng"):
+            trainer(Careless()).iterate()

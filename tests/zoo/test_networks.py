@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,12 +12,26 @@ import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import MADGAN1D, Ring8
 from gan_bench_zoo.models.mgan import MGAN
 from gan_bench_zoo.networks._layers import by_head
+from gan_bench_zoo.networks.dcgan import DCGAN
 from gan_bench_zoo.networks.mlp import MLP, MLPDiscriminator
+from gan_bench_zoo.networks.mlp_image import MLPImage
 from gan_bench_zoo.networks.mlp_maxout import MLPMaxout
 from torch import Tensor, nn
 
 from gan_bench.contracts.dataset import Dataset, Real
-from gan_bench.contracts.network import BatchedLinear, Discriminator, Initialisation, Networks, Sharing, initialise
+from gan_bench.contracts.latents import Latents
+from gan_bench.contracts.network import (
+    BatchedLinear,
+    Bounded,
+    Discriminator,
+    Generators,
+    Initialisation,
+    Network,
+    Networks,
+    Sharing,
+    initialise,
+)
+from gan_bench.errors import PluginError
 from gan_bench.testing import examine
 from tests.support.messages import Messages
 from tests.support.tiny import Ring, put, same, trainer, values
@@ -320,6 +335,77 @@ def test_a_discriminator_without_features_says_so(messages: Messages) -> None:
 
     with messages.raises(NotImplementedError, "Plain", "features()"):
         Plain().features(torch.zeros(3, 2))
+
+
+SHAPES: Mapping[str, tuple[Network, tuple[int, ...], int]] = {
+    "mlp": (MLP(MLP.Params(hidden=7)), (2,), 7),
+    "mlp-maxout": (MLPMaxout(MLPMaxout.Params(generator_hidden=7)), (2,), 7),
+    "mlp-image": (MLPImage(MLPImage.Params(hidden=7)), (1, 8, 8), 7),
+    "dcgan": (DCGAN(DCGAN.Params(width=4)), (1, 16, 16), 4 * 8 * 8),
+}
+"""Networks, the shape of samples, and the number of features of a generator: the input of its last layer."""
+
+
+class TestFeatures:
+    @pytest.mark.parametrize("shared", ["body", "trunk", "nothing"])
+    @pytest.mark.parametrize("name", SHAPES)
+    def test_of_generators(self, name: str, shared: Sharing) -> None:
+        """Features (K, b, f) are of the same pass as the samples, and depend on one generator and one latent."""
+        network, shape, size = SHAPES[name]
+        body = network.generators(5, shape, 3, shared)
+        initialise(body, Initialisation("normal", 0.5), torch.Generator().manual_seed(0))
+        generators = Bounded(body, (-1, 1)).eval()
+        z = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(1))
+        samples, features = generators.with_features(z)
+        assert torch.equal(samples, generators(z))
+        assert features.shape == (3, 4, size) and generators.feature_size(3, 5) == size
+        if evaluates_separately := generators.body.in_parts:
+            z[2, 1] += 1
+            changed = (generators.with_features(z)[1] != features).any(2)
+            assert changed.nonzero().tolist() == [[2, 1]]
+        assert evaluates_separately is (name != "mlp-maxout")
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in generators.modules())
+
+    def test_of_generators_are_what_the_last_layer_reads(self) -> None:
+        """The last layer of an mlp maps them to the points."""
+        generators = MLP(MLP.Params(hidden=7)).generators(5, (2,), 3, "trunk")
+        initialise(generators, Initialisation("normal", 0.5), torch.Generator())
+        samples, features = generators.with_features(torch.ones(3, 4, 5))
+        last = generators.layers[-1]
+        assert isinstance(last, BatchedLinear)
+        torch.testing.assert_close(last(features), samples)
+
+    def test_that_cannot_be_found(self, messages: Messages) -> None:
+        """A network whose layers are not modules has to define them."""
+
+        class Plain(Generators):
+            def forward(self, z: Tensor) -> Tensor:
+                return z * 2
+
+        with messages.raises(PluginError, "Plain", "with_features()"):
+            Plain().with_features(torch.ones(3, 4, 5))
+
+    @pytest.mark.parametrize("copies", [None, 2])
+    @pytest.mark.parametrize("name", SHAPES)
+    def test_size_of_a_discriminators(self, name: str, copies: int | None) -> None:
+        """The size is that of the features."""
+        network, shape, _ = SHAPES[name]
+        discriminator = network.discriminator(shape, {"score": None}, copies)
+        found = discriminator.features(torch.zeros(4, *shape)).shape
+        assert discriminator.feature_size(shape) == found[-1]
+
+
+def test_networks_know_the_latents() -> None:
+    """The distribution and the size, also of a copy with another size."""
+    found: list[Latents] = []
+
+    class Asking(MGAN):
+        def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+            found.extend((networks.latents, replace(networks, latent_size=9).latents))
+            return super().build(networks)
+
+    trainer(Asking(), latent="uniform")
+    assert found == [Latents("uniform", 6), Latents("uniform", 9)]
 
 
 @pytest.mark.parametrize("wrong", ["unflattened", "batch only"])

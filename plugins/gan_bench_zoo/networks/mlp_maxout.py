@@ -63,6 +63,8 @@ class MLPMaxout(Network):
 class NormalisedGenerators(Generators):
     """K generators. For each layer, `own` is True for K layers, batched, and False for one shared layer."""
 
+    in_parts = False  # normalised over the batch in evaluation too
+
     def __init__(self, widths: tuple[int, ...], count: int, own: list[bool]) -> None:
         super().__init__()
         self.own = own
