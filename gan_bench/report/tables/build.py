@@ -225,7 +225,7 @@ def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
     """Rows of `values` at the one iteration of each run that the table shows."""
     run = ["dataset", "label", "seed"]
     if at == "last":
-        last = values.groupby(run, sort=False)["iteration"].transform("max")
+        last = values.groupby(run, sort=False, observed=True)["iteration"].transform("max")
         return values[values["iteration"] == last]
     selector = values[(values["metric"] == SELECTOR) & values["value"].map(math.isfinite).astype(bool)]
     lowest = selector.sort_values(["value", "iteration"], kind="stable").drop_duplicates(run)
@@ -255,8 +255,8 @@ class _Runs:
 def _by_row(frame: pd.DataFrame) -> dict[tuple[str, str, str], list[float]]:
     """Values by dataset, label and metric."""
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    rows = zip(frame["dataset"], frame["label"], frame["metric"], frame["value"].tolist(), strict=True)
-    for dataset, label, metric, value in rows:
+    columns = (frame[name].tolist() for name in ("dataset", "label", "metric", "value"))
+    for dataset, label, metric, value in zip(*columns, strict=True):
         found[dataset, label, metric].append(value)
     return dict(found)
 
