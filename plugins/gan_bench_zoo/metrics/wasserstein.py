@@ -27,9 +27,10 @@ NEGLIGIBLE = 1e-7
 MOST_OUTSIDE = 1000
 ITERATIONS = 2_000_000
 DENSE = 20_000_000
-"""Largest number of pairs of atoms whose distances are stored, which takes 38 bytes a pair with the solver's arrays.
+"""Largest number of pairs of atoms whose distances are stored, with which `gan-bench score` takes less than 1 GB.
 
-Above it the solver computes distances when it needs them: up to three times as slow, and equal up to rounding.
+A pair takes 38 bytes with the solver's arrays. Above this number the solver computes distances when it needs them: up
+to three times as slow, and equal up to rounding.
 """
 BACKENDS = {"PYTORCH": "torch", "JAX": "jax", "CUPY": "cupy", "TENSORFLOW": "tensorflow"}
 
