@@ -20,11 +20,24 @@ def restored(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _mapped(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
-    """Change the text of each column; each distinct text once, since most rows repeat one."""
+    """Change the text of each column, also of categories; each distinct text once, since most rows repeat one."""
     changed = {}
     for name in frame.columns:
-        if pd.api.types.is_string_dtype(frame[name].dtype):
-            texts = {text: change(text) for text in frame[name].unique() if isinstance(text, str)}
+        column = frame[name]
+        grouped = isinstance(column.dtype, pd.CategoricalDtype)
+        if grouped or pd.api.types.is_string_dtype(column.dtype):
+            texts = {text: change(text) for text in column.unique() if isinstance(text, str)}
             if any(text != new for text, new in texts.items()):
-                changed[name] = frame[name].map(texts)
+                changed[name] = column.astype("str").map(texts).astype("category" if grouped else "str")
     return frame.assign(**changed) if changed else frame
+
+
+def numbers(column: pd.Series[str]) -> pd.Series[float]:
+    """Numbers of a column of categories, each distinct text parsed once; an empty cell has none.
+
+    Raises:
+        ValueError: a text is not a number.
+    """
+    texts = pd.Series(column.cat.categories, dtype="str")
+    parsed = pd.to_numeric(texts.mask(texts == "")).to_numpy()
+    return pd.Series(pd.api.extensions.take(parsed, column.cat.codes.to_numpy(), allow_fill=True), column.index)

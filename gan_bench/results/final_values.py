@@ -25,5 +25,5 @@ def mixture_values(frame: pd.DataFrame, samples: int | None = None) -> pd.DataFr
 
 def last_values(values: pd.DataFrame) -> pd.DataFrame:
     """Rows of `mixture_values` at the last iteration of each run."""
-    last = values.groupby(["dataset", "label", "seed"], sort=False)["iteration"].transform("max")
+    last = values.groupby(["dataset", "label", "seed"], sort=False, observed=True)["iteration"].transform("max")
     return values[values["iteration"] == last]

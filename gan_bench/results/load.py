@@ -45,6 +45,7 @@ ANCHORS = ("real-data", "untrained")
 """Models without training, by which anchor rows of a bare results.csv are recognised."""
 
 _INTEGERS = {"seed": "int64", "iteration": "int64", "generator": "Int64", "n": "Int64"}
+_TEXT = tuple(name for name in COLUMNS if name not in _INTEGERS and name != "value")
 
 
 class IgnoredRunWarning(UserWarning):
@@ -67,7 +68,7 @@ class StoredResults:
     Attributes:
         source: the results folder or the csv file.
         benchmark: the stored benchmark; None for a csv file without a benchmark.json in its folder.
-        frame: the tidy values, with `COLUMNS`.
+        frame: the tidy values, with `COLUMNS`. Columns of text are categories, which are quick to compare and group.
         runs: the run folders of these values; empty for a csv file.
         others: number of readable runs that belong to no entry of the benchmark.
         ignored: run folders that cannot be read.
@@ -110,7 +111,7 @@ def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     results = read_results(path)
     for ignored in results.ignored:
         warnings.warn(f"ignored: {ignored}", IgnoredRunWarning, stacklevel=2)
-    return results.frame
+    return results.frame.astype(dict.fromkeys(_TEXT, "str"))
 
 
 def read_results(path: str | os.PathLike[str]) -> StoredResults:
@@ -241,7 +242,7 @@ def _frame(
     both = both.assign(**{name: _repeated(placed, both["placed"], name, benchmark) for name in _OF_RUN})
     facts = _facts(benchmark, placed)
     known = {name: both["metric"].map({metric: each[name] for metric, each in facts.items()}) for name in OF_METRIC}
-    return _typed(both.assign(**{name: texts.fillna("") for name, texts in known.items()}))
+    return typed(both.assign(**{name: texts.fillna("") for name, texts in known.items()}))
 
 
 def _facts(benchmark: BenchmarkRecord, placed: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
@@ -272,7 +273,7 @@ _OF_RUN: Mapping[str, Callable[[BenchmarkRecord, PlacedRun], str | int]] = {
 def _repeated(placed: Sequence[PlacedRun], position: pd.Series[int], name: str, benchmark: BenchmarkRecord) -> Any:
     """Column of `_OF_RUN`, one value for each row."""
     values = [_OF_RUN[name](benchmark, item) for item in placed]
-    return pd.Series(values, dtype="int64" if name == "seed" else "str").array[position.to_numpy()]
+    return pd.Series(values, dtype="int64" if name == "seed" else "category").array[position.to_numpy()]
 
 
 def _ledger(run: StoredRun) -> dict[str, float]:
@@ -288,10 +289,9 @@ def _ledger(run: StoredRun) -> dict[str, float]:
     return values | {FINISHED: float(run.status == "finished")}
 
 
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Convert the frame to the types that `load_results` documents."""
-    text = {name: "str" for name in COLUMNS if name not in _INTEGERS and name != "value"}
-    return frame[list(COLUMNS)].astype({**text, **_INTEGERS, "value": "float64"})
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Convert the frame to the types of `StoredResults.frame`."""
+    return frame[list(COLUMNS)].astype({**dict.fromkeys(_TEXT, "category"), **_INTEGERS, "value": "float64"})
 
 
 def _from_csv(path: Path) -> StoredResults:
@@ -310,7 +310,9 @@ def _from_csv(path: Path) -> StoredResults:
 def _read_csv(path: Path) -> pd.DataFrame:
     """Read a results.csv that `write_results_csv` wrote. Raises StoreError for other files."""
     try:
-        frame = csv_frames.restored(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
+        types = {name: "str" if name == "value" else "category" for name in COLUMNS}
+        # In one piece, because joining the categories of pieces takes as long as reading them.
+        frame = pd.read_csv(path, dtype=types, keep_default_na=False, encoding="utf-8", low_memory=False)
     except (OSError, ValueError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors
         raise StoreError(f"{path}: not a results.csv ({error}).") from error
     frame = frame.assign(**{name: "" for name in OF_METRIC if name not in frame.columns})
@@ -318,8 +320,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if missing:
         raise StoreError(f"{path}: not a results.csv; these columns are missing: {', '.join(missing)}.")
     try:
-        numbers = {name: pd.to_numeric(frame[name].mask(frame[name] == "")) for name in _INTEGERS}
-        frame = _typed(frame.assign(**numbers, value=frame["value"].map(float)))
+        numbers = {name: csv_frames.numbers(frame[name]) for name in _INTEGERS}
+        values = np.fromiter(map(float, frame["value"].tolist()), dtype=np.float64, count=len(frame))
+        frame = csv_frames.restored(typed(frame.assign(**numbers, value=values)))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{path}: damaged or cut off ({error}).") from error
     for name, allowed in OF_METRIC.items():

@@ -14,7 +14,7 @@ import pandas as pd
 
 from gan_bench.contracts.parameters import TomlValue, shown
 from gan_bench.errors import UsageError
-from gan_bench.results.load import StoredResults, read_results
+from gan_bench.results.load import StoredResults, read_results, typed
 from gan_bench.store.records import BenchmarkRecord, StoredDataset, StoredEntry
 
 _FREE = ("every", "points", "anchors", "metrics")
@@ -134,7 +134,7 @@ def _joined(parts: Sequence[StoredResults], benchmark: BenchmarkRecord | None) -
     frames, runs = [], []
     outdated: Counter[str] = Counter()
     for number, part in enumerate(parts):
-        groups = part.frame.groupby(_RUN, sort=False)
+        groups = part.frame.groupby(_RUN, sort=False, observed=True)
         wanted = np.array([chosen[_place(group)] == number for group in groups.groups], dtype=np.bool_)
         frames.append(part.frame[wanted[groups.ngroup().to_numpy()]])
         places = ((placed, (placed.dataset, placed.entry.label, placed.run.seed)) for placed in part.runs)
@@ -143,7 +143,7 @@ def _joined(parts: Sequence[StoredResults], benchmark: BenchmarkRecord | None) -
     return StoredResults(
         parts[0].source,
         benchmark,
-        pd.concat(frames, ignore_index=True),
+        typed(pd.concat(frames, ignore_index=True)),  # categories of the parts differ
         tuple(runs),
         others=sum(part.others for part in parts),
         ignored=tuple(replace(each, part=str(part.source)) for part in parts for each in part.ignored),
@@ -161,7 +161,7 @@ def _choose(parts: Sequence[StoredResults]) -> Mapping[Place, int]:
     """Number of the part from which each run is taken."""
     best: dict[Place, tuple[bool, int, int]] = {}
     for number, part in enumerate(parts):
-        ends = part.frame.groupby(_RUN, sort=False).agg({"status": "first", "iteration": "max"})
+        ends = part.frame.groupby(_RUN, sort=False, observed=True).agg({"status": "first", "iteration": "max"})
         for (dataset, label, seed), status, iteration in ends.itertuples():
             rank = (status == "finished", int(iteration), -number)
             best[dataset, label, seed] = max(best.get((dataset, label, seed), rank), rank)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gan_bench.data.arrays import read_npz
 from gan_bench.errors import StoreError
 from gan_bench.files import open_file, read_file, require_inside
+from gan_bench.results import csv_frames
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, Status, decode
 
@@ -252,7 +253,7 @@ def _parsed(
         raise Unreadable(f"{name}: {error}") from error
     if (rows[what] == "").any():
         raise Unreadable(f"{name}: a row has no {what}")
-    return rows
+    return csv_frames.restored(rows)
 
 
 def _parsed_curve(text: str) -> pd.DataFrame:
@@ -289,7 +290,7 @@ def parse_curves(texts: Sequence[str]) -> pd.DataFrame:
     if len(parsed) != sum(rows) or "" in parsed["metric"].cat.categories:
         raise Unreadable("rows")
     parsed.insert(0, "run", np.repeat(np.arange(len(rows)), rows))
-    return parsed
+    return csv_frames.restored(parsed)
 
 
 def _numbered(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def mark_values(
 ) -> pd.DataFrame:
     """Mark the leading models by final values; see `mark` for the arguments."""
     table.check_metric(metric)
-    ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"])["seed"].unique()
+    ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"], observed=True)["seed"].unique()
     seeds = set(planned) if planned is not None else set(frame["seed"])
     rows = []
     for dataset in table.datasets:
@@ -147,7 +147,7 @@ def _exclusions(
 def _single_generators(frame: pd.DataFrame, dataset: str, metric: str) -> set[str]:
     """Labels of models with one generator, from the values of a per-generator metric."""
     found = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & frame["generator"].notna()]
-    numbers = found.groupby("label")["generator"].nunique()
+    numbers = found.groupby("label", observed=True)["generator"].nunique()
     return set(numbers[numbers == 1].index)
 
 

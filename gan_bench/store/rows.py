@@ -6,8 +6,12 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from gan_bench import escape
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.scores import Score, Share
+
+FOREIGN = ("metric", "class")
+"""Columns of names that come from plugins and from folders of images."""
 
 
 class RowError(ValueError):
@@ -18,11 +22,12 @@ class RowError(ValueError):
 
 
 def to_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
-    """Format rows as the text of a csv file."""
+    """Format rows as the text of a csv file, in which no name is a formula or has control characters."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    foreign = [name for name in FOREIGN if name in columns]
+    writer.writerows({**row, **{name: escape.csv_cell(row[name]) for name in foreign}} for row in rows)
     return text.getvalue()
 
 
@@ -35,6 +40,7 @@ def from_text(columns: Sequence[str], text: str) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 2):
         if tuple(row) != tuple(columns) or None in row.values() or not row["iteration"].isdecimal():
             raise RowError(number, columns)
+        row.update({name: escape.from_csv_cell(row[name]) for name in FOREIGN if name in row})
     return rows
 
 

@@ -9,9 +9,12 @@ import pandas as pd
 import pytest
 
 import gan_bench
+from gan_bench.contracts.scores import Share
 from gan_bench.errors import StoreError
 from gan_bench.results.class_shares import COLUMNS, load_classes, write_classes_csv
 from gan_bench.results.load import IgnoredRunWarning, write_results_csv
+from gan_bench.store.rows import class_rows
+from gan_bench.store.run_folder import RunFolder
 from tests.support import fabricate
 from tests.support.fabricate import Model, Run
 from tests.support.messages import Messages
@@ -51,6 +54,19 @@ class TestLoading:
         (published / "results.csv").write_bytes(write_results_csv(folder).read_bytes())
         pd.testing.assert_frame_equal(load_classes(published), load_classes(folder))
         pd.testing.assert_frame_equal(load_classes(published / "results.csv"), load_classes(folder))
+
+    def test_restores_names_of_classes(self, tmp_path: Path) -> None:
+        """A name that would be a formula is written with an apostrophe, into both files, and read back without it."""
+        folder = fabricate.run(fabricate.benchmark(tmp_path, [MGAN]), Run(MGAN))
+        shares = {"=1+1": 0.5, "3": 0.5}
+        rows = class_rows(2000, [Share(None, name, share, 100) for name, share in shares.items()])
+        RunFolder(folder).write_classes(rows)
+        path = write_classes_csv(tmp_path)
+        assert path is not None
+        for source in (folder / "classes.csv", path):
+            assert "'=1+1" in source.read_text(encoding="utf-8")
+        for source in (tmp_path, path):
+            assert load_classes(source)["class"].tolist() == list(shares)
 
     def test_is_empty_if_no_metric_distinguishes_classes(self, tmp_path: Path) -> None:
         """No file is written then, and an old one is removed."""

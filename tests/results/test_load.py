@@ -50,6 +50,18 @@ def test_a_preview_in_one_file_with_full_runs_is_refused(tmp_path: Path, message
         read_results(mixed)
 
 
+def test_cells_with_and_without_an_apostrophe_are_one_label(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A results.csv in which some labels were edited is read row by row, to the types of a results folder."""
+    text = write_results_csv(folder).read_text(encoding="utf-8")
+    edited = tmp_path_factory.mktemp("edited") / "results.csv"
+    edited.write_text(text.replace(",GAN,", ",'=x,").replace(",MGAN,", ",=x,"), encoding="utf-8")
+    frame = load_results(edited)
+    assert frame["label"].tolist() == ["=x"] * len(frame)
+    pd.testing.assert_frame_equal(frame.drop(columns="label"), load_results(folder).drop(columns="label"))
+
+
 def test_the_benchmark_is_read_completely(folder: Path) -> None:
     """benchmark.json contains seeds, entries with departures, and metrics with direction and unit."""
     benchmark = read_benchmark(folder)

@@ -26,7 +26,7 @@ from gan_bench.files import locked
 from gan_bench.store import layout
 from gan_bench.store.checkpoints import load_tensors, save_checkpoints
 from gan_bench.store.records import DIGEST, ModelRecord, RunRecord, encode
-from gan_bench.store.rows import curve_rows, with_classes
+from gan_bench.store.rows import class_rows, curve_rows, with_classes
 from gan_bench.store.run_folder import RunFolder
 from tests.support.messages import Messages
 
@@ -154,6 +154,17 @@ class TestCurve:
 
 
 class TestClasses:
+    def test_names_are_no_formulas(self, tmp_path: Path) -> None:
+        """Such a name has an apostrophe in the file only. Control characters are escaped."""
+        names, folder = ["=1+1", "@x", "'-x", "-5"], RunFolder(tmp_path)
+        folder.write_classes(class_rows(40, [Share(None, name, 0.25, 9) for name in [*names, "\x1b[2J"]]))
+        text = (tmp_path / "classes.csv").read_text(encoding="utf-8")
+        assert [row["class"] for row in csv.DictReader(io.StringIO(text))] == ["'=1+1", "'@x", "''-x", "-5", r"\x1b[2J"]
+        rows = folder.read_classes()
+        assert [row["class"] for row in rows] == [*names, r"\x1b[2J"]
+        folder.write_classes(rows)
+        assert (tmp_path / "classes.csv").read_text(encoding="utf-8") == text
+
     def test_come_back_as_written(self, tmp_path: Path) -> None:
         """Class names and all digits of shares are kept. The share of a generator without samples is NaN."""
         shares = [Share(None, 'a, "b"', 1 / 3, 9), Share(1, "日本", float("nan"), 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import ot
 import pytest
 from gan_bench_zoo.datasets.gaussian_mixtures import MADGAN1D, Grid25, Ring8, Ring8Unrolled, Ring8VEEGAN
-from gan_bench_zoo.metrics import wasserstein
+from gan_bench_zoo.metrics import sliced_wasserstein, wasserstein
 from gan_bench_zoo.metrics.divergence import ForwardKL, ReverseKL, SymmetricKL
 from gan_bench_zoo.metrics.generator_jsd import GeneratorJSD, divergence
 from gan_bench_zoo.metrics.generators import (
@@ -419,6 +420,34 @@ def test_above_a_thousand_outside_samples_a_thousand_stand_for_all() -> None:
     everything = np.vstack([places[:-1000], x[:3500]]), np.append(masses[:-1000], np.full(3500, 1 / 5000))
     full = transport_cost(wasserstein._true_atoms(h), everything)
     assert Wasserstein().compute(samples) == pytest.approx(full, rel=1e-3)
+
+
+def test_many_atoms_need_no_matrix_of_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above a number of pairs, distances are not stored. The value is equal up to rounding."""
+    x = np.random.default_rng(0).uniform(-3, 3, (600, 2))
+    stored, peak = _traced(Wasserstein(), Samples(x, RING))
+    monkeypatch.setattr(wasserstein, "DENSE", 1000)
+    found, lower = _traced(Wasserstein(), Samples(x, RING))
+    assert found == pytest.approx(stored, rel=1e-12)
+    assert peak > 870 * 500 * 8 > 5 * lower
+
+
+@pytest.mark.slow
+def test_a_million_samples_take_less_than_a_gigabyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arrays of each metric stay below 1 GB."""
+    monkeypatch.setattr(sliced_wasserstein, "PROJECTIONS", 45)  # more than are sorted together
+    x, mode = draw(RING, n=10**6)
+    peaks = {kind.name: _traced(kind(), Samples(x, RING, generator=mode % 4, generators=4))[1] for kind in EVERY}
+    assert max(peaks.values()) < 1e9, peaks
+
+
+def _traced(metric: Metric, samples: Samples) -> tuple[Any, int]:
+    """Return a metric's value and the largest number of bytes of numpy's arrays while it is computed."""
+    tracemalloc.start()
+    try:
+        return metric.compute(samples), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_solver_that_stops_early_is_an_error(monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:

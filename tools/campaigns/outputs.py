@@ -37,6 +37,7 @@ from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.contracts.run import DatasetRef, ModelRef, Run
+from gan_bench.contracts.scores import Share
 from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
 from gan_bench.report.figures import curves
 from gan_bench.report.published import formats as published
@@ -50,6 +51,8 @@ from gan_bench.results.load import LEDGER
 from gan_bench.running.check_report import CheckedRun, CheckReport
 from gan_bench.running.observers import Observers
 from gan_bench.running.progress import LiveProgress, PlainProgress
+from gan_bench.store import rows
+from gan_bench.store.layout import CLASS_COLUMNS
 
 LONG = 2_000_000
 LONGEST_OUTPUT = 400_000
@@ -272,10 +275,22 @@ def results_csv(name: str) -> Iterator[str]:
     frame = pd.DataFrame({"label": [name, "GAN"], "value": ["-0.5", "nan"]})
     text = csv_frames.escaped(frame).to_csv(index=False, lineterminator="\n")
     yield from csv_rows(text, name)
-    read = csv_frames.restored(pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False))
-    shown = escape.printable(re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", name))
-    if read["label"].tolist() != [shown, "GAN"] or read["value"].tolist() != ["-0.5", "nan"]:
+    types = {"label": "category", "value": "str"}
+    read = csv_frames.restored(pd.read_csv(io.StringIO(text), dtype=types, keep_default_na=False))
+    if read["label"].tolist() != [_in_csv(name), "GAN"] or read["value"].tolist() != ["-0.5", "nan"]:
         yield "another label after reading"
+
+
+def classes_csv(name: str) -> Iterator[str]:
+    """Report faults of a run's classes.csv with a class of the name, and whether it is another one when it is read."""
+    text = rows.to_text(CLASS_COLUMNS, rows.class_rows(0, [Share(None, name, 0.5, 1)]))
+    yield from csv_rows(text, name)
+    if [row["class"] for row in rows.from_text(CLASS_COLUMNS, text)] != [_in_csv(name)]:
+        yield "another class after reading"
+
+
+def _in_csv(name: str) -> str:
+    return escape.printable(re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", name))
 
 
 Writer = Callable[[str], Iterator[str]]
@@ -291,6 +306,7 @@ WRITERS: dict[str, Writer] = {
     "published in LaTeX": lambda name: latex_table(published.render(comparison(name), "latex"), 8),
     "evaluation noise": lambda name: markdown_tables(evaluation_noise.render(noise(name)), name, 1, 18, 0),
     "results.csv": results_csv,
+    "classes.csv of a run": classes_csv,
     "progress": lambda name: printable(progress(name)),
     "check": lambda name: printable(check_output(name)),
     "error": lambda name: printable(error_output(name)),

@@ -59,7 +59,8 @@ class Spread:
         last = trainer.protocol.iterations - iterations
         starts = [round(last * i / max(rounds - 1, 1)) for i in range(rounds)]
         self.numbers = [start + i for start in starts for i in range(iterations)]
-        self._next = itertools.chain(self.numbers[-WARM_UP:], self.numbers)
+        warm_up = (self.numbers * WARM_UP)[-WARM_UP:]  # a few rounds may have fewer iterations
+        self._next = itertools.chain(warm_up, self.numbers)
 
     def meet_all(self) -> None:
         """Run one iteration of each kind, so that none is compiled while time is measured."""
@@ -158,6 +159,8 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="measure compiled iterations")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="file  [default: results/published/cost-cpu.csv]")
     options = parser.parse_args()
+    if options.rounds < 2 or options.iterations < 1:
+        parser.error("--rounds must be at least 2 and --iterations at least 1")
     torch.set_num_threads(1)
     registry = load_plugins()
     stated, where = {row["model"]: row for row in read(SYSTEMS)}, measured_on()

@@ -120,6 +120,7 @@ def thumbnails(results: StoredResults, dataset: str) -> dict[str, bytes]:
     grid = sample_grid(results, dataset)
     if grid is None:
         return {}
+    grid = grid.for_thumbnails
     return {row.label: _thumbnail(grid, row, last) for row in grid.rows if (last := row.last) is not None}
 
 

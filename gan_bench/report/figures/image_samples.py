@@ -1,7 +1,7 @@
 """Images over iterations: mosaics with a row for each generator, from the same latents in every panel of a row.
 
 After figures 3 and 5 of the MGAN paper (Hoang et al., ICLR 2018). Images are scaled by whole numbers only, up or
-down, so that pixels stay exact.
+down, so that pixels stay exact. They are smaller if many models with many generators would not fit on a page.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PER_ROW = 8
 _LEAST, _MOST = 32, 48  # pixels of an image's longer side in a figure
+_SMALLEST = 14  # the same, if there are many rows
+_ALL_ROWS = 5.7  # largest height of all rows in inches, if images are not smaller than _SMALLEST
 _INDENT, _EMPTY = 0.12, 0.25  # inches
 _FEW_ROWS = 4  # largest number of models with as many rows of images each as columns
 
@@ -33,14 +35,29 @@ class ImageGrid(SampleGrid):
     """Grid of samples that are images.
 
     Attributes:
-        shape: of one image, (C, H, W), in pixels of the figure.
-        by: factor from the image's size to that size.
+        original: shape of one image, (C, H, W).
+        by: factor by which images are scaled in the figure.
         real: held-out real data, None if no anchor stored any.
     """
 
-    shape: tuple[int, ...]
+    original: tuple[int, ...]
     by: float
     real: SampleRow | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image, (C, H, W), in pixels of the figure."""
+        return mosaic.scaled(np.zeros((1, *self.original), dtype=np.uint8), self.by).shape[1:]
+
+    @property
+    def height(self) -> float:
+        """Height of all rows in inches."""
+        return sum(self.size(row)[1] + GAP for row in self.drawn_rows) - GAP
+
+    @property
+    def for_thumbnails(self) -> ImageGrid:
+        """Grid with images of the size that a few rows have."""
+        return replace(self, by=_scales(self.original)[0])
 
     @property
     def drawn_rows(self) -> tuple[SampleRow, ...]:
@@ -113,11 +130,24 @@ def image_grid(results: StoredResults, dataset: str) -> ImageGrid | None:
     shape = _common_shape(rows)
     rows = tuple(row if _shape(row) == shape else replace(row, snapshots=None) for row in rows)
     real = [row for row in sample_grid.real_rows(results, dataset, _drawable) if _shape(row) == shape]
-    by = mosaic.scale(max(shape[1:]), _LEAST, _MOST)
-    shown = mosaic.scaled(np.zeros((1, *shape), dtype=np.uint8), by).shape[1:]
-    width = mosaic.mosaic_size(shown, [1], PER_ROW)[0] / DPI
+    found = (_grid(rows, shape, by, real[0] if real else None) for by in _scales(shape))
+    return min(found, key=lambda grid: max(grid.height, _ALL_ROWS))  # the first that fits
+
+
+def _grid(rows: tuple[SampleRow, ...], shape: tuple[int, ...], by: float, real: SampleRow | None) -> ImageGrid:
+    """Grid with as many iterations as fit into the width."""
+    alone = ImageGrid(rows, (), shape, by, real)
+    width = mosaic.mosaic_size(alone.shape, [1], PER_ROW)[0] / DPI
     columns = max(1, min(COLUMNS, int((WIDTH + GAP) / (width + GAP))))
-    return ImageGrid(rows, sample_grid.common_iterations(rows, columns), shown, by, real[0] if real else None)
+    return replace(alone, iterations=sample_grid.common_iterations(rows, columns))
+
+
+def _scales(shape: tuple[int, ...]) -> list[float]:
+    """Factors by which images may be scaled, the largest first."""
+    side = max(shape[1:])
+    usual = mosaic.scale(side, _LEAST, _MOST)
+    smaller = [*range(int(usual) - 1, 0, -1), *(1 / n for n in range(max(2, round(1 / usual) + 1), side))]
+    return [usual, *(by for by in smaller if side * by >= _SMALLEST)]
 
 
 def _drawable(found: Snapshots) -> bool:

@@ -76,6 +76,11 @@ class SampleGrid(ABC):
     def size(self, row: SampleRow) -> tuple[float, float]:
         """Width and height of a row's panels in inches; all rows are equally wide."""
 
+    @property
+    def for_thumbnails(self) -> SampleGrid:
+        """Grid whose panels are drawn alone."""
+        return self
+
     def thumbnail_size(self, row: SampleRow) -> tuple[float, float]:
         """Width and height of a single panel."""
         return self.size(row)

@@ -257,8 +257,8 @@ class _Runs:
 def _by_row(frame: pd.DataFrame) -> dict[tuple[str, str, str], list[float]]:
     """Values by dataset, label and metric."""
     found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    rows = zip(frame["dataset"], frame["label"], frame["metric"], frame["value"].tolist(), strict=True)
-    for dataset, label, metric, value in rows:
+    columns = (frame[name].tolist() for name in ("dataset", "label", "metric", "value"))
+    for dataset, label, metric, value in zip(*columns, strict=True):
         found[dataset, label, metric].append(value)
     return dict(found)
 

@@ -229,8 +229,8 @@ def _same_images(results: StoredResults, shown: pd.DataFrame) -> Iterator[str]:
     """Real data whose seeds are all scored on the same samples, because a dataset has no others."""
     sizes = _sizes(results)
     rows = shown[shown["model"] == REAL]
-    rows = rows[(rows["n"] >= rows["dataset"].map(sizes).astype("Int64")).fillna(False).astype(bool)]
-    seeds = rows.groupby("dataset")["seed"].nunique()
+    rows = rows[(rows["n"] >= rows["dataset"].astype("str").map(sizes).astype("Int64")).fillna(False).astype(bool)]
+    seeds = rows.groupby("dataset", observed=True)["seed"].nunique()
     exhausted = [str(label) for label in seeds[seeds > 1].index]
     if exhausted:
         used = _sizes_text({label: size for label, size in sizes.items() if label in exhausted})

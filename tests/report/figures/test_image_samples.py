@@ -117,6 +117,18 @@ class TestRows:
         fabricate.run(tmp_path, Run(MGAN, status="diverged", iteration=1500, snapshots=(early[0], early[1], early[2])))
         assert [text.get_text() for text in panels(tmp_path)[5].texts] == ["diverged\nat 1,500"]
 
+    def test_are_smaller_if_they_would_not_fit_on_a_page(self, tmp_path: Path) -> None:
+        """Seven models of eight generators have images of half the size, but thumbnails of the usual one."""
+        folder = write(
+            tmp_path, {Model(f"MGAN {n}", "mgan", generators=8): snapshots(8, (1, 28, 28)) for n in range(7)}
+        )
+        assert (grid_of(folder).shape, grid_of(folder).for_thumbnails.shape) == ((1, 14, 14), (1, 28, 28))
+        assert figures.figure(read_results(folder), "ring8").get_figheight() < 8.8
+        few = write(
+            tmp_path / "few", {Model(f"MGAN {n}", "mgan", generators=8): snapshots(8, (1, 28, 28)) for n in range(4)}
+        )
+        assert grid_of(few).shape == (1, 28, 28)
+
 
 class TestRealData:
     def test_continues_from_panel_to_panel(self, tmp_path: Path) -> None:
