@@ -117,6 +117,7 @@ class TestValues:
             "--set", "protocol.batch=64", "--set", "seeds=1", "--models", 'A, "B, C"', "--datasets", "ring8",
             "--seeds", "0,5", "--device", "cpu", "--results", "there", "--workers", "2", "--compile", "never",
             "--stack", "3", "--engine", "mine", "--plugin", "a.py", "--plugin", "b.py", "--preview",
+            "--observer", "diary",
         ]  # fmt: skip
         _, options = given(lambda: command.main(["b.toml", *flags], standalone_mode=False))
         assert vars(options) == {
@@ -130,6 +131,7 @@ class TestValues:
             "compile": "never",
             "stack": "3",
             "engine": "mine",
+            "observers": ("diary",),
             "plugins": ("a.py", "b.py"),
             "preview": True,
             "quick": False,
