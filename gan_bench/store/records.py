@@ -262,6 +262,7 @@ class StoredEntry:
         configurations: dataset label → hash of its runs.
         params: None in files that do not have them.
         footnotes: dataset label → further footnotes.
+        citation: first paragraph of the docstring of the plugin's module; empty if unknown.
     """
 
     label: str
@@ -271,11 +272,15 @@ class StoredEntry:
     configurations: Mapping[str, str]
     params: Plain | None = None
     footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    citation: str = ""
 
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """benchmark.json: the requested models, datasets and settings, whether or not they have run."""
+    """benchmark.json: the requested models, datasets and settings, whether or not they have run.
+
+    `file` is the text of the benchmark file, without overrides; empty for a mapping from Python or if unknown.
+    """
 
     name: str
     seeds: tuple[int, ...]
@@ -286,6 +291,7 @@ class BenchmarkRecord:
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[SkippedModel, ...] = ()
     mode: Mode = "full"
+    file: str = ""
     format: int = FORMAT
 
 

@@ -1,0 +1,229 @@
+"""Section with classes: a heat map of generators by modes for each model, with the usage of each generator."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from gan_bench import escape
+from gan_bench.contracts.scores import NONE, OTHERS
+from gan_bench.report.page.contents import Contents
+from gan_bench.report.page.elements import DataTable, element, render, titled
+from gan_bench.results.class_shares import collected, load_classes, published_classes
+
+DEAD = "dead_generators"
+"""Metric whose values mark dead generators."""
+
+_CELL, _ROW, _LEFT, _ABOVE, _BAR = 26, 22, 74, 20, 64
+_NUMBERED = 24  # largest number of classes with numbers in the cells
+_LONGEST = 4  # characters of a class's name above its column
+_LABELS = {NONE: "none", OTHERS: "rest"}
+
+Shares = dict[str, tuple[float, int]]
+"""Class → share and number of samples, for one generator."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """Heat map of one run at its last iteration with shares."""
+
+    label: str
+    seed: int
+    iteration: int
+    figure: Markup
+    dead: str
+    data: DataTable
+
+
+@dataclass(frozen=True)
+class Group:
+    """Heat maps of one dataset, and the models without shares."""
+
+    dataset: str
+    maps: tuple[Map, ...]
+    absent: tuple[str, ...]
+    dead: DataTable | None
+
+
+def section(contents: Contents) -> Markup:
+    """Body of the section."""
+    published = published_classes(contents.results)
+    if published is not None:
+        frame, damaged = load_classes(published), []
+    else:
+        frame, damaged = collected(contents.results)
+    groups = [_group(contents, dataset, frame) for dataset in contents.datasets]
+    return render(
+        "heat_maps.html",
+        groups=groups,
+        damaged=[str(each) for each in damaged],
+        folders=bool(contents.results.runs) or published is not None,
+    )
+
+
+def _group(contents: Contents, dataset: str, frame: pd.DataFrame) -> Group:
+    found = _by_run(frame[frame["dataset"] == dataset])
+    dead = _dead(contents, dataset)
+    labels = [row.label for row in contents.models(dataset)]
+    maps, absent = [], []
+    for label in labels:
+        runs = sorted((key for key in found if key[0] == label), key=lambda key: (key[2] != "finished", key[1]))
+        if runs:
+            maps.append(_map(runs[0], found[runs[0]], dead.get((label, runs[0][1]), {})))
+        else:
+            absent.append(label)
+    return Group(dataset, tuple(maps), tuple(absent) if maps else (), _dead_table(dead, labels))
+
+
+Run = tuple[str, int, str]
+"""Label, seed and status."""
+
+
+def _by_run(frame: pd.DataFrame) -> dict[Run, tuple[int, dict[int | None, Shares]]]:
+    """Last iteration of each run with shares, and these by generator, None for the mixture."""
+    run = ["label", "seed", "status"]
+    last = frame[frame["iteration"] == frame.groupby(run, sort=False)["iteration"].transform("max")]
+    found: dict[Run, tuple[int, dict[int | None, Shares]]] = {}
+    names = [*run, "iteration", "generator", "class", "share", "n"]
+    for label, seed, status, iteration, generator, name, share, n in zip(
+        *(last[column].tolist() for column in names), strict=True
+    ):
+        _, shares = found.setdefault((label, seed, status), (iteration, defaultdict(dict)))
+        of = shares[None if pd.isna(generator) else int(generator)]
+        before = of.get(name, (0.0, 0))[0]
+        of[name] = (before + share, 0 if pd.isna(n) else int(n))
+    return found
+
+
+def _dead(contents: Contents, dataset: str) -> dict[tuple[str, int], dict[int, bool]]:
+    """Dead generators of each run at its last iteration, by label and seed."""
+    frame = contents.results.frame
+    frame = frame[(frame["metric"] == DEAD) & (frame["dataset"] == dataset) & frame["generator"].notna()]
+    found: dict[tuple[str, int], dict[int, bool]] = defaultdict(dict)
+    at: dict[tuple[str, int], int] = {}
+    names = ["label", "seed", "iteration", "generator", "value"]
+    for label, seed, iteration, generator, value in zip(*(frame[name].tolist() for name in names), strict=True):
+        run = label, seed
+        if iteration > at.get(run, -1):
+            found[run], at[run] = {}, iteration
+        if iteration == at[run] and not math.isnan(value):
+            found[run][int(generator)] = value > 0
+    return found
+
+
+def _map(run: Run, last: tuple[int, Mapping[int | None, Shares]], dead: Mapping[int, bool]) -> Map:
+    label, seed, status = run
+    iteration, shares = last
+    generators = sorted(k for k in shares if k is not None)
+    classes = list(dict.fromkeys(name for of in shares.values() for name in of))
+    rows: list[int | None] = [*generators, None] if len(generators) > 1 or not generators else [*generators]
+    total = sum(_count(shares[k]) for k in generators)
+    usage = {k: _count(shares[k]) / total if total else math.nan for k in generators}
+    ending = "" if status == "finished" else f" ({status})"
+    described = f"Share of each class among the samples of each generator of {label}, seed {seed}{ending}"
+    figure = titled(described, *_drawn(rows, classes, shares, usage, dead))
+    listed = [str(k) for k in generators if dead.get(k)]
+    about = f"dead: {', '.join(listed)}" if listed else ("none dead" if dead else "")
+    return Map(label, seed, iteration, figure, about, _data(described, rows, classes, shares, usage, dead))
+
+
+def _count(shares: Shares) -> int:
+    return max((n for _, n in shares.values()), default=0)
+
+
+def _drawn(
+    rows: Sequence[int | None],
+    classes: Sequence[str],
+    shares: Mapping[int | None, Shares],
+    usage: Mapping[int, float],
+    dead: Mapping[int, bool],
+) -> tuple[dict[str, str], Markup]:
+    """Attributes and content of the drawing."""
+    several = len(rows) > 1
+    cells = len(classes) * _CELL
+    width, height = _LEFT + cells + (_BAR + 46 if several else 8), _ABOVE + len(rows) * _ROW + 4
+    parts = []
+    for j, name in enumerate(classes):
+        short = _LABELS.get(name) or escape.shortened(escape.one_line(name), _LONGEST)
+        place = {"x": _LEFT + (j + 0.5) * _CELL, "y": _ABOVE - 6, "text-anchor": "middle"}
+        parts.append(element("text", {"class": "tiny", **place}, short))
+    if several:
+        parts.append(element("text", {"class": "tiny", "x": _LEFT + cells + 10, "y": _ABOVE - 6}, "usage"))
+    most = max([share for share in usage.values() if math.isfinite(share)], default=0.0)
+    for i, k in enumerate(rows):
+        y = _ABOVE + i * _ROW
+        name = "all" if k is None else f"{k}{' dead' if dead.get(k) else ''}"
+        kind = "dead" if k is not None and dead.get(k) else "row"
+        parts.append(element("text", {"class": kind, "x": _LEFT - 8, "y": y + 15, "text-anchor": "end"}, name))
+        parts += _row(y, classes, shares.get(k, {}))
+        if several and k is not None and most > 0 and math.isfinite(usage[k]):
+            bar = {"x": _LEFT + cells + 10, "y": y + 4, "width": f"{_BAR * usage[k] / most:.1f}", "height": _ROW - 8}
+            parts.append(element("rect", {"class": "usage", **bar}))
+            at = f"{_LEFT + cells + 14 + _BAR * usage[k] / most:.1f}"
+            parts.append(element("text", {"class": "tiny", "x": at, "y": y + 15}, f"{usage[k]:.0%}"))
+    if several:
+        parts.append(element("path", {"class": "axis", "d": f"M{_LEFT} {height - 4 - _ROW}h{cells}"}))
+    drawing = element("g", {}, *parts)
+    attributes = {"class": "heat", "viewBox": f"0 0 {width} {height}", "width": str(width), "height": str(height)}
+    return attributes, drawing
+
+
+def _row(y: float, classes: Sequence[str], shares: Shares) -> list[Markup]:
+    parts = []
+    for j, name in enumerate(classes):
+        share = shares.get(name, (0.0, 0))[0]
+        box = {"x": _LEFT + j * _CELL + 1, "y": y + 1, "width": _CELL - 2, "height": _ROW - 2}
+        kind = "cell rest" if name in _LABELS else "cell"
+        shade = 0.0 if math.isnan(share) else min(max(share, 0.0), 1.0)
+        parts.append(element("rect", {"class": "empty", **box}))
+        if shade > 0:
+            parts.append(element("rect", {"class": kind, **box, "fill-opacity": f"{shade:.2f}"}))
+        number = "?" if math.isnan(share) else f"{100 * share:.0f}"
+        if number != "0" and len(classes) <= _NUMBERED:
+            dark = "number light" if shade > 0.55 else "number"
+            place = {"x": _LEFT + (j + 0.5) * _CELL, "y": y + 15, "text-anchor": "middle"}
+            parts.append(element("text", {"class": dark, **place}, number))
+    return parts
+
+
+def _data(
+    caption: str,
+    rows: Sequence[int | None],
+    classes: Sequence[str],
+    shares: Mapping[int | None, Shares],
+    usage: Mapping[int, float],
+    dead: Mapping[int, bool],
+) -> DataTable:
+    head = ("generator", *(f"class {name}" for name in classes), "usage", "dead")
+    lines = []
+    for k in rows:
+        found = shares.get(k, {})
+        cells = [_percent(found.get(name, (0.0, 0))[0]) for name in classes]
+        state = "\N{EN DASH}" if k not in dead else ("yes" if dead[k] else "no")
+        share = "" if k is None else _percent(usage[k])
+        lines.append(("all" if k is None else str(k), *cells, share, "" if k is None else state))
+    return DataTable(caption, head, tuple(lines))
+
+
+def _percent(share: float) -> str:
+    return "undefined" if math.isnan(share) else f"{share:.1%}"
+
+
+def _dead_table(dead: Mapping[tuple[str, int], Mapping[int, bool]], labels: Sequence[str]) -> DataTable | None:
+    """Number of dead generators in each seed; None without any values."""
+    runs = {run: found for run, found in dead.items() if run[0] in labels and len(found) > 1}
+    if not runs:
+        return None
+    seeds = sorted({seed for _, seed in runs})
+    shown = [label for label in labels if any((label, seed) in runs for seed in seeds)]
+    rows = [(label, *(_of(runs.get((label, seed))) for seed in seeds)) for label in shown]
+    return DataTable("Dead generators at the last iteration", ("model", *(f"seed {seed}" for seed in seeds)), tuple(rows))
+
+
+def _of(found: Mapping[int, bool] | None) -> str:
+    return "\N{EN DASH}" if not found else f"{sum(found.values())} of {len(found)}"
