@@ -275,6 +275,8 @@ class _Drawer:
 class _Points(_Drawer):
     """Points in the plane as one path for each generator, and a panel with each generator alone."""
 
+    kind = "g"
+
     def __init__(self, index: int, low: Floats, high: Floats, real: Floats | None) -> None:
         self._index, self._low, self._high, self._real = index, low, high, real
 
@@ -298,7 +300,7 @@ class _Points(_Drawer):
         frame = frame or [""] * model.generators
         colours = palette.generator_codes(model.generators)
         paths = joined(
-            element("path", {"id": f"{model.identifier}g{k}", **_look(k, model.generators, colours), "d": path})
+            element("path", {"id": f"{model.identifier}g{k}", **self._look(k, model.generators, colours), "d": path})
             for k, path in enumerate(frame)
         )
         view = {"class": "cloud", "viewBox": f"0 0 {SIDE} {SIDE}"}
@@ -321,6 +323,11 @@ class _Points(_Drawer):
         )
         return whole + element("ul", {"class": "generators"}, alone)
 
+    def _look(self, k: int, generators: int, colours: Sequence[str]) -> dict[str, str]:
+        """Class of one of few generators, whose colours page.css adapts to a dark page; else a colour."""
+        few = generators <= palette.FEW
+        return {"class": f"{self.kind} g{k}"} if few else {"class": self.kind, "color": colours[k], "stroke": colours[k]}
+
     def _under(self) -> Markup:
         return Markup("") if self._real is None else element("use", {"href": f"#real{self._index}"})
 
@@ -332,13 +339,12 @@ class _Points(_Drawer):
         return element("svg", {"class": "hidden-symbols", "aria-hidden": "true"}, element("defs", {}, drawn))
 
 
-def _look(k: int, generators: int, colours: Sequence[str]) -> dict[str, str]:
-    """Class of one of few generators, whose colours page.css adapts to a dark page; else a colour."""
-    return {"class": f"g g{k}"} if generators <= palette.FEW else {"class": "g", "stroke": colours[k]}
 
 
 class _Histograms(_Points):
     """Samples on a line: shares of samples for each bin, generators one above the other."""
+
+    kind = "g area"
 
     def frame(self, model: Model, found: Snapshots, at: int) -> Frame:
         """Areas of the generators."""
@@ -368,10 +374,6 @@ class _Histograms(_Points):
 
     def _path(self, x: NDArray[Any]) -> str:
         return self._area(np.zeros(_BINS), self._shares(x[:, 0].astype(np.float64), len(x)))
-
-    def figure(self, model: Model, frame: Frame | None) -> Markup:
-        """Figure of points, with areas instead of dots."""
-        return element("div", {"class": "areas"}, super().figure(model, frame))
 
     def symbols(self) -> Markup:
         """Area of real data."""
