@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 
 Direction = Literal["lower", "higher", "none"]
+Scale = Literal["log", "linear", "share", "count"]
+"""Scale on which values of a metric are averaged and compared over seeds, see `Metric.scale`."""
+
 T = TypeVar("T")
 UNINDEXED = "the samples have no generator index"
 
@@ -99,6 +102,13 @@ class Metric(ABC):
     name: ClassVar[str]  # snake_case
     direction: ClassVar[Direction]
     unit: ClassVar[str]  # "nats", "data units", "modes", "share"
+    scale: ClassVar[Scale] = "linear"
+    """Scale on which seeds are averaged and models compared.
+
+    "log": distances that stay positive; geometric mean and ratio. "share": shares of samples, 0 to 1; log odds.
+    "count": numbers of modes, classes or generators; seeds that reach all of them. "linear": all others, and
+    distances that can be 0 or negative; mean and difference.
+    """
     version: ClassVar[int] = 1  # increased with each change of definition: scores of older versions are then not shown
     per_generator: ClassVar[bool] = False  # whether compute() returns one value per generator
     expensive: ClassVar[bool] = False  # whether it is computed at the end and a few points only

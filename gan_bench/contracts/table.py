@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gan_bench.contracts.metric import Direction
+from gan_bench.contracts.metric import Direction, Scale
 
 
 @dataclass(frozen=True)
 class MetricInfo:
     """Description of one metric in a stored benchmark; `notes` describe prepared files, by dataset.
 
-    `needs` is the smallest number of samples that it can be computed from.
+    `needs` is the smallest number of samples that it can be computed from. `scale` is None in files that do not have it.
     """
 
     direction: Direction = "none"
@@ -23,6 +23,7 @@ class MetricInfo:
     doc: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
     needs: int = 1
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)

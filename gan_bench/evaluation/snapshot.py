@@ -34,4 +34,12 @@ def snapshot(trainer: Trainer, draw: Callable[[], DrawnSamples], seed: int) -> t
 def metric_facts(metric: Metric, samples: int, dataset: Dataset) -> MetricFacts:
     """Facts about a metric in the record of a run that it scored."""
     note = metric.note(dataset) or ""
-    return MetricFacts(metric.direction, metric.unit, metric.version, metric.per_generator, samples, note)
+    return MetricFacts(
+        direction=metric.direction,
+        unit=metric.unit,
+        version=metric.version,
+        per_generator=metric.per_generator,
+        samples=samples,
+        note=note,
+        scale=metric.scale,
+    )

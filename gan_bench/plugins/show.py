@@ -184,6 +184,7 @@ def _metric_facts(cls: type[Any]) -> list[Fact]:
     return [
         ("direction", BETTER.get(cls.direction, str(cls.direction))),
         ("unit", str(cls.unit) or "none"),
+        ("scale", str(cls.scale)),
         ("version", str(cls.version)),
         ("per generator", "yes: one value for each, and one for the mixture" if cls.per_generator else "no"),
         ("expensive", "yes: computed at a few iterations only, including the last" if cls.expensive else "no"),

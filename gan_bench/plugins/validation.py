@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from gan_bench.contracts.metric import Scale
 from gan_bench.contracts.parameters import describe, wrong_defaults
 from gan_bench.contracts.unimplemented import Unimplemented
 from gan_bench.errors import PluginError
@@ -30,6 +31,8 @@ def find_problem(kind: str, item: Any) -> str | None:
         missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
     if missing:
         return f"{item.__name__} must define {', '.join(missing)}"
+    if kind == "metrics" and item.scale not in get_args(Scale):
+        return f"{item.__name__}.scale must be one of {', '.join(get_args(Scale))}, found {item.scale!r}"
     return _problem_of_params(item) if hasattr(item, "Params") else None
 
 

@@ -66,6 +66,7 @@ def describe_metric(metric: Metric | type[Metric], notes: Mapping[str, str]) -> 
         doc=encodable((metric.__doc__ or "").strip().split("\n")[0]),
         notes=notes,
         needs=metric.needs,
+        scale=metric.scale,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
 
+from gan_bench.contracts.metric import Scale
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.protocol import Evaluation, Protocol
 from gan_bench.contracts.run import DatasetRef, JsonValue, ModelRef, Plain, SkippedModel
@@ -108,7 +109,12 @@ class ModelRecord(ModelRef):
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """A metric that a run was scored with; `note` describes its prepared files."""
+    """A metric that a run was scored with.
+
+    Attributes:
+        note: description of its prepared files.
+        scale: None in files that do not have it.
+    """
 
     direction: str = "none"
     unit: str = ""
@@ -116,6 +122,7 @@ class MetricFacts:
     per_generator: bool = False
     samples: int = 0
     note: str = ""
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)

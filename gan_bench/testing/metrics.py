@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from gan_bench.contracts.images import is_images, to_pixels
-from gan_bench.contracts.metric import Direction, Metric, Samples
+from gan_bench.contracts.metric import Direction, Metric, Samples, Scale
 from gan_bench.errors import DataError
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
@@ -22,6 +22,7 @@ from gan_bench.testing.tiny import dataset_for, installed
 
 SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 DIRECTIONS = typing.get_args(Direction)
+SCALES = typing.get_args(Scale)
 SIZE = 600  # divisible by GENERATORS
 GENERATORS = 3
 FAR = 3  # times the extent of points
@@ -30,7 +31,7 @@ FAR = 3  # times the extent of points
 def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     """Return the checks of one metric."""
     subject = _Subject(cls, registry or installed())
-    declared = Check("declared", "name, direction, unit and version are declared", subject.declared)
+    declared = Check("declared", "name, direction, unit, scale and version are declared", subject.declared)
     described = Check("description", "the class has a docstring", subject.described)
     prepared = Check("prepared", "its files are on this machine and can be prepared", subject.prepared)
     value = Check("value", "compute() returns a number, or one for each generator", subject.value, (prepared,))
@@ -85,6 +86,7 @@ class _Subject:
             ("name", bool(SNAKE.fullmatch(str(cls.name))), "a name in snake_case"),
             ("direction", cls.direction in DIRECTIONS, f"one of {', '.join(DIRECTIONS)}"),
             ("unit", isinstance(cls.unit, str), 'a unit such as "nats", "share" or "data units"; "" for none'),
+            ("scale", cls.scale in SCALES, f"one of {', '.join(SCALES)}"),
             ("version", isinstance(cls.version, int) and cls.version >= 1, "a whole number >= 1"),
         ]
         for name, holds, expected in expectations:

@@ -217,6 +217,7 @@ class TestOtherKinds:
         """A metric has direction, unit, version and the conditions of its computation."""
         text = show("dead_generators", kind="metrics")
         assert (line_of(text, "direction"), line_of(text, "unit")) == ("lower is better", "generators")
+        assert line_of(text, "scale") == "count"
         assert (line_of(text, "version"), line_of(text, "expensive")) == ("1", "no")
         assert line_of(text, "per generator").startswith("yes")
         assert line_of(show("wasserstein"), "expensive").startswith("yes")

@@ -17,7 +17,7 @@ from gan_bench import hookimpl
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.engine import Engine
 from gan_bench.contracts.hooks import Unloaded
-from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Model
 from gan_bench.contracts.network import Network
 from gan_bench.contracts.observer import Observer
@@ -313,6 +313,20 @@ class TestRegistry:
         registry = Registry()
         registry.add("metrics", Half, Origin("here", "", ""))
         messages.check(registry.broken[0].error, "Half", "compute, direction, unit")
+
+    def test_rejects_an_unknown_scale(self, messages: Messages) -> None:
+        """A metric's scale decides how it is averaged and compared, so that a wrong one must not be stored."""
+
+        class Cubic(Metric):
+            name, direction, unit = "cubic", "lower", ""
+            scale = "cubic"  # type: ignore[assignment]
+
+            def compute(self, samples: Samples) -> float:
+                return 0.0
+
+        registry = Registry()
+        registry.add("metrics", Cubic, Origin("here", "", ""))
+        messages.check(registry.broken[0].error, "Cubic.scale", "log, linear, share, count", "'cubic'")
 
     def test_keeps_the_error_of_a_failed_import(self, messages: Messages) -> None:
         """A hook that returns an error instead of a class breaks only that name."""

@@ -552,5 +552,6 @@ def test_benchmark_json_is_kept(old: Path, registry: Registry) -> None:
     assert after["evaluation"].pop("metrics") == [*before["evaluation"].pop("metrics"), "spread"]
     facts = after["metrics"].pop("spread")
     assert (facts["direction"], facts["unit"], facts["expensive"]) == ("higher", "data units", True)
+    assert facts["scale"] == "linear"
     assert facts["doc"] == "Standard deviation of a part of the samples, drawn at random."
     assert after == before

@@ -61,7 +61,7 @@ RUN = RunRecord(
     iterations=30,
     error=ErrorRecord("ValueError", "no luck ↓"),
     ledger=Ledger({"generator": 5}, {"generator": 20}, 640, 1280, 1.5, plan=ExecutionPlan(threads=2, compiled=True)),
-    metrics={"modes": MetricFacts("higher", "modes", 2, samples=500, note="by a classifier")},
+    metrics={"modes": MetricFacts("higher", "modes", 2, samples=500, note="by a classifier", scale="count")},
     metric_errors={"purity": "KeyError: 1"},
     provenance=PLACE,
     resumed=(PLACE, PLACE),
@@ -77,7 +77,7 @@ BENCHMARK = BenchmarkRecord(
     protocol=Protocol(),
     datasets=(StoredDataset("ring", "ring8", {}, 100),),
     models=(StoredEntry("GAN", "gan", False, ("a departure",), {"ring": "c" * 64}, {}, {"ring": ("a footnote",)}),),
-    metrics={"modes": MetricInfo("higher", "modes", notes={"ring": "a note"})},
+    metrics={"modes": MetricInfo("higher", "modes", notes={"ring": "a note"}, scale="count")},
     left_out=(SkippedModel("Mine", "my-gan", "ImportError: no"),),
     mode="preview",
 )
@@ -88,6 +88,14 @@ def _values(record: RunRecord | BenchmarkRecord) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(encode(record))
     values.pop(DIGEST, None)
     return values
+
+
+def test_files_without_a_scale_are_read() -> None:
+    """Files of metrics written before `Metric.scale` existed are read, with the scale unknown."""
+    run, benchmark = _values(RUN), _values(BENCHMARK)
+    del run["metrics"]["modes"]["scale"], benchmark["metrics"]["modes"]["scale"]
+    assert decode(json.dumps(run), RunRecord).metrics["modes"].scale is None
+    assert decode(json.dumps(benchmark), BenchmarkRecord).metrics["modes"].scale is None
 
 
 @pytest.mark.parametrize("record", [RUN, BENCHMARK], ids=["run", "benchmark"])

@@ -694,6 +694,13 @@ class Undirected(Spread):
     direction = "up"  # type: ignore[assignment]
 
 
+class Unscaled(Spread):
+    """A scale that does not exist."""
+
+    name = "unscaled"
+    scale = "cubic"  # type: ignore[assignment]
+
+
 class Centring(Spread):
     """A value after centring the samples in place."""
 

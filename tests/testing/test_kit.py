@@ -98,6 +98,7 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.Displaced, "mixture", ("the mean of 4000 draws", "[1. 1.]")),
     (faults.UpsideDown, "direction", ("'higher'",)),
     (faults.Undirected, "declared", ("direction is 'up'",)),
+    (faults.Unscaled, "declared", ("scale is 'cubic'", "log, linear, share, count")),
     (faults.Centring, "untouched", ("compute()",)),
     (faults.Tossing, "streams", ("compute()", "numpy")),
     (faults.Guessing, "seeds", ("compute()", "same samples")),

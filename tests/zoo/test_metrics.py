@@ -737,5 +737,7 @@ def test_metrics_describe_themselves(kind: type[Metric]) -> None:
     """Metrics have a direction, a unit, and a first line of documentation that fits a terminal."""
     assert kind.direction in ("lower", "higher", "none")
     assert kind.unit in ("nats", "data units", "modes", "share", "generators")
+    assert (kind.scale == "share") == (kind.unit == "share")
+    assert (kind.scale == "count") == (kind.unit in ("modes", "generators"))
     assert kind.__doc__ is not None and len(kind.__doc__.splitlines()[0]) <= 110
     assert kind.expensive == (kind is Wasserstein)

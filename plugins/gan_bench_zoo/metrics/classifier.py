@@ -60,6 +60,7 @@ class FrechetClassifier(ClassifiedMetric):
     name = "frechet_classifier"
     direction = "lower"
     unit = "squared feature units"
+    scale = "log"
     needs = 1000
 
     def prepare(self, dataset: Dataset, device: str, say: Callable[[str], None]) -> None:

@@ -79,6 +79,7 @@ class SymmetricKL(DivergenceMetric):
     name = "symmetric_kl"
     direction = "lower"
     unit = "nats"
+    scale = "log"
 
     def compute(self, samples: Samples) -> float:
         """Return a float, 0 to log(cells / ε)."""

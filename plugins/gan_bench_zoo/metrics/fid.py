@@ -50,6 +50,7 @@ class FID(ReferenceMetric):
     name = "fid"
     direction = "lower"
     unit = ""
+    scale = "log"
     needs = 50_000
     least_real = FEATURES + 1  # with fewer, the covariance is singular
 
@@ -83,6 +84,7 @@ class GeneratorFID5k(ReferenceMetric):
     name = "generator_fid_5k"
     direction = "lower"
     unit = ""
+    scale = "log"
     needs = EACH
     least_real = FEATURES + 1
     per_generator = True

@@ -62,6 +62,7 @@ class GeneratorModes(ModeMetric):
     name = "generator_modes"
     direction = "none"
     unit = "modes"
+    scale = "count"
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
@@ -77,6 +78,7 @@ class Purity(ModeMetric):
     name = "purity"
     direction = "none"
     unit = "share"
+    scale = "share"
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
@@ -97,6 +99,7 @@ class GeneratorHighQuality(QualityMetric):
     name = "generator_high_quality"
     direction = "higher"
     unit = "share"
+    scale = "share"
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:
@@ -114,6 +117,7 @@ class DeadGenerators(ModeMetric):
     name = "dead_generators"
     direction = "lower"
     unit = "generators"
+    scale = "count"
     per_generator = True
 
     def compute(self, samples: Samples) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ class OutsideClasses(QualityMetric):
     name = "outside_classes"
     direction = "lower"
     unit = "share"
+    scale = "share"
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse points, and images that always have a class."""
@@ -39,6 +40,7 @@ class MajorityClasses(ModeMetric):
     name = "majority_classes"
     direction = "higher"
     unit = "classes"
+    scale = "count"
     per_generator = True
 
     def refuses(self, dataset: Dataset) -> str | None:

@@ -29,6 +29,7 @@ class Modes(ModeMetric):
     name = "modes"
     direction = "higher"
     unit = "modes"
+    scale = "count"
 
     def compute(self, samples: Samples) -> float:
         """Return a count, 0 to M."""
@@ -41,6 +42,7 @@ class Modes10Pct(ModeMetric):
     name = "modes_10pct"
     direction = "higher"
     unit = "modes"
+    scale = "count"
 
     def compute(self, samples: Samples) -> float:
         """Return a count, 0 to M."""
@@ -57,6 +59,7 @@ class HighQuality(QualityMetric):
     name = "high_quality"
     direction = "higher"
     unit = "share"
+    scale = "share"
 
     def compute(self, samples: Samples) -> float:
         """Return a share, 0 to 1."""

@@ -67,6 +67,7 @@ class Precision(ReferenceMetric):
     name = "precision"
     direction = "higher"
     unit = "share"
+    scale = "share"
     needs = COUNT
 
     def compute(self, samples: Samples) -> float:
@@ -80,6 +81,7 @@ class Recall(ReferenceMetric):
     name = "recall"
     direction = "higher"
     unit = "share"
+    scale = "share"
     needs = COUNT
 
     def compute(self, samples: Samples) -> float:
@@ -96,6 +98,7 @@ class GeneratorPrecision(ReferenceMetric):
     name = "generator_precision"
     direction = "higher"
     unit = "share"
+    scale = "share"
     needs = 1_000  # a share of few samples is unreliable
     per_generator = True
 

@@ -42,6 +42,7 @@ class SlicedWasserstein(MixtureMetric):
     name = "sliced_wasserstein"
     direction = "lower"
     unit = "data units"
+    scale = "log"
 
     def refuses(self, dataset: Dataset) -> str | None:
         """Refuse points without an exact density, and images for which no features are available."""

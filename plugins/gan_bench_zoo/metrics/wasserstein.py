@@ -35,6 +35,7 @@ class Wasserstein(HistogramMetric):
     name = "wasserstein"
     direction = "lower"
     unit = "data units"
+    scale = "log"
     expensive = True
 
     def compute(self, samples: Samples) -> float:
