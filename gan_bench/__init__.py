@@ -70,8 +70,8 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.errors import PluginError as PluginError
     from gan_bench.planning.jobs import stacks as stacks
     from gan_bench.plugins.discovery import load_plugins as load_plugins
-    from gan_bench.report.published.load import published as published
     from gan_bench.report.page.page import write_report as write_report
+    from gan_bench.report.published.load import published as published
     from gan_bench.report.tables.build import render_table as render_table
     from gan_bench.report.tables.build import table as table
     from gan_bench.results.class_shares import load_classes as load_classes

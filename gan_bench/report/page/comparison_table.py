@@ -83,9 +83,7 @@ def _block(contents: Contents, dataset: str, index: int) -> Block:
     real = [contents.real(dataset, column.name) for column in columns]
 
     def line(row: Row) -> Line:
-        cells = (
-            _cell(row, column, along, anchor) for column, along, anchor in zip(columns, axes, real, strict=True)
-        )
+        cells = (_cell(row, column, along, anchor) for column, along, anchor in zip(columns, axes, real, strict=True))
         seeds = str(row.finished) if row.finished == row.planned else f"{row.finished} of {row.planned}"
         return Line(
             row.label,

@@ -14,12 +14,16 @@ from gan_bench import escape
 
 Attribute = str | int | float | None
 
+_EMPTY = frozenset({"path", "use", "rect", "circle", "img"})
+"""Elements that have no end tag if they have no content."""
+
 
 def element(name: str, attributes: Mapping[str, Attribute], *children: str) -> Markup:
     """Element of HTML or SVG. Attributes that are None are left out; children that are not `Markup` are escaped."""
     given = "".join(f' {key}="{_attribute(key, value)}"' for key, value in attributes.items() if value is not None)
-    end = "" if name == "img" else f"</{name}>"
-    return Markup(f"<{name}{given}>{''.join(map(text, children))}{end}")
+    if name in _EMPTY and not children:
+        return Markup(f"<{name}{given}/>")
+    return Markup(f"<{name}{given}>{''.join(map(text, children))}</{name}>")
 
 
 def text(value: str) -> str:
@@ -69,6 +73,7 @@ def environment() -> Environment:
         finalize=_printable,
     )
     made.filters["block"] = lambda value: Markup(escape.html_block(value))
+    made.filters["named"] = lambda value: value if value.strip() else "(no name)"
     return made
 
 

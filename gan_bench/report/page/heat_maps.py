@@ -13,8 +13,9 @@ from markupsafe import Markup
 from gan_bench import escape
 from gan_bench.contracts.scores import NONE, OTHERS
 from gan_bench.report.page.contents import Contents
-from gan_bench.report.page.elements import DataTable, element, render, titled
+from gan_bench.report.page.elements import Attribute, DataTable, element, render, titled
 from gan_bench.results.class_shares import collected, load_classes, published_classes
+from gan_bench.results.stored_run import Ignored
 
 DEAD = "dead_generators"
 """Metric whose values mark dead generators."""
@@ -53,8 +54,9 @@ class Group:
 def section(contents: Contents) -> Markup:
     """Body of the section."""
     published = published_classes(contents.results)
+    damaged: Sequence[Ignored] = ()
     if published is not None:
-        frame, damaged = load_classes(published), []
+        frame = load_classes(published)
     else:
         frame, damaged = collected(contents.results)
     groups = [_group(contents, dataset, frame) for dataset in contents.datasets]
@@ -150,7 +152,7 @@ def _drawn(
     parts = []
     for j, name in enumerate(classes):
         short = _LABELS.get(name) or escape.shortened(escape.one_line(name), _LONGEST)
-        place = {"x": _LEFT + (j + 0.5) * _CELL, "y": _ABOVE - 6, "text-anchor": "middle"}
+        place: dict[str, Attribute] = {"x": _LEFT + (j + 0.5) * _CELL, "y": _ABOVE - 6, "text-anchor": "middle"}
         parts.append(element("text", {"class": "tiny", **place}, short))
     if several:
         parts.append(element("text", {"class": "tiny", "x": _LEFT + cells + 10, "y": _ABOVE - 6}, "usage"))
@@ -162,9 +164,10 @@ def _drawn(
         parts.append(element("text", {"class": kind, "x": _LEFT - 8, "y": y + 15, "text-anchor": "end"}, name))
         parts += _row(y, classes, shares.get(k, {}))
         if several and k is not None and most > 0 and math.isfinite(usage[k]):
-            bar = {"x": _LEFT + cells + 10, "y": y + 4, "width": f"{_BAR * usage[k] / most:.1f}", "height": _ROW - 8}
+            long = _BAR * usage[k] / most
+            bar = {"x": _LEFT + cells + 10, "y": y + 4, "width": round(long, 1), "height": _ROW - 8}
             parts.append(element("rect", {"class": "usage", **bar}))
-            at = f"{_LEFT + cells + 14 + _BAR * usage[k] / most:.1f}"
+            at = round(_LEFT + cells + 14 + long, 1)
             parts.append(element("text", {"class": "tiny", "x": at, "y": y + 15}, f"{usage[k]:.0%}"))
     if several:
         parts.append(element("path", {"class": "axis", "d": f"M{_LEFT} {height - 4 - _ROW}h{cells}"}))
@@ -177,7 +180,7 @@ def _row(y: float, classes: Sequence[str], shares: Shares) -> list[Markup]:
     parts = []
     for j, name in enumerate(classes):
         share = shares.get(name, (0.0, 0))[0]
-        box = {"x": _LEFT + j * _CELL + 1, "y": y + 1, "width": _CELL - 2, "height": _ROW - 2}
+        box: dict[str, Attribute] = {"x": _LEFT + j * _CELL + 1, "y": y + 1, "width": _CELL - 2, "height": _ROW - 2}
         kind = "cell rest" if name in _LABELS else "cell"
         shade = 0.0 if math.isnan(share) else min(max(share, 0.0), 1.0)
         parts.append(element("rect", {"class": "empty", **box}))
@@ -186,7 +189,7 @@ def _row(y: float, classes: Sequence[str], shares: Shares) -> list[Markup]:
         number = "?" if math.isnan(share) else f"{100 * share:.0f}"
         if number != "0" and len(classes) <= _NUMBERED:
             dark = "number light" if shade > 0.55 else "number"
-            place = {"x": _LEFT + (j + 0.5) * _CELL, "y": y + 15, "text-anchor": "middle"}
+            place: dict[str, Attribute] = {"x": _LEFT + (j + 0.5) * _CELL, "y": y + 15, "text-anchor": "middle"}
             parts.append(element("text", {"class": dark, **place}, number))
     return parts
 
@@ -204,7 +207,7 @@ def _data(
     for k in rows:
         found = shares.get(k, {})
         cells = [_percent(found.get(name, (0.0, 0))[0]) for name in classes]
-        state = "\N{EN DASH}" if k not in dead else ("yes" if dead[k] else "no")
+        state = "\N{EN DASH}" if k is None or k not in dead else ("yes" if dead[k] else "no")
         share = "" if k is None else _percent(usage[k])
         lines.append(("all" if k is None else str(k), *cells, share, "" if k is None else state))
     return DataTable(caption, head, tuple(lines))
@@ -222,7 +225,9 @@ def _dead_table(dead: Mapping[tuple[str, int], Mapping[int, bool]], labels: Sequ
     seeds = sorted({seed for _, seed in runs})
     shown = [label for label in labels if any((label, seed) in runs for seed in seeds)]
     rows = [(label, *(_of(runs.get((label, seed))) for seed in seeds)) for label in shown]
-    return DataTable("Dead generators at the last iteration", ("model", *(f"seed {seed}" for seed in seeds)), tuple(rows))
+    return DataTable(
+        "Dead generators at the last iteration", ("model", *(f"seed {seed}" for seed in seeds)), tuple(rows)
+    )
 
 
 def _of(found: Mapping[int, bool] | None) -> str:

@@ -149,5 +149,3 @@ def _range(values: Iterable[float]) -> str:
 
 def _whole(value: float) -> str:
     return f"{value:,.1f}" if value < 100 and value != round(value) else f"{value:,.0f}"
-
-

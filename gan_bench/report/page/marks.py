@@ -34,13 +34,18 @@ class Mark:
         """Classes of colour and dashes."""
         return f"c{self.index % COLOURS} d{self.index // COLOURS % DASHES}"
 
-    def marker(self, x: float, y: float, scale: float = 1.0) -> Markup:
-        """Marker at a place of a drawing."""
-        place = f"translate({x:.4g} {y:.4g})" + ("" if scale == 1 else f" scale({scale:g})")
-        return element("path", {"class": "mark", "d": _SHAPES[self.index % len(_SHAPES)], "transform": place})
+    def marker(self, x: float, y: float) -> Markup:
+        """Marker at a place of a drawing, one of `symbols`."""
+        return element("use", {"href": f"#k{self.index % len(_SHAPES)}", "x": round(x), "y": round(y)})
 
     def key(self) -> Markup:
         """Small picture of line and marker, for a legend; the text beside it has the name."""
         line = element("path", {"class": "median", "d": "M1 8h34"})
         attributes = {"class": f"key {self.classes}", "viewBox": "0 0 36 16", "aria-hidden": "true"}
         return element("svg", attributes, line, self.marker(18, 8))
+
+
+def symbols() -> Markup:
+    """Shapes of markers, which charts of the page use."""
+    shapes = (element("path", {"id": f"k{i}", "class": "mark", "d": shape}) for i, shape in enumerate(_SHAPES))
+    return element("svg", {"class": "hidden-symbols", "aria-hidden": "true"}, element("defs", {}, *shapes))

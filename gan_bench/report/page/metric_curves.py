@@ -1,4 +1,4 @@
-"""Section with curves: every seed and the median of a model over iterations, a small chart for each model and metric."""
+"""Section with curves: every seed and the median over iterations, a small chart for each model and metric."""
 
 from __future__ import annotations
 
@@ -74,12 +74,14 @@ def section(contents: Contents) -> Markup:
 
 def _group(contents: Contents, dataset: str, index: int) -> Group:
     rows = contents.models(dataset)
-    panels = tuple(_panel(contents, dataset, column) for column in contents.table.columns)
+    columns = contents.table.columns
+    panels = tuple(_panel(contents, dataset, column, f"f{index}-{i}") for i, column in enumerate(columns))
     legend = tuple((row.label, contents.marks[row.label].key()) for row in rows)
     return Group(dataset, index, panels, legend)
 
 
-def _panel(contents: Contents, dataset: str, column: Column) -> Panel:
+def _panel(contents: Contents, dataset: str, column: Column, frame: str) -> Panel:
+    """Charts of one metric; `frame` is the identifier of the axes that the small charts share."""
     labels = [row.label for row in contents.models(dataset)]
     found = {label: contents.curves.get((dataset, label, column.name), ()) for label in labels}
     models = [_model(label, contents.marks[label], runs) for label, runs in found.items() if _is_drawable(runs)]
@@ -91,7 +93,10 @@ def _panel(contents: Contents, dataset: str, column: Column) -> Panel:
     log = is_log(column.info) and bool(len(visible)) and bool((visible > 0).all())
     last = max((float(model.iterations[-1]) for model in models if len(model.iterations)), default=0.0)
     last = last or max((float(run.iterations[-1]) for model in models for run in model.runs), default=1.0) or 1.0
-    charts = tuple(_chart(model, column.name, visible, log, last, real) for model in models)
+    across, up = Axis(0, last, _WIDTH - _LEFT - _RIGHT), axis(visible, _HEIGHT - _ABOVE - _BELOW, log=log)
+    axes = element("g", {"id": frame}, _frame(across, up, 4, 3), *_real(across, up, real))
+    again = element("use", {"href": f"#{frame}"})
+    charts = tuple(_chart(m, column.name, across, up, again if i else axes) for i, m in enumerate(models))
     overview = _overview(models, column.name, visible, log, last, real) if 1 < len(models) <= OVERLAID else Markup("")
     return Panel(column.name, title, log, overview, charts, _data(models, column.name), _missing(absent))
 
@@ -137,14 +142,13 @@ def _visible(models: Sequence[Model], real: float | None) -> Floats:
     return values[np.isfinite(values)]
 
 
-def _chart(model: Model, metric: str, visible: Floats, log: bool, last: float, real: float | None) -> Markup:
+def _chart(model: Model, metric: str, across: Axis, up: Axis, axes: Markup) -> Markup:
     """Small chart of one model: its seeds, and their median."""
-    across, up = Axis(0, last, _WIDTH - _LEFT - _RIGHT), axis(visible, _HEIGHT - _ABOVE - _BELOW, log=log)
-    parts = [_frame(across, up, 4, 3), *_real(across, up, real)]
+    parts = [axes]
     ends = []
     for run in model.runs:
         kind = "seed" if run.finished else "seed broken"
-        x, y = across.at(run.iterations), up.size - up.at(run.values)
+        x, y = across.at(run.iterations.astype(np.float64)), up.size - up.at(run.values)
         title = element("title", {}, f"{model.label}, seed {run.seed}{_ending(run)}")
         parts.append(element("path", {"class": kind, "d": path(x, y)}, title))
         finite = np.flatnonzero(np.isfinite(y))
@@ -206,22 +210,22 @@ def _overview(
     parts = [_frame(across, up, 6, 5), *_real(across, up, real)]
     drawn, ends = [], []
     for model in models:
-        x, y = across.at(model.iterations), up.size - up.at(model.median)
-        finite = np.flatnonzero(np.isfinite(y))
+        x, heights = across.at(model.iterations), up.size - up.at(model.median)
+        finite = np.flatnonzero(np.isfinite(heights))
         if not len(finite):
             continue
         step = -(-len(finite) // _MOST_MARKERS)
-        markers = [model.mark.marker(float(x[i]), float(y[i])) for i in finite[::-step]]
-        drawn.append((model, [element("path", {"class": "median", "d": path(x, y)}), *markers]))
-        ends.append((float(x[finite[-1]]), float(y[finite[-1]])))
+        markers = [model.mark.marker(float(x[i]), float(heights[i])) for i in finite[::-step]]
+        drawn.append((model, [element("path", {"class": "median", "d": path(x, heights)}), *markers]))
+        ends.append((float(x[finite[-1]]), float(heights[finite[-1]])))
     if not drawn:
         return Markup("")
     # `spread` places labels upwards from the lower edge, in fractions of the height.
     placed = curves.spread([1 - y / up.size for _, y in ends], _LINE / up.size)
-    for (model, marks), (x, y), height in zip(drawn, ends, placed, strict=True):
+    for (model, marks), (end, y), height in zip(drawn, ends, placed, strict=True):
         label = escape.shortened(escape.one_line(model.label), 19)
         at = (1 - height) * up.size
-        leader = element("path", {"class": "leader", "d": f"M{x + 8:.0f} {y:.0f}L{across.size + 16:.0f} {at:.0f}"})
+        leader = element("path", {"class": "leader", "d": f"M{end + 8:.0f} {y:.0f}L{across.size + 16:.0f} {at:.0f}"})
         name = element("text", {"class": "name", "x": across.size + 22, "y": f"{at + 7:.0f}"}, label)
         group = {"class": f"series {model.mark.classes}", "data-label": model.label}
         parts.append(element("g", group, *marks, leader, name))
@@ -247,5 +251,3 @@ def _range(median: float, low: float, high: float) -> str:
     if not np.isfinite(median):
         return "not finite"
     return number(median) if low == high else f"{number(median)} ({number(low)} to {number(high)})"
-
-

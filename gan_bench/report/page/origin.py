@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -129,19 +130,27 @@ def _links(results: StoredResults, file: Path) -> Iterator[Link]:
 
 
 def data(contents: Contents) -> str:
-    """Final values and curves of every run as JSON, with six significant digits."""
-    runs: dict[tuple[str, str, int], dict[str, object]] = {}
+    """Curves of every run as JSON, with six significant digits.
+
+    A metric of a run is the index of its iterations in `iterations`, and its values; the last one is the final value.
+    """
+    runs: dict[tuple[str, str, int], dict[str, Any]] = {}
+    iterations: dict[tuple[int, ...], int] = {}
     for (dataset, label, metric), curves in contents.curves.items():
         for curve in curves:
-            run = runs.setdefault(
-                (dataset, label, curve.seed),
-                {"dataset": dataset, "label": label, "seed": curve.seed, "status": curve.status, "metrics": {}},
-            )
-            metrics = run["metrics"]
-            assert isinstance(metrics, dict)
-            metrics[metric] = [curve.iterations.tolist(), [_rounded(value) for value in curve.values.tolist()]]
-    facts = {column.name: [column.info.direction, column.info.unit] for column in contents.table.columns}
-    whole = {"benchmark": contents.table.title, "metrics": facts, "runs": list(runs.values())}
+            new = {"dataset": dataset, "label": label, "seed": curve.seed, "status": curve.status, "metrics": {}}
+            run = runs.setdefault((dataset, label, curve.seed), new)
+            at = iterations.setdefault(tuple(curve.iterations.tolist()), len(iterations))
+            run["metrics"][metric] = [at, [_rounded(value) for value in curve.values.tolist()]]
+    facts = {
+        column.name: {"direction": column.info.direction, "unit": column.info.unit} for column in contents.table.columns
+    }
+    whole = {
+        "benchmark": contents.table.title,
+        "metrics": facts,
+        "iterations": list(iterations),
+        "runs": list(runs.values()),
+    }
     return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
 

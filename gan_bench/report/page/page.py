@@ -14,7 +14,16 @@ from markupsafe import Markup
 
 from gan_bench import escape
 from gan_bench.files import write_atomically
-from gan_bench.report.page import comparison_table, failures, heat_maps, ledger, metric_curves, origin, sample_panels
+from gan_bench.report.page import (
+    comparison_table,
+    failures,
+    heat_maps,
+    ledger,
+    marks,
+    metric_curves,
+    origin,
+    sample_panels,
+)
 from gan_bench.report.page.contents import Contents, contents
 from gan_bench.report.page.elements import render
 from gan_bench.results.load import StoredResults, read_results
@@ -69,6 +78,7 @@ def page(results: StoredResults, file: Path) -> str:
             style=Markup(style),
             script=Markup(script),
             sections=sections,
+            symbols=marks.symbols(),
             summary=_summary(found),
             data=Markup(escape.json_in_html(origin.data(found))),
             frames=Markup(escape.json_in_html(json.dumps(frames, separators=(",", ":")))),

@@ -37,7 +37,7 @@ _LEAST_SIDE = 32  # pixels of the screen for an image
 _ITERATIONS = 6
 
 Frame = Any
-"""Drawing of one run at one iteration for page.js: a path for each generator, or a sheet as a data URI."""
+"""Data of one run at one iteration for page.js: a path for each generator, or a sheet as a data URI."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Model:
     seeds: dict[int, dict[int, Frame]] = field(default_factory=dict)
     absent: dict[int, str] = field(default_factory=dict)
     size: tuple[int, int] = (0, 0)
-    figure: Markup = Markup("")
+    figure: Markup = field(default_factory=Markup)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Group:
     seeds: tuple[int, ...] = ()
     shown: int = 0
     models: list[Model] = field(default_factory=list)
-    symbols: Markup = Markup("")
+    symbols: Markup = field(default_factory=Markup)
     notes: list[str] = field(default_factory=list)
     data: DataTable | None = None
 
@@ -212,9 +212,9 @@ def _fill(group: Group, stored: _Stored, draw: _Drawer, budget: int) -> None:
         )
     ]
     order = [*finished, *(seed for seed in seeds if seed not in finished)]
-    used, shown = 0, []
+    used = 0
+    shown: list[int] = []
     for seed in order:
-        size = 0
         drawn = {model.identifier: _drawn(model, seed, group, stored, draw) for model in group.models}
         size = sum(draw.size(found) for found in drawn.values() if not isinstance(found, str))
         if shown and used + size > budget:
@@ -251,12 +251,12 @@ def _last(model: Model, group: Group) -> Frame | None:
 
 
 class _Drawer:
-    """Drawing of the samples of one dataset."""
+    """Renderer of the samples of one dataset."""
 
     shape: tuple[int, ...] = ()
 
     def frame(self, model: Model, found: Snapshots, at: int) -> Frame:
-        """Drawing of one run at one iteration."""
+        """Data of one run at one iteration."""
         raise NotImplementedError
 
     def figure(self, model: Model, frame: Frame | None) -> Markup:
@@ -326,7 +326,9 @@ class _Points(_Drawer):
     def _look(self, k: int, generators: int, colours: Sequence[str]) -> dict[str, str]:
         """Class of one of few generators, whose colours page.css adapts to a dark page; else a colour."""
         few = generators <= palette.FEW
-        return {"class": f"{self.kind} g{k}"} if few else {"class": self.kind, "color": colours[k], "stroke": colours[k]}
+        return (
+            {"class": f"{self.kind} g{k}"} if few else {"class": self.kind, "color": colours[k], "stroke": colours[k]}
+        )
 
     def _under(self) -> Markup:
         return Markup("") if self._real is None else element("use", {"href": f"#real{self._index}"})
@@ -337,8 +339,6 @@ class _Points(_Drawer):
             return Markup("")
         drawn = element("path", {"id": f"real{self._index}", "class": "points-of-real", "d": self._path(self._real)})
         return element("svg", {"class": "hidden-symbols", "aria-hidden": "true"}, element("defs", {}, drawn))
-
-
 
 
 class _Histograms(_Points):
@@ -452,5 +452,7 @@ def _data(group: Group) -> DataTable:
     for model in group.models:
         for seed in group.seeds:
             times = [f"{t:,}" for t in group.iterations if t in model.seeds.get(seed, {})]
-            rows.append((model.label, str(seed), model.absent.get(seed, ", ".join(times) or "none of these iterations")))
+            rows.append(
+                (model.label, str(seed), model.absent.get(seed, ", ".join(times) or "none of these iterations"))
+            )
     return DataTable("Iterations with samples", ("model", "seed", "iterations"), tuple(rows))
