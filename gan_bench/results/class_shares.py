@@ -43,7 +43,7 @@ def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
     beside = published_classes(results)
     if beside is not None:
         return _read_csv(beside)
-    frame, damaged = collected(results)
+    frame, damaged = _collected(results)
     for ignored in (*results.ignored, *damaged):
         warnings.warn(f"ignored: {ignored}", IgnoredRunWarning, stacklevel=2)
     return frame
@@ -57,7 +57,7 @@ def published_classes(results: StoredResults) -> Path | None:
 
 def damaged_classes(results: StoredResults) -> list[Ignored]:
     """Runs whose shares of classes cannot be read."""
-    return collected(results)[1]
+    return _collected(results)[1]
 
 
 def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
@@ -66,7 +66,7 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     If no run stored shares, no file is written and None is returned.
     """
     folder = Path(folder)
-    frame, _ = collected(read_results(folder))
+    frame, _ = _collected(read_results(folder))
     path = folder / "classes.csv"
     if frame.empty:
         path.unlink(missing_ok=True)
@@ -76,7 +76,7 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
     return write_atomically(path, text.to_csv(index=False, lineterminator="\n"))
 
 
-def collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
+def _collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
     """Shares of all runs in the order of the benchmark, with `COLUMNS`, and the files that cannot be read."""
     damaged: dict[str, Ignored] = {}
     parts = list(_parts(results, damaged))

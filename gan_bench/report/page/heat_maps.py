@@ -14,8 +14,8 @@ from gan_bench import escape
 from gan_bench.contracts.scores import NONE, OTHERS
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import Attribute, DataTable, element, render, titled
-from gan_bench.results.class_shares import collected, load_classes, published_classes
-from gan_bench.results.stored_run import Ignored
+from gan_bench.results.class_shares import load_classes, published_classes
+from gan_bench.results.stored_run import Ignored, Unreadable, read_classes
 
 DEAD = "dead_generators"
 """Metric whose values mark dead generators."""
@@ -27,6 +27,12 @@ _LABELS = {NONE: "none", OTHERS: "rest"}
 
 Shares = dict[str, tuple[float, int]]
 """Class → share and number of samples, for one generator."""
+
+Run = tuple[str, int, str]
+"""Label, seed and status."""
+
+Last = tuple[int, dict[int | None, Shares]]
+"""Last iteration of a run with shares, and these by generator, None for the mixture."""
 
 
 @dataclass(frozen=True)
@@ -54,43 +60,60 @@ class Group:
 def section(contents: Contents) -> Markup:
     """Body of the section."""
     published = published_classes(contents.results)
-    damaged: Sequence[Ignored] = ()
+    damaged: dict[str, Ignored] = {}
     if published is not None:
         frame = load_classes(published)
+        groups = [
+            _group(contents, dataset, _first(_by_run(frame[frame["dataset"] == dataset])))
+            for dataset in contents.datasets
+        ]
     else:
-        frame, damaged = collected(contents.results)
-    groups = [_group(contents, dataset, frame) for dataset in contents.datasets]
+        groups = [_group(contents, dataset, _stored(contents, dataset, damaged)) for dataset in contents.datasets]
     return render(
         "heat_maps.html",
         groups=groups,
-        damaged=[str(each) for each in damaged],
+        damaged=[str(each) for each in damaged.values()],
         folders=bool(contents.results.runs) or published is not None,
     )
 
 
-def _group(contents: Contents, dataset: str, frame: pd.DataFrame) -> Group:
-    found = _by_run(frame[frame["dataset"] == dataset])
+def _stored(contents: Contents, dataset: str, damaged: dict[str, Ignored]) -> dict[str, tuple[Run, Last]]:
+    """Shares of one run of each model, the lowest seed that finished if it stored any."""
+    found: dict[str, pd.DataFrame] = {}
+    order = sorted(contents.runs(dataset), key=lambda item: (item.run.status != "finished", item.run.seed))
+    for item in order:
+        label, run = item.entry.label, item.run
+        if label in found:
+            continue
+        try:
+            shares = read_classes(run)
+        except Unreadable as error:
+            damaged[run.folder.name] = Ignored(run.folder.name, str(error))
+            continue
+        if shares is not None and len(shares):
+            found[label] = shares.assign(label=label, seed=run.seed, status=run.status)
+    return _first(_by_run(pd.concat(found.values(), ignore_index=True))) if found else {}
+
+
+def _first(found: Mapping[Run, Last]) -> dict[str, tuple[Run, Last]]:
+    """One run of each model, the lowest seed that finished if there is one."""
+    order = sorted(found, key=lambda run: (run[2] != "finished", run[1]), reverse=True)
+    return {run[0]: (run, found[run]) for run in order}
+
+
+def _group(contents: Contents, dataset: str, found: Mapping[str, tuple[Run, Last]]) -> Group:
     dead = _dead(contents, dataset)
     labels = [row.label for row in contents.models(dataset)]
-    maps, absent = [], []
-    for label in labels:
-        runs = sorted((key for key in found if key[0] == label), key=lambda key: (key[2] != "finished", key[1]))
-        if runs:
-            maps.append(_map(runs[0], found[runs[0]], dead.get((label, runs[0][1]), {})))
-        else:
-            absent.append(label)
+    maps = [_map(*found[label], dead.get((label, found[label][0][1]), {})) for label in labels if label in found]
+    absent = [label for label in labels if label not in found]
     return Group(dataset, tuple(maps), tuple(absent) if maps else (), _dead_table(dead, labels))
 
 
-Run = tuple[str, int, str]
-"""Label, seed and status."""
-
-
-def _by_run(frame: pd.DataFrame) -> dict[Run, tuple[int, dict[int | None, Shares]]]:
-    """Last iteration of each run with shares, and these by generator, None for the mixture."""
+def _by_run(frame: pd.DataFrame) -> dict[Run, Last]:
+    """Shares of each run at its last iteration that has any."""
     run = ["label", "seed", "status"]
     last = frame[frame["iteration"] == frame.groupby(run, sort=False)["iteration"].transform("max")]
-    found: dict[Run, tuple[int, dict[int | None, Shares]]] = {}
+    found: dict[Run, Last] = {}
     names = [*run, "iteration", "generator", "class", "share", "n"]
     for label, seed, status, iteration, generator, name, share, n in zip(
         *(last[column].tolist() for column in names), strict=True
@@ -118,7 +141,7 @@ def _dead(contents: Contents, dataset: str) -> dict[tuple[str, int], dict[int, b
     return found
 
 
-def _map(run: Run, last: tuple[int, Mapping[int | None, Shares]], dead: Mapping[int, bool]) -> Map:
+def _map(run: Run, last: Last, dead: Mapping[int, bool]) -> Map:
     label, seed, status = run
     iteration, shares = last
     generators = sorted(k for k in shares if k is not None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,7 +111,7 @@ def _group(contents: Contents, dataset: str, index: int, budget: int) -> Group:
     if not order:
         return group
     stored = _Stored(order)
-    kinds = [kind for label in order for seed in stored.seeds(label) if (kind := stored.kind(label, seed))]
+    kinds = [_kind(each) for each in stored.first()]
     group.kind = max(dict.fromkeys(kinds), key=kinds.count) if kinds else ""
     group.models = [
         Model(label, f"s{index}m{number}", max(1, found[0].run.record.model.generators))
@@ -159,10 +159,11 @@ class _Stored:
             self._read[key] = _readable(self._runs[key])
         return self._read[key]
 
-    def kind(self, label: str, seed: int) -> str:
-        """Kind of the samples of a run; empty without any that can be drawn."""
-        found = self.get(label, seed)
-        return "" if isinstance(found, str) else _kind(found)
+    def first(self) -> list[Snapshots]:
+        """Samples of the first run of each model that stored any that can be drawn."""
+        runs = ((self.get(label, seed) for seed in seeds) for label, seeds in self._seeds.items())
+        found = (next((each for each in of if not isinstance(each, str)), None) for of in runs)
+        return [each for each in found if each is not None]
 
     def reasons(self, label: str) -> dict[int, str]:
         """Reason for each run without drawable samples."""
@@ -170,15 +171,8 @@ class _Stored:
         return {seed: each for seed, each in found.items() if isinstance(each, str)}
 
     def iterations(self, kind: str) -> tuple[int, ...]:
-        """At most six iterations of those that any run stored, with the first and the last."""
-        found = sorted(
-            {
-                int(t)
-                for (label, seed) in self._runs
-                if self.kind(label, seed) == kind and not isinstance(each := self.get(label, seed), str)
-                for t in each.iterations
-            }
-        )
+        """At most six iterations of those that the first runs stored, with the first and the last."""
+        found = sorted({int(t) for each in self.first() if _kind(each) == kind for t in each.iterations})
         chosen = np.linspace(0, len(found) - 1, min(_ITERATIONS, len(found))).round().astype(int)
         return tuple(found[i] for i in chosen)
 
@@ -289,11 +283,13 @@ class _Points(_Drawer):
         """Path with a dot at each point inside the panel: relative moves, each with a line of no length."""
         with np.errstate(invalid="ignore"):
             placed = (x.astype(np.float64) - self._low) / (self._high - self._low) * SIDE
-        inside = np.isfinite(placed).all(axis=1) & (placed >= 0).all(axis=1) & (placed <= SIDE).all(axis=1)
+            inside = ((placed >= 0) & (placed <= SIDE)).all(axis=1)  # nan is outside
         whole = placed[inside].round().astype(int)
+        if not len(whole):
+            return ""
         whole[:, 1] = SIDE - whole[:, 1]
-        steps = np.diff(whole, axis=0, prepend=np.zeros((1, 2), dtype=int))
-        return "".join(f"m{dx}{dy if dy < 0 else f' {dy}'}h0" for dx, dy in steps.tolist())
+        steps = np.diff(whole, axis=0, prepend=0 * whole[:1]).ravel().tolist()
+        return ("m%d %dh0" * len(whole) % tuple(steps)).replace(" -", "-")
 
     def figure(self, model: Model, frame: Frame | None) -> Markup:
         """Panel of all generators, then a row with each of them alone."""
@@ -414,7 +410,7 @@ _EMPTY = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEA
 
 
 def _drawer(contents: Contents, group: Group, stored: _Stored) -> _Drawer:
-    kept = [each for each in _all(group, stored) if _kind(each) == group.kind]
+    kept = [each for each in stored.first() if _kind(each) == group.kind]
     if group.kind == "images":
         shapes = [each.x.shape[2:] for each in kept]
         return _Images(max(dict.fromkeys(shapes), key=shapes.count))
@@ -426,14 +422,6 @@ def _drawer(contents: Contents, group: Group, stored: _Stored) -> _Drawer:
     middle = (low + high) / 2
     kind = _Points if group.kind == "points" else _Histograms
     return kind(group.index, middle - half, middle + half, real)
-
-
-def _all(group: Group, stored: _Stored) -> Iterator[Snapshots]:
-    for model in group.models:
-        for seed in stored.seeds(model.label):
-            found = stored.get(model.label, seed)
-            if not isinstance(found, str):
-                yield found
 
 
 def _real(contents: Contents, group: Group) -> Floats | None:
