@@ -32,9 +32,10 @@ from gan_bench.plugins.discovery import load_plugins
 from gan_bench.plugins.kinds import UNIMPLEMENTED
 from gan_bench.plugins.registry import Registry
 from gan_bench.report.figures.figures import thumbnails
-from gan_bench.report.tables.build import build, known_metrics
+from gan_bench.report.tables.build import build
 from gan_bench.report.tables.formats import ARROWS, number
 from gan_bench.results.load import StoredResults, read_results
+from gan_bench.results.metrics import known_metrics
 
 OURS = "gan-bench"
 """Distribution whose systems are listed: gan-bench without other plugins."""

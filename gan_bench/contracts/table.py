@@ -12,7 +12,7 @@ from gan_bench.contracts.metric import Direction, Scale
 class MetricInfo:
     """Description of one metric in a stored benchmark; `notes` describe prepared files, by dataset.
 
-    `needs` is the smallest number of samples that it can be computed from. `scale` is None in files that do not have it.
+    `needs` is the smallest number of samples that it can be computed from. `scale` is None in files without it.
     """
 
     direction: Direction = "none"

@@ -31,8 +31,9 @@ def find_problem(kind: str, item: Any) -> str | None:
         missing += [each for each in ("direction", "unit") if not hasattr(item, each)]
     if missing:
         return f"{item.__name__} must define {', '.join(missing)}"
-    if kind == "metrics" and item.scale not in get_args(Scale):
-        return f"{item.__name__}.scale must be one of {', '.join(get_args(Scale))}, found {item.scale!r}"
+    scale = getattr(item, "scale", None)
+    if kind == "metrics" and scale not in get_args(Scale):
+        return f"{item.__name__}.scale must be one of {', '.join(get_args(Scale))}, found {scale!r}"
     return _problem_of_params(item) if hasattr(item, "Params") else None
 
 

@@ -27,8 +27,8 @@ from gan_bench.report.figures.class_heatmap import HeatMap, heat_maps
 from gan_bench.report.figures.image_samples import image_grid
 from gan_bench.report.figures.point_samples import point_grid
 from gan_bench.report.figures.sample_grid import DPI, GAP, WIDTH, SampleGrid, SampleRow
-from gan_bench.report.tables.build import known_metrics
 from gan_bench.results.load import ANCHORS, StoredResults, read_results
+from gan_bench.results.metrics import known_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

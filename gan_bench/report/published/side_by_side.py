@@ -22,8 +22,8 @@ from gan_bench.plugins.discovery import load_plugins, plugin_folders
 from gan_bench.plugins.kinds import PUBLISHED
 from gan_bench.plugins.registry import Registry
 from gan_bench.report.published.load import CLAIM, SPREADS, ParamValue, PublishedFigure, data_of, gather, params_of
-from gan_bench.report.tables.build import known_metrics
 from gan_bench.results.load import StoredResults
+from gan_bench.results.metrics import known_metrics
 
 NOTHING = "No published figures are known for these models and datasets."
 BOUNDS = "values"

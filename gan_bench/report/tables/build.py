@@ -19,13 +19,15 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from gan_bench.contracts.table import Column, MetricInfo, Row, Table
+from gan_bench.contracts.table import Column, Row, Table
 from gan_bench.errors import UsageError
 from gan_bench.files import write_atomically
 from gan_bench.names import allowed
 from gan_bench.report.tables import formats, notes
 from gan_bench.report.tables.formats import At, Format
+from gan_bench.results.final_values import last_values, mixture_values
 from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, only_seeds, read_results
+from gan_bench.results.metrics import known_metrics
 from gan_bench.results.statistics import mean_interval
 
 SELECTOR = "symmetric_kl"
@@ -101,7 +103,8 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
         )
     columns = _columns(results, metrics)
     footnotes = _footnotes(results)
-    values = _chosen(_values(results), at)
+    wanted = results.benchmark.evaluation.samples if results.benchmark else None
+    values = _chosen(mixture_values(results.frame, wanted), at)
     runs = _Runs(results, values)
     rows = [_row(runs, group, columns, footnotes) for group in _groups(results)]
     built = Table(
@@ -113,27 +116,6 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
         warnings=(),
     )
     return replace(built, notes=notes.notes(results, built, values, at), warnings=notes.warnings(results))
-
-
-def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
-    """Metrics that can be shown: the benchmark's first, then any others of the runs."""
-    known = dict(results.benchmark.metrics) if results.benchmark else {}
-    found = [name for name in results.frame["metric"].unique() if is_metric(name) and name not in known]
-    described = _installed(found) if found else {}
-    return known | {name: described.get(name, MetricInfo()) for name in found}
-
-
-def is_metric(name: str) -> bool:
-    """Whether a row of this name belongs to a metric, not to a loss or the ledger."""
-    return not name.startswith("loss_") and name not in (*LEDGER, FINISHED)
-
-
-def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
-    """Descriptions by the installed plugins of metrics that benchmark.json does not describe."""
-    from gan_bench.plugins.discovery import load_plugins
-
-    classes = load_plugins(kinds=("metrics",)).all("metrics")
-    return {name: MetricInfo(classes[name].direction, classes[name].unit) for name in names if name in classes}
 
 
 def _title(results: StoredResults) -> str:
@@ -202,31 +184,11 @@ def _footnotes(results: StoredResults) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(texts)))
 
 
-def _values(results: StoredResults) -> pd.DataFrame:
-    """The mixture's values of finished runs, one for each run, iteration and metric.
-
-    If a metric was computed from several numbers of samples, the benchmark's number is used if present, else the
-    largest.
-    """
-    frame = results.frame
-    metrics = [name for name in frame["metric"].unique() if is_metric(name)]
-    measured = frame["generator"].isna() & frame["metric"].isin(metrics)
-    values = frame[measured & (frame["status"] == "finished")]
-    score = ["dataset", "label", "seed", "iteration", "metric"]
-    if not values.duplicated(score).any():
-        return values
-    wanted = results.benchmark.evaluation.samples if results.benchmark else None
-    order = values.assign(requested=(values["n"] == wanted).fillna(False), size=values["n"].fillna(0))
-    order = order.sort_values(["requested", "size"], kind="stable")
-    return order.drop_duplicates(score, keep="last").sort_index()
-
-
 def _chosen(values: pd.DataFrame, at: At) -> pd.DataFrame:
     """Rows of `values` at the one iteration of each run that the table shows."""
-    run = ["dataset", "label", "seed"]
     if at == "last":
-        last = values.groupby(run, sort=False)["iteration"].transform("max")
-        return values[values["iteration"] == last]
+        return last_values(values)
+    run = ["dataset", "label", "seed"]
     selector = values[(values["metric"] == SELECTOR) & values["value"].map(math.isfinite).astype(bool)]
     lowest = selector.sort_values(["value", "iteration"], kind="stable").drop_duplicates(run)
     return values.merge(lowest[[*run, "iteration"]], on=[*run, "iteration"])

@@ -1,0 +1,146 @@
+"""Marks of the leading rows of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from gan_bench.contracts.table import MetricInfo
+from gan_bench.statistics.families import judge
+from gan_bench.statistics.intervals import summarize
+from gan_bench.statistics.leaders import LEAST_SEEDS, leaders
+from gan_bench.statistics.observations import FinalValues
+from gan_bench.statistics.pairs import Observed, Question, compare_pair
+from gan_bench.statistics.scales import Array, usable_scale
+from gan_bench.statistics.verdicts import ALPHA
+
+ENDED = frozenset({"finished", "failed", "diverged"})
+"""Statuses of runs without further values to come."""
+
+LEADER_COLUMNS = ("dataset", "label", "mean", "n", "status", "reason")
+
+
+def mark(
+    frame: pd.DataFrame,
+    metrics: Mapping[str, MetricInfo],
+    metric: str,
+    *,
+    planned: Collection[int] | None = None,
+    excluded: Mapping[str, str] | None = None,
+    margins: Mapping[str, float] | None = None,
+    anchors: Collection[str] | None = None,
+    samples: int | None = None,
+    alpha: float = ALPHA,
+) -> pd.DataFrame:
+    """Mark the leading models of each dataset in one metric.
+
+    A row leads if no other row is better by Holm's procedure over all pairs of rows, and its mean is within the margin
+    of the best (see `leaders`). Nothing is marked while runs are missing, if rows differ in their number of seeds, have
+    fewer than three, or if more than half would lead.
+
+    Args:
+        frame, metrics, metric, margins, anchors, samples, alpha: as in `compare`.
+        planned: seeds of the benchmark; default: all in `frame`.
+        excluded: label → reason why it does not compete: it receives labels, or the number of modes.
+
+    Returns:
+        A frame with the columns dataset, label, mean, n, status ("marked", "behind", "excluded" or "undecided") and
+        reason. mean is on the metric's scale.
+    """
+    table = FinalValues(frame, metrics, anchors, samples)
+    table.check_metric(metric)
+    ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"])["seed"].unique()
+    seeds = set(planned) if planned is not None else set(frame["seed"])
+    rows = []
+    for dataset in table.datasets:
+        done = {str(label): set(found) for label, found in ended.get(dataset, pd.Series(dtype=object)).items()}
+        question = table.question(dataset, metric, margins or {})
+        reasons = _exclusions(table, dataset, metric, question, excluded or {}, done, frame)
+        competing = [row for row in table.rows(dataset, metric) if row.label not in reasons]
+        states = _states(competing, question, [r.label for r in competing if seeds - done.get(r.label, set())], alpha)
+        states |= {label: ("excluded", reason) for label, reason in reasons.items()}
+        for row in table.rows(dataset, metric):
+            values, sizes = row.of(sorted(row.values))
+            mean = summarize(values.tolist(), question.scale, question.direction, sizes.tolist()).mean
+            rows.append((dataset, row.label, mean, len(row.values), *states[row.label]))
+    return pd.DataFrame(rows, columns=list(LEADER_COLUMNS))
+
+
+def _exclusions(
+    table: FinalValues,
+    dataset: str,
+    metric: str,
+    question: Question,
+    excluded: Mapping[str, str],
+    done: Mapping[str, set[int]],
+    frame: pd.DataFrame,
+) -> dict[str, str]:
+    """Rows that do not compete, with the reason."""
+    sign = 1 if question.direction == "lower" else -1
+    real = table.anchor(dataset, metric)
+    info = table.metrics[metric]
+    alone = _single_generators(frame, dataset, metric) if info.per_generator and question.scale == "count" else set()
+    reasons = {}
+    for row in table.rows(dataset, metric):
+        values = list(row.values.values())
+        if row.label in excluded:
+            reasons[row.label] = excluded[row.label]
+        elif row.label in alone:
+            reasons[row.label] = "the metric is trivial for one generator"
+        elif lost := len(done.get(row.label, ())) - len(values):
+            reasons[row.label] = f"no value in {lost} of {len(done[row.label])} seeds"
+        elif real and values and sign * float(np.mean(values)) < min(sign * each for each in real):
+            reasons[row.label] = "better than every seed of real data"
+    return reasons
+
+
+def _single_generators(frame: pd.DataFrame, dataset: str, metric: str) -> set[str]:
+    """Labels of models with one generator, from the values of a per-generator metric."""
+    found = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & frame["generator"].notna()]
+    numbers = found.groupby("label")["generator"].nunique()
+    return set(numbers[numbers == 1].index)
+
+
+def _states(
+    rows: Sequence[Observed], question: Question, missing: Sequence[str], alpha: float
+) -> dict[str, tuple[str, str]]:
+    """Status and reason of each competing row."""
+    sizes = {len(row.values) for row in rows}
+    reason = ""
+    if missing:
+        reason = f"runs are missing: {', '.join(missing)}"
+    elif len(sizes) > 1:
+        reason = "numbers of seeds differ"
+    elif sizes and min(sizes) < LEAST_SEEDS:
+        reason = f"fewer than {LEAST_SEEDS} seeds"
+    if reason or not rows:
+        return {row.label: ("undecided", f"leader undecided: {reason}") for row in rows}
+    pairs = judge([compare_pair(a, b, question) for a, b in combinations(rows, 2)], question, alpha)
+    beaten = {row.label: [] for row in rows}  # type: dict[str, list[str]]
+    for first, second, verdict in pairs[["label", "baseline", "verdict"]].itertuples(index=False):
+        if verdict == "better":
+            beaten[second].append(first)
+        elif verdict == "worse":
+            beaten[first].append(second)
+    loss, margin = _losses(rows, question)
+    lead = leaders(loss, [bool(beaten[row.label]) for row in rows], margin)
+    if not lead.any():
+        return {row.label: ("undecided", "leader undecided: over half would be marked") for row in rows}
+    states = {}
+    for row, leads in zip(rows, lead.tolist(), strict=True):
+        behind = f"behind {', '.join(beaten[row.label])}" if beaten[row.label] else "beyond the margin of the best"
+        states[row.label] = ("marked", "") if leads else ("behind", behind)
+    return states
+
+
+def _losses(rows: Sequence[Observed], question: Question) -> tuple[Array, float | None]:
+    """Mean of each row, lower is better, and the margin in the same unit."""
+    parts = [row.of(sorted(row.values)) for row in rows]
+    scale = usable_scale(question.scale, *(np.concatenate(each) for each in zip(*parts, strict=True)))
+    means = np.array([summarize(values.tolist(), scale, samples=sizes.tolist()).mean for values, sizes in parts])
+    sign = 1 if question.direction == "lower" else -1
+    loss = sign * (np.log(means) if scale == "log" else means)
+    return loss, question.margin if scale == question.scale else None
