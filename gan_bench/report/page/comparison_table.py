@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gan_bench.contracts.table import Column, Estimate, Row
 from gan_bench.report.page.axes import Axis, axis
-from gan_bench.report.page.contents import Contents, is_log
+from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import element, render
 from gan_bench.report.tables.formats import ARROWS, number
 from gan_bench.results.load import ANCHORS
@@ -79,7 +79,7 @@ def section(contents: Contents) -> Markup:
 def _block(contents: Contents, dataset: str, index: int) -> Block:
     models, anchors = contents.models(dataset), contents.anchors(dataset)
     columns = contents.table.columns
-    axes = [_axis(column, models, contents.real(dataset, column.name)) for column in columns]
+    axes = [_axis(contents, column, models, contents.real(dataset, column.name)) for column in columns]
     real = [contents.real(dataset, column.name) for column in columns]
 
     def line(row: Row) -> Line:
@@ -114,12 +114,12 @@ def interval(cell: Estimate) -> tuple[float, float] | None:
     return cell.mean - cell.half_width, cell.mean + cell.half_width
 
 
-def _axis(column: Column, rows: Sequence[Row], real: float | None) -> Axis:
+def _axis(contents: Contents, column: Column, rows: Sequence[Row], real: float | None) -> Axis:
     """Axis of all models' values and intervals; an end that is not positive has no place on a logarithmic axis."""
     cells = [cell for row in rows if (cell := row.cells[column.name]) is not None]
     means = [cell.mean for cell in cells] + ([] if real is None else [real])
     ends = [end for cell in cells for end in interval(cell) or ()]
-    log = is_log(column.info) and all(value > 0 for value in means if math.isfinite(value))
+    log = contents.is_log(column.name) and all(value > 0 for value in means if math.isfinite(value))
     if log:
         least = min((value for value in means if math.isfinite(value)), default=1.0)
         ends = [max(end, least / 3) for end in ends]

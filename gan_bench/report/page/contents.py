@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_bench.contracts.table import MetricInfo, Row, Table
+from gan_bench.contracts.table import Row, Table
 from gan_bench.report.page.axes import Floats
 from gan_bench.report.page.marks import Mark
+from gan_bench.report.page.verdicts import Verdicts, verdicts
 from gan_bench.report.tables.build import build
 from gan_bench.results.load import ANCHORS, PlacedRun, StoredResults
 
@@ -45,6 +46,7 @@ class Contents:
         datasets: labels, in the order of the table.
         curves: the mixture's values of each run, models and anchors.
         marks: label → appearance.
+        verdicts: comparisons of the models.
     """
 
     results: StoredResults
@@ -52,6 +54,11 @@ class Contents:
     datasets: tuple[str, ...]
     curves: Mapping[Place, tuple[Curve, ...]]
     marks: Mapping[str, Mark]
+    verdicts: Verdicts
+
+    def is_log(self, metric: str) -> bool:
+        """Whether a metric is declared to have a logarithmic scale."""
+        return self.verdicts.metrics[metric].scale == "log"
 
     def models(self, dataset: str) -> list[Row]:
         """Rows of trained models."""
@@ -82,12 +89,8 @@ def contents(results: StoredResults) -> Contents:
         tuple(dict.fromkeys(row.dataset for row in table.rows)),
         _curves(results, [column.name for column in table.columns]),
         {label: Mark(index) for index, label in enumerate(labels)},
+        verdicts(results, table),
     )
-
-
-def is_log(info: MetricInfo) -> bool:
-    """Whether a metric is declared to have a logarithmic scale."""
-    return getattr(info, "scale", "linear") == "log"
 
 
 def _curves(results: StoredResults, metrics: Sequence[str]) -> dict[Place, tuple[Curve, ...]]:

@@ -12,7 +12,7 @@ from gan_bench import escape
 from gan_bench.contracts.table import Column
 from gan_bench.report.figures import curves
 from gan_bench.report.page.axes import Axis, Floats, axis, number, path, short
-from gan_bench.report.page.contents import Contents, Curve, is_log
+from gan_bench.report.page.contents import Contents, Curve
 from gan_bench.report.page.elements import DataTable, element, joined, render, titled
 from gan_bench.report.page.marks import Mark
 from gan_bench.report.tables.formats import ARROWS
@@ -90,7 +90,7 @@ def _panel(contents: Contents, dataset: str, column: Column, frame: str) -> Pane
     title = f"{column.name}{unit} {ARROWS[column.info.direction]}".rstrip()
     real = contents.real(dataset, column.name)
     visible = _visible(models, real)
-    log = is_log(column.info) and bool(len(visible)) and bool((visible > 0).all())
+    log = contents.is_log(column.name) and bool(len(visible)) and bool((visible > 0).all())
     last = max((float(model.iterations[-1]) for model in models if len(model.iterations)), default=0.0)
     last = last or max((float(run.iterations[-1]) for model in models for run in model.runs), default=1.0) or 1.0
     across, up = Axis(0, last, _WIDTH - _LEFT - _RIGHT), axis(visible, _HEIGHT - _ABOVE - _BELOW, log=log)

@@ -15,13 +15,16 @@ from markupsafe import Markup
 from gan_bench import escape
 from gan_bench.files import write_atomically
 from gan_bench.report.page import (
+    answer,
     comparison_table,
+    comparisons,
     failures,
     heat_maps,
     ledger,
     marks,
     metric_curves,
     origin,
+    rank_summary,
     sample_panels,
 )
 from gan_bench.report.page.contents import Contents, contents
@@ -61,10 +64,13 @@ def page(results: StoredResults, file: Path) -> str:
     found = contents(results)
     samples, frames = sample_panels.section(found)
     sections = [
-        Section("table", "Comparison", "Table", comparison_table.section(found)),
+        Section("answer", "The answer", "Answer", answer.section(found)),
+        Section("table", "Results", "Table", comparison_table.section(found)),
+        Section("comparisons", "Comparisons", "Comparisons", comparisons.section(found)),
         Section("curves", "Metrics over iterations", "Curves", metric_curves.section(found)),
         Section("samples", "Samples", "Samples", samples),
         Section("modes", "Generators and modes", "Modes", heat_maps.section(found)),
+        Section("ranks", "Ranks across datasets", "Ranks", rank_summary.section(found)),
         Section("ledger", "What was not identical", "Ledger", ledger.section(found)),
         Section("failures", "Failed and diverged runs", "Failures", failures.section(found)),
         Section("origin", "Origin, data and citations", "Origin", origin.section(found, file)),
