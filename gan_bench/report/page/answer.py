@@ -56,10 +56,10 @@ def _leader_on(contents: Contents, found: Verdicts, dataset: str) -> str:
     rows = found.of(found.leaders, dataset)
     leaders = [row for row in rows if row.status == "marked"]
     if leaders:
-        values = ", ".join(f"{row.label} ({row.mean:.3g}, n = {row.n})" for row in leaders[:_MOST])
-        more = f" and {len(leaders) - _MOST} more" if len(leaders) > _MOST else ""
+        values = [f"{row.label} ({row.mean:.3g}, n = {row.n})" for row in leaders[:_MOST]]
+        values += [f"{len(leaders) - _MOST} more"] if len(leaders) > _MOST else []
         verb = "leads" if len(leaders) == 1 else "lead"
-        return f"{values}{more} {verb} in {found.primary}: no model is better, by a test of all pairs"
+        return f"{_listed(values)} {verb} in {found.primary}: no model is better, by a test of all pairs"
     first = _first(contents, found, dataset)
     if not rows:
         return f"in {found.primary}, {first}; a leader is decided for at most 20 models"

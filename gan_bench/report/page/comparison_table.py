@@ -12,6 +12,7 @@ from gan_bench.contracts.table import Column, Estimate, Row
 from gan_bench.report.page.axes import Axis, axis
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import element, render
+from gan_bench.report.page.verdicts import tie_groups
 from gan_bench.report.tables.formats import ARROWS, number
 from gan_bench.results.load import ANCHORS
 
@@ -48,18 +49,20 @@ class Line:
     finished: int
     complete: bool
     departures: tuple[int, ...]
+    group: str
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Table of one dataset."""
+    """Table of one dataset. `grouped` if models have letters of tie groups in the primary metric."""
 
     dataset: str
     index: int
     headings: tuple[Heading, ...]
     models: tuple[Line, ...]
     anchors: tuple[Line, ...]
+    grouped: bool
 
 
 def section(contents: Contents) -> Markup:
@@ -72,6 +75,7 @@ def section(contents: Contents) -> Markup:
         footnotes=table.footnotes,
         notes=table.notes,
         warnings=table.warnings,
+        primary=contents.verdicts.primary,
         any_best=any(row.best for row in table.rows),
     )
 
@@ -81,6 +85,9 @@ def _block(contents: Contents, dataset: str, index: int) -> Block:
     columns = contents.table.columns
     axes = [_axis(contents, column, models, contents.real(dataset, column.name)) for column in columns]
     real = [contents.real(dataset, column.name) for column in columns]
+    pairs = contents.verdicts.of(contents.verdicts.pairs, dataset)
+    compared = {label for pair in pairs for label in (pair.label, pair.baseline)}
+    groups = tie_groups([label for label in _ordered(contents, models) if label in compared], pairs)
 
     def line(row: Row) -> Line:
         cells = (_cell(row, column, along, anchor) for column, along, anchor in zip(columns, axes, real, strict=True))
@@ -92,15 +99,28 @@ def _block(contents: Contents, dataset: str, index: int) -> Block:
             row.finished,
             row.finished == row.planned,
             row.departures,
+            groups.get(row.label, "") if not row.anchor else "",
             tuple(cells),
         )
 
     headings = (
         Heading(column.name, ARROWS[column.info.direction], _unit(column), column.info.doc) for column in columns
     )
-    return Block(
-        dataset, index, tuple(headings), tuple(line(row) for row in models), tuple(line(row) for row in anchors)
-    )
+    lines, references = (tuple(line(row) for row in rows) for rows in (models, anchors))
+    return Block(dataset, index, tuple(headings), lines, references, bool(pairs))
+
+
+def _ordered(contents: Contents, rows: Sequence[Row]) -> list[str]:
+    """Labels by their means in the primary metric, the best first."""
+    primary = contents.verdicts.primary
+    if primary is None:
+        return [row.label for row in rows]
+    sign = -1 if contents.verdicts.metrics[primary].direction == "higher" else 1
+    cells = {row.label: row.cells.get(primary) for row in rows}
+    means = {
+        label: math.inf if cell is None or math.isnan(cell.mean) else sign * cell.mean for label, cell in cells.items()
+    }
+    return sorted(means, key=lambda label: means[label])
 
 
 def _unit(column: Column) -> str:

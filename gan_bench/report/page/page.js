@@ -59,9 +59,12 @@
       one("output", tools).textContent = words.length ? `${shown} of ${rows.length} models` : "";
     });
   }
-  for (const choice of all("[data-columns] input")) {
+  const choices = all("[data-columns] input");
+  for (const choice of choices) {
     choice.addEventListener("change", () => {
-      for (const row of all("table.results tr")) row.cells[2 + Number(choice.value)].hidden = !choice.checked;
+      for (const row of all("table.results tr")) {
+        row.cells[row.cells.length - choices.length + Number(choice.value)].hidden = !choice.checked;
+      }
     });
   }
 
