@@ -12,23 +12,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from gan_bench.contracts.metric import Direction, Scale
 from gan_bench.contracts.modes import reserved_for
+from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
 from gan_bench.files import read_file, write_atomically
 from gan_bench.results import csv_frames
 from gan_bench.results.stored_run import ANOTHER, Ignored, StoredRun, StoredRuns, read_runs
-from gan_bench.store.records import BenchmarkRecord, RecordError, StoredEntry, decode
+from gan_bench.store.records import BenchmarkRecord, MetricFacts, RecordError, StoredEntry, decode
 
 COLUMNS = (
     "benchmark", "dataset", "model", "label", "seed", "iteration", "generator", "metric", "value", "n",
-    "status", "key",
+    "status", "key", "direction", "scale",
 )  # fmt: skip
 """The columns of `load_results` and of results.csv."""
+
+OF_METRIC: Mapping[str, tuple[str, ...]] = {"direction": get_args(Direction), "scale": get_args(Scale)}
+"""Columns with facts about the metric, and their values; empty if unknown, as in csv files of earlier versions."""
 
 LEDGER = ("parameters", "real_samples", "fake_samples", "train_seconds")
 """Names of a run's ledger values among the metrics, at the run's last iteration."""
@@ -96,8 +101,9 @@ def load_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Load all values of a results folder, or of a results.csv, one a row.
 
     Columns: benchmark, dataset, model (plugin), label, seed, iteration, generator (<NA> for the mixture),
-    metric, value, n (samples it was computed from), status, key. Values may be nan or inf. Runs that cannot
-    be read are left out with an `IgnoredRunWarning`. Raises StoreError if there are no results.
+    metric, value, n (samples it was computed from), status, key, direction and scale of the metric (empty if
+    unknown). Values may be nan or inf. Runs that cannot be read are left out with an `IgnoredRunWarning`. Raises
+    StoreError if there are no results.
     """
     results = read_results(path)
     for ignored in results.ignored:
@@ -230,7 +236,23 @@ def _frame(
     ledgers = ledgers.assign(generator=pd.array([pd.NA] * len(ledgers), dtype="Int64"))
     ledgers = ledgers.assign(n=ledgers["generator"])
     both = pd.concat([values, ledgers], ignore_index=True).sort_values("placed", kind="stable", ignore_index=True)
-    return _typed(both.assign(**{name: _repeated(placed, both["placed"], name, benchmark) for name in _OF_RUN}))
+    both = both.assign(**{name: _repeated(placed, both["placed"], name, benchmark) for name in _OF_RUN})
+    facts = _facts(benchmark, placed)
+    known = {name: both["metric"].map({metric: each[name] for metric, each in facts.items()}) for name in OF_METRIC}
+    return _typed(both.assign(**{name: texts.fillna("") for name, texts in known.items()}))
+
+
+def _facts(benchmark: BenchmarkRecord, placed: Sequence[PlacedRun]) -> dict[str, dict[str, str]]:
+    """Metric → values of the columns `OF_METRIC`, of the runs' records and of the benchmark, which counts first."""
+    described: list[tuple[str, MetricFacts | MetricInfo]] = []
+    for item in placed:
+        described += item.run.record.metrics.items()
+    described += benchmark.metrics.items()
+    found: dict[str, dict[str, str]] = {}
+    for name, info in described:
+        direction = info.direction if info.direction in OF_METRIC["direction"] else ""  # run.json may have any text
+        found[name] = {"direction": direction, "scale": info.scale or found.get(name, {}).get("scale", "")}
+    return found
 
 
 _OF_RUN: Mapping[str, Callable[[BenchmarkRecord, PlacedRun], str | int]] = {
@@ -289,6 +311,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         frame = csv_frames.restored(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8"))
     except (OSError, ValueError) as error:  # pandas' parser errors and bad UTF-8 are ValueErrors
         raise StoreError(f"{path}: not a results.csv ({error}).") from error
+    frame = frame.assign(**{name: "" for name in OF_METRIC if name not in frame.columns})
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise StoreError(f"{path}: not a results.csv; these columns are missing: {', '.join(missing)}.")
@@ -297,6 +320,10 @@ def _read_csv(path: Path) -> pd.DataFrame:
         frame = _typed(frame.assign(**numbers, value=frame["value"].map(float)))
     except (ValueError, TypeError) as error:
         raise StoreError(f"{path}: damaged or cut off ({error}).") from error
+    for name, allowed in OF_METRIC.items():
+        unknown = sorted(set(frame[name].unique()) - {*allowed, ""})
+        if unknown:
+            raise StoreError(f"{path}: {name} must be {', '.join(allowed)} or empty, found {unknown[0]!a:.40}.")
     if (frame["key"] == "").any():
         raise StoreError(f"{path}: damaged or cut off (a row without a key).")
     return frame

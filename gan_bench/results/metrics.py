@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from gan_bench.contracts.metric import Metric
+import pandas as pd
+
+from gan_bench.contracts.metric import Metric, Scale
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.results.load import FINISHED, LEDGER, StoredResults
 
@@ -20,20 +22,33 @@ def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
     known = dict(results.benchmark.metrics) if results.benchmark else {}
     found = [name for name in results.frame["metric"].unique() if is_metric(name) and name not in known]
     classes = _installed(found) if found else {}
-    return known | {
+    infos = {
         name: MetricInfo(classes[name].direction, classes[name].unit) if name in classes else MetricInfo()
         for name in found
+    }
+    stored = described_metrics(results.frame[results.frame["metric"].isin(found)]) if found else {}
+    return known | infos | {name: replace(infos[name], direction=info.direction) for name, info in stored.items()}
+
+
+def described_metrics(frame: pd.DataFrame) -> dict[str, MetricInfo]:
+    """Metrics whose direction a frame of results has, with it and their scale, in order."""
+    described = frame[frame["direction"] != ""].drop_duplicates("metric")
+    columns = (described["metric"], described["direction"], described["scale"])
+    return {
+        name: MetricInfo(direction, scale=scale or None)
+        for name, direction, scale in zip(*(column.tolist() for column in columns), strict=True)
+        if is_metric(name)
     }
 
 
 def with_scales(known: Mapping[str, MetricInfo], results: StoredResults) -> dict[str, MetricInfo]:
     """Add the scale of metrics whose description has none, as those of earlier versions.
 
-    It is that of the runs' records, else of the installed plugins, else "linear".
+    It is that of the stored values, else of the installed plugins, else "linear".
     """
     missing = {name for name, info in known.items() if info.scale is None}
-    facts = (facts for placed in results.runs for facts in placed.run.record.metrics.items() if facts[0] in missing)
-    scales = {name: found.scale for name, found in facts if found.scale is not None}
+    stored = described_metrics(results.frame[results.frame["metric"].isin(list(missing))]) if missing else {}
+    scales: dict[str, Scale] = {name: info.scale for name, info in stored.items() if info.scale is not None}
     classes = _installed(missing - scales.keys()) if missing - scales.keys() else {}
     scales |= {name: cls.scale for name, cls in classes.items()}
     return {name: replace(info, scale=info.scale or scales.get(name, "linear")) for name, info in known.items()}

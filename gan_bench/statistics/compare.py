@@ -12,7 +12,7 @@ from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import UsageError
 from gan_bench.names import allowed
 from gan_bench.results.load import StoredResults
-from gan_bench.results.metrics import known_metrics, with_scales
+from gan_bench.results.metrics import described_metrics, known_metrics, with_scales
 from gan_bench.statistics.families import COLUMNS, judge
 from gan_bench.statistics.intervals import Summary, summarize
 from gan_bench.statistics.observations import FinalValues
@@ -24,7 +24,7 @@ Pairs = Literal["baseline", "all"]
 
 def compare(
     frame: pd.DataFrame,
-    metrics: Mapping[str, MetricInfo],
+    metrics: Mapping[str, MetricInfo] | None = None,
     *,
     metric: str | Sequence[str] | None = None,
     baseline: str | None = None,
@@ -41,7 +41,7 @@ def compare(
 
     Args:
         frame: rows of `load_results`.
-        metrics: their descriptions, with scales.
+        metrics: their descriptions, with scales; default: those in `frame`.
         metric: one or several; default: the primary metric.
         baseline: label that the others are compared with; default: the first model.
         pairs: "baseline", or "all" for every pair of models.
@@ -58,6 +58,7 @@ def compare(
     Raises:
         UsageError: unknown metric or baseline, or a metric without a direction.
     """
+    metrics = described_metrics(frame) if metrics is None else metrics
     table = FinalValues(frame, metrics, anchors, samples)
     first = primary or next((name for name in table.names if metrics[name].direction != "none"), None)
     chosen = [metric] if isinstance(metric, str) else list(metric if metric is not None else filter(None, [first]))
@@ -71,13 +72,12 @@ def compare(
                 continue  # not a metric of this dataset
             couples = _couples(rows, baseline, pairs, table)
             results = [compare_pair(a, b, question) for a, b in couples]
-            if results:
-                judged = judge(results, question, alpha)
-                found.append(
-                    judged.assign(dataset=dataset, metric=name, declared=name == first and pairs == "baseline")
-                )
-    frames = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
-    return frames[list(COLUMNS)].astype(dict(COLUMNS))
+            declared = name == first and pairs == "baseline"
+            judged = judge(results, question, alpha).assign(dataset=dataset, metric=name, declared=declared)
+            found.append(judged[list(COLUMNS)].astype(dict(COLUMNS)))
+    if not found:
+        return pd.DataFrame(columns=list(COLUMNS)).astype(dict(COLUMNS))
+    return pd.concat(found, ignore_index=True)
 
 
 def compare_results(results: StoredResults, **options: Any) -> pd.DataFrame:

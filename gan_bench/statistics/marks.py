@@ -119,7 +119,7 @@ def _states(
     if reason or not rows:
         return {row.label: ("undecided", f"leader undecided: {reason}") for row in rows}
     pairs = judge([compare_pair(a, b, question) for a, b in combinations(rows, 2)], question, alpha)
-    beaten = {row.label: [] for row in rows}  # type: dict[str, list[str]]
+    beaten: dict[str, list[str]] = {row.label: [] for row in rows}
     for first, second, verdict in pairs[["label", "baseline", "verdict"]].itertuples(index=False):
         if verdict == "better":
             beaten[second].append(first)

@@ -24,7 +24,7 @@ from gan_bench.statistics.differences import (
     welch,
 )
 from gan_bench.statistics.intervals import collapsed, reaches
-from gan_bench.statistics.scales import Array, transform, usable_scale
+from gan_bench.statistics.scales import Array, has_spread, transform, usable_scale
 from gan_bench.statistics.verdicts import paired_equivalence, unpaired_equivalence
 
 FLOOR = 2
@@ -134,8 +134,12 @@ def compare_pair(a: Observed, b: Observed, question: Question) -> Result:
     # Margins of shares are differences of shares, those of other scales differences of transformed values.
     u, v = (x, y) if scale == "share" else (first, second)
     found = _paired(first - second, u - v, margin) if paired else _unpaired(first, second, u, v, margin)
+    test = "Welch t"
+    if paired:
+        constant = len(x) > 1 and first[0] != second[0] and not has_spread(first - second)
+        test = "sign flip" if constant else "paired t"
     return Result(
-        a, b, paired, "paired t" if paired else "Welch t", scale, improvement=gains, margin=margin,
+        a, b, paired, test, scale, improvement=gains, margin=margin,
         correlation=correlation(first, second) if paired else math.nan, at_floor=at_floor, notes=tuple(notes), **found,
     )  # fmt: skip
 

@@ -118,6 +118,27 @@ def test_a_benchmark_that_has_not_run_has_no_rows(tmp_path: Path) -> None:
     assert str(frame["generator"].dtype) == "Int64"
 
 
+def test_metrics_have_their_direction_and_scale(folder: Path) -> None:
+    """Both are in every row of a metric, from benchmark.json, else from the runs; csv files without them are read."""
+    content = json.loads((folder / "benchmark.json").read_text(encoding="utf-8"))
+    content["metrics"]["symmetric_kl"]["scale"] = "log"
+    content["metrics"]["modes"]["scale"] = "count"
+    (folder / "benchmark.json").write_text(json.dumps(content), encoding="utf-8")
+    run = fabricate.run(folder, Run(GAN, 5, rows=[(2000, None, "radius", 1.0), (2000, None, "loss_generator", 0.7)]))
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    record["metrics"] = {"radius": {"direction": "lower", "scale": "linear"}}
+    (run / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    frame = load_results(folder)
+    facts = {name: set(zip(part["direction"], part["scale"], strict=True)) for name, part in frame.groupby("metric")}
+    assert facts["symmetric_kl"] == {("lower", "log")}
+    assert facts["radius"] == {("lower", "linear")}
+    assert facts["loss_generator"] == facts["finished"] == {("", "")}
+    pd.testing.assert_frame_equal(load_results(write_results_csv(folder)), frame)
+    older = folder / "older.csv"
+    frame.drop(columns=["direction", "scale"]).to_csv(older, index=False)
+    assert set(load_results(older)["scale"]) == {""}
+
+
 def test_further_seeds_are_shown_and_other_settings_are_counted(folder: Path) -> None:
     """A run belongs to an entry by its configuration, with any seed. Other runs are counted, not shown."""
     fabricate.run(folder, simple(GAN, 77, 1.0))
@@ -288,10 +309,11 @@ def test_a_folder_without_results_is_an_error(folder: Path, tmp_path: Path, mess
     [
         ("a,b\n1,2\n", "benchmark, dataset"),
         ("", ""),
-        (",".join(COLUMNS) + "\ns,r,g,G,0,0,,modes,eight,9,finished,k\n", ""),
+        (",".join(COLUMNS) + "\ns,r,g,G,0,0,,modes,eight,9,finished,k,higher,count\n", ""),
+        (",".join(COLUMNS) + "\ns,r,g,G,0,0,,modes,8.0,9,finished,k,higher,cubic\n", "scale must be log, linear"),
         (",".join(COLUMNS) + "\ns,r,g,G,0,0,,modes,8.0\n", ""),
     ],
-    ids=["columns", "empty", "word", "cut"],
+    ids=["columns", "empty", "word", "scale", "cut"],
 )
 def test_a_damaged_csv_is_an_error(tmp_path: Path, content: str, part: str, messages: Messages) -> None:
     """A csv with other columns, or one that was cut off, is a StoreError, not a partial result."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from gan_bench.contracts.table import MetricInfo
-from gan_bench.results.load import COLUMNS
+from gan_bench.results.load import COLUMNS, OF_METRIC
 
 METRICS = {
     "symmetric_kl": MetricInfo("lower", "nats", scale="log"),
@@ -38,5 +38,8 @@ def frame(
             if value is not None:
                 rows.append((*run, 100, pd.NA, metric, value, 1000, ending, f"{label}{seed}"))
                 rows.append((*run, 0, pd.NA, metric, 9.0, 1000, ending, f"{label}{seed}"))
-    made = pd.DataFrame(rows, columns=list(COLUMNS))
+    made = pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in OF_METRIC])
+    info = METRICS[metric]
+    described = made["metric"] == metric
+    made["direction"], made["scale"] = (described.map({True: str(x), False: ""}) for x in (info.direction, info.scale))
     return made.astype({"seed": "int64", "iteration": "int64", "generator": "Int64", "n": "Int64", "value": "float64"})

@@ -61,7 +61,7 @@ def test_every_model_is_compared_with_the_baseline() -> None:
 
 
 def test_all_pairs_and_another_baseline() -> None:
-    """All pairs are a family of their own; another baseline turns the verdict."""
+    """All pairs are a separate family; another baseline turns the verdict."""
     pairs = compare(frame(FOUR), METRICS, pairs="all")
     assert len(pairs) == 10 and (pairs["family"] == 10).all() and not pairs["declared"].any()
     turned = compare(frame(FOUR), METRICS, baseline="half").set_index("label")
@@ -171,7 +171,7 @@ class TestBadInput:
         assert math.isnan(row["p_flip"]) and row["seeds_needed"] > 2
 
     def test_nan_and_inf_are_left_out_and_named(self) -> None:
-        """A value that is not finite is no pair."""
+        """A value that is not finite does not form a pair."""
         row = one({"GAN": [1.0, math.nan, 3.0, 2.0], "MGAN": [1.0, 2.0, math.inf, 4.0]})
         assert "GAN: nan or inf in seed 1" in row["note"] and "MGAN: nan or inf in seed 2" in row["note"]
         assert (row["n"], row["n_baseline"], row["test"]) == (3, 3, "Welch t")
@@ -234,6 +234,23 @@ def test_summaries_of_rows() -> None:
     assert complete is not None and (complete.k, complete.n) == (2, 3)
     assert found["ring8", "real-data", "symmetric_kl"].equal
     assert found["ring8", "half", "modes"].values == ()
+
+
+def test_a_frame_describes_its_metrics(tmp_path: Path) -> None:
+    """Without other descriptions, direction and scale are those in the frame, also for metrics of no plugin."""
+    made = frame(FOUR).replace({"metric": {"symmetric_kl": "mine"}})
+    found = compare(made)
+    assert found["metric"].eq("mine").all() and found["scale"].eq("log").all()
+    assert found["p"].tolist() == compare(frame(FOUR), METRICS)["p"].tolist()
+    path = tmp_path / "results.csv"
+    made.to_csv(path, index=False)
+    pd.testing.assert_frame_equal(compare_results(read_results(path)), found)
+
+
+def test_equal_differences_are_tested_by_signs() -> None:
+    """A constant ratio has no spread for a t-test; its p-value is that of the sign flips."""
+    row = one({"GAN": [1.0, 2.0, 4.0], "MGAN": [0.5, 1.0, 2.0]})
+    assert (row["test"], row["p"], row["verdict"]) == ("sign flip", 0.25, "undecided")
 
 
 def test_a_results_folder_and_its_csv(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Marks of leading rows, and ranks across datasets."""
+"""Marks of the best rows, and ranks across datasets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestLeaders:
         assert not leaders([1.0], [False]).any()
 
     def test_batches(self) -> None:
-        """Leading axes are separate tables."""
+        """First axes are separate tables."""
         loss = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
         assert leaders(loss, np.zeros((2, 3), dtype=bool)).tolist() == [[True, False, False], [False, False, True]]
 
@@ -61,7 +61,7 @@ class TestMarks:
         assert found.loc["best", "mean"] == pytest.approx(stats.gmean(ROWS["best"]))
 
     def test_a_mean_beyond_the_margin_is_not_marked_though_it_is_not_beaten(self) -> None:
-        """High noise beats nobody and marks nobody."""
+        """Noisy rows do not beat each other; only the best mean is marked."""
         noisy = {"a": [0.1, 0.2, 0.1], "b": [0.1, 9.0, 0.2], "c": [0.1, 0.9, 4.0]}
         found = mark(frame(noisy), METRICS, "symmetric_kl").set_index("label")
         assert found["status"].to_dict() == {"a": "marked", "b": "behind", "c": "behind"}
@@ -96,7 +96,7 @@ class TestMarks:
         assert "marked" in statuses(ROWS, planned=range(5)).values()
 
     def test_rows_that_never_win(self) -> None:
-        """Excluded: told more than others, failed or undefined seeds, better than real data."""
+        """Excluded: rows that receive more than others, failed or undefined seeds, better than real data."""
         values = {
             **ROWS,
             "oracle": (0.05 * SEEDS).tolist(),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -233,7 +234,7 @@ def coverage_with_collapse(
 def kept_marks(
     repeats: int = REPEATS, n: int = 5, spreads: Sequence[float] = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
 ) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """How often a model three deviations worse than the best is marked.
+    """Rates of marks in benchmarks with a model three deviations worse than the best.
 
     A deviation is σ, the standard deviation between seeds of one model. The other models are as good as the best, or 10
     deviations worse. Values are: rate at which the worse model is marked; rate at which only others are marked; rate at
@@ -282,8 +283,8 @@ def tables(repeats: int) -> Iterator[str]:
     yield _grid(rates, "distribution; family", "seeds", lambda rate: f"{100 * rate:.2f}")
     yield (
         "### Power with the seeds needed\n\nPercentage of experiments that show a true difference of the margin, at "
-        "the largest spread of the differences for which each number of seeds is enough. For smaller spreads the number "
-        "is rounded up, and the power is higher."
+        "the largest spread of the differences for which each number of seeds is enough. For smaller spreads the "
+        "number is rounded up, and the power is higher."
     )
     powers = {
         (f"{alpha:.4f}", n): f"{100 * power:.1f}" for (alpha, n), (_, power) in power_with_known_spread(repeats).items()
@@ -308,7 +309,7 @@ def tables(repeats: int) -> Iterator[str]:
         "### Marks\n\nPercentage of benchmarks with five seeds in which a model three deviations worse than the best "
         "is marked. A deviation is the spread between seeds of one model. In brackets: only others are marked; nothing "
         f"is marked. Up to a spread of {MARGIN / 3:.3f} the worse model is within the margin of the best, ln 1.25, so "
-        "that its mark is no error."
+        "that it may be marked."
     )
     yield _grid(kept_marks(repeats), "scale", "", lambda r: f"{100 * r[0]:.2f} ({100 * r[1]:.0f}; {100 * r[2]:.0f})")
 
@@ -329,6 +330,11 @@ def _grid(
     return "\n".join(lines)
 
 
+def _wrapped(part: str) -> str:
+    """Wrap the lines of a part that are neither headings nor rows of a table."""
+    return "\n".join(line if line.startswith(("|", "#")) else textwrap.fill(line, 120) for line in part.split("\n"))
+
+
 def write(page: Path, text: str) -> None:
     """Replace the part of a page between the two marks."""
     before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
@@ -342,7 +348,7 @@ def main() -> None:
     parser.add_argument("docs", nargs="?", type=Path, help="folder of statistics.md")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="repeats of each cell (%(default)s)")
     arguments = parser.parse_args()
-    text = "\n\n".join(tables(arguments.repeats))
+    text = "\n\n".join(_wrapped(part) for part in tables(arguments.repeats))
     if arguments.docs is None:
         print(text)
     else:
