@@ -68,7 +68,7 @@
     });
   }
 
-  /* Curves: one metric at a time, and models that stand out. */
+  /* Curves: one metric at a time, and models that are highlighted. */
   for (const panels of all("[data-panels]")) {
     const select = one("select", panels);
     const show = () => {

@@ -32,6 +32,7 @@ from gan_bench.report.page.elements import render
 from gan_bench.results.load import StoredResults, read_results
 
 NAME = "report.html"
+"""Name of the file in a results folder."""
 
 
 @dataclass(frozen=True)

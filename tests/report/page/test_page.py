@@ -121,7 +121,7 @@ class TestFile:
         assert (showcase / "report.html").read_text(encoding="utf-8") == written
 
     def test_refers_to_nothing_outside(self, written: str, parsed: Page) -> None:
-        """Links lead to files beside it; everything that loads by itself is a data URI or in the page."""
+        """Links lead to files beside it; everything that a browser loads is a data URI or in the page."""
         for _, attributes in parsed.elements:
             for name in ("src", "srcset", "data", "poster", "action"):
                 assert attributes.get(name, "data:").startswith("data:")
