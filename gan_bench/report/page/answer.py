@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import render
-from gan_bench.report.page.verdicts import Verdicts, effect, margin
+from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts, effect, margin
 
 _MOST = 3  # names, or datasets, that a sentence lists
 
@@ -45,11 +45,9 @@ def _leader(contents: Contents, found: Verdicts) -> str:
     decided = sum(
         any(row.status == "marked" for row in found.of(found.leaders, dataset)) for dataset in contents.datasets
     )
-    text = f"in {found.primary}, the leader is decided on {decided} of {len(parts)} datasets"
-    leading = [f"{label} on {count}" for label, count in counts.most_common(_MOST)]
-    return f"{text[0].upper()}{text[1:]}" + (
-        f": {_listed(leading)} lead{'s' if len(leading) == 1 else ''}." if leading else "."
-    )
+    text = f"On {decided} of {len(parts)} datasets a model leads in {found.primary}: no other is better in a test of all pairs"
+    leading = [f"{label} leads on {count}" for label, count in counts.most_common(_MOST)]
+    return text + (f"; {_listed(leading)}." if leading else ".")
 
 
 def _leader_on(contents: Contents, found: Verdicts, dataset: str) -> str:
@@ -59,10 +57,16 @@ def _leader_on(contents: Contents, found: Verdicts, dataset: str) -> str:
         values = [f"{row.label} ({row.mean:.3g}, n = {row.n})" for row in leaders[:_MOST]]
         values += [f"{len(leaders) - _MOST} more"] if len(leaders) > _MOST else []
         verb = "leads" if len(leaders) == 1 else "lead"
-        return f"{_listed(values)} {verb} in {found.primary}: no model is better, by a test of all pairs"
+        size = next((text for row in found.of(found.pairs, dataset) if (text := margin(row))), "")
+        near = (
+            f", and {'no other mean is' if len(leaders) == 1 else 'these means are'} within {size} of the best"
+            if size
+            else ""
+        )
+        return f"{_listed(values)} {verb} in {found.primary}: in a test of all pairs no model is better{near}"
     first = _first(contents, found, dataset)
     if not rows:
-        return f"in {found.primary}, {first}; a leader is decided for at most 20 models"
+        return f"in {found.primary}, {first}; a leader is decided for at most {MOST_PAIRED} models"
     reasons = [row.reason.removeprefix("leader undecided: ") for row in rows if row.status == "undecided"]
     return f"the leader in {found.primary} is undecided{f' ({_short(reasons[0])})' if reasons else ''}; {first}"
 

@@ -71,6 +71,7 @@ def section(contents: Contents) -> Markup:
     return render(
         "comparison_table.html",
         blocks=[_block(contents, dataset, index) for index, dataset in enumerate(contents.datasets)],
+        empty=contents.empty,
         columns=[column.name for column in table.columns],
         footnotes=table.footnotes,
         notes=table.notes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,10 @@ from markupsafe import Markup
 
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import DataTable, render
-from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts, effect, margin, needed, p_value
+from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts, effect, margin, needed, p_value, percent
+
+EXPLAINED = 20
+"""Largest number of models for which the cells of the matrix have tooltips and a table of tests."""
 
 MIRRORED = {"better": "worse", "worse": "better"}
 SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
@@ -44,9 +48,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Comparisons on one dataset. `matrix` has a row for each label, None on the diagonal."""
+    """Comparisons on one dataset.
+
+    `effect` is their kind, if it is the same for all. `matrix` has a row for each label, with None on the diagonal.
+    """
 
     dataset: str
+    effect: str
     lines: tuple[Line, ...]
     labels: tuple[str, ...]
     matrix: tuple[tuple[Cell | None, ...], ...]
@@ -67,25 +75,36 @@ def section(contents: Contents) -> Markup:
         margin=next((text for row in rows if (text := margin(row))), ""),
         models=len(contents.marks),
         most=MOST_PAIRED,
+        most_explained=EXPLAINED,
     )
 
 
 def _group(contents: Contents, found: Verdicts, dataset: str) -> Group:
-    lines = tuple(_line(row) for row in found.of(found.against, dataset))
+    rows = found.of(found.against, dataset)
+    kinds = {row.effect for row in rows}
+    lines = tuple(_line(row, len(kinds) > 1) for row in rows)
     pairs = found.of(found.pairs, dataset)
     labels = [row.label for row in contents.models(dataset)]
     shown = [label for label in labels if any(label in (row.label, row.baseline) for row in pairs)]
-    return Group(dataset, lines, tuple(shown), _matrix(shown, pairs), _table(pairs), _others(contents, found, dataset))
+    return Group(
+        dataset,
+        kinds.pop() if len(kinds) == 1 else "effect",
+        lines,
+        tuple(shown),
+        _matrix(shown, pairs),
+        _table(pairs) if len(shown) <= EXPLAINED else None,
+        _others(contents, found, dataset),
+    )
 
 
-def _line(row: Any) -> Line:
+def _line(row: Any, kind: bool) -> Line:
     n = str(row.n) if row.n == row.n_baseline else f"{row.n} and {row.n_baseline}"
     return Line(
         row.label,
         row.verdict,
         SIGNS[row.verdict],
         n,
-        effect(row),
+        effect(row) if kind else effect(row).removeprefix(f"{row.effect} "),
         p_value(row.p_holm),
         p_value(row.p_flip_holm),
         _improvement(row),
@@ -98,7 +117,9 @@ def _improvement(row: Any) -> str:
     if row.wins + row.ties + row.losses == 0:
         return "\N{EN DASH}"
     ties = f", {row.ties} tied" if row.ties else ""
-    return f"{row.improvement:.0%} ({row.improvement_low:.0%} to {row.improvement_high:.0%}{ties})"
+    if math.isnan(row.improvement_low):
+        return percent(row.improvement)
+    return f"{percent(row.improvement)} ({percent(row.improvement_low)} to {percent(row.improvement_high)}{ties})"
 
 
 def _matrix(labels: Sequence[str], pairs: Sequence[Any]) -> tuple[tuple[Cell | None, ...], ...]:

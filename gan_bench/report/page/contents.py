@@ -43,7 +43,8 @@ class Contents:
     """Input of all sections.
 
     Attributes:
-        datasets: labels, in the order of the table.
+        datasets: labels with any run, in the order of the table.
+        empty: labels of datasets without any run.
         curves: the mixture's values of each run, models and anchors.
         marks: label → appearance.
         verdicts: comparisons of the models.
@@ -52,6 +53,7 @@ class Contents:
     results: StoredResults
     table: Table
     datasets: tuple[str, ...]
+    empty: tuple[str, ...]
     curves: Mapping[Place, tuple[Curve, ...]]
     marks: Mapping[str, Mark]
     verdicts: Verdicts
@@ -83,10 +85,13 @@ def contents(results: StoredResults) -> Contents:
     """Group stored results for the sections."""
     table = build(results)
     labels = dict.fromkeys(row.label for row in table.rows if not row.anchor)
+    datasets, started = dict.fromkeys(row.dataset for row in table.rows), set(results.frame["dataset"])
+    used = [label for label in datasets if label in started] or list(datasets)[:1]
     return Contents(
         results,
         table,
-        tuple(dict.fromkeys(row.dataset for row in table.rows)),
+        tuple(used),
+        tuple(label for label in datasets if label not in used),
         _curves(results, [column.name for column in table.columns]),
         {label: Mark(index) for index, label in enumerate(labels)},
         verdicts(results, table),

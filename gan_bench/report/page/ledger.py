@@ -26,6 +26,11 @@ class Fact:
     values: tuple[str, ...]
     same: bool
 
+    @property
+    def words(self) -> bool:
+        """Whether the values are phrases, not numbers."""
+        return self.name in ("departures", "shared layers", "execution plan", "device")
+
 
 @dataclass(frozen=True)
 class Group:

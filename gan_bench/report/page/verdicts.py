@@ -15,7 +15,7 @@ from gan_bench.results.metrics import known_metrics, with_scales
 from gan_bench.statistics.compare import compare
 from gan_bench.statistics.marks import mark
 
-MOST_PAIRED = 20
+MOST_PAIRED = 60
 """Largest number of models of which all pairs are compared: their number is quadratic."""
 
 
@@ -138,4 +138,9 @@ def margin(row: Any) -> str:
     """Margin of a comparison: a percentage of the value, or a difference."""
     if math.isnan(row.margin):
         return ""
-    return f"{math.exp(row.margin) - 1:.0%}" if row.scale == "log" else f"{row.margin:g}"
+    return percent(math.exp(row.margin) - 1) if row.scale == "log" else f"{row.margin:g}"
+
+
+def percent(share: float) -> str:
+    """Format a share."""
+    return f"{100 * share:.0f} %"
