@@ -62,6 +62,7 @@ class Benchmark:
         evaluation: metrics and settings of the evaluations.
         source: path of the file; empty for a mapping from Python.
         left_out: models whose plugins are broken.
+        version: version of the file; empty without one. Results of different versions are never combined.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Benchmark:
     evaluation: Evaluation
     source: str
     left_out: tuple[SkippedModel, ...] = ()
+    version: str = ""
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:

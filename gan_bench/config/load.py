@@ -1,6 +1,7 @@
 """Loader of benchmark files: `load_benchmark` returns a `Benchmark` or raises an error with all problems.
 
     name = "synthetic8"
+    version = 1               # optional: results of different versions are never combined
     seeds = 5                 # a count, or a list of exact seeds
     plugins = ["my_gan.py"]   # plugin files, relative to the folder of this one
     [[dataset]]               # plugin, label, and the dataset's own parameters
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -57,7 +59,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-TOP_LEVEL = ("name", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
+TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
 SEED_COUNT = 5  # if a benchmark gives no seeds
 MOST_SEEDS = 10_000
 
@@ -122,7 +124,9 @@ class _Reader:
         datasets, instances = self._datasets()
         evaluation = self._evaluation(instances)
         protocol, models, left_out = self._models(instances, evaluation)
-        return Benchmark(name, seeds, datasets, models, protocol, evaluation, self.reading.source.name, left_out)
+        self._check_labels(evaluation, [model.label for model in models if not model.anchor])
+        source, version = self.reading.source.name, self._version()
+        return Benchmark(name, seeds, datasets, models, protocol, evaluation, source, left_out, version)
 
     def _name(self) -> str:
         name = self.data.get("name")
@@ -139,6 +143,26 @@ class _Reader:
         if message:
             self.problems.add(("name",), message)
         return str(name)
+
+    def _version(self) -> str:
+        version = self.data.get("version", "")
+        if isinstance(version, int) and not isinstance(version, bool):
+            version = str(version)
+        if isinstance(version, str) and (version == "" or re.fullmatch(r"[A-Za-z0-9._+-]{1,40}", version)):
+            return version
+        form = "a whole number or a string of 1 to 40 letters, digits, '.', '_', '+' and '-'"
+        self.problems.add(("version",), f"version must be {form}, found {shown(version)}.")
+        return ""
+
+    def _check_labels(self, evaluation: Evaluation, labels: Sequence[str]) -> None:
+        """Check the models that `[evaluation]` names."""
+        if evaluation.baseline and evaluation.baseline not in labels:
+            message = f"no model has the label {evaluation.baseline!r}. {allowed(evaluation.baseline, labels)}"
+            self.problems.add(("evaluation", "baseline"), message)
+        for i, label in enumerate(evaluation.oracles):
+            if label not in labels:
+                message = f"no model has the label {label!r}. {allowed(label, labels)}"
+                self.problems.add(("evaluation", "oracles", i), message)
 
     def _check_plugins(self) -> None:
         """Check the names in `plugins`. The plugins of existing files are already in the registry."""
@@ -196,7 +220,30 @@ class _Reader:
             self.problems.add(("evaluation", "metrics"), f"evaluation.metrics must name at least one metric. {known}")
         for i, name in enumerate(evaluation.metrics):
             self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
-        return evaluation
+        self._check_margins(evaluation)
+        return replace(evaluation, primary=self._primary(evaluation))
+
+    def _check_margins(self, evaluation: Evaluation) -> None:
+        for name in evaluation.margins or {}:
+            if name not in evaluation.metrics:
+                message = f"no metric of this benchmark is called {name!r}. {allowed(name, evaluation.metrics)}"
+                self.problems.add(("evaluation", "margins", name), message)
+
+    def _primary(self, evaluation: Evaluation) -> str:
+        """Check the primary metric. If the file's one is not among metrics of an override, the default applies."""
+        name, path = evaluation.primary, ("evaluation", "primary")
+        overridden = ("evaluation", "metrics") in self.reading.source.flags
+        if not name or (overridden and path not in self.reading.source.flags and name not in evaluation.metrics):
+            return ""
+        if name not in evaluation.metrics:
+            hint = allowed(name, evaluation.metrics)
+            self.problems.add(path, f"primary must be one of evaluation.metrics, found {name!r}. {hint}")
+            return ""
+        found = self.reading.registry.all("metrics").get(name)
+        if found is not None and found.direction == "none":
+            message = f"primary must be a metric of which lower or higher is better, found {name!r}, which has neither."
+            self.problems.add(path, message)
+        return name
 
     def _check_metric(
         self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Dataset]

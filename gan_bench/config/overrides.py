@@ -16,7 +16,7 @@ from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, TomlValue, shown
 from gan_bench.names import allowed, matching
 
-SECTIONS = ("name", "protocol", "evaluation", "model", "dataset")
+SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset")
 EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
 """Keys of a protocol that exclude each other."""
 

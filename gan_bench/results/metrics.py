@@ -32,13 +32,13 @@ def known_metrics(results: StoredResults) -> dict[str, MetricInfo]:
 
 def described_metrics(frame: pd.DataFrame) -> dict[str, MetricInfo]:
     """Metrics whose direction a frame of results has, with it and their scale, in order."""
-    described = frame[frame["direction"] != ""].drop_duplicates("metric")
-    columns = (described["metric"], described["direction"], described["scale"])
-    return {
-        name: MetricInfo(direction, scale=scale or None)
-        for name, direction, scale in zip(*(column.tolist() for column in columns), strict=True)
-        if is_metric(name)
-    }
+    described = frame.loc[frame["direction"] != "", ["metric", "direction", "scale"]].drop_duplicates()
+    found: dict[str, MetricInfo] = {}
+    for name, direction, scale in described.itertuples(index=False):
+        known = found.setdefault(name, MetricInfo(direction, scale=scale or None))
+        if known.scale is None and scale:  # a part of an earlier version came first
+            found[name] = replace(known, scale=scale)
+    return {name: info for name, info in found.items() if is_metric(name)}
 
 
 def with_scales(known: Mapping[str, MetricInfo], results: StoredResults) -> dict[str, MetricInfo]:

@@ -52,6 +52,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
         },
         mode=planned.mode,
         file=_text(benchmark.source),
+        version=benchmark.version,
     )
 
 

@@ -15,7 +15,7 @@ from gan_bench.results.load import StoredResults
 from gan_bench.results.metrics import described_metrics, known_metrics, with_scales
 from gan_bench.statistics.families import COLUMNS, judge
 from gan_bench.statistics.intervals import Summary, summarize
-from gan_bench.statistics.observations import FinalValues
+from gan_bench.statistics.observations import FinalValues, rows_of
 from gan_bench.statistics.pairs import Observed, compare_pair
 from gan_bench.statistics.verdicts import ALPHA
 
@@ -33,6 +33,7 @@ def compare(
     margins: Mapping[str, float] | None = None,
     anchors: Collection[str] | None = None,
     samples: int | None = None,
+    expected: Sequence[tuple[str, str]] = (),
     alpha: float = ALPHA,
 ) -> pd.DataFrame:
     """Compare models by their final values and return one row for each comparison.
@@ -49,6 +50,7 @@ def compare(
         margins: metric → margin of equivalence on its scale (of logarithms for "log"), instead of `MARGINS`.
         anchors: labels that are not compared; default: those of the built-in anchor models.
         samples: of several values of a metric, those from this number of samples are compared.
+        expected: dataset and label of rows in order, so that models without any run are compared too.
         alpha: level of each family.
 
     Returns:
@@ -59,9 +61,11 @@ def compare(
         UsageError: unknown metric or baseline, or a metric without a direction.
     """
     metrics = described_metrics(frame) if metrics is None else metrics
-    table = FinalValues(frame, metrics, anchors, samples)
+    table = FinalValues(frame, metrics, anchors, samples, expected)
     first = primary or next((name for name in table.names if metrics[name].direction != "none"), None)
-    chosen = [metric] if isinstance(metric, str) else list(metric if metric is not None else filter(None, [first]))
+    if metric is None:  # the primary metric may have no values yet
+        metric = [first] if first in table.names else []
+    chosen = [metric] if isinstance(metric, str) else metric
     found = []
     for name in chosen:
         table.check_metric(name)
@@ -81,16 +85,21 @@ def compare(
 
 
 def compare_results(results: StoredResults, **options: Any) -> pd.DataFrame:
-    """Compare the models of a results folder or results.csv; see `compare` for options and columns."""
-    return compare(results.frame, with_scales(known_metrics(results), results), **(_options(results) | options))
+    """Compare the models of stored results; see `compare` for options and columns.
 
-
-def _options(results: StoredResults) -> dict[str, Any]:
-    """Options that a stored benchmark determines."""
-    if results.benchmark is None:
-        return {}
-    anchors = [entry.label for entry in results.benchmark.models if entry.anchor]
-    return {"anchors": anchors, "samples": results.benchmark.evaluation.samples}
+    Primary metric, baseline, margins, models, anchors and number of samples are those of the benchmark, unless they are
+    given.
+    """
+    settings: dict[str, Any] = {}
+    if results.benchmark is not None:
+        evaluation = results.benchmark.evaluation
+        settings = {
+            "primary": evaluation.primary or None,
+            "baseline": evaluation.baseline or None,
+            "margins": evaluation.margins,
+            **rows_of(results.benchmark),
+        }
+    return compare(results.frame, with_scales(known_metrics(results), results), **(settings | options))
 
 
 def _couples(

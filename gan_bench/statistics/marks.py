@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from gan_bench.contracts.table import MetricInfo
+from gan_bench.results.load import StoredResults
+from gan_bench.results.metrics import known_metrics, with_scales
 from gan_bench.statistics.families import judge
 from gan_bench.statistics.intervals import summarize
 from gan_bench.statistics.leaders import LEAST_SEEDS, leaders
-from gan_bench.statistics.observations import FinalValues
+from gan_bench.statistics.observations import FinalValues, rows_of
 from gan_bench.statistics.pairs import Observed, Question, compare_pair
 from gan_bench.statistics.scales import Array, usable_scale
 from gan_bench.statistics.verdicts import ALPHA
@@ -33,6 +35,7 @@ def mark(
     margins: Mapping[str, float] | None = None,
     anchors: Collection[str] | None = None,
     samples: int | None = None,
+    expected: Sequence[tuple[str, str]] = (),
     alpha: float = ALPHA,
 ) -> pd.DataFrame:
     """Mark the leading models of each dataset in one metric.
@@ -42,7 +45,7 @@ def mark(
     fewer than three, or if more than half would lead.
 
     Args:
-        frame, metrics, metric, margins, anchors, samples, alpha: as in `compare`.
+        frame, metrics, metric, margins, anchors, samples, expected, alpha: as in `compare`.
         planned: seeds of the benchmark; default: all in `frame`.
         excluded: label → reason why it does not compete: it receives labels, or the number of modes.
 
@@ -50,7 +53,7 @@ def mark(
         A frame with the columns dataset, label, mean, n, status ("marked", "behind", "excluded" or "undecided") and
         reason. mean is on the metric's scale.
     """
-    table = FinalValues(frame, metrics, anchors, samples)
+    table = FinalValues(frame, metrics, anchors, samples, expected)
     table.check_metric(metric)
     ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"])["seed"].unique()
     seeds = set(planned) if planned is not None else set(frame["seed"])
@@ -67,6 +70,25 @@ def mark(
             mean = summarize(values.tolist(), question.scale, question.direction, sizes.tolist()).mean
             rows.append((dataset, row.label, mean, len(row.values), *states[row.label]))
     return pd.DataFrame(rows, columns=list(LEADER_COLUMNS))
+
+
+def mark_results(results: StoredResults, metric: str) -> pd.DataFrame:
+    """Mark the leading models of stored results; see `mark` for the columns.
+
+    Margins, oracles, models, anchors, seeds and number of samples are those of the benchmark.
+    """
+    metrics, benchmark = with_scales(known_metrics(results), results), results.benchmark
+    if benchmark is None:
+        return mark(results.frame, metrics, metric)
+    return mark(
+        results.frame,
+        metrics,
+        metric,
+        planned=benchmark.seeds,
+        excluded={label: "has more information than the others" for label in benchmark.evaluation.oracles},
+        margins=benchmark.evaluation.margins,
+        **rows_of(benchmark),
+    )
 
 
 def _exclusions(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from gan_bench.results.final_values import last_values, mixture_values
 from gan_bench.results.load import ANCHORS
 from gan_bench.statistics.pairs import FLOOR, Observed, Question
 from gan_bench.statistics.scales import MARGINS
+from gan_bench.store.records import BenchmarkRecord
 
 REAL = ANCHORS[0]
 
@@ -28,6 +30,7 @@ class FinalValues:
         metrics: their descriptions, with scales.
         anchors: labels that are not compared; None for those of the built-in anchor models.
         samples: of several values of a metric, those from this number of samples are used.
+        expected: dataset and label of rows in order, also of those without runs. Other rows of `frame` follow them.
 
     Attributes:
         datasets: their labels, in order.
@@ -41,19 +44,21 @@ class FinalValues:
         metrics: Mapping[str, MetricInfo],
         anchors: Collection[str] | None,
         samples: int | None,
+        expected: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.metrics = metrics
         rows = frame[["dataset", "label", "model"]].drop_duplicates()
         if anchors is None:
             anchors = set(rows.loc[rows["model"].isin(ANCHORS), "label"])
         self.real = set(rows.loc[rows["model"] == REAL, "label"])
-        order = rows[["dataset", "label"]].drop_duplicates().itertuples(index=False)
+        found = zip(rows["dataset"], rows["label"], strict=True)
         self.by_dataset: dict[str, list[str]] = {}
-        for dataset, label in order:
-            self.by_dataset.setdefault(str(dataset), []).append(str(label))
+        for dataset, label in dict.fromkeys([*expected, *found]):
+            self.by_dataset.setdefault(dataset, []).append(label)
         self.datasets = list(self.by_dataset)
         self.anchors = set(anchors)
-        self.labels = [label for label in dict.fromkeys(rows["label"]) if label not in self.anchors]
+        every = dict.fromkeys(label for labels in self.by_dataset.values() for label in labels)
+        self.labels = [label for label in every if label not in self.anchors]
         last = last_values(mixture_values(frame, samples))
         self.names = [name for name in metrics if name in set(last["metric"])]
         self._observed: dict[tuple[str, str, str], Observed] = {}
@@ -106,3 +111,13 @@ class FinalValues:
             return 0.0
         found = self.anchor(dataset, name) or [v for row in self.rows(dataset, name) for v in row.values.values()]
         return max(found, default=None)
+
+
+def rows_of(benchmark: BenchmarkRecord) -> dict[str, Any]:
+    """Options of `FinalValues` that a stored benchmark determines: anchors, samples and expected rows."""
+    models = benchmark.models
+    return {
+        "anchors": [entry.label for entry in models if entry.anchor],
+        "samples": benchmark.evaluation.samples,
+        "expected": [(dataset.label, entry.label) for dataset in benchmark.datasets for entry in models],
+    }

@@ -201,6 +201,15 @@ class CheckRecord:
 
 
 @dataclass(frozen=True)
+class LostAttempt:
+    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause."""
+
+    number: int
+    place: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json: a run's definition, progress, resources and machine.
 
@@ -214,6 +223,7 @@ class RunRecord:
         plans: one, and a further one for each change of machine or mode of execution.
         files: SHA-256 of the files with scores and samples at the end of the run; empty while they may change, and in
             records of earlier versions.
+        attempts: attempts that were lost, for runs on a cluster.
     """
 
     key: str
@@ -237,6 +247,7 @@ class RunRecord:
     check: CheckRecord | None = None
     training_version: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+    attempts: tuple[LostAttempt, ...] = ()
     format: int = FORMAT
 
     @property
@@ -299,6 +310,7 @@ class BenchmarkRecord:
     left_out: tuple[SkippedModel, ...] = ()
     mode: Mode = "full"
     file: str = ""
+    version: str = ""
     format: int = FORMAT
 
 

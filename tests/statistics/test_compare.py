@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gan_bench.errors import UsageError
 from gan_bench.results.load import read_results, write_results_csv
 from gan_bench.statistics.compare import compare, compare_results, summaries
 from gan_bench.statistics.families import COLUMNS
+from gan_bench.statistics.marks import mark_results
 from gan_bench.statistics.power import seeds_needed, upper_spread
 from gan_bench.statistics.verdicts import holm
 from tests.statistics.frames import METRICS, Values, frame
@@ -54,10 +56,12 @@ def test_every_model_is_compared_with_the_baseline() -> None:
     assert found["p_holm"].to_numpy() == pytest.approx(holm(p), abs=1e-12)
     d = np.log(FOUR["half"]) - np.log(FOUR["GAN"])  # type: ignore[arg-type]
     interval = np.exp(stats.ttest_1samp(d, 0).confidence_interval())
+    noise = np.log(FOUR["noisy"]) - np.log(FOUR["GAN"])  # type: ignore[arg-type]
+    needed = seeds_needed(upper_spread(noise.std(ddof=1), 8), math.log(1.25), 0.05 / 4)
+    assert found.loc["noisy", "seeds_needed"] == needed
     row = found.loc["half"]
     assert row[["estimate", "low", "high"]].tolist() == pytest.approx([math.exp(d.mean()), *interval], rel=1e-10)
     assert (row["effect"], row["test"], row["p_flip"]) == ("ratio", "paired t", 2 / 2**8)
-    assert row["seeds_needed"] == seeds_needed(upper_spread(d.std(ddof=1), 8), math.log(1.25), 0.05 / 4)
 
 
 def test_all_pairs_and_another_baseline() -> None:
@@ -263,7 +267,42 @@ def test_a_results_folder_and_its_csv(tmp_path: Path) -> None:
             value = 0.01 if model is real else (i + 1.0) * (1 + seed / 10)
             fabricate.run(tmp_path, fabricate.simple(model, seed, value))
     found = compare_results(read_results(tmp_path))
+    assert (found["verdict"].tolist(), found["declared"].tolist()) == (["undecided"], [True])
     assert found["scale"].tolist() == ["log"] and found["estimate"].tolist() == pytest.approx([2])
     bare = tmp_path / "bare.csv"
     bare.write_bytes(write_results_csv(tmp_path).read_bytes())
     assert compare_results(read_results(bare)).drop(columns="note").equals(found.drop(columns="note"))
+
+
+def test_settings_of_the_benchmark(tmp_path: Path) -> None:
+    """Primary metric, margins and oracles of benchmark.json are used."""
+    models = [fabricate.Model(label) for label in ("GAN", "A", "B", "C", "oracle")]
+    fabricate.benchmark(tmp_path, models, seeds=range(4), metrics=["symmetric_kl", "wasserstein"])
+    content = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))
+    content["evaluation"] |= {"primary": "wasserstein", "margins": {"wasserstein": 0.3}, "oracles": ["oracle"]}
+    (tmp_path / "benchmark.json").write_text(json.dumps(content), encoding="utf-8")
+    noise = np.random.default_rng(0).normal(0, 0.05, (5, 4))
+    for i, model in enumerate(models):
+        for seed in range(4):
+            value = float(np.exp(noise[i, seed] + (3, 2, 2, 1, 0)[i]))
+            fabricate.run(tmp_path, fabricate.simple(model, seed, value, "wasserstein"))
+    found = compare_results(read_results(tmp_path))
+    assert found["metric"].eq("wasserstein").all() and found["declared"].all() and found["margin"].eq(0.3).all()
+    marks = mark_results(read_results(tmp_path), "wasserstein").set_index("label")["status"]
+    assert marks.to_dict() == {"GAN": "behind", "A": "behind", "B": "behind", "C": "marked", "oracle": "excluded"}
+
+
+def test_a_model_that_has_not_run_yet(tmp_path: Path) -> None:
+    """It has a comparison without values, as a declared baseline too, and nothing is marked while it is missing."""
+    models = [fabricate.Model(label) for label in ("GAN", "A", "B", "C")]
+    fabricate.benchmark(tmp_path, models, seeds=range(3), metrics=["symmetric_kl"])
+    assert compare_results(read_results(tmp_path)).empty
+    for i, model in enumerate(models[1:]):
+        for seed in range(3):
+            fabricate.run(tmp_path, fabricate.simple(model, seed, 10.0**i * (1 + seed / 10)))
+    found = compare_results(read_results(tmp_path))
+    assert found["label"].tolist() == ["A", "B", "C"] and found["verdict"].eq("undecided").all()
+    assert found["note"].str.contains("no value of GAN").all()
+    marks = mark_results(read_results(tmp_path), "symmetric_kl")
+    assert marks["label"].tolist() == ["GAN", "A", "B", "C"]
+    assert marks["reason"].eq("leader undecided: runs are missing: GAN").all()

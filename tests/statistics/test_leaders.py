@@ -90,6 +90,11 @@ class TestMarks:
         assert set(found["status"]) == {"undecided"}
         assert set(found["reason"]) == {f"leader undecided: {reason}"}
 
+    def test_numbers_of_seeds_must_be_equal(self) -> None:
+        """A row with further seeds than the benchmark's makes the leader undecided."""
+        found = mark(frame({**ROWS, "far": [0.5] * 6}), METRICS, "symmetric_kl", planned=range(5))
+        assert set(found["reason"]) == {"leader undecided: numbers of seeds differ"}
+
     def test_planned_seeds_that_have_not_run_are_missing(self) -> None:
         """Seeds of the benchmark that no model has are missing too."""
         assert set(statuses(ROWS, planned=range(6)).values()) == {"undecided"}
@@ -148,6 +153,11 @@ class TestAcross:
         assert found["label"].tolist() == ["best", "near", "far", "farther"]
         assert found["rank"].tolist() == [1, 2, 3, 4] and (found["datasets"] == 2).all()
         assert (found["low"] <= found["rank"]).all() and (found["rank"] <= found["high"]).all()
+
+    def test_the_highest_share_has_the_first_rank(self) -> None:
+        """Ranks follow the metric's direction."""
+        values = {"low": [0.1, 0.2, 0.1], "high": [0.9, 0.8, 0.9]}
+        assert ranks(frame(values, "high_quality"), METRICS, "high_quality")["label"].tolist() == ["high", "low"]
 
     def test_wins_ties_and_losses(self) -> None:
         """The matrix counts verdicts by ordered pair, over datasets."""

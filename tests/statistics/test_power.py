@@ -51,6 +51,17 @@ def test_large_effects_have_a_power() -> None:
     assert math.isnan(power_of_t(1, 1))
 
 
+def test_power_with_three_seeds_at_a_tiny_level() -> None:
+    """With two degrees of freedom V/2 is exponential: power is the integral of φ(z)·(1 - exp(-((z + δ)/t)²))."""
+    probability = 1 - 5e-7
+    critical = (2 * probability - 1) / math.sqrt(2 * probability * (1 - probability))
+    shift = 900 * math.sqrt(3)
+    expected, _ = integrate.quad(
+        lambda z: stats.norm.pdf(z) * -math.expm1(-(((z + shift) / critical) ** 2)), -12, 12, epsabs=1e-14, points=[0]
+    )
+    assert power_of_t(900, 3, 1e-6) == pytest.approx(expected, abs=1e-10)
+
+
 @pytest.mark.parametrize(
     ("n", "effects"),
     [(3, (3.26, 7.32, 17.3)), (4, (2.12, 3.71, 6.64)), (5, (1.68, 2.63, 4.11)), (10, (1.00, 1.33, 1.72))],
