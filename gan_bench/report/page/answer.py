@@ -45,7 +45,8 @@ def _leader(contents: Contents, found: Verdicts) -> str:
     decided = sum(
         any(row.status == "marked" for row in found.of(found.leaders, dataset)) for dataset in contents.datasets
     )
-    text = f"On {decided} of {len(parts)} datasets a model leads in {found.primary}: no other is better in a test of all pairs"
+    where = f"On {decided} of {len(parts)} datasets a model leads in {found.primary}"
+    text = f"{where}: no other is better in a test of all pairs"
     leading = [f"{label} leads on {count}" for label, count in counts.most_common(_MOST)]
     return text + (f"; {_listed(leading)}." if leading else ".")
 

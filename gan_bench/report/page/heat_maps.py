@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 from markupsafe import Markup
@@ -59,10 +60,10 @@ class Group:
 
 def section(contents: Contents) -> Markup:
     """Body of the section."""
-    published = published_classes(contents.results)
+    published = _published(contents)
     damaged: dict[str, Ignored] = {}
-    if published is not None:
-        frame = load_classes(published)
+    if published:
+        frame = pd.concat([load_classes(path) for path in published], ignore_index=True)
         groups = [
             _group(contents, dataset, _first(_by_run(frame[frame["dataset"] == dataset])))
             for dataset in contents.datasets
@@ -73,8 +74,15 @@ def section(contents: Contents) -> Markup:
         "heat_maps.html",
         groups=groups,
         damaged=[str(each) for each in damaged.values()],
-        folders=bool(contents.results.runs) or published is not None,
+        folders=bool(contents.results.runs) or bool(published),
     )
+
+
+def _published(contents: Contents) -> list[Path]:
+    """Files of results that are published without their runs."""
+    results = contents.results
+    found = (published_classes(replace(results, source=source)) for source in results.parts or (results.source,))
+    return [path for path in found if path is not None]
 
 
 def _stored(contents: Contents, dataset: str, damaged: dict[str, Ignored]) -> dict[str, tuple[Run, Last]]:

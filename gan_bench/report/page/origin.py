@@ -84,7 +84,7 @@ def _short(command: tuple[str, ...]) -> list[str]:
 
 def _repeat(results: StoredResults) -> list[str]:
     """Commands that build table, figure and this page again."""
-    source = shlex.quote(results.source.name)
+    source = " ".join(shlex.quote(path.name) for path in results.parts or (results.source,))
     return [f"gan-bench table {source}", f"gan-bench plot {source}", f"gan-bench report {source}"]
 
 
@@ -118,15 +118,17 @@ def _plugins(found: list[Provenance]) -> list[tuple[str, str, str, str, str]]:
 
 def _links(results: StoredResults, file: Path) -> Iterator[Link]:
     """Figures and files of the results folder that exist."""
-    folder = results.source if results.source.is_dir() else results.source.parent
-    figures = sorted(path.name for path in folder.glob("figure*.pdf"))
-    try:
-        way = os.path.relpath(folder.resolve(), file.resolve().parent)
-    except ValueError:  # another drive
-        return
-    for name in [*figures, *FILES]:
-        if (folder / name).is_file():
-            yield Link(name, quote(Path(way, name).as_posix()))
+    sources = results.parts or (results.source,)
+    for folder in (source if source.is_dir() else source.parent for source in sources):
+        figures = sorted(path.name for path in folder.glob("figure*.pdf"))
+        try:
+            way = os.path.relpath(folder.resolve(), file.resolve().parent)
+        except ValueError:  # another drive
+            continue
+        for name in [*figures, *FILES]:
+            if (folder / name).is_file():
+                shown = name if len(sources) == 1 else f"{folder.name}/{name}"
+                yield Link(shown, quote(Path(way, name).as_posix()))
 
 
 def data(contents: Contents) -> str:

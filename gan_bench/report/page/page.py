@@ -13,6 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from gan_bench import escape
+from gan_bench.errors import UsageError
 from gan_bench.files import write_atomically
 from gan_bench.report.page import (
     answer,
@@ -29,7 +30,8 @@ from gan_bench.report.page import (
 )
 from gan_bench.report.page.contents import Contents, contents
 from gan_bench.report.page.elements import render
-from gan_bench.results.load import StoredResults, read_results
+from gan_bench.results.load import StoredResults
+from gan_bench.results.parts import Paths, read_parts
 
 NAME = "report.html"
 """Name of the file in a results folder."""
@@ -45,16 +47,19 @@ class Section:
     body: Markup
 
 
-def write_report(path: str | os.PathLike[str], file: str | os.PathLike[str] | None = None) -> Path:
+def write_report(path: Paths, file: str | os.PathLike[str] | None = None) -> Path:
     """Write the report of stored results, one HTML file without external parts, and return its path.
 
     Args:
-        path: a results folder, or a results.csv.
-        file: name of the file; None for report.html in the results folder.
+        path: a results folder, or a results.csv; several of them are read as parts of one benchmark.
+        file: name of the file; None for report.html in the results folder, if there is only one.
 
-    Raises StoreError if there are no results or the file cannot be written.
+    Raises StoreError if there are no results or the file cannot be written, UsageError for parts that cannot be
+    combined.
     """
-    results = read_results(path)
+    results = read_parts(path)
+    if file is None and len(results.parts) > 1:
+        raise UsageError("The report of several results needs a file. Choose one with -o FILE, or `file` in Python.")
     home = results.source if results.source.is_dir() else results.source.parent
     target = home / NAME if file is None else Path(file)
     return write_atomically(target, page(results, target))

@@ -13,6 +13,7 @@ from gan_bench.report.page.axes import Axis
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import DataTable, element, render, titled
 from gan_bench.statistics.across import ranks, win_tie_loss
+from gan_bench.statistics.observations import rows_of
 
 _WIDTH, _LEFT, _RIGHT, _LINE, _BELOW = 760, 230, 20, 30, 40
 
@@ -23,7 +24,9 @@ def section(contents: Contents) -> Markup:
     several = len(contents.datasets) > 1
     frame = pd.DataFrame()
     if several and found.primary is not None:
-        frame = ranks(contents.results.frame, found.metrics, found.primary, **found.options)
+        benchmark = contents.results.benchmark
+        options = {name: value for name, value in rows_of(benchmark).items() if name != "expected"} if benchmark else {}
+        frame = ranks(contents.results.frame, found.metrics, found.primary, **options)
     rows = list(frame.itertuples(index=False))
     absent = [label for label in contents.marks if label not in {row.label for row in rows}]
     return render(

@@ -12,8 +12,8 @@ import pandas as pd
 from gan_bench.contracts.table import MetricInfo, Table
 from gan_bench.results.load import StoredResults
 from gan_bench.results.metrics import known_metrics, with_scales
-from gan_bench.statistics.compare import compare
-from gan_bench.statistics.marks import mark
+from gan_bench.statistics.compare import compare_results
+from gan_bench.statistics.marks import mark_results
 
 MOST_PAIRED = 60
 """Largest number of models of which all pairs are compared: their number is quadratic."""
@@ -29,7 +29,6 @@ class Verdicts:
         against: comparisons with the baseline, in all metrics with a direction.
         pairs: comparisons of all pairs in the primary metric; empty for too many models.
         leaders: status of each row in the primary metric, see `statistics.marks.mark`.
-        options: options of all comparisons.
     """
 
     primary: str | None
@@ -38,7 +37,6 @@ class Verdicts:
     against: pd.DataFrame
     pairs: pd.DataFrame
     leaders: pd.DataFrame
-    options: Mapping[str, Any]
 
     def of(self, frame: pd.DataFrame, dataset: str, metric: str | None = None) -> list[Any]:
         """Rows of a frame for a dataset, in the primary metric or another."""
@@ -52,27 +50,25 @@ def verdicts(results: StoredResults, table: Table) -> Verdicts:
     """Compare the models of stored results."""
     metrics = with_scales(known_metrics(results), results)
     labels = list(dict.fromkeys(row.label for row in table.rows if not row.anchor))
-    options = _options(results)
     final = _final_metrics(results.frame)
     names = [c.name for c in table.columns if metrics[c.name].direction != "none" and c.name in final]
-    primary = _primary(results, names)
+    primary, baseline = _primary(results, names), _baseline(results, labels)
     empty = pd.DataFrame({name: [] for name in ("dataset", "metric", "label", "baseline", "verdict", "status")})
     if primary is None or not labels:
-        return Verdicts(None, labels[0] if labels else None, metrics, empty, empty, empty, options)
-    frame = results.frame
-    against = compare(frame, metrics, metric=names, primary=primary, **options)
+        return Verdicts(None, baseline, metrics, empty, empty, empty)
+    against = compare_results(results, metric=names, primary=primary, baseline=baseline)
     few = len(labels) <= MOST_PAIRED
-    pairs = compare(frame, metrics, metric=primary, pairs="all", primary=primary, **options) if few else empty
-    seeds = results.benchmark.seeds if results.benchmark else None
-    leaders = mark(frame, metrics, primary, planned=seeds, **options) if few else empty
-    return Verdicts(primary, labels[0], metrics, against, pairs, leaders, options)
+    pairs = compare_results(results, metric=primary, primary=primary, pairs="all") if few else empty
+    leaders = mark_results(results, primary) if few else empty
+    return Verdicts(primary, baseline, metrics, against, pairs, leaders)
 
 
-def _options(results: StoredResults) -> dict[str, Any]:
-    if results.benchmark is None:
-        return {}
-    anchors = [entry.label for entry in results.benchmark.models if entry.anchor]
-    return {"anchors": anchors, "samples": results.benchmark.evaluation.samples}
+def _baseline(results: StoredResults, labels: Sequence[str]) -> str | None:
+    """Label that the benchmark declares, if it has runs; else the first."""
+    declared = results.benchmark.evaluation.baseline if results.benchmark else ""
+    started = set(results.frame["label"])
+    known = [label for label in labels if label in started]
+    return declared if declared in known else next(iter([*known, *labels]), None)
 
 
 def _final_metrics(frame: pd.DataFrame) -> Collection[str]:
@@ -81,7 +77,7 @@ def _final_metrics(frame: pd.DataFrame) -> Collection[str]:
 
 
 def _primary(results: StoredResults, names: Sequence[str]) -> str | None:
-    declared = getattr(results.benchmark.evaluation, "primary", None) if results.benchmark else None
+    declared = results.benchmark.evaluation.primary if results.benchmark else ""
     return declared if declared in names else next(iter(names), None)
 
 

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gan_bench.errors import UsageError
 from gan_bench.report.page.page import write_report
 from gan_bench.results.load import write_results_csv
 from tests.report.page.hostile import EVIL, hostile_results
 from tests.support import fabricate
 from tests.support.fabricate import Model, Run
+from tests.support.messages import Messages
 
 SECTIONS = (
     "answer", "table", "comparisons", "curves", "samples", "modes", "ranks", "ledger", "failures", "origin",
@@ -336,6 +338,21 @@ class TestIncomplete:
     def test_published_results(self, source: Path, tmp_path: Path) -> None:
         page = Page(write_report(source, tmp_path / "page.html").read_text(encoding="utf-8"))
         assert tuple(each["id"] for each in page.all("section")) == SECTIONS
+
+    def test_several_parts(self, tmp_path: Path, messages: Messages) -> None:
+        """Parts that were cut by seeds are one benchmark; the file has to be named."""
+        models = [Model("GAN"), Model("B")]
+        parts = [tmp_path / "one", tmp_path / "two"]
+        for part, seeds in zip(parts, ((0, 1), (2, 3)), strict=True):
+            fabricate.benchmark(part, models, seeds=seeds)
+            for model in models:
+                for seed in seeds:
+                    fabricate.run(part, fabricate.simple(model, seed, 1.0 + seed))
+        page = Page(write_report(parts, tmp_path / "page.html").read_text(encoding="utf-8"))
+        assert len(json.loads(page.texts["data"])["runs"]) == 8
+        assert {each["href"] for each in page.all("a")} >= {"one/benchmark.json", "two/benchmark.json"}
+        with messages.raises(UsageError, "-o FILE"):
+            write_report(parts)
 
     def test_many_models(self, tmp_path: Path) -> None:
         """All are in the tables; pairs of all are not compared, which a message explains."""
