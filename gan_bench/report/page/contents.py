@@ -104,9 +104,10 @@ def _curves(results: StoredResults, metrics: Sequence[str]) -> dict[Place, tuple
     frame = frame[frame["generator"].isna() & frame["metric"].isin(metrics)]
     names = ["dataset", "label", "metric", "seed", "status", "iteration", "value", "n"]
     wanted = results.benchmark.evaluation.samples if results.benchmark else None
-    runs: dict[tuple[str, str, str, int], dict[int, tuple[tuple[bool, int], float]]] = defaultdict(dict)
+    runs: dict[tuple[str, str, str, int], dict[int, tuple[tuple[bool, float], float]]] = defaultdict(dict)
     statuses: dict[tuple[str, str, str, int], str] = {}
-    columns = (frame[name].fillna(0).tolist() if name == "n" else frame[name].tolist() for name in names)
+    frame = frame.assign(n=frame["n"].to_numpy(dtype=np.float64, na_value=0))
+    columns = (frame[name].tolist() for name in names)
     for dataset, label, metric, seed, status, iteration, value, n in zip(*columns, strict=True):
         run = (dataset, label, metric, seed)
         statuses[run] = status

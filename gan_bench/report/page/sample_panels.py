@@ -277,19 +277,22 @@ class _Points(_Drawer):
     def frame(self, model: Model, found: Snapshots, at: int) -> Frame:
         """Paths of the generators."""
         x, generator = found.x[at][:_MOST_POINTS], found.generator[at][:_MOST_POINTS].clip(0)
-        return [self._path(x[generator == k]) for k in range(model.generators)]
+        placed, inside = self._placed(x)
+        return [_dots(placed[inside & (generator == k)]) for k in range(model.generators)]
 
     def _path(self, x: NDArray[Any]) -> str:
-        """Path with a dot at each point inside the panel: relative moves, each with a line of no length."""
+        """Path of points of one kind."""
+        placed, inside = self._placed(x)
+        return _dots(placed[inside])
+
+    def _placed(self, x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Whole-numbered places (n, 2) of points in the panel, and which are inside."""
         with np.errstate(invalid="ignore"):
             placed = (x.astype(np.float64) - self._low) / (self._high - self._low) * SIDE
-            inside = ((placed >= 0) & (placed <= SIDE)).all(axis=1)  # nan is outside
-        whole = placed[inside].round().astype(int)
-        if not len(whole):
-            return ""
+            inside = np.asarray(((placed >= 0) & (placed <= SIDE)).all(axis=1))  # nan is outside
+        whole = np.where(inside[:, None], placed, 0).round().astype(np.int64)
         whole[:, 1] = SIDE - whole[:, 1]
-        steps = np.diff(whole, axis=0, prepend=0 * whole[:1]).ravel().tolist()
-        return ("m%d %dh0" * len(whole) % tuple(steps)).replace(" -", "-")
+        return whole, inside
 
     def figure(self, model: Model, frame: Frame | None) -> Markup:
         """Panel of all generators, then a row with each of them alone."""
@@ -335,6 +338,22 @@ class _Points(_Drawer):
             return Markup("")
         drawn = element("path", {"id": f"real{self._index}", "class": "points-of-real", "d": self._path(self._real)})
         return element("svg", {"class": "hidden-symbols", "aria-hidden": "true"}, element("defs", {}, drawn))
+
+
+_ACROSS, _UP = (
+    np.array([form.format(step) for step in range(-SIDE, SIDE + 1)], dtype=object) for form in ("m{}", "{: }h0")
+)
+"""Texts of all steps between two points. The sign of the second, or a space, separates the two."""
+
+
+def _dots(places: NDArray[np.int64]) -> str:
+    """Path with a dot at each place (n, 2): relative moves, each with a line of no length."""
+    if not len(places):
+        return ""
+    steps = np.diff(places, axis=0, prepend=0 * places[:1]) + SIDE
+    parts = np.empty(2 * len(steps), dtype=object)
+    parts[0::2], parts[1::2] = _ACROSS[steps[:, 0]], _UP[steps[:, 1]]
+    return "".join(parts.tolist())
 
 
 class _Histograms(_Points):
