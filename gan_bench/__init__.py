@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.errors import PluginError as PluginError
     from gan_bench.planning.jobs import stacks as stacks
     from gan_bench.plugins.discovery import load_plugins as load_plugins
+    from gan_bench.report.page.page import write_report as write_report
     from gan_bench.report.published.load import published as published
     from gan_bench.report.tables.build import render_table as render_table
     from gan_bench.report.tables.build import table as table
@@ -144,6 +145,7 @@ _HOMES = {
     "stacks": "gan_bench.planning.jobs",
     "load_plugins": "gan_bench.plugins.discovery",
     "published": "gan_bench.report.published.load",
+    "write_report": "gan_bench.report.page.page",
     "render_table": "gan_bench.report.tables.build",
     "table": "gan_bench.report.tables.build",
     "compare": "gan_bench.report.tables.verdicts",

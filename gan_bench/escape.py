@@ -1,4 +1,4 @@
-"""Foreign text in an output format: terminal, Markdown, LaTeX, CSV and figures.
+"""Foreign text in an output format: terminal, Markdown, LaTeX, CSV, HTML and figures.
 
 Labels, messages, names and docstrings come from plugins and from results folders of others. Every writer passes them
 through the function of its format. A control character, a bidirectional mark or half a surrogate pair is replaced by
@@ -7,6 +7,7 @@ its escape, such as ``\\x1b``: a terminal would execute it, and an encoder would
 
 from __future__ import annotations
 
+import html as _html
 import re
 
 LONGEST_LINE = 1_000
@@ -89,6 +90,23 @@ def latex_row(cells: list[str]) -> str:
 def latex_line(line: str) -> str:
     r"""Protect the beginning of a line that follows ``\\``."""
     return "{}" + line if line.startswith(("[", "*")) else line
+
+
+def html(text: str) -> str:
+    """Escape text for an element or a quoted attribute of HTML or SVG, on one line."""
+    return _html.escape(one_line(text))
+
+
+def html_block(text: str) -> str:
+    """Escape text of several lines for an element of HTML that keeps white space."""
+    return _html.escape(several_lines(text))
+
+
+def json_in_html(text: str) -> str:
+    """Escape JSON for a script element of HTML: no tag, comment or entity can begin in it."""
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def csv_cell(text: str) -> str:

@@ -31,6 +31,7 @@ VERBS = {
     "run": "Train the missing runs of a benchmark and write the tables.",
     "table": "Print the comparison table of stored results.",
     "compare": "Compare models by statistical tests, with verdicts.",
+    "report": "Write stored results as one HTML file.",
     "plot": "Plot samples and metrics over iterations.",
     "list": "List the available plugins of one kind.",
     "score": "Compute metrics of samples from any program.",

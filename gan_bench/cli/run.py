@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @data_root_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time, without training.")
 def command(benchmark: str, dry_run: bool, **options: Any) -> int:
-    """Train every model of BENCHMARK, a TOML file or the name of a shipped benchmark, and write its tables.
+    """Train every model of BENCHMARK, a TOML file or the name of a shipped benchmark, and write its tables and report.
 
     Finished and diverged runs are skipped; failed and interrupted runs are retried. Ctrl-C writes checkpoints and
     stops; run the same command again to resume. Whenever a seed of all models is complete, the current table is printed

@@ -101,3 +101,9 @@ class Table:
     footnotes: tuple[str, ...]
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    verdicts: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Lines below the table: notes, verdicts on the models, and warnings about stored results."""
+        return (*self.notes, *self.verdicts, *self.warnings)

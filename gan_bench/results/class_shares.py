@@ -40,13 +40,19 @@ def load_classes(path: str | os.PathLike[str]) -> pd.DataFrame:
     if path.is_file() and path.name != "results.csv":
         return _read_csv(path)
     results = read_results(path)
-    beside = (path if path.is_dir() else path.parent) / "classes.csv"
-    if results.source.is_file() and beside.is_file():  # published without its runs
+    beside = published_classes(results)
+    if beside is not None:
         return _read_csv(beside)
     frame, damaged = _collected(results)
     for ignored in (*results.ignored, *damaged):
         warnings.warn(f"ignored: {ignored}", IgnoredRunWarning, stacklevel=2)
     return frame
+
+
+def published_classes(results: StoredResults) -> Path | None:
+    """The classes.csv of results that are published without their runs; None without it."""
+    beside = results.source.parent / "classes.csv"
+    return beside if results.source.is_file() and beside.is_file() else None
 
 
 def damaged_classes(results: StoredResults) -> list[Ignored]:
@@ -71,7 +77,7 @@ def write_classes_csv(folder: str | os.PathLike[str]) -> Path | None:
 
 
 def _collected(results: StoredResults) -> tuple[pd.DataFrame, list[Ignored]]:
-    """Shares of all runs in the order of the benchmark, and the files that cannot be read."""
+    """Shares of all runs in the order of the benchmark, with `COLUMNS`, and the files that cannot be read."""
     damaged: dict[str, Ignored] = {}
     parts = list(_parts(results, damaged))
     empty = pd.DataFrame({name: [] for name in COLUMNS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +12,10 @@ from gan_bench.config.benchmark import Benchmark, ModelEntry
 from gan_bench.config.protocol_layers import other_params, values_of
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.metric import Metric
+from gan_bench.contracts.model import Model
 from gan_bench.contracts.table import MetricInfo
 from gan_bench.errors import StoreError
+from gan_bench.files import read_file
 from gan_bench.names import encodable
 from gan_bench.planning.runs import configuration, identify_dataset, plain
 from gan_bench.plugins.instances import dataset_of, from_plain
@@ -22,6 +25,9 @@ from gan_bench.store.records import BenchmarkRecord, StoredDataset, StoredEntry
 
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
+
+_LONGEST_CITATION = 500
+"""Characters of a citation that are kept."""
 
 
 def describe(planned: Planned) -> BenchmarkRecord:
@@ -46,6 +52,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
             for name in benchmark.evaluation.metrics
         },
         mode=planned.mode,
+        file=_text(benchmark.source),
         version=benchmark.version,
     )
 
@@ -94,10 +101,26 @@ def _models(
             | {label: texts[model.label] for label, texts in notes.items() if model.label in texts},
             params=plain(model.params),
             other_params=_other_params(model, registry),
+            citation="" if model.anchor else _citation(registry.get("models", model.plugin)),
             configurations={each.label: configuration(each, model, registry) for each in data},
         )
         for model in benchmark.models
     )
+
+
+def _citation(model: type[Model]) -> str:
+    """First paragraph of the docstring of a model's module, which names the paper in the zoo."""
+    module = sys.modules.get(model.__module__)
+    first = (getattr(module, "__doc__", None) or "").strip().split("\n\n")[0]
+    return encodable(" ".join(str(first).split())[:_LONGEST_CITATION])
+
+
+def _text(file: str) -> str:
+    """Text of the benchmark file; empty for a mapping from Python, or if the file is unreadable by now."""
+    try:
+        return encodable(read_file(Path(file)).decode("utf-8")) if file else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _metric(metric: type[Metric], selected: Mapping[str, Dataset], others: Mapping[str, str]) -> MetricInfo:

@@ -21,6 +21,7 @@ from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.planning.stale_runs import describe_stale_runs
 from gan_bench.plugins.instances import from_plain
 from gan_bench.plugins.process_state import undisturbed
+from gan_bench.report.page.page import write_report
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import write_results_csv
@@ -55,7 +56,7 @@ class BenchmarkOutcome:
 
 
 def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
-    """Execute missing runs and rebuild results.csv, table.md and table.csv."""
+    """Execute missing runs and rebuild results.csv, table.md, table.csv and report.html."""
     with locked(planned.folder) as lock:
         todo = planned.todo
         observers = _observers(planned, observer)
@@ -78,6 +79,7 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
         write_classes_csv(planned.folder)
         if planned.mode != "quick":  # values of a check are meaningless
             observers.final_table(write_tables(planned.folder))
+            _write_report(planned.folder, observers)
     outcome = BenchmarkOutcome(
         planned.folder, _count(planned.jobs, planned.folder), not completed, len(planned.benchmark.left_out)
     )
@@ -104,6 +106,14 @@ def _observers(planned: Planned, display: Observer) -> Observers:
 def _isolated(what: str, observers: Observers) -> AbstractContextManager[None]:
     """Context for code of plugins in this process, whose changes of the process are undone and reported."""
     return undisturbed(lambda changes: observers.note(f"{what} {changes}"))
+
+
+def _write_report(folder: Path, observers: Observers) -> None:
+    """Write report.html; a failure is a warning, because all results are stored by now."""
+    try:
+        write_report(folder)
+    except Exception as error:
+        observers.note(f"The report is missing: {error} Write it with `gan-bench report {folder}`.")
 
 
 def _remove_runs(folder: Path) -> None:

@@ -286,6 +286,7 @@ class StoredEntry:
         params: None in files that do not have them.
         footnotes: dataset label → further footnotes.
         other_params: phrases about parameters that differ from the defaults; empty in files that do not have them.
+        citation: first paragraph of the docstring of the plugin's module; empty if unknown.
     """
 
     label: str
@@ -296,11 +297,15 @@ class StoredEntry:
     params: Plain | None = None
     footnotes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     other_params: tuple[str, ...] = ()
+    citation: str = ""
 
 
 @dataclass(frozen=True)
 class BenchmarkRecord:
-    """benchmark.json: the requested models, datasets and settings, whether or not they have run."""
+    """benchmark.json: the requested models, datasets and settings, whether or not they have run.
+
+    `file` is the text of the benchmark file, without overrides; empty for a mapping from Python or if unknown.
+    """
 
     name: str
     seeds: tuple[int, ...]
@@ -311,6 +316,7 @@ class BenchmarkRecord:
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[SkippedModel, ...] = ()
     mode: Mode = "full"
+    file: str = ""
     version: str = ""
     format: int = FORMAT
 

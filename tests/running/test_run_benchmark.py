@@ -320,7 +320,7 @@ class TestWritten:
         hashes = {hash_ for model in stored["models"] for hash_ in model["configurations"].values()}
         assert {project.record(path)["configuration"] for path in project.run_folders(tmp_path)} == hashes
         assert {path.name for path in folder.iterdir() if path.is_file()} == {
-            "benchmark.json", "results.csv", "classes.csv", "table.md", "table.csv", ".lock",
+            "benchmark.json", "results.csv", "classes.csv", "table.md", "table.csv", "report.html", ".lock",
         }  # fmt: skip
 
     def test_parameters_other_than_the_defaults(self, tmp_path: Path) -> None:
@@ -330,6 +330,32 @@ class TestWritten:
         found = {entry.label: entry.other_params for entry in record.models}
         assert found["gan"] == ()
         assert found["mgan"] == ("generators 4 instead of 8", "tied_classifier false instead of true")
+
+    def test_origin_of_the_models(self, tmp_path: Path) -> None:
+        """benchmark.json has the text of the benchmark file, and the citation that a model's module begins with."""
+        file = tmp_path / "mine.toml"
+        file.write_text(
+            "# A comment\nname = 'mine'\nseeds = 1\n[[dataset]]\nplugin = 'ring8'\n[evaluation]\nmetrics = ['modes']\n"
+            "[[model]]\nplugin = 'mgan'\n",
+            encoding="utf-8",
+        )
+        planned = prepare(file, Options(results=str(tmp_path), device="cpu"))
+        stored = benchmark_json.describe(planned)
+        assert stored.file == file.read_text(encoding="utf-8")
+        citations = {model.label: model.citation for model in stored.models}
+        assert "Hoang, Nguyen, Le, Phung; ICLR 2018" in citations["mgan"]
+        assert citations["real-data"] == ""
+
+    def test_a_report_that_cannot_be_written_is_a_warning(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages
+    ) -> None:
+        """All results are stored by then, so the benchmark has succeeded."""
+        (tmp_path / "tiny" / "report.html").mkdir(parents=True)
+        notes: list[str] = []
+        monkeypatch.setattr(Observer, "note", lambda self, message: notes.append(message))
+        assert run(project.plan(project.describe(), tmp_path)).exit_code == 0
+        (note,) = (note for note in notes if "report.html" in note)
+        messages.check(note, "gan-bench report", hide={str(tmp_path): "TMP"})
 
     def test_departures_of_a_model(self, tmp_path: Path) -> None:
         """Settings of a model that differ from the protocol are stored for the footnotes."""

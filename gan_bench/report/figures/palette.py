@@ -52,6 +52,17 @@ def generator_colours(generators: int) -> list[RGB]:
     return [cyclic(k / generators)[:3] for k in range(generators)]
 
 
+def generator_codes(generators: int) -> list[str]:
+    """Colours of `generator_colours` as ``#rrggbb``, without matplotlib."""
+    if generators <= FEW:
+        return list(_GENERATORS[:generators])
+    circle = (*_CIRCLE, _CIRCLE[0])
+    places = np.arange(generators) / generators * len(_CIRCLE)
+    parts = ([int(colour[i : i + 2], 16) for colour in circle] for i in (1, 3, 5))
+    mixed = [np.interp(places, np.arange(len(circle)), part).round().astype(int) for part in parts]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*mixed, strict=True)]
+
+
 def for_text(colour: str) -> RGB:
     """Darken a colour so that small print in it is legible on white."""
     from matplotlib.colors import to_rgb

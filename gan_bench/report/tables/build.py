@@ -56,7 +56,7 @@ def table(path: Paths, metrics: Sequence[str] | None = None, at: At = "last") ->
     """
     built = build(read_parts(path), metrics, at)
     frame = formats.to_frame(built)
-    frame.attrs["notes"] = [*built.notes, *built.warnings]
+    frame.attrs["notes"] = list(built.lines)
     return frame
 
 
@@ -124,8 +124,12 @@ def build(results: StoredResults, metrics: Sequence[str] | None = None, at: At =
         notes=(),
         warnings=(),
     )
-    found = (*notes.notes(results, built, values, at), *(compared.notes() if compared else ()))
-    return replace(built, notes=found, warnings=notes.warnings(results))
+    return replace(
+        built,
+        notes=notes.notes(results, built, values, at),
+        warnings=notes.warnings(results),
+        verdicts=tuple(compared.notes()) if compared else (),
+    )
 
 
 def _final_values(results: StoredResults, metrics: Mapping[str, MetricInfo], values: pd.DataFrame) -> FinalValues:

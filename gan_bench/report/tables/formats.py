@@ -51,7 +51,7 @@ def to_markdown(table: Table) -> str:
     if table.footnotes:
         parts.append("Departures from the protocol:")
         parts.append("\n".join(f"{i}. {escape.markdown_block(text)}" for i, text in enumerate(table.footnotes, 1)))
-    parts.append("\n".join(f"- {escape.markdown_block(note)}" for note in (*table.notes, *table.warnings)))
+    parts.append("\n".join(f"- {escape.markdown_block(note)}" for note in table.lines))
     return "\n\n".join(parts)
 
 
@@ -82,7 +82,7 @@ def to_text(table: Table, width: int, *, notes: bool = True, ledger: bool = True
         parts.append("* leads by the primary metric")
     if notes:
         marked = [f"{i}. {text}" for i, text in enumerate(table.footnotes, 1)]
-        lines = [*marked, *(f"- {note}" for note in (*table.notes, *table.warnings))]
+        lines = [*marked, *(f"- {note}" for note in table.lines)]
         parts.append("\n".join(_wrapped(line, width) for line in lines))
     return "\n\n".join(parts)
 
@@ -254,7 +254,7 @@ def _latex_row(table: Table, row: Row) -> str:
 
 def _latex_notes(table: Table) -> list[str]:
     lines = [rf"\textsuperscript{{{i}}} {escape.latex(text)}." for i, text in enumerate(table.footnotes, 1)]
-    lines += [escape.latex_line(escape.latex(note)) for note in (*table.notes, *table.warnings)]
+    lines += [escape.latex_line(escape.latex(note)) for note in table.lines]
     return [r"\par\smallskip\noindent{\footnotesize", " \\\\\n".join(lines), r"\par}"]
 
 

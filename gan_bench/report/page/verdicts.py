@@ -1,0 +1,142 @@
+"""Comparisons of the models for the page: against the baseline, of all pairs, and the leading rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from gan_bench.contracts.table import MetricInfo, Table
+from gan_bench.results.load import StoredResults
+from gan_bench.results.metrics import known_metrics, with_scales
+from gan_bench.statistics.compare import compare_results
+from gan_bench.statistics.marks import mark_results
+
+MOST_PAIRED = 60
+"""Largest number of models of which all pairs are compared: their number is quadratic."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Comparisons by final values.
+
+    Attributes:
+        primary: metric that decides, None if no metric has a direction.
+        baseline: label that the others are compared with, None without models.
+        against: comparisons with the baseline, in all metrics with a direction.
+        pairs: comparisons of all pairs in the primary metric; empty for too many models.
+        leaders: status of each row in the primary metric, see `statistics.marks.mark`.
+    """
+
+    primary: str | None
+    baseline: str | None
+    metrics: Mapping[str, MetricInfo]
+    against: pd.DataFrame
+    pairs: pd.DataFrame
+    leaders: pd.DataFrame
+
+    def of(self, frame: pd.DataFrame, dataset: str, metric: str | None = None) -> list[Any]:
+        """Rows of a frame for a dataset, in the primary metric or another."""
+        found = frame[frame["dataset"] == dataset]
+        if "metric" in found.columns:
+            found = found[found["metric"] == (metric or self.primary)]
+        return list(found.itertuples(index=False))
+
+
+def verdicts(results: StoredResults, table: Table) -> Verdicts:
+    """Compare the models of stored results."""
+    metrics = with_scales(known_metrics(results), results)
+    labels = list(dict.fromkeys(row.label for row in table.rows if not row.anchor))
+    final = _final_metrics(results.frame)
+    names = [c.name for c in table.columns if metrics[c.name].direction != "none" and c.name in final]
+    primary, baseline = _primary(results, names), _baseline(results, labels)
+    empty = pd.DataFrame({name: [] for name in ("dataset", "metric", "label", "baseline", "verdict", "status")})
+    if primary is None or not labels:
+        return Verdicts(None, baseline, metrics, empty, empty, empty)
+    against = compare_results(results, metric=names, primary=primary, baseline=baseline)
+    few = len(labels) <= MOST_PAIRED
+    pairs = compare_results(results, metric=primary, primary=primary, pairs="all") if few else empty
+    leaders = mark_results(results, primary) if few else empty
+    return Verdicts(primary, baseline, metrics, against, pairs, leaders)
+
+
+def _baseline(results: StoredResults, labels: Sequence[str]) -> str | None:
+    """Label that the benchmark declares, if it has runs; else the first."""
+    declared = results.benchmark.evaluation.baseline if results.benchmark else ""
+    started = set(results.frame["label"])
+    known = [label for label in labels if label in started]
+    return declared if declared in known else next(iter([*known, *labels]), None)
+
+
+def _final_metrics(frame: pd.DataFrame) -> Collection[str]:
+    """Metrics with values of finished runs."""
+    return set(frame.loc[(frame["status"] == "finished") & frame["generator"].isna(), "metric"])
+
+
+def _primary(results: StoredResults, names: Sequence[str]) -> str | None:
+    declared = results.benchmark.evaluation.primary if results.benchmark else ""
+    return declared if declared in names else next(iter(names), None)
+
+
+def tie_groups(labels: Sequence[str], pairs: Iterable[Any]) -> dict[str, str]:
+    """Letters of each model: those that share one are not shown to differ (a compact letter display).
+
+    Every pair that differs splits each group with both into two groups with one of them each; groups within others are
+    dropped (Piepho, Journal of Computational and Graphical Statistics 2004).
+    """
+    groups: list[frozenset[str]] = [frozenset(labels)]
+    for pair in pairs:
+        if pair.verdict not in ("better", "worse"):
+            continue
+        split = []
+        for group in groups:
+            both = pair.label in group and pair.baseline in group
+            split += [group - {pair.label}, group - {pair.baseline}] if both else [group]
+        groups = [
+            g
+            for i, g in enumerate(split)
+            if not any(g < other or (g == other and j < i) for j, other in enumerate(split))
+        ]
+    place = {label: i for i, label in enumerate(labels)}
+    ordered = sorted((group for group in groups if group), key=lambda group: min(place[label] for label in group))
+    return {label: "".join(_letter(i) for i, group in enumerate(ordered) if label in group) for label in labels}
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"({index + 1})"
+
+
+def effect(row: Any) -> str:
+    """Estimate of a comparison with its interval: ``ratio 0.13 (0.05 to 0.34)``."""
+    if math.isnan(row.estimate):
+        return "at the floor" if row.at_floor else "\N{EN DASH}"
+    if math.isnan(row.low):
+        return f"{row.effect} {row.estimate:.3g}"
+    return f"{row.effect} {row.estimate:.3g} ({row.low:.3g} to {row.high:.3g})"
+
+
+def p_value(p: float) -> str:
+    """Format a p-value."""
+    if math.isnan(p):
+        return "\N{EN DASH}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def needed(row: Any) -> str:
+    """Number of seeds that would show a difference of the margin."""
+    return "\N{EN DASH}" if pd.isna(row.seeds_needed) else f"{int(row.seeds_needed):,}"
+
+
+def margin(row: Any) -> str:
+    """Margin of a comparison: a percentage of the value, or a difference."""
+    if math.isnan(row.margin):
+        return ""
+    return percent(math.exp(row.margin) - 1) if row.scale == "log" else f"{row.margin:g}"
+
+
+def percent(share: float) -> str:
+    """Format a share."""
+    return f"{100 * share:.0f} %"
