@@ -100,7 +100,7 @@ def _cells(row: Mapping[Any, Any], *, name_both: bool) -> list[str]:
         f", {row['ties']} tied" if row["ties"] else ""
     )
     effect = MISSING if math.isnan(row["estimate"]) else f"{row['estimate']:.3g}"
-    return [label, verdict, effect, limits, _p(p), _p(row["p_flip"]), better, n, seeds, str(row["note"])]
+    return [label, verdict, effect, limits, _p(p), _p(row["p_flip_holm"]), better, n, seeds, str(row["note"])]
 
 
 def _p(value: float) -> str:
@@ -115,7 +115,7 @@ def _notes(rows: pd.DataFrame) -> Iterator[str]:
     family = int(first["family"])
     adjusted = f", adjusted by Holm's procedure over {family} comparisons" if family > 1 else ""
     tests = " or ".join(f"the {test} test" for test in dict.fromkeys(rows["test"]))
-    yield f"p: {tests} over the training seeds{adjusted}; p sign flip: exact sign-flip test, not adjusted"
+    yield f"p: {tests} over the training seeds{adjusted}; p sign flip: the sign-flip test, adjusted in the same way"
     for effect in dict.fromkeys(rows["effect"]):
         yield f"effect: {_EFFECTS[effect]}"
     margins = [value for value in dict.fromkeys(rows["margin"]) if not math.isnan(value)]
