@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from gan_bench.testing import common
 from gan_bench.testing.checks import refuse
+from gan_bench.testing.model_coverage import Coverage
 from gan_bench.testing.model_devices import check_devices, check_stacks
 from gan_bench.testing.model_losses import (
     Ledger,
@@ -60,6 +61,33 @@ class TrainingChecks(Subject):
             t.iteration = iteration
             watch(t, partial(requires_graph, t), partial(requires_gradient, t))
             t.iterate()
+
+        self._require("learns")
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """What training reaches in each setting that may switch code."""
+        found = Coverage()
+        for setting in self.mixtures():
+            found.add(self.trainer(setting), setting)
+        found.end()
+        return found
+
+    def _require(self, check: str) -> None:
+        if check in self.coverage.faults:
+            raise self.coverage.faults[check]
+
+    def every_generator(self) -> None:
+        """Check that the losses update each of the K generators."""
+        self._require("every-generator")
+
+    def heads(self) -> None:
+        """Check that every head of a discriminator is trained by the loss of its player."""
+        self._require("heads")
+
+    def sources(self) -> None:
+        """Check that discriminators are trained on real data and on samples of each generator."""
+        self._require("sources")
 
     def gradients(self) -> None:
         """Check that every parameter gets a gradient in some setting."""

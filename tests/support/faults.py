@@ -9,18 +9,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.d2gan import D2GAN
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
 from gan_bench_zoo.networks.mlp import MLP
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.contracts.dataset import Dataset, Mixture, Real
-from gan_bench.contracts.losses import bce_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Fake, Latents, Model, Preset, Stage, Turn
-from gan_bench.contracts.network import Discriminator, Generators, Heads, Networks, Sharing
+from gan_bench.contracts.network import BatchedLinear, Discriminator, Generators, Heads, Networks, Sharing
 from gan_bench.contracts.parameters import NoParams, param
 
 
@@ -560,6 +563,264 @@ class Wordy(GAN):
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         return (Turn(("discriminator",)), Turn("generator"))  # type: ignore[arg-type]
+
+
+class Muted(GAN):
+    """A generator's loss with a factor of zero, left over from an experiment (Example, 2026)."""
+
+    name = "muted"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return 0.0 * super().generator_loss(fake)
+
+
+class Ramped(GAN):
+    """A weight that should grow from zero, but is never updated (Example, 2026)."""
+
+    name = "ramped"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"ramp": torch.tensor(0.0)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return state["ramp"] * super().generator_loss(fake)
+
+
+class Clipped(GAN):
+    """A positive loss that is clipped from above at zero (Example, 2026)."""
+
+    name = "clipped"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake).clamp(max=0)
+
+
+class Weighed(Small):
+    """A discriminator's loss whose weight is zero when generators share nothing (Example, 2026)."""
+
+    name = "weighed"
+
+    @dataclass(frozen=True)
+    class Params(Small.Params):
+        """Parameters of MGAN, and a warm-up."""
+
+        warm: bool = param(False, "Warm up.")
+
+    params: Params
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        weight = 0.0 if self.params.warm else 1.0
+        return weight * super().discriminator_loss(real, fake)
+
+
+class FirstOnly(Small):
+    """A loss of the first N samples of a draw, which are generator 0's (Example, 2026)."""
+
+    name = "first-only"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        each = len(fake.x) // self.generators
+        first = replace(fake, x=fake.x[:each], z=fake.z[:each], generator=fake.generator[:each])
+        return super().generator_loss(first)
+
+
+class Masked(Small):
+    """A loss with a mask that selects generator 0 (Example, 2026)."""
+
+    name = "masked"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        chosen = (fake.generator == 0).to(fake.x)
+        return (F.softplus(-judged["source"]) * chosen).sum() / chosen.sum()
+
+
+class OneHot(Small):
+    """A sum over generators with the unit vector of generator 0 as weights (Example, 2026)."""
+
+    name = "one-hot"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        errors = F.softplus(-judged["source"]) + F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        return torch.eye(self.generators, device=fake.x.device)[0] @ fake.by_generator(errors).mean(1)
+
+
+class HalfFirst(Small):
+    """A classifier's term of all generators, but an adversarial term of generator 0 alone (Example, 2026)."""
+
+    name = "half-first"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        adversarial = bce_real(fake.by_generator(judged["source"])[0])
+        return adversarial + self.params.beta * F.cross_entropy(judged["generator"], fake.generator)
+
+
+class Anchored(Small):
+    """Samples of all generators but the first are detached (Example, 2026)."""
+
+    name = "anchored"
+
+    def generate(self, z: Tensor) -> Tensor:
+        x = super().generate(z)
+        return torch.cat([x[:1], x[1:].detach()])
+
+
+class FirstLayer(BatchedLinear):
+    """A batched layer whose copies but the first are detached."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.cat([self.weight[:1], self.weight[1:].detach()])
+        bias = torch.cat([self.bias[:1], self.bias[1:].detach()])
+        return torch.baddbmm(bias, x, weight)
+
+
+class Preceded(nn.Module):
+    """Generators with a batched layer before them."""
+
+    def __init__(self, layer: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.body = layer, body
+
+    def forward(self, z: Tensor) -> Any:
+        return self.body(self.layer(z))
+
+
+class Slice(Small):
+    """A batched layer whose copies but the first never change, below layers that do (Example, 2026)."""
+
+    name = "slice"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        players = dict(super().build(networks))
+        layer = FirstLayer(self.generators, networks.latent_size, networks.latent_size)
+        return players | {"generator": Preceded(layer, players["generator"])}
+
+
+class NoHead(Small):
+    """A classifier that no loss of its player trains (Example, 2026)."""
+
+    name = "no-head"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        return bce_real(on_real["source"]) + bce_fake(on_fake["source"])
+
+
+class DetachedHead(Small):
+    """A classifier that its player trains on detached logits (Example, 2026)."""
+
+    name = "detached-head"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        adversarial = bce_real(on_real["source"]) + bce_fake(on_fake["source"])
+        return adversarial + F.cross_entropy(on_fake["generator"].detach(), fake.generator)
+
+
+class DeadTerm(Small):
+    """A classifier's term in the generators' loss without gradient (Example, 2026)."""
+
+    name = "dead-term"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        with torch.no_grad():
+            apart = F.cross_entropy(judged["generator"], fake.generator)
+        return bce_real(judged["source"]) + self.params.beta * apart
+
+
+class UnitOnly(Small):
+    """K one-against-the-rest units in a head, of which only the first is trained (Example, 2026)."""
+
+    name = "unit-only"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        own = (fake.generator == 0).to(fake.x)
+        apart = F.binary_cross_entropy_with_logits(on_fake["generator"][:, 0], own)
+        return bce_real(on_real["source"]) + bce_fake(on_fake["source"]) + apart
+
+
+class CopyOnly(D2GAN):
+    """Two discriminators in one batched network, of which only the first is trained (Example, 2026)."""
+
+    name = "copy-only"
+
+    def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
+        (real1, _), (fake1, _) = self.discriminators(real.x)["score"], self.discriminators(fake.x)["score"]
+        return F.softplus(fake1).mean() - self.params.alpha * F.softplus(real1).log().mean()
+
+
+class SeesFirst(Small):
+    """A discriminator of as many generated samples as generator 0 has (Example, 2026)."""
+
+    name = "sees-first"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        each = len(fake.x) // self.generators
+        judged = self.discriminator(fake.x[:each])
+        adversarial = bce_real(self.discriminator(real.x)["source"]) + bce_fake(judged["source"])
+        return adversarial + F.cross_entropy(judged["generator"], fake.generator[:each])
+
+
+class SeesIndex(Small):
+    """A discriminator's loss indexed by generator where it should be averaged over them (Example, 2026)."""
+
+    name = "sees-index"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        errors = F.softplus(judged["source"]) + F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        return bce_real(self.discriminator(real.x)["source"]) + fake.by_generator(errors)[0].mean()
+
+
+class HalfSees(Small):
+    """A classifier of all generators beside a discriminator of generator 0 alone (Example, 2026)."""
+
+    name = "half-sees"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        of_fake = F.softplus(fake.by_generator(judged["source"])[:1]).mean()
+        of_real = bce_real(self.discriminator(real.x)["source"])
+        return of_real + of_fake + F.cross_entropy(judged["generator"], fake.generator)
+
+
+class Blind(GAN):
+    """A discriminator whose two terms are both of generated samples (Example, 2026)."""
+
+    name = "blind"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        logits = self.discriminator(fake.x)["source"]
+        return bce_real(logits) + bce_fake(logits)
+
+
+class BlindTerm(Small):
+    """A discriminator's term of real data without a gradient (Example, 2026)."""
+
+    name = "blind-term"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        with torch.no_grad():
+            of_real = bce_real(self.discriminator(real.x)["source"])
+        judged = self.discriminator(fake.x)
+        return of_real + bce_fake(judged["source"]) + F.cross_entropy(judged["generator"], fake.generator)
+
+
+class BlindOne(MultiDiscriminator):
+    """A discriminator that never sees real data, in a model whose generators do (Example, 2026)."""
+
+    name = "blind-one"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        x = torch.zeros_like(real.x)
+        return bce_real(self.discriminator(x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
+
+    def generator_loss(self, real: Real, fake: Fake) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake) + (fake.x.mean(0) - real.x.mean(0)).square().sum()
 
 
 class Drifting(Ring8):
