@@ -823,6 +823,306 @@ class BlindOne(MultiDiscriminator):
         return super().generator_loss(fake) + (fake.x.mean(0) - real.x.mean(0)).square().sum()
 
 
+class Standardised(GAN):
+    """Samples that are divided by the deviation of their batch (Example, 2026)."""
+
+    name = "standardised"
+
+    def generate(self, z: Tensor) -> Tensor:
+        x = super().generate(z)
+        return x / (x.std(1, keepdim=True) + 1e-3)
+
+
+class Sorted(GAN):
+    """Samples that are sorted when they are drawn (Example, 2026)."""
+
+    name = "sorted"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, index = super().sample(counts, latents, rng)
+        return x[x[:, 0].argsort()], index
+
+
+class Recentred(Small):
+    """Samples that are moved to the mean of zero when they are drawn (Example, 2026)."""
+
+    name = "recentred"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, index = super().sample(counts, latents, rng)
+        return x - x.mean(0), index
+
+
+class Normed(nn.Module):
+    """Generators with batch normalisation that has no running averages."""
+
+    def __init__(self, body: nn.Module, size: int) -> None:
+        super().__init__()
+        self.body, self.norm = body, nn.BatchNorm1d(size, track_running_stats=False)
+
+    def forward(self, z: Tensor) -> Any:
+        return self.body(self.norm(z.flatten(0, 1)).view(z.shape))
+
+
+class BatchNormed(Small):
+    """Latents that are normalised by the statistics of their batch, in evaluation too (Example, 2026)."""
+
+    name = "batch-normed"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        players = dict(super().build(networks))
+        return players | {"generator": Normed(players["generator"], networks.latent_size)}
+
+
+class Ranked(GAN):
+    """Samples whose scale depends on the size of their batch (Example, 2026)."""
+
+    name = "ranked"
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        return super().generate_all(z) * (1 + 1 / z.shape[1])
+
+
+class InParts(Standardised):
+    """Samples that depend on their batch, in a model that declares it (Example, 2026)."""
+
+    name = "in-parts"
+    in_parts = False
+
+
+class Caching(GAN):
+    """Logits of the discriminator's turn that the generator's turn uses (Example, 2026)."""
+
+    name = "caching"
+    stackable = False
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        logits = self.discriminator(real.x)["source"]
+        self.level = logits.mean().detach()
+        return bce_real(logits) + bce_fake(self.discriminator(fake.x)["source"])
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return bce_real(self.discriminator(fake.x)["source"] - self.level)
+
+
+class CachingLatents(Small):
+    """Latents that `generate` keeps for a loss, with a switch (Example, 2026)."""
+
+    name = "caching-latents"
+    stackable = False
+
+    @dataclass(frozen=True)
+    class Params(Small.Params):
+        """Parameters of MGAN, and a reconstruction."""
+
+        again: bool = param(False, "Give weight to latents.")
+
+    params: Params
+
+    def generate(self, z: Tensor) -> Tensor:
+        if self.params.again:
+            self.last = z
+        return super().generate(z)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        return loss + self.last.square().mean() * fake.x.square().mean() if self.params.again else loss
+
+
+class Clock(GAN):
+    """A number that turns() keeps on the model, and a loss uses (Example, 2026)."""
+
+    name = "clock"
+    stackable = False
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        self.now = iteration
+        return super().turns(iteration)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake) * (1 + self.now)
+
+
+class Memory:
+    """A place outside of the model for one tensor."""
+
+    level: Tensor | None = None
+
+
+class ClockTensor(GAN):
+    """A tensor that turns() keeps in another object, and a loss uses (Example, 2026)."""
+
+    name = "clock-tensor"
+    stackable = False
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.memory = Memory()
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        self.memory.level = torch.tensor(1.0 + iteration)
+        return super().turns(iteration)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        assert self.memory.level is not None
+        return super().generator_loss(fake) * self.memory.level
+
+
+class GainOnly(GAN):
+    """A preset with a gain, but not the initialisation that it belongs to (Example, 2026)."""
+
+    name = "gain-only"
+    presets = {"paper": Preset("Orthogonal weights of gain 0.8.", protocol={"init_scale": 0.8})}
+
+
+class GlorotOnly(GAN):
+    """A preset with Xavier initialisation at the scale of the benchmark (Example, 2026)."""
+
+    name = "glorot-only"
+    presets = {"paper": Preset("Glorot's initialisation.", protocol={"init": "xavier", "learning_rate": 1e-4})}
+
+
+class GainOfOne(GAN):
+    """A second preset with a gain of one (Example, 2026)."""
+
+    name = "gain-of-one"
+    presets = {
+        "paper": Preset("Adam.", protocol={"learning_rate": 1e-4}),
+        "release": Preset("Adam.", protocol={"init_scale": 1, "latents": "fresh"}),
+    }
+
+
+class BetasOnly(GAN):
+    """A preset with betas for an optimiser without them (Example, 2026)."""
+
+    name = "betas-only"
+    presets = {"paper": Preset("RMSprop.", protocol={"optimizer": "rmsprop", "betas": (0.0, 0.9)})}
+
+
+class Unread(GAN):
+    """A parameter that nothing reads (Example, 2026)."""
+
+    name = "unread"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and a weight."""
+
+        diversity: float = param(0.5, "Weight of the diversity term.", low=0)
+
+    params: Params
+
+
+class Shadowed(Small):
+    """A weight that is read, but replaced by a constant in the loss (Example, 2026)."""
+
+    name = "shadowed"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.weight = self.params.beta
+        return super().build(networks)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        return bce_real(judged["source"]) + 0.5 * F.cross_entropy(judged["generator"], fake.generator)
+
+
+class NothingTimes(GAN):
+    """A parameter of a term that is zero in every choice of another parameter (Example, 2026)."""
+
+    name = "nothing-times"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and a penalty."""
+
+        penalty: str = param("none", "Penalty.", choices=("none", "slope", "level"))
+        weight: float = param(1.0, "Weight of the penalty.", low=0)
+
+    params: Params
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        level = self.discriminator(real.x)["source"].mean()
+        penalty = {"none": 0 * level, "slope": level.square(), "level": level.abs()}[self.params.penalty]
+        return super().discriminator_loss(real, fake) + penalty + self.params.weight * (level - level)
+
+
+class Misspelt(GAN):
+    """A switch that is compared with a text it never is (Example, 2026)."""
+
+    name = "misspelt"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and its scale."""
+
+        scale: str = param("mean", "Mean or sum.", choices=("mean", "sum"))
+        warm: int = param(100, "Iterations with a larger weight.", low=0)
+
+    params: Params
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        return loss * len(fake.x) if self.params.scale == "total" else loss
+
+
+class Late(GAN):
+    """Parameters that matter late, together, or outside of training, which is allowed (Example, 2026)."""
+
+    name = "late"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and when it changes."""
+
+        steps_from: int = param(2_000, "Iteration from which the discriminator has two steps.", low=0)
+        heavy_until: int = param(500, "Iterations with twice the weight.", low=1)
+        penalty: str = param("none", "Penalty of logits.", choices=("none", "level"))
+        squared: bool = param(False, "Square the penalty.")
+        power: float = param(2.0, "Exponent of a squared penalty.", above=0)
+        limit: float = param(1e6, "Largest penalty.", above=0)
+        truncation: float = param(1.0, "Scale of the latents of samples.", above=0)
+        normalised: bool = param(True, "Let the discriminator normalise over the batch.")
+        labelled: bool = param(False, "Mark the row of the table.")
+
+    params: Params
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        return ("marked",) if self.params.labelled else ()
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        discriminator = networks.discriminator({"source": None}, batch_statistics=self.params.normalised)
+        return {"discriminator": discriminator, "generator": networks.generators()}
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"iteration": torch.zeros(())}
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        first = (Turn(("discriminator",), real=1),) if iteration >= self.params.steps_from else ()
+        return (*first, *super().turns(iteration))
+
+    def discriminator_loss(  # type: ignore[override]
+        self, real: Real, fake: Fake, state: Mapping[str, Tensor]
+    ) -> Tensor:
+        loss = super().discriminator_loss(real, fake)
+        if self.params.penalty == "level":
+            level = self.discriminator(real.x)["source"].abs().mean()
+            level = level**self.params.power if self.params.squared else level
+            loss = loss + level.clamp(max=self.params.limit)
+        return loss * torch.where(state["iteration"] < self.params.heavy_until, 2.0, 1.0)
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"iteration": state["iteration"] + (turn.players == ("generator",))}
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        return super().generate_all(self.params.truncation * z)
+
+
 class Drifting(Ring8):
     """A ring that moves with each draw."""
 

@@ -87,6 +87,44 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.EndsWithDiscriminator, "answers", ("last turn",)),
     (faults.Noted, "answers", ("footnotes is 'uses the labels of the data'",)),
     (faults.Wordy, "answers", ("turns() is (Turn(", "players='generator'")),
+    (faults.Muted, "learns", ("generator_loss()", "zero in every iteration")),
+    (faults.Ramped, "learns", ("generator_loss()", "zero in every iteration")),
+    (faults.Clipped, "learns", ("generator_loss()", "zero in every iteration")),
+    (faults.Weighed, "learns", ("with warm = True", "discriminator_loss()", "zero in every iteration")),
+    (faults.FirstOnly, "every-generator", ("generator_loss()", "generators 1, 2")),
+    (faults.Masked, "every-generator", ("generator_loss()", "generators 1, 2")),
+    (faults.OneHot, "every-generator", ("generator_loss()", "generators 1, 2")),
+    (faults.HalfFirst, "every-generator", ("head 'source' of discriminator", "not on those of generators 1, 2")),
+    (faults.Anchored, "every-generator", ("generate()", "generators 1, 2")),
+    (faults.Slice, "every-generator", ("generator.layer.weight", "copies 1, 2")),
+    (faults.NoHead, "heads", ("discriminator_loss()", "head 'generator' of discriminator")),
+    (faults.DetachedHead, "heads", ("discriminator_loss()", "head 'generator' of discriminator")),
+    (faults.DeadTerm, "heads", ("generator_loss()", "head 'generator' of discriminator")),
+    (faults.UnitOnly, "heads", ("discriminator_loss()", "outputs 1, 2 of the head 'generator'")),
+    (faults.CopyOnly, "heads", ("discriminators_loss()", "output 1 of the head 'score'")),
+    (faults.SeesFirst, "sources", ("discriminator_loss()", "generators 1, 2")),
+    (faults.SeesIndex, "sources", ("discriminator_loss()", "generators 1, 2")),
+    (faults.HalfSees, "sources", ("head 'source' of discriminator", "not on those of generators 1, 2")),
+    (faults.Blind, "sources", ("no player", "real.x")),
+    (faults.BlindTerm, "sources", ("no player", "real.x")),
+    (faults.BlindOne, "sources", ("discriminator_loss()", "real.x")),
+    (faults.Standardised, "in-parts", ("generate_all()", "number of latents")),
+    (faults.Sorted, "in-parts", ("sample()", "depend on one latent")),
+    (faults.Recentred, "in-parts", ("sample()", "depend on one latent")),
+    (faults.BatchNormed, "in-parts", ("generate_all()", "number of latents")),
+    (faults.Ranked, "in-parts", ("generate_all()", "number of latents")),
+    (faults.Unread, "effects", ("Unread.Params.diversity",)),
+    (faults.Shadowed, "effects", ("Shadowed.Params.beta",)),
+    (faults.NothingTimes, "effects", ("NothingTimes.Params.weight",)),
+    (faults.Misspelt, "effects", ("Misspelt.Params.scale",)),
+    (faults.Caching, "compiles", ("with defaults", "level")),
+    (faults.CachingLatents, "compiles", ("with again = True", "attribute last")),
+    (faults.Clock, "compiles", ("with defaults", "differs from that of an eager one")),
+    (faults.ClockTensor, "compiles", ("with defaults", "differs from that of an eager one")),
+    (faults.GainOnly, "presets", ("preset 'paper'", "init_scale = 0.8")),
+    (faults.GainOfOne, "presets", ("preset 'release'", "init_scale = 1")),
+    (faults.GlorotOnly, "presets", ("preset 'paper'", "init = 'xavier'")),
+    (faults.BetasOnly, "presets", ("preset 'paper'", "optimizer = 'rmsprop'")),
     (faults.Drifting, "seeds", ("draw()", "same state")),
     (faults.GlobalRing, "streams", ("draw()", "torch")),
     (faults.Repeating, "seeds", ("draw()", "every state")),
@@ -132,9 +170,11 @@ def test_games(cls: type[Any]) -> None:
     assert found <= {"citation", "parameters"}  # models for tests: without docstrings and explanations
 
 
-@pytest.mark.parametrize("cls", [faults.Candid, faults.Plain, faults.Spread, faults.Restarting])
+@pytest.mark.parametrize(
+    "cls", [faults.Candid, faults.Plain, faults.Spread, faults.Restarting, faults.InParts, faults.Late]
+)
 def test_faultless(cls: type[Any]) -> None:
-    """A model with `stackable = False`, data without a density and a metric without a direction have no findings."""
+    """Declared exceptions, late effects of parameters, and data without a density have no findings."""
     assert examine(cls) == []
 
 
