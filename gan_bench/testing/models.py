@@ -64,7 +64,7 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     add("finite", "losses, parameters and samples stay finite", training.finite, "learns")
     add("streams", "no global random stream is used", training.streams, "learns")
     add("seeds", "equal seeds give equal runs, different seeds give different runs", training.seeds, "streams")
-    add("effects", "every parameter changes something", training.effects, "finite", "seeds")
+    add("effects", "every parameter changes something", training.effects, "parameters", "finite", "seeds")
     add("resumes", "a run resumed from its checkpoint equals an uninterrupted one", training.resumes, "seeds")
     add(
         "reads-no-values",

@@ -131,8 +131,8 @@ def extremes(cls: type[Any], name: str) -> list[Any]:
     if isinstance(default, (bool, str)):
         return []
     if isinstance(default, int) or (default is None and int in options):
-        size = default or 0
-        return [*dict.fromkeys([0, 1, 2, 3, size // 2, size // 10, size + 2, min(2 * size, 100)])]
+        count = default or 0
+        return [*dict.fromkeys([0, 1, 2, 3, count // 2, count // 10, count + 2, min(2 * count, 100)])]
     if isinstance(default, float) or (default is None and float in options):
         size = default or 1.0
         return [0.0, 1e-6, 1e-3 * size, 0.1 * size, 0.5, 1.0, 10 * size, 1e3 * size, -1.0]

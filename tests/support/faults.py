@@ -347,7 +347,8 @@ class Masking(GAN):
 
     def generator_loss(self, fake: Fake) -> Tensor:
         logits = self.discriminator(fake.x)["source"]
-        return bce_real(logits[logits < logits.mean()])
+        chosen = logits[logits < logits.mean()]
+        return -bce_fake(chosen) if self.params.saturating else bce_real(chosen)
 
 
 class Branching(GAN):
@@ -632,7 +633,9 @@ class Masked(Small):
     def generator_loss(self, fake: Fake) -> Tensor:
         judged = self.discriminator(fake.x)
         chosen = (fake.generator == 0).to(fake.x)
-        return (F.softplus(-judged["source"]) * chosen).sum() / chosen.sum()
+        apart = F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        errors = F.softplus(-judged["source"]) + self.params.beta * apart
+        return (errors * chosen).sum() / chosen.sum()
 
 
 class OneHot(Small):
@@ -642,7 +645,8 @@ class OneHot(Small):
 
     def generator_loss(self, fake: Fake) -> Tensor:
         judged = self.discriminator(fake.x)
-        errors = F.softplus(-judged["source"]) + F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        apart = F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        errors = F.softplus(-judged["source"]) + self.params.beta * apart
         return torch.eye(self.generators, device=fake.x.device)[0] @ fake.by_generator(errors).mean(1)
 
 
@@ -902,7 +906,7 @@ class Caching(GAN):
         return bce_real(logits) + bce_fake(self.discriminator(fake.x)["source"])
 
     def generator_loss(self, fake: Fake) -> Tensor:
-        return bce_real(self.discriminator(fake.x)["source"] - self.level)
+        return super().generator_loss(fake) * (1 + self.level.square())
 
 
 class CachingLatents(Small):

@@ -147,6 +147,10 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
 """A faulty plugin, the check that must find the fault, and the place and values that the finding must name."""
 
 
+ALLOWED = [faults.Candid, faults.Plain, faults.Spread, faults.Restarting, faults.InParts, faults.Late]
+"""Plugins with unusual properties that the contracts allow."""
+
+
 @pytest.mark.parametrize(("cls", "check", "parts"), PLANTED, ids=[cls.name for cls, _, _ in PLANTED])
 def test_planted(cls: type[Any], check: str, parts: tuple[str, ...], messages: Messages) -> None:
     """Exactly one check finds a planted fault, and its finding has a place, a reason and a remedy."""
@@ -170,9 +174,7 @@ def test_games(cls: type[Any]) -> None:
     assert found <= {"citation", "parameters"}  # models for tests: without docstrings and explanations
 
 
-@pytest.mark.parametrize(
-    "cls", [faults.Candid, faults.Plain, faults.Spread, faults.Restarting, faults.InParts, faults.Late]
-)
+@pytest.mark.parametrize("cls", ALLOWED)
 def test_faultless(cls: type[Any]) -> None:
     """Declared exceptions, late effects of parameters, and data without a density have no findings."""
     assert examine(cls) == []
