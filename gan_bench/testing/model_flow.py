@@ -28,6 +28,9 @@ MOST_UNITS = 64
 BATCHED = (3, 5)
 """Dimensions of inputs (M, n, *shape) for M copies: points or vectors, and images."""
 
+REAL, FAKE, CANDIDATES = "real", "fake", "candidates"
+"""Sources of samples of a loss."""
+
 SHIFT = 1.0
 """Change of a tensor to find out whether gradients depend on its values."""
 
@@ -179,15 +182,11 @@ class FlowRecorder:
         """Evaluate a loss.
 
         Args:
-            moved: what to add to `real.x` and `fake.x`.
+            moved: what to add to sources of samples, by name.
         """
-        added = {name: torch.zeros_like(arguments[name].x) for name in ("real", "fake") if name in arguments}
-        added |= moved or {}
-        leaves = {name: value.requires_grad_() for name, value in added.items()}
-        given = {
-            name: replace(value, x=value.x + leaves[name]) if name in leaves else value
-            for name, value in arguments.items()
-        }
+        leaves = {name: torch.zeros_like(value).requires_grad_() for name, value in _sources(arguments).items()}
+        leaves |= {name: value.requires_grad_() for name, value in (moved or {}).items()}
+        given = _with_added(arguments, leaves)
         self._calls = []
         try:
             result = player.loss(**given)
@@ -243,25 +242,25 @@ class FlowRecorder:
     def _record_real(self, player: Player, arguments: Mapping[str, Any], found: _Evaluation) -> None:
         if "real" not in arguments or player.name in self.flow.real:
             return
-        if _is_moved(found.sources["real"]) or self._depends(player, arguments, found, "real", slice(None)):
+        if _is_moved(found.sources[REAL]) or self._depends(player, arguments, found, slice(None), REAL):
             self.flow.real.add(player.name)
 
     def _record_fake(self, player: Player, arguments: Mapping[str, Any], found: _Evaluation) -> None:
         if "fake" not in arguments:
             return
         owners, reached = arguments["fake"].generator, self.flow.reached[player.name]
-        reached |= _generators(found.sources["fake"], owners)
+        reached |= _generators(found.sources, owners)
         if player.generates:
             return
         for k in set(owners.unique().tolist()) - reached:
-            if self._depends(player, arguments, found, "fake", owners == k):
+            if self._depends(player, arguments, found, owners == k, FAKE):
                 reached.add(k)
 
     def _depends(
-        self, player: Player, arguments: Mapping[str, Any], found: _Evaluation, source: str, part: slice | Tensor
+        self, player: Player, arguments: Mapping[str, Any], found: _Evaluation, part: slice | Tensor, source: str
     ) -> bool:
         """Whether the gradient changes with a part of the samples, which a loss may use without their gradient."""
-        shift = torch.zeros_like(arguments[source].x)
+        shift = torch.zeros_like(_sources(arguments)[source])
         shift[part] = SHIFT
         return _differ(found.own, self._evaluate(player, arguments, {source: shift}).own)
 
@@ -275,7 +274,7 @@ class FlowRecorder:
             if len(heads) > 1 and self.flow.generators > 1 and "fake" in arguments:
                 through = self.flow.through[player.name][call.head]
                 if gradient is not None:
-                    through |= _generators(_gradient_of(call, gradient, found), arguments["fake"].generator)
+                    through |= _generators(_gradients_of(call, gradient, found), arguments["fake"].generator)
         for head in heads:
             if (player.name, head) not in self.flow.live and self._is_dead(player, head, arguments, found):
                 self.flow.dead.add((player.name, head))
@@ -283,8 +282,8 @@ class FlowRecorder:
     def _is_dead(self, player: Player, head: Head, arguments: Mapping[str, Any], found: _Evaluation) -> bool:
         """Whether the value of a loss, but no gradient, depends on the logits of a head on generated samples."""
         calls = [call for call, _ in found.calls if call.head == head]
-        on_fake = (_gradient_of(call, torch.ones_like(call.logits), found) for call in calls)
-        if "fake" not in arguments or not any(map(_is_moved, on_fake)):
+        on_fake = [_gradients_of(call, torch.ones_like(call.logits), found) for call in calls]
+        if not any(_is_moved(gradient) for gradients in on_fake for gradient in gradients.values()):
             return False
         self._shifted = head
         try:
@@ -297,14 +296,35 @@ class FlowRecorder:
         return not torch.equal(found.value, shifted.value)
 
 
-def _gradient_of(call: _Call, gradient: Tensor, found: _Evaluation) -> Tensor | None:
-    """Gradient of generated samples (N, …) that passes through one output of a head."""
-    if not call.logits.requires_grad:
-        return None
-    (by_sample,) = torch.autograd.grad(
-        call.logits, found.leaves["fake"], gradient, retain_graph=True, allow_unused=True
-    )
-    return by_sample
+def _sources(arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Samples that a loss is given, by name: real ones, generated ones, and those that a model chooses among."""
+    found = {REAL: arguments["real"].x} if "real" in arguments else {}
+    if "fake" in arguments:
+        found[FAKE] = arguments["fake"].x
+        candidates = vars(arguments["fake"]).get(CANDIDATES)
+        found |= {} if candidates is None else {CANDIDATES: candidates}
+    return found
+
+
+def _with_added(arguments: Mapping[str, Any], added: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the arguments of a loss with something added to each source of samples."""
+    samples = {name: value + added[name] for name, value in _sources(arguments).items()}
+    given = dict(arguments)
+    if REAL in samples:
+        given["real"] = replace(arguments["real"], x=samples[REAL])
+    if FAKE in samples:
+        others = {CANDIDATES: samples[CANDIDATES]} if CANDIDATES in samples else {}
+        given["fake"] = replace(arguments["fake"], x=samples[FAKE], **others)
+    return given
+
+
+def _gradients_of(call: _Call, gradient: Tensor, found: _Evaluation) -> dict[str, Tensor | None]:
+    """Gradients of generated samples that pass through one output of a head, by source."""
+    leaves = {name: leaf for name, leaf in found.leaves.items() if name != REAL}
+    if not call.logits.requires_grad or not leaves:
+        return {}
+    gradients = torch.autograd.grad(call.logits, list(leaves.values()), gradient, retain_graph=True, allow_unused=True)
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def _judges(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:
@@ -331,11 +351,15 @@ def _differ(first: list[Tensor | None], second: list[Tensor | None]) -> bool:
     return False
 
 
-def _generators(gradient: Tensor | None, owners: Tensor) -> set[int]:
-    """Return the generators with a sample whose gradient (N, …) is not zero."""
-    if gradient is None:
-        return set()
-    return set(owners[(gradient != 0).flatten(1).any(1)].tolist())
+def _generators(gradients: Mapping[str, Tensor | None], owners: Tensor) -> set[int]:
+    """Return the generators with a sample whose gradient is not zero."""
+    found = set[int]()
+    of_samples, of_candidates = gradients.get(FAKE), gradients.get(CANDIDATES)
+    if of_samples is not None:
+        found |= set(owners[(of_samples != 0).flatten(1).any(1)].tolist())
+    if of_candidates is not None:  # (K, N, *shape)
+        found |= set((of_candidates != 0).flatten(1).any(1).nonzero().flatten().tolist())
+    return found
 
 
 def _units(gradient: Tensor | None, call: _Call) -> Tensor:

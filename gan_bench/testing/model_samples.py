@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_bench.contracts.model import Latents, Model
+from gan_bench.contracts.network import Generators
 from gan_bench.testing.checks import first_line, place, refuse
 from gan_bench.testing.tiny import same, trajectory
 from gan_bench.training.trainer import Trainer
@@ -138,7 +139,8 @@ class _OneNegated(Latents):
 
 def check_parts(t: Trainer, where: str) -> None:
     """Check that a sample depends neither on the other latents of its batch nor on their number."""
-    if not t.model.in_parts:
+    networks = (each for each in t.model.modules() if isinstance(each, Generators))
+    if not t.model.in_parts or not all(getattr(each, "in_parts", True) for each in networks):
         return
     reason = "evaluation draws samples in parts whose size depends on memory, so scores would depend on it"
     remedy = (
