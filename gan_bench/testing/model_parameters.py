@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import combinations
@@ -53,7 +54,7 @@ class Effects(Subject):
         first, *rest = self.settings()
         base = self.outcomes[first.label]
         changed = {s.parameter for s in rest if difference(base, self.outcomes[s.label]) is not None}
-        for name in (each.name for each in dataclasses.fields(self.cls.Params)):
+        for name in self._declared_here():
             if name not in changed and self._is_idle(name):
                 refuse(
                     f"no value of {self.cls.__name__}.Params.{name} changes anything: networks, turns, losses and "
@@ -61,6 +62,12 @@ class Effects(Subject):
                     "rows of a table would be labelled with different values, but be equal",
                     f"use self.params.{name} where it belongs, or remove the parameter",
                 )
+
+    def _declared_here(self) -> list[str]:
+        """Names of the parameters of this file: those of a base class elsewhere are not the author's."""
+        own = [params for params in self.cls.Params.__mro__ if params.__module__ == self.cls.__module__]
+        annotated = {name for params in own for name in inspect.get_annotations(params)}
+        return [each.name for each in dataclasses.fields(self.cls.Params) if each.name in annotated]
 
     def _is_idle(self, name: str) -> bool:
         """Whether no allowed value of the parameter changes anything. False if there is no other allowed value."""
