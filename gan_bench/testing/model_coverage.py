@@ -22,7 +22,7 @@ ALL_SAMPLES = "compute the loss from all of fake.x; for a mean per generator, us
 
 
 class Coverage:
-    """What training reaches, in each setting of a model.
+    """Players, generators, heads and sources that training reaches, in each setting of a model.
 
     Attributes:
         faults: the first fault of each check, by the name of the check.

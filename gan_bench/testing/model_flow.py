@@ -96,6 +96,7 @@ class _Evaluation:
 
     value: Tensor
     own: list[Tensor | None]
+    samples: dict[str, Tensor]
     leaves: dict[str, Tensor]
     sources: dict[str, Tensor | None]
     calls: list[tuple[_Call, Tensor | None]]
@@ -203,6 +204,7 @@ class FlowRecorder:
         return _Evaluation(
             value.detach(),
             gradients[: len(own)],
+            _sources(given),
             leaves,
             dict(zip(leaves, of_sources, strict=True)),
             list(zip(calls, of_calls, strict=True)),
@@ -266,24 +268,34 @@ class FlowRecorder:
 
     def _record_heads(self, player: Player, arguments: Mapping[str, Any], found: _Evaluation) -> None:
         heads = {call.head for call, _ in found.calls}
+        several = len(heads) > 1 and self.flow.generators > 1 and "fake" in arguments
         for call, gradient in found.calls:
             if call.head.player == player.name:
                 self.flow.add_units(call.head, _units(gradient, call))
-            if _is_moved(gradient):
+            if (player.name, call.head) not in self.flow.live and self._is_live(player, call, gradient):
                 self.flow.live.add((player.name, call.head))
-            if len(heads) > 1 and self.flow.generators > 1 and "fake" in arguments:
-                through = self.flow.through[player.name][call.head]
-                if gradient is not None:
-                    through |= _generators(_gradients_of(call, gradient, found), arguments["fake"].generator)
+            through = self.flow.through[player.name][call.head] if several else set()
+            if several and gradient is not None:
+                through |= _generators(_gradients_of(call, gradient, found), arguments["fake"].generator)
         for head in heads:
             if (player.name, head) not in self.flow.live and self._is_dead(player, head, arguments, found):
                 self.flow.dead.add((player.name, head))
 
+    def _is_live(self, player: Player, call: _Call, gradient: Tensor | None) -> bool:
+        """Whether the player is updated by an output of a head: its own, or through the samples that it judges."""
+        if gradient is None or not _is_moved(gradient):
+            return False
+        if call.head.player == player.name:
+            return True
+        own = list(self.t.parameters[player.name].values())
+        return call.logits.requires_grad and any(
+            map(_is_moved, torch.autograd.grad(call.logits, own, gradient, retain_graph=True, allow_unused=True))
+        )
+
     def _is_dead(self, player: Player, head: Head, arguments: Mapping[str, Any], found: _Evaluation) -> bool:
         """Whether the value of a loss, but no gradient, depends on the logits of a head on generated samples."""
         calls = [call for call, _ in found.calls if call.head == head]
-        on_fake = [_gradients_of(call, torch.ones_like(call.logits), found) for call in calls]
-        if not any(_is_moved(gradient) for gradients in on_fake for gradient in gradients.values()):
+        if not any(_is_on_fake(call, found) for call in calls):
             return False
         self._shifted = head
         try:
@@ -325,6 +337,13 @@ def _gradients_of(call: _Call, gradient: Tensor, found: _Evaluation) -> dict[str
         return {}
     gradients = torch.autograd.grad(call.logits, list(leaves.values()), gradient, retain_graph=True, allow_unused=True)
     return dict(zip(leaves, gradients, strict=True))
+
+
+def _is_on_fake(call: _Call, found: _Evaluation) -> bool:
+    """Whether an output is computed from generated samples, which may be detached."""
+    made = [value for name, value in found.samples.items() if name != REAL]
+    gradients = _gradients_of(call, torch.ones_like(call.logits), found)
+    return any(map(_is_moved, gradients.values())) or any(call.x.data_ptr() == x.data_ptr() for x in made)
 
 
 def _judges(module: nn.Module, path: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -182,5 +182,5 @@ def _evaluated(model: Model) -> Iterator[None]:
 
 
 def _close(first: Tensor, second: Tensor) -> Tensor:
-    """Where samples are equal except for rounding: batches of other sizes are summed in another order."""
+    """Compare samples element by element, except for rounding: batches of other sizes are summed in another order."""
     return torch.isclose(first, second, rtol=1e-4, atol=1e-6)

@@ -68,7 +68,7 @@ class TrainingChecks(Subject):
 
     @cached_property
     def coverage(self) -> Coverage:
-        """What training reaches in each setting that may switch code."""
+        """Coverage of each setting that may switch code."""
         found = Coverage()
         for setting in self.mixtures():
             found.add(self.trainer(setting), setting)

@@ -735,6 +735,16 @@ class DeadTerm(Small):
         return bce_real(judged["source"]) + self.params.beta * apart
 
 
+class DeadSamples(Small):
+    """A classifier's term in the generators' loss of detached samples (Example, 2026)."""
+
+    name = "dead-samples"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        apart = F.cross_entropy(self.discriminator(fake.x.detach())["generator"], fake.generator)
+        return bce_real(self.discriminator(fake.x)["source"]) + self.params.beta * apart
+
+
 class UnitOnly(Small):
     """K one-against-the-rest units in a head, of which only the first is trained (Example, 2026)."""
 

@@ -100,6 +100,7 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.NoHead, "heads", ("discriminator_loss()", "head 'generator' of discriminator")),
     (faults.DetachedHead, "heads", ("discriminator_loss()", "head 'generator' of discriminator")),
     (faults.DeadTerm, "heads", ("generator_loss()", "head 'generator' of discriminator")),
+    (faults.DeadSamples, "heads", ("generator_loss()", "head 'generator' of discriminator")),
     (faults.UnitOnly, "heads", ("discriminator_loss()", "outputs 1, 2 of the head 'generator'")),
     (faults.CopyOnly, "heads", ("discriminators_loss()", "output 1 of the head 'score'")),
     (faults.SeesFirst, "sources", ("discriminator_loss()", "generators 1, 2")),
