@@ -21,6 +21,31 @@ LARGEST = 1 << 30
 """Default limit of `read_file`, in bytes."""
 
 
+_guards: list[Callable[[Path], None]] = []
+
+
+@contextmanager
+def guarded(guard: Callable[[Path], None]) -> Iterator[None]:
+    """Call `guard` with each path before it is replaced or removed. It raises to prevent the change."""
+    _guards.append(guard)
+    try:
+        yield
+    finally:
+        _guards.remove(guard)
+
+
+def check_guards(path: Path) -> None:
+    """Call the guards of a path. A caller that changes files in other ways than below calls it first."""
+    for guard in _guards:
+        guard(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it exists."""
+    check_guards(path)
+    path.unlink(missing_ok=True)
+
+
 def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     """Write `data` (text as UTF-8) to `path`, completely or not at all, and return the path.
 
@@ -33,6 +58,7 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_to_disk(temporary, data.encode() if isinstance(data, str) else data)
+        check_guards(path)
         os.replace(temporary, path)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror or error}).") from error
@@ -85,6 +111,7 @@ def link_atomically(source: Path, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         os.link(source, temporary)
+        check_guards(path)
         os.replace(temporary, path)  # does nothing if both are names of the same file
     except OSError:
         write_atomically(path, source.read_bytes())

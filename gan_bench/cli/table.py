@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("table", short_help="Print the comparison table of stored results.")
-@click.argument("path", metavar="PATH")
+@click.argument("paths", metavar="PATH…", nargs=-1, required=True)
 @click.option(
     "--format",
     "format_",
@@ -35,13 +35,16 @@ if TYPE_CHECKING:
 )
 @click.option("--published", is_flag=True, help="Add a table of published figures for the same models and data.")
 def command(
-    path: str,
+    paths: tuple[str, ...],
     format_: Literal["markdown", "csv", "latex", "text"] | None,
     metrics: str | None,
     at: Literal["last", "best"],
     published: bool,
 ) -> None:
     """Print the comparison table of PATH, a results folder or a results.csv.
+
+    Several PATHs are parts of one benchmark: one that was cut by seeds or models, or run on several machines. Parts
+    whose settings differ are rejected.
 
     Each row is a model; values are the mean ± half-width of the 95 % t-interval over the finished training seeds.
 
@@ -51,9 +54,9 @@ def command(
     from gan_bench.report.published.formats import render
     from gan_bench.report.published.side_by_side import published_comparison
     from gan_bench.report.tables.build import build
-    from gan_bench.results.load import read_results
+    from gan_bench.results.parts import read_parts
 
-    results = read_results(path)
+    results = read_parts(paths)
     built = build(results, names(metrics), at)
     print_table(built, format_)
     if format_ == "csv":  # csv has no place for them

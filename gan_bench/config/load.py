@@ -1,12 +1,14 @@
 """Loader of benchmark files: `load_benchmark` returns a `Benchmark` or raises an error with all problems.
 
     name = "synthetic8"
+    version = 1               # optional: results of different versions are never combined
     seeds = 5                 # a count, or a list of exact seeds
     plugins = ["my_gan.py"]   # plugin files, relative to the folder of this one
     [[dataset]]               # plugin, label, and the dataset's own parameters
     [protocol]                # `gan_bench.contracts.protocol.Protocol`, identical for every model
     [evaluation]              # `Evaluation`
     [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
+    [observers.diary]         # the observer's own parameters
 
 Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are instantiated to check
 that they support the datasets.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +26,7 @@ from gan_bench.config.benchmark import (
     Benchmark,
     DatasetEntry,
     ModelEntry,
+    ObserverEntry,
     datasets_named,
     models_named,
     preview,
@@ -30,7 +34,7 @@ from gan_bench.config.benchmark import (
 )
 from gan_bench.config.entries import LONGEST_NAME, Reading
 from gan_bench.config.model_entries import ModelReader
-from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
+from gan_bench.config.overrides import apply_observers, apply_overrides, apply_seeds, entry_names
 from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
 from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
@@ -57,7 +61,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-TOP_LEVEL = ("name", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
+TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model", "observers")
 SEED_COUNT = 5  # if a benchmark gives no seeds
 MOST_SEEDS = 10_000
 
@@ -70,6 +74,7 @@ def load_benchmark(
     seeds: str | int | Sequence[int] | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
+    observers: Sequence[str] = (),
 ) -> Benchmark:
     """Validate a benchmark that `gan_bench.config.source.open_source` has opened.
 
@@ -80,6 +85,7 @@ def load_benchmark(
         seeds: replacement of the file's seeds: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
         models: labels or plugins of a selection of models (see `models_named`); only validated here.
         datasets: labels or plugins of a selection of datasets (see `datasets_named`); only validated here.
+        observers: names of observers, in addition to those of the file.
 
     Raises:
         ConfigError: the description has problems. All of them are listed, in the order of the file.
@@ -89,6 +95,7 @@ def load_benchmark(
     apply_overrides(changed, overrides, problems)
     if seeds is not None:
         apply_seeds(changed, seeds, problems)
+    apply_observers(changed, observers)
     benchmark = _Reader(Reading(changed, registry, problems)).read()
     anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
     _check_selection("model", models or (), [*entry_names(changed.data.get("model")), *anchors], problems)
@@ -122,7 +129,9 @@ class _Reader:
         datasets, instances = self._datasets()
         evaluation = self._evaluation(instances)
         protocol, models, left_out = self._models(instances, evaluation)
-        return Benchmark(name, seeds, datasets, models, protocol, evaluation, self.reading.source.name, left_out)
+        self._check_labels(evaluation, [model.label for model in models if not model.anchor])
+        source, version, observers = self.reading.source.name, self._version(), self._observers()
+        return Benchmark(name, seeds, datasets, models, protocol, evaluation, source, left_out, version, observers)
 
     def _name(self) -> str:
         name = self.data.get("name")
@@ -139,6 +148,26 @@ class _Reader:
         if message:
             self.problems.add(("name",), message)
         return str(name)
+
+    def _version(self) -> str:
+        version = self.data.get("version", "")
+        if isinstance(version, int) and not isinstance(version, bool):
+            version = str(version)
+        if isinstance(version, str) and (version == "" or re.fullmatch(r"[A-Za-z0-9._+-]{1,40}", version)):
+            return version
+        form = "a whole number or a string of 1 to 40 letters, digits, '.', '_', '+' and '-'"
+        self.problems.add(("version",), f"version must be {form}, found {shown(version)}.")
+        return ""
+
+    def _check_labels(self, evaluation: Evaluation, labels: Sequence[str]) -> None:
+        """Check the models that `[evaluation]` names."""
+        if evaluation.baseline and evaluation.baseline not in labels:
+            message = f"no model has the label {evaluation.baseline!r}. {allowed(evaluation.baseline, labels)}"
+            self.problems.add(("evaluation", "baseline"), message)
+        for i, label in enumerate(evaluation.oracles):
+            if label not in labels:
+                message = f"no model has the label {label!r}. {allowed(label, labels)}"
+                self.problems.add(("evaluation", "oracles", i), message)
 
     def _check_plugins(self) -> None:
         """Check the names in `plugins`. The plugins of existing files are already in the registry."""
@@ -185,6 +214,25 @@ class _Reader:
                 instances |= {} if instance is None else {label: instance}
         return tuple(entries), instances
 
+    def _observers(self) -> tuple[ObserverEntry, ...]:
+        tables = self.data.get("observers", {})
+        if not isinstance(tables, dict):
+            form = "a table for each observer, such as [observers.NAME] with its parameters"
+            self.problems.add(("observers",), f"observers must be {form}, found {shown(tables)}.")
+            return ()
+        entries = []
+        for name, table in tables.items():
+            path = ("observers", name)
+            if not isinstance(table, dict):
+                form = f"a table of parameters, which may be empty: {name} = {{}}"
+                self.problems.add(path, f"observers.{name} must be {form}; found {shown(table)}.")
+                continue
+            found = self.reading.ask(path, name, self.reading.registry.get, "observers", name)
+            params = self.reading.params(found, table, path, ())
+            if params is not None:
+                entries.append(ObserverEntry(name, values_of(params)))
+        return tuple(entries)
+
     def _evaluation(self, datasets: Mapping[str, Dataset]) -> Evaluation:
         table = self.data.get("evaluation", {})
         if not isinstance(table, dict):
@@ -196,7 +244,30 @@ class _Reader:
             self.problems.add(("evaluation", "metrics"), f"evaluation.metrics must name at least one metric. {known}")
         for i, name in enumerate(evaluation.metrics):
             self._check_metric(name, i, evaluation.metrics, evaluation.samples, datasets)
-        return evaluation
+        self._check_margins(evaluation)
+        return replace(evaluation, primary=self._primary(evaluation))
+
+    def _check_margins(self, evaluation: Evaluation) -> None:
+        for name in evaluation.margins or {}:
+            if name not in evaluation.metrics:
+                message = f"no metric of this benchmark is called {name!r}. {allowed(name, evaluation.metrics)}"
+                self.problems.add(("evaluation", "margins", name), message)
+
+    def _primary(self, evaluation: Evaluation) -> str:
+        """Check the primary metric. If the file's one is not among metrics of an override, the default applies."""
+        name, path = evaluation.primary, ("evaluation", "primary")
+        overridden = ("evaluation", "metrics") in self.reading.source.flags
+        if not name or (overridden and path not in self.reading.source.flags and name not in evaluation.metrics):
+            return ""
+        if name not in evaluation.metrics:
+            hint = allowed(name, evaluation.metrics)
+            self.problems.add(path, f"primary must be one of evaluation.metrics, found {name!r}. {hint}")
+            return ""
+        found = self.reading.registry.all("metrics").get(name)
+        if found is not None and found.direction == "none":
+            message = f"primary must be a metric of which lower or higher is better, found {name!r}, which has neither."
+            self.problems.add(path, message)
+        return name
 
     def _check_metric(
         self, name: str, i: int, names: Sequence[str], samples: int, datasets: Mapping[str, Dataset]

@@ -88,3 +88,16 @@ class Evaluation:
         low=1,
     )
     anchors: bool = param(True, "Whether the table ends with the anchor rows.")
+    primary: str = param(
+        "", "Metric by which models are compared and marked. Default: the first of `metrics` with a direction."
+    )
+    baseline: str = param("", "Label of the model with which the others are compared. Default: the first model.")
+    margins: Mapping[str, float] | None = param(
+        None,
+        "Largest difference that is regarded as none, by metric: of the means, of the logarithms for a metric with the "
+        "scale `log`, of the shares for `share`. Default: ln 1.25 for `log`, 0.05 for `share`, none for others.",
+        above=0,
+    )
+    oracles: tuple[str, ...] = param(
+        (), "Labels of models that are given more information than the others. They are never marked."
+    )

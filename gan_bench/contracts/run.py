@@ -114,6 +114,8 @@ class Job:
         stack: largest number of seeds of its configuration that may be executed together.
         check: whether it only checks that everything works: it is interrupted and resumed half way, evaluated on a
             few images, and its stored generators are sampled.
+        attempt: token without which its folder must not be changed, see `store.attempts`; empty if one process at a
+            time has the results folder.
     """
 
     run: Run
@@ -125,6 +127,7 @@ class Job:
     heavy: bool = False
     stack: int = 1
     check: bool = False
+    attempt: str = ""
 
     @property
     def likely_compiled(self) -> bool:

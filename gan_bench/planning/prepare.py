@@ -16,7 +16,7 @@ from gan_bench.config.source import Source, open_source
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Job, Run, Schedule
-from gan_bench.errors import DataError, UsageError
+from gan_bench.errors import DataError, StoreError, UsageError
 from gan_bench.planning.options import Device, Options, require_choice
 from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.runs import plan
@@ -24,6 +24,7 @@ from gan_bench.plugins.discovery import load_plugins, option_files
 from gan_bench.plugins.instances import dataset_of, instantiate
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
+from gan_bench.results.load import read_benchmark
 
 MOST_STACKED = 32
 """Largest number of seeds that are stacked on a GPU; fewer if memory runs out."""
@@ -54,6 +55,7 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
         seeds=options.seeds,
         models=options.models,
         datasets=options.datasets,
+        observers=options.observers,
     )
     mode = options.mode
     if mode == "preview":
@@ -63,6 +65,8 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
     datasets = _selected(benchmark, options)
     require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
     folder = results / benchmark.name
+    if mode != "quick":  # a check starts from scratch
+        require_version(benchmark, folder)
     device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     stored = stored_jobs([] if mode == "quick" else jobs, folder)  # a check starts from scratch
@@ -170,6 +174,20 @@ def _for_run(schedule: Schedule, run: Run, registry: Registry) -> Schedule:
     model, dataset, _ = instantiate(run, registry)
     most = None if dataset.missing() else model.most_samples(dataset)
     return schedule if most is None else replace(schedule, samples=min(most, schedule.samples))
+
+
+def require_version(benchmark: Benchmark, folder: Path) -> None:
+    """Raise StoreError if a folder has results of another version of the benchmark."""
+    try:
+        stored = read_benchmark(folder).version
+    except StoreError:  # missing, or damaged and written again
+        return
+    if stored != benchmark.version:
+        found, wanted = (f"version {each}" if each else "no version" for each in (stored, benchmark.version))
+        raise StoreError(
+            f"{folder}: contains results of {benchmark.name} with {found}, but the benchmark has {wanted}. Results of "
+            "different versions are not combined. Choose another folder with --results, or move this one."
+        )
 
 
 def require_data(datasets: Mapping[str, Dataset]) -> None:

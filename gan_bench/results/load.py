@@ -68,6 +68,7 @@ class StoredResults:
         ignored: run folders that cannot be read.
         outdated: metric → number of runs with values of a version other than the benchmark's only.
         planned_seeds: number of seeds of the whole benchmark, if only some are selected; else 0.
+        parts: the folders and files that were combined; empty for one.
     """
 
     source: Path
@@ -78,6 +79,7 @@ class StoredResults:
     ignored: tuple[Ignored, ...] = ()
     outdated: Mapping[str, int] | None = None
     planned_seeds: int = 0
+    parts: tuple[Path, ...] = ()
 
 
 def only_seeds(results: StoredResults, seeds: Collection[int]) -> StoredResults:

@@ -26,13 +26,14 @@ ANOTHER = "the same run as runs/{}"
 
 @dataclass(frozen=True)
 class Ignored:
-    """A run folder that is left out, with the reason."""
+    """A run folder that is left out, with the reason; `part` is its results folder if several are combined."""
 
     folder: str
     reason: str
+    part: str = ""
 
     def __str__(self) -> str:
-        return f"runs/{self.folder} ({self.reason})"
+        return f"{self.part + '/' if self.part else ''}runs/{self.folder} ({self.reason})"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from gan_bench.evaluation.evaluate import evaluate, evaluated_by_initial_average
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.evaluations import Evaluations
 from gan_bench.running.record import Usage, execution_plan, ledger, scheduled_metrics, start_record
+from gan_bench.store.attempts import read_attempt
 from gan_bench.store.checkpoints import CheckpointState
 from gan_bench.store.records import ErrorRecord, Ledger, RunRecord, Status
 from gan_bench.store.run_folder import RunFolder
@@ -109,7 +110,8 @@ class ActiveRun:
         if earlier is not None:
             unchanged = bool(earlier.files) and earlier.files == self.folder.digests()
             self._trusts_files = unchanged or bool(earlier.rescored)
-        self._record = start_record(self.job, self.registry, earlier)
+        attempt = read_attempt(self.folder.path) if self.job.attempt else None
+        self._record = replace(start_record(self.job, self.registry, earlier), attempts=attempt.lost if attempt else ())
         self.evaluations.errors |= self.record.metric_errors
         self.folder.write(self.record)
 

@@ -45,6 +45,7 @@ def describe(planned: Planned) -> BenchmarkRecord:
             for name in benchmark.evaluation.metrics
         },
         mode=planned.mode,
+        version=benchmark.version,
     )
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from gan_bench.contracts.events import Report
 from gan_bench.contracts.run import Job
 from gan_bench.evaluation.evaluate import check_finite, draw
+from gan_bench.files import guarded
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.batch import RunBatch, begin, group_by_iteration, set_up
 from gan_bench.running.run_process import process_for
 from gan_bench.running.stored_model import load_trainer
+from gan_bench.store.attempts import fence
 from gan_bench.store.records import CheckRecord
 from gan_bench.store.run_folder import RunFolder
 
@@ -33,9 +35,10 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 
     Seeds that cannot be stacked are executed one after the other.
     """
-    if jobs[0].check:
-        return _check(jobs, registry, report, stop)
-    return [member.status for member in _members(jobs, registry, report, stop)]
+    with guarded(fence({Path(job.folder): job.attempt for job in jobs if job.attempt})):
+        if jobs[0].check:
+            return _check(jobs, registry, report, stop)
+        return [member.status for member in _members(jobs, registry, report, stop)]
 
 
 def _check(jobs: Sequence[Job], registry: Registry, report: Report, stop: Callable[[], bool]) -> list[str]:

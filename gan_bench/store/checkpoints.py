@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
-from gan_bench.files import link_atomically, open_file, write_atomically
+from gan_bench.files import link_atomically, open_file, remove, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +130,7 @@ def _drop_older(folder: Path, than: int) -> None:
     """
     own = [old for old in list_checkpoints(folder) if iteration_of(old) <= than]
     for old in own[CHECKPOINTS_KEPT:]:
-        old.unlink(missing_ok=True)
+        remove(old)
 
 
 def _of_run(stored: dict[str, Any] | None, key: str) -> CheckpointState | None:

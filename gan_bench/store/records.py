@@ -194,6 +194,15 @@ class CheckRecord:
 
 
 @dataclass(frozen=True)
+class LostAttempt:
+    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause."""
+
+    number: int
+    place: str
+    cause: str
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json: a run's definition, progress, resources and machine.
 
@@ -207,6 +216,7 @@ class RunRecord:
         plans: one, and a further one for each change of machine or mode of execution.
         files: SHA-256 of the files with scores and samples at the end of the run; empty while they may change, and in
             records of earlier versions.
+        attempts: attempts that were lost, for runs on a cluster.
     """
 
     key: str
@@ -230,6 +240,7 @@ class RunRecord:
     check: CheckRecord | None = None
     training_version: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+    attempts: tuple[LostAttempt, ...] = ()
     format: int = FORMAT
 
     @property
@@ -286,6 +297,7 @@ class BenchmarkRecord:
     metrics: Mapping[str, MetricInfo]
     left_out: tuple[SkippedModel, ...] = ()
     mode: Mode = "full"
+    version: str = ""
     format: int = FORMAT
 
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from gan_bench.data.arrays import read_npz
 from gan_bench.errors import StoreError
-from gan_bench.files import open_file, read_file, write_atomically
+from gan_bench.files import open_file, read_file, remove, write_atomically
 from gan_bench.store.checkpoints import DAMAGED, CheckpointState, iteration_of, list_checkpoints, load_checkpoint
 from gan_bench.store.layout import CLASS_COLUMNS, CURVE_COLUMNS, REPEAT_COLUMNS
 from gan_bench.store.records import RecordError, RunRecord, decode, encode
@@ -172,9 +172,9 @@ class RunFolder:
     def sweep(self) -> None:
         """Create the folder; remove an earlier error file and temporary files of killed writes."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "error.txt").unlink(missing_ok=True)
+        remove(self.path / "error.txt")
         for left in self.path.glob(".*.tmp"):
-            left.unlink(missing_ok=True)
+            remove(left)
 
 
 def _compact(x: Any) -> Any:

@@ -173,6 +173,7 @@ class Grid(Ring):
 
 class Kl:
     name = "symmetric_kl"
+    direction = "lower"
     needs = 1
 
     def refuses(self, dataset: Any) -> str | None:
@@ -186,6 +187,11 @@ class Modes(Kl):
         return "it has no modes." if isinstance(dataset, Grid) else None
 
 
+class Shares(Kl):
+    name = "shares"
+    direction = "none"
+
+
 class FakeRegistry:
     """Registry of the classes above."""
 
@@ -193,7 +199,7 @@ class FakeRegistry:
         "models": [Gan, Mgan, Noted, Vague, Particular, Picky, Raising, RealData, Untrained],
         "networks": [Mlp, Dcgan],
         "datasets": [Ring, Grid],
-        "metrics": [Kl, Modes],
+        "metrics": [Kl, Modes, Shares],
     }
 
     def all(self, kind: str) -> dict[str, Any]:
@@ -260,11 +266,29 @@ class TestGoodFiles:
         assert [(d.plugin, d.label, d.params) for d in benchmark.datasets] == [("ring8", "ring8", {"radius": 2.0})]
         assert benchmark.protocol == Protocol(iterations=2000, fakes=1024, network_params={"hidden": 128})
         assert benchmark.evaluation == Evaluation(metrics=("symmetric_kl", "modes"))
+        assert benchmark.version == ""
         assert [model.label for model in benchmark.models] == ["GAN", "MGAN", "real-data", "untrained"]
         assert [model.anchor for model in benchmark.models] == [False, False, True, True]
         mgan = benchmark.models[1]
         assert repr(mgan.params) == "{'generators': 8, 'beta': 1.0}"
         assert all(model.protocol == benchmark.protocol and not model.departures for model in benchmark.models)
+
+    def test_comparisons_are_declared(self) -> None:
+        """A file names its version, its primary metric and what its models are compared with."""
+        lines = 'primary = "modes"\nbaseline = "MGAN"\nmargins = { modes = 0.5 }\noracles = ["MGAN"]\nmetrics ='
+        benchmark = load("version = 2\n" + GOOD.replace("metrics =", lines))
+        evaluation = benchmark.evaluation
+        assert (benchmark.version, evaluation.primary, evaluation.baseline) == ("2", "modes", "MGAN")
+        assert (evaluation.margins, evaluation.oracles) == ({"modes": 0.5}, ("MGAN",))
+
+    def test_other_metrics_replace_the_primary_one(self) -> None:
+        """`--set evaluation.metrics` alone needs no other primary metric, but may name one."""
+        text = GOOD.replace("metrics =", 'primary = "symmetric_kl"\nmetrics =')
+        override = "evaluation.metrics=['modes']"
+        assert load(text, overrides=[override]).evaluation.primary == ""
+        assert load(text, overrides=[override, "evaluation.primary=modes"]).evaluation.primary == "modes"
+        wrong = problems(text, overrides=["evaluation.primary=mode"])
+        assert [message.partition(":")[0] for message in wrong] == ["--set evaluation.primary"]
 
     def test_a_mapping_equals_a_file_and_is_not_modified(self) -> None:
         """A mapping from Python has the form of a file, and may contain tuples instead of lists."""
@@ -452,6 +476,14 @@ beta = nan
             ('"small"', '"x-quick"', "b.toml:1"),
             ('"small"', "3", "b.toml:1"),
             ('name = "small"', "", "b.toml"),
+            ('name = "small"', 'name = "small"\nversion = 1.5', "b.toml:2"),
+            ('name = "small"', 'name = "small"\nversion = "a b"', "b.toml:2"),
+            ("metrics =", 'primary = "mode"\nmetrics =', "b.toml:9"),
+            ("metrics = [", 'primary = "shares"\nmetrics = ["shares", ', "b.toml:9"),
+            ("metrics =", 'baseline = "real-data"\nmetrics =', "b.toml:9"),
+            ("metrics =", 'oracles = ["GAN", "mgan"]\nmetrics =', "b.toml:9"),
+            ("metrics =", "margins = { fid = 1.0 }\nmetrics =", "b.toml:9"),
+            ("metrics =", "margins = { modes = 0.0 }\nmetrics =", "b.toml:9"),
             ("[[dataset]]", "[dataset]", "b.toml:3"),
             ('plugin = "ring8"', "", "b.toml:3"),
             ('plugin = "ring8"', "plugin = 8", "b.toml:4"),

@@ -140,6 +140,15 @@ class TestMisbehaving:
                 assert project.difference(mended[part], plain[part]) is None, (name, part)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether no process has locked a results folder."""
+    try:
+        with locked(folder):
+            return True
+    except StoreError:
+        return False
+
+
 def _records(results: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(folder, project.record(folder)) for folder in project.run_folders(results)]
 
@@ -264,6 +273,18 @@ class TestStopped:
             code, _ = command.end()
         assert code == 130
         assert project.record(command.folder.path)["status"] == "interrupted"
+        assert_resumes(gated, tmp_path, whole)
+
+    @pytest.mark.slow
+    def test_by_killing_command_and_worker(self, gated: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+        """After kill -9 of both, the orphaned run writes its checkpoint and frees the lock."""
+        with held(gated, tmp_path) as command:
+            command.process.kill()
+            os.kill(command.worker, signal.SIGKILL)
+            command.end()  # ends when the run has closed its standard error, or with the command
+            project.wait_for(lambda: [1] if is_free(tmp_path / "results" / "tiny") else [])
+        record = project.record(command.folder.path)
+        assert (record["status"], record["iteration"]) == ("interrupted", 14)
         assert_resumes(gated, tmp_path, whole)
 
     @pytest.mark.slow

@@ -8,7 +8,6 @@ are not shown under its name.
 from __future__ import annotations
 
 import math
-import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +25,14 @@ from gan_bench.names import allowed
 from gan_bench.report.tables import formats, notes
 from gan_bench.report.tables.formats import At, Format
 from gan_bench.results.load import ANCHORS, FINISHED, LEDGER, StoredResults, only_seeds, read_results
+from gan_bench.results.parts import Paths, read_parts
 from gan_bench.results.statistics import mean_interval
 
 SELECTOR = "symmetric_kl"
 """Metric whose lowest value selects the iteration of `at="best"`."""
 
 
-def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
+def table(path: Paths, metrics: Sequence[str] | None = None, at: At = "last") -> pd.DataFrame:
     """Comparison table of a results folder or results.csv as numbers, for a notebook.
 
     Columns: dataset, label, model, anchor, n (finished seeds), planned, for each metric its mean and its
@@ -40,26 +40,26 @@ def table(path: str | os.PathLike[str], metrics: Sequence[str] | None = None, at
     ledger, shared, departures. `attrs["notes"]` has the notes below the rendered table.
 
     Args:
-        path: a results folder, or a results.csv.
+        path: a results folder, or a results.csv; several of them are read as parts of one benchmark.
         metrics: columns, in this order; None for the benchmark's metrics.
         at: "last" for each run's final values, "best" for those at the iteration of its lowest symmetric_kl.
 
-    Raises StoreError if there are no results, UsageError for an unknown metric.
+    Raises StoreError if there are no results, UsageError for an unknown metric or parts that cannot be combined.
     """
-    built = build(read_results(path), metrics, at)
+    built = build(read_parts(path), metrics, at)
     frame = formats.to_frame(built)
     frame.attrs["notes"] = [*built.notes, *built.warnings]
     return frame
 
 
 def render(
-    path: str | os.PathLike[str],
+    path: Paths,
     format: Format = "markdown",
     metrics: Sequence[str] | None = None,
     at: At = "last",
 ) -> str:
     """Comparison table as text; the arguments are those of `table`."""
-    return render_table(build(read_results(path), metrics, at), format)
+    return render_table(build(read_parts(path), metrics, at), format)
 
 
 def render_table(built: Table, format: Format) -> str:
@@ -69,7 +69,7 @@ def render_table(built: Table, format: Format) -> str:
     return _RENDERERS[format](built).rstrip("\n") + "\n"
 
 
-def write_tables(folder: str | os.PathLike[str], seeds: Collection[int] | None = None) -> Table:
+def write_tables(folder: str | Path, seeds: Collection[int] | None = None) -> Table:
     """Write table.md and table.csv into a results folder, and return the table.
 
     Args:
@@ -139,7 +139,9 @@ def _installed(names: Iterable[str]) -> dict[str, MetricInfo]:
 def _title(results: StoredResults) -> str:
     if results.benchmark:
         shown, planned = len(results.benchmark.seeds), results.planned_seeds
-        return results.benchmark.name + (f" ({shown} of {planned} seeds)" if planned and planned != shown else "")
+        version = f", version {results.benchmark.version}" if results.benchmark.version else ""
+        seeds = f" ({shown} of {planned} seeds)" if planned and planned != shown else ""
+        return results.benchmark.name + version + seeds
     return ", ".join(results.frame["benchmark"].unique()) or results.source.name
 
 

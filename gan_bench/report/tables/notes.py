@@ -28,7 +28,13 @@ def notes(results: StoredResults, table: Table, shown: pd.DataFrame, at: At) -> 
 
     `shown` has the rows of the results that its cells were computed from.
     """
-    found = [*_mode(results), _protocol(results), _evaluation(results, table, at), *_prepared(results, table)]
+    found = [
+        *_mode(results),
+        _parts(results),
+        _protocol(results),
+        _evaluation(results, table, at),
+        *_prepared(results, table),
+    ]
     found += [*_shared(table), _devices(results)]
     found += [
         *_held_out(results, table),
@@ -53,6 +59,10 @@ def warnings(results: StoredResults) -> tuple[str, ...]:
     for metric, count in (results.outdated or {}).items():
         found.append(f"{metric}: {count} run(s) have values of another version only. They are not shown.")
     return (*found, *(f"ignored: {ignored}" for ignored in results.ignored))
+
+
+def _parts(results: StoredResults) -> str:
+    return f"Combined from {len(results.parts)} parts: {', '.join(map(str, results.parts))}." if results.parts else ""
 
 
 def _protocol(results: StoredResults) -> str:

@@ -27,6 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
 from gan_bench.running.engines.interrupts import unblock
+from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
 
 if TYPE_CHECKING:
@@ -36,16 +37,36 @@ LOCK = "--lock="
 
 
 class _Stop:
-    """Flag set by SIGTERM; the run checks it before each iteration."""
+    """Flag set by SIGTERM; the run checks it before each iteration.
+
+    A run also stops if both its worker and the command have ended: nothing would wait for it, and it has the lock.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self._requested = False
+        self._command = os.getppid()
+        self._worker: int | None = None
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command forwards Ctrl-C of the terminal
         unblock()
 
+    @property
+    def requested(self) -> bool:
+        """Whether the run should write its checkpoint and end."""
+        if self._worker is not None and os.getppid() != self._worker:
+            self._requested |= not is_alive(self._command)
+        return self._requested
+
+    def watch(self, worker: int) -> None:
+        """Let the run's process watch whether its worker has ended."""
+        self._worker = worker
+
+    def request(self) -> None:
+        """Set the flag."""
+        self._requested = True
+
     def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self._requested = True
 
     def __call__(self) -> bool:
         return self.requested
@@ -137,9 +158,11 @@ def _serve(
     if not hasattr(os, "fork"):
         _run(jobs, registry, out, stop)
         return ""
+    worker = os.getpid()
     child = private.fork_run()
     log = Path(jobs[0].folder) / "log.txt"
     if child == 0:
+        stop.watch(worker)
         _child(jobs, log, registry, out, stop)
     _send(out, Started(child))
     return _outcome(_wait(child, stop, *watched), log)
@@ -188,7 +211,7 @@ def _wait(child: int, stop: _Stop, wake: int, commands: int) -> int:
             if ready == wake:
                 os.read(wake, 512)
             elif not stop.requested:  # nothing is sent while a job runs: readable means closed
-                stop.requested = True
+                stop.request()
                 watched.remove(commands)
 
 
