@@ -1365,3 +1365,30 @@ class Growing(Promoting):
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return {"scale": torch.cat([state["scale"], state["scale"]])}
+
+
+class Widening(Promoting):
+    """State that becomes float64, as numbers of Python and NumPy are (Example, 2026)."""
+
+    name = "widening"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.tensor(1.0)}
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": torch.from_numpy(np.array(0.9)) * state["scale"].double()}
+
+
+class Broadcast(Promoting):
+    """A number as state that becomes a vector of one number (Example, 2026)."""
+
+    name = "broadcast"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.tensor(1.0)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake, {"scale": state["scale"].mean()})
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": 0.9 * state["scale"].reshape(1)}

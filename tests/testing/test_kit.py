@@ -57,6 +57,8 @@ PLANTED: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.Forgetful, "resumes", ("after iteration 2", "after iteration 3")),
     (faults.Promoting, "losses", ("after_turn()", "'scale' as float32", "initial_state() as int64")),
     (faults.Growing, "losses", ("after_turn()", "float32 of shape (2,)", "float32 of shape (1,)")),
+    (faults.Widening, "losses", ("after_turn()", "'scale' as float64", "initial_state() as float32")),
+    (faults.Broadcast, "losses", ("after_turn()", "float32 of shape (1,)", "float32 of shape ()")),
     (faults.ForgetfulState, "resumes", ("after iteration 2", "after iteration 3")),
     (faults.Single, "generators", ("with 2 generators", "generate()")),
     (faults.Copied, "generators", ("with 2 generators", "0 and 1")),
