@@ -93,7 +93,7 @@ class Effects(Subject):
         """Yield comparisons, the settings to vary and the values: the fastest and most promising ones first."""
         usual, extreme = others(self.cls, name), extremes(self.cls, name)
         contexts = [context for context in self.branches() if context.parameter != name]
-        yield self._differs_soon, contexts, usual
+        yield self._differs_soon, contexts, usual or extreme
         yield self._differs_late, contexts[:1], [*usual, *extreme]
         yield self._differs_soon, list(self._pairs(contexts)), usual[:2] or extreme[:2]
         yield self._differs_late, contexts[1:], extreme
