@@ -237,7 +237,7 @@ class TestChecks:
     @pytest.mark.parametrize("thing", [int, 7, "gan", None])
     def test_of_other_objects_are_refused(self, thing: Any, messages: Messages) -> None:
         """An object that is not a class of a plugin raises PluginError."""
-        with messages.raises(PluginError, repr(thing), "Model, Dataset, Metric or Network"):
+        with messages.raises(PluginError, repr(thing), "Model, Dataset, Metric, Network, Engine or Observer"):
             checks(thing)
 
     def test_leaves_the_global_streams_alone(self) -> None:
