@@ -31,6 +31,35 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
         )
 
 
+LARGEST_STD = 0.2
+"""Larger scales are gains of an orthogonal or a Xavier initialisation, not standard deviations of a normal one."""
+
+
+def check_pairs(name: str, preset: Any) -> None:
+    """Check that a preset with one half of a pair of protocol keys has the other half where the benchmark's differs."""
+    given = preset.protocol
+    scale, init = given.get("init_scale"), given.get("init")
+    if init is None and isinstance(scale, float | int) and scale > LARGEST_STD:
+        refuse(
+            f"the preset {name!r} sets init_scale = {scale!r} without init",
+            "a gain would be used as the standard deviation of the benchmark's normal initialisation",
+            "add init to the preset: the initialisation that the scale belongs to",
+        )
+    if init is not None and scale is None:
+        refuse(
+            f"the preset {name!r} sets init = {init!r} without init_scale",
+            "the benchmark's scale belongs to another initialisation: a gain is about 1, a standard deviation 0.02",
+            "add init_scale to the preset",
+        )
+    optimizer = given.get("optimizer")
+    if "betas" in given and isinstance(optimizer, str) and optimizer != "adam":
+        refuse(
+            f"the preset {name!r} sets betas with optimizer = {optimizer!r}",
+            "betas belong to Adam, so the setting would have no effect",
+            'remove betas from the preset, or set optimizer = "adam"',
+        )
+
+
 def check_declarations(t: Trainer, where: str) -> None:
     """Check that a model's declarations have the types that the harness relies on."""
     model = t.model

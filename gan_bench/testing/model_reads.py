@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_bench.acceleration.tracing import NotCompilableError, ReadsValuesError, Traced
+from gan_bench.acceleration.tracing import ReadsValuesError
 from gan_bench.testing.checks import Fault, place
+from gan_bench.testing.model_compiled import Compiled
 from gan_bench.testing.settings import Setting
 from gan_bench.training.iteration import play
 from gan_bench.training.trainer import Trainer
@@ -33,18 +34,16 @@ def check_reads(t: Trainer, setting: Setting) -> None:
         raise _fault(error, setting) from error
 
 
-def check_traced(t: Trainer, setting: Setting) -> None:
+def check_traced(t: Trainer, setting: Setting, compiled: Compiled) -> None:
     """Trace an iteration with tensors that have no values. Other obstacles to compilation do not count as faults.
 
     Raises:
         Fault: an operation needs the value of a tensor.
     """
     try:
-        Traced(t, tuple(t.model.turns(t.iteration)))
+        compiled.trace(t)
     except ReadsValuesError as error:
         raise _fault(error, setting) from error
-    except NotCompilableError:
-        return
 
 
 def _fault(error: Exception, setting: Setting) -> Fault:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
-from gan_bench.contracts.model import Model
+from gan_bench.contracts.model import Latents, Model
+from gan_bench.contracts.network import Generators
 from gan_bench.testing.checks import first_line, place, refuse
 from gan_bench.testing.tiny import same, trajectory
 from gan_bench.training.trainer import Trainer
+
+EACH = 6
+"""Number of samples of each generator that are compared with those of other batches."""
 
 
 def latents_of(t: Trainer, k: int) -> Tensor:
@@ -70,14 +75,10 @@ def count_of_each(generators: int) -> Iterator[list[int]]:
         yield [5 if k == generators - 1 else 0 for k in range(generators)]
 
 
-def draw_samples(t: Trainer, counts: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-    """Draw samples as an evaluation does."""
-    t.model.eval()
-    try:
-        with torch.no_grad():
-            return t.model.sample(counts, t.latents, torch.Generator().manual_seed(5))
-    finally:
-        t.model.train()
+def draw_samples(t: Trainer, counts: Sequence[int], latents: Latents | None = None) -> tuple[Tensor, Tensor | None]:
+    """Draw samples as an evaluation does, by default from the latents of the trainer."""
+    with _evaluated(t.model):
+        return t.model.sample(counts, latents or t.latents, torch.Generator().manual_seed(5))
 
 
 @contextmanager
@@ -122,3 +123,64 @@ def check_index(t: Trainer, counts: list[int]) -> None:
                 reason,
                 "take counts[k] samples from generate(z)[k], in the order of the generators",
             )
+
+
+@dataclass(frozen=True)
+class _OneNegated(Latents):
+    """The same latents, except that one of each draw has the other sign."""
+
+    position: int = 0
+
+    def draw(self, n: int, rng: torch.Generator) -> Tensor:
+        z = super().draw(n, rng)
+        chosen = torch.arange(n, device=z.device) == self.position % n
+        return torch.where(chosen[:, None], -z, z)
+
+
+def check_parts(t: Trainer, where: str) -> None:
+    """Check that a sample depends neither on the other latents of its batch nor on their number."""
+    networks = (each for each in t.model.modules() if isinstance(each, Generators))
+    if not t.model.in_parts or not all(getattr(each, "in_parts", True) for each in networks):
+        return
+    reason = "evaluation draws samples in parts whose size depends on memory, so scores would depend on it"
+    remedy = (
+        "compute each sample from its latent alone, with running averages in place of statistics of the batch, or "
+        "declare `in_parts = False`"
+    )
+    z = t.latents.draw(t.model.generators * EACH, torch.Generator().manual_seed(0))
+    z = z.view(t.model.generators, EACH, -1)
+    with _evaluated(t.model):
+        whole, part = t.model.generate_all(z), t.model.generate_all(z[:, : EACH // 2].contiguous())
+    if not _close(whole[:, : EACH // 2], part).all():
+        refuse(f"{where}samples of generate_all() depend on the number of latents", reason, remedy)
+    for position in (0, EACH // 2, EACH - 1):
+        changed = _changed_by(t, position)
+        if changed > 1:
+            refuse(f"{where}{changed} samples depend on one latent of sample()", reason, remedy)
+
+
+def _changed_by(t: Trainer, position: int) -> int:
+    """Return the largest number of samples, of one generator if it has its own latents, that depend on one latent."""
+    counts = [EACH] * t.model.generators
+    x, index = draw_samples(t, counts)
+    moved, _ = draw_samples(t, counts, _OneNegated(t.latents.distribution, t.latents.size, position))
+    changed = ~_close(x, moved).flatten(1).all(1)
+    if index is None or type(t.model).sample is Model.sample:
+        return int(changed.sum())
+    return int(index[changed].bincount(minlength=1).max())  # a model's own `sample` may share latents
+
+
+@contextmanager
+def _evaluated(model: Model) -> Iterator[None]:
+    """Set a model to evaluation mode, without gradients, while the block runs."""
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train()
+
+
+def _close(first: Tensor, second: Tensor) -> Tensor:
+    """Compare samples element by element, except for rounding: batches of other sizes are summed in another order."""
+    return torch.isclose(first, second, rtol=1e-4, atol=1e-6)

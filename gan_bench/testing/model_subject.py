@@ -7,7 +7,7 @@ from typing import Any
 
 from gan_bench.contracts.model import Model
 from gan_bench.plugins.registry import Registry
-from gan_bench.testing.settings import Setting, settings
+from gan_bench.testing.settings import Setting, allowed, settings
 from gan_bench.testing.tiny import partners, trainer
 from gan_bench.training.trainer import Trainer
 
@@ -28,6 +28,15 @@ class Subject:
     def branches(self) -> list[Setting]:
         """Return the settings that may switch code. The slower checks are run only for these."""
         return [setting for setting in self.settings() if setting.branches]
+
+    def mixtures(self) -> list[Setting]:
+        """Return the settings that may switch code, and one with several generators if none has them."""
+        found = self.branches()
+        if all(self.cls(setting.params).generators == 1 for setting in found):
+            names = getattr(self.cls.Params, "__dataclass_fields__", {})
+            params = allowed(self.cls, {"generators": 3}) if "generators" in names else None
+            found += [Setting("generators = 3", params)] if params is not None else []
+        return found
 
     def trainer(self, setting: Setting, seed: int = 0) -> Trainer:
         """Return a tiny trainer of the model with these settings."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from gan_bench.testing import common
 from gan_bench.testing.checks import refuse
+from gan_bench.testing.model_compiled import Compiled, check_attributes
+from gan_bench.testing.model_coverage import Coverage
 from gan_bench.testing.model_devices import check_devices, check_stacks
 from gan_bench.testing.model_losses import (
     Ledger,
@@ -24,6 +26,7 @@ from gan_bench.testing.model_losses import (
     watch,
     without_gradient,
 )
+from gan_bench.testing.model_parameters import ITERATIONS, Effects, Outcome
 from gan_bench.testing.model_reads import check_reads, check_traced
 from gan_bench.testing.model_samples import draw_samples
 from gan_bench.testing.model_subject import Subject
@@ -61,6 +64,33 @@ class TrainingChecks(Subject):
             watch(t, partial(requires_graph, t), partial(requires_gradient, t))
             t.iterate()
 
+        self._require("learns")
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Coverage of each setting that may switch code."""
+        found = Coverage()
+        for setting in self.mixtures():
+            found.add(self.trainer(setting), setting)
+        found.end()
+        return found
+
+    def _require(self, check: str) -> None:
+        if check in self.coverage.faults:
+            raise self.coverage.faults[check]
+
+    def every_generator(self) -> None:
+        """Check that the losses update each of the K generators."""
+        self._require("every-generator")
+
+    def heads(self) -> None:
+        """Check that every head of a discriminator is trained by the loss of its player."""
+        self._require("heads")
+
+    def sources(self) -> None:
+        """Check that discriminators are trained on real data and on samples of each generator."""
+        self._require("sources")
+
     def gradients(self) -> None:
         """Check that every parameter gets a gradient in some setting."""
         seen: dict[str, bool | None] = {}
@@ -86,9 +116,20 @@ class TrainingChecks(Subject):
         """Check that losses, parameters and samples stay finite over some iterations."""
         for number, setting in enumerate(self.settings()):
             t = self.trainer(setting)
-            for _ in range(5 if number else 10):
+            for _ in range(ITERATIONS if number else 2 * ITERATIONS):
                 t.iterate()
                 _require_finite(t, setting)
+                if t.iteration == ITERATIONS:
+                    self.outcomes[setting.label] = contents(t)
+
+    def effects(self) -> None:
+        """Check that every parameter changes something."""
+        Effects(self, self.outcomes).check()
+
+    @cached_property
+    def outcomes(self) -> dict[str, Outcome]:
+        """Contents of the trainers of the check `finite`, by the name of the setting."""
+        return {}
 
     def streams(self) -> None:
         """Check that no global random stream is used."""
@@ -142,7 +183,25 @@ class TrainingChecks(Subject):
                 t.iteration = iteration
                 check_reads(t, setting)
                 if number == 0:
-                    check_traced(t, setting)
+                    at = self._descending(setting)
+                    at.iteration = iteration
+                    check_traced(at, setting, self.compiled)
+
+    def compiles(self) -> None:
+        """Check that a compiled iteration has the results of an eager one."""
+        first, *others = self.branches()
+        self.compiled.compare(lambda: self._descending(first), first)
+        for setting in others:
+            check_attributes(self.trainer(setting), setting)
+
+    @cached_property
+    def compiled(self) -> Compiled:
+        """Iterations with the defaults that the check `reads` has traced."""
+        return Compiled()
+
+    def _descending(self, setting: Setting, seed: int = 0) -> Trainer:
+        """Return a trainer with gradient descent, which does not amplify rounding errors of gradients."""
+        return self.trainer(replace(setting, protocol={**setting.protocol, "optimizer": "sgd"}), seed)
 
     def devices(self) -> None:
         """Check that an iteration runs on the device of its model."""
@@ -152,8 +211,7 @@ class TrainingChecks(Subject):
     def stacks(self) -> None:
         """Check that seeds trained as one program have the same results as seeds trained separately."""
         setting = self.settings()[0]  # the state of seeds outside their modules does not depend on parameters
-        descent = replace(setting, protocol={**setting.protocol, "optimizer": "sgd"})
-        check_stacks(lambda seed: self.trainer(descent, seed), setting)
+        check_stacks(lambda seed: self._descending(setting, seed), setting)
 
 
 def _require_finite(t: Trainer, setting: Setting) -> None:

@@ -10,8 +10,15 @@ import torch
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing import common
 from gan_bench.testing.checks import Check, first_line, place, refuse
-from gan_bench.testing.model_declarations import check_declarations, check_preset
-from gan_bench.testing.model_samples import check_generators, check_index, count_of_each, latents_of, require_samples
+from gan_bench.testing.model_declarations import check_declarations, check_pairs, check_preset
+from gan_bench.testing.model_samples import (
+    check_generators,
+    check_index,
+    check_parts,
+    count_of_each,
+    latents_of,
+    require_samples,
+)
 from gan_bench.testing.model_subject import Subject
 from gan_bench.testing.model_training import TrainingChecks
 from gan_bench.testing.settings import Setting, allowed
@@ -31,6 +38,8 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     if not cls.anchor:
         add("citation", "the docstring cites the source of the model", subject.citation)
     add("builds", "it can be built with the values that its parameters and presets allow", subject.builds)
+    if not cls.anchor:
+        add("presets", "settings of a preset that belong together are set together", subject.presets, "builds")
     add("answers", "turns, noise, state, weights and sharing have the types of the contract", subject.answers, "builds")
     if cls.generating:
         add("generators", "each of the K requested generators returns different samples", subject.generators, "answers")
@@ -44,13 +53,18 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
     )
     if cls.anchor:
         return make
+    add("in-parts", "a sample does not depend on the other samples of its batch", subject.parts, "index")
     add("losses", "each loss returns a scalar, optionally with a dict of scalars", training.losses, "samples")
     add("own-parameters", "a player's turn updates only its own parameters", training.own_parameters, "losses")
     add("learns", "every player's loss depends on its parameters", training.learns, "own-parameters")
     add("gradients", "every parameter gets a gradient in some allowed setting", training.gradients, "learns")
+    add("sources", "discriminators see real data and samples of every generator", training.sources, "gradients")
+    add("every-generator", "the losses update each of the K generators", training.every_generator, "gradients")
+    add("heads", "every head of a discriminator is trained by its player", training.heads, "gradients")
     add("finite", "losses, parameters and samples stay finite", training.finite, "learns")
     add("streams", "no global random stream is used", training.streams, "learns")
     add("seeds", "equal seeds give equal runs, different seeds give different runs", training.seeds, "streams")
+    add("effects", "every parameter changes something", training.effects, "parameters", "finite", "seeds")
     add("resumes", "a run resumed from its checkpoint equals an uninterrupted one", training.resumes, "seeds")
     add(
         "reads-no-values",
@@ -59,13 +73,15 @@ def checks(cls: type[Any], registry: Registry | None) -> list[Check]:
         "learns",
     )
     add("devices", "an iteration runs on the device of its model", training.devices, "reads-no-values")
+    needs = ("resumes", "reads-no-values", "gradients")
+    add("compiles", "a compiled iteration has the results of an eager one", training.compiles, *needs)
     if cls.stackable:
-        needs = ("resumes", "reads-no-values", "gradients")
         add(
             "stacks",
             "seeds trained as one program have the same results as seeds trained separately",
             training.stacks,
             *needs,
+            "compiles",
         )
     return make
 
@@ -91,6 +107,10 @@ class _SampleChecks(Subject):
                     "a benchmark may use every value that a parameter allows",
                     "correct build(), narrow the parameter's range, or reject the values in Params.__post_init__",
                 )
+
+    def presets(self) -> None:
+        for name, preset in self.cls.presets.items():
+            check_pairs(name, preset)
 
     def answers(self) -> None:
         for setting in self.settings():
@@ -124,3 +144,7 @@ class _SampleChecks(Subject):
             t = self.trainer(setting)
             for counts in count_of_each(t.model.generators):
                 check_index(t, counts)
+
+    def parts(self) -> None:
+        for setting in self.branches():
+            check_parts(self.trainer(setting), f"with {setting}, ")

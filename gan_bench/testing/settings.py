@@ -21,12 +21,14 @@ class Setting:
 
     Attributes:
         branches: whether the setting may switch code: a choice, a switch, a preset, or the defaults.
+        parameter: the parameter that differs from its default; empty for the defaults and presets.
     """
 
     label: str
     params: Any
     branches: bool = True
     protocol: TomlTable = field(default_factory=dict)
+    parameter: str = ""
 
     def __str__(self) -> str:
         return self.label
@@ -45,7 +47,7 @@ def settings(cls: type[Any], **small: Any) -> list[Setting]:
     for name, value, branches in _variations(cls, small):
         params = allowed(cls, {**small, name: value})
         if params is not None:
-            found.append(Setting(f"{name} = {value!r}", params, branches))
+            found.append(Setting(f"{name} = {value!r}", params, branches, parameter=name))
     for name, preset in getattr(cls, "presets", {}).items():
         params = allowed(cls, preset.params)
         if params is not None:
@@ -110,6 +112,39 @@ def _others(each: dataclasses.Field[Any], options: tuple[Any, ...], default: Any
         yield not default, True
     elif isinstance(default, (int, float)):
         yield from ((value, False) for value in _numbers(each, default))
+
+
+def others(cls: type[Any], name: str) -> list[Any]:
+    """Return values of one parameter other than its default, which the class may refuse."""
+    each, options = _field(cls, name)
+    return [value for value, _ in _others(each, options, each.default)]
+
+
+def extremes(cls: type[Any], name: str) -> list[Any]:
+    """Return values of one parameter that are far from its default, which the class may refuse.
+
+    They are for parameters with an effect that is late or small at the default, such as the length of a warm-up or a
+    limit. Large whole numbers are left out, because the time of a run may grow with them.
+    """
+    each, options = _field(cls, name)
+    default = each.default
+    if isinstance(default, (bool, str)):
+        return []
+    if isinstance(default, int) or (default is None and int in options):
+        count = default or 0
+        return [*dict.fromkeys([0, 1, 2, 3, count // 2, count // 10, count + 2, min(2 * count, 100)])]
+    if isinstance(default, float) or (default is None and float in options):
+        size = default or 1.0
+        return [0.0, 1e-6, 1e-3 * size, 0.1 * size, 0.5, 1.0, 10 * size, 1e3 * size, -1.0]
+    if isinstance(default, tuple) and all(type(value) in (int, float) for value in default):
+        return [tuple(2 * value for value in default), tuple(type(value)(value / 2) for value in default)]
+    return []
+
+
+def _field(cls: type[Any], name: str) -> tuple[dataclasses.Field[Any], tuple[Any, ...]]:
+    """Return a parameter and the types of its values."""
+    each = next(each for each in dataclasses.fields(cls.Params) if each.name == name)
+    return each, _options(typing.get_type_hints(cls.Params)[name])
 
 
 def _numbers(each: dataclasses.Field[Any], default: float) -> list[float]:

@@ -9,18 +9,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from gan_bench_zoo.datasets.gaussian_mixtures import Ring8
+from gan_bench_zoo.models.d2gan import D2GAN
 from gan_bench_zoo.models.gan import GAN
 from gan_bench_zoo.models.mgan import MGAN
+from gan_bench_zoo.models.multi_discriminator import MultiDiscriminator
 from gan_bench_zoo.networks.mlp import MLP
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_bench.contracts.dataset import Dataset, Mixture, Real
-from gan_bench.contracts.losses import bce_real
+from gan_bench.contracts.losses import bce_fake, bce_real
 from gan_bench.contracts.metric import Metric, Samples
 from gan_bench.contracts.model import Fake, Latents, Model, Preset, Stage, Turn
-from gan_bench.contracts.network import Discriminator, Generators, Heads, Networks, Sharing
+from gan_bench.contracts.network import BatchedLinear, Discriminator, Generators, Heads, Networks, Sharing
 from gan_bench.contracts.parameters import NoParams, param
 
 
@@ -344,7 +347,8 @@ class Masking(GAN):
 
     def generator_loss(self, fake: Fake) -> Tensor:
         logits = self.discriminator(fake.x)["source"]
-        return bce_real(logits[logits < logits.mean()])
+        chosen = logits[logits < logits.mean()]
+        return -bce_fake(chosen) if self.params.saturating else bce_real(chosen)
 
 
 class Branching(GAN):
@@ -560,6 +564,577 @@ class Wordy(GAN):
 
     def turns(self, iteration: int) -> Sequence[Turn]:
         return (Turn(("discriminator",)), Turn("generator"))  # type: ignore[arg-type]
+
+
+class Muted(GAN):
+    """A generator's loss with a factor of zero, left over from an experiment (Example, 2026)."""
+
+    name = "muted"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return 0.0 * super().generator_loss(fake)
+
+
+class Ramped(GAN):
+    """A weight that should grow from zero, but is never updated (Example, 2026)."""
+
+    name = "ramped"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"ramp": torch.tensor(0.0)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return state["ramp"] * super().generator_loss(fake)
+
+
+class Clipped(GAN):
+    """A positive loss that is clipped from above at zero (Example, 2026)."""
+
+    name = "clipped"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake).clamp(max=0)
+
+
+class Weighed(Small):
+    """A discriminator's loss whose weight is zero when generators share nothing (Example, 2026)."""
+
+    name = "weighed"
+
+    @dataclass(frozen=True)
+    class Params(Small.Params):
+        """Parameters of MGAN, and a warm-up."""
+
+        warm: bool = param(False, "Warm up.")
+
+    params: Params
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        weight = 0.0 if self.params.warm else 1.0
+        return weight * super().discriminator_loss(real, fake)
+
+
+class FirstOnly(Small):
+    """A loss of the first N samples of a draw, which are generator 0's (Example, 2026)."""
+
+    name = "first-only"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        each = len(fake.x) // self.generators
+        first = replace(fake, x=fake.x[:each], z=fake.z[:each], generator=fake.generator[:each])
+        return super().generator_loss(first)
+
+
+class Masked(Small):
+    """A loss with a mask that selects generator 0 (Example, 2026)."""
+
+    name = "masked"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        chosen = (fake.generator == 0).to(fake.x)
+        apart = F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        errors = F.softplus(-judged["source"]) + self.params.beta * apart
+        return (errors * chosen).sum() / chosen.sum()
+
+
+class OneHot(Small):
+    """A sum over generators with the unit vector of generator 0 as weights (Example, 2026)."""
+
+    name = "one-hot"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        apart = F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        errors = F.softplus(-judged["source"]) + self.params.beta * apart
+        return torch.eye(self.generators, device=fake.x.device)[0] @ fake.by_generator(errors).mean(1)
+
+
+class HalfFirst(Small):
+    """A classifier's term of all generators, but an adversarial term of generator 0 alone (Example, 2026)."""
+
+    name = "half-first"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        adversarial = bce_real(fake.by_generator(judged["source"])[0])
+        return adversarial + self.params.beta * F.cross_entropy(judged["generator"], fake.generator)
+
+
+class Anchored(Small):
+    """Samples of all generators but the first are detached (Example, 2026)."""
+
+    name = "anchored"
+
+    def generate(self, z: Tensor) -> Tensor:
+        x = super().generate(z)
+        return torch.cat([x[:1], x[1:].detach()])
+
+
+class FirstLayer(BatchedLinear):
+    """A batched layer whose copies but the first are detached."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.cat([self.weight[:1], self.weight[1:].detach()])
+        bias = torch.cat([self.bias[:1], self.bias[1:].detach()])
+        return torch.baddbmm(bias, x, weight)
+
+
+class Preceded(nn.Module):
+    """Generators with a batched layer before them."""
+
+    def __init__(self, layer: nn.Module, body: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.body = layer, body
+
+    def forward(self, z: Tensor) -> Any:
+        return self.body(self.layer(z))
+
+
+class Slice(Small):
+    """A batched layer whose copies but the first never change, below layers that do (Example, 2026)."""
+
+    name = "slice"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        players = dict(super().build(networks))
+        layer = FirstLayer(self.generators, networks.latent_size, networks.latent_size)
+        return players | {"generator": Preceded(layer, players["generator"])}
+
+
+class NoHead(Small):
+    """A classifier that no loss of its player trains (Example, 2026)."""
+
+    name = "no-head"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        return bce_real(on_real["source"]) + bce_fake(on_fake["source"])
+
+
+class DetachedHead(Small):
+    """A classifier that its player trains on detached logits (Example, 2026)."""
+
+    name = "detached-head"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        adversarial = bce_real(on_real["source"]) + bce_fake(on_fake["source"])
+        return adversarial + F.cross_entropy(on_fake["generator"].detach(), fake.generator)
+
+
+class DeadTerm(Small):
+    """A classifier's term in the generators' loss without gradient (Example, 2026)."""
+
+    name = "dead-term"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        with torch.no_grad():
+            apart = F.cross_entropy(judged["generator"], fake.generator)
+        return bce_real(judged["source"]) + self.params.beta * apart
+
+
+class DeadSamples(Small):
+    """A classifier's term in the generators' loss of detached samples (Example, 2026)."""
+
+    name = "dead-samples"
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        apart = F.cross_entropy(self.discriminator(fake.x.detach())["generator"], fake.generator)
+        return bce_real(self.discriminator(fake.x)["source"]) + self.params.beta * apart
+
+
+class UnitOnly(Small):
+    """K one-against-the-rest units in a head, of which only the first is trained (Example, 2026)."""
+
+    name = "unit-only"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        on_real, on_fake = self.discriminator(real.x), self.discriminator(fake.x)
+        own = (fake.generator == 0).to(fake.x)
+        apart = F.binary_cross_entropy_with_logits(on_fake["generator"][:, 0], own)
+        return bce_real(on_real["source"]) + bce_fake(on_fake["source"]) + apart
+
+
+class CopyOnly(D2GAN):
+    """Two discriminators in one batched network, of which only the first is trained (Example, 2026)."""
+
+    name = "copy-only"
+
+    def discriminators_loss(self, real: Real, fake: Fake) -> Tensor:
+        (real1, _), (fake1, _) = self.discriminators(real.x)["score"], self.discriminators(fake.x)["score"]
+        return F.softplus(fake1).mean() - self.params.alpha * F.softplus(real1).log().mean()
+
+
+class SeesFirst(Small):
+    """A discriminator of as many generated samples as generator 0 has (Example, 2026)."""
+
+    name = "sees-first"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        each = len(fake.x) // self.generators
+        judged = self.discriminator(fake.x[:each])
+        adversarial = bce_real(self.discriminator(real.x)["source"]) + bce_fake(judged["source"])
+        return adversarial + F.cross_entropy(judged["generator"], fake.generator[:each])
+
+
+class SeesIndex(Small):
+    """A discriminator's loss indexed by generator where it should be averaged over them (Example, 2026)."""
+
+    name = "sees-index"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        errors = F.softplus(judged["source"]) + F.cross_entropy(judged["generator"], fake.generator, reduction="none")
+        return bce_real(self.discriminator(real.x)["source"]) + fake.by_generator(errors)[0].mean()
+
+
+class HalfSees(Small):
+    """A classifier of all generators beside a discriminator of generator 0 alone (Example, 2026)."""
+
+    name = "half-sees"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        of_fake = F.softplus(fake.by_generator(judged["source"])[:1]).mean()
+        of_real = bce_real(self.discriminator(real.x)["source"])
+        return of_real + of_fake + F.cross_entropy(judged["generator"], fake.generator)
+
+
+class Blind(GAN):
+    """A discriminator whose two terms are both of generated samples (Example, 2026)."""
+
+    name = "blind"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        logits = self.discriminator(fake.x)["source"]
+        return bce_real(logits) + bce_fake(logits)
+
+
+class BlindTerm(Small):
+    """A discriminator's term of real data without a gradient (Example, 2026)."""
+
+    name = "blind-term"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        with torch.no_grad():
+            of_real = bce_real(self.discriminator(real.x)["source"])
+        judged = self.discriminator(fake.x)
+        return of_real + bce_fake(judged["source"]) + F.cross_entropy(judged["generator"], fake.generator)
+
+
+class BlindOne(MultiDiscriminator):
+    """A discriminator that never sees real data, in a model whose generators do (Example, 2026)."""
+
+    name = "blind-one"
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        x = torch.zeros_like(real.x)
+        return bce_real(self.discriminator(x)["source"]) + bce_fake(self.discriminator(fake.x)["source"])
+
+    def generator_loss(self, real: Real, fake: Fake) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake) + (fake.x.mean(0) - real.x.mean(0)).square().sum()
+
+
+class Standardised(GAN):
+    """Samples that are divided by the deviation of their batch (Example, 2026)."""
+
+    name = "standardised"
+
+    def generate(self, z: Tensor) -> Tensor:
+        x = super().generate(z)
+        return x / (x.std(1, keepdim=True) + 1e-3)
+
+
+class Sorted(GAN):
+    """Samples that are sorted when they are drawn (Example, 2026)."""
+
+    name = "sorted"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, index = super().sample(counts, latents, rng)
+        return x[x[:, 0].argsort()], index
+
+
+class Recentred(Small):
+    """Samples that are moved to the mean of zero when they are drawn (Example, 2026)."""
+
+    name = "recentred"
+
+    def sample(self, counts: Sequence[int], latents: Latents, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        x, index = super().sample(counts, latents, rng)
+        return x - x.mean(0), index
+
+
+class Normed(nn.Module):
+    """Generators with batch normalisation that has no running averages."""
+
+    def __init__(self, body: nn.Module, size: int) -> None:
+        super().__init__()
+        self.body, self.norm = body, nn.BatchNorm1d(size, track_running_stats=False)
+
+    def forward(self, z: Tensor) -> Any:
+        return self.body(self.norm(z.flatten(0, 1)).view(z.shape))
+
+
+class BatchNormed(Small):
+    """Latents that are normalised by the statistics of their batch, in evaluation too (Example, 2026)."""
+
+    name = "batch-normed"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        players = dict(super().build(networks))
+        return players | {"generator": Normed(players["generator"], networks.latent_size)}
+
+
+class Ranked(GAN):
+    """Samples whose scale depends on the size of their batch (Example, 2026)."""
+
+    name = "ranked"
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        return super().generate_all(z) * (1 + 1 / z.shape[1])
+
+
+class InParts(Standardised):
+    """Samples that depend on their batch, in a model that declares it (Example, 2026)."""
+
+    name = "in-parts"
+    in_parts = False
+
+
+class Caching(GAN):
+    """Logits of the discriminator's turn that the generator's turn uses (Example, 2026)."""
+
+    name = "caching"
+    stackable = False
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        logits = self.discriminator(real.x)["source"]
+        self.level = logits.mean().detach()
+        return bce_real(logits) + bce_fake(self.discriminator(fake.x)["source"])
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake) * (1 + self.level.square())
+
+
+class CachingLatents(Small):
+    """Latents that `generate` keeps for a loss, with a switch (Example, 2026)."""
+
+    name = "caching-latents"
+    stackable = False
+
+    @dataclass(frozen=True)
+    class Params(Small.Params):
+        """Parameters of MGAN, and a reconstruction."""
+
+        again: bool = param(False, "Give weight to latents.")
+
+    params: Params
+
+    def generate(self, z: Tensor) -> Tensor:
+        if self.params.again:
+            self.last = z
+        return super().generate(z)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        return loss + self.last.square().mean() * fake.x.square().mean() if self.params.again else loss
+
+
+class Clock(GAN):
+    """A number that turns() keeps on the model, and a loss uses (Example, 2026)."""
+
+    name = "clock"
+    stackable = False
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        self.now = iteration
+        return super().turns(iteration)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        return super().generator_loss(fake) * (1 + self.now)
+
+
+class Memory:
+    """A place outside of the model for one tensor."""
+
+    level: Tensor | None = None
+
+
+class ClockTensor(GAN):
+    """A tensor that turns() keeps in another object, and a loss uses (Example, 2026)."""
+
+    name = "clock-tensor"
+    stackable = False
+
+    def __init__(self, params: Any = None) -> None:
+        super().__init__(params)
+        self.memory = Memory()
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        self.memory.level = torch.tensor(1.0 + iteration)
+        return super().turns(iteration)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        assert self.memory.level is not None
+        return super().generator_loss(fake) * self.memory.level
+
+
+class GainOnly(GAN):
+    """A preset with a gain, but not the initialisation that it belongs to (Example, 2026)."""
+
+    name = "gain-only"
+    presets = {"paper": Preset("Orthogonal weights of gain 0.8.", protocol={"init_scale": 0.8})}
+
+
+class GlorotOnly(GAN):
+    """A preset with Xavier initialisation at the scale of the benchmark (Example, 2026)."""
+
+    name = "glorot-only"
+    presets = {"paper": Preset("Glorot's initialisation.", protocol={"init": "xavier", "learning_rate": 1e-4})}
+
+
+class GainOfOne(GAN):
+    """A second preset with a gain of one (Example, 2026)."""
+
+    name = "gain-of-one"
+    presets = {
+        "paper": Preset("Adam.", protocol={"learning_rate": 1e-4}),
+        "release": Preset("Adam.", protocol={"init_scale": 1, "latents": "fresh"}),
+    }
+
+
+class BetasOnly(GAN):
+    """A preset with betas for an optimiser without them (Example, 2026)."""
+
+    name = "betas-only"
+    presets = {"paper": Preset("RMSprop.", protocol={"optimizer": "rmsprop", "betas": (0.0, 0.9)})}
+
+
+class Unread(GAN):
+    """A parameter that nothing reads (Example, 2026)."""
+
+    name = "unread"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and a weight."""
+
+        diversity: float = param(0.5, "Weight of the diversity term.", low=0)
+
+    params: Params
+
+
+class Shadowed(Small):
+    """A weight that is read, but replaced by a constant in the loss (Example, 2026)."""
+
+    name = "shadowed"
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        self.weight = self.params.beta
+        return super().build(networks)
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        judged = self.discriminator(fake.x)
+        return bce_real(judged["source"]) + 0.5 * F.cross_entropy(judged["generator"], fake.generator)
+
+
+class NothingTimes(GAN):
+    """A parameter of a term that is zero in every choice of another parameter (Example, 2026)."""
+
+    name = "nothing-times"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and a penalty."""
+
+        penalty: str = param("none", "Penalty.", choices=("none", "slope", "level"))
+        weight: float = param(1.0, "Weight of the penalty.", low=0)
+
+    params: Params
+
+    def discriminator_loss(self, real: Real, fake: Fake) -> Tensor:
+        level = self.discriminator(real.x)["source"].mean()
+        penalty = {"none": 0 * level, "slope": level.square(), "level": level.abs()}[self.params.penalty]
+        return super().discriminator_loss(real, fake) + penalty + self.params.weight * (level - level)
+
+
+class Misspelt(GAN):
+    """A switch that is compared with a text it never is (Example, 2026)."""
+
+    name = "misspelt"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and its scale."""
+
+        scale: str = param("mean", "Mean or sum.", choices=("mean", "sum"))
+        warm: int = param(100, "Iterations with a larger weight.", low=0)
+
+    params: Params
+
+    def generator_loss(self, fake: Fake) -> Tensor:
+        loss = super().generator_loss(fake)
+        return loss * len(fake.x) if self.params.scale == "total" else loss
+
+
+class Late(GAN):
+    """Parameters that matter late, together, or outside of training, which is allowed (Example, 2026)."""
+
+    name = "late"
+    presets = {}
+
+    @dataclass(frozen=True)
+    class Params(GAN.Params):
+        """Form of the loss, and when it changes."""
+
+        steps_from: int = param(2_000, "Iteration from which the discriminator has two steps.", low=0)
+        heavy_until: int = param(500, "Iterations with twice the weight.", low=1)
+        penalty: str = param("none", "Penalty of logits.", choices=("none", "level"))
+        squared: bool = param(False, "Square the penalty.")
+        power: float = param(2.0, "Exponent of a squared penalty.", above=0)
+        limit: float = param(1e6, "Largest penalty.", above=0)
+        truncation: float = param(1.0, "Scale of the latents of samples.", above=0)
+        normalised: bool = param(True, "Let the discriminator normalise over the batch.")
+        labelled: bool = param(False, "Mark the row of the table.")
+
+    params: Params
+
+    @property
+    def footnotes(self) -> tuple[str, ...]:
+        return ("marked",) if self.params.labelled else ()
+
+    def build(self, networks: Networks) -> Mapping[str, nn.Module]:
+        discriminator = networks.discriminator({"source": None}, batch_statistics=self.params.normalised)
+        return {"discriminator": discriminator, "generator": networks.generators()}
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"iteration": torch.zeros(())}
+
+    def turns(self, iteration: int) -> Sequence[Turn]:
+        first = (Turn(("discriminator",), real=1),) if iteration >= self.params.steps_from else ()
+        return (*first, *super().turns(iteration))
+
+    def discriminator_loss(  # type: ignore[override]
+        self, real: Real, fake: Fake, state: Mapping[str, Tensor]
+    ) -> Tensor:
+        loss = super().discriminator_loss(real, fake)
+        if self.params.penalty == "level":
+            level = self.discriminator(real.x)["source"].abs().mean()
+            level = level**self.params.power if self.params.squared else level
+            loss = loss + level.clamp(max=self.params.limit)
+        return loss * torch.where(state["iteration"] < self.params.heavy_until, 2.0, 1.0)
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"iteration": state["iteration"] + (turn.players == ("generator",))}
+
+    def generate_all(self, z: Tensor) -> Tensor:
+        return super().generate_all(self.params.truncation * z)
 
 
 class Drifting(Ring8):
@@ -797,3 +1372,30 @@ class Growing(Promoting):
 
     def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return {"scale": torch.cat([state["scale"], state["scale"]])}
+
+
+class Widening(Promoting):
+    """State that becomes float64, as numbers of Python and NumPy are (Example, 2026)."""
+
+    name = "widening"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.tensor(1.0)}
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": torch.from_numpy(np.array(0.9)) * state["scale"].double()}
+
+
+class Broadcast(Promoting):
+    """A number as state that becomes a vector of one number (Example, 2026)."""
+
+    name = "broadcast"
+
+    def initial_state(self) -> Mapping[str, Tensor]:
+        return {"scale": torch.tensor(1.0)}
+
+    def generator_loss(self, fake: Fake, state: Mapping[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().generator_loss(fake, {"scale": state["scale"].mean()})
+
+    def after_turn(self, turn: Turn, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return {"scale": 0.9 * state["scale"].reshape(1)}
