@@ -31,18 +31,14 @@ def check_preset(cls: type[Any], name: str, preset: Any, registry: Registry) -> 
         )
 
 
-LARGEST_STD = 0.2
-"""Larger scales are gains of an orthogonal or a Xavier initialisation, not standard deviations of a normal one."""
-
-
 def check_pairs(name: str, preset: Any) -> None:
     """Check that a preset with one half of a pair of protocol keys has the other half where the benchmark's differs."""
     given = preset.protocol
     scale, init = given.get("init_scale"), given.get("init")
-    if init is None and isinstance(scale, float | int) and scale > LARGEST_STD:
+    if init is None and scale is not None:
         refuse(
             f"the preset {name!r} sets init_scale = {scale!r} without init",
-            "a gain would be used as the standard deviation of the benchmark's normal initialisation",
+            "a standard deviation would be used as the gain of a benchmark's Xavier initialisation, or the reverse",
             "add init to the preset: the initialisation that the scale belongs to",
         )
     if init is not None and scale is None:

@@ -42,6 +42,7 @@ class D2GAN(Model):
             "generated samples, ReLU in the discriminators. Of three seeds one covered all 8 modes of the ring, two"
             " covered 0 to 4.",
             protocol={
+                "init": "normal",
                 "init_scale": 0.01,
                 "latents": "fresh",
                 "fakes": 512,

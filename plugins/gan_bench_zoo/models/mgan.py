@@ -54,7 +54,7 @@ class MGAN(Model):
             "The co-author's 2D code: one batch of latents for all generators, drawn in each turn, initialisation "
             "of 0.01, and the classifier's term divided by K once more.",
             params={"shared_noise": True, "classifier_mean": "generators"},
-            protocol={"latents": "fresh", "init_scale": 0.01},
+            protocol={"latents": "fresh", "init": "normal", "init_scale": 0.01},
         ),
         "cifar10": Preset(
             "CIFAR-10 in the paper (Table 4): ten generators, beta 0.01, batches of 64 and 12 of each generator, "
