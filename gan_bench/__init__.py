@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.contracts.network import Network as Network
     from gan_bench.contracts.network import Networks as Networks
     from gan_bench.contracts.network import initialise as initialise
+    from gan_bench.contracts.observer import BenchmarkInfo as BenchmarkInfo
     from gan_bench.contracts.observer import Observer as Observer
     from gan_bench.contracts.parameters import param as param
     from gan_bench.contracts.run import Job as Job
@@ -124,6 +125,7 @@ _HOMES = {
     "Network": "gan_bench.contracts.network",
     "Networks": "gan_bench.contracts.network",
     "initialise": "gan_bench.contracts.network",
+    "BenchmarkInfo": "gan_bench.contracts.observer",
     "Observer": "gan_bench.contracts.observer",
     "param": "gan_bench.contracts.parameters",
     "Job": "gan_bench.contracts.run",

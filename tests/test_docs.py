@@ -204,6 +204,8 @@ class TestBlocks:
             return
         if not block.file:
             content = project.describe() | content
+        if "observers" in content:
+            save(here, file("plugins/diary.py", "contracts.md"))
         load_benchmark(open_source(content), plugins_in(here))
 
     @pytest.mark.slow

@@ -17,7 +17,7 @@ from gan_bench.cli.output import echo
 if TYPE_CHECKING:
     from gan_bench.plugins.registry import Origin, Registry
 
-KINDS = ("models", "networks", "datasets", "metrics")
+KINDS = ("models", "networks", "datasets", "metrics", "engines", "observers")
 MISSING = "a plugin that cannot be loaded cannot be used in a benchmark"
 
 
@@ -25,9 +25,10 @@ MISSING = "a plugin that cannot be loaded cannot be used in a benchmark"
 @click.argument("plugin", metavar="PLUGIN|FILE")
 @click.option("-v", "--verbose", is_flag=True, help="Also show the checks that passed.")
 def command(plugin: str, verbose: bool) -> int:
-    """Check the model, dataset, metric or network called PLUGIN, or everything in a plugin FILE (.py).
+    """Check everything that is called PLUGIN, or everything in a plugin FILE (.py).
 
-    Models are trained for a few steps on the CPU, which takes seconds. Each finding has a description, a reason and a
+    Models are trained for a few steps on the CPU, which takes seconds. Engines execute tiny runs, and observers receive
+    made-up events. Each finding has a description, a reason and a
     remedy. To run the same checks in pytest, subclass gan_bench.testing.ModelTestCase, or the class of another kind.
 
     Exit codes: 0 no findings; 1 findings; 2 invalid usage.
@@ -120,12 +121,9 @@ def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: Out
         raise UsageError(registry.unimplemented()[plugin].refusal())
     if path is None:
         names = {name for kind in KINDS for name in registry.all(kind)}
-        raise UsageError(f"No model, network, dataset or metric is called {plugin!r}. {allowed(plugin, names)}")
-    others = [kind for kind in ("engines", "observers") if _provides(registry, kind, path)]
+        raise UsageError(f"No plugin is called {plugin!r}. {allowed(plugin, names)}")
     if any(registry.origin(UNIMPLEMENTED, name).path == str(path) for name in registry.unimplemented()):
-        others.append("systems that are not implemented")
-    if others:
-        echo(f"{plugin} was loaded. There are no checks for {' and '.join(others)}.")
+        echo(f"{plugin} was loaded. There are no checks for systems that are not implemented.")
     else:
         shown.finding(
             plugin,
@@ -134,10 +132,6 @@ def _report_empty(registry: Registry, plugin: str, path: Path | None, shown: Out
             "gan-bench finds the plugins of a file by its functions marked with @hookimpl",
             "end the file with @hookimpl above def gan_bench_models(): return [MyModel]; see the README",
         )
-
-
-def _provides(registry: Registry, kind: str, path: Path) -> bool:
-    return any(registry.origin(kind, name).path == str(path) for name in registry.all(kind))
 
 
 @dataclass

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from gan_bench import escape
-from gan_bench.cli.options import data_root_option, names, places_of, plugin_option, warn_of_broken
+from gan_bench.cli.options import data_root_option, names, plugin_option, warn_of_broken
 from gan_bench.cli.output import echo
 
 
@@ -40,18 +40,20 @@ def command(
     """
     import contextlib
     import sys
+    from pathlib import Path
 
-    from gan_bench.plugins.discovery import load_plugins
+    from gan_bench.plugins.discovery import option_files
     from gan_bench.report.tables import build as tables
     from gan_bench.report.tables import evaluation_noise
     from gan_bench.running.repeated_draws import repeat
     from gan_bench.running.rescore import rescore
-
-    registry = load_plugins(places_of(plugins))
-    warn_of_broken(registry)
+    from gan_bench.running.run_plugins import plugins_of_folder
 
     def log(line: str) -> None:
         echo(escape.one_line(line), err=True)
+
+    registry = plugins_of_folder(Path(results), option_files(plugins), log)
+    warn_of_broken(registry)
 
     with contextlib.redirect_stdout(sys.stderr):  # output of a plugin does not belong to the table
         wanted, chosen = names(metrics) or [], names(models) or []

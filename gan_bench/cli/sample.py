@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gan_bench import escape
-from gan_bench.cli.options import places_of, plugin_option, warn_of_broken
+from gan_bench.cli.options import plugin_option, warn_of_broken
 from gan_bench.cli.output import echo
 
 if TYPE_CHECKING:
@@ -83,9 +83,10 @@ def _log_stderr(line: str) -> None:
 def _loaded(chosen: ChosenRun, device: str, plugins: Sequence[str], log: Callable[[str], None]) -> StoredModel:
     from gan_bench.api import load_run
     from gan_bench.planning.prepare import choose_device
-    from gan_bench.plugins.discovery import load_plugins
+    from gan_bench.plugins.discovery import option_files
+    from gan_bench.running.run_plugins import plugins_of_folder
 
-    registry = load_plugins(places_of(plugins))
+    registry = plugins_of_folder(chosen.folder, option_files(plugins), _log_stderr)
     warn_of_broken(registry)
     return load_run(chosen.folder, registry=registry, device=choose_device(device), log=log)
 

@@ -50,6 +50,14 @@ class ModelEntry:
 
 
 @dataclass(frozen=True)
+class ObserverEntry:
+    """An observer that a benchmark or a command names; `params` contains every parameter of the plugin."""
+
+    plugin: str
+    params: TomlTable
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """Contents of a benchmark file, validated and with all defaults filled in.
 
@@ -63,6 +71,7 @@ class Benchmark:
         source: path of the file; empty for a mapping from Python.
         left_out: models whose plugins are broken.
         version: version of the file; empty without one. Results of different versions are never combined.
+        observers: in the order of the file, then of the command; not a part of any run.
     """
 
     name: str
@@ -74,6 +83,7 @@ class Benchmark:
     source: str
     left_out: tuple[SkippedModel, ...] = ()
     version: str = ""
+    observers: tuple[ObserverEntry, ...] = ()
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:

@@ -8,6 +8,7 @@
     [protocol]                # `gan_bench.contracts.protocol.Protocol`, identical for every model
     [evaluation]              # `Evaluation`
     [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
+    [observers.diary]         # the observer's own parameters
 
 Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are instantiated to check
 that they support the datasets.
@@ -25,6 +26,7 @@ from gan_bench.config.benchmark import (
     Benchmark,
     DatasetEntry,
     ModelEntry,
+    ObserverEntry,
     datasets_named,
     models_named,
     preview,
@@ -32,7 +34,7 @@ from gan_bench.config.benchmark import (
 )
 from gan_bench.config.entries import LONGEST_NAME, Reading
 from gan_bench.config.model_entries import ModelReader
-from gan_bench.config.overrides import apply_overrides, apply_seeds, entry_names
+from gan_bench.config.overrides import apply_observers, apply_overrides, apply_seeds, entry_names
 from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
 from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
@@ -59,7 +61,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model")
+TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model", "observers")
 SEED_COUNT = 5  # if a benchmark gives no seeds
 MOST_SEEDS = 10_000
 
@@ -72,6 +74,7 @@ def load_benchmark(
     seeds: str | int | Sequence[int] | None = None,
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
+    observers: Sequence[str] = (),
 ) -> Benchmark:
     """Validate a benchmark that `gan_bench.config.source.open_source` has opened.
 
@@ -82,6 +85,7 @@ def load_benchmark(
         seeds: replacement of the file's seeds: a count, exact seeds, or text: ``"3"`` (a count), ``"0,5,7"``, ``"5,"``.
         models: labels or plugins of a selection of models (see `models_named`); only validated here.
         datasets: labels or plugins of a selection of datasets (see `datasets_named`); only validated here.
+        observers: names of observers, in addition to those of the file.
 
     Raises:
         ConfigError: the description has problems. All of them are listed, in the order of the file.
@@ -91,6 +95,7 @@ def load_benchmark(
     apply_overrides(changed, overrides, problems)
     if seeds is not None:
         apply_seeds(changed, seeds, problems)
+    apply_observers(changed, observers)
     benchmark = _Reader(Reading(changed, registry, problems)).read()
     anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
     _check_selection("model", models or (), [*entry_names(changed.data.get("model")), *anchors], problems)
@@ -125,8 +130,8 @@ class _Reader:
         evaluation = self._evaluation(instances)
         protocol, models, left_out = self._models(instances, evaluation)
         self._check_labels(evaluation, [model.label for model in models if not model.anchor])
-        source, version = self.reading.source.name, self._version()
-        return Benchmark(name, seeds, datasets, models, protocol, evaluation, source, left_out, version)
+        source, version, observers = self.reading.source.name, self._version(), self._observers()
+        return Benchmark(name, seeds, datasets, models, protocol, evaluation, source, left_out, version, observers)
 
     def _name(self) -> str:
         name = self.data.get("name")
@@ -208,6 +213,25 @@ class _Reader:
                 instance = self.reading.ask(path, found.name, found, params)
                 instances |= {} if instance is None else {label: instance}
         return tuple(entries), instances
+
+    def _observers(self) -> tuple[ObserverEntry, ...]:
+        tables = self.data.get("observers", {})
+        if not isinstance(tables, dict):
+            form = "a table for each observer, such as [observers.NAME] with its parameters"
+            self.problems.add(("observers",), f"observers must be {form}, found {shown(tables)}.")
+            return ()
+        entries = []
+        for name, table in tables.items():
+            path = ("observers", name)
+            if not isinstance(table, dict):
+                form = f"a table of parameters, which may be empty: {name} = {{}}"
+                self.problems.add(path, f"observers.{name} must be {form}; found {shown(table)}.")
+                continue
+            found = self.reading.ask(path, name, self.reading.registry.get, "observers", name)
+            params = self.reading.params(found, table, path, ())
+            if params is not None:
+                entries.append(ObserverEntry(name, values_of(params)))
+        return tuple(entries)
 
     def _evaluation(self, datasets: Mapping[str, Dataset]) -> Evaluation:
         table = self.data.get("evaluation", {})

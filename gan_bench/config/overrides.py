@@ -1,8 +1,8 @@
-"""Overrides of a benchmark from the command line: ``--set PATH=VALUE`` and ``--seeds``.
+"""Overrides of a benchmark from the command line: ``--set PATH=VALUE``, ``--seeds`` and ``--observer``.
 
-A path begins with name, protocol or evaluation, or with the label of a model or dataset: ``model.MGAN.beta``,
-``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all entries with that
-plugin.
+A path begins with name, version, protocol, evaluation or observers, or with the label of a model or dataset:
+``model.MGAN.beta``, ``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all
+entries with that plugin.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, TomlValue, shown
 from gan_bench.names import allowed, matching
 
-SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset")
+SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset", "observers")
 EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
 """Keys of a protocol that exclude each other."""
 
@@ -50,6 +50,15 @@ def apply_seeds(source: Source, seeds: str | int | Sequence[int], problems: Prob
         return
     source.data["seeds"] = value if isinstance(value, int) else list(value)
     source.flags["seeds",] = flag
+
+
+def apply_observers(source: Source, names: Sequence[str]) -> None:
+    """Add observers to the description; those of the file keep their parameters."""
+    tables = source.data.setdefault("observers", {})
+    for name in names:
+        if isinstance(tables, dict) and name not in tables:  # the validation reports any other value
+            tables[name] = {}
+            source.flags["observers", name] = f"--observer {name}"
 
 
 def seeds_from_text(text: str) -> int | list[int] | None:

@@ -56,7 +56,7 @@ def gan_bench_engines() -> Iterable[type[Engine]]:  # type: ignore[empty-body]
 
 @hookspec
 def gan_bench_observers() -> Iterable[type[Observer]]:  # type: ignore[empty-body]
-    """Return the observers of this plugin. One instance of each receives the events of every benchmark."""
+    """Return the observers of this plugin. Those that a benchmark or command names receive its events."""
 
 
 @hookspec

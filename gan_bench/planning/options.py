@@ -80,6 +80,13 @@ class Options:
         metavar="auto|never|N",
     )
     engine: str = option("local", "Engine that executes the runs.", metavar="NAME")
+    observers: Sequence[str] = option(
+        (),
+        "Observer of the runs, in addition to those of the benchmark. Repeatable.",
+        flag="--observer",
+        metavar="NAME",
+        repeatable=True,
+    )
     plugins: Sequence[str | Path] = option(
         (),
         "Plugin file to load, in addition to those in plugins/. Repeatable.",

@@ -55,6 +55,7 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
         seeds=options.seeds,
         models=options.models,
         datasets=options.datasets,
+        observers=options.observers,
     )
     mode = options.mode
     if mode == "preview":

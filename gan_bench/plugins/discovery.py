@@ -37,7 +37,8 @@ def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS,
         kinds: kinds to collect; metrics, datasets and published figures need no torch. Models include the
             systems that are listed without an implementation.
     """
-    registry = Registry()
+    places = list(places)
+    registry = Registry(places=places)
     modules = [*_installed(registry), *_files(registry, places)]
     asked = (*kinds, UNIMPLEMENTED) if "models" in kinds else kinds
     for module, origin in modules:
@@ -46,12 +47,25 @@ def load_plugins(places: Iterable[Path] = (), *, kinds: Sequence[str] = (*KINDS,
     return registry
 
 
-def plugin_folders(source: str | Path | None = None) -> list[Path]:
-    """Folders whose files are plugins: ``plugins/`` next to the benchmark and in the working folder."""
-    here = [Path.cwd() / "plugins"]
+def plugin_folders(source: str | Path | None = None, *, results: Path | None = None) -> list[Path]:
+    """Folders whose files are plugins: ``plugins/`` next to the benchmark and in the working folder.
+
+    Args:
+        source: the benchmark file.
+        results: a results folder or run folder; a working folder inside of it has no plugins, since the folder may come
+            from elsewhere.
+    """
+    here = [] if results is not None and is_inside(Path.cwd(), results) else [Path.cwd() / "plugins"]
     if source is not None and Path(source).is_file():
         here.insert(0, Path(source).resolve().parent / "plugins")
     return list(dict.fromkeys(folder.resolve() for folder in here))
+
+
+def is_inside(folder: Path, results: Path) -> bool:
+    """Whether a folder is a results folder, or inside of it; for a run folder, inside of its results folder."""
+    results = results.resolve()
+    root = results.parents[1] if results.parent.name == "runs" and len(results.parents) > 1 else results
+    return folder.resolve().is_relative_to(root)
 
 
 def plugin_files(names: Sequence[str | Path], complain: Callable[[int, str], None]) -> list[Path]:

@@ -66,9 +66,11 @@ class Registry:
     """Classes of the loaded plugins, by kind and name.
 
     Attributes:
+        places: files and folders that were searched, besides the installed packages.
         notes: what plugins changed about the process while they were loaded, and the loader undid.
     """
 
+    places: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
     broken: list[Broken] = field(default_factory=list)
@@ -77,6 +79,11 @@ class Registry:
     _unimplemented: dict[str, Unimplemented] = field(default_factory=dict)
     _origin_of: dict[tuple[str, str], Origin] = field(default_factory=dict)
     _clashes: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of classes."""
+        return tuple(self._classes)
 
     def all(self, kind: str) -> dict[str, type[Any]]:
         """All classes of one kind, by name, sorted."""

@@ -21,6 +21,7 @@ from gan_bench.files import locked
 from gan_bench.names import allowed, matching
 from gan_bench.plugins.instances import instantiate
 from gan_bench.results.load import FINISHED, PlacedRun, StoredResults, read_results
+from gan_bench.running.run_plugins import require_plugins
 from gan_bench.running.stored_model import load_trainer, run_of
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
@@ -178,6 +179,7 @@ class FinishedRunTask(ABC):
     def fitting(self, record: RunRecord, label: str) -> tuple[list[Metric], int]:
         """Metrics that apply to a run, and its number of samples; each other metric is reported once."""
         try:
+            require_plugins(record, self.registry)
             model, dataset, _ = instantiate(run_of(record), self.registry)
             missing = dataset.missing()
             most = None if missing or not model.anchor else model.most_samples(dataset)

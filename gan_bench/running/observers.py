@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.errors import error_text
 from gan_bench.plugins.process_state import undisturbed
 
@@ -20,6 +20,7 @@ EVENTS = (
     "warning",
     "ended",
     "interim_table",
+    "final_table",
     "forecast",
     "stopping",
     "note",
@@ -27,18 +28,26 @@ EVENTS = (
 
 
 class Observers(Observer):
-    """The display and the observers of plugins; one that fails affects no other."""
+    """The display and the selected observers of plugins; one that fails affects no other."""
 
     name = "observers"
 
-    def __init__(self, display: Observer, classes: Sequence[type[Observer]]) -> None:
+    def __init__(
+        self, display: Observer, selected: Sequence[tuple[type[Observer], Any]], benchmark: BenchmarkInfo
+    ) -> None:
+        """Create the observers of plugins.
+
+        Args:
+            selected: class and parameters of each.
+        """
+        super().__init__(benchmark)
         self._display = display
         self._others: list[Observer] = []
         self._noted: set[str] = set()
-        for cls in classes:
+        for cls, params in selected:
             try:
                 with self._isolated(cls.name):
-                    self._others.append(cls())
+                    self._others.append(cls(benchmark, params))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a plugin may raise anything, even SystemExit

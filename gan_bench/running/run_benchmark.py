@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.contracts.engine import Setup
-from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.contracts.run import Job, Run
 from gan_bench.errors import StoreError
 from gan_bench.files import locked, write_atomically
@@ -19,6 +19,7 @@ from gan_bench.planning.options import Options
 from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.prepare import prepare, visible_gpus
 from gan_bench.planning.stale_runs import describe_stale_runs
+from gan_bench.plugins.instances import from_plain
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.report.page.page import write_report
 from gan_bench.report.tables.build import write_tables
@@ -58,7 +59,7 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
     """Execute missing runs and rebuild results.csv, table.md, table.csv and report.html."""
     with locked(planned.folder) as lock:
         todo = planned.todo
-        observers = Observers(observer, list(planned.registry.all("observers").values()))
+        observers = _observers(planned, observer)
         for line in planned.registry.notes:
             observers.note(line)
         if todo:
@@ -77,13 +78,29 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
         write_results_csv(planned.folder)
         write_classes_csv(planned.folder)
         if planned.mode != "quick":  # values of a check are meaningless
-            write_tables(planned.folder)
+            observers.final_table(write_tables(planned.folder))
             _write_report(planned.folder, observers)
     outcome = BenchmarkOutcome(
         planned.folder, _count(planned.jobs, planned.folder), not completed, len(planned.benchmark.left_out)
     )
     outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
     return outcome
+
+
+def _observers(planned: Planned, display: Observer) -> Observers:
+    """Return the display with the observers that the benchmark or the command names."""
+    selected = []
+    for entry in planned.benchmark.observers:
+        cls = planned.registry.get("observers", entry.plugin)
+        selected.append((cls, from_plain(cls.Params, entry.params)))
+    source = planned.benchmark.source
+    info = BenchmarkInfo(
+        name=planned.benchmark.name,
+        results=planned.folder.resolve(),
+        file=Path(source).resolve() if source else None,
+        mode=planned.mode,
+    )
+    return Observers(display, selected, info)
 
 
 def _isolated(what: str, observers: Observers) -> AbstractContextManager[None]:

@@ -13,6 +13,7 @@ from gan_bench.errors import DataError, StoreError, UsageError
 from gan_bench.evaluation.evaluate import DrawnSamples, draw
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
+from gan_bench.running.run_plugins import require_plugins
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.training.assembly import make_trainer
@@ -85,11 +86,13 @@ def load_trainer(
         log: receives a message for each newer checkpoint that is damaged or of another run.
 
     Raises:
+        PluginError: the run's model, dataset or network is not loaded.
         StoreError: there is no checkpoint, or it does not fit the present code.
     """
     record = folder.read()
     if record is None:
         raise StoreError(f"{folder.path}: run.json is missing. Select a folder in results/NAME/runs/.")
+    require_plugins(record, registry, f"{folder.path}: ")
     state, passed_over = folder.load_checkpoint(record.key)
     if state is None:
         damaged = ", ".join(path.name for path in passed_over)

@@ -11,7 +11,14 @@ needs another one that has failed, it raises `unittest.SkipTest`, so that each m
 
 from __future__ import annotations
 
-from gan_bench.testing.cases import DatasetTestCase, MetricTestCase, ModelTestCase, NetworkTestCase
+from gan_bench.testing.cases import (
+    DatasetTestCase,
+    EngineTestCase,
+    MetricTestCase,
+    ModelTestCase,
+    NetworkTestCase,
+    ObserverTestCase,
+)
 from gan_bench.testing.checks import Check, Fault, Finding
 from gan_bench.testing.kit import checks, examine
 from gan_bench.testing.tiny import protocol, trainer
@@ -19,11 +26,13 @@ from gan_bench.testing.tiny import protocol, trainer
 __all__ = [
     "Check",
     "DatasetTestCase",
+    "EngineTestCase",
     "Fault",
     "Finding",
     "MetricTestCase",
     "ModelTestCase",
     "NetworkTestCase",
+    "ObserverTestCase",
     "checks",
     "examine",
     "protocol",

@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.engine import Engine
 from gan_bench.contracts.metric import Metric
 from gan_bench.contracts.model import Model
 from gan_bench.contracts.network import Network
+from gan_bench.contracts.observer import Observer
 from gan_bench.errors import PluginError
 from gan_bench.plugins.registry import Registry
 from gan_bench.testing.checks import Check
@@ -86,3 +88,15 @@ class NetworkTestCase(PluginTestCase):
     """Checks of a network as tests; set `plugin` to its class."""
 
     kind = Network
+
+
+class EngineTestCase(PluginTestCase):
+    """Checks of an engine as tests; set `plugin` to its class."""
+
+    kind = Engine
+
+
+class ObserverTestCase(PluginTestCase):
+    """Checks of an observer as tests; set `plugin` to its class."""
+
+    kind = Observer

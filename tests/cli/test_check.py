@@ -10,6 +10,7 @@ import pytest
 
 from gan_bench.names import listed
 from gan_bench.plugins.discovery import load_plugins
+from gan_bench.plugins.kinds import KINDS
 from gan_bench.report.published.load import COLUMNS
 from tests.support import project
 from tests.support.messages import Messages
@@ -72,9 +73,31 @@ def gan_bench_observers():
     from gan_bench.contracts.observer import Observer
 
     class Silent(Observer):
+        '''Observer that does nothing.'''
+
         name = "silent"
 
+        def stopping(self):
+            return
+
     return [Silent]
+"""
+
+
+ENGINE = """
+from gan_bench import Engine, hookimpl
+
+class Idle(Engine):
+    '''Engine that executes nothing.'''
+
+    name = "idle"
+
+    def run(self, jobs):
+        return True
+
+@hookimpl
+def gan_bench_engines():
+    return [Idle]
 """
 
 
@@ -142,7 +165,7 @@ class TestOfAName:
         """An unknown name is an error with the closest name."""
         result = call("mgn")
         assert result.code == 2
-        known = {name for kind in ("models", "networks", "datasets", "metrics") for name in load_plugins().all(kind)}
+        known = {name for kind in KINDS for name in load_plugins().all(kind)}
         messages.check(result.err, "'mgn'", "'mgan'", hide={listed(known): "AVAILABLE"})
         assert result.out == ""
 
@@ -244,12 +267,24 @@ class TestOfAFile:
         """A missing file is an error."""
         messages.check(call("nowhere.py").err, "nowhere.py")
 
-    def test_only_observers(self, call: project.Call, messages: Messages) -> None:
-        """A file of observers is loaded. There are no checks of observers."""
+    def test_observers(self, call: project.Call) -> None:
+        """A file of observers is checked; its output is a finding, and not printed."""
         write(OBSERVER)
         result = call("mine.py")
         assert result.code == 0
-        messages.check(result.out, "mine.py", "observers")
+        assert "ok  observer silent (mine.py): 10 of 10 checks passed\n" in result.out
+        write(OBSERVER.replace("return\n", "print('stopping')\n"))
+        result = call("mine.py")
+        assert result.code == 1
+        assert "output: stopping() prints to standard output: 'stopping" in result.out
+
+    def test_engines(self, call: project.Call) -> None:
+        """A file of engines is checked."""
+        write(ENGINE)
+        result = call("mine.py")
+        assert result.code == 1
+        assert "returns: run() returns True" not in result.out
+        assert "ends: run 'finished', seed 0 is not started" in result.out
 
     def test_only_figures(self, call: project.Call) -> None:
         """A file of published figures is read. Errors in it are findings with file and line."""

@@ -400,9 +400,13 @@ class TestRunsThatCannotBeScored:
         before = content(folder_of(old, "gan").path)
         outcome = rescore(old, ["spread"], registry, log=lines.append)
         (line,) = (line for line in lines if line.startswith("[1/2] gan on ring8, seed 0: skipped"))
-        hidden = {folder_of(old, "gan").path.name: "RUN"} | long_list(line)
+        hidden = (
+            {folder_of(old, "gan").path.name: "RUN"}
+            | long_list(line)
+            | dict.fromkeys(map(str, registry.places), "PLUGIN")
+        )
         detail = line.partition(" (")[2].rpartition(")")[0]  # of other libraries
-        messages.check(line, part, hide=hidden | ({detail: "…"} if detail and len(hidden) == 1 else {}))
+        messages.check(line, part, hide=hidden | ({detail: "…"} if detail and not long_list(line) else {}))
         assert (outcome.exit_code, outcome.scored) == (code, 1)
         assert content(folder_of(old, "gan").path) == before
         assert values(old, "spread", "mgan")

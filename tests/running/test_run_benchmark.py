@@ -316,6 +316,8 @@ class TestWritten:
         assert (stored["name"], stored["seeds"]) == ("tiny", [0, 1])
         assert [model["label"] for model in stored["models"]] == ["gan", "d2gan"]
         assert stored["metrics"]["wasserstein"]["expensive"] is True
+        records = [project.record(path) for path in project.run_folders(tmp_path)]
+        assert {each["metrics"]["wasserstein"]["scale"] for each in (stored, *records)} == {"log"}
         hashes = {hash_ for model in stored["models"] for hash_ in model["configurations"].values()}
         assert {project.record(path)["configuration"] for path in project.run_folders(tmp_path)} == hashes
         assert {path.name for path in folder.iterdir() if path.is_file()} == {

@@ -160,7 +160,7 @@ def describe(models: Sequence[Mapping[str, Any]] = (ZOO["gan"],), **changes: Any
         "model": [dict(model) for model in models],
     }
     for key, value in changes.items():
-        benchmark[key] = benchmark[key] | value if isinstance(value, dict) else value
+        benchmark[key] = benchmark.get(key, {}) | value if isinstance(value, dict) else value
     return benchmark
 
 

@@ -34,7 +34,7 @@ from rich.console import Console
 from gan_bench import cli, escape
 from gan_bench.cli.check import Output
 from gan_bench.contracts.events import Evaluated
-from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.contracts.protocol import Protocol
 from gan_bench.contracts.run import DatasetRef, ModelRef, Run
 from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
@@ -136,7 +136,7 @@ def progress(name: str) -> str:
     stream, terminal = io.StringIO(), io.StringIO()
     live = LiveProgress([name, "modes"], Console(file=terminal, width=80, color_system=None))
     for display in (PlainProgress([name], stream), live):
-        observers = Observers(display, [Failing])
+        observers = Observers(display, [(Failing, None)], BenchmarkInfo())
         observers.note("begin")
         display.planned([run, run], 0)
         for status in ("finished", "failed"):

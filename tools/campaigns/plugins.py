@@ -275,6 +275,7 @@ def benchmark(cases: Sequence[Case]) -> str:
     models = "".join(f'[[model]]\nplugin = "{case.name}"\n' for case in cases if case.place in IN_RUNS)
     metrics = ["symmetric_kl", "modes", *(case.name for case in cases if case.place == "metric")]
     listed = ", ".join(f'"{name}"' for name in metrics)
+    observers = "".join(f"[observers.{case.name}]\n" for case in cases if case.place == "observer")
     return f"""\
 name = "tiny"
 seeds = 1
@@ -293,7 +294,7 @@ samples = 200
 metrics = [{listed}]
 points = 2
 anchors = false
-{models}
+{observers}{models}
 [[model]]
 plugin = "mgan"
 generators = 2

@@ -101,7 +101,14 @@ def through_workers(context: Context, name: str, benchmark: Mapping[str, Any], *
     plugins = [Path(_warned.__file__)]
     folder = context.folder / name
     gan_bench.run(
-        benchmark, device=context.device, results=folder, workers=1, plugins=plugins, progress=False, **options
+        benchmark,
+        device=context.device,
+        results=folder,
+        workers=1,
+        plugins=plugins,
+        observers=[_warned.Warnings.name],
+        progress=False,
+        **options,
     )
     warnings = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
     return Carried(records_of(folder), warnings)

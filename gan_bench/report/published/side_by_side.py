@@ -66,7 +66,7 @@ class PublishedComparison:
 
 def published_comparison(results: StoredResults, table: Table) -> PublishedComparison:
     """Published figures for `table`, from the installed plugins and plugins/ of the working folder."""
-    registry = load_plugins(plugin_folders(), kinds=(PUBLISHED, "datasets", "metrics"))
+    registry = load_plugins(plugin_folders(results=results.source), kinds=(PUBLISHED, "datasets", "metrics"))
     read, problems = gather(registry, _directions(results, registry))
     known = [replace(each, dataset=_described(*data_of(each.dataset), registry)) for each in read]
     data, rows = _data(results, registry), table.rows
