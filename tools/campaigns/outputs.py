@@ -284,7 +284,6 @@ def results_csv(name: str) -> Iterator[str]:
         yield "another label after reading"
 
 
-Writer = Callable[[str], Iterator[str]]
 def report_page(name: str) -> str:
     """Text of a report in which the name is a label, dataset, metric, unit, footnote, citation and benchmark file."""
     metric = MetricInfo("lower", name, doc=name, scale="log")
@@ -347,6 +346,7 @@ class _Elements(HTMLParser):
         self.text += data
 
 
+Writer = Callable[[str], Iterator[str]]
 WRITERS: dict[str, Writer] = {
     "report": lambda name: html_page(report_page(name), name),
     "table.md": lambda name: markdown_tables(render_table(table(name), "markdown"), name, 1, 40, 5),
