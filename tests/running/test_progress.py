@@ -259,7 +259,7 @@ class TestLive:
 
 def comparison(seeds: int, rows: int) -> Table:
     """Table of the first `seeds` of five seeds."""
-    cells = {"modes": Estimate(8.0, None, 1)}
+    cells = {"modes": Estimate(8.0, None, None, (8.0,))}
     ledger = dict.fromkeys(LEDGER, 1.0)
     shown = [Row("ring8", f"row{i}", "gan", False, seeds, seeds, cells, ledger) for i in range(rows)]
     return Table(f"tiny ({seeds} of 5 seeds)", (Column("modes", MetricInfo()),), tuple(shown), (), ("a note",), ())

@@ -29,6 +29,8 @@ def test_there_are_enough_names() -> None:
         ("csv_cell", "=1+1", "table.csv"),
         ("one_line", "a\x1b[2J", "progress"),
         ("printable", "a\u202eb", "check"),
+        ("html", "<b>", "report"),
+        ("json_in_html", "</script>", "report"),
     ],
 )
 def test_a_writer_that_does_not_escape_is_found(

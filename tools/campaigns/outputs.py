@@ -6,9 +6,10 @@
 
 A name is a label, metric, dataset, title, footnote, note, warning and message at once. It has control characters,
 bidirectional marks, terminal escapes, markup of LaTeX, Markdown, CSV or HTML, emoji, or 2 MB. CSV is parsed by the csv
-module, Markdown by markdown-it-py, SVG by an XML parser, LaTeX by the tokeniser below. Faults: an exception, a
-character that a terminal executes or no encoder accepts, a cell that ends early, is a formula or has another text, an
-unbalanced group, and an output that is as long as its input of 2 MB. The exit code is 1 if there is any.
+module, Markdown by markdown-it-py, HTML by html.parser, SVG by an XML parser, LaTeX by the tokeniser below. Faults: an
+exception, a character that a terminal executes or no encoder accepts, a cell that ends early, is a formula or has
+another text, an unbalanced group, and an output that is as long as its input of 2 MB. The exit code is 1 if there is
+any.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ import sys
 import unicodedata
 import warnings
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 from markdown_it import MarkdownIt
@@ -35,11 +39,12 @@ from gan_bench import cli, escape
 from gan_bench.cli.check import Output
 from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import BenchmarkInfo, Observer
-from gan_bench.contracts.protocol import Protocol
-from gan_bench.contracts.run import DatasetRef, ModelRef, Run
+from gan_bench.contracts.protocol import Evaluation, Protocol
+from gan_bench.contracts.run import DatasetRef, ModelRef, Run, SkippedModel
 from gan_bench.contracts.scores import Share
 from gan_bench.contracts.table import Column, Estimate, MetricInfo, Row, Table
 from gan_bench.report.figures import curves
+from gan_bench.report.page.page import page
 from gan_bench.report.published import formats as published
 from gan_bench.report.published.load import CLAIM, PublishedFigure
 from gan_bench.report.published.side_by_side import Figure, PublishedComparison
@@ -47,12 +52,13 @@ from gan_bench.report.tables import evaluation_noise
 from gan_bench.report.tables.build import render_table
 from gan_bench.report.tables.formats import to_text
 from gan_bench.results import csv_frames
-from gan_bench.results.load import LEDGER
+from gan_bench.results.load import COLUMNS, FINISHED, LEDGER, StoredResults
 from gan_bench.running.check_report import CheckedRun, CheckReport
 from gan_bench.running.observers import Observers
 from gan_bench.running.progress import LiveProgress, PlainProgress
 from gan_bench.store import rows
 from gan_bench.store.layout import CLASS_COLUMNS
+from gan_bench.store.records import BenchmarkRecord, StoredDataset, StoredEntry
 
 LONG = 2_000_000
 LONGEST_OUTPUT = 400_000
@@ -96,7 +102,7 @@ def names() -> list[str]:
 
 def table(name: str) -> Table:
     """Build a table with the name in every place."""
-    cell = Estimate(-1.5, 0.25, 2)
+    cell = Estimate(-1.5, -1.75, -1.25, (-1.4, -1.6))
     row = Row(
         dataset=name, label=name, model=name, anchor=False, finished=2, planned=2, cells={name: cell, "modes": None},
         ledger=dict.fromkeys(LEDGER, 1.0), shared=name, departures=(1,), best=frozenset([name]),
@@ -115,7 +121,7 @@ def comparison(name: str) -> PublishedComparison:
         value=-8.33, spread=0.1, spread_is="unknown", n=5, samples=10, printed=name, protocol=name, source=name,
         quoted_by=name, kind=CLAIM, verified=False,
     )  # fmt: skip
-    return PublishedComparison(name, (Figure(row, Estimate(-1.0, 0.5, 2), figure),), (name,))
+    return PublishedComparison(name, (Figure(row, Estimate(-1.0, -1.5, -0.5, (-0.9, -1.1)), figure),), (name,))
 
 
 def noise(name: str) -> pd.DataFrame:
@@ -293,8 +299,71 @@ def _in_csv(name: str) -> str:
     return escape.printable(re.sub(r"[\t\n\v\f\r\x85\u2028\u2029]+", " ", name))
 
 
+def report_page(name: str) -> str:
+    """Text of a report in which the name is a label, dataset, metric, unit, footnote, citation and benchmark file."""
+    metric = MetricInfo("lower", name, doc=name, scale="log")
+    keys = {label: f"{i:064x}" for i, label in enumerate((name, f"{name} 2"))}
+    models = tuple(StoredEntry(label, name, False, (name,), {name: key}, citation=name) for label, key in keys.items())
+    benchmark = BenchmarkRecord(
+        name=name,
+        seeds=(0, 1),
+        evaluation=Evaluation(samples=100, metrics=(name,)),
+        protocol=Protocol(),
+        datasets=(StoredDataset(name, "ring8"),),
+        models=models,
+        metrics={name: metric},
+        left_out=(SkippedModel(name, name, name),),
+        file=name,
+    )
+    rows = [
+        (name, name, name, label, seed, t, pd.NA, measured, 1.0 + seed + t, 100, "finished", key + str(seed), "", "")
+        for label, key in keys.items()
+        for seed in (0, 1)
+        for t, measured in ((0, name), (10, name), (10, FINISHED))
+    ]
+    types = {"generator": "Int64", "n": "Int64", "value": "float64"}
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
+    return page(StoredResults(Path("results.csv"), benchmark, frame), Path("report.html"))
+
+
+def html_page(text: str, name: str) -> Iterator[str]:
+    """Faults of a page: elements or attributes that a plain name would not give, or text that ends early."""
+    yield from printable(text)
+    found, plain = _Elements(text), _Elements(report_page("plain"))
+    if found.shape != plain.shape:
+        differing = (found.shape - plain.shape) + (plain.shape - found.shape)
+        yield f"elements or attributes {sorted(differing.items())}"
+    wanted = escape.one_line(name).strip() or "(no name)"
+    if wanted not in found.text:
+        yield f"no element has the text {wanted[:40]!a}"
+
+
+class _Elements(HTMLParser):
+    """Elements of a page with the names of their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.shape: Counter[tuple[str, ...]] = Counter()
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Count an element."""
+        self.shape[tag, *sorted(name for name, _ in attrs)] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        """Count the end of an element."""
+        self.shape[f"/{tag}",] += 1
+
+    def handle_data(self, data: str) -> None:
+        """Collect text."""
+        self.text += data
+
+
 Writer = Callable[[str], Iterator[str]]
 WRITERS: dict[str, Writer] = {
+    "report": lambda name: html_page(report_page(name), name),
     "table.md": lambda name: markdown_tables(render_table(table(name), "markdown"), name, 1, 40, 5),
     "table.csv": lambda name: csv_rows(render_table(table(name), "csv"), name),
     "table in LaTeX": lambda name: latex_table(render_table(table(name), "latex"), 8),

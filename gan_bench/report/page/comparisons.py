@@ -119,7 +119,7 @@ def _improvement(row: Any) -> str:
     ties = f", {row.ties} tied" if row.ties else ""
     if math.isnan(row.improvement_low):
         return percent(row.improvement)
-    return f"{percent(row.improvement)} ({percent(row.improvement_low)} to {percent(row.improvement_high)}{ties})"
+    return f"{percent(row.improvement)} ({100 * row.improvement_low:.0f} to {percent(row.improvement_high)}{ties})"
 
 
 def _matrix(labels: Sequence[str], pairs: Sequence[Any]) -> tuple[tuple[Cell | None, ...], ...]:

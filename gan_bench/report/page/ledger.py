@@ -82,7 +82,7 @@ def _group(contents: Contents, dataset: str) -> Group:
 
 
 _ABOUT = {
-    "real samples": "seen by the discriminators in a run, all together",
+    "real samples": "drawn in a run; discriminators of one model see the same draws unless it divides them",
     "samples of all generators": "generated in training, in a run",
     "samples of each generator": "their number divided by the number of generators",
     "seconds of training": "mean and range over the runs, without evaluation",
@@ -121,6 +121,8 @@ def _of_ledgers(ledgers: Sequence[Ledger], runs: Sequence[PlacedRun]) -> dict[st
         facts[f"parameters of {player}"] = _range(each.parameters.get(player, 0) for each in ledgers)
     facts["real samples"] = _range(each.real_samples for each in ledgers)
     facts["samples of all generators"] = _range(each.fake_samples for each in ledgers)
+    iterations = max(1, runs[0].run.record.iterations)
+    facts["real samples per iteration"] = _range(each.real_samples / iterations for each in ledgers)
     generators = max(1, runs[0].run.record.model.generators)
     facts["samples of each generator"] = _range(each.fake_samples / generators for each in ledgers)
     for player in dict.fromkeys(name for each in ledgers for name in each.updates):

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from gan_bench import escape
 from gan_bench.report.page.citations import bibtex, software
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import render
@@ -138,17 +139,19 @@ def data(contents: Contents) -> str:
     """
     runs: dict[tuple[str, str, int], dict[str, Any]] = {}
     iterations: dict[tuple[int, ...], int] = {}
-    for (dataset, label, metric), curves in contents.curves.items():
+    for place, curves in contents.curves.items():
+        dataset, label, metric = map(escape.one_line, place)
         for curve in curves:
             new = {"dataset": dataset, "label": label, "seed": curve.seed, "status": curve.status, "metrics": {}}
             run = runs.setdefault((dataset, label, curve.seed), new)
             at = iterations.setdefault(tuple(curve.iterations.tolist()), len(iterations))
             run["metrics"][metric] = [at, [_rounded(value) for value in curve.values.tolist()]]
     facts = {
-        column.name: {"direction": column.info.direction, "unit": column.info.unit} for column in contents.table.columns
+        escape.one_line(column.name): {"direction": column.info.direction, "unit": escape.one_line(column.info.unit)}
+        for column in contents.table.columns
     }
     whole = {
-        "benchmark": contents.table.title,
+        "benchmark": escape.one_line(contents.table.title),
         "metrics": facts,
         "iterations": list(iterations),
         "runs": list(runs.values()),

@@ -82,21 +82,19 @@ def page(results: StoredResults, file: Path) -> str:
         Section("origin", "Origin, data and citations", "Origin", origin.section(found, file)),
     ]
     style, script = _asset("page.css"), _asset("page.js")
-    return (
-        render(
-            "page.html",
-            title=found.table.title,
-            policy=_policy(style, script),
-            style=Markup(style),
-            script=Markup(script),
-            sections=sections,
-            symbols=marks.symbols(),
-            summary=_summary(found),
-            data=Markup(escape.json_in_html(origin.data(found))),
-            frames=Markup(escape.json_in_html(json.dumps(frames, separators=(",", ":")))),
-        ).rstrip()
-        + "\n"
+    text = render(
+        "page.html",
+        title=found.table.title,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        sections=sections,
+        symbols=marks.symbols(),
+        summary=_summary(found),
+        data=Markup(escape.json_in_html(origin.data(found))),
+        frames=Markup(escape.json_in_html(json.dumps(frames, separators=(",", ":")))),
     )
+    return "".join((text.rstrip(), "\n"))  # a plain string: `Markup` would escape what is added to it
 
 
 def _summary(found: Contents) -> list[str]:

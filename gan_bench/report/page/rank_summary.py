@@ -15,7 +15,7 @@ from gan_bench.report.page.elements import DataTable, element, render, titled
 from gan_bench.statistics.across import ranks, win_tie_loss
 from gan_bench.statistics.observations import rows_of
 
-_WIDTH, _LEFT, _RIGHT, _LINE, _BELOW = 760, 230, 20, 30, 40
+_WIDTH, _LEFT, _RIGHT, _LINE, _BELOW = 860, 260, 20, 30, 40
 
 
 def section(contents: Contents) -> Markup:

@@ -40,10 +40,12 @@ class Verdicts:
 
     def of(self, frame: pd.DataFrame, dataset: str, metric: str | None = None) -> list[Any]:
         """Rows of a frame for a dataset, in the primary metric or another."""
-        found = frame[frame["dataset"] == dataset]
-        if "metric" in found.columns:
-            found = found[found["metric"] == (metric or self.primary)]
-        return list(found.itertuples(index=False))
+        wanted = metric or self.primary
+        # In Python: numpy ignores control characters at the end of texts that it compares.
+        of = [each == dataset for each in frame["dataset"]]
+        if "metric" in frame.columns:
+            of = [here and each == wanted for here, each in zip(of, frame["metric"], strict=True)]
+        return list(frame[of].itertuples(index=False))
 
 
 def verdicts(results: StoredResults, table: Table) -> Verdicts:
