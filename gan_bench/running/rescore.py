@@ -21,6 +21,7 @@ from gan_bench.evaluation.snapshot import metric_facts
 from gan_bench.files import write_atomically
 from gan_bench.plugins.code_hash import code_hash
 from gan_bench.plugins.instances import dataset_of
+from gan_bench.report.page.page import write_report
 from gan_bench.report.tables.build import write_tables
 from gan_bench.results.class_shares import write_classes_csv
 from gan_bench.results.load import PlacedRun, read_benchmark, read_results, write_results_csv
@@ -68,7 +69,18 @@ def rescore(
         write_results_csv(folder)
         write_classes_csv(folder)
         write_tables(folder)
+        _rewrite_report(folder, log)
     return work.outcome
+
+
+def _rewrite_report(folder: Path, log: Callable[[str], None]) -> None:
+    """Write report.html again, if there is one; a failure is a message, because the scores are stored by now."""
+    if not (folder / "report.html").is_file():
+        return
+    try:
+        write_report(folder)
+    except Exception as error:
+        log(f"The report is out of date: {error} Write it with `gan-bench report {folder}`.")
 
 
 class _Rescoring(FinishedRunTask):

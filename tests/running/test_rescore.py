@@ -23,6 +23,7 @@ from gan_bench.plugins.discovery import load_plugins
 from gan_bench.plugins.registry import Registry
 from gan_bench.report.tables.build import render
 from gan_bench.results.load import write_results_csv
+from gan_bench.running import rescore as rescore_module
 from gan_bench.running import run_benchmark
 from gan_bench.running.engines import local
 from gan_bench.running.finished_runs import RescoreOutcome
@@ -559,3 +560,25 @@ def test_benchmark_json_is_kept(old: Path, registry: Registry) -> None:
     assert facts["scale"] == "linear"
     assert facts["doc"] == "Standard deviation of a part of the samples, drawn at random."
     assert after == before
+
+
+class TestReport:
+    """report.html of a results folder that is scored again."""
+
+    def test_has_the_new_metric(self, old: Path, registry: Registry) -> None:
+        """The report is rewritten, as the tables are. A folder without one gets none."""
+        assert "mode_kl" not in (old / "report.html").read_text(encoding="utf-8")
+        rescore(old, ["mode_kl"], registry)
+        assert "mode_kl" in (old / "report.html").read_text(encoding="utf-8")
+        (old / "report.html").unlink()
+        rescore(old, ["high_quality"], registry)
+        assert not (old / "report.html").exists()
+
+    def test_that_cannot_be_written_is_a_message(self, old: Path, registry: Registry, messages: Messages) -> None:
+        """The scores are stored by then."""
+        lines: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rescore_module, "write_report", lambda folder: 1 / 0)
+            rescore(old, ["mode_kl"], registry, log=lines.append)
+        messages.check(lines[-1], "gan-bench report", hide={str(old): "OLD"})
+        assert values(old, "mode_kl") != []

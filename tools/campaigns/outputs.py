@@ -105,9 +105,9 @@ def table(name: str) -> Table:
     cell = Estimate(-1.5, -1.75, -1.25, (-1.4, -1.6))
     row = Row(
         dataset=name, label=name, model=name, anchor=False, finished=2, planned=2, cells={name: cell, "modes": None},
-        ledger=dict.fromkeys(LEDGER, 1.0), shared=name, departures=(1,), best=frozenset([name]),
+        ledger=dict.fromkeys(LEDGER, 1.0), shared=name, departures=(1,), marked=frozenset([name]),
     )  # fmt: skip
-    other = replace(row, label=f"{name}.", departures=(), best=frozenset(), finished=1)
+    other = replace(row, label=f"{name}.", departures=(), marked=frozenset(), finished=1)
     anchor = replace(other, label="real-data", anchor=True)
     columns = (Column(name, MetricInfo("lower", unit=f"{name}!")), Column("modes", MetricInfo("higher")))
     return Table(name, columns, (row, other, anchor), (name, f"{name} 2"), (name, f"note {name}"), (f"warning {name}",))

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import render
-from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts, effect, margin
+from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts
+from gan_bench.report.wording import effect_text, margin_text
 
 _MOST = 3  # names, or datasets, that a sentence lists
 
@@ -58,7 +59,7 @@ def _leader_on(contents: Contents, found: Verdicts, dataset: str) -> str:
         values = [f"{row.label} ({row.mean:.3g}, n = {row.n})" for row in leaders[:_MOST]]
         values += [f"{len(leaders) - _MOST} more"] if len(leaders) > _MOST else []
         verb = "leads" if len(leaders) == 1 else "lead"
-        size = next((text for row in found.of(found.pairs, dataset) if (text := margin(row))), "")
+        size = next((text for row in found.of(found.pairs, dataset) if (text := margin_text(row))), "")
         near = (
             f", and {'no other mean is' if len(leaders) == 1 else 'these means are'} within {size} of the best"
             if size
@@ -111,7 +112,7 @@ def _names(contents: Contents, rows: Sequence[Any], verdict: str) -> str:
         return ""
     if len(labels) == 1 and len(contents.datasets) == 1:
         (row,) = (row for row in rows if row.verdict == verdict)
-        return f" ({labels[0]}: {effect(row)})"
+        return f" ({labels[0]}: {effect_text(row)})"
     return f" ({_listed(labels)})"
 
 
@@ -122,7 +123,7 @@ def _outlook(contents: Contents, found: Verdicts) -> str:
     if not undecided:
         return "Every comparison with the baseline is decided." if rows else ""
     needs = sorted(int(row.seeds_needed) for row in undecided if not pd.isna(row.seeds_needed))
-    size = next((text for row in undecided if (text := margin(row))), "")
+    size = next((text for row in undecided if (text := margin_text(row))), "")
     if not needs:
         return "For the undecided comparisons, the number of seeds needed is unknown."
     seeds = f"{needs[0]:,}" if needs[0] == needs[-1] else f"{needs[0]:,} to {needs[-1]:,}"

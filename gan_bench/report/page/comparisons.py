@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from gan_bench.report.page.contents import Contents
 from gan_bench.report.page.elements import DataTable, render
-from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts, effect, margin, needed, p_value, percent
+from gan_bench.report.page.verdicts import MOST_PAIRED, Verdicts
+from gan_bench.report.wording import effect_text, margin_text, p_text, percent, seeds_text
 
 EXPLAINED = 20
 """Largest number of models for which the cells of the matrix have tooltips and a table of tests."""
@@ -72,7 +73,7 @@ def section(contents: Contents) -> Markup:
         primary=found.primary,
         baseline=found.baseline,
         groups=groups,
-        margin=next((text for row in rows if (text := margin(row))), ""),
+        margin=next((text for row in rows if (text := margin_text(row))), ""),
         models=len(contents.marks),
         most=MOST_PAIRED,
         most_explained=EXPLAINED,
@@ -104,11 +105,11 @@ def _line(row: Any, kind: bool) -> Line:
         row.verdict,
         SIGNS[row.verdict],
         n,
-        effect(row) if kind else effect(row).removeprefix(f"{row.effect} "),
-        p_value(row.p_holm),
-        p_value(row.p_flip_holm),
+        effect_text(row) if kind else effect_text(row).removeprefix(f"{row.effect} "),
+        p_text(row.p_holm),
+        p_text(row.p_flip_holm),
         _improvement(row),
-        needed(row),
+        seeds_text(row),
         row.note,
     )
 
@@ -132,10 +133,10 @@ def _matrix(labels: Sequence[str], pairs: Sequence[Any]) -> tuple[tuple[Cell | N
 
 def _cell(row: Any, label: str, other: str, verdict: str) -> Cell:
     """Cell with the verdict; without one, with the number of seeds that are needed."""
-    seeds = needed(row)
+    seeds = seeds_text(row)
     about = f"{seeds} seeds" if verdict == "undecided" and seeds != "\N{EN DASH}" else ""
-    tip = f"{label} against {other}: {verdict}. {row.label} to {row.baseline}: {effect(row)}; "
-    tip += f"Holm p {p_value(row.p_holm)}, n = {row.n}" + (f", {row.n_baseline}" if row.n != row.n_baseline else "")
+    tip = f"{label} against {other}: {verdict}. {row.label} to {row.baseline}: {effect_text(row)}; "
+    tip += f"Holm p {p_text(row.p_holm)}, n = {row.n}" + (f", {row.n_baseline}" if row.n != row.n_baseline else "")
     return Cell(verdict, SIGNS[verdict], about, tip + (f"; {row.note}" if row.note else ""))
 
 
@@ -153,13 +154,13 @@ def _table(pairs: Sequence[Any]) -> DataTable | None:
             f"{row.label} against {row.baseline}",
             row.verdict,
             str(row.n) if row.n == row.n_baseline else f"{row.n}, {row.n_baseline}",
-            effect(row),
-            p_value(row.p),
-            p_value(row.p_holm),
-            p_value(row.p_flip_holm),
-            p_value(row.p_equivalent_holm),
+            effect_text(row),
+            p_text(row.p),
+            p_text(row.p_holm),
+            p_text(row.p_flip_holm),
+            p_text(row.p_equivalent_holm),
             _improvement(row),
-            needed(row),
+            seeds_text(row),
             row.test,
             row.note or "\N{EN DASH}",
         )
@@ -184,5 +185,5 @@ def _others(contents: Contents, found: Verdicts, dataset: str) -> DataTable | No
 
 
 def _brief(row: Any) -> str:
-    shown = effect(row)
+    shown = effect_text(row)
     return row.verdict if shown == "\N{EN DASH}" else f"{row.verdict}, {shown}"

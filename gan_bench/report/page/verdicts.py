@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,36 +108,3 @@ def tie_groups(labels: Sequence[str], pairs: Iterable[Any]) -> dict[str, str]:
 
 def _letter(index: int) -> str:
     return chr(ord("a") + index) if index < 26 else f"({index + 1})"
-
-
-def effect(row: Any) -> str:
-    """Estimate of a comparison with its interval: ``ratio 0.13 (0.05 to 0.34)``."""
-    if math.isnan(row.estimate):
-        return "at the floor" if row.at_floor else "\N{EN DASH}"
-    if math.isnan(row.low):
-        return f"{row.effect} {row.estimate:.3g}"
-    return f"{row.effect} {row.estimate:.3g} ({row.low:.3g} to {row.high:.3g})"
-
-
-def p_value(p: float) -> str:
-    """Format a p-value."""
-    if math.isnan(p):
-        return "\N{EN DASH}"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def needed(row: Any) -> str:
-    """Number of seeds that would show a difference of the margin."""
-    return "\N{EN DASH}" if pd.isna(row.seeds_needed) else f"{int(row.seeds_needed):,}"
-
-
-def margin(row: Any) -> str:
-    """Margin of a comparison: a percentage of the value, or a difference."""
-    if math.isnan(row.margin):
-        return ""
-    return percent(math.exp(row.margin) - 1) if row.scale == "log" else f"{row.margin:g}"
-
-
-def percent(share: float) -> str:
-    """Format a share."""
-    return f"{100 * share:.0f} %"

@@ -14,7 +14,8 @@ from tabulate import tabulate
 from gan_bench import escape
 from gan_bench.report.published.load import CLAIM, RERUN, PublishedFigure
 from gan_bench.report.published.side_by_side import MARKS, Figure, PublishedComparison
-from gan_bench.report.tables.formats import ARROWS, MISSING, Format, number
+from gan_bench.report.tables.formats import ARROWS, Format, number
+from gan_bench.report.wording import MISSING
 
 TITLES = {CLAIM: "claimed in papers", RERUN: "independent re-runs"}
 _RECORD = ("kind", "dataset", "label", "system", "name", "metric", "ours", "ours_low", "ours_high", "ours_n")

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gan_bench.contracts.table import MetricInfo
+from gan_bench.report.wording import effect_text, p_text, seeds_text
 from gan_bench.results.load import StoredResults
 from gan_bench.results.metrics import primary_metric
 from gan_bench.statistics.compare import compare_values
@@ -109,37 +110,22 @@ class Comparisons:
         holm = f", Holm's procedure over {family} comparisons" if family > 1 else ""
         yield f"Compared with {baselines} by {self.metric} ({tests} test over the seeds{holm}):"
         several = self.verdicts["dataset"].nunique() > 1
-        rows = self.verdicts.to_dict("records")
+        rows: list[Any] = list(self.verdicts.itertuples(index=False))
         for row in rows[:MOST_VERDICTS]:
-            where = f" on {row['dataset']}" if several else ""
-            yield f"{row['label']}{where}: {describe_verdict(row)}."
+            where = f" on {row.dataset}" if several else ""
+            yield f"{row.label}{where}: {describe_verdict(row)}."
         if len(rows) > MOST_VERDICTS:
             yield f"… and {len(rows) - MOST_VERDICTS} more comparisons. `gan-bench compare` lists all."
 
 
-def describe_verdict(row: Mapping[Any, Any]) -> str:
-    """Describe a row of comparisons: ``better, ratio 0.30 (0.21 to 0.43), p = 0.004``.
-
-    Args:
-        row: a row of `gan_bench.statistics.compare.compare`.
-    """
-    parts = [str(row["verdict"])]
-    estimate, low, high = (_number(row[name]) for name in ("estimate", "low", "high"))
-    if not math.isnan(estimate):
-        limits = "" if math.isnan(low) else f" ({low:.3g} to {high:.3g})"
-        parts.append(f"{row['effect']} {estimate:.3g}{limits}")
-    p = _number(row["p_equivalent_holm" if row["verdict"] == "equivalent" else "p_holm"])
+def describe_verdict(row: Any) -> str:
+    """Describe a comparison: ``better, ratio 0.30 (0.21 to 0.43), p = 0.004``."""
+    parts = [str(row.verdict)]
+    if not math.isnan(row.estimate):
+        parts.append(effect_text(row))
+    p = row.p_equivalent_holm if row.verdict == "equivalent" else row.p_holm
     if not math.isnan(p):
-        parts.append(describe_p(p))
-    if row["verdict"] == "undecided" and isinstance(row["seeds_needed"], int):
-        parts.append(f"about {row['seeds_needed']} seeds would decide on the margin")
-    return ", ".join([*parts, *([str(row["note"])] if row["note"] else [])])
-
-
-def describe_p(p: float) -> str:
-    """Format a p-value: ``p = 0.012``, ``p < 0.001``."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
+        parts.append(f"p {p_text(p)}" if p < 0.001 else f"p = {p_text(p)}")
+    if row.verdict == "undecided" and not pd.isna(row.seeds_needed):
+        parts.append(f"about {seeds_text(row)} seeds would decide on the margin")
+    return ", ".join([*parts, *([row.note] if row.note else [])])

@@ -18,7 +18,7 @@ from tabulate import tabulate
 from gan_bench import escape
 from gan_bench.errors import StoreError
 from gan_bench.files import write_atomically
-from gan_bench.report.tables.formats import MISSING
+from gan_bench.report.wording import MISSING
 from gan_bench.results import csv_frames
 from gan_bench.results.load import PlacedRun, StoredResults, read_results
 from gan_bench.store.records import BenchmarkRecord

@@ -15,13 +15,13 @@ from tabulate import tabulate
 
 from gan_bench import escape
 from gan_bench.contracts.table import Estimate
+from gan_bench.report.wording import MISSING
 from gan_bench.results.load import LEDGER
 
 if TYPE_CHECKING:
     from gan_bench.contracts.table import Column, Row, Table
 
 ARROWS = {"lower": "↓", "higher": "↑", "none": ""}
-MISSING = "\N{EN DASH}"
 _LEDGER_HEADINGS = ("parameters", "real samples", "fake samples", "seconds")
 
 

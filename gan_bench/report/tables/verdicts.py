@@ -10,10 +10,10 @@ import pandas as pd
 from tabulate import tabulate
 
 from gan_bench import escape
+from gan_bench.report.wording import MISSING, limits_text, margin_text, p_text, seeds_text
 from gan_bench.results.csv_frames import escaped
 from gan_bench.results.parts import Paths, read_parts
 from gan_bench.statistics.compare import Pairs, compare_results
-from gan_bench.statistics.scales import MARGINS
 
 HEADINGS = (
     "model",
@@ -28,7 +28,6 @@ HEADINGS = (
     "notes",
 )
 RIGHT = ("effect", "95 % interval", "p", "p sign flip", "better in", "n", "seeds needed")
-MISSING = "\N{EN DASH}"
 
 Format = Literal["markdown", "csv", "latex", "text"]
 
@@ -67,12 +66,12 @@ def render_comparisons(comparisons: pd.DataFrame, format: Format) -> str:
 def _block(rows: pd.DataFrame, format: Format) -> str:
     """Comparisons of one dataset and metric: a title, a table, and how they were tested."""
     text, form = _WRITERS[format]
-    first = rows.iloc[0].to_dict()
+    first = next(rows.itertuples(index=False))
     baselines = list(dict.fromkeys(rows["baseline"]))
     against = f" with {baselines[0]}" if len(baselines) == 1 else ""
-    title = f"{first['metric']} on {first['dataset']}: comparison{against}"
+    title = f"{first.metric} on {first.dataset}: comparison{against}"
     one = len(baselines) == 1
-    cells = [[text(cell) for cell in _cells(row, name_both=not one)] for row in rows.to_dict("records")]
+    cells = [[text(cell) for cell in _cells(row, name_both=not one)] for row in rows.itertuples(index=False)]
     align = ["right" if heading in RIGHT else "left" for heading in HEADINGS]
     table = tabulate(cells, [text(h) for h in HEADINGS], tablefmt=form, disable_numparse=True, colalign=align)
     notes = [text(f"{note}.") for note in _notes(rows)]
@@ -89,43 +88,30 @@ _WRITERS: Mapping[Format, tuple[Callable[[str], str], str]] = {
 """How a cell is escaped, and tabulate's name of the format."""
 
 
-def _cells(row: Mapping[Any, Any], *, name_both: bool) -> list[str]:
-    label = f"{row['label']} vs {row['baseline']}" if name_both else str(row["label"])
-    verdict = str(row["verdict"])
-    p = row["p_equivalent_holm"] if verdict == "equivalent" else row["p_holm"]
-    n = str(row["n"]) if row["n"] == row["n_baseline"] else f"{row['n']} and {row['n_baseline']}"
-    seeds = MISSING if pd.isna(row["seeds_needed"]) else str(row["seeds_needed"])
-    limits = MISSING if math.isnan(row["low"]) else f"{row['low']:.3g} to {row['high']:.3g}"
-    better = f"{row['wins']} of {row['wins'] + row['ties'] + row['losses']}" + (
-        f", {row['ties']} tied" if row["ties"] else ""
-    )
-    effect = MISSING if math.isnan(row["estimate"]) else f"{row['estimate']:.3g}"
-    return [label, verdict, effect, limits, _p(p), _p(row["p_flip_holm"]), better, n, seeds, str(row["note"])]
-
-
-def _p(value: float) -> str:
-    if math.isnan(value):
-        return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _cells(row: Any, *, name_both: bool) -> list[str]:
+    label = f"{row.label} vs {row.baseline}" if name_both else str(row.label)
+    p = row.p_equivalent_holm if row.verdict == "equivalent" else row.p_holm
+    estimate = MISSING if math.isnan(row.estimate) else f"{row.estimate:.3g}"
+    better = f"{row.wins} of {row.wins + row.ties + row.losses}" + (f", {row.ties} tied" if row.ties else "")
+    n = str(row.n) if row.n == row.n_baseline else f"{row.n} and {row.n_baseline}"
+    effect = [estimate, limits_text(row), p_text(p), p_text(row.p_flip_holm), better]
+    return [label, row.verdict, *effect, n, seeds_text(row), row.note]
 
 
 def _notes(rows: pd.DataFrame) -> Iterator[str]:
     """Sentences on the tests of one family."""
-    first = rows.iloc[0].to_dict()
-    family = int(first["family"])
-    adjusted = f", adjusted by Holm's procedure over {family} comparisons" if family > 1 else ""
+    first: Any = next(rows.itertuples(index=False))
+    adjusted = f", adjusted by Holm's procedure over {first.family} comparisons" if first.family > 1 else ""
     tests = " or ".join(f"the {test} test" for test in dict.fromkeys(rows["test"]))
     yield f"p: {tests} over the training seeds{adjusted}; p sign flip: the sign-flip test, adjusted in the same way"
     for effect in dict.fromkeys(rows["effect"]):
         yield f"effect: {_EFFECTS[effect]}"
-    margins = [value for value in dict.fromkeys(rows["margin"]) if not math.isnan(value)]
-    if margins:
-        yield f"equivalent: {_margin(margins[0], str(first['scale']))} (two one-sided tests)"
-    yield (
-        "seeds needed: to show a difference of the margin with 80 % power, from the 80 % upper limit of the spread"
-        if margins
-        else "seeds needed: unknown without a margin; [evaluation] margins declares one"
-    )
+    margin = next((text for row in rows.itertuples(index=False) if (text := margin_text(row))), "")
+    if margin:
+        yield f"equivalent: a difference of less than {margin}, by two one-sided tests"
+        yield "seeds needed: to show a difference of the margin with 80 % power, for the 80 % upper limit of the spread"
+    else:
+        yield "seeds needed: unknown without a margin; [evaluation] margins declares one"
 
 
 _EFFECTS = {
@@ -133,11 +119,3 @@ _EFFECTS = {
     "odds ratio": "odds ratio of the shares, model to baseline",
     "difference": "model minus baseline; for counts, of the shares of complete seeds",
 }
-
-
-def _margin(margin: float, scale: str) -> str:
-    """Format a margin: ``a ratio from 0.8 to 1.25``."""
-    if scale == "log":
-        default = " (the default)" if margin == MARGINS["log"] else ""
-        return f"a ratio from {math.exp(-margin):.3g} to {math.exp(margin):.3g}{default}"
-    return f"a difference of at most {margin:.3g}"

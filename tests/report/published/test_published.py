@@ -28,7 +28,7 @@ from gan_bench.report.published.formats import render
 from gan_bench.report.published.load import CLAIM, COLUMNS, RERUN, data_of, read_figures, to_frame
 from gan_bench.report.published.side_by_side import NOTHING, PublishedComparison, published_comparison
 from gan_bench.report.tables import build as tables
-from gan_bench.report.tables.formats import MISSING
+from gan_bench.report.wording import MISSING
 from gan_bench.results.load import read_results
 from tests.support import fabricate
 from tests.support.fabricate import Model, Run

@@ -14,7 +14,7 @@ import pytest
 
 from gan_bench.errors import StoreError
 from gan_bench.report.tables.evaluation_noise import COLUMNS, FILE, noise, render, write_noise
-from gan_bench.report.tables.formats import MISSING
+from gan_bench.report.wording import MISSING
 from gan_bench.results.load import read_results
 from gan_bench.store.run_folder import RunFolder
 from tests.support import fabricate

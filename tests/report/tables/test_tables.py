@@ -25,7 +25,8 @@ from gan_bench.contracts.table import Estimate
 from gan_bench.errors import UsageError
 from gan_bench.plugins import discovery
 from gan_bench.report.tables import build as tables
-from gan_bench.report.tables.formats import MISSING, number, to_text
+from gan_bench.report.tables.formats import number, to_text
+from gan_bench.report.wording import MISSING
 from gan_bench.results.load import read_results, write_results_csv
 from tests.support import fabricate
 from tests.support.fabricate import HOSTILE, Model, Run, simple
