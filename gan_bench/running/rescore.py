@@ -80,7 +80,7 @@ def _rewrite_report(folder: Path, log: Callable[[str], None]) -> None:
     try:
         write_report(folder)
     except Exception as error:
-        log(f"The report is out of date: {error} Write it with `gan-bench report {folder}`.")
+        log(f"The report is out of date ({error}). Write it with `gan-bench report {folder}`.")
 
 
 class _Rescoring(FinishedRunTask):

@@ -113,7 +113,7 @@ def _write_report(folder: Path, observers: Observers) -> None:
     try:
         write_report(folder)
     except Exception as error:
-        observers.note(f"The report is missing: {error} Write it with `gan-bench report {folder}`.")
+        observers.note(f"The report is missing ({error}). Write it with `gan-bench report {folder}`.")
 
 
 def _remove_runs(folder: Path) -> None:
