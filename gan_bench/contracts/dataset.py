@@ -45,6 +45,13 @@ class Mixture:
     stds: NDArray[np.float64]
     weights: NDArray[np.float64]
 
+    def sample(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw n independent samples, (n, d) float64."""
+        mode = rng.choice(len(self.weights), size=n, p=self.weights)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        drawn: NDArray[np.float64] = self.means[mode] + self.stds[mode, None] * noise
+        return drawn
+
 
 class Dataset(ABC):
     """Base class of datasets. Subclasses take validated `Params` and have no state that a draw changes."""

@@ -87,17 +87,21 @@ class Samples:
         """Real samples that training never uses, (n, *shape) float64, to compare with if there is no exact density.
 
         They depend on `seed`, the dataset and `n` only: all models of a seed are compared with the same ones. They
-        are drawn once and shared by metrics. Do not change them in place. If the dataset holds out fewer than `n`, all
-        of them are returned. Those of a finite dataset are also the samples of the row `real-data`.
+        are drawn once, from the mixture if the density is one, and shared by metrics. Do not change them in place. If
+        the dataset holds out fewer than `n`, all of them are returned. Those of a finite dataset are also the samples
+        of the row `real-data`.
         """
         most = self.dataset.held_out_size
         size = n if most is None else min(n, most)
         return self.once(f"gan_bench.held_out {size}", lambda: self._draw_held_out(size))
 
     def _draw_held_out(self, n: int) -> NDArray[np.float64]:
+        sequence = np.random.SeedSequence([self.seed, self._HELD_OUT])
+        if self.dataset.mixture is not None:  # `gan-bench score` needs no torch then
+            return self.dataset.mixture.sample(n, np.random.default_rng(sequence))
         import torch
 
-        seed = np.random.SeedSequence([self.seed, self._HELD_OUT]).generate_state(1, np.uint64)
+        seed = sequence.generate_state(1, np.uint64)
         rng = torch.Generator().manual_seed(int(seed[0] >> 1))
         drawn: NDArray[np.float64] = self.dataset.held_out(n, rng).x.numpy().astype(np.float64)
         return drawn

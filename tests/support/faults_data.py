@@ -94,12 +94,12 @@ class FirstScale(Position):
     """Samples divided by the scale of those of the first call."""
 
     name = "first_scale"
-    scale: float | None = None
+    first: float | None = None
 
     def compute(self, samples: Samples) -> float:
-        if self.scale is None:
-            self.scale = float(np.abs(samples.x).mean())
-        return super().compute(samples) / self.scale
+        if self.first is None:
+            self.first = float(np.abs(samples.x).mean())
+        return super().compute(samples) / self.first
 
 
 SCALES: dict[str, float] = {}

@@ -658,7 +658,7 @@ class Formatting(Observer):
     def final_table(self, table: Table) -> None:
         for row in table.rows:
             for cell in row.cells.values():
-                self.last = f"{cell.mean:.2f} ± {cell.half_width:.2f}"  # type: ignore[union-attr]
+                self.last = f"{cell.low:.2f} to {cell.high:.2f}"  # type: ignore[union-attr]
 
 
 class Leaving(Observer):

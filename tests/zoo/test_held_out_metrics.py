@@ -254,3 +254,14 @@ def test_notes(kind: type[Metric]) -> None:
 def test_mmd_refuses_images(messages: Messages) -> None:
     """Pixels have no meaningful distance, and the message names the metric for images."""
     messages.check(MMD().refuses(Shapes(Shapes.Params())), "mmd", "kid")
+
+
+def test_held_out_samples_of_a_mixture_have_its_moments() -> None:
+    """They are drawn from the exact density, without torch."""
+    ring = Ring8(Ring8.Params())
+    x = Samples(draw(5, 1), ring, seed=3).held_out(40_000)
+    assert ring.mixture is not None
+    means, stds, weights = ring.mixture.means, ring.mixture.stds, ring.mixture.weights
+    nearest = np.linalg.norm(x[:, None] - means[None], axis=2).argmin(1)
+    assert np.bincount(nearest, minlength=8) / len(x) == pytest.approx(weights, abs=0.01)
+    assert (x - means[nearest]).std(axis=0) == pytest.approx(np.full(2, stds[0]), rel=0.02)
