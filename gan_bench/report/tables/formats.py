@@ -159,6 +159,8 @@ def _mean(estimate: Estimate) -> str:
 
 def _limit(x: float, width: float) -> str:
     """Format a limit of an interval with two significant digits, more if the interval is narrow."""
+    if 0 < x < 1e-3 and width > 0.1:
+        return "<0.001"
     if x == 0 or 1e-3 <= abs(x) < 1e5:
         digits = max(0, 1 - _magnitude(x), -_magnitude(width / 2))
         return f"{x:,.{min(digits, 6)}f}"

@@ -650,6 +650,7 @@ def test_latex_escapes_every_special() -> None:
         (Estimate(0.757, 0.6123, 0.935, (1.0,) * 5, "log"), "0.757 (0.61\N{EN DASH}0.94)"),
         (Estimate(0.41, 0.0021, 81.4, (1.0,) * 5, "log", collapsed=1), "0.410 (0.0021\N{EN DASH}81)?"),
         (Estimate(0.9932, 0.98, 0.9991, (1.0,) * 5, "share"), "0.993 (0.980\N{EN DASH}0.999)"),
+        (Estimate(0.009, 1.6e-31, 0.97, (1.0,) * 5, "share"), "0.00900 (<0.001\N{EN DASH}0.97)"),
         (Estimate(7.2, None, None, (6.0, 8.0, 7.0, 7.0, 8.0), "count", complete=2), "6\N{EN DASH}8 (2/5)"),
         (Estimate(7.2, None, None, (6.0, 8.0, 7.0, 7.0, 8.0), "count"), "6\N{EN DASH}8"),
         (None, MISSING),
