@@ -23,7 +23,9 @@ DEAD = "dead_generators"
 
 _CELL, _ROW, _LEFT, _ABOVE, _BAR = 26, 22, 74, 20, 64
 _NUMBERED = 24  # largest number of classes with numbers in the cells
-_LONGEST = 4  # characters of a class's name above its column
+_LEVEL = 4  # characters of a heading that fit above its column; longer ones are slanted
+_LONGEST = 14  # characters of a heading
+_LETTER = 5  # height of a character of a slanted heading
 _LABELS = {NONE: "none", OTHERS: "rest"}
 
 Shares = dict[str, tuple[float, int]]
@@ -179,17 +181,17 @@ def _drawn(
     """Attributes and content of the drawing."""
     several = len(rows) > 1
     cells = len(classes) * _CELL
-    width, height = _LEFT + cells + (_BAR + 46 if several else 8), _ABOVE + len(rows) * _ROW + 4
-    parts = []
-    for j, name in enumerate(classes):
-        short = _LABELS.get(name) or escape.shortened(escape.one_line(name), _LONGEST)
-        place: dict[str, Attribute] = {"x": _LEFT + (j + 0.5) * _CELL, "y": _ABOVE - 6, "text-anchor": "middle"}
-        parts.append(element("text", {"class": "tiny", **place}, short))
+    headings = [_LABELS.get(name) or escape.shortened(escape.one_line(name), _LONGEST) for name in classes]
+    slanted = max(map(len, headings), default=0) > _LEVEL
+    above = _ABOVE + (_LONGEST * _LETTER if slanted else 0)
+    end = _LONGEST * _LETTER // 2 if slanted and not several else 0  # the last heading leans to the right
+    width, height = _LEFT + cells + (_BAR + 46 if several else 8 + end), above + len(rows) * _ROW + 4
+    parts = [_heading(_LEFT + (j + 0.5) * _CELL, above - 6, text, slanted) for j, text in enumerate(headings)]
     if several:
-        parts.append(element("text", {"class": "tiny", "x": _LEFT + cells + 10, "y": _ABOVE - 6}, "usage"))
+        parts.append(element("text", {"class": "tiny", "x": _LEFT + cells + 10, "y": above - 6}, "usage"))
     most = max([share for share in usage.values() if math.isfinite(share)], default=0.0)
     for i, k in enumerate(rows):
-        y = _ABOVE + i * _ROW
+        y = above + i * _ROW
         name = "all" if k is None else f"{k}{' dead' if dead.get(k) else ''}"
         kind = "dead" if k is not None and dead.get(k) else "row"
         parts.append(element("text", {"class": kind, "x": _LEFT - 8, "y": y + 15, "text-anchor": "end"}, name))
@@ -205,6 +207,13 @@ def _drawn(
     drawing = element("g", {}, *parts)
     attributes = {"class": "heat", "viewBox": f"0 0 {width} {height}", "width": str(width), "height": str(height)}
     return attributes, drawing
+
+
+def _heading(x: float, y: float, text: str, slanted: bool) -> Markup:
+    """Heading of a column, slanted if a heading is wider than its column."""
+    place: dict[str, Attribute] = {"class": "tiny", "x": x, "y": y}
+    turn: dict[str, Attribute] = {"transform": f"rotate(-60 {x:g} {y:g})"} if slanted else {"text-anchor": "middle"}
+    return element("text", {**place, **turn}, text)
 
 
 def _row(y: float, classes: Sequence[str], shares: Shares) -> list[Markup]:
