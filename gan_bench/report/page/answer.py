@@ -36,10 +36,10 @@ def sentences(contents: Contents) -> list[str]:
 def _leader(contents: Contents, found: Verdicts) -> str:
     """Sentence about the leading rows of each dataset."""
     parts = [_leader_on(contents, found, dataset) for dataset in contents.datasets]
-    if len(parts) == 1:
-        return f"{parts[0][0].upper()}{parts[0][1:]}."
     if len(parts) <= _MOST:
-        return "; ".join(f"on {name}, {part}" for name, part in zip(contents.datasets, parts, strict=True)) + "."
+        places = [""] if len(parts) == 1 else [f"on {name}, " for name in contents.datasets]
+        text = "; ".join(place + part for place, part in zip(places, parts, strict=True))
+        return f"{text[0].upper()}{text[1:]}."
     counts = Counter(
         row.label for dataset in contents.datasets for row in found.of(found.leaders, dataset) if row.status == "marked"
     )
