@@ -98,7 +98,10 @@ def digits(root: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Any]:
     raw.mkdir(parents=True)
     for split, name in (("train", "train"), ("test", "t10k")):
         n = COUNTS[split]
-        made[split] = RNG.integers(256, size=(n, 28, 28), dtype=np.uint8), (np.arange(n) % 10).astype(np.uint8)
+        label = (np.arange(n) % 10).astype(np.uint8)
+        images = RNG.integers(200, size=(n, 28, 28), dtype=np.uint8)
+        images[np.arange(n), label] = 255  # a row of each image depends on its label, as the kit expects
+        made[split] = images, label
         for kind, x in zip(("images-idx3", "labels-idx1"), made[split], strict=True):
             path = raw / f"{name}-{kind}-ubyte.gz"
             path.write_bytes(gzip.compress(idx(x)))

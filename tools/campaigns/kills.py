@@ -128,8 +128,8 @@ def _content(path: Path) -> Any:
                 return {name: torch.from_numpy(stored[name]) for name in stored.files}
         case "results.csv" | "table.csv":
             return list(_rows_without_times(path))
-        case "table.md":
-            return ""  # its values are those of table.csv
+        case "table.md" | "report.html":
+            return ""  # their values are those of table.csv; a report has times and commands as well
     if path.suffix == ".pt":
         return _of_checkpoint(load_tensors(path))
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix != ".csv" else path.read_text(encoding="utf-8")

@@ -236,8 +236,8 @@ def limited(seconds: int) -> Iterator[None]:
 
 
 def _rows(table: Table) -> dict[str, Row]:
-    """Rows by label, without marks: which row is the best depends on the others."""
-    return {row.label: replace(row, best=frozenset()) for row in table.rows}
+    """Rows by label, without marks, which depend on the other rows."""
+    return {row.label: replace(row, marked=frozenset()) for row in table.rows}
 
 
 def examine(number: int, case: str, results: Path, touched: str | None, original: Table) -> Iterator[Fault]:
