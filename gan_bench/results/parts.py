@@ -60,7 +60,8 @@ def read_parts(paths: Paths) -> StoredResults:
         )
     first, *others = parts
     differences = [text for other in others for text in _differences(first, other)]
-    differences += _conflicts(parts)
+    if not differences:
+        differences += _conflicts(parts)
     if differences:
         raise UsageError("These results cannot be combined:\n" + "\n".join(f"  {text}" for text in differences))
     return _joined(parts, _benchmark(described) if described else None)
@@ -83,7 +84,8 @@ def _differences(first: StoredResults, other: StoredResults) -> Iterator[str]:
     for model in a.models:
         for same_model in (each for each in b.models if each.label == model.label):
             compared += _entry(f"model {model.label}", model, same_model)
-            compared += _configurations(model, same_model)
+            if a.protocol == b.protocol:  # else the settings explain other hashes
+                compared += _configurations(model, same_model)
     for key, one, two in compared:
         if one != two:
             yield f"{key}: {_shown(one)} in {names[0]}, {_shown(two)} in {names[1]}"
