@@ -237,8 +237,8 @@ def _about(results: StoredResults | None, rows: Sequence[Row]) -> str:
     )
     real = next((row for row in rows if row.anchor and row.model == "real-data"), None)
     if real is not None:
-        told = ", ".join(f"{metric} {_value(real, metric)}" for metric in real.cells)
-        text += f" Held-out real data have {told}."
+        reference = ", ".join(f"{metric} {_value(real, metric)}" for metric in real.cells)
+        text += f" Held-out real data have {reference}."
     return text
 
 
@@ -292,7 +292,7 @@ def _section(sources: Sources, system: System, columns: Sequence[Column]) -> Ite
     yield from _judged(sources, system.verdict)
     yield f"**Source.** {_source(sources, system)}"
     yield f"**Cost.** {_cost(system)}"
-    yield f"**On the ring.** {_told(system, columns)}"
+    yield f"**On the ring.** {_values_of(system, columns)}"
     pictures = [text for row in system.rows if (text := _picture(sources, row, 160))]
     if pictures:
         yield " ".join(pictures)
@@ -341,11 +341,11 @@ def _source(sources: Sources, system: System) -> str:
 
 
 def _cost(system: System) -> str:
-    told = [
+    parts = [
         f"{row['ratio']} times GAN's iteration {row['mode']} (quartiles {row['low']} to {row['high']})"
         for row in system.costs
     ]
-    text = f"{'; '.join(told) or UNMEASURED.capitalize()}."
+    text = f"{'; '.join(parts) or UNMEASURED.capitalize()}."
     if system.stated.get("required"):
         text += f" Required: {system.stated['required']}, {escape.markdown(system.stated['because'])}."
     if system.stated.get("reason"):
@@ -353,13 +353,13 @@ def _cost(system: System) -> str:
     return text
 
 
-def _told(system: System, columns: Sequence[Column]) -> str:
+def _values_of(system: System, columns: Sequence[Column]) -> str:
     """Return the results of each label as text."""
-    told = []
+    parts = []
     for row in system.rows:
         values = ", ".join(f"{column.name} {_value(row, column.name)}" for column in columns)
-        told.append(f"{escape.markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
-    return f"{'; '.join(told) or UNMEASURED.capitalize()}."
+        parts.append(f"{escape.markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
+    return f"{'; '.join(parts) or UNMEASURED.capitalize()}."
 
 
 def _unimplemented(system: Unimplemented) -> Iterator[str]:

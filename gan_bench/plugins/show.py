@@ -172,12 +172,12 @@ def _origin(cls: type[Any], kind: str, registry: Registry) -> list[Fact]:
 
 
 def _facts(cls: type[Any], kind: str) -> list[Fact]:
-    told: Mapping[str, Callable[[type[Any]], list[Fact]]] = {
+    facts: Mapping[str, Callable[[type[Any]], list[Fact]]] = {
         "models": _model_facts,
         "datasets": _dataset_facts,
         "metrics": _metric_facts,
     }
-    return told[kind](cls) if kind in told else []
+    return facts[kind](cls) if kind in facts else []
 
 
 def _metric_facts(cls: type[Any]) -> list[Fact]:
@@ -228,8 +228,8 @@ def _model_facts(cls: type[Any]) -> list[Fact]:
 def _turns(model: Any) -> str:
     """Players of the first iteration in order: ``critic (5 times); then generator``."""
     runs = [(movers, len(list(run))) for movers, run in groupby(turn.players for turn in model.turns(0))]
-    told = [" and ".join(movers) + (f" ({count} times)" if count > 1 else "") for movers, count in runs]
-    return "; then ".join(told) or "none"
+    turns = [" and ".join(movers) + (f" ({count} times)" if count > 1 else "") for movers, count in runs]
+    return "; then ".join(turns) or "none"
 
 
 def _presets(cls: type[Any], width: int) -> Iterator[str]:
@@ -238,8 +238,8 @@ def _presets(cls: type[Any], width: int) -> Iterator[str]:
         lines = [_wrapped(preset.doc, width - 4)]
         for what, values in (("parameters", preset.params), ("protocol", preset.protocol)):
             if values:
-                told = ", ".join(f"{key} = {shown(value)}" for key, value in values.items())
-                lines.append(_wrapped(f"{what}: {told}", width - 4))
+                settings = ", ".join(f"{key} = {shown(value)}" for key, value in values.items())
+                lines.append(_wrapped(f"{what}: {settings}", width - 4))
         yield f'Preset "{name}"\n' + textwrap.indent("\n".join(lines), "    ")
 
 

@@ -73,7 +73,8 @@ def mark_values(
 ) -> pd.DataFrame:
     """Mark the leading models by final values; see `mark` for the arguments."""
     table.check_metric(metric)
-    ended = frame[frame["status"].isin(ENDED)].groupby(["dataset", "label"], observed=True)["seed"].unique()
+    ends = frame.loc[frame["status"].isin(ENDED), ["dataset", "label", "seed"]].drop_duplicates()
+    ended = ends.groupby(["dataset", "label"], observed=True)["seed"].unique()
     seeds = set(planned) if planned is not None else set(frame["seed"])
     rows = []
     for dataset in table.datasets:
