@@ -358,7 +358,8 @@ def _values_of(system: System, columns: Sequence[Column]) -> str:
     parts = []
     for row in system.rows:
         values = ", ".join(f"{column.name} {_value(row, column.name)}" for column in columns)
-        parts.append(f"{escape.markdown(row.label)}: {values} ({_count(row)} {'seed' if row.planned == 1 else 'seeds'})")
+        seeds = f"{_count(row)} {'seed' if row.planned == 1 else 'seeds'}"
+        parts.append(f"{escape.markdown(row.label)}: {values} ({seeds})")
     return f"{'; '.join(parts) or UNMEASURED.capitalize()}."
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 from gan_bench.contracts.table import MetricInfo, Table
 from gan_bench.results.load import StoredResults
 from gan_bench.results.metrics import known_metrics, with_scales
-from gan_bench.statistics.compare import compare_results
-from gan_bench.statistics.marks import mark_results
+from gan_bench.statistics.compare import compare_values
+from gan_bench.statistics.marks import informed_models, mark_values
+from gan_bench.statistics.observations import FinalValues, rows_of
 
 MOST_PAIRED = 60
 """Largest number of models of which all pairs are compared: their number is quadratic."""
@@ -57,11 +58,20 @@ def verdicts(results: StoredResults, table: Table) -> Verdicts:
     empty = pd.DataFrame({name: [] for name in ("dataset", "metric", "label", "baseline", "verdict", "status")})
     if primary is None or not labels:
         return Verdicts(None, baseline, metrics, empty, empty, empty)
-    against = compare_results(results, metric=names, primary=primary, baseline=baseline)
-    few = len(labels) <= MOST_PAIRED
-    pairs = compare_results(results, metric=primary, primary=primary, pairs="all") if few else empty
-    leaders = mark_results(results, primary) if few else empty
+    benchmark = results.benchmark
+    values = FinalValues(results.frame, metrics, **(rows_of(benchmark) if benchmark else _UNKNOWN))
+    margins = benchmark.evaluation.margins if benchmark else None
+    against = compare_values(values, metric=names, primary=primary, baseline=baseline, margins=margins)
+    if len(labels) > MOST_PAIRED:
+        return Verdicts(primary, baseline, metrics, against, empty, empty)
+    pairs = compare_values(values, metric=primary, primary=primary, pairs="all", margins=margins)
+    seeds, informed = benchmark.seeds if benchmark else None, informed_models(results)
+    leaders = mark_values(values, results.frame, primary, planned=seeds, excluded=informed, margins=margins)
     return Verdicts(primary, baseline, metrics, against, pairs, leaders)
+
+
+_UNKNOWN: Mapping[str, Any] = {"anchors": None, "samples": None}
+"""Options of `FinalValues` without a benchmark.json."""
 
 
 def _baseline(results: StoredResults, labels: Sequence[str]) -> str | None:

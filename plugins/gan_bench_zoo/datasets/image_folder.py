@@ -25,7 +25,7 @@ from gan_bench_zoo.datasets._pixels import pixels
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
 CONVERTED = frozenset(("1", "L", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"))  # of at most 8 bits, as RGB
 CHUNK = 256  # images processed together
-LISTED = 10  # broken files listed in an error
+MOST = 10  # broken files listed in an error
 
 
 class ImageFolder(PreparedImages):
@@ -152,9 +152,9 @@ class ImageFolder(PreparedImages):
             if made:
                 yield np.stack(made), None
         if broken:
-            more = f" and {len(broken) - LISTED} more" if len(broken) > LISTED else ""
+            more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
             raise DataError(
-                f"{self.place}: {len(broken)} of {len(chosen)} files cannot be read: {'; '.join(broken[:LISTED])}{more}. "
+                f"{self.place}: {len(broken)} of {len(chosen)} files cannot be read: {'; '.join(broken[:MOST])}{more}. "
                 "Remove or mend them."
             )
 
@@ -173,7 +173,7 @@ class ImageFolder(PreparedImages):
 def _names(paths: Sequence[str]) -> str:
     """Return the first names, with control characters and undecodable bytes escaped."""
     paths = [repr(path)[1:-1] for path in paths]
-    return ", ".join(paths[:LISTED]) + (f" and {len(paths) - LISTED} more" if len(paths) > LISTED else "")
+    return ", ".join(paths[:MOST]) + (f" and {len(paths) - MOST} more" if len(paths) > MOST else "")
 
 
 def _is_animated(path: Path) -> bool:
