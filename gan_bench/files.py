@@ -57,6 +57,7 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _require_replaceable(path)
         _write_to_disk(temporary, data.encode() if isinstance(data, str) else data)
         check_guards(path)
         os.replace(temporary, path)
@@ -65,6 +66,16 @@ def write_atomically(path: str | os.PathLike[str], data: str | bytes) -> Path:
     finally:
         _remove(temporary)
     return path
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raise OSError if a pipe, socket or device has this name: a rename would replace it, /dev/null for example."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:

@@ -69,3 +69,16 @@ def test_a_reader_never_sees_half_of_a_file(tmp_path: Path) -> None:
         write_atomically(path, "new and longer")
         assert reader.read() == "old"
     assert path.read_text(encoding="utf-8") == "new and longer"
+
+
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, messages: Messages) -> None:
+    """`-o /dev/null` would otherwise put a file in the place of the device, for every program."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with messages.raises(StoreError, str(pipe), hide={str(tmp_path): "TMP"}):
+        write_atomically(pipe, "text")
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    (tmp_path / "link").symlink_to(pipe)
+    write_atomically(tmp_path / "link", "text")  # replaces the link, not what it leads to
+    assert pipe.is_fifo() and (tmp_path / "link").read_text() == "text"
