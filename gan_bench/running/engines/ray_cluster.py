@@ -37,7 +37,9 @@ def load_ray() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import ray
-    except ModuleNotFoundError as error:
+
+        ray.init  # a folder of this name in the working folder is imported as well  # noqa: B018
+    except (ModuleNotFoundError, AttributeError) as error:
         raise UsageError(
             "--engine ray: the package ray is not installed. Install it with `pip install 'gan-bench[ray]'`, on all "
             "nodes of the cluster, or use --engine local."
@@ -91,10 +93,10 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
     needs = {"CPU": params.cpus_per_run} | ({"GPU": params.gpus_per_run} if device == "cuda" else {})
     room = sum(min(int(each.get(name, 0) / need) for name, need in needs.items()) for each in resources)
     if not room:
-        wanted = " and ".join(f"{need:g} {name}" for name, need in needs.items())
+        wanted = " and ".join(f"{name} {need:g}" for name, need in needs.items())
         raise UsageError(
-            f"--engine ray: no node of the cluster at {params.address} has {wanted} for a run. Add nodes, or reserve "
-            "less with --cpus-per-run and --gpus-per-run."
+            f"--engine ray: no node of the cluster at {params.address} has room for a run, which needs {wanted}. Add "
+            "nodes, or reserve less with --cpus-per-run and --gpus-per-run."
         )
     working = sum(1 for each in resources if each.get("CPU", 0) >= params.cpus_per_run)
     hardware = [f"{working} node{'s' if working > 1 else ''}", f"{cpus:g} CPUs"]

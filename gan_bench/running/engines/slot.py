@@ -39,7 +39,7 @@ from gan_bench.running.provenance import COMMAND_VARIABLE
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether the worker has ended, if nothing is received."""
 
-NONCE_SECONDS = 20.0
+NONCE_SECONDS = 10.0
 """Seconds after which a file that another machine has written must be visible on a shared file system."""
 
 
