@@ -136,7 +136,7 @@ class Options:
 
     @property
     def engine_settings(self) -> dict[str, str | float | None]:
-        """Parameters of the engine that have an option of their own; None for those that are not given."""
+        """Parameters of the engine that have a separate option; None for those that are not given."""
         return {name: getattr(self, name) for name in ("address", "gpus_per_run", "cpus_per_run")}
 
     @property

@@ -1,4 +1,4 @@
-"""A real Ray cluster on this machine for tests: a head node without cores and two nodes, in a process of their own.
+"""A real Ray cluster on this machine for tests: a head node without cores and two nodes, in a separate process.
 
 Workers of a test run share one cluster, and use it one after the other. It ends with the process that started it.
 """
@@ -35,7 +35,7 @@ def answer(name, text):
 
 def serve():
     answer("address", cluster.address)
-    while True:
+    while waiting.is_alive():
         for asked in folder.glob("kill-*"):
             prefix = asked.name.removeprefix("kill-")
             asked.unlink()
@@ -46,10 +46,13 @@ def serve():
             answer(f"killed-{{prefix}}", "")
         time.sleep(0.05)
 
-threading.Thread(target=serve, daemon=True).start()
-sys.stdin.read()
-(folder / "address").unlink()
-cluster.shutdown()
+waiting = threading.Thread(target=sys.stdin.read, daemon=True)
+waiting.start()
+try:
+    serve()  # Ray starts nodes in the main thread only
+finally:
+    (folder / "address").unlink()
+    cluster.shutdown()
 """
 
 
@@ -68,6 +71,7 @@ class Nodes:
         """Kill all processes of a node at once, given the beginning of its identifier, and add another node."""
         (self._folder / f"kill-{node}").touch()
         while not (self._folder / f"killed-{node}").exists():
+            assert (self._folder / "address").exists(), "the cluster has ended"
             time.sleep(0.05)
 
 

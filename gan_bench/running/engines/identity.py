@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import gan_bench
 from gan_bench.contracts.run import DatasetRef, Job
 from gan_bench.errors import error_text
 from gan_bench.plugins.code_hash import code_hash
@@ -103,7 +102,7 @@ def _contents(registry: Registry, dataset: DatasetRef) -> str:
 @cache
 def _core() -> str:
     """Hash of the sources of this package: a checkout may differ from another one of the same version."""
-    root = Path(gan_bench.__file__).resolve().parent
+    root = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         content = path.read_bytes()

@@ -1,7 +1,7 @@
 """The engine ray: runs on the nodes of a Ray cluster that share the results folder.
 
-Each place for a run is an actor with a `Slot`, which owns a worker process. Ray chooses the nodes; this engine knows
-only runs: which one a slot receives, and what happens to those of a slot that is lost.
+Each place for a run is an actor with a `Slot`, which owns a worker process. Ray chooses the nodes. This engine decides
+which run a slot receives, and what happens to the runs of a slot that is lost.
 
 - A slot receives a run only after it has answered `hello`, with the nonce of the results folder and the same versions,
   code and data as the command's. One that differs is refused.
@@ -33,7 +33,7 @@ from gan_bench.running.engines.identity import Identity, differences, identify, 
 from gan_bench.running.engines.interrupts import DeferredInterrupts
 from gan_bench.running.engines.local import settle
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started
-from gan_bench.running.engines.ray_cluster import RayParams, capacity, connect, disconnect
+from gan_bench.running.engines.ray_cluster import RayParams, capacity, connect, disconnect, needs
 from gan_bench.running.engines.shipped_plugins import pack
 from gan_bench.running.engines.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
 from gan_bench.running.provenance import command
@@ -98,8 +98,9 @@ class _Member:
     Attributes:
         number: of the place.
         actor: None during a pause.
-        waits: what the actor was last asked for: the answer to `hello`, or the stream of `carry_out`.
+        waits: what the last call returned: the answer to `hello`, or the stream of `carry_out`.
         host, node: where the actor is; empty until it has answered.
+        lost_on: node where the last actor was lost.
         group: what it executes.
         ended: how the process of the group ended, as of `Ended`; None while it runs.
         failures: losses since the last completed run.
@@ -112,6 +113,7 @@ class _Member:
     waits: Any = None
     host: str = ""
     node: str = ""
+    lost_on: str = ""
     group: _Group | None = None
     ended: str | None = None
     failures: int = 0
@@ -227,18 +229,33 @@ class RayEngine(Engine):
 
     def _create(self, member: _Member) -> None:
         """Create the actor of a place and ask it to describe itself."""
-        params = self.params
-        gpus = params.gpus_per_run if self._device == "cuda" else 0
+        need = needs(self.params, self._device)
         options = {
-            "num_cpus": params.cpus_per_run,
-            "num_gpus": gpus,
+            "num_cpus": need["CPU"],
+            "num_gpus": need.get("GPU", 0),
             "max_restarts": 0,
             "max_task_retries": 0,
-            "scheduling_strategy": "SPREAD",
+            "scheduling_strategy": self._strategy(member),
             "concurrency_groups": {"control": 1},
         }
         member.actor = self._ray.remote(**options)(RaySlot).remote(self._order)
         member.waits = member.actor.hello.remote()
+
+    def _strategy(self, member: _Member) -> Any:
+        """Strategy by which Ray places an actor: spread over the nodes, and after a loss on another node."""
+        need = needs(self.params, self._device)
+        others = [
+            node["NodeID"]
+            for node in (self._ray.nodes() if member.lost_on else ())
+            if node["Alive"] and node["NodeID"] != member.lost_on
+            if all(node["Resources"].get(name, 0) >= value for name, value in need.items())
+        ]
+        if not others:
+            return "SPREAD"
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = others[member.number % len(others)]
+        return NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
 
     def _receive(self, member: _Member) -> None:
         """Handle the answer to `hello`, or the next messages of the stream, of one slot."""
@@ -359,7 +376,7 @@ class RayEngine(Engine):
         if group is not None:
             self._settle(group, member, cause)
             self.observer.note(f"Slot {member.number} on {member} was lost: {cause}.")
-        member.host = member.node = ""
+        member.lost_on, member.host, member.node = member.node, "", ""
         if member.failures > MOST_FAILURES:
             self._members.remove(member)
             self.observer.note(f"Slot {member.number} is given up after {member.failures} losses: {cause}.")
@@ -457,7 +474,7 @@ class RayEngine(Engine):
         with suppress(StoreError, OSError):
             remove(nonce)
         closing = [member for member in self._members if member.idle]
-        with suppress(Exception):  # the cluster may be gone
+        with suppress(Exception):  # the cluster may have ended
             refs = [member.actor.close.remote() for member in closing]
             self._ray.wait(refs, num_returns=len(refs), timeout=5.0) if refs else None
         for member in self._members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
@@ -34,7 +35,7 @@ class RayParams:
 def load_ray() -> Any:
     """Import Ray. Raises UsageError if it is not installed."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _same_process_state():
             warnings.simplefilter("ignore")
             import ray
 
@@ -54,7 +55,7 @@ def connect(address: str) -> Any:
         return ray
     _require_answer(address)
     try:
-        with warnings.catch_warnings(), _same_signal_handlers():
+        with warnings.catch_warnings(), _same_process_state():
             warnings.simplefilter("ignore")
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     except ConnectionError as error:
@@ -78,7 +79,7 @@ def disconnect() -> None:
 
 
 def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: PlaceRequest) -> Place:
-    """Room for runs on nodes, as `ray.nodes` describes them. Raises UsageError if there is none."""
+    """Room for runs on nodes, as `ray.nodes` describes them. Raises UsageError without any."""
     for name, value in (("cpus_per_run", params.cpus_per_run), ("gpus_per_run", params.gpus_per_run)):
         if value > 1 and value != int(value):
             flag = f"--{name.replace('_', '-')}"
@@ -90,10 +91,10 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
             f"--device cuda: the Ray cluster at {params.address} has no GPU. Add a node with GPUs, or use --device cpu."
         )
     device = "cuda" if gpus and request.device != "cpu" else "cpu"
-    needs = {"CPU": params.cpus_per_run} | ({"GPU": params.gpus_per_run} if device == "cuda" else {})
-    room = sum(min(int(each.get(name, 0) / need) for name, need in needs.items()) for each in resources)
+    need = needs(params, device)
+    room = sum(min(int(each.get(name, 0) / value) for name, value in need.items()) for each in resources)
     if not room:
-        wanted = " and ".join(f"{name} {need:g}" for name, need in needs.items())
+        wanted = " and ".join(f"{name} {value:g}" for name, value in need.items())
         raise UsageError(
             f"--engine ray: no node of the cluster at {params.address} has room for a run, which needs {wanted}. Add "
             "nodes, or reserve less with --cpus-per-run and --gpus-per-run."
@@ -103,6 +104,11 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
     hardware += [f"{gpus:g} GPUs"] if device == "cuda" else []
     workers = room if request.workers is None else min(room, request.workers)
     return Place(device, workers, int(gpus) if device == "cuda" else 0, f"a Ray cluster ({', '.join(hardware)})")
+
+
+def needs(params: RayParams, device: str) -> dict[str, float]:
+    """Resources that a run reserves, by their names in Ray."""
+    return {"CPU": params.cpus_per_run} | ({"GPU": params.gpus_per_run} if device == "cuda" else {})
 
 
 def _require_answer(address: str) -> None:
@@ -122,15 +128,16 @@ def _require_answer(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _same_signal_handlers() -> Iterator[None]:
-    """Restore the handler of SIGTERM, which Ray replaces by one that exits without checkpoints."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
+def _same_process_state() -> Iterator[None]:
+    """Restore what Ray changes: environment variables, and the handler of SIGTERM, by one without checkpoints."""
+    environment = dict(os.environ)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM) if main else None
     try:
         yield
     finally:
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
         if before is not None:
             signal.signal(signal.SIGTERM, before)
 

@@ -45,7 +45,7 @@ NONCE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class SlotOrder:
-    """What a slot is created with.
+    """Arguments of a slot.
 
     Attributes:
         results: the results folder of the benchmark, as the slot's machine sees it.
@@ -151,7 +151,7 @@ class Slot:
         return self._worker
 
     def _messages(self, worker: WorkerProcess) -> Iterator[list[Message]]:
-        """Yield the messages of a worker until it and its run have ended. Lines that are none are ignored."""
+        """Yield the messages of a worker until it and its run have ended. Other lines are ignored."""
         assert worker.process.stdout is not None
         while not worker.closed:
             ended = worker.ended
