@@ -72,7 +72,8 @@ def apply_engine(source: Source, name: str | None, settings: Mapping[str, TomlVa
     if not isinstance(table, dict):  # reported by the validation
         return
     if name is not None and table.get("plugin", "local") != name:
-        table = source.data["engine"] = {"plugin": name}
+        kept = {key: value for key, value in table.items() if ("engine", key) in source.flags}  # by --set
+        table = source.data["engine"] = {**kept, "plugin": name}
         source.flags["engine",] = source.flags["engine", "plugin"] = f"--engine {name}"
     for key, value in settings.items():
         if value is not None:

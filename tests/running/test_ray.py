@@ -12,17 +12,23 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from gan_bench.config.benchmark import EngineEntry
+from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
 from gan_bench.contracts.engine import Place, PlaceRequest
-from gan_bench.errors import UsageError
+from gan_bench.errors import ConfigError, UsageError
+from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines import ray_cluster
 from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.running.engines.ray_cluster import RayParams, capacity
+from gan_bench.running.run_process import SHARE_VARIABLE, RunProcess
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project, ray_nodes
 from tests.support.messages import Messages
@@ -360,6 +366,40 @@ class TestCapacity:
             ray_cluster.connect("nowhere")
         with messages.raises(UsageError, "--address", "127.0.0.1:1"):
             ray_cluster.connect("127.0.0.1:1")
+
+
+def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch may allocate the share of the GPU that a slot has reserved, for runs on a GPU only."""
+    limits: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
+    monkeypatch.setenv(SHARE_VARIABLE, "0.25")
+    job = project.plan(project.describe(), tmp_path).jobs[0]
+    for device in ("cpu", "cuda"):
+        RunProcess(replace(job, device=device))
+    assert limits == [0.25]
+
+
+class TestOptions:
+    def test_replace_parameters(self, tmp_path: Path) -> None:
+        """Flags replace single parameters of the file's engine; another engine keeps only what flags set."""
+        file = project.describe(engine={"plugin": "ray", "cpus_per_run": 2, "address": "a:1"})
+
+        def engine(*overrides: str, **given: Any) -> EngineEntry:
+            source, registry = open_source(file), load_plugins()
+            settings = {"address": None, **given.pop("settings", {})}
+            return load_benchmark(source, registry, overrides=overrides, engine_settings=settings, **given).engine
+
+        assert engine(settings={"address": "b:2"}).params["address"] == "b:2"
+        assert engine(settings={"address": "b:2"}).params["cpus_per_run"] == 2
+        assert engine("engine.data=there", engine="ray").params["data"] == "there"
+        assert engine(engine="local") == EngineEntry()
+
+    def test_that_the_engine_lacks(self, tmp_path: Path, messages: Messages) -> None:
+        """A flag that the engine has no parameter for is an error that names the flag."""
+        with messages.raises(ConfigError, "--address", "address"):
+            project.plan(project.describe(), tmp_path, address="auto")
+        with messages.raises(ConfigError, "engine", "cpus_per_run", "> 0"):
+            project.plan(project.describe(engine={"plugin": "ray", "cpus_per_run": 0}), tmp_path)
 
 
 def test_the_place_of_an_engine_is_planned_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,10 +183,11 @@ class RayEngine(Engine):
         self._expected = identify(load_plugins(self.setup.plugin_places), question)
         self._nonce = secrets.token_hex(16)
         write_atomically(nonce, self._nonce)
+        share = self.params.gpus_per_run if self._device == "cuda" else 1.0
         results = self.params.results or str(self.setup.results)
         if self.params.results:
             results = str(Path(results) / self.setup.results.name)
-        self._order = SlotOrder(results, nonce.name, shipment, question, command(), self.params.data)
+        self._order = SlotOrder(results, nonce.name, shipment, question, command(), self.params.data, share)
 
     # --- the loop -------------------------------------------------------------------------------------------
 

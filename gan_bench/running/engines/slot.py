@@ -35,6 +35,7 @@ from gan_bench.running.engines.messages import Ended, Message, Ready, Started, d
 from gan_bench.running.engines.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.worker_process import WorkerProcess
 from gan_bench.running.provenance import COMMAND_VARIABLE
+from gan_bench.running.run_process import SHARE_VARIABLE
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether the worker has ended, if nothing is received."""
@@ -54,6 +55,7 @@ class SlotOrder:
         question: what the worker has to identify.
         command: command line that started the benchmark, for the records of runs.
         data: root of data files on the slot's machine; empty for its own.
+        gpu_share: largest share of the GPU's memory that a run may allocate.
     """
 
     results: str
@@ -62,6 +64,7 @@ class SlotOrder:
     question: Question
     command: Sequence[str]
     data: str = ""
+    gpu_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Slot:
         os.environ[COMMAND_VARIABLE] = json.dumps(list(order.command))
         if order.data:
             os.environ[ROOT_VARIABLE] = order.data
+        if order.gpu_share < 1:  # Ray only counts shares
+            os.environ[SHARE_VARIABLE] = str(order.gpu_share)
 
     def hello(self) -> Hello:
         """Start the worker process and describe it. Raises RunError if the process ends."""
