@@ -22,6 +22,9 @@ from gan_bench.plugins.code_hash import code_hash
 from gan_bench.store.records import GitState, PluginFacts, Provenance
 
 COMMAND_VARIABLE = "GAN_BENCH_COMMAND"
+SHARE_VARIABLE = "GAN_BENCH_GPU_SHARE"
+"""Environment variable with the largest share of a GPU's memory that a run may allocate."""
+
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 

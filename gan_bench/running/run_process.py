@@ -12,10 +12,8 @@ import torch
 
 from gan_bench.contracts.run import Job
 from gan_bench.plugins.process_state import ProcessState, changes_text, end_fork
+from gan_bench.running.provenance import SHARE_VARIABLE
 from gan_bench.training.precision import set_precision
-
-SHARE_VARIABLE = "GAN_BENCH_GPU_SHARE"
-"""Environment variable with the largest share of a GPU's memory that a run may allocate."""
 
 TORCH_SEED = 67280421310721
 """Seed of torch's default random stream in a new process."""

@@ -5,6 +5,7 @@ Workers of a test run share one cluster, and use it one after the other. It ends
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import subprocess
@@ -86,9 +87,6 @@ def cluster(folder: Path) -> Iterator[Nodes]:
         yield Nodes(folder)
 
 
-_started: list[subprocess.Popen[bytes]] = []
-
-
 def _start(folder: Path) -> None:
     """Start the cluster. The process ends when this one does, which closes its input."""
     with (folder / "output").open("wb") as output:
@@ -100,7 +98,7 @@ def _start(folder: Path) -> None:
             env=os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
             start_new_session=True,
         )
-    _started.append(process)
+    atexit.register(process.communicate)  # closes its input, and waits
     while not (folder / "address").exists():
         if process.poll() is not None:
             raise RuntimeError(f"The Ray cluster has not started: {(folder / 'output').read_text()[-2000:]}")

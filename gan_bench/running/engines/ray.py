@@ -82,6 +82,7 @@ class _Group:
         nodes: where these were.
         cause: why the last one was lost.
         not_before: earliest time of the next attempt, of `time.monotonic`.
+        whole: whether a share of a GPU was too small, so that it needs a whole one.
     """
 
     jobs: list[Job]
@@ -89,6 +90,7 @@ class _Group:
     nodes: frozenset[str] = frozenset()
     cause: str = "the command that had begun it ended"
     not_before: float = 0.0
+    whole: bool = False
 
 
 @dataclass(eq=False)
@@ -105,6 +107,7 @@ class _Member:
         ended: how the process of the group ended, as of `Ended`; None while it runs.
         failures: losses since the last completed run.
         due: when the next actor is created, of `time.monotonic`.
+        whole: whether it has a whole GPU in place of a share.
         refusable: whether a refusal ends the command, because no actor was accepted here before.
     """
 
@@ -118,6 +121,7 @@ class _Member:
     ended: str | None = None
     failures: int = 0
     due: float = 0.0
+    whole: bool = False
     refusable: bool = True
 
     @property
@@ -201,6 +205,9 @@ class RayEngine(Engine):
                     self._create(member)
                 elif member.idle:
                     self._give(member)
+                    if member.idle and self._lacks_whole_gpu():
+                        member.whole = True
+                        self._kill(member)  # and creates it again with a whole GPU
         self._require_members(now)
         waits = {member.waits: member for member in self._members if member.waits is not None}
         if not waits:
@@ -230,7 +237,9 @@ class RayEngine(Engine):
 
     def _create(self, member: _Member) -> None:
         """Create the actor of a place and ask it to describe itself."""
-        need = needs(self.params, self._device)
+        need, order = needs(self.params, self._device), self._order
+        if member.whole:
+            need, order = {**need, "GPU": 1.0}, replace(order, gpu_share=1.0)
         options = {
             "num_cpus": need["CPU"],
             "num_gpus": need.get("GPU", 0),
@@ -239,7 +248,7 @@ class RayEngine(Engine):
             "scheduling_strategy": self._strategy(member),
             "concurrency_groups": {"control": 1},
         }
-        member.actor = self._ray.remote(**options)(RaySlot).remote(self._order)
+        member.actor = self._ray.remote(**options)(RaySlot).remote(order)
         member.waits = member.actor.hello.remote()
 
     def _strategy(self, member: _Member) -> Any:
@@ -324,10 +333,14 @@ class RayEngine(Engine):
         now, others = time.monotonic(), {each.node for each in self._members if each.node}
         for group in self._waiting:
             avoided = member.node in group.nodes and bool(others - group.nodes)
-            if group.not_before <= now and not avoided:
+            if group.not_before <= now and not avoided and (member.whole or not group.whole):
                 self._waiting.remove(group)
                 return group
         return None
+
+    def _lacks_whole_gpu(self) -> bool:
+        """Whether jobs wait for a whole GPU and no place has one."""
+        return any(group.whole for group in self._waiting) and not any(member.whole for member in self._members)
 
     def _begin(self, member: _Member, job: Job, cause: str) -> Job | None:
         """Begin an attempt of a run and report its start; return None if its folder cannot be written."""
@@ -390,8 +403,8 @@ class RayEngine(Engine):
             if record is not None and record.status in ("finished", "diverged"):
                 self._ended(job, cause)
             elif record is not None and record.status == "failed":
-                out = record.error is not None and record.error.type in OUT_OF_MEMORY and len(group.jobs) > 1
-                smaller.append(job) if out and not self._stopping else self._ended(job, cause)
+                out = record.error is not None and record.error.type in OUT_OF_MEMORY and not self._stopping
+                smaller.append(job) if out and self._can_have_more(group) else self._ended(job, cause)
             elif self._stopping or group.losses >= MOST_LOSSES:
                 self._give_up(job, cause)
             else:
@@ -399,13 +412,16 @@ class RayEngine(Engine):
         if again:
             losses, nodes = group.losses + 1, group.nodes | {member.node}
             self._waiting.appendleft(_Group(again, losses, nodes, cause, time.monotonic() + _pause(losses)))
-        half = (len(group.jobs) + 1) // 2
+        half, alone = (len(group.jobs) + 1) // 2, len(group.jobs) == 1
         for start in range(0, len(smaller), half):
-            jobs = smaller[start : start + half]
-            self._waiting.appendleft(
-                replace(group, jobs=jobs, cause=f"{len(group.jobs)} seeds did not fit into memory")
-            )
+            jobs, reason = smaller[start : start + half], f"out of memory with {len(group.jobs)} seeds"
+            self._waiting.appendleft(replace(group, jobs=jobs, cause=reason, whole=group.whole or alone))
         return not again
+
+    def _can_have_more(self, group: _Group) -> bool:
+        """Whether jobs that did not fit into memory have more of it in a smaller stack, or with a whole GPU."""
+        shares = self._device == "cuda" and self.params.gpus_per_run < 1
+        return len(group.jobs) > 1 or (shares and not group.whole)
 
     def _read(self, job: Job) -> RunRecord | None:
         """Read the record of a run. Raises StoreError if another command has begun an attempt of it."""

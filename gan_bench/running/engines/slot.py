@@ -34,8 +34,7 @@ from gan_bench.running.engines.interrupts import blocked
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
 from gan_bench.running.engines.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.worker_process import WorkerProcess
-from gan_bench.running.provenance import COMMAND_VARIABLE
-from gan_bench.running.run_process import SHARE_VARIABLE
+from gan_bench.running.provenance import COMMAND_VARIABLE, SHARE_VARIABLE
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether the worker has ended, if nothing is received."""
