@@ -1,7 +1,7 @@
 """Kill nodes of a real Ray cluster during a benchmark, and measure the engine ray against the local one.
 
-    python tools/campaigns/cluster.py                          50 kills, 1,000 anchor runs: more than an hour
-    python tools/campaigns/cluster.py --kills 2 --anchors 20   a small size
+    python tools/campaigns/cluster.py                                    50 kills, 1,000 anchor runs: more than an hour
+    python tools/campaigns/cluster.py --kills 1 --anchors 30 --seeds 2   a small size
 
 The cluster has a head node without cores and two nodes with two cores each, all on this machine. First the benchmark of
 60 training runs is executed by the local engine. Then it is executed on the cluster while random nodes are killed at
@@ -143,9 +143,11 @@ def anchors(seeds: int) -> dict[str, Any]:
     )
 
 
-def campaign_of_kills(folder: Path, nodes: ray_nodes.Nodes, most: int, iterations: int, rng: random.Random) -> int:
+def campaign_of_kills(
+    folder: Path, nodes: ray_nodes.Nodes, most: int, described: Mapping[str, Any], rng: random.Random
+) -> int:
     """Kill nodes, compare, and return the number of faults."""
-    file = project.write(folder, benchmark(iterations, 20))
+    file = project.write(folder, described)
     same = ("run", str(file), "--device", "cpu")
     whole = execute([*same, "--results", "local"], folder)
     print(f"local: exit code {whole.code}, {whole.ends} runs, {whole.seconds:.0f} s", flush=True)
@@ -207,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="number of killed nodes (default: 50)")
     parser.add_argument("--anchors", type=int, default=1000, metavar="N", help="number of anchor runs (default: 1000)")
     parser.add_argument("--iterations", type=int, default=1000, metavar="N", help="of a training run (default: 1000)")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="of each of three models (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of nodes and moments (default: 0)")
     options = parser.parse_args(arguments)
     faults = 0
@@ -217,7 +220,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             faults += campaign_of_anchors(Path(temporary) / "anchors", nodes, options.anchors)
         if options.kills:
             rng = random.Random(options.seed)
-            faults += campaign_of_kills(Path(temporary) / "kills", nodes, options.kills, options.iterations, rng)
+            described = benchmark(options.iterations, options.seeds)
+            faults += campaign_of_kills(Path(temporary) / "kills", nodes, options.kills, described, rng)
     return int(bool(faults))
 
 
