@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from gan_bench.plugins.registry import Registry
 
 MISSING = "missing: "
-"""Beginning of a value in place of a hash: a plugin cannot be loaded, or files of a dataset are missing."""
+"""Prefix of a value in place of a hash: a plugin cannot be loaded, or files of a dataset are missing."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a process is asked about: kind and name of plugins, and datasets."""
+    """Plugins, by kind and name, and datasets that a process has to identify."""
 
     plugins: Sequence[tuple[str, str]]
     datasets: Sequence[DatasetRef]
