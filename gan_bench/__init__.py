@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.contracts.dataset import Mixture as Mixture
     from gan_bench.contracts.dataset import Real as Real
     from gan_bench.contracts.engine import Engine as Engine
+    from gan_bench.contracts.engine import Place as Place
+    from gan_bench.contracts.engine import PlaceRequest as PlaceRequest
     from gan_bench.contracts.engine import Setup as Setup
     from gan_bench.contracts.events import Compiling as Compiling
     from gan_bench.contracts.events import Evaluated as Evaluated
@@ -90,6 +92,8 @@ _HOMES = {
     "Mixture": "gan_bench.contracts.dataset",
     "Real": "gan_bench.contracts.dataset",
     "Engine": "gan_bench.contracts.engine",
+    "Place": "gan_bench.contracts.engine",
+    "PlaceRequest": "gan_bench.contracts.engine",
     "Setup": "gan_bench.contracts.engine",
     "Compiling": "gan_bench.contracts.events",
     "Evaluated": "gan_bench.contracts.events",

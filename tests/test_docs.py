@@ -66,7 +66,7 @@ SMALL = (
 )  # fmt: skip
 """Options added to `gan-bench run` by the tests, so that it takes a second."""
 
-ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest"}
+ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest", "ray"}
 """Other programs, which the tests do not run."""
 
 
@@ -353,7 +353,7 @@ class TestCommands:
             call(*words[1:])
 
     def test_every_other_command_installs_or_tests(self) -> None:
-        """Commands that the tests do not run install packages or run pytest."""
+        """Commands that the tests do not run install packages, run pytest or start a cluster."""
         others = [words for block in SHELL for words in commands_of(block) if not is_ours(words)]
         assert {words[0] for words in others} <= ELSEWHERE
         assert all("venv" in words for words in others if words[0] == "python3")

@@ -91,11 +91,11 @@ def _flag(each: OptionField) -> Callable[[Command], Command]:
     if each.type is bool:
         return click.option(each.flag, each.name, is_flag=True, default=each.default, help=each.help)
     listed = typing.get_origin(each.type) is Sequence and not each.repeatable
-    number = each.type in (int, int | None)
+    numbers = {int: int, int | None: int, float | None: float}
     return click.option(
         each.flag,
         each.name,
-        type=int if number else str,
+        type=numbers.get(each.type, str),
         default=None if listed or each.repeatable else each.default,
         show_default=isinstance(each.default, str),
         multiple=each.repeatable,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gan_bench.config.protocol_layers import departures
 from gan_bench.contracts.modes import SUFFIXES, Mode
@@ -58,6 +58,14 @@ class ObserverEntry:
 
 
 @dataclass(frozen=True)
+class EngineEntry:
+    """The engine that a benchmark or a command names; `params` contains every parameter that is set."""
+
+    plugin: str = "local"
+    params: TomlTable = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """Contents of a benchmark file, validated and with all defaults filled in.
 
@@ -72,6 +80,7 @@ class Benchmark:
         left_out: models whose plugins are broken.
         version: version of the file; empty without one. Results of different versions are never combined.
         observers: in the order of the file, then of the command; not a part of any run.
+        engine: not a part of any run either.
     """
 
     name: str
@@ -84,6 +93,7 @@ class Benchmark:
     left_out: tuple[SkippedModel, ...] = ()
     version: str = ""
     observers: tuple[ObserverEntry, ...] = ()
+    engine: EngineEntry = EngineEntry()
 
 
 def models_named(models: Sequence[ModelEntry], name: str) -> tuple[ModelEntry, ...]:

@@ -9,6 +9,7 @@
     [evaluation]              # `Evaluation`
     [[model]]                 # plugin, label, preset, protocol, and the model's own parameters
     [observers.diary]         # the observer's own parameters
+    [engine]                  # plugin, and the engine's own parameters
 
 Unknown keys are errors. Nothing is drawn or trained here, but models, networks and metrics are instantiated to check
 that they support the datasets.
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 from gan_bench.config.benchmark import (
     Benchmark,
     DatasetEntry,
+    EngineEntry,
     ModelEntry,
     ObserverEntry,
     datasets_named,
@@ -34,7 +36,7 @@ from gan_bench.config.benchmark import (
 )
 from gan_bench.config.entries import LONGEST_NAME, Reading
 from gan_bench.config.model_entries import ModelReader
-from gan_bench.config.overrides import apply_observers, apply_overrides, apply_seeds, entry_names
+from gan_bench.config.overrides import apply_engine, apply_observers, apply_overrides, apply_seeds, entry_names
 from gan_bench.config.protocol_layers import layered, read_layer, report_unknown_players, values_of
 from gan_bench.config.source import Problems, Source, shipped_benchmarks
 from gan_bench.contracts.modes import reserved_for
@@ -61,7 +63,7 @@ __all__ = [
     "shipped_benchmarks",
 ]
 
-TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model", "observers")
+TOP_LEVEL = ("name", "version", "seeds", "plugins", "dataset", "protocol", "evaluation", "model", "observers", "engine")
 SEED_COUNT = 5  # if a benchmark gives no seeds
 MOST_SEEDS = 10_000
 
@@ -75,6 +77,8 @@ def load_benchmark(
     models: Sequence[str] | None = None,
     datasets: Sequence[str] | None = None,
     observers: Sequence[str] = (),
+    engine: str | None = None,
+    engine_settings: Mapping[str, TomlValue] = {},
 ) -> Benchmark:
     """Validate a benchmark that `gan_bench.config.source.open_source` has opened.
 
@@ -86,6 +90,8 @@ def load_benchmark(
         models: labels or plugins of a selection of models (see `models_named`); only validated here.
         datasets: labels or plugins of a selection of datasets (see `datasets_named`); only validated here.
         observers: names of observers, in addition to those of the file.
+        engine: name of the engine, in place of the file's.
+        engine_settings: parameters of the engine, in place of the file's; None for those that are not given.
 
     Raises:
         ConfigError: the description has problems. All of them are listed, in the order of the file.
@@ -96,6 +102,7 @@ def load_benchmark(
     if seeds is not None:
         apply_seeds(changed, seeds, problems)
     apply_observers(changed, observers)
+    apply_engine(changed, engine, engine_settings)
     benchmark = _Reader(Reading(changed, registry, problems)).read()
     anchors = [(model.label, model.plugin) for model in benchmark.models if model.anchor]
     _check_selection("model", models or (), [*entry_names(changed.data.get("model")), *anchors], problems)
@@ -131,7 +138,10 @@ class _Reader:
         protocol, models, left_out = self._models(instances, evaluation)
         self._check_labels(evaluation, [model.label for model in models if not model.anchor])
         source, version, observers = self.reading.source.name, self._version(), self._observers()
-        return Benchmark(name, seeds, datasets, models, protocol, evaluation, source, left_out, version, observers)
+        engine = self._engine() if "engine" in self.data else EngineEntry()
+        return Benchmark(
+            name, seeds, datasets, models, protocol, evaluation, source, left_out, version, observers, engine
+        )
 
     def _name(self) -> str:
         name = self.data.get("name")
@@ -232,6 +242,17 @@ class _Reader:
             if params is not None:
                 entries.append(ObserverEntry(name, values_of(params)))
         return tuple(entries)
+
+    def _engine(self) -> EngineEntry:
+        table = self.data["engine"]
+        if not isinstance(table, dict):
+            self.problems.add(("engine",), f"engine must be a table with the key plugin, found {shown(table)}.")
+            return EngineEntry()
+        named = {"plugin": EngineEntry().plugin, **table}
+        params = self.reading.params(
+            self.reading.plugin("engines", named, ("engine",)), table, ("engine",), ("plugin",)
+        )
+        return EngineEntry() if params is None else EngineEntry(str(named["plugin"]), values_of(params))
 
     def _evaluation(self, datasets: Mapping[str, Dataset]) -> Evaluation:
         table = self.data.get("evaluation", {})

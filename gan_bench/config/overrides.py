@@ -1,6 +1,6 @@
-"""Overrides of a benchmark from the command line: ``--set PATH=VALUE``, ``--seeds`` and ``--observer``.
+"""Overrides of a benchmark from the command line: ``--set PATH=VALUE``, ``--seeds``, ``--observer`` and ``--engine``.
 
-A path begins with name, version, protocol, evaluation or observers, or with the label of a model or dataset:
+A path begins with name, version, protocol, evaluation, observers or engine, or with the label of a model or dataset:
 ``model.MGAN.beta``, ``dataset.ring8.radius``. As everywhere, a name refers to the entry with that label, or else to all
 entries with that plugin.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_bench.config.source import Problems, Source
 from gan_bench.contracts.parameters import KeyPath, TomlValue, shown
 from gan_bench.names import allowed, matching
 
-SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset", "observers")
+SECTIONS = ("name", "version", "protocol", "evaluation", "model", "dataset", "observers", "engine")
 EXCLUSIVE = {"fakes": "fakes_per_generator", "fakes_per_generator": "fakes"}
 """Keys of a protocol that exclude each other."""
 
@@ -59,6 +59,28 @@ def apply_observers(source: Source, names: Sequence[str]) -> None:
         if isinstance(tables, dict) and name not in tables:  # the validation reports any other value
             tables[name] = {}
             source.flags["observers", name] = f"--observer {name}"
+
+
+def apply_engine(source: Source, name: str | None, settings: Mapping[str, TomlValue]) -> None:
+    """Write the engine and its parameters into the description. Another engine than the file's has no other ones.
+
+    Args:
+        name: name of the engine; None for the file's.
+        settings: parameter → value; None for one that is not given.
+    """
+    table = source.data.setdefault("engine", {})
+    if not isinstance(table, dict):  # reported by the validation
+        return
+    if name is not None and table.get("plugin", "local") != name:
+        kept = {key: value for key, value in table.items() if ("engine", key) in source.flags}  # by --set
+        table = source.data["engine"] = {**kept, "plugin": name}
+        source.flags["engine",] = source.flags["engine", "plugin"] = f"--engine {name}"
+    for key, value in settings.items():
+        if value is not None:
+            table[key] = value
+            source.flags["engine", key] = f"--{key.replace('_', '-')}"
+    if not table:
+        del source.data["engine"]
 
 
 def seeds_from_text(text: str) -> int | list[int] | None:

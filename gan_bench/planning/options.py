@@ -79,7 +79,27 @@ class Options:
         "Number of seeds to train as one program. auto stacks all seeds on a GPU, unless the network is convolutional.",
         metavar="auto|never|N",
     )
-    engine: str = option("local", "Engine that executes the runs.", metavar="NAME")
+    engine: str | None = option(
+        None, "Engine that executes the runs.", metavar="NAME", unset="the benchmark's, else local"
+    )
+    address: str | None = option(
+        None,
+        "Address of the engine's cluster; auto is the cluster that this machine belongs to.",
+        metavar="auto|HOST:PORT",
+        unset="the benchmark's, else the engine's",
+    )
+    gpus_per_run: float | None = option(
+        None,
+        "Share of a GPU that the engine reserves for each run.",
+        metavar="SHARE",
+        unset="the benchmark's, else the engine's",
+    )
+    cpus_per_run: float | None = option(
+        None,
+        "Number of cores that the engine reserves for each run.",
+        metavar="N",
+        unset="the benchmark's, else the engine's",
+    )
     observers: Sequence[str] = option(
         (),
         "Observer of the runs, in addition to those of the benchmark. Repeatable.",
@@ -113,6 +133,11 @@ class Options:
                 "--preview and --quick exclude each other. --quick checks that everything works; "
                 "--preview trains one seed for a quarter of the iterations."
             )
+
+    @property
+    def engine_settings(self) -> dict[str, str | float | None]:
+        """Parameters of the engine that have a separate option; None for those that are not given."""
+        return {name: getattr(self, name) for name in ("address", "gpus_per_run", "cpus_per_run")}
 
     @property
     def mode(self) -> Mode:

@@ -1,4 +1,4 @@
-"""The plan of a benchmark on this machine: settings, jobs and their status."""
+"""The plan of a benchmark: settings, place, jobs and their status."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gan_bench.config.load import Benchmark, DatasetEntry
-from gan_bench.contracts.engine import Engine
+from gan_bench.contracts.engine import Engine, Place
 from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.run import Job
 from gan_bench.errors import StoreError
@@ -18,7 +19,7 @@ from gan_bench.results.stored_run import read_folders
 
 @dataclass(frozen=True)
 class Planned:
-    """A benchmark prepared to run on this machine."""
+    """A benchmark prepared to run."""
 
     benchmark: Benchmark
     datasets: Sequence[DatasetEntry]  # those that are selected
@@ -32,6 +33,8 @@ class Planned:
     status: Mapping[str, str]  # of each selected run that was started before, by key
     mode: Mode = "full"
     unprepared: Mapping[str, str] = field(default_factory=dict)  # of a check: metric → reason that it is missing
+    engine_params: Any = None
+    place: Place | None = None  # of the engine; None for this machine
 
     @property
     def todo(self) -> list[Job]:

@@ -14,14 +14,15 @@ from gan_bench.config.benchmark import QUICK_ITERATIONS, QUICK_SAMPLES
 from gan_bench.config.load import Benchmark, DatasetEntry, datasets_named, load_benchmark, models_named, preview, quick
 from gan_bench.config.source import Source, open_source
 from gan_bench.contracts.dataset import Dataset
+from gan_bench.contracts.engine import Engine, Place, PlaceRequest
 from gan_bench.contracts.images import is_images
 from gan_bench.contracts.run import Job, Run, Schedule
-from gan_bench.errors import DataError, StoreError, UsageError
+from gan_bench.errors import DataError, GanBenchError, PluginError, StoreError, UsageError, error_text
 from gan_bench.planning.options import Device, Options, require_choice
 from gan_bench.planning.planned import Planned, stored_jobs
 from gan_bench.planning.runs import plan
 from gan_bench.plugins.discovery import load_plugins, option_files
-from gan_bench.plugins.instances import dataset_of, instantiate
+from gan_bench.plugins.instances import dataset_of, from_plain, instantiate
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
 from gan_bench.results.load import read_benchmark
@@ -56,27 +57,57 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
         models=options.models,
         datasets=options.datasets,
         observers=options.observers,
+        engine=options.engine,
+        engine_settings=options.engine_settings,
     )
+    engine = registry.get("engines", benchmark.engine.plugin)
+    params = from_plain(engine.Params, benchmark.engine.params)
+    place = _place_of(engine, params, options)
+    device = choose_device(options.device) if place is None else place.device
     mode = options.mode
     if mode == "preview":
         benchmark = preview(benchmark)
     if mode == "quick":
-        benchmark = _check_of(benchmark, registry, options)
+        benchmark = _check_of(benchmark, registry, options, device)
     datasets = _selected(benchmark, options)
     require_data({entry.label: dataset_of(entry.plugin, entry.params, registry) for entry in datasets})
     folder = results / benchmark.name
     if mode != "quick":  # a check starts from scratch
         require_version(benchmark, folder)
-    device = choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     stored = stored_jobs([] if mode == "quick" else jobs, folder)  # a check starts from scratch
     status = {key: each.status for key, each in stored.items()}
-    workers = choose_workers(options.workers, device)
-    engine = registry.get("engines", options.engine)
-    return Planned(benchmark, datasets, registry, places, folder, device, workers, engine, jobs, status, mode)
+    workers = choose_workers(options.workers, device) if place is None else place.workers
+    return Planned(
+        benchmark,
+        datasets,
+        registry,
+        places,
+        folder,
+        device,
+        workers,
+        engine,
+        jobs,
+        status,
+        mode,
+        engine_params=params,
+        place=place,
+    )
 
 
-def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Benchmark:
+def _place_of(engine: type[Engine], params: Any, options: Options) -> Place | None:
+    """Place of an engine. Raises GanBenchError; any other exception of a plugin is converted."""
+    choose_workers(options.workers, "cpu")
+    require_choice("--device", options.device, get_args(Device))
+    try:
+        return engine.place(PlaceRequest(options.device, options.workers), params)
+    except GanBenchError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        raise PluginError(f"The place of engine {engine.name} is unknown: {error_text(error)}") from error
+
+
+def _check_of(benchmark: Benchmark, registry: Registry, options: Options, device: str) -> Benchmark:
     """Reduce a benchmark to a check: few iterations and samples, and one dataset of each kind unless some are named."""
     kinds = {dataset.plugin: dataset for dataset in reversed(benchmark.datasets)}
     datasets = benchmark.datasets if options.datasets else tuple(reversed(kinds.values()))
@@ -87,7 +118,7 @@ def _check_of(benchmark: Benchmark, registry: Registry, options: Options) -> Ben
         replace(benchmark, datasets=datasets),
         HEAVY_ITERATIONS if heavy else QUICK_ITERATIONS,
         CHECK_SAMPLES if images else QUICK_SAMPLES,
-        small_batches=heavy and choose_device(options.device) == "cpu",
+        small_batches=heavy and device == "cpu",
     )
 
 

@@ -11,17 +11,27 @@ from functools import cache
 
 import torch
 
+from gan_bench.contracts.engine import Place
 from gan_bench.contracts.run import COMPILE_FROM, Job
 from gan_bench.running.provenance import cpu_name
 
 
 def describe_machine(device: str, workers: int, gpus: Sequence[str]) -> str:
     """Describe slots and hardware: ``2 runs at a time on a CPU (AMD EPYC, 2 cores), one thread each``."""
-    at_once = "1 run at a time" if workers == 1 else f"{workers} runs at a time"
+    at_once = _at_once(workers)
     if device == "cpu":
         return f"{at_once} on a CPU ({cpu_name()}), one thread each"
     several = f"{len(gpus)} GPUs" if len(gpus) > 1 else "a GPU"
     return f"{at_once} on {several} ({gpu_name()})"
+
+
+def describe_place(place: Place) -> str:
+    """Describe slots and hardware of an engine with other machines."""
+    return f"{_at_once(place.workers)} on {place.description}"
+
+
+def _at_once(workers: int) -> str:
+    return "1 run at a time" if workers == 1 else f"{workers} runs at a time"
 
 
 @cache

@@ -15,7 +15,7 @@ from gan_bench.contracts.metric import Metric, lower_needs
 from gan_bench.contracts.run import CHECK_IMAGES, Job
 from gan_bench.errors import missing_package
 from gan_bench.planning.planned import Planned
-from gan_bench.planning.prepare import CHECK_SAMPLES, require_data
+from gan_bench.planning.prepare import CHECK_SAMPLES, choose_device, require_data
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 
@@ -25,10 +25,11 @@ LOG_SECONDS = 10.0  # seconds
 def prepare_run(planned: Planned, log: Callable[[str], None]) -> Planned:
     """The benchmark with prepared data and metrics; a check omits metrics that cannot be prepared."""
     benchmark = replace(planned.benchmark, datasets=tuple(planned.datasets))
+    device = planned.device if planned.place is None else choose_device("auto")  # of this machine
     if planned.mode != "quick":
-        prepare_data(benchmark, planned.registry, planned.device, log)
+        prepare_data(benchmark, planned.registry, device, log)
         return planned
-    unprepared = _prepare_check(benchmark, planned.registry, planned.device, log)
+    unprepared = _prepare_check(benchmark, planned.registry, device, log)
     return replace(planned, unprepared=unprepared, jobs=[_without(job, unprepared) for job in planned.jobs])
 
 

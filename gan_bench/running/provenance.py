@@ -22,6 +22,9 @@ from gan_bench.plugins.code_hash import code_hash
 from gan_bench.store.records import GitState, PluginFacts, Provenance
 
 COMMAND_VARIABLE = "GAN_BENCH_COMMAND"
+SHARE_VARIABLE = "GAN_BENCH_GPU_SHARE"
+"""Environment variable with the largest share of a GPU's memory that a run may allocate."""
+
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 
@@ -36,7 +39,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=cpu_name(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages=package_versions(),
         git=git_state(str(Path(__file__).resolve().parent)),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cudnn_benchmark=torch.backends.cudnn.benchmark,
@@ -78,6 +81,11 @@ def _git(folder: str, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of this package and of those that compute."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str:

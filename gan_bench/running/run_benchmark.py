@@ -29,7 +29,7 @@ from gan_bench.running.benchmark_json import describe
 from gan_bench.running.check_report import CheckReport, check_report
 from gan_bench.running.estimate import Estimates, Forecast, estimate_runs, longest_first
 from gan_bench.running.interim_tables import InterimTables
-from gan_bench.running.machine import describe_compilation, describe_machine
+from gan_bench.running.machine import describe_compilation, describe_machine, describe_place
 from gan_bench.running.observers import Observers
 from gan_bench.running.prepare_data import prepare_run
 from gan_bench.running.progress import in_words
@@ -129,9 +129,11 @@ def _remove_runs(folder: Path) -> None:
 
 def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock: int) -> bool:
     """Send the jobs to the engine, the longest of each seed first; return False if Ctrl-C stopped them."""
-    gpus = visible_gpus() if planned.device == "cuda" else []
-    how = describe_compilation(todo)
-    observers.note(f"{describe_machine(planned.device, planned.workers, gpus)}; {how}.")
+    gpus = visible_gpus() if planned.device == "cuda" and planned.place is None else []
+    machine = (
+        describe_place(planned.place) if planned.place else describe_machine(planned.device, planned.workers, gpus)
+    )
+    observers.note(f"{machine}; {describe_compilation(todo)}.")
     with _isolated("The estimate of the runs", observers):
         estimates = estimate_runs(planned, todo, observers.note)
     todo = longest_first(todo, estimates)
@@ -144,8 +146,8 @@ def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock:
     if planned.mode != "quick":
         _note_times(watch, groups, estimates, observers)
     watch.forecast_now()
-    engine = planned.engine(Setup(planned.workers, planned.plugin_places, lock, gpus), watch)
-    return engine.run(todo)
+    setup = Setup(planned.workers, planned.plugin_places, lock, gpus, planned.folder.resolve(), planned.engine_params)
+    return planned.engine(setup, watch).run(todo)
 
 
 def _note_times(

@@ -12,6 +12,7 @@ import torch
 
 from gan_bench.contracts.run import Job
 from gan_bench.plugins.process_state import ProcessState, changes_text, end_fork
+from gan_bench.running.provenance import SHARE_VARIABLE
 from gan_bench.training.precision import set_precision
 
 TORCH_SEED = 67280421310721
@@ -23,6 +24,9 @@ class RunProcess:
 
     def __init__(self, job: Job) -> None:
         self._id = os.getpid()
+        share = os.environ.get(SHARE_VARIABLE)
+        if share and job.device == "cuda":
+            torch.cuda.set_per_process_memory_fraction(float(share))
         torch.set_num_threads(job.threads)
         set_precision(job.run.protocol.precision)
         seed_default_streams()

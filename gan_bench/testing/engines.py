@@ -307,7 +307,7 @@ class _Subject:
         done = _Execution(jobs, _Recorder(interrupted=interrupted))
         with locked(folder) as lock, captured() as printed:
             try:
-                engine = self.cls(Setup(workers, [plugin], lock), done.recorder)
+                engine = self.cls(Setup(workers, [plugin], lock, results=folder), done.recorder)
                 done.returned = engine.run(list(jobs))
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) and not interrupted:

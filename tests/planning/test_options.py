@@ -117,7 +117,7 @@ class TestValues:
             "--set", "protocol.batch=64", "--set", "seeds=1", "--models", 'A, "B, C"', "--datasets", "ring8",
             "--seeds", "0,5", "--device", "cpu", "--results", "there", "--workers", "2", "--compile", "never",
             "--stack", "3", "--engine", "mine", "--plugin", "a.py", "--plugin", "b.py", "--preview",
-            "--observer", "diary",
+            "--observer", "diary", "--address", "head:6379", "--gpus-per-run", "0.25", "--cpus-per-run", "2",
         ]  # fmt: skip
         _, options = given(lambda: command.main(["b.toml", *flags], standalone_mode=False))
         assert vars(options) == {
@@ -131,6 +131,9 @@ class TestValues:
             "compile": "never",
             "stack": "3",
             "engine": "mine",
+            "address": "head:6379",
+            "gpus_per_run": 0.25,
+            "cpus_per_run": 2.0,
             "observers": ("diary",),
             "plugins": ("a.py", "b.py"),
             "preview": True,

@@ -17,7 +17,7 @@ from gan_bench.acceleration.tracing import out_of_memory
 from gan_bench.contracts.events import Evaluated, Event, Warned
 from gan_bench.contracts.run import Job, Schedule
 from gan_bench.planning.planned import Planned
-from gan_bench.running.engines.messages import decode_jobs, encode_jobs
+from gan_bench.running.engines.messages import decode_request, encode_jobs
 from gan_bench.running.execute import execute
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project
@@ -520,7 +520,7 @@ class TestJob:
         """The jobs that a worker decodes equal those that the command encoded."""
         planned, _ = run_of(tmp_path, project.ZOO["mgan"])
         job = planned.jobs[0]
-        assert decode_jobs(encode_jobs([job, job])) == [job, job]
+        assert decode_request(encode_jobs([job, job])) == [job, job]
 
     def test_reports_its_evaluations(self, tmp_path: Path) -> None:
         """Each evaluation is reported with its iteration and the scores of the mixture."""

@@ -487,7 +487,7 @@ class TestPluginFiles:
         planned = project.plan(project.describe(), tmp_path, engine="nothing", **options)
         assert run_benchmark.run(planned, Listener()).counts == {"not started": 1}
         assert warnings == ["gan: 3 idle"]
-        with messages.raises(PluginError, "'lokal'", "'local'"):
+        with messages.raises(ConfigError, "--engine lokal", "'local'"):
             project.plan(project.describe(), tmp_path, engine="lokal", **options)
 
 

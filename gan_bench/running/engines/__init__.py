@@ -1,4 +1,4 @@
-"""Engines execute jobs and report their events. This package is the plugin that provides the built-in one."""
+"""Engines execute jobs and report their events. This package is the plugin that provides the built-in ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from gan_bench.contracts.hooks import hookimpl
 
 @hookimpl
 def gan_bench_engines() -> Iterator[type[Engine]]:
-    """Yield the engine that uses this machine."""
+    """Yield the engine that uses this machine, and the one that uses a Ray cluster."""
     from gan_bench.running.engines.local import LocalEngine
+    from gan_bench.running.engines.ray import RayEngine
 
     yield LocalEngine
+    yield RayEngine

@@ -20,6 +20,7 @@ from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError, StoreError
 from gan_bench.planning.jobs import stacks
+from gan_bench.running.engines.identity import Identity
 from gan_bench.running.engines.interrupts import DeferredInterrupts, blocked
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
 from gan_bench.running.engines.worker_process import WorkerProcess
@@ -114,6 +115,8 @@ class LocalEngine(Engine):
             case Ended():
                 worker.run = None
                 self._end(worker, message.detail)
+            case Identity():
+                return False
             case _:
                 if message.key not in worker.jobs:
                     return False

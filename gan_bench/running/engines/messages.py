@@ -14,6 +14,7 @@ import msgspec
 
 from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
 from gan_bench.contracts.run import Job
+from gan_bench.running.engines.identity import Identity, Question
 from gan_bench.store.records import RecordError, convert
 
 
@@ -36,11 +37,12 @@ class Ended:
     detail: str
 
 
-Message = Ready | Started | Ended | Event
+Message = Ready | Started | Ended | Identity | Event
 _KINDS: dict[str, type[Message]] = {
     "ready": Ready,
     "started": Started,
     "ended": Ended,
+    "identity": Identity,
     "compiling": Compiling,
     "progress": Progress,
     "evaluated": Evaluated,
@@ -68,6 +70,12 @@ def encode_jobs(jobs: Sequence[Job]) -> str:
     return json.dumps(msgspec.to_builtins(list(jobs))) + "\n"
 
 
-def decode_jobs(line: str | bytes) -> list[Job]:
-    """Decode the jobs in a line for a worker."""
-    return convert(json.loads(line), list[Job])
+def encode_question(question: Question) -> str:
+    """Encode a question as a line for a worker."""
+    return json.dumps(msgspec.to_builtins(question)) + "\n"
+
+
+def decode_request(line: str | bytes) -> list[Job] | Question:
+    """Decode the jobs, or the question, in a line for a worker."""
+    values = json.loads(line)
+    return convert(values, list[Job]) if isinstance(values, list) else convert(values, Question)

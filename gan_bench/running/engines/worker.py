@@ -4,8 +4,9 @@ It imports torch and the plugins once and forks for each job, so that a run star
 and cannot crash the worker. On platforms without fork, jobs run in the worker process. If the worker's input ends, the
 command that started it has ended: the run is stopped, writes its checkpoint, and the worker exits.
 
-    in   [job, …], one, or the seeds of a stack
+    in   [job, …], one, or the seeds of a stack; or a Question
     out  Ready before each · Started · Compiling, Progress, Evaluated, Warned of runs · Ended; see `messages`
+         Identity, the answer to a Question
 
 Processes that code of a plugin starts have neither these channels nor the lock of the results folder.
 
@@ -28,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
 from gan_bench.running.engines.interrupts import unblock
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_jobs, encode_message
+from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_request, encode_message
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Job
@@ -128,6 +129,7 @@ def main(arguments: list[str]) -> None:
 
     import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
     from gan_bench.plugins.discovery import load_plugins
+    from gan_bench.running.engines.identity import Question, identify
 
     registry = load_plugins(places)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -137,7 +139,10 @@ def main(arguments: list[str]) -> None:
         line = commands.readline()
         if not line:
             return
-        jobs = decode_jobs(line)
+        jobs = decode_request(line)
+        if isinstance(jobs, Question):
+            _send(out, identify(registry, jobs))
+            continue
         if jobs[0].likely_compiled and jobs[0].device == "cpu":
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
             # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gan_bench.contracts.run import Job
+from gan_bench.running.engines.identity import Question
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.engines.messages import encode_jobs
+from gan_bench.running.engines.messages import encode_jobs, encode_question
 from gan_bench.running.provenance import command_for_workers
 
 KEEP_FREED_MEMORY = {
@@ -80,6 +81,12 @@ class WorkerProcess:
         self.jobs = {job.run.key: job for job in jobs}
         with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the end of its output shows that as well
             self.process.stdin.write(encode_jobs(jobs).encode())
+
+    def ask(self, question: Question) -> None:
+        """Send a question to a worker without jobs; it answers with an `Identity`."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(encode_question(question).encode())
 
     def shut_down(self) -> None:
         """Close the worker's input: it exits at once without a job, else after its run."""

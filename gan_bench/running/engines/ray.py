@@ -1,0 +1,525 @@
+"""The engine ray: runs on the nodes of a Ray cluster that share the results folder.
+
+Each place for a run is an actor with a `Slot`, which owns a worker process. Ray chooses the nodes. This engine decides
+which run a slot receives, and what happens to the runs of a slot that is lost.
+
+- A slot receives a run only after it has answered `hello`, with the nonce of the results folder and the same versions,
+  code and data as the command's. One that differs is refused.
+- Before a run is given to a slot, a new attempt of it begins. A slot that was thought to be lost writes nothing more.
+- Runs of a lost slot or process are repeated from their last checkpoints, `MOST_LOSSES` times, on another node if there
+  is one. An exception of a plugin and a divergence are final.
+- Ray restarts no actor (`max_restarts=0`): the engine creates another one after a pause, so that each retry is counted.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
+from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.run import Job
+from gan_bench.errors import RunError, StoreError, UsageError, error_text
+from gan_bench.files import guarded, remove, write_atomically
+from gan_bench.planning.jobs import stacks
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.running.engines.identity import Identity, differences, identify, question_about
+from gan_bench.running.engines.interrupts import DeferredInterrupts
+from gan_bench.running.engines.local import settle
+from gan_bench.running.engines.messages import Ended, Message, Ready, Started
+from gan_bench.running.engines.ray_cluster import RayParams, capacity, connect, disconnect, needs
+from gan_bench.running.engines.shipped_plugins import pack
+from gan_bench.running.engines.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
+from gan_bench.running.provenance import command
+from gan_bench.store.attempts import begin_attempt, fence, read_attempt
+from gan_bench.store.records import RunRecord
+from gan_bench.store.run_folder import RunFolder
+
+MOST_LOSSES = 3
+"""Number of times that a run is repeated after its slot or process was lost."""
+
+MOST_FAILURES = 6
+"""Number of times in succession that a slot is lost without having completed a run, before it is given up."""
+
+LONGEST_PAUSE = 30.0
+"""Most seconds before a lost slot is replaced: 1, 2, 4, … up to this."""
+
+LOOK_SECONDS = 0.5
+"""Seconds between two looks whether Ctrl-C was pressed or a pause is over, if nothing is received."""
+
+WAIT_SECONDS = 30.0
+"""Seconds without any slot after which a message is shown."""
+
+GRACE_SECONDS = 30.0
+"""Seconds that runs have for their checkpoints after Ctrl-C."""
+
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
+"""Types of errors of runs that did not fit into memory."""
+
+
+class RaySlot(Slot):
+    """A slot in an actor of Ray."""
+
+    def hello(self) -> Hello:
+        """Describe the worker process and the node."""
+        import ray
+
+        return replace(super().hello(), node=ray.get_runtime_context().get_node_id())
+
+
+@dataclass(eq=False)
+class _Group:
+    """Jobs that are executed together.
+
+    Attributes:
+        losses: number of slots and processes that were lost with them.
+        nodes: where these were.
+        cause: why the last one was lost.
+        not_before: earliest time of the next attempt, of `time.monotonic`.
+        whole: whether a share of a GPU was too small, so that it needs a whole one.
+    """
+
+    jobs: list[Job]
+    losses: int = 0
+    nodes: frozenset[str] = frozenset()
+    cause: str = "the command that had begun it ended"
+    not_before: float = 0.0
+    whole: bool = False
+
+
+@dataclass(eq=False)
+class _Member:
+    """One place for a run, with the actor that fills it now.
+
+    Attributes:
+        number: of the place.
+        actor: None during a pause.
+        waits: what the last call returned: the answer to `hello`, or the stream of `carry_out`.
+        host, node: where the actor is; empty until it has answered.
+        lost_on: node where the last actor was lost.
+        group: what it executes.
+        ended: how the process of the group ended, as of `Ended`; None while it runs.
+        failures: losses since the last completed run.
+        due: when the next actor is created, of `time.monotonic`.
+        whole: whether it has a whole GPU in place of a share.
+        refusable: whether a refusal ends the command, because no actor was accepted here before.
+    """
+
+    number: int
+    actor: Any = None
+    waits: Any = None
+    host: str = ""
+    node: str = ""
+    lost_on: str = ""
+    group: _Group | None = None
+    ended: str | None = None
+    failures: int = 0
+    due: float = 0.0
+    whole: bool = False
+    refusable: bool = True
+
+    @property
+    def idle(self) -> bool:
+        """Whether the actor has answered and executes nothing."""
+        return self.actor is not None and self.waits is None
+
+    def __str__(self) -> str:
+        return f"{self.host or 'unknown host'}, node {self.node[:8] or 'unknown'}"
+
+
+class RayEngine(Engine):
+    """Nodes of a Ray cluster that share the results folder, with a process for each active run."""
+
+    name = "ray"
+    Params = RayParams
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: RayParams) -> Place:
+        """Return the room on the cluster's nodes."""
+        return capacity(connect(params.address).nodes(), params, request)
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        super().__init__(setup, observer)
+        self._waiting: deque[_Group] = deque()
+        self._members: list[_Member] = []
+        self._interrupts = DeferredInterrupts()
+        self._stopping = False
+        self._device = "cpu"
+        self._tokens: dict[str, str] = {}
+        self._started: set[str] = set()
+        self._lonely_since = time.monotonic()
+        self._noted: set[str] = set()
+
+    def run(self, jobs: Sequence[Job]) -> bool:
+        """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
+        self._ray = connect(self.params.address)
+        self._waiting.extend(_Group(group) for group in stacks(jobs))
+        self._device = jobs[0].device if jobs else "cpu"
+        nonce = self.setup.results / f".nonce-{secrets.token_hex(8)}"
+        with DeferredInterrupts() as self._interrupts:
+            try:
+                self._prepare(jobs, nonce)
+                self._members = [_Member(number) for number in range(min(self.setup.workers, len(self._waiting)))]
+                while self._waiting or self._busy():
+                    self._step()
+                self._interrupts.deliver()
+                return True
+            except KeyboardInterrupt:
+                self._stop()
+                return False
+            except Exception:
+                self._stop()
+                raise
+            finally:
+                self._close(nonce)
+
+    def _prepare(self, jobs: Sequence[Job], nonce: Path) -> None:
+        """Write the nonce, and determine what slots are created with and have to answer."""
+        shipment, question = pack(self.setup.plugin_places), question_about(jobs)
+        for path in shipment.left_out:
+            self.observer.note(f"{path} is too large to be sent to the nodes.")
+        self._expected = identify(load_plugins(self.setup.plugin_places), question)
+        self._nonce = secrets.token_hex(16)
+        write_atomically(nonce, self._nonce)
+        share = self.params.gpus_per_run if self._device == "cuda" else 1.0
+        results = self.params.results or str(self.setup.results)
+        if self.params.results:
+            results = str(Path(results) / self.setup.results.name)
+        self._order = SlotOrder(results, nonce.name, shipment, question, command(), self.params.data, share)
+
+    # --- the loop -------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Wait for what slots send, and handle it. Raises KeyboardInterrupt between two messages."""
+        self._interrupts.deliver()
+        now = time.monotonic()
+        if not self._stopping:
+            for member in self._members:
+                if member.actor is None and member.due <= now and self._waiting:
+                    self._create(member)
+                elif member.idle:
+                    self._give(member)
+                    if member.idle and self._lacks_whole_gpu():
+                        member.whole = True
+                        self._kill(member)  # and creates it again with a whole GPU
+        self._require_members(now)
+        waits = {member.waits: member for member in self._members if member.waits is not None}
+        if not waits:
+            time.sleep(LOOK_SECONDS / 5)
+            return
+        ready, rest = self._ray.wait(list(waits), num_returns=1, timeout=LOOK_SECONDS)
+        if ready and rest:
+            ready += self._ray.wait(rest, num_returns=len(rest), timeout=0)[0]
+        for each in ready:
+            self._interrupts.deliver()
+            self._receive(waits[each])
+
+    def _busy(self) -> list[_Member]:
+        return [member for member in self._members if member.group is not None]
+
+    def _require_members(self, now: float) -> None:
+        """Report that no slot has answered for a while. Raises RunError if none is left."""
+        if any(member.node for member in self._members):
+            self._lonely_since = now
+        elif now > self._lonely_since + WAIT_SECONDS:
+            self._note(f"No slot of the Ray cluster has answered for {WAIT_SECONDS:.0f} s. Waiting for free nodes.")
+        if self._waiting and not self._members:
+            raise RunError(
+                "No slot of the Ray cluster is left: all were lost repeatedly or refused. The same command continues "
+                "from the last checkpoints."
+            )
+
+    def _create(self, member: _Member) -> None:
+        """Create the actor of a place and ask it to describe itself."""
+        need, order = needs(self.params, self._device), self._order
+        if member.whole:
+            need, order = {**need, "GPU": 1.0}, replace(order, gpu_share=1.0)
+        options = {
+            "num_cpus": need["CPU"],
+            "num_gpus": need.get("GPU", 0),
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "scheduling_strategy": self._strategy(member),
+            "concurrency_groups": {"control": 1},
+        }
+        member.actor = self._ray.remote(**options)(RaySlot).remote(order)
+        member.waits = member.actor.hello.remote()
+
+    def _strategy(self, member: _Member) -> Any:
+        """Strategy by which Ray places an actor: spread over the nodes, and after a loss on another node."""
+        need = needs(self.params, self._device)
+        others = [
+            node["NodeID"]
+            for node in (self._ray.nodes() if member.lost_on else ())
+            if node["Alive"] and node["NodeID"] != member.lost_on
+            if all(node["Resources"].get(name, 0) >= value for name, value in need.items())
+        ]
+        if not others:
+            return "SPREAD"
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        node = others[member.number % len(others)]
+        return NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
+
+    def _receive(self, member: _Member) -> None:
+        """Handle the answer to `hello`, or the next messages of the stream, of one slot."""
+        if member.group is None:
+            self._greet(member)
+            return
+        try:
+            messages = self._ray.get(next(member.waits))
+        except StopIteration:
+            self._end_of_stream(member)
+        except self._ray.exceptions.RayError as error:
+            self._lose(member, _cause(error))
+        else:
+            for message in messages:
+                self._handle(member, message)
+
+    def _greet(self, member: _Member) -> None:
+        """Accept or refuse a slot that has answered `hello`, or could not."""
+        answer, member.waits = member.waits, None
+        try:
+            hello: Hello = self._ray.get(answer)
+        except self._ray.exceptions.RayTaskError as error:
+            self._refuse(member, f"a slot cannot start: {_cause(error)}", "See the messages of Ray on its node.")
+            return
+        except self._ray.exceptions.RayError as error:
+            self._lose(member, _cause(error))
+            return
+        member.host, member.node = hello.host, hello.node
+        if hello.nonce != self._nonce:
+            self._refuse(
+                member,
+                f"{self._order.results} is not the results folder of this command",
+                "Choose a folder that all nodes see with --results; if its path differs there, set engine.results.",
+            )
+        elif found := differences(self._expected, hello.identity):
+            self._refuse(member, "; ".join(found), "Install the same versions, plugins and data on all nodes.")
+        else:
+            member.refusable = False
+            self._give(member)
+
+    def _refuse(self, member: _Member, reason: str, remedy: str) -> None:
+        """Do without a slot. Raises UsageError if it is one of the first."""
+        text = f"Slot {member.number} on {member}: {reason}. {remedy}"
+        self._kill(member)
+        self._members.remove(member)
+        if member.refusable:
+            raise UsageError(text)
+        self.observer.note(f"{text} It is not used.")
+
+    # --- runs -----------------------------------------------------------------------------------------------
+
+    def _give(self, member: _Member) -> None:
+        """Give a free slot the next jobs, if there are any for it."""
+        while (group := self._next_for(member)) is not None:
+            begun = [self._begin(member, job, group.cause) for job in group.jobs]
+            jobs = [job for job in begun if job is not None]
+            if jobs:
+                member.group, member.ended = replace(group, jobs=jobs), None
+                sent = [for_other_machines(job, self.setup.results) for job in jobs]
+                member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent)
+                return
+
+    def _next_for(self, member: _Member) -> _Group | None:
+        """Take the first waiting group that may run now; one that was lost here only if there is no other node."""
+        now, others = time.monotonic(), {each.node for each in self._members if each.node}
+        for group in self._waiting:
+            avoided = member.node in group.nodes and bool(others - group.nodes)
+            if group.not_before <= now and not avoided and (member.whole or not group.whole):
+                self._waiting.remove(group)
+                return group
+        return None
+
+    def _lacks_whole_gpu(self) -> bool:
+        """Whether jobs wait for a whole GPU and no place has one."""
+        return any(group.whole for group in self._waiting) and not any(member.whole for member in self._members)
+
+    def _begin(self, member: _Member, job: Job, cause: str) -> Job | None:
+        """Begin an attempt of a run and report its start; return None if its folder cannot be written."""
+        if job.run.key not in self._started:
+            self._started.add(job.run.key)
+            self.observer.started(job.run)
+        try:
+            attempt = begin_attempt(Path(job.folder), str(member), cause)
+        except StoreError as error:
+            self.observer.ended(job.run, "failed", error_text(error))
+            return None
+        if attempt is None:
+            raise _two_commands(job, "another process has just begun it")
+        self._tokens[job.run.key] = attempt.token
+        return replace(job, attempt=attempt.token)
+
+    def _handle(self, member: _Member, message: Message | Lost) -> None:
+        assert member.group is not None
+        match message:
+            case Ended() | Lost():
+                member.ended = message.detail or ""
+                if isinstance(message, Lost):
+                    member.failures += 1
+            case Ready() | Started() | Identity():
+                pass
+            case _:
+                run = next((job.run for job in member.group.jobs if job.run.key == message.key), None)
+                if run is not None:  # else code of a plugin has written it
+                    self.observer.receive(run, message)
+
+    def _end_of_stream(self, member: _Member) -> None:
+        """Settle the jobs of a slot that has sent its last message, and give it the next ones."""
+        group, member.group, member.waits = member.group, None, None
+        assert group is not None
+        lost = member.ended if member.ended is not None else "the slot ended its messages early"
+        if self._settle(group, member, lost or "the process of the run ended early"):
+            member.failures = 0
+        if not self._stopping:
+            self._give(member)
+
+    def _lose(self, member: _Member, cause: str) -> None:
+        """Replace the actor of a place after a pause; its jobs are settled."""
+        group, member.group = member.group, None
+        self._kill(member)
+        member.failures += 1
+        member.due = time.monotonic() + _pause(member.failures)
+        if group is not None:
+            self._settle(group, member, cause)
+            self.observer.note(f"Slot {member.number} on {member} was lost: {cause}.")
+        member.lost_on, member.host, member.node = member.node, "", ""
+        if member.failures > MOST_FAILURES:
+            self._members.remove(member)
+            self.observer.note(f"Slot {member.number} is given up after {member.failures} losses: {cause}.")
+
+    def _settle(self, group: _Group, member: _Member, cause: str) -> bool:
+        """Report the jobs that have ended, and let others wait for another attempt; return whether all have ended."""
+        again, smaller = [], []
+        for job in group.jobs:
+            record = self._read(job)
+            if record is not None and record.status in ("finished", "diverged"):
+                self._ended(job, cause)
+            elif record is not None and record.status == "failed":
+                out = record.error is not None and record.error.type in OUT_OF_MEMORY and not self._stopping
+                smaller.append(job) if out and self._can_have_more(group) else self._ended(job, cause)
+            elif self._stopping or group.losses >= MOST_LOSSES:
+                self._give_up(job, cause)
+            else:
+                again.append(job)
+        if again:
+            losses, nodes = group.losses + 1, group.nodes | {member.node}
+            self._waiting.appendleft(_Group(again, losses, nodes, cause, time.monotonic() + _pause(losses)))
+        half, alone = (len(group.jobs) + 1) // 2, len(group.jobs) == 1
+        for start in range(0, len(smaller), half):
+            jobs, reason = smaller[start : start + half], f"out of memory with {len(group.jobs)} seeds"
+            self._waiting.appendleft(replace(group, jobs=jobs, cause=reason, whole=group.whole or alone))
+        return not again
+
+    def _can_have_more(self, group: _Group) -> bool:
+        """Whether jobs that did not fit into memory have more of it in a smaller stack, or with a whole GPU."""
+        shares = self._device == "cuda" and self.params.gpus_per_run < 1
+        return len(group.jobs) > 1 or (shares and not group.whole)
+
+    def _read(self, job: Job) -> RunRecord | None:
+        """Read the record of a run. Raises StoreError if another command has begun an attempt of it."""
+        folder, attempt, record = Path(job.folder), None, None
+        with suppress(StoreError):  # a damaged file is settled like a lost run, and reported by the next attempt
+            attempt = read_attempt(folder)
+            record = RunFolder(folder).read_own(job.run.key)
+        if attempt is not None and attempt.token != self._tokens.get(job.run.key) and not self._stopping:
+            raise _two_commands(job, f"attempt {attempt.number} is on {attempt.place}")
+        return record
+
+    def _give_up(self, job: Job, cause: str) -> None:
+        """End a run that is not repeated; no process that was lost with it may write any more."""
+        with suppress(StoreError):
+            if not self._stopping:
+                attempt = begin_attempt(Path(job.folder), "the command", cause)
+                folder = RunFolder(Path(job.folder))
+                record = folder.read_own(job.run.key)
+                if attempt is not None and record is not None:
+                    self._tokens[job.run.key] = attempt.token
+                    folder.write(replace(record, attempts=attempt.lost))
+        self._ended(job, cause)
+
+    def _ended(self, job: Job, cause: str) -> None:
+        with guarded(
+            fence({Path(job.folder): self._tokens[job.run.key]})
+        ):  # of another command's run nothing is changed
+            ending = settle(job, cause)
+        log = Path(job.folder) / "log.txt"  # output of the run's code
+        with suppress(OSError):
+            if log.stat().st_size == 0:
+                log.unlink()
+        self.observer.ended(job.run, ending.status, str(ending.error or ""))
+
+    # --- ends -----------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        """Stop every run after a checkpoint and handle the last messages; a second Ctrl-C kills the runs."""
+        self._stopping = True
+        self._waiting.clear()
+        if self._busy():
+            self.observer.stopping()
+        for member in self._members:
+            if member.group is None:
+                self._kill(member)
+            else:
+                with suppress(Exception):  # a slot that is lost by now
+                    member.actor.stop.options(concurrency_group="control").remote()
+        until = time.monotonic() + GRACE_SECONDS
+        with suppress(KeyboardInterrupt):
+            while self._busy() and time.monotonic() < until:
+                self._step()
+        for member in self._busy():
+            group, member.group = member.group, None
+            self._kill(member)
+            for job in group.jobs if group is not None else ():
+                self._ended(job, "stopped by the command before it had written its checkpoint")
+
+    def _kill(self, member: _Member) -> None:
+        """End the actor of a place, whatever it does; its worker process ends with it."""
+        actor, member.actor, member.waits = member.actor, None, None
+        if actor is not None:
+            with suppress(Exception):  # it is lost already
+                self._ray.kill(actor)
+
+    def _close(self, nonce: Path) -> None:
+        with suppress(StoreError, OSError):
+            remove(nonce)
+        closing = [member for member in self._members if member.idle]
+        with suppress(Exception):  # the cluster may have ended
+            refs = [member.actor.close.remote() for member in closing]
+            self._ray.wait(refs, num_returns=len(refs), timeout=5.0) if refs else None
+        for member in self._members:
+            self._kill(member)
+        disconnect()
+
+    def _note(self, text: str) -> None:
+        """Report something once."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.observer.note(text)
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_PAUSE, 2.0 ** (failures - 1))
+
+
+def _two_commands(job: Job, what: str) -> StoreError:
+    return StoreError(
+        f"{job.folder}: {what}, which this command has not begun. Two commands write these results. Let one of them "
+        "end, or choose another folder with --results."
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """Reason of an error of Ray: the exception of a slot, or the first line of Ray's own."""
+    inner = getattr(error, "cause", None)
+    if inner is not None:
+        return error_text(inner)
+    lines: Iterator[str] = (line.strip() for line in str(error).splitlines() if line.strip())
+    return f"{type(error).__name__}: {next(lines, '')}".rstrip(".: ")

@@ -1,0 +1,448 @@
+"""The engine ray on a real cluster: the values of the local engine, also after the loss of any of its parts."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gan_bench.config.benchmark import EngineEntry
+from gan_bench.config.load import load_benchmark
+from gan_bench.config.source import open_source
+from gan_bench.contracts.engine import Place, PlaceRequest, Setup
+from gan_bench.contracts.observer import Observer
+from gan_bench.errors import ConfigError, UsageError
+from gan_bench.plugins.discovery import load_plugins
+from gan_bench.running.engines import ray, ray_cluster
+from gan_bench.running.engines.is_alive import is_alive
+from gan_bench.running.engines.ray import RayEngine
+from gan_bench.running.engines.ray_cluster import RayParams, capacity
+from gan_bench.running.provenance import SHARE_VARIABLE
+from gan_bench.running.record import start_record
+from gan_bench.running.run_process import RunProcess
+from gan_bench.store.attempts import begin_attempt
+from gan_bench.store.records import ErrorRecord
+from gan_bench.store.run_folder import RunFolder
+from tests.support import project, ray_nodes
+from tests.support.messages import Messages
+from tests.support.ray_nodes import Nodes
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None,
+    reason="NOT TESTED: the engine ray. Install it with pip install 'gan-bench[ray]'",
+)
+
+HELD = (
+    project.HEAD
+    + '''
+FOLDER = Path("%s")
+
+class Held(GAN):
+    """GAN that waits in iteration 13, unless the file `open` exists, until it is stopped."""
+    name = "held"
+
+    def turns(self, iteration):
+        if iteration == 13 and not (FOLDER / "open").exists():
+            written = FOLDER / f".{os.getpid()}"
+            written.write_text(str(os.getppid()))
+            written.rename(FOLDER / f"pid-{os.getpid()}")
+            asked = signal.getsignal(signal.SIGTERM).__self__
+            while not (asked.requested or (FOLDER / "open").exists()):
+                time.sleep(0.01)
+        return super().turns(iteration)
+
+@hookimpl
+def gan_bench_models():
+    return [Held]
+'''
+)
+
+HUNGRY = project.plugin(
+    "hungry",
+    "def turns(self, iteration):",
+    "    if iteration == 12 and len(list(Path('%s').glob('full-*'))) < 3:",
+    "        Path('%s', f'full-{time.time_ns()}').touch()",
+    "        raise torch.OutOfMemoryError('out of memory')",
+    "    return super().turns(iteration)",
+)
+"""Seeds of a stack run out of memory together, then each alone, and then once more in a process of its own."""
+
+
+@pytest.fixture
+def nodes(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Nodes]:
+    """The cluster of all tests."""
+    base = tmp_path_factory.getbasetemp()
+    with ray_nodes.cluster((base if worker_id == "master" else base.parent) / "ray") as found:
+        yield found
+
+
+def arguments(file: Path, nodes: Nodes, *more: str) -> tuple[str, ...]:
+    """Command line of a benchmark on the cluster, without the program."""
+    return ("run", str(file), "--engine", "ray", "--address", nodes.address, *more)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait for a command; return its exit code and standard error, without a traceback."""
+    _, err = process.communicate()
+    assert "Traceback" not in err, err
+    return process.returncode, err
+
+
+class Holding:
+    """A command on the cluster whose only run waits in iteration 13.
+
+    Attributes:
+        child: process of the run; `worker` and `actor` are those above it.
+        node: beginning of the identifier of the node.
+    """
+
+    def __init__(self, process: subprocess.Popen[str], gate: Path, results: Path) -> None:
+        self.process, self.gate = process, gate
+        (pid,) = project.wait_for(lambda: self._pids())
+        self.child, self.worker = int(pid.name.removeprefix("pid-")), int(pid.read_text())
+        self.actor = parent(self.worker)
+        (self.folder,) = project.run_folders(results)
+        self.node = str(self.attempt()["place"])[-8:]
+
+    def _pids(self) -> list[Path]:
+        assert self.process.poll() is None, self.process.communicate()[1]
+        return list(self.gate.glob("pid-*"))
+
+    def attempt(self) -> dict[str, Any]:
+        """Contents of attempt.json."""
+        found: dict[str, Any] = json.loads((self.folder / "attempt.json").read_text())
+        return found
+
+    def open(self) -> None:
+        """Let the run, and later attempts of it, continue."""
+        (self.gate / "open").touch()
+
+
+def parent(process: int) -> int:
+    """Parent of a process."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Outcome of the held run by the local engine, without a wait."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "open").touch()
+    file = project.write(folder, project.describe([{"plugin": "held"}]), held=HELD % folder)
+    planned = project.plan(file, folder / "results")
+    assert project.run_jobs(planned) == "finished"
+    return project.outcome(Path(planned.jobs[0].folder))
+
+
+@contextmanager
+def holding(tmp_path: Path, nodes: Nodes) -> Iterator[Holding]:
+    """Start a command whose run waits."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    file = project.write(tmp_path, project.describe([{"plugin": "held"}]), held=HELD % gate)
+    with project.start(*arguments(file, nodes, "--workers", "2"), cwd=tmp_path) as process:
+        try:
+            yield Holding(process, gate, tmp_path / "results")
+        finally:
+            (gate / "open").touch()
+            process.kill()
+
+
+def assert_equal(found: Path, whole: Mapping[str, Any]) -> None:
+    """Assert that a run has the values of the local engine. Its key contains a path, so it is left out."""
+    outcome = project.outcome(found)
+    outcome["record"]["key"] = whole["record"]["key"]
+    assert project.difference(outcome, whole) is None
+
+
+def causes(folder: Path) -> list[str]:
+    """Why attempts of a run were lost, from its record."""
+    return [each["cause"] for each in project.record(folder)["attempts"]]
+
+
+@needs_ray
+@pytest.mark.slow
+class TestRuns:
+    def test_equal_those_of_the_local_engine(self, tmp_path: Path, nodes: Nodes) -> None:
+        """Models of all ends, stacked seeds and a plugin file give the values of the local engine, bit for bit.
+
+        A run that kills its process is repeated three times; seeds that do not fit into memory together run in smaller
+        stacks, whose values differ from those of the whole one by rounding.
+        """
+        models = [project.ZOO["mgan"], {"plugin": "failing"}, {"plugin": "diverging"}, {"plugin": "suicidal"}]
+        models += [{"plugin": "hungry"}]
+        for engine in ("local", "ray"):
+            (tmp_path / engine).mkdir()
+        hungry = HUNGRY % (tmp_path, tmp_path)
+        file = project.write(tmp_path, project.describe(models, seeds=2), bad=project.BAD, hungry=hungry)
+        same = (str(file), "--device", "cpu", "--stack", "2", "--workers", "2")
+        there = project.command(*arguments(file, nodes, *same[1:]), "--results", "ray", cwd=tmp_path)
+        assert "Traceback" not in there.stderr and there.returncode == 1, there.stderr
+        local = project.command("run", *same, "--results", "local", cwd=tmp_path)
+        assert local.returncode == 1
+        folders = {path.name: path for path in project.run_folders(tmp_path / "ray")}
+        assert len(folders) == 10
+        for path in project.run_folders(tmp_path / "local"):
+            found, record = folders[path.name], project.record(path)
+            if record["status"] == "finished" and "hungry" not in path.name:
+                assert project.difference(values(found), values(path)) is None, path.name
+            assert project.record(found)["status"] == record["status"], path.name
+            lost = {"suicidal": 4, "hungry": 1}.get(record["model"]["plugin"], 0)
+            assert len(causes(found)) == lost, (path.name, causes(found))
+
+    def test_continue_after_the_loss_of_their_process(
+        self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]
+    ) -> None:
+        """After kill -9 of the run's process, the run is finished from its last checkpoint by the same command."""
+        with holding(tmp_path, nodes) as held:
+            held.open()
+            os.kill(held.child, signal.SIGKILL)
+            code, err = ended(held.process)
+        assert code == 0, err
+        assert_equal(held.folder, whole)
+        assert len(project.record(held.folder)["resumed"]) == 1
+        assert causes(held.folder) == ["killed by signal 9 (Killed)"]
+
+    def test_continue_after_the_loss_of_their_worker(self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]) -> None:
+        """After kill -9 of the worker process, its run is finished."""
+        with holding(tmp_path, nodes) as held:
+            os.kill(held.worker, signal.SIGKILL)
+            held.open()
+            code, err = ended(held.process)
+        assert code == 0, err
+        assert_equal(held.folder, whole)
+
+    def test_continue_after_the_loss_of_an_actor(self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]) -> None:
+        """After kill -9 of an actor, whose worker process is stopped and wakes later, the run is finished elsewhere.
+
+        The process that wakes is of a replaced attempt and changes no file.
+        """
+        with holding(tmp_path, nodes) as held:
+            for process in (held.worker, held.child):
+                os.kill(process, signal.SIGSTOP)
+            held.open()
+            os.kill(held.actor, signal.SIGKILL)
+            code, err = ended(held.process)
+        assert code == 0, err
+        assert_equal(held.folder, whole)
+        before = contents(held.folder)
+        for process in (held.worker, held.child):
+            os.kill(process, signal.SIGCONT)
+        project.wait_for(lambda: not is_alive(held.worker) and not is_alive(held.child))
+        assert contents(held.folder) == before
+        assert held.attempt()["number"] == 2 and str(held.attempt()["place"])[-8:] != held.node
+
+    def test_continue_after_the_loss_of_a_node(self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]) -> None:
+        """After the loss of a node, the run is finished on another one."""
+        with holding(tmp_path, nodes) as held:
+            nodes.replace(held.node)
+            held.open()
+            code, err = ended(held.process)
+        assert code == 0, err
+        assert_equal(held.folder, whole)
+        assert len(causes(held.folder)) == 1 and "was lost" in err
+        assert str(held.attempt()["place"])[-8:] != held.node
+
+    def test_stop_at_ctrl_c(self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]) -> None:
+        """After Ctrl-C, the run has a checkpoint, the exit code is 130, and the same command finishes it."""
+        with holding(tmp_path, nodes) as held:
+            held.process.send_signal(signal.SIGINT)
+            code, err = ended(held.process)
+            assert code == 130, err
+            record = project.record(held.folder)
+            assert (record["status"], record["iteration"]) == ("interrupted", 14)
+            held.open()
+            again = project.command(*arguments(tmp_path / "tiny.toml", nodes), cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert_equal(held.folder, whole)
+
+    def test_outlive_their_command(self, tmp_path: Path, nodes: Nodes, whole: dict[str, Any]) -> None:
+        """After kill -9 of the command, its run writes a checkpoint, and the same command finishes it."""
+        with holding(tmp_path, nodes) as held:
+            held.process.kill()
+            held.process.communicate()
+            project.wait_for(lambda: not is_alive(held.child))
+            assert RunFolder(held.folder).checkpoints()[0].name == "checkpoint-14.pt"
+            held.open()
+            again = project.command(*arguments(tmp_path / "tiny.toml", nodes), cwd=tmp_path)
+        assert again.returncode == 0, again.stderr
+        assert_equal(held.folder, whole)
+
+
+def values(folder: Path) -> dict[str, Any]:
+    """Everything in a run of a stack that has to be equal: its state, scores and samples."""
+    state, _ = RunFolder(folder).load_checkpoint(project.record(folder)["key"])
+    assert state is not None
+    samples = {
+        t: {"x": torch.from_numpy(x), "generator": torch.from_numpy(g)}
+        for t, (x, g) in RunFolder(folder).read_samples().items()
+    }
+    return {"trainer": state["trainer"], "curve": (folder / "curve.csv").read_text(), "samples": samples}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hash of each file of a run."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+@needs_ray
+@pytest.mark.slow
+class TestRefusal:
+    def test_of_nodes_that_do_not_see_the_results(self, tmp_path: Path, nodes: Nodes, messages: Messages) -> None:
+        """Another results folder on a node is an error with exit code 2, and no run has begun."""
+        file = project.write(tmp_path, project.describe())
+        elsewhere = ("--set", f"engine.results={tmp_path / 'elsewhere'}")
+        done = project.command(*arguments(file, nodes, *elsewhere), cwd=tmp_path)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        last = re.sub("Slot . on .*, node [0-9a-f]{8}", "Slot N on HOST, node ID", done.stderr.splitlines()[-1])
+        messages.check(last, "Slot N", tmp_path / "elsewhere")
+        assert project.run_folders(tmp_path / "results") == []
+
+    def test_of_nodes_without_a_plugin(self, tmp_path: Path, nodes: Nodes, messages: Messages) -> None:
+        """A plugin that cannot be loaded on a node, as a large file beside it is missing there, is an error."""
+        needing = project.plugin("needing") + "Path(__file__).with_name('table.bin').read_bytes()\n"
+        file = project.write(tmp_path, project.describe([{"plugin": "needing"}]), needing=needing)
+        (file.parent / "plugins" / "table.bin").write_bytes(bytes(2**20 + 1))
+        done = project.command(*arguments(file, nodes), cwd=tmp_path)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        last = re.sub("Slot . on .*, node [0-9a-f]{8}", "Slot N on HOST, node ID", done.stderr.splitlines()[-1])
+        last = re.sub(r"No such file or directory: '.*?'", "No such file or directory: FILE", last)
+        messages.check(last, "model needing", "table.bin" if "table.bin" in last else "needing")
+        assert project.run_folders(tmp_path / "results") == []
+
+
+NODES = [
+    {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 2.0}},
+    {"Alive": True, "Resources": {"CPU": 3.0}},
+    {"Alive": True, "Resources": {}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+]
+"""Nodes as Ray describes them: two that compute, a head node without cores, and one that was lost."""
+
+
+class TestCapacity:
+    @pytest.mark.parametrize(
+        ("request_", "params", "expected"),
+        [
+            (PlaceRequest("auto"), RayParams(), ("cuda", 2, 2)),
+            (PlaceRequest("auto"), RayParams(gpus_per_run=0.25), ("cuda", 4, 2)),
+            (PlaceRequest("cuda", 1), RayParams(gpus_per_run=0.5), ("cuda", 1, 2)),
+            (PlaceRequest("cpu"), RayParams(), ("cpu", 7, 0)),
+            (PlaceRequest("cpu"), RayParams(cpus_per_run=2), ("cpu", 3, 0)),
+            (PlaceRequest("cpu"), RayParams(cpus_per_run=0.5), ("cpu", 14, 0)),
+        ],
+    )
+    def test_of_a_cluster(self, request_: PlaceRequest, params: RayParams, expected: tuple[str, int, int]) -> None:
+        """The device is the cluster's; a run needs its cores and its share of a GPU on one node that is alive."""
+        place = capacity(NODES, params, request_)
+        assert (place.device, place.workers, place.gpus) == expected
+
+    def test_without_room(self, messages: Messages) -> None:
+        """CUDA without a GPU, runs that are too large, and shares that Ray does not know are errors."""
+        with messages.raises(UsageError, "--device cuda", "auto"):
+            capacity(NODES[1:], RayParams(), PlaceRequest("cuda"))
+        with messages.raises(UsageError, "CPU 16", "--cpus-per-run"):
+            capacity(NODES, RayParams(cpus_per_run=16), PlaceRequest("cpu"))
+        with messages.raises(UsageError, "--gpus-per-run", "1.5"):
+            capacity(NODES, RayParams(gpus_per_run=1.5), PlaceRequest())
+
+    def test_without_ray(self, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """Without the package, the message has the command that installs it."""
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with messages.raises(UsageError, "--engine ray", "gan-bench[ray]"):
+            ray_cluster.load_ray()
+
+    @needs_ray
+    def test_without_a_cluster(self, messages: Messages) -> None:
+        """An invalid address, and one at which nothing answers, are errors within seconds."""
+        with messages.raises(UsageError, "--address", "'nowhere'"):
+            ray_cluster.connect("nowhere")
+        with messages.raises(UsageError, "--address", "127.0.0.1:1"):
+            ray_cluster.connect("127.0.0.1:1")
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        ("seeds", "share", "device", "then"),
+        [
+            (3, 1.0, "cpu", [([2], False), ([0, 1], False)]),
+            (1, 1.0, "cpu", []),
+            (1, 0.25, "cuda", [([0], True)]),
+            (1, 1.0, "cuda", []),
+            (2, 0.25, "cuda", [([1], False), ([0], False)]),
+        ],
+    )
+    def test_that_is_short(
+        self, tmp_path: Path, seeds: int, share: float, device: str, then: list[tuple[list[int], bool]]
+    ) -> None:
+        """Seeds that do not fit into memory run in half the stack; a single one gets a whole GPU for a share."""
+        planned = project.plan(project.describe(seeds=seeds), tmp_path)
+        parameters = RayParams(gpus_per_run=share)
+        engine = RayEngine(Setup(1, [], 0, results=planned.folder.resolve(), params=parameters), Observer())
+        engine._device, member = device, ray._Member(0, whole=True)
+        for job in planned.jobs:
+            folder = RunFolder(Path(job.folder))
+            error = ErrorRecord("OutOfMemoryError", "out of memory")
+            folder.write(replace(start_record(job, planned.registry, None), status="failed", error=error))
+            attempt = begin_attempt(folder.path, "here")
+            assert attempt is not None
+            engine._tokens[job.run.key] = attempt.token
+        assert engine._settle(ray._Group(list(planned.jobs)), member, "")
+        assert [([job.run.seed for job in group.jobs], group.whole) for group in engine._waiting] == then
+
+
+def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch may allocate the share of the GPU that a slot has reserved, for runs on a GPU only."""
+    limits: list[float] = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
+    monkeypatch.setenv(SHARE_VARIABLE, "0.25")
+    job = project.plan(project.describe(), tmp_path).jobs[0]
+    for device in ("cpu", "cuda"):
+        RunProcess(replace(job, device=device))
+    assert limits == [0.25]
+
+
+class TestOptions:
+    def test_replace_parameters(self, tmp_path: Path) -> None:
+        """Flags replace single parameters of the file's engine; another engine keeps only what flags set."""
+        file = project.describe(engine={"plugin": "ray", "cpus_per_run": 2, "address": "a:1"})
+
+        def engine(*overrides: str, **given: Any) -> EngineEntry:
+            source, registry = open_source(file), load_plugins()
+            settings = {"address": None, **given.pop("settings", {})}
+            return load_benchmark(source, registry, overrides=overrides, engine_settings=settings, **given).engine
+
+        assert engine(settings={"address": "b:2"}).params["address"] == "b:2"
+        assert engine(settings={"address": "b:2"}).params["cpus_per_run"] == 2
+        assert engine("engine.data=there", engine="ray").params["data"] == "there"
+        assert engine(engine="local") == EngineEntry()
+
+    def test_that_the_engine_lacks(self, tmp_path: Path, messages: Messages) -> None:
+        """A flag that the engine has no parameter for is an error that names the flag."""
+        with messages.raises(ConfigError, "--address", "address"):
+            project.plan(project.describe(), tmp_path, address="auto")
+        with messages.raises(ConfigError, "engine", "cpus_per_run", "> 0"):
+            project.plan(project.describe(engine={"plugin": "ray", "cpus_per_run": 0}), tmp_path)
+
+
+def test_the_place_of_an_engine_is_planned_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs are planned for the device and number of runs of the engine's place, before anything is executed."""
+    there = Place("cuda", 64, 8, "a cluster")
+    monkeypatch.setattr(project.InProcess, "place", classmethod(lambda cls, request, params: there))
+    monkeypatch.setattr("gan_bench.running.engines.local.LocalEngine", project.InProcess)
+    planned = project.plan(project.describe(), tmp_path)
+    assert (planned.device, planned.workers, planned.place) == ("cuda", 64, there)
+    assert {job.device for job in planned.jobs} == {"cuda"} and planned.jobs[0].stack > 1
