@@ -36,17 +36,23 @@ CHECK_SAMPLES = 32
 """Number of generated images that a check evaluates."""
 
 
-def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
-    """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing."""
+def prepare(source: str | Path | Mapping[str, Any], options: Options, *, elsewhere: bool = False) -> Planned:
+    """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing.
+
+    Args:
+        elsewhere: whether other machines execute the runs; this one may then lack the device.
+    """
     opened = open_source(source)
     results = Path(options.results)
     places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
     with undisturbed(lambda changes: registry.notes.append(f"Planning the runs {changes}")):
-        return _planned(opened, registry, places, results, options)
+        return _planned(opened, registry, places, results, options, elsewhere=elsewhere)
 
 
-def _planned(opened: Source, registry: Registry, places: Sequence[Path], results: Path, options: Options) -> Planned:
+def _planned(
+    opened: Source, registry: Registry, places: Sequence[Path], results: Path, options: Options, *, elsewhere: bool
+) -> Planned:
     """Validate the benchmark with the loaded plugins, plan its runs and read their status."""
     benchmark = load_benchmark(
         opened,
@@ -67,7 +73,7 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
     folder = results / benchmark.name
     if mode != "quick":  # a check starts from scratch
         require_version(benchmark, folder)
-    device = choose_device(options.device)
+    device = "cuda" if elsewhere and options.device == "cuda" else choose_device(options.device)
     jobs = _jobs(replace(benchmark, datasets=datasets), registry, folder, device, options)
     stored = stored_jobs([] if mode == "quick" else jobs, folder)  # a check starts from scratch
     status = {key: each.status for key, each in stored.items()}

@@ -36,7 +36,7 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=cpu_name(),
-        packages={name: _version(name) for name in PACKAGES},
+        packages={name: package_version(name) for name in PACKAGES},
         git=git_state(str(Path(__file__).resolve().parent)),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         cudnn_benchmark=torch.backends.cudnn.benchmark,
@@ -45,6 +45,11 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
         cuda=str(torch.version.cuda) if on_gpu else "",
         plugins=tuple(plugins),
     )
+
+
+def this_process() -> str:
+    """Machine and number of this process, for messages and the ledger."""
+    return f"{platform.node()}, process {os.getpid()}"
 
 
 def command() -> tuple[str, ...]:
@@ -80,7 +85,8 @@ def _git(folder: str, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package, or "not installed"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
