@@ -76,10 +76,11 @@ def enqueue(planned: Planned, log: Callable[[str], None]) -> Enqueued:
             log(line)
         known = estimate(todo, planned.registry, results=folder.parent, workers=1, probe=False, jobs=planned.jobs)
         groups = stacks(longest_first(todo, known))
-        for lease in (folder / LEASES).glob("*.json"):
-            remove(lease)
-        for group in groups:
-            queue_again(Unit.of(group, folder), this_process())
+        units = [Unit.of(group, folder) for group in groups]
+        for unit in units:
+            queue_again(unit, this_process())
+        for old in {*(folder / LEASES).glob("*.json")} - {unit.lease for unit in units}:
+            remove(old)
         file = write_queue(folder, _queue(planned, groups))
     return Enqueued(len(todo), len(groups), file)
 

@@ -62,19 +62,24 @@ FINAL = ("finished", "diverged", "failed")
 
 @dataclass
 class WorkerOutcome:
-    """What a worker has done.
+    """Result of a worker.
 
     Attributes:
-        counts: its runs by status.
+        status: of its runs, by key, after the last attempt of this worker.
         interrupted: whether it was stopped by Ctrl-C or a signal.
         held: runs that other workers have, with their places.
         all_ended: whether every run of the queue has ended.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
+    status: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     held: list[str] = field(default_factory=list)
     all_ended: bool = False
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Number of its runs by status."""
+        return Counter(self.status.values())
 
     @property
     def exit_code(self) -> int:
@@ -86,7 +91,12 @@ class WorkerOutcome:
 
 @dataclass(frozen=True)
 class End:
-    """How the jobs of the worker process ended: the text for a killed one, and whether it can be repeated."""
+    """End of the jobs of the worker process.
+
+    Attributes:
+        detail: how their process was killed, or its exit code; empty if it exited normally.
+        lost: whether the jobs can be repeated.
+    """
 
     detail: str = ""
     lost: bool = False
@@ -173,7 +183,7 @@ class LeaseWorker:
             return self._leases.look(unit)
         except StoreError as error:
             self._note_once(str(error))
-            self.outcome.counts["failed"] += len(unit.jobs)
+            self.outcome.status |= dict.fromkeys((job.run.key for job in unit.jobs), "failed")
             return Seen("ended")
 
     def _take(self, unit: Unit, seen: Seen) -> bool:
@@ -183,7 +193,7 @@ class LeaseWorker:
             held = self._leases.take(unit, seen)
         except StoreError as error:
             self._note_once(f"{_name(unit)} cannot be taken: {error}")
-            self.outcome.counts["failed"] += len(unit.jobs)
+            self.outcome.status |= dict.fromkeys((job.run.key for job in unit.jobs), "failed")
             self._units.remove(unit)
             return False
         if held is None:
@@ -232,7 +242,7 @@ class LeaseWorker:
         try:
             held.give_back(ended, cause)
         except StoreError as error:
-            self.observer.note(f"The lease of {_name(held.unit)} cannot be given back: {error} It expires by itself.")
+            self.observer.note(f"The lease of {_name(held.unit)} cannot be given back: {error} It will expire.")
 
     # --- the worker process ---------------------------------------------------------------------------------
 
@@ -354,7 +364,7 @@ class LeaseWorker:
         self._give_back(held, ended, causes[0] if causes else "")
 
     def _ending(self, job: Job, end: End, *, stopped: bool) -> tuple[Ending, str]:
-        """How a job ended, and the cause if it has to be repeated."""
+        """Status and error of a job that has ended, and the cause if it has to be repeated."""
         try:
             record = RunFolder(Path(job.folder)).read_own(job.run.key)
         except StoreError as error:
@@ -369,7 +379,7 @@ class LeaseWorker:
         return settle(job, end.detail), ""
 
     def _count(self, job: Job, status: str, error: str) -> None:
-        self.outcome.counts[status] += 1
+        self.outcome.status[job.run.key] = status
         self.observer.ended(job.run, status, error)
 
     def _stop(self) -> None:
@@ -391,7 +401,7 @@ class LeaseWorker:
     def _close(self) -> None:
         if self._process is not None:
             if self._held is None and not self._process.jobs:
-                self._process.shut_down()  # it exits by itself
+                self._process.shut_down()  # it exits at once
             self._discard_process()
         self._selector.close()
 

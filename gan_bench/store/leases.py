@@ -15,6 +15,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,7 +41,7 @@ CONTINUED = "continued by gan-bench run"
 """Cause of an attempt's end: a command that has the folder alone executes the run."""
 
 QUEUED = "queued again"
-"""Cause of an attempt's end: `gan-bench run --enqueue`. Losses are counted anew."""
+"""Cause of an attempt's end: `gan-bench run --enqueue`. Losses are counted from there."""
 
 
 @dataclass(frozen=True)
@@ -244,16 +245,17 @@ def write_lease(path: Path, lease: Lease) -> None:
 
 
 def queue_again(unit: Unit, place: str) -> None:
-    """Let workers take a unit, whatever became of earlier attempts. The caller has the results folder alone."""
-    for job in reversed(unit.jobs):
+    """Let workers take a unit, whatever happened to earlier attempts. The caller has the results folder alone."""
+    lease = None
+    with suppress(StoreError):  # it is replaced
+        lease = read_lease(unit.lease)
+    cause = (lease.cause if lease is not None and not lease.held else "") or QUEUED
+    remove(unit.lease)
+    for job in unit.jobs:
         folder = Path(job.folder)
-        if read_attempt(folder) is None:
-            continue
-        attempt = begin_attempt(folder, place, QUEUED)
+        attempt = begin_attempt(folder, place, cause) if read_attempt(folder) is not None else None
         if attempt is not None and folder == unit.folder:
             write_lease(unit.lease, Lease(attempt.token, held=False, cause=QUEUED))
-            return
-    remove(unit.lease)
 
 
 def supersede(jobs: Sequence[Job], place: str) -> list[Job]:
