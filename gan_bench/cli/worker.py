@@ -44,7 +44,7 @@ def command(results: Path, most: int | None, wait: bool, plugins: tuple[str, ...
     require_temporary_folder()
     queue = read_queue(results)
     with graceful_stop(), display(queue.metrics) as observer:
-        outcome = work(results, queue, plugins, observer, most=most, wait=wait)
+        outcome = work(results, plugins, observer, most=most, wait=wait)
     return _report(results, outcome)
 
 

@@ -166,7 +166,7 @@ def _problem(facts: PluginFacts, queue: JobQueue, registry: Registry) -> str:
     remedy = (
         f"Copy {facts.path} from {queue.host} into plugins/ of the working folder, or name it with --plugin FILE."
         if is_file
-        else f"Install {there} on this machine."
+        else f"Install the same code of {there} on this machine."
     )
     try:
         code = code_hash(registry.get(kind, facts.name))

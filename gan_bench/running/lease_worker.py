@@ -43,7 +43,7 @@ from gan_bench.running.provenance import this_process
 from gan_bench.running.record import start_record
 from gan_bench.running.run_benchmark import write_outputs
 from gan_bench.store.attempts import fence
-from gan_bench.store.job_queue import JobQueue
+from gan_bench.store.job_queue import read_queue
 from gan_bench.store.leases import STOPPED, HeldLease, Leases, Seen, Unit
 from gan_bench.store.records import ErrorRecord
 from gan_bench.store.run_folder import RunFolder
@@ -419,7 +419,6 @@ class LeaseWorker:
 
 def work(
     results: Path,
-    queue: JobQueue,
     plugins: Sequence[str | Path],
     observer: Observer,
     *,
@@ -436,7 +435,9 @@ def work(
         UsageError, PluginError, DataError: this machine differs from the one that has written the queue.
         StoreError: the folder cannot be written, is a copy, or is in use by another command.
     """
+    read_queue(results)  # first: the lock would create a missing folder
     with shared_lock(results, this_process()) as lock:
+        queue = read_queue(results)
         require_same_folder(queue, results)
         require_same_versions(queue)
         require_device(queue)

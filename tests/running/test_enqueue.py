@@ -39,7 +39,7 @@ def queue(file: Any, folder: Path, **options: Any) -> Path:
 def refuse(results: Path, **options: Any) -> GanBenchError:
     """Error with which a worker refuses a folder."""
     with pytest.raises(GanBenchError) as caught:
-        work(results, read_queue(results), options.pop("plugins", ()), Observer(), **options)
+        work(results, options.pop("plugins", ()), Observer(), **options)
     return caught.value
 
 
@@ -168,7 +168,7 @@ def test_another_version_of_a_plugin_is_named(results: Path, tmp_path: Path) -> 
     other = tmp_path / "elsewhere" / "own.py"
     other.parent.mkdir()
     other.write_text(MODEL + "# a comment\n")
-    assert work(results, read_queue(results), [other], Observer(), most=1).counts == {"finished": 1}
+    assert work(results, [other], Observer(), most=1).counts == {"finished": 1}
     other.write_text(MODEL.replace("super().turns(iteration)", "super().turns(iteration + 0)"))
     error = refuse(results, plugins=[other])
     assert isinstance(error, PluginError)
@@ -203,11 +203,10 @@ def test_a_missing_gpu_is_reported(tmp_path: Path, messages: Messages) -> None:
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """The message names the folder."""
     results = queue(project.describe(), tmp_path)
-    found = read_queue(results)
     (results / ".lock").unlink()
     (results / ".lock").mkdir()
     with pytest.raises(StoreError, match="results/tiny: cannot be written"):
-        work(results, found, (), Observer())
+        work(results, (), Observer())
 
 
 def test_ineffective_locks_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,12 +240,12 @@ def test_a_run_is_lost_at_most_three_times(tmp_path: Path, messages: Messages) -
         held = leases.take(unit, leases.look(unit))
         assert held is not None
         held.give_back([], "killed by signal 9 (Killed)")
-    outcome = work(results, read_queue(results), (), Observer())
+    outcome = work(results, (), Observer())
     assert (outcome.counts, outcome.exit_code, outcome.all_ended) == ({"failed": 1}, 1, True)
     record = project.record(unit.folder)
     messages.check(record["error"]["message"])
     assert (record["status"], len(record["attempts"])) == ("failed", 4)
-    assert work(results, read_queue(results), (), Observer()).counts == {}
+    assert work(results, (), Observer()).counts == {}
 
 
 def test_an_exception_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,13 +254,13 @@ def test_an_exception_is_not_repeated(tmp_path: Path, monkeypatch: pytest.Monkey
     models = [{"plugin": name} for name in ("failing", "leaving", "diverging")]
     file = project.write(tmp_path, project.describe(models), bad=project.BAD)
     results = queue(file, tmp_path)
-    outcome = work(results, read_queue(results), (), Observer())
+    outcome = work(results, (), Observer())
     assert (outcome.counts, outcome.exit_code) == ({"failed": 2, "diverged": 1}, 1)
     assert [len(list(path.glob("attempt-*.json"))) for path in project.run_folders(tmp_path / "results")] == [1, 1, 1]
-    assert work(results, read_queue(results), (), Observer()).counts == {}
+    assert work(results, (), Observer()).counts == {}
     (tmp_path / "mended").touch()
     queue(file, tmp_path)
-    assert work(results, read_queue(results), (), Observer()).counts == {"finished": 2}
+    assert work(results, (), Observer()).counts == {"finished": 2}
 
 
 def test_a_killed_run_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,7 +268,7 @@ def test_a_killed_run_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     file = project.write(tmp_path, project.describe([{"plugin": "suicidal"}, {"plugin": "gan"}]), bad=project.BAD)
     results = queue(file, tmp_path)
-    outcome = work(results, read_queue(results), (), Observer())
+    outcome = work(results, (), Observer())
     assert outcome.counts == {"finished": 1, "failed": 1}
     records = project.by_label(tmp_path / "results")
     assert [each["cause"] for each in records["suicidal"]["attempts"]] == ["killed by signal 9 (Killed)"] * 4
@@ -280,6 +279,6 @@ def test_a_stack_is_one_job(tmp_path: Path) -> None:
     """Its seeds train together, and equal those of the local engine in one stack."""
     described = project.describe(seeds=2)
     results = queue(described, tmp_path, stack="2")
-    assert work(results, read_queue(results), (), Observer()).counts == {"finished": 2}
+    assert work(results, (), Observer()).counts == {"finished": 2}
     record = project.record(project.run_folders(tmp_path / "results")[0])
     assert record["plans"][-1]["stack"] == 2

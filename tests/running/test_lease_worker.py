@@ -192,7 +192,7 @@ class TestStopped:
 
     @pytest.mark.slow
     def test_by_killing_the_run(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """The worker goes on with other runs, then repeats this one; the ledger has the cause."""
+        """The worker executes other runs, then repeats this one; the ledger has the cause."""
         with held(file, tmp_path) as worker:
             (worker.gate / "open").touch()
             os.kill(worker.child, signal.SIGKILL)

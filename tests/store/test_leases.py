@@ -109,7 +109,7 @@ def test_a_lease_expires_by_the_clock_of_the_observer(workers: Workers) -> None:
 
 
 def test_a_late_renewal_keeps_others_out(workers: Workers) -> None:
-    """A holder that continues before anybody has taken the lease over keeps it."""
+    """A holder that continues before another one has taken the lease over keeps it."""
     held = workers.take(workers.first)
     workers.state()
     workers.clocks[1].now += 100
@@ -120,7 +120,7 @@ def test_a_late_renewal_keeps_others_out(workers: Workers) -> None:
 
 
 def test_a_lease_that_is_given_back_is_free_at_once(workers: Workers) -> None:
-    """Nobody has to wait for its expiry, and a stop is no loss."""
+    """Other workers need not wait for its expiry, and a stop does not count as a loss."""
     workers.take(workers.first).give_back([], STOPPED)
     assert workers.state() == "free"
     held = workers.take(workers.second)
@@ -202,7 +202,7 @@ def test_a_command_supersedes_workers(workers: Workers) -> None:
 
 
 def test_losses_count_since_the_run_was_queued() -> None:
-    """A stop is no loss."""
+    """A stop does not count as one."""
     causes = ["killed", QUEUED, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
     assert count_losses([LostAttempt(n, "", cause) for n, cause in enumerate(causes)]) == 2
 

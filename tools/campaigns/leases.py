@@ -55,11 +55,11 @@ BENCHMARK = f"""\
 name = "leases"
 seeds = 4
 dataset = [{{ plugin = "ring8" }}]
-model = [{{ plugin = "gan" }}, {{ plugin = "mgan", generators = 3 }}, {{ plugin = "wgan-gp" }}]
+model = [{{ plugin = "gan" }}, {{ plugin = "mgan", generators = 3 }}, {{ plugin = "d2gan" }}]
 plugins = ["journal.py"]
 
 [protocol]
-iterations = 400
+iterations = 600
 batch = {RING["batch"]}
 fakes = {RING["fakes"]}
 latent_size = {RING["latent_size"]}
@@ -67,7 +67,7 @@ network = {{ plugin = "mlp", hidden = 8 }}
 init_scale = {RING["init_scale"]}
 
 [evaluation]
-every = 40
+every = 60
 samples = 500
 metrics = ["symmetric_kl", "modes"]
 points = 2
@@ -135,7 +135,7 @@ class Worker:
         return [each for slot in self.slot for each in children(slot)]
 
     def fault(self) -> str:
-        """Reason why its end is a fault; empty if it is none."""
+        """Reason why its end is a fault; empty otherwise."""
         text = self.err.read_text(encoding="utf-8", errors="replace")
         if any(each in text for each in BAD) or self.process.returncode == 2:
             return f"{self.err}: exit code {self.process.returncode}: {text[-1500:]}"
@@ -169,8 +169,7 @@ class Round:
                 self.count.faults["hang"] += 1
                 print(f"{self.folder}: {self._ended()} of {self.runs} runs after {LIMIT:.0f} s", flush=True)
                 break
-            if self.left and time.monotonic() > next_kill:
-                self._kill()
+            if self.left and time.monotonic() > next_kill and self._kill():
                 next_kill = time.monotonic() + self.rng.uniform(1, 5)
             self._continue(time.monotonic())
             for number, worker in enumerate(self.workers):
@@ -192,12 +191,12 @@ class Round:
         leases = [json.loads(path.read_text()) for path in (self.folder / RESULTS / "leases").glob("*.json")]
         return sum(len(each["ended"]) for each in leases)
 
-    def _kill(self) -> None:
-        """Hit one worker, preferably one that trains."""
+    def _kill(self) -> bool:
+        """Hit one worker, preferably one that trains; return False if no worker is alive."""
         alive = [each for each in self.workers if each.process.poll() is None]
         busy = [each for each in alive if each.run]
-        if not (busy or alive):
-            return
+        if not (busy or alive) or (not busy and self.rng.random() < 0.95):  # called again 50 ms later
+            return False
         worker, target = self.rng.choice(busy or alive), self.rng.choice(TARGETS)
         everything = family(worker.process.pid)
         phase = "training" if worker.run else "starting or waiting"
@@ -218,6 +217,7 @@ class Round:
         text = f"{target} of worker {self.workers.index(worker) + 1}, {phase}, {self._ended()} of {self.runs} ended"
         self.count.kills.append(text)
         print(f"kill {len(self.count.kills)}: {text}", flush=True)
+        return True
 
     def _continue(self, now: float) -> None:
         for each in [each for each in self.stopped if each[0] <= now]:
