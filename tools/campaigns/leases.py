@@ -47,6 +47,9 @@ LIMIT = 600.0
 LIVES = 4
 """Kills of a round, at most: a run that is lost for the fourth time has failed."""
 
+EARLY = 0.1
+"""Share of kills that need not wait until a worker trains."""
+
 RESULTS = "results/leases"
 JOURNAL = "GAN_BENCH_LEASES_JOURNAL"
 """Environment variable: path of a file with the writes of superseded processes."""
@@ -153,6 +156,7 @@ class Round:
         queue.write_text(json.dumps(values | {"lease_seconds": LEASE}), encoding="utf-8")
         self.runs = sum(map(len, values["stacks"]))
         self.started = 0
+        self.early = rng.random() < EARLY  # whether the next kill may hit a worker that does not train
         self.workers = [self._worker() for _ in range(workers)]
         self.stopped: list[tuple[float, list[int]]] = []  # when they continue, and the processes
 
@@ -192,11 +196,12 @@ class Round:
         return sum(len(each["ended"]) for each in leases)
 
     def _kill(self) -> bool:
-        """Hit one worker, preferably one that trains; return False if no worker is alive."""
+        """Hit one worker, preferably one that trains; return False if it has to wait."""
         alive = [each for each in self.workers if each.process.poll() is None]
         busy = [each for each in alive if each.run]
-        if not (busy or alive) or (not busy and self.rng.random() < 0.95):  # called again 50 ms later
+        if not alive or (not busy and not self.early):
             return False
+        self.early = self.rng.random() < EARLY
         worker, target = self.rng.choice(busy or alive), self.rng.choice(TARGETS)
         everything = family(worker.process.pid)
         phase = "training" if worker.run else "starting or waiting"
