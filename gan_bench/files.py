@@ -181,6 +181,44 @@ def locked(folder: Path) -> Iterator[int]:
     The lock is the kernel's (flock) and ends with the last process that has the descriptor. A killed command therefore
     leaves no lock, and its workers cannot write next to those of a new command.
     """
+    with _folder_lock(folder, fcntl.LOCK_EX) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def shared_lock(folder: Path, name: str) -> Iterator[int]:
+    """Lock a benchmark's folder together with other workers, and yield the descriptor as `locked` does.
+
+    Args:
+        name: of this process, for the message to a command that needs the folder alone.
+    """
+    with _folder_lock(folder, fcntl.LOCK_SH) as descriptor, _registered(folder / WORKERS, name):
+        yield descriptor
+
+
+def locks_work(folder: Path) -> bool:
+    """Whether flock excludes a second holder of a file in this folder. Some network file systems ignore it."""
+    probe = folder / f".lock-probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    with probe.open("x") as first, probe.open() as second:
+        try:
+            fcntl.flock(first.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(second.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            _remove(probe)
+    return False
+
+
+WORKERS = ".workers"
+"""Folder of a results folder with a file for each worker, which the worker has locked while it is alive."""
+
+MOST_NAMES = 5
+"""Largest number of workers that a message names."""
+
+
+@contextmanager
+def _folder_lock(folder: Path, kind: int) -> Iterator[int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
@@ -190,16 +228,56 @@ def locked(folder: Path) -> Iterator[int]:
         ) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StoreError(
-                f"{folder}: in use by another gan-bench command. Wait until it ends, or choose another folder with "
-                "`gan-bench run --results`."
-            ) from None
+            raise StoreError(f"{folder}: in use by {_users(folder)}") from None
         except OSError as error:
             raise StoreError(
-                f"{folder}: cannot be locked ({error.strerror}). Choose another folder with --results."
+                f"{folder}: cannot be locked ({error.strerror}): its file system has no file locks (flock). Choose "
+                "another folder with --results."
             ) from error
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _users(folder: Path) -> str:
+    """Describe who has locked a folder, and what to do."""
+    names = _live_workers(folder / WORKERS)
+    if not names:
+        return "another gan-bench command. Wait until it ends, or choose another folder with `gan-bench run --results`."
+    shown = "; ".join(names[:MOST_NAMES]) + (f"; … ({len(names)})" if len(names) > MOST_NAMES else "")
+    return f"`gan-bench worker`: {shown}. Wait until they end, or stop them with Ctrl-C or SIGTERM."
+
+
+@contextmanager
+def _registered(folder: Path, name: str) -> Iterator[None]:
+    """Register a worker by a locked file; the lock shows that the worker is alive, on other machines as well."""
+    path = folder / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror}).") from error
+    try:
+        with suppress(OSError):  # without its name, the worker is still counted by the lock of the folder
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(descriptor, name.encode())
+        yield
+    finally:
+        _remove(path)
+        os.close(descriptor)
+
+
+def _live_workers(folder: Path) -> list[str]:
+    """Names of the workers that are alive; files of killed ones are removed."""
+    names = []
+    for path in sorted(folder.glob("*-*")):
+        with suppress(OSError), open_file(path) as file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                names.append(file.read(200).decode(errors="replace"))
+            else:
+                _remove(path)
+    return names

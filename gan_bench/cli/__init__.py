@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 VERBS = {
     "run": "Train the missing runs of a benchmark and write the tables.",
+    "worker": "Execute queued runs beside workers on other machines.",
     "table": "Print the comparison table of stored results.",
     "compare": "Compare models by statistical tests, with verdicts.",
     "report": "Write stored results as one HTML file.",

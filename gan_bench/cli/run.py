@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gan_bench.cli.execution import display, graceful_stop
 from gan_bench.cli.options import data_root_option, options_of, warn_of_broken
 from gan_bench.cli.output import echo
+from gan_bench.errors import UsageError
 from gan_bench.planning.options import Options
 
 if TYPE_CHECKING:
     from gan_bench.planning.planned import Planned
-    from gan_bench.running.progress import LiveProgress, PlainProgress
     from gan_bench.running.run_benchmark import BenchmarkOutcome
 
 
@@ -28,7 +26,13 @@ if TYPE_CHECKING:
 @options_of(Options)
 @data_root_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and the estimated time, without training.")
-def command(benchmark: str, dry_run: bool, **options: Any) -> int:
+@click.option(
+    "--enqueue",
+    is_flag=True,
+    help="Prepare data and write the missing runs to jobs.json, without training. `gan-bench worker` executes them, on "
+    "this machine or others.",
+)
+def command(benchmark: str, dry_run: bool, enqueue: bool, **options: Any) -> int:
     """Train every model of BENCHMARK, a TOML file or the name of a shipped benchmark, and write its tables and report.
 
     Finished and diverged runs are skipped; failed and interrupted runs are retried. Ctrl-C writes checkpoints and
@@ -39,15 +43,21 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     from gan_bench.planning.prepare import prepare
     from gan_bench.running.run_benchmark import run
 
+    if dry_run and enqueue:
+        raise UsageError("--dry-run and --enqueue exclude each other.")
     require_temporary_folder()
-    planned = prepare(benchmark, Options(**options))
+    planned = prepare(benchmark, Options(**options), elsewhere=enqueue)
     warn_of_broken(planned.registry, notes=dry_run)  # else the run reports them
     if dry_run:
         _print_plan(planned)
         return 0
+    if enqueue:
+        return _enqueue(planned)
     try:
-        with _graceful_stop(), _display(planned) as display:
-            outcome = run(planned, display)
+        # The scores of a check are meaningless.
+        metrics = () if planned.mode == "quick" else planned.benchmark.evaluation.metrics
+        with graceful_stop(), display(metrics) as observer:
+            outcome = run(planned, observer)
     except KeyboardInterrupt:  # outside of the runs, which handle it with their checkpoints
         _print_stored(planned)
         echo("Interrupted. Run the same command again to resume.", err=True)
@@ -55,39 +65,16 @@ def command(benchmark: str, dry_run: bool, **options: Any) -> int:
     return _report(planned, outcome)
 
 
-@contextmanager
-def _graceful_stop() -> Iterator[None]:
-    """Handle a closed terminal and `kill` like Ctrl-C: write checkpoints and the table, then exit.
+def _enqueue(planned: Planned) -> int:
+    """Write jobs.json, and print how to start workers."""
+    from gan_bench.running.enqueue import enqueue
 
-    A signal that is already ignored, as by nohup, stays ignored.
-    """
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        # A closed terminal may send several; the second of Ctrl-C or `kill` ends the runs without checkpoints.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
-        yield
-        return
-    numbers = (signal.SIGHUP, signal.SIGTERM)
-    before = {number: handler for number in numbers if (handler := signal.getsignal(number)) is not None}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _display(planned: Planned) -> LiveProgress | nullcontext[PlainProgress]:
-    from gan_bench.running.progress import LiveProgress, make_progress
-
-    # The scores of a check are meaningless.
-    display = make_progress(() if planned.mode == "quick" else planned.benchmark.evaluation.metrics)
-    return display if isinstance(display, LiveProgress) else nullcontext(display)
+    queued = enqueue(planned, partial(echo, err=True))
+    stacks = f", {queued.stacks} stacks," if queued.stacks != queued.runs else ""
+    echo(f"{queued.runs} runs{stacks} are queued in {queued.file}, {len(planned.jobs) - queued.runs} are done already.")
+    if queued.runs:
+        echo(f"Start workers on any machine that sees this folder: gan-bench worker {planned.folder}")
+    return 1 if planned.benchmark.left_out else 0
 
 
 def _print_stored(planned: Planned) -> None:

@@ -45,14 +45,7 @@ class Planned:
         if self.mode == "quick":
             return list(self.jobs)
         stored = stored_jobs(self.jobs, self.folder)
-        return [job for job in self.jobs if not self._is_done(job, stored.get(job.run.key))]
-
-    def _is_done(self, job: Job, stored: StoredJob | None) -> bool:
-        if stored is None or stored.status != "finished":
-            return stored is not None and stored.status == "diverged"
-        made = (self.registry.get("metrics", name) for name in job.schedule.metrics)
-        expected = (metric for metric in made if metric.needs <= job.schedule.samples)
-        return all((m.name, m.version, job.schedule.samples) in stored.scores for m in expected)
+        return [job for job in self.jobs if not is_done(job, stored.get(job.run.key), self.registry)]
 
 
 @dataclass(frozen=True)
@@ -66,6 +59,15 @@ class StoredJob:
 
     status: str
     scores: Collection[tuple[str, int, int]] = ()
+
+
+def is_done(job: Job, stored: StoredJob | None, registry: Registry) -> bool:
+    """Whether a run has diverged, or has finished and has all scores that its job requests."""
+    if stored is None or stored.status != "finished":
+        return stored is not None and stored.status == "diverged"
+    made = (registry.get("metrics", name) for name in job.schedule.metrics)
+    expected = (metric for metric in made if metric.needs <= job.schedule.samples)
+    return all((m.name, m.version, job.schedule.samples) in stored.scores for m in expected)
 
 
 def stored_jobs(jobs: Sequence[Job], results: Path) -> dict[str, StoredJob]:

@@ -37,17 +37,23 @@ CHECK_SAMPLES = 32
 """Number of generated images that a check evaluates."""
 
 
-def prepare(source: str | Path | Mapping[str, Any], options: Options) -> Planned:
-    """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing."""
+def prepare(source: str | Path | Mapping[str, Any], options: Options, *, elsewhere: bool = False) -> Planned:
+    """Load plugins, validate the benchmark, plan its runs and read their status. Writes nothing.
+
+    Args:
+        elsewhere: whether other machines execute the runs; this one may then lack the device.
+    """
     opened = open_source(source)
     results = Path(options.results)
     places = [*opened.plugin_places(), *option_files(options.plugins)]
     registry = load_plugins(places)
     with undisturbed(lambda changes: registry.notes.append(f"Planning the runs {changes}")):
-        return _planned(opened, registry, places, results, options)
+        return _planned(opened, registry, places, results, options, elsewhere=elsewhere)
 
 
-def _planned(opened: Source, registry: Registry, places: Sequence[Path], results: Path, options: Options) -> Planned:
+def _planned(
+    opened: Source, registry: Registry, places: Sequence[Path], results: Path, options: Options, *, elsewhere: bool
+) -> Planned:
     """Validate the benchmark with the loaded plugins, plan its runs and read their status."""
     benchmark = load_benchmark(
         opened,
@@ -62,8 +68,8 @@ def _planned(opened: Source, registry: Registry, places: Sequence[Path], results
     )
     engine = registry.get("engines", benchmark.engine.plugin)
     params = from_plain(engine.Params, benchmark.engine.params)
-    place = _place_of(engine, params, options)
-    device = choose_device(options.device) if place is None else place.device
+    place = None if elsewhere else _place_of(engine, params, options)
+    device = _device_of(place, options.device, elsewhere=elsewhere)
     mode = options.mode
     if mode == "preview":
         benchmark = preview(benchmark)
@@ -105,6 +111,13 @@ def _place_of(engine: type[Engine], params: Any, options: Options) -> Place | No
         raise
     except Exception as error:  # a plugin may raise anything
         raise PluginError(f"The place of engine {engine.name} is unknown: {error_text(error)}") from error
+
+
+def _device_of(place: Place | None, requested: str, *, elsewhere: bool) -> str:
+    """Device of the runs: that of the engine's place, or else one of this machine."""
+    if place is not None:
+        return place.device
+    return "cuda" if elsewhere and requested == "cuda" else choose_device(requested)
 
 
 def _check_of(benchmark: Benchmark, registry: Registry, options: Options, device: str) -> Benchmark:

@@ -46,13 +46,31 @@ def identify_dataset(dataset: DatasetEntry, registry: Registry) -> DatasetRef:
 
 def configuration(dataset: DatasetRef, model: ModelEntry, registry: Registry) -> str:
     """Hash of everything that is trained, without the seed."""
+    return _configuration(dataset, ModelRef(model.plugin, plain(model.params)), model.protocol, registry)
+
+
+def configuration_here(run: Run, contents: str, registry: Registry) -> str:
+    """Hash of everything that a run trains on this machine, without the seed.
+
+    Args:
+        contents: hash of the files of its dataset on this machine.
+    """
+    return _configuration(dataclasses.replace(run.dataset, contents=contents), run.model, run.protocol, registry)
+
+
+def key_of(configuration: str, seed: int) -> str:
+    """Key of the run of a configuration with a seed."""
+    return _digest({"configuration": configuration, "seed": seed})
+
+
+def _configuration(dataset: DatasetRef, model: ModelRef, protocol: Protocol, registry: Registry) -> str:
     return _digest(
         {
             "version": TRAINING_VERSION,
             "dataset": {"plugin": dataset.plugin, "params": dataset.params, "contents": dataset.contents},
-            "model": {"plugin": model.plugin, "params": plain(model.params)},
-            "protocol": {name: _plain(getattr(model.protocol, name)) for name in _SETTINGS},
-            "code": _code(dataset.plugin, model, registry),
+            "model": {"plugin": model.plugin, "params": model.params},
+            "protocol": {name: _plain(getattr(protocol, name)) for name in _SETTINGS},
+            "code": _code(dataset.plugin, model.plugin, protocol.network, registry),
         }
     )
 
@@ -66,15 +84,13 @@ def _run(benchmark: str, dataset: DatasetRef, model: ModelEntry, seed: int, of_a
         protocol=dataclasses.replace(model.protocol, network_params=plain(model.protocol.network_params)),
         seed=seed,
         configuration=of_all_seeds,
-        key=_digest({"configuration": of_all_seeds, "seed": seed}),
+        key=key_of(of_all_seeds, seed),
     )
 
 
-def _code(dataset: str, model: ModelEntry, registry: Registry) -> str:
+def _code(dataset: str, model: str, network: str, registry: Registry) -> str:
     return code_hash(
-        registry.get("datasets", dataset),
-        registry.get("models", model.plugin),
-        registry.get("networks", model.protocol.network),
+        registry.get("datasets", dataset), registry.get("models", model), registry.get("networks", network)
     )
 
 

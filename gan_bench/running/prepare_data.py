@@ -58,9 +58,21 @@ def prepare_data(benchmark: Benchmark, registry: Registry, device: str, log: Cal
         DataError: files are missing or wrong; the message covers all datasets.
     """
     datasets = prepare_datasets(benchmark.datasets, registry, log)
-    for name in benchmark.evaluation.metrics:
+    prepare_metrics(benchmark.evaluation.metrics, benchmark.evaluation.samples, datasets, registry, device, log)
+
+
+def prepare_metrics(
+    names: Sequence[str],
+    samples: int,
+    datasets: Collection[Dataset],
+    registry: Registry,
+    device: str,
+    log: Callable[[str], None],
+) -> None:
+    """Prepare the files of metrics that need no more samples than there are."""
+    for name in names:
         metric = registry.get("metrics", name)()
-        if metric.needs <= benchmark.evaluation.samples:
+        if metric.needs <= samples:
             _prepare_metric(metric, datasets, device, log)
     _free_gpu_memory(device)
 

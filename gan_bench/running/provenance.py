@@ -50,6 +50,11 @@ def provenance(device: str, plugins: Sequence[PluginFacts] = ()) -> Provenance:
     )
 
 
+def this_process() -> str:
+    """Machine and number of this process, for messages and the ledger."""
+    return f"{platform.node()}, process {os.getpid()}"
+
+
 def command() -> tuple[str, ...]:
     """Command line that started the benchmark: of this process, or of the one that started this worker."""
     passed = os.environ.get(COMMAND_VARIABLE)
@@ -85,10 +90,11 @@ def _git(folder: str, *arguments: str) -> str:
 
 def package_versions() -> dict[str, str]:
     """Versions of this package and of those that compute."""
-    return {name: _version(name) for name in PACKAGES}
+    return {name: package_version(name) for name in PACKAGES}
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """Version of an installed package, or "not installed"."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

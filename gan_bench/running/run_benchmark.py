@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gan_bench.contracts.engine import Setup
+from gan_bench.contracts.modes import Mode
 from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.contracts.run import Job, Run
 from gan_bench.errors import StoreError
@@ -33,6 +34,8 @@ from gan_bench.running.machine import describe_compilation, describe_machine, de
 from gan_bench.running.observers import Observers
 from gan_bench.running.prepare_data import prepare_run
 from gan_bench.running.progress import in_words
+from gan_bench.running.provenance import this_process
+from gan_bench.store.leases import supersede
 from gan_bench.store.records import encode
 
 
@@ -74,17 +77,23 @@ def run(planned: Planned, observer: Observer) -> BenchmarkOutcome:
         for line in describe_stale_runs(planned.folder, planned.jobs, todo):
             observers.note(line)
         observers.planned([job.run for job in todo], len(planned.jobs) - len(todo))
+        todo = supersede(todo, this_process())
         completed = _run_jobs(planned, todo, observers, lock) if todo else True
-        write_results_csv(planned.folder)
-        write_classes_csv(planned.folder)
-        if planned.mode != "quick":  # values of a check are meaningless
-            observers.final_table(write_tables(planned.folder))
-            _write_report(planned.folder, observers)
+        write_outputs(planned.folder, planned.mode, observers)
     outcome = BenchmarkOutcome(
         planned.folder, _count(planned.jobs, planned.folder), not completed, len(planned.benchmark.left_out)
     )
     outcome.check = check_report(planned.jobs, planned.unprepared) if planned.mode == "quick" else None
     return outcome
+
+
+def write_outputs(folder: Path, mode: Mode, observer: Observer) -> None:
+    """Write results.csv, classes.csv, the tables and the report from the run folders."""
+    write_results_csv(folder)
+    write_classes_csv(folder)
+    if mode != "quick":  # values of a check are meaningless
+        observer.final_table(write_tables(folder))
+        _write_report(folder, observer)
 
 
 def _observers(planned: Planned, display: Observer) -> Observers:
@@ -108,7 +117,7 @@ def _isolated(what: str, observers: Observers) -> AbstractContextManager[None]:
     return undisturbed(lambda changes: observers.note(f"{what} {changes}"))
 
 
-def _write_report(folder: Path, observers: Observers) -> None:
+def _write_report(folder: Path, observers: Observer) -> None:
     """Write report.html; a failure is a warning, because all results are stored by now."""
     try:
         write_report(folder)

@@ -62,21 +62,26 @@ def read_attempt(folder: Path) -> Attempt | None:
         ) from error
 
 
-def begin_attempt(folder: Path, place: str, cause: str = "") -> Attempt | None:
+def begin_attempt(folder: Path, place: str, cause: str = "", after: int | None = None) -> Attempt | None:
     """Begin the next attempt of a run; return None if another process has just begun it.
 
     Args:
         folder: the run folder, created if it is missing.
         place: where the attempt runs.
         cause: why the previous attempt ended, for the ledger.
+        after: the last claim that the caller has seen; of all callers that have seen it, one begins the next attempt.
+            None for the last claim at this moment.
 
     Raises:
         StoreError: the folder cannot be written, or attempt.json is damaged.
     """
     before = read_attempt(folder)
     lost = () if before is None else (*before.lost, LostAttempt(before.number, before.place, cause))
-    attempt = Attempt(_last_claim(folder, before) + 1, secrets.token_hex(16), place, lost)
+    number = (last_claim(folder, before) if after is None else after) + 1
+    attempt = Attempt(number, secrets.token_hex(16), place, lost)
     if not _claim(folder / f"attempt-{attempt.number}.json", attempt):
+        return None
+    if last_claim(folder, read_attempt(folder)) > number:  # this process was stopped for a while
         return None
     write_atomically(folder / CURRENT, _encode(attempt))
     return attempt
@@ -134,7 +139,11 @@ def _create(path: Path, text: str) -> bool:
     return True
 
 
-def _last_claim(folder: Path, current: Attempt | None) -> int:
-    """Largest number of an attempt that any process has claimed; a process may end before it writes attempt.json."""
+def last_claim(folder: Path, current: Attempt | None) -> int:
+    """Largest number of an attempt that any process has claimed; a process may end before it writes attempt.json.
+
+    Args:
+        current: the attempt in attempt.json.
+    """
     found = (re.fullmatch(r"attempt-([0-9]+)\.json", path.name) for path in folder.glob("attempt-*.json"))
     return max([current.number if current else 0, *(int(match[1]) for match in found if match)])

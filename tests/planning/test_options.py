@@ -21,7 +21,7 @@ from gan_bench.planning import prepare as planner
 from gan_bench.planning.options import Options, as_keywords, option, option_fields
 from tests.support.messages import Messages
 
-ONLY_COMMAND_LINE = {"benchmark", "dry_run", "data_root"}
+ONLY_COMMAND_LINE = {"benchmark", "dry_run", "enqueue", "data_root"}
 ONLY_PYTHON = {"benchmark", "progress"}
 NAMES = {field.name for field in fields(Options)}
 
@@ -34,7 +34,7 @@ class Captured(Exception):
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], tuple[Any, Options]]:
     """Function that calls its argument and returns the benchmark and options that reach the planner."""
 
-    def capture(source: Any, options: Options) -> None:
+    def capture(source: Any, options: Options, *, elsewhere: bool = False) -> None:
         raise Captured(source, options)
 
     monkeypatch.setattr(planner, "prepare", capture)

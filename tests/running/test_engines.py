@@ -402,7 +402,7 @@ def serve(jobs, registry, out, stop, private, watched):
         print(json.dumps({"broken": torch.cuda._is_in_bad_fork(), "imported": imported}), file=out, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
-    return ""
+    return worker.Ended("")
 
 torch.cuda._device_count_nvml = lambda: 0  # as on a machine with a driver
 worker._serve = serve

@@ -148,10 +148,7 @@ class LocalEngine(Engine):
 
     def _ended(self, job: Job, detail: str) -> None:
         ending = settle(job, detail)
-        log = Path(job.folder) / "log.txt"  # output of the run's code
-        with contextlib.suppress(OSError):
-            if log.stat().st_size == 0:
-                log.unlink()
+        remove_empty_log(job)
         self.observer.ended(job.run, ending.status, str(ending.error or ""))
 
     def _handle_lost_worker(self, worker: WorkerProcess) -> None:
@@ -193,6 +190,14 @@ class LocalEngine(Engine):
             worker.shut_down()
             worker.process.wait()
         self._selector.close()
+
+
+def remove_empty_log(job: Job) -> None:
+    """Remove the file with the output of a run's code if there was none."""
+    log = Path(job.folder) / "log.txt"
+    with contextlib.suppress(OSError):
+        if log.stat().st_size == 0:
+            log.unlink()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,9 +32,15 @@ class Started:
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker's jobs have ended; `detail` describes how their process was killed, empty if it was not."""
+    """A worker's jobs have ended.
+
+    Attributes:
+        detail: how their process was killed, or its exit code; empty if it exited normally.
+        killed: whether a signal ended the process.
+    """
 
     detail: str
+    killed: bool = False
 
 
 Message = Ready | Started | Ended | Identity | Event

@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> None:
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
             # the import initialises CUDA, and CUDA cannot be used in a fork of a process that has initialised it.
             import torch._inductor.compile_fx  # noqa: F401
-        _send(out, Ended(_serve(jobs, registry, out, stop, private, [wake, commands.fileno()])))
+        _send(out, _serve(jobs, registry, out, stop, private, [wake, commands.fileno()]))
 
 
 def _set_empty_input() -> None:
@@ -159,10 +159,10 @@ def _set_empty_input() -> None:
 
 def _serve(
     jobs: Sequence[Job], registry: Any, out: IO[str], stop: _Stop, private: _PrivateDescriptors, watched: list[int]
-) -> str:
+) -> Ended:
     if not hasattr(os, "fork"):
         _run(jobs, registry, out, stop)
-        return ""
+        return Ended("")
     worker = os.getpid()
     child = private.fork_run()
     log = Path(jobs[0].folder) / "log.txt"
@@ -179,6 +179,7 @@ def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], sto
     try:
         signal.set_wakeup_fd(-1)
         log_file.parent.mkdir(parents=True, exist_ok=True)
+        log_file.unlink(missing_ok=True)  # a process of an earlier attempt may still have it open
         log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
@@ -220,12 +221,12 @@ def _wait(child: int, stop: _Stop, wake: int, commands: int) -> int:
                 watched.remove(commands)
 
 
-def _outcome(status: int, log: Path) -> str:
+def _outcome(status: int, log: Path) -> Ended:
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return f"killed by signal {number} ({signal.strsignal(number)})"
+        return Ended(f"killed by signal {number} ({signal.strsignal(number)})", killed=True)
     code = os.WEXITSTATUS(status)
-    return f"the process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else ""
+    return Ended(f"the process ended with exit code {code}; see runs/{log.parent.name}/log.txt" if code else "")
 
 
 def _send(out: IO[str], message: Message) -> None:

@@ -1,0 +1,284 @@
+"""Leases: workers on several machines take runs from one results folder, and each run has one of them at a time.
+
+A worker that takes a run begins an attempt of it (`store.attempts`) and renews a counter in a file every few seconds.
+Other workers measure by their own clocks how long they have seen the same value, so that no clocks need to agree. A
+value that does not change for the duration of the lease has expired: another worker may begin the next attempt. The
+lease saves work. It does not protect files: a worker that was stopped for a while and continues is superseded, and the
+fence of attempts keeps it from writing.
+
+    leases/RUN.json      of a run, or of the first run of a stack: token, counter, whether it is held, runs that ended
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gan_bench.contracts.run import Job
+from gan_bench.errors import StoreError
+from gan_bench.files import read_file, remove, write_atomically
+from gan_bench.store.attempts import Attempt, begin_attempt, last_claim, read_attempt
+from gan_bench.store.records import LostAttempt, RecordError, convert
+
+LEASES = "leases"
+"""Folder of the leases in a results folder."""
+
+BEATS = 6
+"""Number of times that a lease is renewed in its duration."""
+
+STOPPED = "stopped by Ctrl-C or a signal"
+"""Cause of an attempt's end: its worker was stopped and gave the lease back."""
+
+CONTINUED = "continued by gan-bench run"
+"""Cause of an attempt's end: a command that has the folder alone executes the run."""
+
+QUEUED = "queued again"
+"""Cause of an attempt's end: `gan-bench run --enqueue`. Losses are counted from there."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Contents of the file of a lease.
+
+    Attributes:
+        token: of the attempt that it belongs to.
+        count: increases while the lease is held.
+        held: whether a worker has it.
+        cause: why it was given back; empty if all runs have ended.
+        ended: keys of runs that have ended; workers do not repeat them.
+    """
+
+    token: str
+    count: int = 0
+    held: bool = True
+    cause: str = ""
+    ended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Jobs that one worker takes together: a run, or the seeds of a stack.
+
+    Attributes:
+        lease: file of the lease.
+    """
+
+    jobs: tuple[Job, ...]
+    lease: Path
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], results: Path) -> Unit:
+        """The unit of these jobs in a results folder."""
+        return cls(tuple(jobs), results / LEASES / f"{Path(jobs[0].folder).name}.json")
+
+    @property
+    def folder(self) -> Path:
+        """Run folder whose attempt the lease belongs to."""
+        return Path(self.jobs[0].folder)
+
+    def has_ended(self, lease: Lease | None) -> bool:
+        """Whether all of its runs have ended."""
+        return lease is not None and {job.run.key for job in self.jobs} <= set(lease.ended)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """State of a unit, as a worker has seen it.
+
+    Attributes:
+        state: "expired" may be taken as well as "free".
+        place: of the worker that has it.
+        alive: whether its worker has renewed the lease within the last duration of a lease.
+        claim: the last claim of an attempt.
+        cause: why the last attempt ended.
+        ended: keys of runs that have ended.
+    """
+
+    state: Literal["free", "held", "expired", "ended"]
+    place: str = ""
+    alive: bool = False
+    claim: int = 0
+    cause: str = ""
+    ended: tuple[str, ...] = ()
+
+
+class Leases:
+    """Leases of a results folder, as one worker sees them.
+
+    Args:
+        place: of this worker, for the ledger and for messages.
+        seconds: duration of a lease, the same for all workers.
+        clock: seconds on any scale that does not jump.
+    """
+
+    def __init__(self, place: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.place, self.seconds, self.clock = place, seconds, clock
+        self._values: dict[Path, tuple[object, float, bool]] = {}  # value, first seen at, whether it has ever changed
+
+    def look(self, unit: Unit) -> Seen:
+        """Read the state of a unit. Raises StoreError if a file is damaged."""
+        lease = read_lease(unit.lease)
+        if unit.has_ended(lease):
+            return Seen("ended")
+        attempt = read_attempt(unit.folder)
+        claim = last_claim(unit.folder, attempt)
+        ended = lease.ended if lease is not None else ()
+        if claim == 0:
+            return Seen("free", ended=ended)
+        own = lease is not None and attempt is not None and lease.token == attempt.token
+        if lease is not None and attempt is not None and own and not lease.held and claim == attempt.number:
+            return Seen("free", claim=claim, cause=lease.cause, ended=ended)
+        age, alive = self._age(unit.lease, (claim, attempt and attempt.token, lease))
+        place = attempt.place if attempt is not None else ""
+        if age > self.seconds:
+            return Seen("expired", place, claim=claim, cause=f"no renewal for {self.seconds:g} s", ended=ended)
+        return Seen("held", place, alive, claim, ended=ended)
+
+    def take(self, unit: Unit, seen: Seen) -> HeldLease | None:
+        """Begin an attempt of a unit that is free or has expired; return None if another worker was faster.
+
+        Raises:
+            StoreError: a folder cannot be written.
+        """
+        attempt = begin_attempt(unit.folder, self.place, seen.cause, after=seen.claim)
+        if attempt is None:
+            return None
+        lease = Lease(attempt.token, ended=seen.ended)
+        write_lease(unit.lease, lease)
+        jobs = []
+        for job in (job for job in unit.jobs if job.run.key not in seen.ended):
+            own = (
+                attempt if Path(job.folder) == unit.folder else begin_attempt(Path(job.folder), self.place, seen.cause)
+            )
+            if own is None or not _is_current(unit.folder, attempt):  # a worker that was stopped for a while continues
+                return None
+            jobs.append(dataclasses.replace(job, attempt=own.token))
+        return HeldLease(unit, tuple(jobs), attempt, lease, self)
+
+    def _age(self, lease: Path, value: object) -> tuple[float, bool]:
+        """Seconds since a value was first seen, and whether an earlier value was seen before it."""
+        now = self.clock()
+        earlier = self._values.get(lease)
+        if earlier is None or earlier[0] != value:
+            self._values[lease] = (value, now, earlier is not None)
+        _, since, changed = self._values[lease]
+        return now - since, changed
+
+
+class HeldLease:
+    """The lease of a unit that this worker has.
+
+    Attributes:
+        jobs: those that have not ended, with the tokens of their attempts.
+        attempt: of the first run.
+        renewed: time of the last renewal, by the clock of the leases.
+    """
+
+    def __init__(self, unit: Unit, jobs: tuple[Job, ...], attempt: Attempt, lease: Lease, leases: Leases) -> None:
+        self.unit, self.jobs, self.attempt, self._lease, self._leases = unit, jobs, attempt, lease, leases
+        self.renewed = leases.clock()
+
+    @property
+    def tokens(self) -> Mapping[Path, str]:
+        """Token of the attempt of each run, by folder."""
+        return {Path(job.folder): job.attempt for job in self.jobs}
+
+    @property
+    def losses(self) -> int:
+        """Number of attempts that were lost since the runs were queued."""
+        return count_losses(self.attempt.lost)
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the lease should be renewed."""
+        return self.renewed + self._leases.seconds / BEATS - self._leases.clock()
+
+    def is_current(self) -> bool:
+        """Whether no other worker has taken the unit over. Raises StoreError if a file cannot be read."""
+        return _is_current(self.unit.folder, self.attempt)
+
+    def renew(self) -> bool:
+        """Renew the lease; return False if another worker has taken the unit over. Raises StoreError."""
+        self.renewed = self._leases.clock()  # after an error the next try is at the next beat
+        if not self.is_current():
+            return False
+        self._write(dataclasses.replace(self._lease, count=self._lease.count + 1))
+        return True
+
+    def give_back(self, ended: Sequence[str], cause: str) -> None:
+        """Let other workers take the unit at once.
+
+        Args:
+            ended: keys of the runs that have ended.
+            cause: why the others have not ended.
+        """
+        if self.is_current():
+            done = tuple(dict.fromkeys([*self._lease.ended, *ended]))
+            self._write(dataclasses.replace(self._lease, held=False, cause=cause, ended=done))
+
+    def _write(self, lease: Lease) -> None:
+        write_lease(self.unit.lease, lease)
+        self._lease = lease
+
+
+def read_lease(path: Path) -> Lease | None:
+    """Read the file of a lease; return None without one. Raises StoreError if it is damaged."""
+    try:
+        return convert(json.loads(read_file(path)), Lease)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, RecordError) as error:
+        raise StoreError(f"{path}: cannot be read ({error}). Remove it if no worker is active.") from error
+
+
+def write_lease(path: Path, lease: Lease) -> None:
+    """Replace the file of a lease. Raises StoreError."""
+    write_atomically(path, json.dumps(msgspec.to_builtins(lease)) + "\n")
+
+
+def queue_again(unit: Unit, place: str) -> None:
+    """Let workers take a unit, whatever happened to earlier attempts. The caller has the results folder alone."""
+    lease = None
+    with suppress(StoreError):  # it is replaced
+        lease = read_lease(unit.lease)
+    cause = (lease.cause if lease is not None and not lease.held else "") or QUEUED
+    remove(unit.lease)
+    for job in unit.jobs:
+        folder = Path(job.folder)
+        attempt = begin_attempt(folder, place, cause) if read_attempt(folder) is not None else None
+        if attempt is not None and folder == unit.folder:
+            write_lease(unit.lease, Lease(attempt.token, held=False, cause=QUEUED))
+
+
+def supersede(jobs: Sequence[Job], place: str) -> list[Job]:
+    """Begin attempts of runs that workers have had, for a command that has the results folder alone.
+
+    A worker on a machine that was not reachable may continue although it has lost the lock of the folder.
+    """
+    found = []
+    for job in jobs:
+        earlier = read_attempt(Path(job.folder))
+        attempt = begin_attempt(Path(job.folder), place, CONTINUED) if earlier is not None else None
+        found.append(job if attempt is None else dataclasses.replace(job, attempt=attempt.token))
+    return found
+
+
+def count_losses(attempts: Sequence[LostAttempt]) -> int:
+    """Number of attempts that were lost since the run was queued; those that were stopped do not count."""
+    losses = 0
+    for each in attempts:
+        losses = 0 if each.cause == QUEUED else losses + (each.cause not in (STOPPED, CONTINUED))
+    return losses
+
+
+def _is_current(folder: Path, attempt: Attempt) -> bool:
+    current = read_attempt(folder)
+    return current is not None and current.token == attempt.token

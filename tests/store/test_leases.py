@@ -1,0 +1,227 @@
+"""A lease has one holder at a time, expires by the clock of those who watch it, and is given back at once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gan_bench.errors import StoreError
+from gan_bench.store.attempts import begin_attempt, read_attempt
+from gan_bench.store.leases import (
+    CONTINUED,
+    QUEUED,
+    STOPPED,
+    HeldLease,
+    Leases,
+    Unit,
+    count_losses,
+    queue_again,
+    read_lease,
+    supersede,
+)
+from gan_bench.store.records import LostAttempt
+from tests.support import project
+from tests.support.messages import Messages
+
+
+class Clock:
+    """Clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Workers:
+    """Two workers with their own clocks, and one unit of two seeds."""
+
+    def __init__(self, folder: Path) -> None:
+        planned = project.plan(project.describe(seeds=2), folder)
+        self.unit = Unit.of(planned.jobs, planned.folder)
+        self.clocks = (Clock(), Clock())
+        self.clocks[1].now = 1e6  # clocks of machines do not agree
+        self.first = Leases("first", 60, self.clocks[0])
+        self.second = Leases("second", 60, self.clocks[1])
+
+    def take(self, leases: Leases) -> HeldLease:
+        """Take the unit, which must be free or expired."""
+        held = leases.take(self.unit, leases.look(self.unit))
+        assert held is not None
+        return held
+
+    def state(self, leases: Leases | None = None) -> str:
+        """State as a worker sees it, by default the second."""
+        return (leases or self.second).look(self.unit).state
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Workers:
+    """Two workers and one unit."""
+    return Workers(tmp_path)
+
+
+def test_a_unit_has_one_holder(workers: Workers) -> None:
+    """Of workers that have seen the same free unit, one takes it; the other one sees it as held, and by whom."""
+    seen = workers.first.look(workers.unit), workers.second.look(workers.unit)
+    assert [each.state for each in seen] == ["free", "free"]
+    assert workers.first.take(workers.unit, seen[0]) is not None
+    assert workers.second.take(workers.unit, seen[1]) is None
+    now = workers.second.look(workers.unit)
+    assert (now.state, now.place, now.alive) == ("held", "first", False)
+
+
+def test_every_seed_of_a_stack_has_an_attempt(workers: Workers) -> None:
+    """Each folder of a stack is fenced with its own token."""
+    held = workers.take(workers.first)
+    tokens = [read_attempt(Path(job.folder)) for job in workers.unit.jobs]
+    assert [each and each.token for each in tokens] == [job.attempt for job in held.jobs] == [*held.tokens.values()]
+    assert len(set(held.tokens.values())) == 2
+
+
+def test_a_renewed_lease_never_expires(workers: Workers) -> None:
+    """The time counts from the last change that the observer has seen."""
+    held = workers.take(workers.first)
+    for beat in range(20):
+        assert workers.state() == "held"
+        assert workers.second.look(workers.unit).alive == (beat > 0)
+        workers.clocks[1].now += 50
+        assert held.renew()
+
+
+def test_a_lease_expires_by_the_clock_of_the_observer(workers: Workers) -> None:
+    """A value that was seen for longer than the lease is taken over, and the holder loses it."""
+    held = workers.take(workers.first)
+    assert workers.state() == "held"
+    workers.clocks[0].now += 1e9  # whatever the clock of the holder shows
+    workers.clocks[1].now += 60
+    assert workers.state() == "held"
+    workers.clocks[1].now += 0.1
+    assert workers.state() == "expired"
+    other = workers.take(workers.second)
+    assert not held.renew() and not held.is_current() and other.renew()
+    assert [(each.place, each.cause) for each in other.attempt.lost] == [("first", "no renewal for 60 s")]
+    assert other.losses == 1
+
+
+def test_a_late_renewal_keeps_others_out(workers: Workers) -> None:
+    """A holder that continues before another one has taken the lease over keeps it."""
+    held = workers.take(workers.first)
+    workers.state()
+    workers.clocks[1].now += 100
+    seen = workers.second.look(workers.unit)
+    assert seen.state == "expired"
+    assert held.renew()
+    assert workers.state() == "held"
+
+
+def test_a_lease_that_is_given_back_is_free_at_once(workers: Workers) -> None:
+    """Other workers need not wait for its expiry, and a stop does not count as a loss."""
+    workers.take(workers.first).give_back([], STOPPED)
+    assert workers.state() == "free"
+    held = workers.take(workers.second)
+    assert (held.losses, [each.cause for each in held.attempt.lost]) == (0, [STOPPED])
+
+
+def test_runs_that_ended_are_not_repeated(workers: Workers) -> None:
+    """The next holder of a stack gets the other seeds; a unit ends with its last run."""
+    first, second = (job.run.key for job in workers.unit.jobs)
+    workers.take(workers.first).give_back([first], "killed")
+    held = workers.take(workers.second)
+    assert [job.run.key for job in held.jobs] == [second]
+    assert held.losses == 1
+    held.give_back([second], "")
+    assert workers.state() == workers.state(workers.first) == "ended"
+
+
+def test_a_stale_holder_gives_nothing_back(workers: Workers) -> None:
+    """A holder whose unit was taken over leaves the lease of the other as it is."""
+    stale = workers.take(workers.first)
+    workers.state()
+    workers.clocks[1].now += 61
+    workers.take(workers.second)
+    before = read_lease(workers.unit.lease)
+    stale.give_back([job.run.key for job in stale.jobs], "")
+    assert read_lease(workers.unit.lease) == before
+
+
+def test_a_worker_that_is_lost_while_it_takes_a_unit_blocks_nobody(workers: Workers) -> None:
+    """A claim without attempt.json expires as well."""
+    workers.unit.folder.mkdir(parents=True)
+    (workers.unit.folder / "attempt-1.json").touch()
+    assert workers.state() == "held"
+    workers.clocks[1].now += 61
+    assert workers.state() == "expired"
+    assert workers.take(workers.second).attempt.number == 2
+
+
+def test_a_slow_claim_does_not_replace_a_later_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was stopped between its claim and attempt.json gives up."""
+    from gan_bench.store import attempts
+
+    created = attempts._claim
+
+    def slow(path: Path, attempt: attempts.Attempt) -> bool:
+        """Claim, and let another process begin the next attempt before this one continues."""
+        monkeypatch.setattr(attempts, "_claim", created)
+        won = created(path, attempt)
+        assert begin_attempt(tmp_path, "fast") is not None
+        return won
+
+    monkeypatch.setattr(attempts, "_claim", slow)
+    assert begin_attempt(tmp_path, "slow") is None
+    current = read_attempt(tmp_path)
+    assert current is not None and current.place == "fast"
+
+
+def test_queued_units_are_free_again(workers: Workers) -> None:
+    """Whatever became of their attempts; losses are counted from there."""
+    held = workers.take(workers.first)
+    held.give_back([], "killed")
+    queue_again(workers.unit, "head")
+    assert workers.state() == "free"
+    assert not held.is_current()
+    again = workers.take(workers.second)
+    assert [each.cause for each in again.attempt.lost] == ["killed", QUEUED]
+    assert again.losses == 0
+
+
+def test_a_command_supersedes_workers(workers: Workers) -> None:
+    """`gan-bench run` fences runs that workers have had, and no others."""
+    first, second = workers.unit.jobs
+    workers.take(Leases("alone", 60))
+    Path(second.folder, "attempt.json").unlink()
+    found = supersede(workers.unit.jobs, "head")
+    assert [bool(job.attempt) for job in found] == [True, False]
+    attempt = read_attempt(Path(first.folder))
+    assert attempt is not None and attempt.lost[-1].cause == CONTINUED and attempt.token == found[0].attempt
+
+
+def test_losses_count_since_the_run_was_queued() -> None:
+    """A stop does not count as one."""
+    causes = ["killed", QUEUED, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
+    assert count_losses([LostAttempt(n, "", cause) for n, cause in enumerate(causes)]) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"token": 1}'])
+def test_a_damaged_lease_is_an_error(workers: Workers, messages: Messages, text: str) -> None:
+    """The message names the file and what to do."""
+    workers.take(workers.first)
+    workers.unit.lease.write_text(text)
+    with pytest.raises(StoreError) as caught:
+        workers.state()
+    if text == "[]":
+        messages.check(caught.value, workers.unit.lease)
+
+
+def test_a_lease_file_is_plain_json(workers: Workers) -> None:
+    """A reader needs no gan-bench."""
+    held = workers.take(workers.first)
+    assert held.renew()
+    values = json.loads(workers.unit.lease.read_text())
+    assert values == {"token": held.attempt.token, "count": 1, "held": True, "cause": "", "ended": []}
+    assert replace(held.jobs[0], attempt="") == workers.unit.jobs[0]
