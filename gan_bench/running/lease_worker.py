@@ -27,6 +27,7 @@ from gan_bench.planning.planned import is_done, stored_jobs
 from gan_bench.plugins.discovery import load_plugins, option_files, plugin_folders
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
+from gan_bench.running.engines.identity import Identity
 from gan_bench.running.engines.interrupts import DeferredInterrupts, blocked
 from gan_bench.running.engines.local import Ending, remove_empty_log, settle
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
@@ -310,7 +311,7 @@ class LeaseWorker:
                 self._served = {worker}
             case Started():
                 worker.run = message.pid
-            case Ended():
+            case Ended() | Identity():
                 return False
             case _:
                 if message.key not in worker.jobs:

@@ -22,19 +22,14 @@ import torch
 from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
-from gan_bench.contracts.engine import Place, PlaceRequest, Setup
-from gan_bench.contracts.observer import Observer
+from gan_bench.contracts.engine import Place, PlaceRequest
 from gan_bench.errors import ConfigError, UsageError
 from gan_bench.plugins.discovery import load_plugins
-from gan_bench.running.engines import ray, ray_cluster
+from gan_bench.running.engines.cluster import ray_cluster
+from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.engines.ray import RayEngine
-from gan_bench.running.engines.ray_cluster import RayParams, capacity
 from gan_bench.running.provenance import SHARE_VARIABLE
-from gan_bench.running.record import start_record
 from gan_bench.running.run_process import RunProcess
-from gan_bench.store.attempts import begin_attempt
-from gan_bench.store.records import ErrorRecord
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project, ray_nodes
 from tests.support.messages import Messages
@@ -372,36 +367,6 @@ class TestCapacity:
             ray_cluster.connect("nowhere")
         with messages.raises(UsageError, "--address", "127.0.0.1:1"):
             ray_cluster.connect("127.0.0.1:1")
-
-
-class TestMemory:
-    @pytest.mark.parametrize(
-        ("seeds", "share", "device", "then"),
-        [
-            (3, 1.0, "cpu", [([2], False), ([0, 1], False)]),
-            (1, 1.0, "cpu", []),
-            (1, 0.25, "cuda", [([0], True)]),
-            (1, 1.0, "cuda", []),
-            (2, 0.25, "cuda", [([1], False), ([0], False)]),
-        ],
-    )
-    def test_that_is_short(
-        self, tmp_path: Path, seeds: int, share: float, device: str, then: list[tuple[list[int], bool]]
-    ) -> None:
-        """Seeds that do not fit into memory run in half the stack; a single one gets a whole GPU for a share."""
-        planned = project.plan(project.describe(seeds=seeds), tmp_path)
-        parameters = RayParams(gpus_per_run=share)
-        engine = RayEngine(Setup(1, [], 0, results=planned.folder.resolve(), params=parameters), Observer())
-        engine._device, member = device, ray._Member(0, whole=True)
-        for job in planned.jobs:
-            folder = RunFolder(Path(job.folder))
-            error = ErrorRecord("OutOfMemoryError", "out of memory")
-            folder.write(replace(start_record(job, planned.registry, None), status="failed", error=error))
-            attempt = begin_attempt(folder.path, "here")
-            assert attempt is not None
-            engine._tokens[job.run.key] = attempt.token
-        assert engine._settle(ray._Group(list(planned.jobs)), member, "")
-        assert [([job.run.seed for job in group.jobs], group.whole) for group in engine._waiting] == then
 
 
 def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

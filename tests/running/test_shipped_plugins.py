@@ -9,8 +9,8 @@ import pytest
 
 from gan_bench.errors import PluginError
 from gan_bench.plugins.discovery import load_plugins
+from gan_bench.running.engines.cluster.shipped_plugins import LARGEST, pack, unpack
 from gan_bench.running.engines.identity import Identity, Question, differences, identify, question_about
-from gan_bench.running.engines.shipped_plugins import LARGEST, pack, unpack
 from tests.support import project
 from tests.support.messages import Messages
 

@@ -11,8 +11,8 @@ from gan_bench.contracts.hooks import hookimpl
 @hookimpl
 def gan_bench_engines() -> Iterator[type[Engine]]:
     """Yield the engine that uses this machine, and the one that uses a Ray cluster."""
+    from gan_bench.running.engines.cluster.ray import RayEngine
     from gan_bench.running.engines.local import LocalEngine
-    from gan_bench.running.engines.ray import RayEngine
 
     yield LocalEngine
     yield RayEngine

@@ -6,8 +6,7 @@ which run a slot receives, and what happens to the runs of a slot that is lost.
 - A slot receives a run only after it has answered `hello`, with the nonce of the results folder and the same versions,
   code and data as the command's. One that differs is refused.
 - Before a run is given to a slot, a new attempt of it begins. A slot that was thought to be lost writes nothing more.
-- Runs of a lost slot or process are repeated from their last checkpoints, `MOST_LOSSES` times, on another node if there
-  is one. An exception of a plugin and a divergence are final.
+- Which lost runs are repeated, and where, is in `groups`.
 - Ray restarts no actor (`max_restarts=0`): the engine creates another one after a pause, so that each retry is counted.
 """
 
@@ -15,7 +14,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,29 +24,20 @@ from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
 from gan_bench.errors import RunError, StoreError, UsageError, error_text
-from gan_bench.files import guarded, remove, write_atomically
-from gan_bench.planning.jobs import stacks
+from gan_bench.files import remove, write_atomically
 from gan_bench.plugins.discovery import load_plugins
+from gan_bench.running.engines.cluster.groups import Group, Groups, pause
+from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity, connect, disconnect, needs
+from gan_bench.running.engines.cluster.run_attempts import RunAttempts
+from gan_bench.running.engines.cluster.shipped_plugins import pack
+from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
 from gan_bench.running.engines.identity import Identity, differences, identify, question_about
 from gan_bench.running.engines.interrupts import DeferredInterrupts
-from gan_bench.running.engines.local import settle
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started
-from gan_bench.running.engines.ray_cluster import RayParams, capacity, connect, disconnect, needs
-from gan_bench.running.engines.shipped_plugins import pack
-from gan_bench.running.engines.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
 from gan_bench.running.provenance import command
-from gan_bench.store.attempts import begin_attempt, fence, read_attempt
-from gan_bench.store.records import RunRecord
-from gan_bench.store.run_folder import RunFolder
-
-MOST_LOSSES = 3
-"""Number of times that a run is repeated after its slot or process was lost."""
 
 MOST_FAILURES = 6
 """Number of times in succession that a slot is lost without having completed a run, before it is given up."""
-
-LONGEST_PAUSE = 30.0
-"""Most seconds before a lost slot is replaced: 1, 2, 4, … up to this."""
 
 LOOK_SECONDS = 0.5
 """Seconds between two looks whether Ctrl-C was pressed or a pause is over, if nothing is received."""
@@ -59,9 +48,6 @@ WAIT_SECONDS = 30.0
 GRACE_SECONDS = 30.0
 """Seconds that runs have for their checkpoints after Ctrl-C."""
 
-OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
-"""Types of errors of runs that did not fit into memory."""
-
 
 class RaySlot(Slot):
     """A slot in an actor of Ray."""
@@ -71,26 +57,6 @@ class RaySlot(Slot):
         import ray
 
         return replace(super().hello(), node=ray.get_runtime_context().get_node_id())
-
-
-@dataclass(eq=False)
-class _Group:
-    """Jobs that are executed together.
-
-    Attributes:
-        losses: number of slots and processes that were lost with them.
-        nodes: where these were.
-        cause: why the last one was lost.
-        not_before: earliest time of the next attempt, of `time.monotonic`.
-        whole: whether a share of a GPU was too small, so that it needs a whole one.
-    """
-
-    jobs: list[Job]
-    losses: int = 0
-    nodes: frozenset[str] = frozenset()
-    cause: str = "the command that had begun it ended"
-    not_before: float = 0.0
-    whole: bool = False
 
 
 @dataclass(eq=False)
@@ -117,7 +83,7 @@ class _Member:
     host: str = ""
     node: str = ""
     lost_on: str = ""
-    group: _Group | None = None
+    group: Group | None = None
     ended: str | None = None
     failures: int = 0
     due: float = 0.0
@@ -146,21 +112,21 @@ class RayEngine(Engine):
 
     def __init__(self, setup: Setup, observer: Observer) -> None:
         super().__init__(setup, observer)
-        self._waiting: deque[_Group] = deque()
+        self._waiting = Groups([])
+        self._attempts = RunAttempts(observer)
         self._members: list[_Member] = []
         self._interrupts = DeferredInterrupts()
         self._stopping = False
         self._device = "cpu"
-        self._tokens: dict[str, str] = {}
-        self._started: set[str] = set()
         self._lonely_since = time.monotonic()
         self._noted: set[str] = set()
 
     def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._ray = connect(self.params.address)
-        self._waiting.extend(_Group(group) for group in stacks(jobs))
         self._device = jobs[0].device if jobs else "cpu"
+        shares = self._device == "cuda" and self.params.gpus_per_run < 1
+        self._waiting = Groups(jobs, shares=shares)
         nonce = self.setup.results / f".nonce-{secrets.token_hex(8)}"
         with DeferredInterrupts() as self._interrupts:
             try:
@@ -319,43 +285,19 @@ class RayEngine(Engine):
 
     def _give(self, member: _Member) -> None:
         """Give a free slot the next jobs, if there are any for it."""
-        while (group := self._next_for(member)) is not None:
-            begun = [self._begin(member, job, group.cause) for job in group.jobs]
+        nodes = {each.node for each in self._members if each.node}
+        while (group := self._waiting.take(member.node, nodes, whole=member.whole)) is not None:
+            begun = [self._attempts.begin(job, str(member), group.cause) for job in group.jobs]
             jobs = [job for job in begun if job is not None]
             if jobs:
-                member.group, member.ended = replace(group, jobs=jobs), None
+                member.group, member.ended = replace(group, jobs=tuple(jobs)), None
                 sent = [for_other_machines(job, self.setup.results) for job in jobs]
                 member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent)
                 return
 
-    def _next_for(self, member: _Member) -> _Group | None:
-        """Take the first waiting group that may run now; one that was lost here only if there is no other node."""
-        now, others = time.monotonic(), {each.node for each in self._members if each.node}
-        for group in self._waiting:
-            avoided = member.node in group.nodes and bool(others - group.nodes)
-            if group.not_before <= now and not avoided and (member.whole or not group.whole):
-                self._waiting.remove(group)
-                return group
-        return None
-
     def _lacks_whole_gpu(self) -> bool:
         """Whether jobs wait for a whole GPU and no place has one."""
-        return any(group.whole for group in self._waiting) and not any(member.whole for member in self._members)
-
-    def _begin(self, member: _Member, job: Job, cause: str) -> Job | None:
-        """Begin an attempt of a run and report its start; return None if its folder cannot be written."""
-        if job.run.key not in self._started:
-            self._started.add(job.run.key)
-            self.observer.started(job.run)
-        try:
-            attempt = begin_attempt(Path(job.folder), str(member), cause)
-        except StoreError as error:
-            self.observer.ended(job.run, "failed", error_text(error))
-            return None
-        if attempt is None:
-            raise _two_commands(job, "another process has just begun it")
-        self._tokens[job.run.key] = attempt.token
-        return replace(job, attempt=attempt.token)
+        return self._waiting.needs_whole_gpu and not any(member.whole for member in self._members)
 
     def _handle(self, member: _Member, message: Message | Lost) -> None:
         assert member.group is not None
@@ -386,7 +328,7 @@ class RayEngine(Engine):
         group, member.group = member.group, None
         self._kill(member)
         member.failures += 1
-        member.due = time.monotonic() + _pause(member.failures)
+        member.due = time.monotonic() + pause(member.failures)
         if group is not None:
             self._settle(group, member, cause)
             self.observer.note(f"Slot {member.number} on {member} was lost: {cause}.")
@@ -395,66 +337,26 @@ class RayEngine(Engine):
             self._members.remove(member)
             self.observer.note(f"Slot {member.number} is given up after {member.failures} losses: {cause}.")
 
-    def _settle(self, group: _Group, member: _Member, cause: str) -> bool:
+    def _settle(self, group: Group, member: _Member, cause: str) -> bool:
         """Report the jobs that have ended, and let others wait for another attempt; return whether all have ended."""
-        again, smaller = [], []
+        lost, short = [], []
         for job in group.jobs:
-            record = self._read(job)
-            if record is not None and record.status in ("finished", "diverged"):
-                self._ended(job, cause)
-            elif record is not None and record.status == "failed":
-                out = record.error is not None and record.error.type in OUT_OF_MEMORY and not self._stopping
-                smaller.append(job) if out and self._can_have_more(group) else self._ended(job, cause)
-            elif self._stopping or group.losses >= MOST_LOSSES:
-                self._give_up(job, cause)
+            record = None if self._stopping else self._attempts.read(job)
+            if self._stopping:
+                self._attempts.end(job, cause)
+            elif record is not None and record.status == "failed" and self._waiting.can_have_more_memory(group, record):
+                short.append(job)
+            elif record is not None and record.status in ("finished", "diverged", "failed"):
+                self._attempts.end(job, cause)
+            elif group.may_be_lost:
+                lost.append(job)
             else:
-                again.append(job)
-        if again:
-            losses, nodes = group.losses + 1, group.nodes | {member.node}
-            self._waiting.appendleft(_Group(again, losses, nodes, cause, time.monotonic() + _pause(losses)))
-        half, alone = (len(group.jobs) + 1) // 2, len(group.jobs) == 1
-        for start in range(0, len(smaller), half):
-            jobs, reason = smaller[start : start + half], f"out of memory with {len(group.jobs)} seeds"
-            self._waiting.appendleft(replace(group, jobs=jobs, cause=reason, whole=group.whole or alone))
-        return not again
-
-    def _can_have_more(self, group: _Group) -> bool:
-        """Whether jobs that did not fit into memory have more of it in a smaller stack, or with a whole GPU."""
-        shares = self._device == "cuda" and self.params.gpus_per_run < 1
-        return len(group.jobs) > 1 or (shares and not group.whole)
-
-    def _read(self, job: Job) -> RunRecord | None:
-        """Read the record of a run. Raises StoreError if another command has begun an attempt of it."""
-        folder, attempt, record = Path(job.folder), None, None
-        with suppress(StoreError):  # a damaged file is settled like a lost run, and reported by the next attempt
-            attempt = read_attempt(folder)
-            record = RunFolder(folder).read_own(job.run.key)
-        if attempt is not None and attempt.token != self._tokens.get(job.run.key) and not self._stopping:
-            raise _two_commands(job, f"attempt {attempt.number} is on {attempt.place}")
-        return record
-
-    def _give_up(self, job: Job, cause: str) -> None:
-        """End a run that is not repeated; no process that was lost with it may write any more."""
-        with suppress(StoreError):
-            if not self._stopping:
-                attempt = begin_attempt(Path(job.folder), "the command", cause)
-                folder = RunFolder(Path(job.folder))
-                record = folder.read_own(job.run.key)
-                if attempt is not None and record is not None:
-                    self._tokens[job.run.key] = attempt.token
-                    folder.write(replace(record, attempts=attempt.lost))
-        self._ended(job, cause)
-
-    def _ended(self, job: Job, cause: str) -> None:
-        with guarded(
-            fence({Path(job.folder): self._tokens[job.run.key]})
-        ):  # of another command's run nothing is changed
-            ending = settle(job, cause)
-        log = Path(job.folder) / "log.txt"  # output of the run's code
-        with suppress(OSError):
-            if log.stat().st_size == 0:
-                log.unlink()
-        self.observer.ended(job.run, ending.status, str(ending.error or ""))
+                self._attempts.give_up(job, cause)
+        if lost:
+            self._waiting.repeat(group, lost, member.node, cause)
+        if short:
+            self._waiting.give_more_memory(group, short)
+        return not lost
 
     # --- ends -----------------------------------------------------------------------------------------------
 
@@ -478,7 +380,7 @@ class RayEngine(Engine):
             group, member.group = member.group, None
             self._kill(member)
             for job in group.jobs if group is not None else ():
-                self._ended(job, "stopped by the command before it had written its checkpoint")
+                self._attempts.end(job, "stopped by the command before it had written its checkpoint")
 
     def _kill(self, member: _Member) -> None:
         """End the actor of a place, whatever it does; its worker process ends with it."""
@@ -503,17 +405,6 @@ class RayEngine(Engine):
         if text not in self._noted:
             self._noted.add(text)
             self.observer.note(text)
-
-
-def _pause(failures: int) -> float:
-    return min(LONGEST_PAUSE, 2.0 ** (failures - 1))
-
-
-def _two_commands(job: Job, what: str) -> StoreError:
-    return StoreError(
-        f"{job.folder}: {what}, which this command has not begun. Two commands write these results. Let one of them "
-        "end, or choose another folder with --results."
-    )
 
 
 def _cause(error: BaseException) -> str:

@@ -29,10 +29,10 @@ from pathlib import Path
 from gan_bench.contracts.run import Job
 from gan_bench.data.downloads import ROOT_VARIABLE
 from gan_bench.errors import RunError
+from gan_bench.running.engines.cluster.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.identity import Identity, Question
 from gan_bench.running.engines.interrupts import blocked
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
-from gan_bench.running.engines.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.worker_process import WorkerProcess
 from gan_bench.running.provenance import COMMAND_VARIABLE, SHARE_VARIABLE
 
