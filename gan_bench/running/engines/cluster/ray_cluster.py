@@ -29,7 +29,18 @@ class RayParams:
     cpus_per_run: float = param(1.0, "Number of cores that are reserved for each run.", above=0)
     gpus_per_run: float = param(1.0, "Share of a GPU that is reserved for each run, on a cluster with GPUs.", above=0)
     results: str = param("", "Folder of results on the nodes, if its path is not the command's.")
+    storage: str = param(
+        "shared",
+        "Storage of runs: a results folder that all nodes see, or files that are shipped to the command.",
+        choices=("shared", "shipped"),
+    )
+    scratch: str = param("", "Folder for scratch files on the nodes; by default the system's for temporary files.")
     data: str = param("", "Folder of datasets on the nodes; by default the GAN_BENCH_DATA of each node.")
+    fetch: bool = param(False, "Whether nodes download files of datasets and metrics that they lack.")
+
+    def __post_init__(self) -> None:
+        if self.storage == "shipped" and self.results:
+            raise ValueError("results is a folder on the nodes, which storage = shipped does not use. Set one of them.")
 
 
 def load_ray() -> Any:
