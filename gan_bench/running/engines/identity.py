@@ -123,8 +123,8 @@ def remedy_for(phrases: Sequence[str]) -> str:
     """Advice for a node with such differences."""
     if any("not available" in phrase for phrase in phrases):
         return (
-            "Run `gan-bench data fetch NAME` on that node, or set engine.fetch = true, so that nodes download what they "
-            "lack. If the files are elsewhere on the nodes, set engine.data."
+            "Run `gan-bench data fetch NAME` on that node, or let nodes download missing files with "
+            "engine.fetch = true. If the files are elsewhere on the nodes, set engine.data."
         )
     return "Install the same versions, plugins and data on all nodes."
 

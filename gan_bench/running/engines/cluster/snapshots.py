@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gan_bench.errors import StoreError
-from gan_bench.files import link_atomically, open_file, read_file, remove, write_atomically
+from gan_bench.files import link_atomically, open_file, remove, write_atomically
 from gan_bench.store.checkpoints import iteration_of
 
 LOG = "log.txt"
@@ -32,9 +32,6 @@ LOG = "log.txt"
 
 LONGEST_LOG = 2**20
 """Number of bytes of the log that are sent: the last ones."""
-
-LARGEST_FILE = 2**36
-"""Largest number of bytes of a file that is sent."""
 
 LARGEST_PART = 2**26
 """Number of bytes after which the rest of a snapshot follows in another message."""
@@ -92,16 +89,19 @@ class Snapshot:
     def without(self, runs: Set[str]) -> Snapshot:
         """Return the snapshot without the files of some runs."""
         files: list[SentFile] = []
-        first: dict[tuple[str, str], SentFile] = {}
+        dropped: dict[tuple[str, str], bytes] = {}
+        moved: dict[tuple[str, str], str] = {}
         for file in self.files:
-            source = first.get((file.same_as, file.name), file)
-            if source.run in runs and file.run not in runs:  # the first one that is kept has the contents from now on
-                first[source.run, file.name] = file
-                files.append(replace(file, data=source.data, same_as=""))
-            elif file.run in runs:
-                first[file.run, file.name] = file
+            source = (file.same_as, file.name)
+            if file.run in runs:
+                dropped[file.run, file.name] = file.data
+            elif source in moved:
+                files.append(replace(file, same_as=moved[source]))
+            elif source in dropped:
+                moved[source] = file.run
+                files.append(replace(file, data=dropped[source], same_as=""))
             else:
-                files.append(replace(file, same_as=source.run if file.same_as else ""))
+                files.append(file)
         return Snapshot(tuple(files), tuple(each for each in self.removed if each[0] not in runs))
 
 
@@ -216,8 +216,9 @@ def _rank(name: str) -> tuple[int, int]:
 
 
 def _contents(path: Path) -> bytes:
-    if path.name != LOG:
-        return read_file(path, LARGEST_FILE)
+    """Contents of a file, which must not be a link; of the log, the last part."""
     with open_file(path) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST_LOG))
-        return file.read(LONGEST_LOG)
+        if path.name == LOG:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LONGEST_LOG))
+            return file.read(LONGEST_LOG)
+        return file.read()
