@@ -116,7 +116,7 @@ class TestWatch:
         assert watch.snapshot() == Snapshot((SentFile("a", "curve.csv", b"2"),))
 
     def test_gives_up_while_the_run_writes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Files that change all the time give no snapshot; at the end they are sent as they are. The log is excepted."""
+        """Files that change all the time give no snapshot; at the end they are sent as they are. Not so the log."""
         files = [tmp_path / "curve.csv", tmp_path / "log.txt"]
         watch = FolderWatch({"a": tmp_path})
         read, rewritten = snapshots._contents, [0]
