@@ -53,7 +53,7 @@ class Remote(Dataset):
 class Judge(Metric):
     """Metric with weights."""
     name = "judge"
-    direction = "lower"
+    direction, unit = "lower", ""
     fetchable = {"wise": Fetchable(lambda log: fetch("weights"), lambda: found("weights"), lambda: None)}
 
     def compute(self, samples):

@@ -76,10 +76,7 @@ def identify(registry: Registry, question: Question, errors: Mapping[str, str] |
         versions={"Python": ".".join(platform.python_version_tuple()[:2]), **package_versions()},
         code={"gan-bench": _core(), **code},
         data={each.label: _contents(registry, each, errors.get(each.label)) for each in question.datasets},
-        weights={
-            name: "" if each.found() else MISSING + errors.get(name, "the file does not exist")
-            for name, each in weights_of(registry, question).items()
-        },
+        weights={name: _weights(each, errors.get(name)) for name, each in weights_of(registry, question).items()},
     )
 
 
@@ -109,13 +106,13 @@ def differences(expected: Identity, found: Identity) -> list[str]:
     for label, value in expected.data.items():
         other = found.data.get(label, "")
         if other.startswith(MISSING):
-            phrases.append(f"dataset {label!r} is not available ({other.removeprefix(MISSING)})")
+            phrases.append(f"dataset {label!r} is not available ({_reason(other)})")
         elif other != value:
             phrases.append(f"the files of dataset {label!r} differ")
     for name, value in expected.weights.items():
-        other = found.weights.get(name, MISSING)
+        other = found.weights.get(name, f"{MISSING}no metric there uses them")
         if other.startswith(MISSING) and not value.startswith(MISSING):
-            phrases.append(f"weights {name!r} are not available ({other.removeprefix(MISSING)})")
+            phrases.append(f"weights {name!r} are not available ({_reason(other)})")
     return phrases
 
 
@@ -127,6 +124,10 @@ def remedy_for(phrases: Sequence[str]) -> str:
             "engine.fetch = true. If the files are elsewhere on the nodes, set engine.data."
         )
     return "Install the same versions, plugins and data on all nodes."
+
+
+def _reason(value: str) -> str:
+    return value.removeprefix(MISSING).rstrip(".")
 
 
 def _code(registry: Registry, kind: str, name: str) -> str:
@@ -145,6 +146,13 @@ def _contents(registry: Registry, dataset: DatasetRef, error: str | None) -> str
         return MISSING + (error or missing) if missing else found.contents
     except Exception as error:  # a plugin may raise anything
         return MISSING + error_text(error)
+
+
+def _weights(weights: Fetchable, error: str | None) -> str:
+    try:
+        return "" if weights.found() else MISSING + (error or "the file does not exist")
+    except Exception as problem:  # a plugin may raise anything
+        return MISSING + error_text(problem)
 
 
 @cache
