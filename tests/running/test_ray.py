@@ -264,6 +264,9 @@ class TestOptions:
             project.plan(project.describe(), tmp_path, address="auto")
         with messages.raises(ConfigError, "engine", "cpus_per_run", "> 0"):
             project.plan(project.describe(engine={"plugin": "ray", "cpus_per_run": 0}), tmp_path)
+        unused = {"plugin": "ray", "storage": "shipped", "results": "there"}
+        with messages.raises(ConfigError, "engine", "results", "shipped"):
+            project.plan(project.describe(engine=unused), tmp_path)
 
 
 def test_the_place_of_an_engine_is_planned_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
