@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def prefixes(snapshot: Snapshot) -> Iterator[Snapshot]:
-    """Yield the files that a command has written if it is killed before the first file, after it, …, and before removals."""
+    """Yield the files that a killed command has written: none, the first, the first two, …; no removals."""
     for count in range(len(snapshot.files) + 1):
         yield Snapshot(snapshot.files[:count])
 
