@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
 from gan_bench.contracts.engine import Place, PlaceRequest
-from gan_bench.errors import ConfigError, UsageError
+from gan_bench.errors import ConfigError, RunError, UsageError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray_cluster
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
@@ -367,6 +368,25 @@ class TestCapacity:
             ray_cluster.connect("nowhere")
         with messages.raises(UsageError, "--address", "127.0.0.1:1"):
             ray_cluster.connect("127.0.0.1:1")
+
+
+def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
+    """If the head node does not answer twice in succession, at intervals of 10 s, the command ends by itself.
+
+    Ray would exit the process after a minute, before runs have written their checkpoints.
+    """
+    now = 0.0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        head = ray_cluster.HeadNode(address, lambda: now)
+        for now in (11.0, 22.0, 33.0):
+            head.require()
+    for now in (34.0, 44.0, 45.0):
+        head.require()
+    now = 55.0
+    with pytest.raises(RunError, match="head node") as caught:
+        head.require()
+    messages.check(str(caught.value).replace(address, "HOST:PORT"), "HOST:PORT")
 
 
 def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

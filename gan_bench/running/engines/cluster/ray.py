@@ -27,7 +27,7 @@ from gan_bench.errors import RunError, StoreError, UsageError, error_text
 from gan_bench.files import remove, write_atomically
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster.groups import Group, Groups, pause
-from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity, connect, disconnect, needs
+from gan_bench.running.engines.cluster.ray_cluster import HeadNode, RayParams, capacity, connect, disconnect, needs
 from gan_bench.running.engines.cluster.run_attempts import RunAttempts
 from gan_bench.running.engines.cluster.shipped_plugins import pack
 from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
@@ -124,6 +124,7 @@ class RayEngine(Engine):
     def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._ray = connect(self.params.address)
+        self._head = HeadNode(self._ray.get_runtime_context().gcs_address)
         self._device = jobs[0].device if jobs else "cpu"
         shares = self._device == "cuda" and self.params.gpus_per_run < 1
         self._waiting = Groups(jobs, shares=shares)
@@ -166,6 +167,7 @@ class RayEngine(Engine):
         self._interrupts.deliver()
         now = time.monotonic()
         if not self._stopping:
+            self._head.require()
             for member in self._members:
                 if member.actor is None and member.due <= now and self._waiting:
                     self._create(member)

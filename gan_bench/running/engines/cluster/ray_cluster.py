@@ -8,17 +8,24 @@ import re
 import signal
 import socket
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gan_bench.contracts.engine import Place, PlaceRequest
 from gan_bench.contracts.parameters import param
-from gan_bench.errors import UsageError
+from gan_bench.errors import RunError, UsageError
 
 CONNECT_SECONDS = 5.0
 """Seconds after which an address that does not answer is an error."""
+
+HEAD_SECONDS = 10.0
+"""Seconds between two looks whether the head node answers."""
+
+MOST_UNANSWERED = 2
+"""Looks in succession without an answer after which the head node is lost. Ray exits the process after a minute."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,31 @@ def connect(address: str) -> Any:
     return ray
 
 
+class HeadNode:
+    """Watches whether the head node of the connected cluster answers.
+
+    Args:
+        address: HOST:PORT.
+        clock: seconds, as of `time.monotonic`.
+    """
+
+    def __init__(self, address: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.address, self._clock = address, clock
+        self._due, self._unanswered = clock() + HEAD_SECONDS, 0
+
+    def require(self) -> None:
+        """Look every `HEAD_SECONDS`. Raises RunError if the head node is lost, before Ray exits this process."""
+        if self._clock() < self._due:
+            return
+        self._unanswered = 0 if _answers(self.address) is None else self._unanswered + 1
+        self._due = self._clock() + HEAD_SECONDS
+        if self._unanswered >= MOST_UNANSWERED:
+            raise RunError(
+                f"The head node of the Ray cluster at {self.address} no longer answers. Start the cluster again; the "
+                "same command then continues from the last checkpoints, as it does with --engine local."
+            )
+
+
 def disconnect() -> None:
     """End the connection of this process, if there is one."""
     ray = load_ray()
@@ -115,16 +147,25 @@ def _require_answer(address: str) -> None:
     """Raise UsageError unless something answers at HOST:PORT: Ray itself waits for a minute."""
     if address == "auto":
         return
-    match = re.fullmatch(r"(?P<host>[^:/\s]+):(?P<port>[0-9]{1,5})", address)
-    if match is None or int(match["port"]) > 65535:
+    match = re.fullmatch(r"[^:/\s]+:([0-9]{1,5})", address)
+    if match is None or int(match[1]) > 65535:
         raise UsageError(f"--address must be auto or HOST:PORT of the head node, found {address!r}.")
-    try:
-        socket.create_connection((match["host"], int(match["port"])), CONNECT_SECONDS).close()
-    except OSError as error:
+    error = _answers(address)
+    if error is not None:
         raise UsageError(
             f"--address {address}: nothing answers there ({error.strerror or error}). Start a cluster with `ray start "
             "--head`, and give HOST:PORT as it prints them."
         ) from error
+
+
+def _answers(address: str) -> OSError | None:
+    """Error of a connection to HOST:PORT; None if there is none."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager
