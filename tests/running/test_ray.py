@@ -375,15 +375,14 @@ def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
 
     Ray would exit the process after a minute, before runs have written their checkpoints.
     """
-    now = 0.0
+    times = iter((0.0, 11.0, 11.0, 22.0, 22.0, 33.0, 33.0, 34.0, 44.0, 44.0, 53.0, 55.0, 55.0))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        head = ray_cluster.HeadNode(address, lambda: now)
-        for now in (11.0, 22.0, 33.0):
+        head = ray_cluster.HeadNode(address, lambda: next(times))
+        for _ in range(3):
             head.require()
-    for now in (34.0, 44.0, 45.0):
+    for _ in range(3):
         head.require()
-    now = 55.0
     with pytest.raises(RunError, match="head node") as caught:
         head.require()
     messages.check(str(caught.value).replace(address, "HOST:PORT"), "HOST:PORT")

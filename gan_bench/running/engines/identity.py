@@ -85,7 +85,7 @@ def _code(registry: Registry, kind: str, name: str) -> str:
     try:
         return code_hash(registry.get(kind, name))
     except Exception as error:  # a plugin may raise anything
-        return MISSING + error_text(error)
+        return MISSING + error_text(error).rstrip(".")
 
 
 def _contents(registry: Registry, dataset: DatasetRef) -> str:
@@ -96,7 +96,7 @@ def _contents(registry: Registry, dataset: DatasetRef) -> str:
         missing = found.missing()
         return MISSING + missing if missing else found.contents
     except Exception as error:  # a plugin may raise anything
-        return MISSING + error_text(error)
+        return MISSING + error_text(error).rstrip(".")
 
 
 @cache
