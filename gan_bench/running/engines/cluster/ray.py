@@ -12,9 +12,10 @@ which run a slot receives, and what happens to the runs of a slot that is lost.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -259,7 +260,12 @@ class RayEngine(Engine):
             self._refuse(member, f"a slot cannot start: {_cause(error)}", "See the messages of Ray on its node.")
             return
         except self._ray.exceptions.RayError as error:
-            self._lose(member, _cause(error))
+            if getattr(error, "actor_init_failed", False):
+                member.host = _host(error)
+                reason = f"a slot cannot be created there ({_last_line(error)})"
+                self._refuse(member, reason, "Install the same version of gan-bench on all nodes.")
+            else:
+                self._lose(member, _cause(error))
             return
         member.host, member.node = hello.host, hello.node
         if hello.nonce != self._nonce:
@@ -414,5 +420,21 @@ def _cause(error: BaseException) -> str:
     inner = getattr(error, "cause", None)
     if inner is not None:
         return error_text(inner)
-    lines: Iterator[str] = (line.strip() for line in str(error).splitlines() if line.strip())
-    return f"{type(error).__name__}: {next(lines, '')}".rstrip(".: ")
+    return f"{type(error).__name__}: {next(iter(_lines(error)), '')}".rstrip(".: ")
+
+
+def _last_line(error: BaseException) -> str:
+    """Last line of an error of Ray, which is that of a traceback on a node."""
+    return (_lines(error) or [type(error).__name__])[-1].rstrip(".")
+
+
+def _host(error: BaseException) -> str:
+    """Address of the node of an actor, from an error of Ray; empty if it has none."""
+    match = re.search(r"\bip=([^,)\s]+)", str(error))
+    return match[1] if match else ""
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Lines of an error of Ray, without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return [line.strip() for line in text.splitlines() if line.strip()]
