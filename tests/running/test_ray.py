@@ -41,6 +41,8 @@ needs_ray = pytest.mark.skipif(
     reason="NOT TESTED: the engine ray. Install it with pip install 'gan-bench[ray]'",
 )
 
+ROOT = Path(__file__).resolve().parents[2]
+
 HELD = (
     project.HEAD
     + '''
@@ -397,6 +399,19 @@ def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch:
     for device in ("cpu", "cuda"):
         RunProcess(replace(job, device=device))
     assert limits == [0.25]
+
+
+@needs_ray
+def test_the_cluster_file_of_the_page_is_valid() -> None:
+    """The file for `ray up` in the documentation has the form that Ray's own validation requires."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    yaml = pytest.importorskip("yaml")
+    page = (ROOT / "docs" / "cluster-ray.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = prepare_config(yaml.safe_load(text))
+    validate_config(file)
+    assert file["available_node_types"]["local.cluster.node"]["min_workers"] == 2
 
 
 class TestOptions:
