@@ -67,12 +67,12 @@ def connect(address: str) -> Any:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
     except ConnectionError as error:
         raise UsageError(
-            f"--address {address}: no Ray cluster is found ({_first_line(error)}). Start one with `ray start --head`, "
+            f"--address {address}: no Ray cluster is found ({_one_line(error)}). Start one with `ray start --head`, "
             "or give HOST:PORT of its head node."
         ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise UsageError(
-            f"--address {address}: cannot connect to the Ray cluster ({_first_line(error)}). All nodes need the same "
+            f"--address {address}: cannot connect to the Ray cluster ({_one_line(error)}). All nodes need the same "
             "versions of Python and ray as this machine."
         ) from error
     return ray
@@ -183,5 +183,6 @@ def _same_process_state() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+def _one_line(error: BaseException) -> str:
+    """Text of an error of Ray in one line: a difference of versions is a list of several."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
