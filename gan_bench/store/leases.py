@@ -193,7 +193,7 @@ class HeldLease:
 
     @property
     def losses(self) -> int:
-        """Number of attempts that were lost since the runs were queued."""
+        """Number of attempts that were lost without a later checkpoint, see `count_losses`."""
         return count_losses(self.attempt.lost)
 
     @property
@@ -272,10 +272,18 @@ def supersede(jobs: Sequence[Job], place: str) -> list[Job]:
 
 
 def count_losses(attempts: Sequence[LostAttempt]) -> int:
-    """Number of attempts that were lost since the run was queued; those that were stopped do not count."""
-    losses = 0
+    """Number of attempts that were lost since the run was queued or has last written a later checkpoint.
+
+    Those that were stopped do not count. A run that advances between losses is repeated as often as it takes; one that
+    ends its process again and again is not.
+    """
+    losses, iteration = 0, 0
     for each in attempts:
-        losses = 0 if each.cause == QUEUED else losses + (each.cause not in (STOPPED, CONTINUED))
+        if each.cause == QUEUED:
+            losses = 0
+        elif each.cause not in (STOPPED, CONTINUED):
+            losses = 1 if each.iteration > iteration else losses + 1
+        iteration = max(iteration, each.iteration)
     return losses
 
 

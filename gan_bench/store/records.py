@@ -207,11 +207,16 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class LostAttempt:
-    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause."""
+    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause.
+
+    Attributes:
+        iteration: of the last checkpoint when the next attempt began.
+    """
 
     number: int
     place: str
     cause: str
+    iteration: int = 0
 
 
 @dataclass(frozen=True)

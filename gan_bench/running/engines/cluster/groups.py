@@ -1,7 +1,7 @@
 """Groups of jobs that wait for a slot, and the rules by which those that were lost are repeated.
 
-- Jobs of a lost slot or process are repeated from their last checkpoints, `MOST_LOSSES` times, on another node if there
-  is one.
+- Jobs of a lost slot or process are repeated from their last checkpoints, on another node if there is one, and
+  `MOST_LOSSES` times without a later checkpoint: a run that advances between losses is repeated as often as it takes.
 - Jobs that did not fit into memory are repeated in smaller stacks; a single one with a share of a GPU gets a whole one.
 - An exception of a plugin and a divergence are final, as everywhere.
 """
@@ -18,7 +18,7 @@ from gan_bench.planning.jobs import stacks
 from gan_bench.store.records import RunRecord
 
 MOST_LOSSES = 3
-"""Number of times that a run is repeated after its slot or process was lost."""
+"""Number of times in succession that a run is repeated after a loss without a later checkpoint than before."""
 
 LONGEST_PAUSE = 30.0
 """Most seconds before a lost run is repeated, or a lost slot replaced: 1, 2, 4, … up to this."""
@@ -32,7 +32,8 @@ class Group:
     """Jobs that are executed together.
 
     Attributes:
-        losses: number of slots and processes that were lost with them.
+        losses: number of slots and processes that were lost with them without a later checkpoint.
+        iteration: of the last checkpoint when the last one was lost.
         nodes: where these were.
         cause: why the last one was lost.
         not_before: earliest time of the next attempt, of `time.monotonic`.
@@ -41,15 +42,19 @@ class Group:
 
     jobs: tuple[Job, ...]
     losses: int = 0
+    iteration: int = 0
     nodes: frozenset[str] = frozenset()
     cause: str = "the command that had begun it ended"
     not_before: float = 0.0
     whole: bool = False
 
-    @property
-    def may_be_lost(self) -> bool:
-        """Whether the jobs are repeated after another loss."""
-        return self.losses < MOST_LOSSES
+    def losses_after(self, iteration: int) -> int:
+        """Number of losses after another one.
+
+        Args:
+            iteration: of the last checkpoint.
+        """
+        return 1 if iteration > self.iteration else self.losses + 1
 
 
 class Groups:
@@ -98,12 +103,22 @@ class Groups:
                 return group
         return None
 
-    def repeat(self, group: Group, jobs: Sequence[Job], node: str, cause: str) -> None:
-        """Let jobs of a group that were lost on a node wait for another attempt, before all others."""
-        losses = group.losses + 1
-        self._waiting.appendleft(
-            Group(tuple(jobs), losses, group.nodes | {node}, cause, self._clock() + pause(losses), group.whole)
-        )
+    def repeat(self, group: Group, jobs: Sequence[Job], iteration: int, node: str, cause: str) -> bool:
+        """Let jobs of a group that were lost on a node wait for another attempt, before all others.
+
+        Args:
+            iteration: of their last checkpoint.
+
+        Returns:
+            Whether they are repeated; False if they were lost too often.
+        """
+        losses = group.losses_after(iteration)
+        if losses > MOST_LOSSES:
+            return False
+        due = self._clock() + pause(losses)
+        again = Group(tuple(jobs), losses, iteration, group.nodes | {node}, cause, due, group.whole)
+        self._waiting.appendleft(again)
+        return True
 
     def give_more_memory(self, group: Group, jobs: Sequence[Job]) -> None:
         """Let jobs of a group that did not fit into memory wait in stacks of half its size, or for a whole GPU."""

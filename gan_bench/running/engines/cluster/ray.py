@@ -347,7 +347,7 @@ class RayEngine(Engine):
 
     def _settle(self, group: Group, member: _Member, cause: str) -> bool:
         """Report the jobs that have ended, and let others wait for another attempt; return whether all have ended."""
-        lost, short = [], []
+        lost, short, iterations = [], [], [0]
         for job in group.jobs:
             record = None if self._stopping else self._attempts.read(job)
             if self._stopping:
@@ -356,12 +356,12 @@ class RayEngine(Engine):
                 short.append(job)
             elif record is not None and record.status in ("finished", "diverged", "failed"):
                 self._attempts.end(job, cause)
-            elif group.may_be_lost:
-                lost.append(job)
             else:
+                lost.append(job)
+                iterations.append(record.iteration if record is not None else 0)
+        if lost and not self._waiting.repeat(group, lost, max(iterations), member.node, cause):
+            for job in lost:
                 self._attempts.give_up(job, cause)
-        if lost:
-            self._waiting.repeat(group, lost, member.node, cause)
         if short:
             self._waiting.give_more_memory(group, short)
         return not lost
