@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from gan_bench import escape
 from gan_bench.errors import StoreError
 from gan_bench.files import guarded, remove
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
@@ -190,7 +191,7 @@ def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], sto
         _run(jobs, registry, out, stop)
         code = 0
     except StoreError as error:  # another process has begun an attempt of the run
-        print(error, file=sys.stderr)
+        print(escape.several_lines(str(error)), file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:
