@@ -99,7 +99,7 @@ def read_queue(results: Path) -> JobQueue:
 
 
 def _problem(queue: JobQueue) -> str:
-    """Describe a value that `write_queue` does not write; empty if there is none."""
+    """Describe a value that `write_queue` does not write; empty if all are allowed."""
     if not SHORTEST_LEASE <= queue.lease_seconds <= LONGEST_LEASE:  # false for nan
         found = f"{queue.lease_seconds:g}"
         return f"lease_seconds must be a number from {SHORTEST_LEASE:g} to {LONGEST_LEASE:,.0f}, found {found}"

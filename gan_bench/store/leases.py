@@ -44,6 +44,10 @@ QUEUED = "queued again"
 """Cause of an attempt's end: `gan-bench run --enqueue`. Losses are counted from there."""
 
 
+LEFT = "left by another command"
+"""Cause of the end of an attempt that has no lease, as those of `gan-bench run`. Losses are counted from there."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """Contents of the file of a lease.
@@ -155,7 +159,7 @@ class Leases:
         watched = self._watch(unit.lease, (claim, attempt and attempt.token, lease))
         place = attempt.place if attempt is not None else ""
         if watched.age > self.seconds:
-            cause = f"no renewal for {self.seconds:g} s"
+            cause = f"no renewal for {self.seconds:g} s" if own else LEFT
             return Seen("expired", place, claims=_claims(unit, claim), cause=cause, ended=ended)
         return Seen("held", place, watched.changed, ended=ended)
 
@@ -318,10 +322,10 @@ def _claims(unit: Unit, first: int) -> tuple[int, ...]:
 
 
 def count_losses(attempts: Sequence[LostAttempt]) -> int:
-    """Number of attempts that were lost since the run was queued; those that were stopped do not count."""
+    """Number of attempts that were lost since the run was queued or left; those that were stopped do not count."""
     losses = 0
     for each in attempts:
-        losses = 0 if each.cause == QUEUED else losses + (each.cause not in (STOPPED, CONTINUED))
+        losses = 0 if each.cause in (QUEUED, LEFT) else losses + (each.cause not in (STOPPED, CONTINUED))
     return losses
 
 

@@ -102,7 +102,7 @@ class TestQueue:
             queue(project.describe(), tmp_path, quick=True)
 
     def test_asks_no_engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
-        """The engine of the benchmark may be a cluster that does not run yet; a note says that it is not used."""
+        """The engine of the benchmark may be a cluster that does not run yet; it is not used, as a note reports."""
 
         def place(*arguments: Any) -> Any:
             raise AssertionError("the engine was asked")

@@ -14,6 +14,7 @@ from gan_bench.store import leases
 from gan_bench.store.attempts import begin_attempt, read_attempt
 from gan_bench.store.leases import (
     CONTINUED,
+    LEFT,
     QUEUED,
     STOPPED,
     HeldLease,
@@ -119,7 +120,7 @@ def test_a_lease_expires_by_the_clock_of_the_observer(workers: Workers) -> None:
 
 
 def test_an_observer_that_was_stopped_lets_the_holder_continue(workers: Workers) -> None:
-    """The machine of both may have been stopped. A holder that is gone is found after that as well."""
+    """The machine of both may have been stopped. A holder that has ended is found later."""
     held = workers.take(workers.first)
     workers.watch(20)
     workers.clocks[1].now += 1e6
@@ -288,9 +289,21 @@ def test_a_command_supersedes_workers(workers: Workers) -> None:
     assert attempt is not None and attempt.lost[-1].cause == CONTINUED and attempt.token == found[0].attempt
 
 
-def test_losses_count_since_the_run_was_queued() -> None:
+def test_an_attempt_of_a_command_is_taken_over(workers: Workers) -> None:
+    """Its losses do not count: the command had its own limit."""
+    workers.take(workers.first)
+    supersede(workers.unit.jobs, "head")
+    for _ in range(4):
+        begin_attempt(workers.unit.folder, "slot", "node lost")
+    workers.watch(61)
+    held = workers.take(workers.second)
+    assert (held.attempt.number, held.attempt.lost[-1].cause, held.losses) == (7, LEFT, 0)
+
+
+@pytest.mark.parametrize("begun", [QUEUED, LEFT])
+def test_losses_count_since_the_run_was_queued(begun: str) -> None:
     """A stop does not count as one."""
-    causes = ["killed", QUEUED, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
+    causes = ["killed", begun, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
     assert count_losses([LostAttempt(n, "", cause) for n, cause in enumerate(causes)]) == 2
 
 
