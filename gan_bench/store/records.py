@@ -6,6 +6,7 @@ Records are written in the current format. Those of format 1 are read as well, s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -31,6 +32,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 T = TypeVar("T")
 R = TypeVar("R", "RunRecord", "BenchmarkRecord")
+
+
+_SURROGATE = re.compile(r"\\u[dD]|[\ud800-\udfff]")
+"""Half of a surrogate pair in the text of a file."""
 
 
 class RecordError(ValueError):
@@ -355,7 +360,8 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
     """
     try:
-        values = json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError(str(error)) from error
     if not isinstance(values, dict):
@@ -368,7 +374,8 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         expected = values.pop(DIGEST, None)
         if expected is not None and expected != _digest(values):
             raise RecordError("its values differ from those that were written")
-        values = _encodable(values)
+        if _SURROGATE.search(text):  # rare, and the replacement takes longer than the rest
+            values = _encodable(values)
     except RecursionError as error:
         raise RecordError("its values are nested too deeply") from error
     if found != FORMAT and kind is RunRecord:
@@ -424,6 +431,8 @@ def convert(values: object, kind: type[T]) -> T:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise RecordError(_explained(str(error))) from error
+    except RecursionError as error:
+        raise RecordError("its values are nested too deeply") from error
 
 
 def _explained(message: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from gan_bench.contracts.run import Job
 from gan_bench.plugins.discovery import load_plugins
+from gan_bench.running.engines.cluster import groups as module
 from gan_bench.running.engines.cluster.groups import Group, Groups
 from gan_bench.running.record import start_record
 from gan_bench.store.records import ErrorRecord, RunRecord
@@ -118,3 +119,34 @@ def short(job: Job) -> RunRecord:
     """Record of a run that has failed because memory was short."""
     planned = start_record(job, load_plugins(), None)
     return replace(planned, status="failed", error=ErrorRecord("OutOfMemoryError", "out of memory"))
+
+
+class TestMany:
+    def count(self, number: int, jobs: Sequence[Job], monkeypatch: pytest.MonkeyPatch) -> int:
+        """Number of groups that are compared until all of `number` are taken while some of them wait."""
+        compared = [0]
+
+        class Counted(Group):
+            def __getattribute__(self, name: str) -> object:
+                compared[0] += name == "not_before"
+                return super().__getattribute__(name)
+
+        monkeypatch.setattr(module, "Group", Counted)
+        clock = Clock()
+        groups = Groups([jobs[0]] * number, clock=clock)
+        for position in range(number):
+            group = take(groups)
+            if position % 2 == 0:
+                groups.give_more_memory(replace(group, whole=True), group.jobs)
+            elif position < 10:
+                groups.repeat(group, group.jobs, 0, "a", "power failure")
+        assert len(groups) == number // 2 + 5
+        clock.now += 1.0
+        while groups:
+            take(groups, whole=True)
+        return compared[0]
+
+    def test_take_time_in_proportion(self, jobs: Sequence[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+        """To take one of many groups, those that cannot run now are not compared again and again."""
+        few, many = (self.count(number, jobs, monkeypatch) for number in (100, 1000))
+        assert few > 0 and many <= 12 * few

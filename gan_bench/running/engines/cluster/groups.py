@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from gan_bench.contracts.run import Job
 from gan_bench.planning.jobs import stacks
@@ -58,7 +59,9 @@ class Group:
 
 
 class Groups:
-    """Waiting groups, in order.
+    """Waiting groups, in order: those that are repeated before those that are new.
+
+    To take one, only repeated ones are compared, of which there are few: any slot may have a new one.
 
     Args:
         jobs: all jobs, which are grouped into stacks.
@@ -69,23 +72,26 @@ class Groups:
     def __init__(
         self, jobs: Sequence[Job], *, shares: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._waiting = deque(Group(tuple(stack)) for stack in stacks(jobs))
+        self._whole: deque[Group] = deque()  # wait for a whole GPU
+        self._repeated: deque[Group] = deque()
+        self._new = deque(Group(tuple(stack)) for stack in stacks(jobs))
         self._shares, self._clock = shares, clock
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._whole) + len(self._repeated) + len(self._new)
 
     def __iter__(self) -> Iterator[Group]:
-        return iter(self._waiting)
+        return chain(self._whole, self._repeated, self._new)
 
     @property
     def needs_whole_gpu(self) -> bool:
         """Whether a group waits for a whole GPU."""
-        return any(group.whole for group in self._waiting)
+        return bool(self._whole)
 
     def clear(self) -> None:
         """Let no group wait any more."""
-        self._waiting.clear()
+        for waiting in (self._whole, self._repeated, self._new):
+            waiting.clear()
 
     def take(self, node: str, nodes: Set[str], *, whole: bool) -> Group | None:
         """Take the first group that may run now on a node.
@@ -96,12 +102,13 @@ class Groups:
             whole: whether the slot has a whole GPU.
         """
         now = self._clock()
-        for group in self._waiting:
-            avoided = node in group.nodes and bool(nodes - group.nodes)
-            if group.not_before <= now and not avoided and (whole or not group.whole):
-                self._waiting.remove(group)
-                return group
-        return None
+        for waiting in (self._whole, self._repeated) if whole else (self._repeated,):
+            for position, group in enumerate(waiting):
+                avoided = node in group.nodes and bool(nodes - group.nodes)
+                if group.not_before <= now and not avoided:
+                    del waiting[position]
+                    return group
+        return self._new.popleft() if self._new else None
 
     def repeat(self, group: Group, jobs: Sequence[Job], iteration: int, node: str, cause: str) -> bool:
         """Let jobs of a group that were lost on a node wait for another attempt, before all others.
@@ -117,7 +124,7 @@ class Groups:
             return False
         due = self._clock() + pause(losses)
         again = Group(tuple(jobs), losses, iteration, group.nodes | {node}, cause, due, group.whole)
-        self._waiting.appendleft(again)
+        self._first(again)
         return True
 
     def give_more_memory(self, group: Group, jobs: Sequence[Job]) -> None:
@@ -126,7 +133,10 @@ class Groups:
         cause = f"out of memory with {len(group.jobs)} seed{'s' if len(group.jobs) > 1 else ''}"
         for start in range(0, len(jobs), half):
             smaller = tuple(jobs[start : start + half])
-            self._waiting.appendleft(replace(group, jobs=smaller, cause=cause, whole=group.whole or alone))
+            self._first(replace(group, jobs=smaller, cause=cause, whole=group.whole or alone))
+
+    def _first(self, group: Group) -> None:
+        (self._whole if group.whole else self._repeated).appendleft(group)
 
     def can_have_more_memory(self, group: Group, record: RunRecord) -> bool:
         """Whether a run of a group has failed because memory was short, and is repeated with more."""

@@ -250,6 +250,8 @@ class RayEngine(Engine):
         else:
             for message in messages:
                 self._handle(member, message)
+            if member.ended is not None:  # without a wait for the end of the stream, which follows
+                self._end_of_stream(member)
 
     def _greet(self, member: _Member) -> None:
         """Accept or refuse a slot that has answered `hello`, or could not."""
@@ -355,7 +357,7 @@ class RayEngine(Engine):
             elif record is not None and record.status == "failed" and self._waiting.can_have_more_memory(group, record):
                 short.append(job)
             elif record is not None and record.status in ("finished", "diverged", "failed"):
-                self._attempts.end(job, cause)
+                self._attempts.report(job, record)
             else:
                 lost.append(job)
                 iterations.append(record.iteration if record is not None else 0)

@@ -3,7 +3,7 @@
 An engine creates a slot where the runs are to be executed, and calls its methods there:
 
     hello       starts the worker process, and returns where it is and what it runs with
-    carry_out   executes jobs; yields the messages of the worker as they arrive
+    carry_out   executes jobs; yields the messages of the worker, several at a time
     stop        lets the runs write their checkpoints and end; called from another thread
     close       ends the worker process
 
@@ -21,7 +21,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,10 +29,11 @@ from pathlib import Path
 from gan_bench.contracts.run import Job
 from gan_bench.data.downloads import ROOT_VARIABLE
 from gan_bench.errors import RunError
+from gan_bench.running.engines.cluster.held_messages import HeldMessages
 from gan_bench.running.engines.cluster.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.identity import Identity, Question
 from gan_bench.running.engines.interrupts import blocked
-from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
+from gan_bench.running.engines.messages import Ended, Message, Started, decode_message
 from gan_bench.running.engines.worker_process import WorkerProcess
 from gan_bench.running.provenance import COMMAND_VARIABLE, SHARE_VARIABLE
 
@@ -122,13 +123,14 @@ class Slot:
         """
         worker = self._require_worker()
         worker.send([on_this_machine(job, self._order.results) for job in jobs])
-        for messages in self._messages(worker):
-            kept: list[Message | Lost] = [each for each in messages if not isinstance(each, Ready)]
-            if kept:
-                yield kept
-            if any(isinstance(each, Ended) for each in kept):
+        held = HeldMessages()
+        for messages in self._messages(worker, lambda: held.seconds_left):
+            held.add(messages)
+            if held.due:
+                yield list(held.take())
+            if held.ended:
                 return
-        yield [Lost(f"the worker process ended with exit code {self._discard(worker)}")]
+        yield [*held.take(), Lost(f"the worker process ended with exit code {self._discard(worker)}")]
 
     def stop(self) -> None:
         """Let the runs write their checkpoints and end."""
@@ -154,19 +156,28 @@ class Slot:
                 self._worker = WorkerProcess(places)
         return self._worker
 
-    def _messages(self, worker: WorkerProcess) -> Iterator[list[Message]]:
-        """Yield the messages of a worker until it and its run have ended. Other lines are ignored."""
+    def _messages(
+        self, worker: WorkerProcess, patience: Callable[[], float] = lambda: LOOK_SECONDS
+    ) -> Iterator[list[Message]]:
+        """Yield the messages of a worker until it and its run have ended. Other lines are ignored.
+
+        Args:
+            patience: returns the seconds after which no messages are yielded, if nothing is received.
+        """
         assert worker.process.stdout is not None
         while not worker.closed:
             ended = worker.ended
             # A process that a plugin has left behind may keep the output open: then only what is there is read.
-            if select.select([worker.process.stdout], [], [], 0 if ended else LOOK_SECONDS)[0]:
+            wait = 0 if ended else min(LOOK_SECONDS, patience())
+            if select.select([worker.process.stdout], [], [], wait)[0]:
                 found = [decode_message(line) for line in worker.lines()]
                 messages = [message for message in found if message is not None]
                 _follow(worker, messages)
                 yield messages
             elif ended:
                 return
+            else:
+                yield []
         while not worker.ended:
             time.sleep(0.01)
 
