@@ -20,7 +20,7 @@ from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray as engine_module
 from gan_bench.running.engines.cluster.ray import RayEngine
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
-from gan_bench.running.engines.cluster.shares import PARTS, SHARES, Shares, in_words, next_share, room, share_for
+from gan_bench.running.engines.cluster.shares import PARTS, SHARES, Shares, in_words, next_share, share_for
 from gan_bench.running.provenance import OUTSIDE_MB, SHARE_VARIABLE
 from gan_bench.running.record import Usage, ledger, start_record
 from gan_bench.running.run_process import RunProcess
@@ -49,7 +49,6 @@ class TestSizes:
             units = round(share * 10_000)
             assert share * 10_000 == pytest.approx(units)
             assert parts * units <= 10_000 < (parts + 1) * units
-            assert room(share, 3) == 3 * parts
 
     @pytest.mark.parametrize(
         ("reserved", "parts"), [(8_000, 6), (100, 16), (3_384, 16), (3_385, 12), (30_307, 2), (30_308, 1), (90_000, 1)]
@@ -210,7 +209,7 @@ class TestNextShare:
             ({0.25: 5}, {0.25: 4}, {}, 1, None),
             ({0.25: 1}, {0.25: 1}, {0.25: 1}, 1, None),  # the free one takes it
             ({0.25: 2}, {0.25: 1}, {0.25: 1}, 1, 0.25),
-            ({0.1: 9}, {0.1: 9}, {}, 1, 0.1),  # in spite of rounding
+            ({0.1: 9}, {0.2: 1, 0.1: 7}, {}, 1, 0.1),  # in spite of rounding
             ({1.0: 1, 0.5: 1}, {1.0: 1}, {1.0: 1}, 1, 0.5),
             ({1.0: 100}, {1.0: 7}, {}, math.inf, 1.0),
             ({2.0: 9}, {2.0: 1}, {}, 3, None),

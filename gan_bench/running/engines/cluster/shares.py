@@ -114,13 +114,6 @@ def share_for(reserved_mb: float, total_mb: float) -> float:
     return min((share for share in SHARES if share >= need), default=WHOLE)
 
 
-def room(share: float, gpus: float) -> int | float:
-    """Number of slots with a share that GPUs have room for; infinite on a CPU."""
-    if math.isinf(gpus):
-        return math.inf
-    return int(gpus // share) if share >= 1 else int(gpus) * int(1 / share)
-
-
 def next_share(waiting: Mapping[float, int], slots: Counter[float], free: Counter[float], gpus: float) -> float | None:
     """Share of the slot to create next; None if no further one is needed or has room.
 
@@ -135,7 +128,7 @@ def next_share(waiting: Mapping[float, int], slots: Counter[float], free: Counte
     occupied = sum(share * count for share, count in slots.items())
     for share, groups in waiting.items():
         more_groups = groups > free[share]
-        fits = slots[share] < room(share, gpus) and occupied + share <= gpus + 0.5 / UNITS
+        fits = occupied + share <= gpus + 0.5 / UNITS  # a sum of fractions is rounded
         if more_groups and (fits or not slots[share]):
             return share
     return None
