@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +28,6 @@ from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray_cluster
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.provenance import SHARE_VARIABLE
-from gan_bench.running.run_process import RunProcess
 from gan_bench.store.run_folder import RunFolder
 from tests.support import project, ray_nodes
 from tests.support.messages import Messages
@@ -388,17 +385,6 @@ def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
     with pytest.raises(RunError, match="head node") as caught:
         head.require()
     messages.check(str(caught.value).replace(address, "HOST:PORT"), "HOST:PORT")
-
-
-def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch may allocate the share of the GPU that a slot has reserved, for runs on a GPU only."""
-    limits: list[float] = []
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
-    monkeypatch.setenv(SHARE_VARIABLE, "0.25")
-    job = project.plan(project.describe(), tmp_path).jobs[0]
-    for device in ("cpu", "cuda"):
-        RunProcess(replace(job, device=device))
-    assert limits == [0.25]
 
 
 @needs_ray

@@ -17,6 +17,7 @@ from typing import Any
 from gan_bench.contracts.engine import Place, PlaceRequest
 from gan_bench.contracts.parameters import param
 from gan_bench.errors import RunError, UsageError
+from gan_bench.running.engines.cluster.shares import AUTO, SHARES, WHOLE
 
 CONNECT_SECONDS = 5.0
 """Seconds after which an address that does not answer is an error."""
@@ -34,9 +35,27 @@ class RayParams:
 
     address: str = param("auto", "Address of the cluster, HOST:PORT; auto is the cluster that this machine belongs to.")
     cpus_per_run: float = param(1.0, "Number of cores that are reserved for each run.", above=0)
-    gpus_per_run: float = param(1.0, "Share of a GPU that is reserved for each run, on a cluster with GPUs.", above=0)
+    gpus_per_run: float | str = param(
+        1.0, 'Share of a GPU that is reserved for each run, on a cluster with GPUs; "auto" for a measured share.'
+    )
     results: str = param("", "Folder of results on the nodes, if its path is not the command's.")
     data: str = param("", "Folder of datasets on the nodes; by default the GAN_BENCH_DATA of each node.")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a share that is neither a number above 0 nor "auto"."""
+        share = self.gpus_per_run
+        if share != AUTO and (isinstance(share, str) or share <= 0):
+            raise ValueError(f'gpus_per_run must be a number > 0 or "auto", found {share!r}.')
+
+    @property
+    def fixed_share(self) -> float | None:
+        """Share of a GPU of each run; None if it is measured."""
+        return None if isinstance(self.gpus_per_run, str) else self.gpus_per_run
+
+    @property
+    def least_share(self) -> float:
+        """Smallest share of a GPU that a run may have."""
+        return SHARES[-1] if self.fixed_share is None else self.fixed_share
 
 
 def load_ray() -> Any:
@@ -112,7 +131,7 @@ def disconnect() -> None:
 
 def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: PlaceRequest) -> Place:
     """Room for runs on nodes, as `ray.nodes` describes them. Raises UsageError without any."""
-    for name, value in (("cpus_per_run", params.cpus_per_run), ("gpus_per_run", params.gpus_per_run)):
+    for name, value in (("cpus_per_run", params.cpus_per_run), ("gpus_per_run", params.least_share)):
         if value > 1 and value != int(value):
             flag = f"--{name.replace('_', '-')}"
             raise UsageError(f"{flag} must be a fraction of 1 or a whole number, found {value:g}.")
@@ -123,7 +142,7 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
             f"--device cuda: the Ray cluster at {params.address} has no GPU. Add a node with GPUs, or use --device cpu."
         )
     device = "cuda" if gpus and request.device != "cpu" else "cpu"
-    need = needs(params, device)
+    need = needs(params, device, params.least_share)
     room = sum(min(int(each.get(name, 0) / value) for name, value in need.items()) for each in resources)
     if not room:
         wanted = " and ".join(f"{name} {value:g}" for name, value in need.items())
@@ -135,12 +154,20 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
     hardware = [f"{working} node{'s' if working > 1 else ''}", f"{cpus:g} CPUs"]
     hardware += [f"{gpus:g} GPUs"] if device == "cuda" else []
     workers = room if request.workers is None else min(room, request.workers)
-    return Place(device, workers, int(gpus) if device == "cuda" else 0, f"a Ray cluster ({', '.join(hardware)})")
+    description = f"a Ray cluster ({', '.join(hardware)})"
+    if device == "cuda" and params.fixed_share is None:
+        description += ", fewer while GPU shares are measured: the first run of each model has a whole GPU"
+    return Place(device, workers, int(gpus) if device == "cuda" else 0, description)
 
 
-def needs(params: RayParams, device: str) -> dict[str, float]:
-    """Resources that a run reserves, by their names in Ray."""
-    return {"CPU": params.cpus_per_run} | ({"GPU": params.gpus_per_run} if device == "cuda" else {})
+def gpus_of(nodes: Sequence[Mapping[str, Any]]) -> float:
+    """Number of GPUs of nodes, as `ray.nodes` describes them."""
+    return sum(float(node["Resources"].get("GPU", 0)) for node in nodes if node["Alive"])
+
+
+def needs(params: RayParams, device: str, share: float = WHOLE) -> dict[str, float]:
+    """Resources that a slot with a share of a GPU reserves, by their names in Ray."""
+    return {"CPU": params.cpus_per_run} | ({"GPU": share} if device == "cuda" else {})
 
 
 def _require_answer(address: str) -> None:
