@@ -13,7 +13,7 @@ import torch
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.run import DatasetRef, Job, Run
 from gan_bench.errors import DataError, GanBenchError, PluginError, StoreError, UsageError, error_text
-from gan_bench.files import locked, locks_work, remove, write_atomically
+from gan_bench.files import locked, locks_work, remove, require_inside, write_atomically
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.runs import TRAINING_VERSION, configuration_here, key_of
@@ -56,12 +56,14 @@ def enqueue(planned: Planned, log: Callable[[str], None]) -> Enqueued:
 
     Raises:
         UsageError: the benchmark is a check.
-        StoreError: the folder cannot be written, or is in use.
+        StoreError: the folder cannot be written, is in use, or has links out of it.
     """
     if planned.mode == "quick":
         raise UsageError("--enqueue: a check (--quick) is executed by one command. Omit one of the two options.")
     folder = planned.folder
     with locked(folder):
+        for name in (LEASES, "runs"):  # of a results folder from elsewhere
+            require_inside(folder / name, folder)
         for line in [*planned.registry.notes, *_unused(planned)]:
             log(line)
         if not locks_work(folder):

@@ -135,6 +135,18 @@ class TestQueue:
             assert said.code == 2 and given[0] in said.err
             messages.check(said.err)
 
+    @pytest.mark.parametrize("name", ["leases", "runs"])
+    def test_refuses_links(self, tmp_path: Path, messages: Messages, name: str) -> None:
+        """Results from elsewhere may have a link in place of a folder; nothing behind it is removed."""
+        results = queue(project.describe(), tmp_path)
+        kept = tmp_path / "home" / "file.json"
+        kept.parent.mkdir()
+        kept.touch()
+        (results / name).symlink_to(kept.parent)
+        with messages.raises(StoreError, name, "link"):
+            queue(project.describe(), tmp_path)
+        assert kept.exists()
+
     def test_frees_runs_of_earlier_workers(self, tmp_path: Path) -> None:
         """A run whose attempt was left is free at once."""
         results = queue(project.describe(), tmp_path)

@@ -52,9 +52,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(file: Path) -> dict[str, dict[str, Any]]:
-    """Outcome of every run with the local engine, by folder."""
-    done = project.command("run", str(file), "--device", "cpu", "--workers", "2", cwd=file.parent)
-    assert done.returncode == 0, done.stderr
+    """Outcome of every run in one process, by folder."""
+    planned = prepare(file, Options(results=file.parent / "results", device="cpu"))
+    assert [project.run_jobs(planned, job) for job in planned.jobs] == ["finished"] * 4
     return outcomes(file.parent)
 
 
@@ -161,13 +161,13 @@ class TestTogether:
         assert again.returncode == 0 and "All 4 runs are done" in again.stderr
 
     def test_a_command_beside_workers_is_refused(self, file: Path, tmp_path: Path, messages: Messages) -> None:
-        """`gan-bench run` names the workers; `table` works beside them, and `run` after them."""
-        with held(file, tmp_path, "--most", "1") as worker:
+        """`gan-bench run` names the workers; `table` works beside them. Ctrl-C ends a worker."""
+        with held(file, tmp_path) as worker:
             refused = project.command("run", str(file), "--device", "cpu", cwd=tmp_path)
             queued = project.command("run", str(file), "--device", "cpu", "--enqueue", cwd=tmp_path)
             table = project.command("table", "results/tiny", cwd=tmp_path)
-            (worker.gate / "open").touch()
-            assert worker.end()[0] == 0
+            worker.worker.send_signal(signal.SIGINT)
+            assert worker.end()[0] == 130
         assert (refused.returncode, queued.returncode, table.returncode) == (2, 2, 0)
         name = read_attempt(worker.run)
         assert name is not None
@@ -182,13 +182,10 @@ class TestTogether:
 
 
 class TestStopped:
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_by_a_signal(
-        self, file: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages, number: signal.Signals
-    ) -> None:
+    def test_by_a_signal(self, file: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages) -> None:
         """The run has a checkpoint, its lease is free at once, and another worker continues it."""
         with held(file, tmp_path) as worker:
-            worker.worker.send_signal(number)
+            worker.worker.send_signal(signal.SIGTERM)
             code, err = worker.end()
         assert code == 130 and "Traceback" not in err
         messages.check(err.splitlines()[-1])

@@ -16,8 +16,9 @@ from gan_bench.files import locked, shared_lock
 from gan_bench.planning.options import Options
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.prepare import prepare
+from gan_bench.running.engines.cluster.groups import GIVEN
 from gan_bench.running.engines.cluster.ray import RayEngine
-from gan_bench.running.engines.cluster.run_attempts import GIVEN, RunAttempts
+from gan_bench.running.engines.cluster.run_attempts import RunAttempts
 from gan_bench.running.enqueue import enqueue
 from gan_bench.running.lease_worker import work
 from gan_bench.running.run_benchmark import run

@@ -169,7 +169,7 @@ class Worker:
             if attempt["place"].endswith(f" {self.process.pid}") and record.get("status") == "running":
                 done = f"iteration {record['iteration']} or later"
                 losses = count_losses([LostAttempt(**each) for each in attempt["lost"]])
-                return Job(f"training {record['label']} seed {record['seed']}, {done}", losses)
+                return Job(f"training {record['model']['plugin']} seed {record['seed']}, {done}", losses)
         return Job("beginning a run")  # its record is not written yet
 
     def fault(self) -> str:

@@ -32,6 +32,10 @@ OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
 """Types of errors of runs that did not fit into memory."""
 
 
+GIVEN = "given to a slot"
+"""Cause of the end of the attempt by which the command itself has taken over a run that others had begun."""
+
+
 @dataclass(frozen=True)
 class Group:
     """Jobs that are executed together.
@@ -49,7 +53,7 @@ class Group:
     losses: int = 0
     iteration: int = 0
     nodes: frozenset[str] = frozenset()
-    cause: str = "the command that had begun it ended"
+    cause: str = GIVEN
     not_before: float = 0.0
     whole: bool = False
 

@@ -15,9 +15,6 @@ from gan_bench.store.attempts import begin_attempt, fence, read_attempt
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
 
-GIVEN = "given to a slot"
-"""Cause of the end of an attempt by which the command itself has taken a run over."""
-
 
 class RunAttempts:
     """Attempts that one command has begun.
@@ -45,7 +42,7 @@ class RunAttempts:
             self._started.add(job.run.key)
             self._observer.started(job.run)
         try:
-            attempt = begin_attempt(Path(job.folder), place, cause or (GIVEN if job.attempt else ""))
+            attempt = begin_attempt(Path(job.folder), place, cause)
         except StoreError as error:
             self._observer.ended(job.run, "failed", error_text(error))
             return None
