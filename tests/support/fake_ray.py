@@ -17,7 +17,8 @@ from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.run import Job
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.plugins.registry import Registry
-from gan_bench.running.engines.cluster.slot import Hello, SlotOrder, on_this_machine
+from gan_bench.running.engines.cluster.slot import Hello, SlotOrder
+from gan_bench.running.engines.cluster.storage import Delivery, on_this_machine
 from gan_bench.running.engines.identity import identify
 from gan_bench.running.engines.messages import Ended
 from gan_bench.running.provenance import OUTSIDE_MB
@@ -71,12 +72,12 @@ class Actor:
         self.carry_out = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._carry_out))
 
     def _hello(self) -> Hello:
-        nonce = (Path(self.order.results) / self.order.nonce).read_text(encoding="utf-8")
+        nonce = (Path(self.order.storage.results) / self.order.storage.nonce).read_text(encoding="utf-8")
         return Hello("host", 1, nonce, identify(registry(), self.order.question), f"node-{self.gpu}")
 
-    def _carry_out(self, jobs: Sequence[Job]) -> Stream:
+    def _carry_out(self, jobs: Sequence[Job], delivery: Delivery) -> Stream:
         self.executed += 1
-        return Stream(self, [on_this_machine(job, self.order.results) for job in jobs])
+        return Stream(self, [on_this_machine(job, self.order.storage.results) for job in jobs])
 
 
 @dataclass(eq=False)

@@ -1,10 +1,10 @@
-"""The engine ray: runs on the nodes of a Ray cluster that share the results folder.
+"""The engine ray: runs on the nodes of a Ray cluster.
 
 Each place for a run is an actor with a `Slot`, which owns a worker process. Ray chooses the nodes. This engine decides
 which run a slot receives, and what happens to the runs of a slot that is lost.
 
-- A slot receives a run only after it has answered `hello`, with the nonce of the results folder and the same versions,
-  code and data as the command's. One that differs is refused.
+- A slot receives a run only after it has answered `hello`, with the same storage, versions, code and data as the
+  command's. One that differs is refused. How files of runs come into the results folder is in `storage`.
 - Before a run is given to a slot, a new attempt of it begins. A slot that was thought to be lost writes nothing more.
 - Which lost runs are repeated, and where, is in `groups`; which share of a GPU a slot has, in `shares`.
 - Ray restarts no actor (`max_restarts=0`): the engine creates another one after a pause, so that each retry is counted.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import re
-import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -27,8 +26,7 @@ from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
 from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
-from gan_bench.errors import RunError, StoreError, UsageError, error_text
-from gan_bench.files import remove, write_atomically
+from gan_bench.errors import GanBenchError, RunError, StoreError, UsageError, error_text
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster.groups import Group, Groups, pause
 from gan_bench.running.engines.cluster.ray_cluster import (
@@ -43,10 +41,18 @@ from gan_bench.running.engines.cluster.ray_cluster import (
 from gan_bench.running.engines.cluster.run_attempts import RunAttempts
 from gan_bench.running.engines.cluster.shares import WHOLE, Shares, in_words, next_share
 from gan_bench.running.engines.cluster.shipped_plugins import pack
-from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
-from gan_bench.running.engines.identity import Identity, differences, identify, question_about
+from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotMessage, SlotOrder
+from gan_bench.running.engines.cluster.snapshots import Snapshot
+from gan_bench.running.engines.cluster.storage import (
+    Delivery,
+    SharedStorage,
+    ShippedStorage,
+    Storage,
+    for_other_machines,
+)
+from gan_bench.running.engines.identity import Identity, differences, identify, question_about, remedy_for
 from gan_bench.running.engines.interrupts import DeferredInterrupts
-from gan_bench.running.engines.messages import Ended, Message, Ready, Started
+from gan_bench.running.engines.messages import Ended, Ready, Started
 from gan_bench.running.provenance import command
 from gan_bench.store.records import RunRecord
 from gan_bench.store.run_folder import RunFolder
@@ -121,7 +127,7 @@ class _Member:
 
 
 class RayEngine(Engine):
-    """Nodes of a Ray cluster that share the results folder, with a process for each active run."""
+    """Nodes of a Ray cluster, with a process for each active run."""
 
     name = "ray"
     Params = RayParams
@@ -137,6 +143,7 @@ class RayEngine(Engine):
         self._waiting = Groups([])
         self._gpus, self._gpus_since = math.inf, -math.inf
         self._attempts = RunAttempts(observer)
+        self._storage: Storage = ShippedStorage()
         self._members: list[_Member] = []
         self._interrupts = DeferredInterrupts()
         self._stopping = False
@@ -151,10 +158,9 @@ class RayEngine(Engine):
         self._device = jobs[0].device if jobs else "cpu"
         self._shares = self._shares_of(jobs)
         self._waiting = Groups(jobs, shares=self._shares)
-        nonce = self.setup.results / f".nonce-{secrets.token_hex(8)}"
         with DeferredInterrupts() as self._interrupts:
             try:
-                self._prepare(jobs, nonce)
+                self._prepare(jobs)
                 self._members = [_Member(number) for number in range(min(self.setup.workers, len(self._waiting)))]
                 while self._waiting or self._busy():
                     self._step()
@@ -167,7 +173,7 @@ class RayEngine(Engine):
                 self._stop()
                 raise
             finally:
-                self._close(nonce)
+                self._close()
 
     def _shares_of(self, jobs: Sequence[Job]) -> Shares:
         """Shares of a GPU; measured ones begin with the finished runs of earlier commands."""
@@ -182,18 +188,24 @@ class RayEngine(Engine):
             self.observer.note(f"GPU shares are measured: known for {known} of {len(groups)} groups of runs.")
         return shares
 
-    def _prepare(self, jobs: Sequence[Job], nonce: Path) -> None:
-        """Write the nonce, and determine what slots are created with and have to answer."""
-        shipment, question = pack(self.setup.plugin_places), question_about(jobs)
+    def _open_storage(self) -> Storage:
+        """Return where runs write: the folder that the nodes see, or files that they send."""
+        results = self.setup.results
+        if self.params.storage == "shipped":
+            return ShippedStorage()
+        there = str(Path(self.params.results) / results.name) if self.params.results else str(results)
+        return SharedStorage(results, there)
+
+    def _prepare(self, jobs: Sequence[Job]) -> None:
+        """Open the storage, and determine what slots are created with and have to answer."""
+        self._storage = self._open_storage()
+        shipment, question = pack(self.setup.plugin_places), question_about(jobs, fetch=self.params.fetch)
         for path in shipment.left_out:
             self.observer.note(f"{path} is too large to be sent to the nodes.")
         self._expected = identify(load_plugins(self.setup.plugin_places), question)
-        self._nonce = secrets.token_hex(16)
-        write_atomically(nonce, self._nonce)
-        results = self.params.results or str(self.setup.results)
-        if self.params.results:
-            results = str(Path(results) / self.setup.results.name)
-        self._order = SlotOrder(results, nonce.name, shipment, question, command(), self.params.data)
+        self._order = SlotOrder(
+            self._storage.order, shipment, question, command(), self.params.data, scratch=self.params.scratch
+        )
 
     # --- the loop -------------------------------------------------------------------------------------------
 
@@ -314,7 +326,10 @@ class RayEngine(Engine):
         try:
             hello: Hello = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
-            self._refuse(member, f"a slot cannot start: {_cause(error)}", "See the messages of Ray on its node.")
+            own = isinstance(error.cause, GanBenchError)  # with a remedy
+            self._refuse(
+                member, f"a slot cannot start: {_cause(error)}", "" if own else "See the messages of Ray on its node."
+            )
             return
         except self._ray.exceptions.RayError as error:
             if getattr(error, "actor_init_failed", False):
@@ -325,21 +340,17 @@ class RayEngine(Engine):
                 self._lose(member, _cause(error))
             return
         member.host, member.node = hello.host, hello.node
-        if hello.nonce != self._nonce:
-            self._refuse(
-                member,
-                f"{self._order.results} is not the results folder of this command",
-                "Choose a folder that all nodes see with --results; if its path differs there, set engine.results.",
-            )
+        if refusal := self._storage.refusal(hello.nonce):
+            self._refuse(member, *refusal)
         elif found := differences(self._expected, hello.identity):
-            self._refuse(member, "; ".join(found), "Install the same versions, plugins and data on all nodes.")
+            self._refuse(member, "; ".join(found), remedy_for(found))
         else:
             member.refusable = False
             self._give(member)
 
     def _refuse(self, member: _Member, reason: str, remedy: str) -> None:
         """Do without a slot. Raises UsageError if it is one of the first."""
-        text = f"Slot {member.number} on {member}: {reason}. {remedy}"
+        text = f"Slot {member.number} on {member}: {reason.rstrip('.')}. {remedy}".rstrip()
         self._kill(member)
         self._members.remove(member)
         if member.refusable:
@@ -359,9 +370,13 @@ class RayEngine(Engine):
             jobs = [job for job in begun if job is not None]
             if jobs:
                 member.group, member.ended = replace(group, jobs=tuple(jobs)), None
-                sent = [for_other_machines(job, self.setup.results) for job in jobs]
-                member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent)
+                sent, files = self._sent(jobs)
+                member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent, files)
                 return
+
+    def _sent(self, jobs: Sequence[Job]) -> tuple[list[Job], Delivery]:
+        """Jobs, and the files that they need, as a slot receives them."""
+        return [for_other_machines(job, self.setup.results) for job in jobs], self._storage.send(jobs)
 
     def _measures(self, member: _Member) -> bool:
         """Whether the memory of the group of a slot is measured."""
@@ -379,13 +394,16 @@ class RayEngine(Engine):
             used = f"{memory.reserved_mb:,.0f} of {memory.total_mb:,.0f} MiB of a GPU"
             self.observer.note(f"{name} has reserved {used}. Further runs reserve {share}.")
 
-    def _handle(self, member: _Member, message: Message | Lost) -> None:
+    def _handle(self, member: _Member, message: SlotMessage) -> None:
         assert member.group is not None
         match message:
             case Ended() | Lost():
                 member.ended = message.detail or ""
                 if isinstance(message, Lost):
                     member.failures += 1
+                    self._note(f"Slot {member.number} on {member}: {message.detail.rstrip('.')}.")
+            case Snapshot():
+                self._storage.receive(message, member.group.jobs)
             case Ready() | Started() | Identity():
                 pass
             case _:
@@ -481,9 +499,8 @@ class RayEngine(Engine):
         self._kill(member)
         member.host, member.node = "", ""
 
-    def _close(self, nonce: Path) -> None:
-        with suppress(StoreError, OSError):
-            remove(nonce)
+    def _close(self) -> None:
+        self._storage.close()
         closing = [member for member in self._members if member.idle]
         with suppress(Exception):  # the cluster may have ended
             refs = [member.actor.close.remote() for member in closing]

@@ -39,10 +39,19 @@ class RayParams:
         1.0, 'Share of a GPU that is reserved for each run, on a cluster with GPUs; "auto" for a measured share.'
     )
     results: str = param("", "Folder of results on the nodes, if its path is not the command's.")
+    storage: str = param(
+        "shared",
+        "Storage of runs: a results folder that all nodes see, or files that are shipped to the command.",
+        choices=("shared", "shipped"),
+    )
+    scratch: str = param("", "Folder for scratch files on the nodes; by default the system's for temporary files.")
     data: str = param("", "Folder of datasets on the nodes; by default the GAN_BENCH_DATA of each node.")
+    fetch: bool = param(False, "Whether nodes download files of datasets and metrics that they lack.")
 
     def __post_init__(self) -> None:
-        """Raise ValueError for a share that is neither a number above 0 nor "auto"."""
+        """Raise ValueError for parameters that exclude each other, and a share that is not > 0 or "auto"."""
+        if self.storage == "shipped" and self.results:
+            raise ValueError("results is a folder on the nodes, which storage = shipped does not use. Set one of them.")
         share = self.gpus_per_run
         if share != AUTO and (isinstance(share, str) or share <= 0):
             raise ValueError(f'gpus_per_run must be a number > 0 or "auto", found {share!r}.')
