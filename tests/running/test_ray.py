@@ -370,11 +370,11 @@ class TestCapacity:
 
 
 def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
-    """If the head node does not answer twice in succession, at intervals of 10 s, the command ends by itself.
+    """If the head node does not answer three times in succession, at intervals of 5 s, the command ends by itself.
 
     Ray would exit the process after a minute, before runs have written their checkpoints.
     """
-    times = iter((0.0, 11.0, 11.0, 22.0, 22.0, 33.0, 33.0, 34.0, 44.0, 44.0, 53.0, 55.0, 55.0))
+    times = iter((0.0, 6.0, 6.0, 12.0, 12.0, 15.0, 18.0, 18.0, 24.0, 24.0, 28.0, 30.0, 30.0))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         head = ray_cluster.HeadNode(address, lambda: next(times))

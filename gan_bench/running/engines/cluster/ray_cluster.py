@@ -22,11 +22,17 @@ from gan_bench.running.engines.cluster.shares import AUTO, SHARES, WHOLE
 CONNECT_SECONDS = 5.0
 """Seconds after which an address that does not answer is an error."""
 
-HEAD_SECONDS = 10.0
+HEAD_SECONDS = 5.0
 """Seconds between two looks whether the head node answers."""
 
-MOST_UNANSWERED = 2
-"""Looks in succession without an answer after which the head node is lost. Ray exits the process after a minute."""
+MOST_UNANSWERED = 3
+"""Looks in succession without an answer after which the head node is lost.
+
+Ray exits the process after a minute without the head node. Until then, runs have to write their checkpoints.
+"""
+
+ANSWER_SECONDS = 2.0
+"""Seconds after which the head node has not answered."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ class HeadNode:
         """Look every `HEAD_SECONDS`. Raises RunError if the head node is lost, before Ray exits this process."""
         if self._clock() < self._due:
             return
-        self._unanswered = 0 if _answers(self.address) is None else self._unanswered + 1
+        self._unanswered = 0 if _answers(self.address, ANSWER_SECONDS) is None else self._unanswered + 1
         self._due = self._clock() + HEAD_SECONDS
         if self._unanswered >= MOST_UNANSWERED:
             raise RunError(
@@ -186,7 +192,7 @@ def _require_answer(address: str) -> None:
     match = re.fullmatch(r"[^:/\s]+:([0-9]{1,5})", address)
     if match is None or int(match[1]) > 65535:
         raise UsageError(f"--address must be auto or HOST:PORT of the head node, found {address!r}.")
-    error = _answers(address)
+    error = _answers(address, CONNECT_SECONDS)
     if error is not None:
         raise UsageError(
             f"--address {address}: nothing answers there ({error.strerror or error}). Start a cluster with `ray start "
@@ -194,11 +200,11 @@ def _require_answer(address: str) -> None:
         ) from error
 
 
-def _answers(address: str) -> OSError | None:
-    """Error of a connection to HOST:PORT; None if there is none."""
+def _answers(address: str, seconds: float) -> OSError | None:
+    """Error of a connection to HOST:PORT within some seconds; None if there is none."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        socket.create_connection((host, int(port)), seconds).close()
     except OSError as error:
         return error
     return None
