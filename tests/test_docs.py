@@ -66,7 +66,7 @@ SMALL = (
 )  # fmt: skip
 """Options added to `gan-bench run` by the tests, so that it takes a second."""
 
-ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest", "ray", "sbatch", "srun", "ssh"}
+ELSEWHERE = {"pip", "python3", ".venv/bin/pip", "pytest", ".venv/bin/pytest", "ray", "sbatch", "srun", "ssh", "export"}
 """Other programs, which the tests do not run."""
 
 

@@ -124,6 +124,7 @@ def _print_plan(planned: Planned) -> None:
     """Print the runs, those already done, and the estimated time."""
     from gan_bench.planning.power import describe_power
     from gan_bench.running.estimate import PROBE_BUDGET, estimate
+    from gan_bench.running.machine import describe_place
     from gan_bench.running.prepare_data import prepare_datasets
 
     prepare_datasets(planned.datasets, planned.registry, partial(echo, err=True))
@@ -151,6 +152,8 @@ def _print_plan(planned: Planned) -> None:
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
     )
+    if planned.place is not None:
+        echo(f"{describe_place(planned.place)}.")
     for line in describe_power(planned.benchmark, planned.registry, _minutes_of_a_seed(planned, known)):
         echo(line)
 

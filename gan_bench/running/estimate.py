@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
@@ -288,9 +288,13 @@ class Forecast:
 
     def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
         """`groups` are in the order in which they start; the runs of a group train together."""
-        self._groups = [[job.run.key for job in group] for group in groups]
-        self._size = {key: len(group) for group in self._groups for key in group}
+        self._groups = {number: [job.run.key for job in group] for number, group in enumerate(groups)}
+        self._number = {key: number for number, group in self._groups.items() for key in group}
+        self._size = {key: len(group) for group in self._groups.values() for key in group}
         self._configuration = {job.run.key: job.run.configuration for job in chain.from_iterable(groups)}
+        self._same: dict[str, list[str]] = defaultdict(list)
+        for key, name in self._configuration.items():
+            self._same[name].append(key)
         self._seconds = dict(estimates.seconds)
         self._workers = workers
         self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs, and when they reported them
@@ -307,13 +311,16 @@ class Forecast:
     def end(self, key: str, *, finished: bool) -> None:
         """Record that a run has ended; scale the estimates of its configuration's other seeds by the observed ratio."""
         started, ended = self._started.pop(key, None), time.monotonic()
-        self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
+        number = self._number[key]
+        self._groups[number] = [each for each in self._groups.get(number, ()) if each != key]
+        if not self._groups[number]:
+            del self._groups[number]
         if finished and started is not None:
             share, expected = (ended - started) / self._size[key], self._seconds[key]
-            for each, name in self._configuration.items():
-                if name == self._configuration[key] and math.isnan(expected):
+            for each in self._same[self._configuration[key]]:
+                if math.isnan(expected):
                     self._seconds[each] = share
-                elif name == self._configuration[key] and expected > 0:
+                elif expected > 0:
                     self._seconds[each] *= share / expected
 
     def ends(self) -> dict[str, float]:
@@ -325,7 +332,7 @@ class Forecast:
         free = [0.0] * self._workers
         ends: dict[str, float] = {}
         # A started group already occupies its worker, so it comes before any other.
-        for group in sorted(self._groups, key=lambda group: group[0] not in self._started):
+        for group in sorted(self._groups.values(), key=lambda group: group[0] not in self._started):
             start = heapq.heappop(free)
             end = start + max(0.0, self._of_group(group, typical, now))
             heapq.heappush(free, end)
@@ -351,19 +358,15 @@ class Forecast:
 
 def longest_first(jobs: Sequence[Job], estimates: Estimates) -> list[Job]:
     """Order jobs seed by seed, and within a seed the longest first, so that runs of a seed end together."""
-    return list(chain.from_iterable(_sorted_seed(jobs, seed, estimates) for seed in dict.fromkeys(_seeds(jobs))))
+    seeds: dict[int, list[Job]] = defaultdict(list)
+    for job in jobs:
+        seeds[job.run.seed].append(job)
 
-
-def _seeds(jobs: Sequence[Job]) -> Iterator[int]:
-    return (job.run.seed for job in jobs)
-
-
-def _sorted_seed(jobs: Sequence[Job], seed: int, estimates: Estimates) -> list[Job]:
     def seconds(job: Job) -> float:
         found = estimates.seconds.get(job.run.key, math.nan)
         return math.inf if math.isnan(found) else found  # an unknown run may be the longest
 
-    return sorted((job for job in jobs if job.run.seed == seed), key=seconds, reverse=True)
+    return [job for each in seeds.values() for job in sorted(each, key=seconds, reverse=True)]
 
 
 PROBE_FROM = 1_000

@@ -80,7 +80,7 @@ def begin_attempt(folder: Path, place: str, cause: str = "", after: int | None =
         StoreError: the folder cannot be written, or attempt.json is damaged.
     """
     before = read_attempt(folder)
-    lost = () if before is None else (*before.lost, LostAttempt(before.number, before.place, cause))
+    lost = () if before is None else (*before.lost, _lost(before, cause, folder))
     number = (last_claim(folder, before) if after is None else after) + 1
     attempt = Attempt(number, secrets.token_hex(16), place, lost)
     if not _claim(folder / f"attempt-{attempt.number}.json", attempt):
@@ -115,6 +115,14 @@ def fence(tokens: Mapping[Path, str]) -> Callable[[Path], None]:
             raise Superseded(f"{path.parent}: attempt.json {now}; this attempt has been replaced and writes nothing.")
 
     return check
+
+
+def _lost(attempt: Attempt, cause: str, folder: Path) -> LostAttempt:
+    """Describe an attempt that was lost, with the iteration that run.json has."""
+    iteration = 0
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not written yet, or damaged
+        iteration = int(json.loads(read_file(folder / "run.json"))["iteration"])
+    return LostAttempt(attempt.number, attempt.place, cause, iteration)
 
 
 def _encode(attempt: Attempt) -> str:

@@ -216,7 +216,7 @@ class HeldLease:
 
     @property
     def losses(self) -> int:
-        """Number of attempts that were lost since the runs were queued."""
+        """Number of attempts that were lost without a later checkpoint, see `count_losses`."""
         return count_losses(self.attempt.lost)
 
     @property
@@ -322,10 +322,18 @@ def _claims(unit: Unit, first: int) -> tuple[int, ...]:
 
 
 def count_losses(attempts: Sequence[LostAttempt]) -> int:
-    """Number of attempts that were lost since the run was queued or left; those that were stopped do not count."""
-    losses = 0
+    """Number of attempts that were lost since the run was queued or left, or has written a later checkpoint.
+
+    Those that were stopped do not count. A run that advances between losses is repeated as often as it takes; one that
+    ends its process again and again is not.
+    """
+    losses, iteration = 0, 0
     for each in attempts:
-        losses = 0 if each.cause in (QUEUED, LEFT) else losses + (each.cause not in (STOPPED, CONTINUED))
+        if each.cause in (QUEUED, LEFT):
+            losses = 0
+        elif each.cause not in (STOPPED, CONTINUED):
+            losses = 1 if each.iteration > iteration else losses + 1
+        iteration = max(iteration, each.iteration)
     return losses
 
 

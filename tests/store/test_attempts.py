@@ -30,14 +30,18 @@ def begin(folder: Path, place: str = "here", cause: str = "") -> str:
 
 
 def test_attempts_are_numbered_and_remember_the_lost_ones(tmp_path: Path) -> None:
-    """Each has its own token."""
-    tokens = {begin(tmp_path, "a"), begin(tmp_path, "b", "node lost"), begin(tmp_path, "c", "expired")}
+    """Each has its own token; a lost one has the iteration of run.json, 0 if that is damaged."""
+    tokens = {begin(tmp_path, "a")}
+    (tmp_path / "run.json").write_text('{"iteration": 500}')
+    tokens.add(begin(tmp_path, "b", "node lost"))
+    (tmp_path / "run.json").write_text("[]")
+    tokens.add(begin(tmp_path, "c", "expired"))
     current = read_attempt(tmp_path)
     assert current is not None and len(tokens) == 3
     assert (current.number, current.place) == (3, "c")
-    assert [(lost.number, lost.place, lost.cause) for lost in current.lost] == [
-        (1, "a", "node lost"),
-        (2, "b", "expired"),
+    assert [(lost.number, lost.place, lost.cause, lost.iteration) for lost in current.lost] == [
+        (1, "a", "node lost", 500),
+        (2, "b", "expired", 0),
     ]
 
 

@@ -289,6 +289,12 @@ def test_a_command_supersedes_workers(workers: Workers) -> None:
     assert attempt is not None and attempt.lost[-1].cause == CONTINUED and attempt.token == found[0].attempt
 
 
+def test_losses_count_since_the_last_progress() -> None:
+    """A loss after a later checkpoint than that of the earlier ones is the first one again."""
+    lost = [LostAttempt(n, "", "killed", iteration) for n, iteration in enumerate([0, 0, 500, 500, 400])]
+    assert [count_losses(lost[:n]) for n in range(1, 6)] == [1, 2, 1, 2, 3]
+
+
 def test_an_attempt_of_a_command_is_taken_over(workers: Workers) -> None:
     """Its losses do not count: the command had its own limit."""
     workers.take(workers.first)

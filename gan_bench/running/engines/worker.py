@@ -132,8 +132,10 @@ def main(arguments: list[str]) -> None:
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
     import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
+    from gan_bench.data.downloads import print_stderr
     from gan_bench.plugins.discovery import load_plugins
     from gan_bench.running.engines.identity import Question, identify
+    from gan_bench.running.engines.node_data import fetch_missing
 
     registry = load_plugins(places)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -145,7 +147,8 @@ def main(arguments: list[str]) -> None:
             return
         jobs = decode_request(line)
         if isinstance(jobs, Question):
-            _send(out, identify(registry, jobs))
+            errors = fetch_missing(registry, jobs, print_stderr) if jobs.fetch else {}
+            _send(out, identify(registry, jobs, errors))
             continue
         if jobs[0].likely_compiled and jobs[0].device == "cpu":
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
