@@ -386,9 +386,9 @@ def test_other_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     messages.check(error, "'ring8'", "ffffffffffff", hide={platform.node(): "HOST"})
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_missing_gpu_is_reported(tmp_path: Path, messages: Messages) -> None:
+def test_a_missing_gpu_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
     """A machine without a GPU refuses runs for one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     messages.check(refuse(queue(project.describe(), tmp_path, device="cuda")), QUEUE, "--device cpu")
 
 
