@@ -1,12 +1,12 @@
-"""Calculate how long a command with many slots takes, and what its slots wait for, from measured costs.
+"""Calculate how long a command with many slots takes and the limit of its speed from measured costs.
 
     python tools/speed/slots.py                           10,000 runs on 256 slots, for runs of 1 s to 1 hour
     python tools/speed/slots.py --slots 64 --attempt 100  other numbers
 
 Nothing is executed: this is a simulation of events. Slots execute runs of equal length. One command serves them, one
 event after the other. At the end of a run it settles the run, begins an attempt of the next one, which waits for the
-disk, and sends it. Messages of active runs take a share of its time. A table after a seed stops it for a time that grows
-with the number of stored runs; after the first four, tables take 2 % of the time at most.
+disk, and sends it. Messages of active runs take a share of its time. A table after a seed stops it for a time that
+grows with the number of stored runs; after the first four, tables take 2 % of the time at most.
 
 The defaults were measured on two cores of a machine that executed other programs as well, on a local disk. Those of a
 network file system are unknown: `--attempt` is the time of the three files of an attempt.
@@ -51,7 +51,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated command did.
+    """Result of a simulated command.
 
     Attributes:
         seconds: from its start to the last run's end.
@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def bottleneck(self) -> str:
-        """What limits the command."""
+        """Name of the limit of the command."""
         if self.busy > 0.95:
             return "the runs"
         if self.settling + self.disk + self.messages + self.tables < 0.5:

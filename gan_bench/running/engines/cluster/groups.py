@@ -54,7 +54,7 @@ class Group:
 
 
 class Groups:
-    """Waiting groups, in order: those that are repeated before those that are new.
+    """Groups that wait, in order: those that are repeated before those that are new.
 
     To take one, only repeated ones are compared, of which there are few: any slot may have a new one.
 
