@@ -14,7 +14,7 @@ processor time per run, and their ratio to those of the smallest number: about 1
     forecast      the end of every run is reported, without tables
     enqueue       `gan-bench run --enqueue`
     queue         a worker reads the queue
-    next          a worker looks for its next run while others have all runs but the last (seconds in all)
+    next          a worker looks for its next run; others have all runs but the last
     stored plan   `prepare` with a results folder in which nine of ten runs are finished
     stored dry    the same for the dry run
     table         results.csv and the tables of these runs
