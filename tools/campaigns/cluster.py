@@ -8,8 +8,8 @@ The cluster has a head node without cores and two nodes with two cores each, all
 random moments, each replaced by a new one, again and again until the number of kills is reached. Each kill is printed
 with the runs of its node and the iterations that they had reached. Every run must finish with the values of the local
 engine, bit for bit. Then anchors are executed by both engines in turns, some seeds at a time, so that other programs
-slow down both. Printed are runs a second between the first and the last end, their ratio, and the processor time of the
-command per run, of Python and of Ray's threads. The exit code is 1 after a lost run or a difference.
+slow down both. Printed are runs a second, without the first fifth of each turn, their ratio, and the processor time of
+the command per run, of Python and of Ray's threads. The exit code is 1 after a lost run or a difference.
 """
 
 from __future__ import annotations
@@ -51,24 +51,26 @@ class Execution:
 
     Attributes:
         code: exit code.
-        seconds: from the first to the last end of a run.
         ends: number of runs that ended.
-        python: seconds of processor time of the command's main thread, without the processes that it started, from the
-            first to the last end.
+        counted: those of the following measurements, without the first fifth: some slots start later than others.
+        seconds: that these took, from the end of one run to the end of the last.
+        python: seconds of processor time of the command's main thread, without the processes that it started.
         threads: the same of its other threads, which are Ray's.
     """
 
     code: int
-    seconds: float
     ends: int
+    counted: int
+    seconds: float
     python: float
     threads: float
 
     def __add__(self, other: Execution) -> Execution:
         return Execution(
             max(self.code, other.code),
+            self.ends + other.ends,
+            self.counted + other.counted,
             self.seconds + other.seconds,
-            self.ends + other.ends - 1,  # rates count the ends after the first of each
             self.python + other.python,
             self.threads + other.threads,
         )
@@ -101,9 +103,10 @@ def execute(arguments: Sequence[str], folder: Path) -> Execution:
                     ends.append(time.monotonic())
                     processor.append(own_seconds(process.pid))
     if not ends:
-        return Execution(process.wait(), 0.0, 0, 0.0, 0.0)
-    python, threads = (after - before for before, after in zip(processor[0], processor[-1], strict=True))
-    return Execution(process.wait(), ends[-1] - ends[0], len(ends), python, threads)
+        return Execution(process.wait(), 0, 0, 0.0, 0.0, 0.0)
+    first = len(ends) // 5
+    python, threads = (after - before for before, after in zip(processor[first], processor[-1], strict=True))
+    return Execution(process.wait(), len(ends), len(ends) - 1 - first, ends[-1] - ends[first], python, threads)
 
 
 def own_seconds(process: int) -> tuple[float, float]:
@@ -221,9 +224,9 @@ def campaign_of_anchors(folder: Path, nodes: ray_nodes.Nodes, runs: int, turn: i
 
 def report_rates(found: Mapping[str, Execution]) -> None:
     """Print runs a second and processor time per run, so far."""
-    rates = {name: (each.ends - 1) / each.seconds if each.seconds else 0.0 for name, each in found.items()}
+    rates = {name: each.counted / each.seconds if each.seconds else 0.0 for name, each in found.items()}
     for name, each in found.items():
-        python, threads = (1000 * value / max(1, each.ends - 1) for value in (each.python, each.threads))
+        python, threads = (1000 * value / max(1, each.counted) for value in (each.python, each.threads))
         times = f"{python:.1f} ms a run of the command's Python, {threads:.1f} ms of other threads"
         print(f"{name}: {each.ends} runs, {rates[name]:.2f} a second, {times}")
     print(f"ratio: {rates['ray'] / rates['local']:.2f}" if rates["local"] else "ratio: unknown", flush=True)

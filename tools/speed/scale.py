@@ -14,7 +14,7 @@ processor time per run, and their ratio to those of the smallest number: about 1
     forecast      the end of every run is reported, without tables
     enqueue       `gan-bench run --enqueue`
     queue         a worker reads the queue
-    next          a worker looks for its next run while others have all runs but the last (seconds in all)
+    next          a worker looks for its next run; others have all runs but the last
     stored plan   `prepare` with a results folder in which nine of ten runs are finished
     stored dry    the same for the dry run
     table         results.csv and the tables of these runs
@@ -65,7 +65,7 @@ LOST = 10
 
 @dataclass
 class Times:
-    """Seconds of processor time of each step, and the memory of the process in MB."""
+    """Seconds of processor time of each step in the main thread, and the memory of the process in MB."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     memory: float = 0.0
@@ -73,9 +73,9 @@ class Times:
     @contextmanager
     def of(self, step: str) -> Iterator[None]:
         """Measure a step."""
-        started = time.process_time()
+        started = time.thread_time()
         yield
-        self.seconds[step] = time.process_time() - started
+        self.seconds[step] = time.thread_time() - started
         self.memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

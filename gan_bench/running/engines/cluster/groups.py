@@ -67,7 +67,7 @@ class Group:
 
 
 class Groups:
-    """Waiting groups, in order: those that are repeated before those that are new.
+    """Groups that wait, in order: those that are repeated before those that are new.
 
     To take one, only repeated ones are compared, of which there are few. New ones are kept by their shares of a GPU.
 
