@@ -110,7 +110,7 @@ class Stream:
 
     def end(self) -> None:
         """Write how the runs ended; the share, less what CUDA needs, limits their memory."""
-        share = self.actor.share
+        share = self.actor.order.gpu_share
         limit = TOTAL_MB * min(1.0, share) - (OUTSIDE_MB if share < 1 else 0)
         status = "finished" if self.memory() <= limit else "failed"
         self.write(status, 20)
