@@ -541,7 +541,7 @@ class Placed(Plain):
 
 
 class Unreachable(Placed):
-    """Engine whose machines do not answer: nothing can be executed, which is no fault."""
+    """Engine whose machines do not answer: nothing can be executed, which is allowed."""
 
     name = "unreachable"
 
@@ -593,7 +593,7 @@ class Speechless(Placed):
 
 
 class Tupled(Placed):
-    """Engine whose place is no Place."""
+    """Engine whose place is a tuple."""
 
     name = "tupled"
 

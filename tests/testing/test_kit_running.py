@@ -161,7 +161,7 @@ def test_local() -> None:
     assert examine(LocalEngine) == []
 
 
-@pytest.mark.parametrize(("kind", "name"), [("engines", "here"), ("observers", "diary")])
+@pytest.mark.parametrize(("kind", "name"), [("engines", "here"), ("engines", "workstations"), ("observers", "diary")])
 def test_docs(kind: str, name: str, tmp_path: Path) -> None:
     """The examples of the contracts page pass every check."""
     assert examine(load_plugins([from_docs(name, tmp_path)]).get(kind, name)) == []

@@ -1,7 +1,7 @@
 """An engine as a user would write it from the contracts page: jobs are handed to a batch system, in files.
 
-Each job is a folder in a spool with a file of its contents. A process that knows nothing but this folder, as on another
-machine, executes it, and appends events to a file. The engine polls these files. A process that was lost is replaced
+Each job is a folder in a spool with a file of its contents. A process that receives only the path of this folder, as on
+another machine, executes it, and appends events to a file. The engine polls these files. A process that was lost is replaced
 twice, each time by a new attempt.
 """
 
@@ -15,11 +15,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gan_bench
-from gan_bench import Engine, Place, UsageError, begin_attempt, execute, hookimpl, load_plugins, param, settle
+from gan_bench import (
+    Engine,
+    Job,
+    Place,
+    PlaceRequest,
+    Setup,
+    UsageError,
+    begin_attempt,
+    execute,
+    hookimpl,
+    load_plugins,
+    param,
+    settle,
+)
 
 
 class Batch(Engine):
@@ -35,16 +50,17 @@ class Batch(Engine):
         poll: float = param(0.05, "Seconds between two looks at a job.", above=0)
 
     @classmethod
-    def place(cls, request, params):
+    def place(cls, request: PlaceRequest, params: Any) -> Place:
         """The system has CPUs only."""
         if request.device == "cuda":
             raise UsageError("--device cuda: the batch system has no GPU. Use --device cpu or --device auto.")
         workers = min(params.slots, request.workers or params.slots)
         return Place("cpu", workers, 0, f"a batch system ({params.slots} slots)")
 
-    def run(self, jobs):
+    def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs."""
-        waiting, active = list(jobs), []
+        waiting = list(jobs)
+        active: list[Submitted] = []
         with tempfile.TemporaryDirectory() as spool:
             try:
                 while waiting or active:
@@ -67,7 +83,7 @@ class Batch(Engine):
                 for each in active:
                     each.program.kill()
 
-    def look(self, active, stopping=False):
+    def look(self, active: list[Submitted], *, stopping: bool = False) -> None:
         """Forward new events, and end or repeat jobs whose process has ended."""
         for each in list(active):
             code = each.program.poll()  # before the events are read: afterwards there are no more
@@ -86,14 +102,15 @@ class Batch(Engine):
 class Submitted:
     """A job in the spool."""
 
-    def __init__(self, job, spool, setup):
+    def __init__(self, job: Job, spool: Path, setup: Setup) -> None:
         self.job, self.setup, self.losses = job, setup, 0
         self.folder = spool / job.run.key[:16]
         self.submit("")
 
-    def submit(self, cause):
+    def submit(self, cause: str) -> None:
         """Begin an attempt, and start a process for it."""
         attempt = begin_attempt(Path(self.job.folder), f"batch job {self.folder.name}", cause)
+        assert attempt is not None, "another process has just begun the run"
         self.job = dataclasses.replace(self.job, attempt=attempt.token)
         self.read = 0
         self.folder.mkdir(exist_ok=True)
@@ -112,16 +129,16 @@ class Submitted:
                 start_new_session=True,
             )
 
-    def repeat(self, cause):
+    def repeat(self, cause: str) -> None:
         """Execute the job again, from its last checkpoint."""
         self.losses += 1
         self.submit(cause)
 
-    def stop(self):
+    def stop(self) -> None:
         """Let the job write its checkpoint and end."""
         (self.folder / "stop").touch()
 
-    def events(self):
+    def events(self) -> Iterator[Any]:
         """New events, each a line."""
         data = (self.folder / "events").read_bytes()[self.read :]
         *lines, rest = data.split(b"\n")
@@ -131,7 +148,7 @@ class Submitted:
             yield getattr(gan_bench, name)(**values)
 
 
-def work(folder):
+def work(folder: Path) -> None:
     """Execute the job of a folder."""
     job, results, sources = pickle.loads((folder / "job").read_bytes())
     places = []
@@ -139,7 +156,7 @@ def work(folder):
         places.append(folder / name)
         places[-1].write_bytes(source)
 
-    def report(event):
+    def report(event: Any) -> None:
         line = json.dumps([type(event).__name__, dataclasses.asdict(event)])
         with (folder / "events").open("a") as file:
             file.write(line + "\n")
@@ -149,8 +166,8 @@ def work(folder):
 
 
 @hookimpl
-def gan_bench_engines():
-    """The engine."""
+def gan_bench_engines() -> list[type[Engine]]:
+    """List the engine."""
     return [Batch]
 
 

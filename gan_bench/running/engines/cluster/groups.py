@@ -60,7 +60,7 @@ class Group:
 
 
 class Groups:
-    """Waiting groups, in order.
+    """Groups of jobs that wait, in order.
 
     Args:
         jobs: all jobs, which are grouped into stacks.
