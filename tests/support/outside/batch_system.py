@@ -1,8 +1,8 @@
 """An engine as a user would write it from the contracts page: jobs are handed to a batch system, in files.
 
 Each job is a folder in a spool with a file of its contents. A process that receives only the path of this folder, as on
-another machine, executes it, and appends events to a file. The engine polls these files. A process that was lost is replaced
-twice, each time by a new attempt.
+another machine, executes it, and appends events to a file. The engine polls these files. A process that was lost is
+replaced twice, each time by a new attempt.
 """
 
 from __future__ import annotations
