@@ -57,12 +57,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from gan_bench import Dataset, Discriminator, Generators, Metric, Model, Network, Real, bce_fake, bce_real, hookimpl
-from gan_bench import param
+from gan_bench import Dataset, Discriminator, Generators, Model, Network, Real, bce_fake, bce_real, hookimpl, param
 
 
 class Points(Dataset):
@@ -162,17 +160,6 @@ class Probe(Model):
         return bce_real(self.discriminator(fake.x)["source"])
 
 
-class Mean(Metric):
-    """Mean of the samples."""
-
-    name = "kit_mean"
-    direction = "none"
-    unit = ""
-
-    def compute(self, samples):
-        return float(np.mean(samples.x))
-
-
 @hookimpl
 def gan_bench_datasets():
     return [Points]
@@ -186,6 +173,26 @@ def gan_bench_networks():
 @hookimpl
 def gan_bench_models():
     return [Probe]
+'''
+"""Plugin in a folder that the engine has to load."""
+
+MEAN = '''
+"""Metric of the contract kit."""
+
+import numpy as np
+
+from gan_bench import Metric, hookimpl
+
+
+class Mean(Metric):
+    """Mean of the samples."""
+
+    name = "kit_mean"
+    direction = "none"
+    unit = ""
+
+    def compute(self, samples):
+        return float(np.mean(samples.x))
 
 
 @hookimpl
@@ -378,9 +385,10 @@ class _Subject:
             return self._execute(folder, jobs, WORKERS)
 
     def _execute(self, folder: Path, jobs: Sequence[Job], workers: int, *, interrupted: bool = False) -> _Execution:
-        plugin, results = folder / "plugins" / "probe.py", folder / RESULTS
-        plugin.parent.mkdir(exist_ok=True)
-        plugin.write_text(PROBE, encoding="utf-8")
+        plugins, metric, results = folder / "plugins", folder / "mean.py", folder / RESULTS
+        plugins.mkdir(exist_ok=True)
+        (plugins / "probe.py").write_text(PROBE, encoding="utf-8")
+        metric.write_text(MEAN, encoding="utf-8")
         done = _Execution(jobs, _Recorder(interrupted=interrupted))
         params, workers = made(self.cls), self._workers(workers)
         with locked(results) as lock, captured() as printed:
@@ -388,7 +396,9 @@ class _Subject:
             with contextlib.suppress(OSError):
                 done.lock = os.readlink(f"/proc/self/fd/{lock}")
             try:
-                engine = self.cls(Setup(workers, [plugin], lock, results=results, params=params), done.recorder)
+                engine = self.cls(
+                    Setup(workers, [plugins, metric], lock, results=results, params=params), done.recorder
+                )
                 with _limited(LONGEST):
                     done.returned = engine.run(list(jobs))
             except (Exception, SystemExit, KeyboardInterrupt, _Overdue) as error:

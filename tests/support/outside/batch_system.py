@@ -116,7 +116,10 @@ class Submitted:
         self.folder.mkdir(exist_ok=True)
         (self.folder / "events").write_bytes(b"")
         relative = Path(self.job.folder).relative_to(self.setup.results)
-        sources = {place.name: place.read_bytes() for place in self.setup.plugin_places if place.is_file()}
+        sources = {}
+        for place in self.setup.plugin_places:
+            for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+                sources[path.name] = path.read_bytes()
         content = (dataclasses.replace(self.job, folder=str(relative)), str(self.setup.results), sources)
         (self.folder / "job").write_bytes(pickle.dumps(content))
         with (self.folder / "output").open("ab") as output:
