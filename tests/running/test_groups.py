@@ -134,7 +134,7 @@ class TestShares:
         assert groups.by_share() == {}
 
     def test_of_configurations_that_are_measured_come_later(self, jobs: Sequence[Job]) -> None:
-        """A group of another configuration is taken first; if there is none, one that is measured already."""
+        """A group of another configuration is taken first; else one that is measured already."""
         other = replace(jobs[3], run=replace(jobs[3].run, configuration="another"))
         groups = Groups([*jobs[:3], other], shares=Shares(None))
         measuring = {jobs[0].run.configuration}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
 from gan_bench.contracts.engine import Place, PlaceRequest
+from gan_bench.contracts.parameters import param
 from gan_bench.errors import ConfigError, RunError, UsageError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray_cluster
+from gan_bench.running.engines.cluster.ray import RayEngine
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.store.run_folder import RunFolder
+from gan_bench.testing import checks
 from tests.support import project, ray_nodes
 from tests.support.messages import Messages
 from tests.support.ray_nodes import Nodes
@@ -317,6 +321,26 @@ class TestRefusal:
         last = re.sub(r"No such file or directory: '.*?'", "No such file or directory: FILE", last)
         messages.check(last, "model needing", "table.bin" if "table.bin" in last else "needing")
         assert project.run_folders(tmp_path / "results") == []
+
+
+@needs_ray
+@pytest.mark.slow
+def test_the_contract_of_engines_is_fulfilled(nodes: Nodes) -> None:
+    """The engine passes every check of the kit, that of killed processes included."""
+
+    @dataclass(frozen=True)
+    class Params(RayParams):
+        """Parameters with the cluster of the tests."""
+
+        address: str = param(nodes.address, "Address of the cluster.")
+
+    cls = type("RayEngine", (RayEngine,), {"Params": Params, "__doc__": RayEngine.__doc__})
+    try:
+        reports = [check.report() for check in checks(cls)]
+    finally:
+        ray_cluster.disconnect()
+    assert [report.finding for report in reports if report.finding] == []
+    assert [str(report.check) for report in reports if report.skipped] == ["lock"]
 
 
 NODES = [

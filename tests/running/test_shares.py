@@ -258,9 +258,15 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
     monkeypatch.setattr(engine_module, "GPU_SECONDS", 0.0)
 
     def run(
-        jobs: Sequence[Job], memory: Any, *, gpus: int = 1, share: float | str = "auto", workers: int = 16
+        jobs: Sequence[Job],
+        memory: Any,
+        *,
+        gpus: int = 1,
+        share: float | str = "auto",
+        workers: int = 16,
+        broken: Sequence[int] = (),
     ) -> FakeRay:
-        ray = FakeRay(memory if callable(memory) else lambda job: memory[job.run.label], gpus)
+        ray = FakeRay(memory if callable(memory) else lambda job: memory[job.run.label], gpus, broken)
         monkeypatch.setattr(engine_module, "connect", lambda address: ray)
         notes = Notes()
         setup = Setup(workers, [], 0, results=tmp_path / "tiny", params=RayParams(gpus_per_run=share))
@@ -334,6 +340,12 @@ class TestSlots:
         assert Counter(shares_of(ray, "a"))[1.0] == Counter(shares_of(ray, "b"))[1.0] == 1
         assert len(ray.actors) <= 1 + 3 + 2 + 2
         assert all(actor.executed for actor in ray.actors if actor.share < 0.5)
+
+    def test_are_not_measured_by_a_run_that_has_failed(self, tmp_path: Path, execute: Execute) -> None:
+        """A run that raises before its first iteration has reserved little; the next one has a whole GPU as well."""
+        ray = execute(planned(tmp_path, seeds=4), {"a": 8_000.0}, broken=(0,))
+        assert shares_of(ray) == [1.0] + [SHARES[5]] * 2
+        assert Counter(ray.ends) == {"finished": 3, "failed": 1}
 
     def test_respect_the_number_of_workers(self, tmp_path: Path, execute: Execute) -> None:
         """With --workers 2, two runs share a GPU at most."""

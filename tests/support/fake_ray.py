@@ -98,6 +98,10 @@ class Stream:
 
     def __next__(self) -> Answer:
         self.steps += 1
+        if self.steps == 1 and any(job.run.seed in self.actor.ray.broken for job in self.jobs):
+            self.steps = 4
+            self.write("failed", 0, ErrorRecord("RuntimeError", "no luck"))
+            return Answer(self.actor, lambda: [Ended("")])
         if self.steps <= 4:
             iteration = (0, 10, 20)[min(self.steps, 3) - 1]
             messages: list[Any] = [Evaluated(job.run.key, iteration, 20, {}) for job in self.jobs]
@@ -111,10 +115,11 @@ class Stream:
 
     def end(self) -> None:
         """Write how the runs ended; the share, less what CUDA needs, limits their memory."""
-        share = self.actor.share
+        share = self.actor.order.gpu_share
         limit = TOTAL_MB * min(1.0, share) - (OUTSIDE_MB if share < 1 else 0)
         status = "finished" if self.memory() <= limit else "failed"
-        self.write(status, 20)
+        error = ErrorRecord("OutOfMemoryError", "CUDA out of memory") if status == "failed" else None
+        self.write(status, 20, error)
         run = self.jobs[0].run
         seeds = tuple(job.run.seed for job in self.jobs)
         self.actor.ray.executions.append(Execution(run.label, seeds, share, status))
@@ -123,9 +128,8 @@ class Stream:
         """MiB that the runs reserve together."""
         return sum(self.actor.ray.memory(job) for job in self.jobs)
 
-    def write(self, status: Any, iteration: int) -> None:
+    def write(self, status: Any, iteration: int, error: ErrorRecord | None = None) -> None:
         """Write records of the runs."""
-        error = ErrorRecord("OutOfMemoryError", "CUDA out of memory") if status == "failed" else None
         used = self.memory() * (0.1 if iteration == 0 else 1.0)  # before the first iteration nothing is trained
         ledger = Ledger(plan=ExecutionPlan(stack=len(self.jobs)), gpu_memory=GpuMemory(used, TOTAL_MB))
         for job in self.jobs:
@@ -142,6 +146,7 @@ class FakeRay:
     Attributes:
         memory: MiB that a run reserves.
         gpus: number of nodes, each with one GPU.
+        broken: seeds of runs that raise an exception before their first iteration.
         actors: all that were created.
         executions: in the order of their ends.
         waited: numbers of actors that had no GPU at first.
@@ -151,6 +156,7 @@ class FakeRay:
 
     memory: Callable[[Job], float]
     gpus: int = 1
+    broken: Sequence[int] = ()
     actors: list[Actor] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
     waited: set[int] = field(default_factory=set)

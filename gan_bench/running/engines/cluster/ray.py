@@ -385,8 +385,8 @@ class RayEngine(Engine):
     def _measure(self, member: _Member, group: Group, record: RunRecord | None) -> None:
         """Take over the memory in the record of a run; its configuration may then have a share."""
         memory = record.ledger.gpu_memory if record is not None and record.ledger is not None else None
-        if record is None or memory is None or not self._measures(member):
-            return
+        if record is None or memory is None or record.status == "failed" or not self._measures(member):
+            return  # a run that has failed may have ended before it needed its memory
         seeds = len(group.jobs)
         if self._shares.measure(record.configuration, seeds, memory):
             share = in_words(self._shares.of(record.configuration, seeds))

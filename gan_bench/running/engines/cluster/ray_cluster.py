@@ -171,7 +171,7 @@ def capacity(nodes: Sequence[Mapping[str, Any]], params: RayParams, request: Pla
     workers = room if request.workers is None else min(room, request.workers)
     description = f"a Ray cluster ({', '.join(hardware)})"
     if device == "cuda" and params.fixed_share is None:
-        description += ", fewer while GPU shares are measured: the first run of each model has a whole GPU"
+        description += ", at most: GPU shares are measured, and the first run of each model has a whole GPU"
     return Place(device, workers, int(gpus) if device == "cuda" else 0, description)
 
 
