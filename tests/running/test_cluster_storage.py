@@ -291,7 +291,7 @@ class TestFullDisk:
 
 
 def test_snapshots_precede_their_evaluation(tmp_path: Path, planned: Planned) -> None:
-    """When the command reads that an evaluation is complete, its files have arrived."""
+    """The files of an evaluation arrive before its event."""
     command = Command(planned)
     node = Node(tmp_path / "node", planned.registry)
     jobs, delivery = command.begin()

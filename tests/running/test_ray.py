@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
@@ -33,41 +27,12 @@ from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.store.run_folder import RunFolder
 from gan_bench.testing import checks
-from tests.support import project, ray_nodes
+from tests.support import project
 from tests.support.messages import Messages
 from tests.support.ray_nodes import Nodes
-
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None,
-    reason="NOT TESTED: the engine ray. Install it with pip install 'gan-bench[ray]'",
-)
+from tests.support.ray_runs import arguments, assert_equal, causes, ended, holding, needs_ray, values
 
 ROOT = Path(__file__).resolve().parents[2]
-
-HELD = (
-    project.HEAD
-    + '''
-FOLDER = Path("%s")
-
-class Held(GAN):
-    """GAN that waits in iteration 13, unless the file `open` exists, until it is stopped."""
-    name = "held"
-
-    def turns(self, iteration):
-        if iteration == 13 and not (FOLDER / "open").exists():
-            written = FOLDER / f".{os.getpid()}"
-            written.write_text(str(os.getppid()))
-            written.rename(FOLDER / f"pid-{os.getpid()}")
-            asked = signal.getsignal(signal.SIGTERM).__self__
-            while not (asked.requested or (FOLDER / "open").exists()):
-                time.sleep(0.01)
-        return super().turns(iteration)
-
-@hookimpl
-def gan_bench_models():
-    return [Held]
-'''
-)
 
 HUNGRY = project.plugin(
     "hungry",
@@ -78,98 +43,6 @@ HUNGRY = project.plugin(
     "    return super().turns(iteration)",
 )
 """Seeds of a stack run out of memory together, then each alone, and then once more in a process of its own."""
-
-
-@pytest.fixture
-def nodes(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Nodes]:
-    """The cluster of all tests."""
-    base = tmp_path_factory.getbasetemp()
-    with ray_nodes.cluster((base if worker_id == "master" else base.parent) / "ray") as found:
-        yield found
-
-
-def arguments(file: Path, nodes: Nodes, *more: str) -> tuple[str, ...]:
-    """Command line of a benchmark on the cluster, without the program."""
-    return ("run", str(file), "--engine", "ray", "--address", nodes.address, *more)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for a command; return its exit code and standard error, without a traceback."""
-    _, err = process.communicate()
-    assert "Traceback" not in err, err
-    return process.returncode, err
-
-
-class Holding:
-    """A command on the cluster whose only run waits in iteration 13.
-
-    Attributes:
-        child: process of the run; `worker` and `actor` are those above it.
-        node: beginning of the identifier of the node.
-    """
-
-    def __init__(self, process: subprocess.Popen[str], gate: Path, results: Path) -> None:
-        self.process, self.gate = process, gate
-        (pid,) = project.wait_for(lambda: self._pids())
-        self.child, self.worker = int(pid.name.removeprefix("pid-")), int(pid.read_text())
-        self.actor = parent(self.worker)
-        (self.folder,) = project.run_folders(results)
-        self.node = str(self.attempt()["place"])[-8:]
-
-    def _pids(self) -> list[Path]:
-        assert self.process.poll() is None, self.process.communicate()[1]
-        return list(self.gate.glob("pid-*"))
-
-    def attempt(self) -> dict[str, Any]:
-        """Contents of attempt.json."""
-        found: dict[str, Any] = json.loads((self.folder / "attempt.json").read_text())
-        return found
-
-    def open(self) -> None:
-        """Let the run, and later attempts of it, continue."""
-        (self.gate / "open").touch()
-
-
-def parent(process: int) -> int:
-    """Parent of a process."""
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Outcome of the held run by the local engine, without a wait."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "open").touch()
-    file = project.write(folder, project.describe([{"plugin": "held"}]), held=HELD % folder)
-    planned = project.plan(file, folder / "results")
-    assert project.run_jobs(planned) == "finished"
-    return project.outcome(Path(planned.jobs[0].folder))
-
-
-@contextmanager
-def holding(tmp_path: Path, nodes: Nodes) -> Iterator[Holding]:
-    """Start a command whose run waits."""
-    gate = tmp_path / "gate"
-    gate.mkdir()
-    file = project.write(tmp_path, project.describe([{"plugin": "held"}]), held=HELD % gate)
-    with project.start(*arguments(file, nodes, "--workers", "2"), cwd=tmp_path) as process:
-        try:
-            yield Holding(process, gate, tmp_path / "results")
-        finally:
-            (gate / "open").touch()
-            process.kill()
-
-
-def assert_equal(found: Path, whole: Mapping[str, Any]) -> None:
-    """Assert that a run has the values of the local engine. Its key contains a path, so it is left out."""
-    outcome = project.outcome(found)
-    outcome["record"]["key"] = whole["record"]["key"]
-    assert project.difference(outcome, whole) is None
-
-
-def causes(folder: Path) -> list[str]:
-    """Why attempts of a run were lost, from its record."""
-    return [each["cause"] for each in project.record(folder)["attempts"]]
 
 
 @needs_ray
@@ -279,17 +152,6 @@ class TestRuns:
             again = project.command(*arguments(tmp_path / "tiny.toml", nodes), cwd=tmp_path)
         assert again.returncode == 0, again.stderr
         assert_equal(held.folder, whole)
-
-
-def values(folder: Path) -> dict[str, Any]:
-    """Everything in a run of a stack that has to be equal: its state, scores and samples."""
-    state, _ = RunFolder(folder).load_checkpoint(project.record(folder)["key"])
-    assert state is not None
-    samples = {
-        t: {"x": torch.from_numpy(x), "generator": torch.from_numpy(g)}
-        for t, (x, g) in RunFolder(folder).read_samples().items()
-    }
-    return {"trainer": state["trainer"], "curve": (folder / "curve.csv").read_text(), "samples": samples}
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -445,6 +307,9 @@ class TestOptions:
             project.plan(project.describe(), tmp_path, address="auto")
         with messages.raises(ConfigError, "engine", "cpus_per_run", "> 0"):
             project.plan(project.describe(engine={"plugin": "ray", "cpus_per_run": 0}), tmp_path)
+        unused = {"plugin": "ray", "storage": "shipped", "results": "there"}
+        with messages.raises(ConfigError, "engine", "results", "shipped"):
+            project.plan(project.describe(engine=unused), tmp_path)
 
 
 def test_the_place_of_an_engine_is_planned_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def prefixes(snapshot: Snapshot) -> Iterator[Snapshot]:
-    """What a command has written if it is killed before the first file, after it, …, and before removals."""
+    """Yield what a command has written if it is killed before the first file, after it, …, and before removals."""
     for count in range(len(snapshot.files) + 1):
         yield Snapshot(snapshot.files[:count])
 

@@ -39,7 +39,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a process executes runs with.
+    """Versions, code and data of a process that executes runs.
 
     Attributes:
         versions: of Python and packages.

@@ -1,7 +1,7 @@
 """Storage of runs on a cluster: a results folder that all nodes see, or files that are sent.
 
 the command        SharedStorage     proves by a nonce that a slot sees its results folder
-                   ShippedStorage    sends files with the jobs, and writes those that come back; nobody else writes
+                   ShippedStorage    sends files with the jobs, and writes those that come back, as the only writer
 a slot             SharedFolder      runs write into the results folder
                    ShippedFolder     runs write into the scratch folder of the slot; changed files are sent back
 """
@@ -55,7 +55,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class StorageOrder:
-    """What a slot has to know of the storage.
+    """Arguments of a slot's side of the storage.
 
     Attributes:
         results: the results folder of the benchmark, as the slot's machine sees it; empty if files are sent.
