@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,12 +23,16 @@ def describe_stale_runs(folder: Path, jobs: Sequence[Job], todo: Sequence[Job]) 
         todo: those that will be executed; a stored run in place of which another one is finished is not mentioned.
     """
     keys = {job.run.key for job in jobs}
+    waiting: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
+    for job in todo:
+        waiting[job.run.dataset.plugin, job.run.model.plugin, job.run.seed].append(job.run)
     reasons: Counter[str] = Counter()
     for path in (folder / "runs").glob("*/run.json"):
         with suppress(StoreError):  # the table lists folders that cannot be read
             record = RunFolder(path.parent).read()
             if record is not None and record.key not in keys:
-                same = next((job.run for job in todo if _same_settings(record, job.run)), None)
+                similar = waiting[record.dataset.plugin, record.model.plugin, record.seed]
+                same = next((run for run in similar if _same_settings(record, run)), None)
                 if same is not None:
                     reasons[_reason(record, same)] += 1
     for reason, count in reasons.items():

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain
@@ -170,15 +170,27 @@ def _record(folder: Path) -> RunRecord | None:
 
 
 def _same_work(record: RunRecord, job: Job) -> bool:
-    """Whether a stored run equals the job on a machine like this one, up to the number of iterations."""
+    """Whether a stored run equals the job, up to the number of iterations, on a machine like this one.
+
+    If other machines execute the job, because it needs a GPU and this machine has none, a run on any GPU is equal.
+    """
     run, ledger = job.run, record.ledger
     if ledger is None or record.check is not None or not (record.iteration or run.model.anchor):
         return False
-    device = gpu_name() if job.device == "cuda" else "cpu"
-    here = ledger.device == device and all(place.cpu == cpu_name() for place in (record.provenance, *record.resumed))
+    if _lacks_gpu(job):
+        here = ledger.device != "cpu"
+    else:
+        device = gpu_name() if job.device == "cuda" else "cpu"
+        places = (record.provenance, *record.resumed)
+        here = ledger.device == device and all(place.cpu == cpu_name() for place in places)
     data = (record.dataset.plugin, record.dataset.params) == (run.dataset.plugin, run.dataset.params)
     model = (record.model.plugin, record.model.params) == (run.model.plugin, run.model.params)
     return here and data and model and replace(record.protocol, iterations=run.protocol.iterations) == run.protocol
+
+
+def _lacks_gpu(job: Job) -> bool:
+    """Whether a job needs a GPU and this machine has none."""
+    return job.device == "cuda" and not torch.cuda.is_available()
 
 
 def _compiled(record: RunRecord) -> bool:
@@ -206,6 +218,8 @@ def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float)
 
 
 def _probe_in_groups(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
+    if any(_lacks_gpu(job) for job in jobs):
+        return {}
     deadline = time.monotonic() + budget
     found: dict[str, float] = {}
     forked = jobs and jobs[0].device == "cpu" and "fork" in multiprocessing.get_all_start_methods()
@@ -288,9 +302,13 @@ class Forecast:
 
     def __init__(self, groups: Sequence[Sequence[Job]], estimates: Estimates, workers: int) -> None:
         """`groups` are in the order in which they start; the runs of a group train together."""
-        self._groups = [[job.run.key for job in group] for group in groups]
-        self._size = {key: len(group) for group in self._groups for key in group}
+        self._groups = {number: [job.run.key for job in group] for number, group in enumerate(groups)}
+        self._number = {key: number for number, group in self._groups.items() for key in group}
+        self._size = {key: len(group) for group in self._groups.values() for key in group}
         self._configuration = {job.run.key: job.run.configuration for job in chain.from_iterable(groups)}
+        self._same: dict[str, list[str]] = defaultdict(list)
+        for key, name in self._configuration.items():
+            self._same[name].append(key)
         self._seconds = dict(estimates.seconds)
         self._workers = workers
         self._known: dict[str, tuple[float, float]] = {}  # seconds left of runs, and when they reported them
@@ -307,13 +325,16 @@ class Forecast:
     def end(self, key: str, *, finished: bool) -> None:
         """Record that a run has ended; scale the estimates of its configuration's other seeds by the observed ratio."""
         started, ended = self._started.pop(key, None), time.monotonic()
-        self._groups = [rest for group in self._groups if (rest := [each for each in group if each != key])]
+        number = self._number[key]
+        self._groups[number] = [each for each in self._groups.get(number, ()) if each != key]
+        if not self._groups[number]:
+            del self._groups[number]
         if finished and started is not None:
             share, expected = (ended - started) / self._size[key], self._seconds[key]
-            for each, name in self._configuration.items():
-                if name == self._configuration[key] and math.isnan(expected):
+            for each in self._same[self._configuration[key]]:
+                if math.isnan(expected):
                     self._seconds[each] = share
-                elif name == self._configuration[key] and expected > 0:
+                elif expected > 0:
                     self._seconds[each] *= share / expected
 
     def ends(self) -> dict[str, float]:
@@ -325,7 +346,7 @@ class Forecast:
         free = [0.0] * self._workers
         ends: dict[str, float] = {}
         # A started group already occupies its worker, so it comes before any other.
-        for group in sorted(self._groups, key=lambda group: group[0] not in self._started):
+        for group in sorted(self._groups.values(), key=lambda group: group[0] not in self._started):
             start = heapq.heappop(free)
             end = start + max(0.0, self._of_group(group, typical, now))
             heapq.heappush(free, end)
@@ -351,19 +372,15 @@ class Forecast:
 
 def longest_first(jobs: Sequence[Job], estimates: Estimates) -> list[Job]:
     """Order jobs seed by seed, and within a seed the longest first, so that runs of a seed end together."""
-    return list(chain.from_iterable(_sorted_seed(jobs, seed, estimates) for seed in dict.fromkeys(_seeds(jobs))))
+    seeds: dict[int, list[Job]] = defaultdict(list)
+    for job in jobs:
+        seeds[job.run.seed].append(job)
 
-
-def _seeds(jobs: Sequence[Job]) -> Iterator[int]:
-    return (job.run.seed for job in jobs)
-
-
-def _sorted_seed(jobs: Sequence[Job], seed: int, estimates: Estimates) -> list[Job]:
     def seconds(job: Job) -> float:
         found = estimates.seconds.get(job.run.key, math.nan)
         return math.inf if math.isnan(found) else found  # an unknown run may be the longest
 
-    return sorted((job for job in jobs if job.run.seed == seed), key=seconds, reverse=True)
+    return [job for each in seeds.values() for job in sorted(each, key=seconds, reverse=True)]
 
 
 PROBE_FROM = 1_000

@@ -1,8 +1,13 @@
-"""Observer that writes a table whenever a seed of all models is complete, and forecasts the time of the next one."""
+"""Observer that writes a table whenever a seed of all models is complete, and forecasts the time of the next one.
+
+Each table reads all runs. Of thousands of short runs, a table after each seed would take most of the time. After the
+first tables, the time for tables and forecasts is therefore limited to a share of the whole.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +20,12 @@ from gan_bench.running.estimate import Forecast
 from gan_bench.running.observers import EVENTS
 
 FORECAST_SECONDS = 5.0  # between two forecasts
+LARGEST_SHARE = 0.02
+"""Largest share of the time for tables, and for forecasts."""
+
+FIRST_TABLES = 4
+"""Number of tables that are written without a limit."""
+
 FINAL = ("finished", "diverged", "failed")
 """Statuses that count as done; an interrupted run is still to do."""
 
@@ -40,10 +51,15 @@ class InterimTables(Observer):
             status: of the runs that are already done.
         """
         self._folder, self._observer, self._forecast = folder, observer, forecast
-        self._keys_of = {seed: {job.run.key for job in jobs if job.run.seed == seed} for seed in _seeds(jobs)}
-        self._ended = {key for key, found in status.items() if found in FINAL}
-        self._group_of = {job.run.key: {each.run.key for each in group} for group in groups for job in group}
+        ended = {key for key, found in status.items() if found in FINAL}
+        self._open: dict[int, set[str]] = defaultdict(set)  # runs that have not ended, by seed
+        for job in jobs:
+            self._open[job.run.seed] |= {job.run.key} - ended
+        stacks = [{job.run.key for job in group} for group in groups]
+        self._open_stack = {key: stack for stack in stacks for key in stack}  # runs of its stack that have not ended
         self._shown = len(self.complete)
+        self._tables = _Limit(FIRST_TABLES)
+        self._forecasts = _Limit(0)
         self._forecast_at = -FORECAST_SECONDS
         for event in EVENTS:
             if event not in vars(InterimTables):
@@ -52,19 +68,19 @@ class InterimTables(Observer):
     @property
     def complete(self) -> list[int]:
         """Seeds whose runs have all ended."""
-        return [seed for seed, keys in self._keys_of.items() if keys <= self._ended]
+        return [seed for seed, keys in self._open.items() if not keys]
 
     def expected(self) -> tuple[float, float] | None:
         """Seconds from now to the next table and to the last one; None if all times are unknown."""
         ends = self._forecast.ends()
-        open_seeds = [keys for keys in self._keys_of.values() if not keys <= self._ended]
-        tables = [max((ends[key] for key in keys if key in ends), default=0.0) for keys in open_seeds]
+        tables = [max((ends[key] for key in keys if key in ends), default=0.0) for keys in self._open.values() if keys]
         return (min(tables), max(tables)) if ends and tables else None
 
     def forecast_now(self) -> None:
         """Report the expected time of the next and the last table."""
         self._forecast_at = time.monotonic()
-        expected = self.expected()
+        with self._forecasts:
+            expected = self.expected()
         if expected is not None:
             self._observer.forecast(*expected)
 
@@ -79,23 +95,33 @@ class InterimTables(Observer):
             self._forecast.report(run.key, (event.iterations - event.iteration) / event.rate)
         self._observer.progress(run, event)
         if time.monotonic() - self._forecast_at >= FORECAST_SECONDS:
-            self.forecast_now()
+            self._write_if_due()
+            self._forecast_if_due()
 
     def ended(self, run: Run, status: str, error: str) -> None:
         """Forward the event; write an interim table if this run completes a seed that is not the last."""
         self._forecast.end(run.key, finished=status == "finished")
         self._observer.ended(run, status, error)
-        self._ended |= {run.key} if status in FINAL else set()
+        if status in FINAL:
+            self._open[run.seed].discard(run.key)
+            self._open_stack[run.key].discard(run.key)
         # The runs of a stack end one right after the other: a table after each would be a burst of tables.
-        if self._group_of[run.key] <= self._ended:
+        if not self._open_stack[run.key]:
             self._write_if_due()
-        self.forecast_now()
+        self._forecast_if_due()
+
+    def _forecast_if_due(self) -> None:
+        if self._forecasts.free:
+            self.forecast_now()
 
     def _write_if_due(self) -> None:
         complete = self.complete
-        if not self._shown < len(complete) < len(self._keys_of):
-            return
-        self._shown = len(complete)
+        if self._tables.free and self._shown < len(complete) < len(self._open):
+            self._shown = len(complete)
+            with self._tables:
+                self._write(complete)
+
+    def _write(self, complete: Sequence[int]) -> None:
         try:
             write_results_csv(self._folder)
             table = write_tables(self._folder, complete)
@@ -105,5 +131,25 @@ class InterimTables(Observer):
         self._observer.interim_table(table)
 
 
-def _seeds(jobs: Sequence[Job]) -> list[int]:
-    return list(dict.fromkeys(job.run.seed for job in jobs))
+class _Limit:
+    """Context for work that may take a share of the time.
+
+    Args:
+        first: number of times that it may be done without a limit.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._first, self._due, self._started = first, 0.0, 0.0
+
+    @property
+    def free(self) -> bool:
+        """Whether it may be done now."""
+        return self._first > 0 or time.monotonic() >= self._due
+
+    def __enter__(self) -> None:
+        self._first -= 1
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._due = now + (now - self._started) / LARGEST_SHARE

@@ -148,7 +148,8 @@ def _run_jobs(planned: Planned, todo: Sequence[Job], observers: Observers, lock:
     todo = longest_first(todo, estimates)
     groups = stacks(todo)
     forecast = Forecast(groups, estimates, planned.workers)
-    done = {key: found for key, found in planned.status.items() if key not in {job.run.key for job in todo}}
+    waiting = {job.run.key for job in todo}
+    done = {key: found for key, found in planned.status.items() if key not in waiting}
     watch = InterimTables(planned.folder, planned.jobs, done, groups, forecast, observers)
     if planned.mode == "preview":
         observers.note(f"Preview: a quarter of the iterations, with seed {planned.benchmark.seeds[0]} only.")

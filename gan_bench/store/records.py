@@ -6,6 +6,7 @@ Records are written in the current format. Those of format 1 are read as well, s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -31,6 +32,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 T = TypeVar("T")
 R = TypeVar("R", "RunRecord", "BenchmarkRecord")
+
+
+_SURROGATE = re.compile(r"\\u[dD]|[\ud800-\udfff]")
+"""Half of a surrogate pair in the text of a file."""
 
 
 class RecordError(ValueError):
@@ -71,6 +76,19 @@ class ExecutionPlan:
 
 
 @dataclass(frozen=True)
+class GpuMemory:
+    """Memory of a GPU in MiB.
+
+    Attributes:
+        reserved_mb: the highest that a process has reserved for tensors, caches of the allocator included.
+        total_mb: of the GPU.
+    """
+
+    reserved_mb: float
+    total_mb: float
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Resources that a run has used so far.
 
@@ -81,6 +99,7 @@ class Ledger:
         generator_samples: number of them from each generator; empty if each draw has the same number of each.
         peak_memory_mb: highest resident memory in MiB; on a GPU the device's.
         plan: the last execution plan.
+        gpu_memory: of all seeds that trained together; None on a CPU, and in records of earlier versions.
     """
 
     parameters: Mapping[str, int] = field(default_factory=dict)
@@ -94,6 +113,7 @@ class Ledger:
     device: str = "cpu"
     plan: ExecutionPlan | None = None
     generator_samples: tuple[int, ...] = ()
+    gpu_memory: GpuMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -207,11 +227,16 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class LostAttempt:
-    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause."""
+    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause.
+
+    Attributes:
+        iteration: of the last checkpoint when the next attempt began.
+    """
 
     number: int
     place: str
     cause: str
+    iteration: int = 0
 
 
 @dataclass(frozen=True)
@@ -350,7 +375,8 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         RecordError: it is not JSON, of an unknown format, or a field is missing or has another type.
     """
     try:
-        values = json.loads(text if isinstance(text, str) else text.decode("utf-8"))
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError(str(error)) from error
     if not isinstance(values, dict):
@@ -363,7 +389,8 @@ def decode(text: str | bytes, kind: type[R]) -> R:
         expected = values.pop(DIGEST, None)
         if expected is not None and expected != _digest(values):
             raise RecordError("its values differ from those that were written")
-        values = _encodable(values)
+        if _SURROGATE.search(text):  # rare, and the replacement takes longer than the rest
+            values = _encodable(values)
     except RecursionError as error:
         raise RecordError("its values are nested too deeply") from error
     if found != FORMAT and kind is RunRecord:
@@ -419,6 +446,8 @@ def convert(values: object, kind: type[T]) -> T:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise RecordError(_explained(str(error))) from error
+    except RecursionError as error:
+        raise RecordError("its values are nested too deeply") from error
 
 
 def _explained(message: str) -> str:

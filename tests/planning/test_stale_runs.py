@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gan_bench.planning import runs
+from gan_bench.contracts.run import Run
+from gan_bench.planning import runs, stale_runs
 from gan_bench.planning.stale_runs import describe_stale_runs
+from gan_bench.running.record import start_record
+from gan_bench.store.records import RunRecord
+from gan_bench.store.run_folder import RunFolder
 from tests.support import project
 from tests.support.messages import Messages
 
@@ -55,3 +60,20 @@ def test_are_not_reported_after_they_were_trained_again(tmp_path: Path) -> None:
     project.write_record(folder.with_name("old"), project.record(folder) | {"key": "0" * 64, "training_version": 2})
     assert list(describe_stale_runs(planned.folder, planned.jobs, [])) == []
     assert len(list(describe_stale_runs(planned.folder, planned.jobs, planned.jobs))) == 1
+
+
+def test_are_compared_with_few_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored run is compared with runs of its seed, not with those of all seeds."""
+    compared: list[int] = []
+
+    def same(record: RunRecord, run: Run) -> bool:
+        compared.append(run.seed)
+        return False
+
+    monkeypatch.setattr(stale_runs, "_same_settings", same)
+    planned = project.plan(project.describe(seeds=20), tmp_path)
+    for job in planned.jobs:
+        record = replace(start_record(job, planned.registry, None), key="0" * 64)
+        RunFolder(Path(job.folder)).write(record)
+    assert list(describe_stale_runs(planned.folder, planned.jobs, planned.jobs)) == []
+    assert sorted(compared) == list(range(20))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gan_bench.contracts.engine import Engine
+from gan_bench.contracts.events import Progress
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job, Run
 from gan_bench.contracts.table import Table
@@ -52,6 +55,22 @@ class Listener(Observer):
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+
+@dataclass
+class Watch:
+    """An observer of runs that have no estimates, its listener, and the time, which each run lasts a second."""
+
+    tables: interim_tables.InterimTables
+    listener: Listener
+    jobs: Sequence[Job]
+    now: list[float]
+
+    def end(self, job: Job) -> None:
+        """Report a run from its start to its end."""
+        self.tables.started(job.run)
+        self.now[0] += 1.0
+        self.tables.ended(job.run, "finished", "")
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +181,49 @@ class TestTables:
         run_benchmark.run(project.plan(project.describe(TWO, seeds=2), tmp_path / "here"), listener)
         assert ["seed 2" in to_markdown(table) for table in listener.tables] == [False]
         assert [row.finished for row in listener.tables[0].rows] == [1, 1]
+
+
+class TestMany:
+    """Many seeds, each of which ends a second after the one before it. A table takes a second, as does a forecast."""
+
+    @pytest.fixture
+    def watch(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watch:
+        now = [100.0]
+
+        def last(*_: Any) -> Any:
+            now[0] += 1.0
+            return {}
+
+        monkeypatch.setattr(interim_tables.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(interim_tables, "write_results_csv", lambda folder: None)
+        monkeypatch.setattr(interim_tables, "write_tables", last)
+        monkeypatch.setattr(estimate.Forecast, "ends", last)
+        planned = project.plan(project.describe(seeds=60), tmp_path)
+        jobs, unknown = list(planned.jobs), estimate.Estimates({job.run.key: math.nan for job in planned.jobs})
+        listener = Listener()
+        listener.interim_table = lambda table: listener.events.append("table")  # type: ignore[method-assign]
+        forecast = estimate.Forecast([[job] for job in jobs], unknown, 1)
+        tables = interim_tables.InterimTables(tmp_path, jobs, {}, [[job] for job in jobs], forecast, listener)
+        return Watch(tables, listener, jobs, now)
+
+    def test_tables_take_a_share_of_the_time(self, watch: Watch) -> None:
+        """After the first tables, they and the forecasts take little of the time."""
+        for job in watch.jobs[:-1]:
+            watch.end(job)
+        assert watch.listener.events.count("table") == interim_tables.FIRST_TABLES + 1
+        assert watch.now[0] - 100.0 < 59 * (1 + 3 * interim_tables.LARGEST_SHARE) + interim_tables.FIRST_TABLES + 2
+
+    def test_a_table_follows_later(self, watch: Watch) -> None:
+        """A table that is not written at the end of a seed is written once the time permits."""
+        for job in watch.jobs[:10]:
+            watch.end(job)
+        before = watch.listener.events.count("table")
+        watch.now[0] += 1 / interim_tables.LARGEST_SHARE
+        watch.tables.started(watch.jobs[10].run)
+        watch.tables.progress(watch.jobs[10].run, Progress(watch.jobs[10].run.key, 1, 30, 0.0))
+        assert watch.listener.events.count("table") == before + 1
+        watch.tables.progress(watch.jobs[10].run, Progress(watch.jobs[10].run.key, 2, 30, 0.0))
+        assert watch.listener.events.count("table") == before + 1
 
 
 class TestTimes:

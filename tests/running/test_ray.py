@@ -6,30 +6,33 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
 from gan_bench.contracts.engine import Place, PlaceRequest
-from gan_bench.errors import ConfigError, UsageError
+from gan_bench.contracts.parameters import param
+from gan_bench.errors import ConfigError, RunError, UsageError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray_cluster
+from gan_bench.running.engines.cluster.ray import RayEngine
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.provenance import SHARE_VARIABLE
-from gan_bench.running.run_process import RunProcess
 from gan_bench.store.run_folder import RunFolder
+from gan_bench.testing import checks
 from tests.support import project
 from tests.support.messages import Messages
 from tests.support.ray_nodes import Nodes
 from tests.support.ray_runs import arguments, assert_equal, causes, ended, holding, needs_ray, values
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HUNGRY = project.plugin(
     "hungry",
@@ -182,6 +185,26 @@ class TestRefusal:
         assert project.run_folders(tmp_path / "results") == []
 
 
+@needs_ray
+@pytest.mark.slow
+def test_the_contract_of_engines_is_fulfilled(nodes: Nodes) -> None:
+    """The engine passes every check of the kit, that of killed processes included."""
+
+    @dataclass(frozen=True)
+    class Params(RayParams):
+        """Parameters with the cluster of the tests."""
+
+        address: str = param(nodes.address, "Address of the cluster.")
+
+    cls = type("RayEngine", (RayEngine,), {"Params": Params, "__doc__": RayEngine.__doc__})
+    try:
+        reports = [check.report() for check in checks(cls)]
+    finally:
+        ray_cluster.disconnect()
+    assert [report.finding for report in reports if report.finding] == []
+    assert [str(report.check) for report in reports if report.skipped] == ["lock"]
+
+
 NODES = [
     {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 2.0}},
     {"Alive": True, "Resources": {"CPU": 3.0}},
@@ -232,15 +255,35 @@ class TestCapacity:
             ray_cluster.connect("127.0.0.1:1")
 
 
-def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch may allocate the share of the GPU that a slot has reserved, for runs on a GPU only."""
-    limits: list[float] = []
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
-    monkeypatch.setenv(SHARE_VARIABLE, "0.25")
-    job = project.plan(project.describe(), tmp_path).jobs[0]
-    for device in ("cpu", "cuda"):
-        RunProcess(replace(job, device=device))
-    assert limits == [0.25]
+def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
+    """If the head node does not answer three times in succession, at intervals of 5 s, the command ends by itself.
+
+    Ray would exit the process after a minute, before runs have written their checkpoints.
+    """
+    times = iter((0.0, 6.0, 6.0, 12.0, 12.0, 15.0, 18.0, 18.0, 24.0, 24.0, 28.0, 30.0, 30.0))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        head = ray_cluster.HeadNode(address, lambda: next(times))
+        for _ in range(3):
+            head.require()
+    for _ in range(3):
+        head.require()
+    with pytest.raises(RunError, match="head node") as caught:
+        head.require()
+    messages.check(str(caught.value).replace(address, "HOST:PORT"), "HOST:PORT")
+
+
+@needs_ray
+def test_the_cluster_file_of_the_page_is_valid() -> None:
+    """The file for `ray up` in the documentation has the form that Ray's own validation requires."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    yaml = pytest.importorskip("yaml")
+    page = (ROOT / "docs" / "cluster-ray.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = prepare_config(yaml.safe_load(text))
+    validate_config(file)
+    assert file["available_node_types"]["local.cluster.node"]["min_workers"] == 2
 
 
 class TestOptions:

@@ -7,8 +7,9 @@ The cluster has a head node without cores and two nodes with two cores each, all
 60 training runs is executed by the local engine. Then it is executed on the cluster while random nodes are killed at
 random moments, each replaced by a new one, again and again until the number of kills is reached. Each kill is printed
 with the runs of its node and the iterations that they had reached. Every run must finish with the values of the local
-engine, bit for bit. Then anchors are executed by both engines: printed are runs a second between the first and the last
-end, their ratio, and the processor time of the command per run. The exit code is 1 after a lost run or a difference.
+engine, bit for bit. Then anchors are executed by both engines in turns, some seeds at a time, so that other programs
+slow down both. Printed are runs a second, without the first fifth of each turn, their ratio, and the processor time of
+the command per run, of Python and of Ray's threads. The exit code is 1 after a lost run or a difference.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,9 @@ COMMAND = (sys.executable, "-m", "gan_bench")
 PAUSES = (2.0, 12.0)
 """Least and most seconds between two kills; a new slot takes several seconds to start."""
 
+RUNS_OF_A_SEED = 3
+"""Runs of each seed in the benchmark of anchors."""
+
 
 @dataclass
 class Execution:
@@ -45,16 +51,29 @@ class Execution:
 
     Attributes:
         code: exit code.
-        seconds: from the first to the last end of a run.
         ends: number of runs that ended.
-        processor: seconds of processor time of the command, without the processes that it started, from the first to
-            the last end.
+        counted: those of the following measurements, without the first fifth: some slots start later than others.
+        seconds: that these took, from the end of one run to the end of the last.
+        python: seconds of processor time of the command's main thread, without the processes that it started.
+        threads: the same of its other threads, which are Ray's.
     """
 
     code: int
-    seconds: float
     ends: int
-    processor: float
+    counted: int
+    seconds: float
+    python: float
+    threads: float
+
+    def __add__(self, other: Execution) -> Execution:
+        return Execution(
+            max(self.code, other.code),
+            self.ends + other.ends,
+            self.counted + other.counted,
+            self.seconds + other.seconds,
+            self.python + other.python,
+            self.threads + other.threads,
+        )
 
 
 @dataclass
@@ -71,7 +90,7 @@ class Kills:
 def execute(arguments: Sequence[str], folder: Path) -> Execution:
     """Execute `gan-bench` and measure when its runs end."""
     ends: list[float] = []
-    processor: list[float] = []
+    processor: list[tuple[float, float]] = []
     with (folder / "out.txt").open("ab") as out:
         process = subprocess.Popen(
             [*COMMAND, *arguments], cwd=folder, stdout=out, stderr=subprocess.PIPE, text=True, env=os.environ
@@ -83,16 +102,21 @@ def execute(arguments: Sequence[str], folder: Path) -> Execution:
                 if re.match(r"\[[0-9]+/[0-9]+\]", line):
                     ends.append(time.monotonic())
                     processor.append(own_seconds(process.pid))
-    span = ends[-1] - ends[0] if len(ends) > 1 else 0.0
-    return Execution(process.wait(), span, len(ends), max(processor, default=0.0) - min(processor, default=0.0))
+    if not ends:
+        return Execution(process.wait(), 0, 0, 0.0, 0.0, 0.0)
+    first = len(ends) // 5
+    python, threads = (after - before for before, after in zip(processor[first], processor[-1], strict=True))
+    return Execution(process.wait(), len(ends), len(ends) - 1 - first, ends[-1] - ends[first], python, threads)
 
 
-def own_seconds(process: int) -> float:
-    """Processor time of a process so far."""
-    try:
-        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
+def own_seconds(process: int) -> tuple[float, float]:
+    """Processor time of the main thread of a process, and of its other threads, so far."""
+    main = _seconds(Path(f"/proc/{process}/task/{process}/stat"))
+    return main, _seconds(Path(f"/proc/{process}/stat")) - main
+
+
+def _seconds(stat: Path) -> float:
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -182,25 +206,30 @@ def compare(expected: Path, found: Path) -> list[str]:
     return faults
 
 
-def campaign_of_anchors(folder: Path, nodes: ray_nodes.Nodes, runs: int) -> int:
-    """Measure both engines on anchors; return the number of commands that failed."""
-    file = project.write(folder, anchors(max(1, runs // 3)))
-    found: dict[str, Execution] = {}
-    for engine, more in (("local", ()), ("ray", ("--address", nodes.address, "--cpus-per-run", "1"))):
-        workers = ("--workers", "2")
-        arguments = ["run", str(file), "--device", "cpu", "--engine", engine, *more, *workers, "--results", engine]
-        found[engine] = execute(arguments, folder)
-    report_rates(found)
-    return sum(each.code != 0 for each in found.values())
+def campaign_of_anchors(folder: Path, nodes: ray_nodes.Nodes, runs: int, turn: int) -> int:
+    """Measure both engines on anchors, `turn` runs at a time; return the number of commands that failed."""
+    seeds = max(1, runs // RUNS_OF_A_SEED)
+    file = project.write(folder, anchors(seeds))
+    engines = {"local": (), "ray": ("--address", nodes.address, "--cpus-per-run", "1")}
+    found: dict[str, list[Execution]] = {name: [] for name in engines}
+    size = max(1, turn // RUNS_OF_A_SEED)
+    for number, start in enumerate(range(0, seeds, size)):
+        chosen = ",".join(map(str, range(start, min(seeds, start + size)))) + ","
+        for name in sorted(engines, reverse=bool(number % 2)):
+            more = ("--engine", name, *engines[name], "--workers", "2", "--seeds", chosen, "--results", name)
+            found[name].append(execute(["run", str(file), "--device", "cpu", *more], folder))
+        report_rates({name: reduce(add, each) for name, each in found.items()})
+    return sum(each.code != 0 for some in found.values() for each in some)
 
 
 def report_rates(found: Mapping[str, Execution]) -> None:
-    """Print runs a second and processor time per run."""
-    rates = {name: (each.ends - 1) / each.seconds if each.seconds else 0.0 for name, each in found.items()}
+    """Print runs a second and processor time per run, so far."""
+    rates = {name: each.counted / each.seconds if each.seconds else 0.0 for name, each in found.items()}
     for name, each in found.items():
-        milliseconds = 1000 * each.processor / max(1, each.ends)
-        print(f"{name}: {each.ends} runs, {rates[name]:.2f} a second, {milliseconds:.1f} ms of the command a run")
-    print(f"ratio: {rates['ray'] / rates['local']:.2f}" if rates["local"] else "ratio: unknown")
+        python, threads = (1000 * value / max(1, each.counted) for value in (each.python, each.threads))
+        times = f"{python:.1f} ms a run of the command's Python, {threads:.1f} ms of other threads"
+        print(f"{name}: {each.ends} runs, {rates[name]:.2f} a second, {times}")
+    print(f"ratio: {rates['ray'] / rates['local']:.2f}" if rates["local"] else "ratio: unknown", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -208,6 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="number of killed nodes (default: 50)")
     parser.add_argument("--anchors", type=int, default=1000, metavar="N", help="number of anchor runs (default: 1000)")
+    parser.add_argument(
+        "--turn", type=int, default=100, metavar="N", help="anchor runs of one engine before the other's (default: 100)"
+    )
     parser.add_argument("--iterations", type=int, default=1000, metavar="N", help="of a training run (default: 1000)")
     parser.add_argument("--seeds", type=int, default=20, metavar="N", help="of each of three models (default: 20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of nodes and moments (default: 0)")
@@ -217,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("kills", "anchors"):
             (Path(temporary) / name).mkdir()
         if options.anchors:
-            faults += campaign_of_anchors(Path(temporary) / "anchors", nodes, options.anchors)
+            faults += campaign_of_anchors(Path(temporary) / "anchors", nodes, options.anchors, options.turn)
         if options.kills:
             rng = random.Random(options.seed)
             described = benchmark(options.iterations, options.seeds)

@@ -134,7 +134,7 @@ def _code(registry: Registry, kind: str, name: str) -> str:
     try:
         return code_hash(registry.get(kind, name))
     except Exception as error:  # a plugin may raise anything
-        return MISSING + error_text(error)
+        return MISSING + error_text(error).rstrip(".")
 
 
 def _contents(registry: Registry, dataset: DatasetRef, error: str | None) -> str:
@@ -145,7 +145,7 @@ def _contents(registry: Registry, dataset: DatasetRef, error: str | None) -> str
         missing = found.missing()
         return MISSING + (error or missing) if missing else found.contents
     except Exception as error:  # a plugin may raise anything
-        return MISSING + error_text(error)
+        return MISSING + error_text(error).rstrip(".")
 
 
 def _weights(weights: Fetchable, error: str | None) -> str:

@@ -72,6 +72,11 @@ class RunAttempts:
                 folder.write(replace(record, attempts=attempt.lost))
         self.end(job, cause)
 
+    def report(self, job: Job, record: RunRecord) -> None:
+        """Report the end of a run that has recorded it."""
+        remove_empty_log(job)
+        self._observer.ended(job.run, record.status, str(record.error or ""))
+
     def end(self, job: Job, cause: str) -> None:
         """Report the end of a run.
 

@@ -3,7 +3,7 @@
 An engine creates a slot where the runs are to be executed, and calls its methods there:
 
     hello       starts the worker process, and returns where it is and what it runs with
-    carry_out   executes jobs; yields the messages of the worker as they arrive, and files if they are sent
+    carry_out   executes jobs; yields the messages of the worker, several at a time, and files if they are sent
     stop        lets the runs write their checkpoints and end; called from another thread
     close       ends the worker process and removes its files
 
@@ -19,19 +19,20 @@ import platform
 import select
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gan_bench.contracts.run import Job
 from gan_bench.data.downloads import ROOT_VARIABLE
 from gan_bench.errors import RunError, StoreError
+from gan_bench.running.engines.cluster.held_messages import HeldMessages
 from gan_bench.running.engines.cluster.scratch import Scratch, unwritable
 from gan_bench.running.engines.cluster.shipped_plugins import Shipment, unpack
 from gan_bench.running.engines.cluster.snapshots import Snapshot
 from gan_bench.running.engines.cluster.storage import Delivery, SlotFolder, StorageOrder, slot_folder
 from gan_bench.running.engines.identity import Identity, Question
 from gan_bench.running.engines.interrupts import blocked
-from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_message
+from gan_bench.running.engines.messages import Ended, Message, Started, decode_message
 from gan_bench.running.engines.worker_process import WorkerProcess
 from gan_bench.running.provenance import COMMAND_VARIABLE, SHARE_VARIABLE
 
@@ -134,24 +135,26 @@ class Slot:
         except StoreError as error:
             yield [Lost(str(error))]
             return
-        for messages in self._messages(worker):
-            kept: list[SlotMessage] = [each for each in messages if not isinstance(each, (Ready, Ended))]
+        held = HeldMessages()
+        for messages in self._messages(worker, lambda: held.seconds_left):
+            held.add(messages)
             for part in folder.changes(messages):
                 yield [part]
-            if kept:
-                yield kept
-            for ended in (each for each in messages if isinstance(each, Ended)):
-                yield from self._last_messages(folder, ended)
+            if held.ended:
+                yield from self._last_messages(folder, held.take())
                 return
+            if held.due:
+                yield list(held.take())
         lost = Lost(f"the worker process ended with exit code {self._discard(worker)}")
-        yield from self._last_messages(folder, lost)
+        yield from self._last_messages(folder, [*held.take(), lost])
 
-    def _last_messages(self, folder: SlotFolder, end: Ended | Lost) -> Iterator[list[SlotMessage]]:
-        """Yield the last files and the end of jobs; they are lost if their files could not be written."""
+    def _last_messages(self, folder: SlotFolder, messages: Sequence[Message | Lost]) -> Iterator[list[SlotMessage]]:
+        """Yield the last files, then the last messages; jobs are lost if their files could not be written."""
         parts, problem = folder.end()
         for part in parts:
             yield [part]
-        yield [Lost(problem) if problem else end]
+        *others, end = messages
+        yield [*others, Lost(problem) if problem else end]
 
     def stop(self) -> None:
         """Let the runs write their checkpoints and end."""
@@ -181,19 +184,28 @@ class Slot:
                 self._worker = WorkerProcess(places, lock=self._scratch.lock)
         return self._worker, self._folder
 
-    def _messages(self, worker: WorkerProcess) -> Iterator[list[Message]]:
-        """Yield the messages of a worker until it and its run have ended. Other lines are ignored."""
+    def _messages(
+        self, worker: WorkerProcess, patience: Callable[[], float] = lambda: LOOK_SECONDS
+    ) -> Iterator[list[Message]]:
+        """Yield the messages of a worker until it and its run have ended. Other lines are ignored.
+
+        Args:
+            patience: returns the seconds after which no messages are yielded, if nothing is received.
+        """
         assert worker.process.stdout is not None
         while not worker.closed:
             ended = worker.ended
             # A process that a plugin has left behind may keep the output open: then only what is there is read.
-            if select.select([worker.process.stdout], [], [], 0 if ended else LOOK_SECONDS)[0]:
+            wait = 0 if ended else min(LOOK_SECONDS, patience())
+            if select.select([worker.process.stdout], [], [], wait)[0]:
                 found = [decode_message(line) for line in worker.lines()]
                 messages = [message for message in found if message is not None]
                 _follow(worker, messages)
                 yield messages
             elif ended:
                 return
+            else:
+                yield []
         while not worker.ended:
             time.sleep(0.01)
 
