@@ -97,6 +97,7 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     """
     _check_form(name)
     words = {"name": name, "module": _module(name), "title": _title(name), "kind": kind, "year": f"{date.today().year}"}
+    words["article"] = _article(kind)
     plugin = _rendered(f"{kind}/plugin.py", words, package)
     test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
     texts = _Texts(plugin, test, benchmark)
@@ -158,6 +159,10 @@ def _rendered(template: str, words: Mapping[str, str], package: bool = False) ->
     return string.Template("".join(lines)).substitute(words)
 
 
+def _article(kind: str) -> str:
+    return "An" if kind == "engine" else "A"
+
+
 def _module(name: str) -> str:
     return name.replace("-", "_")
 
@@ -193,9 +198,8 @@ def _check_free(kind: str, name: str, plugin: str) -> None:
     taken = {_folded(each): each for each in registry.all(f"{kind}s")}
     if _folded(name) in taken:
         found = taken[_folded(name)]
-        raise UsageError(
-            f"A {kind} called {found!r} already exists, from {registry.origin(f'{kind}s', found)}. {advice}"
-        )
+        origin = registry.origin(f"{kind}s", found)
+        raise UsageError(f"{_article(kind)} {kind} called {found!r} already exists, from {origin}. {advice}")
     if _shadows(_module(name)) or _is_installed(name):
         raise UsageError(f"{name!r} would hide an installed package or a module of Python. {advice}")
 

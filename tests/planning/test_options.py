@@ -132,7 +132,7 @@ class TestValues:
             "stack": "3",
             "engine": "mine",
             "address": "head:6379",
-            "gpus_per_run": 0.25,
+            "gpus_per_run": "0.25",
             "cpus_per_run": 2.0,
             "observers": ("diary",),
             "plugins": ("a.py", "b.py"),
