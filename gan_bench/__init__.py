@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.data.recipes import Recipe as Recipe
     from gan_bench.errors import DataError as DataError
     from gan_bench.errors import PluginError as PluginError
+    from gan_bench.errors import UsageError as UsageError
     from gan_bench.planning.jobs import stacks as stacks
     from gan_bench.plugins.discovery import load_plugins as load_plugins
     from gan_bench.report.page.page import write_report as write_report
@@ -80,9 +81,11 @@ if TYPE_CHECKING:  # type checkers do not follow `__getattr__`
     from gan_bench.report.tables.verdicts import compare as compare
     from gan_bench.results.class_shares import load_classes as load_classes
     from gan_bench.results.load import load_results as load_results
+    from gan_bench.running.engines.local import settle as settle
     from gan_bench.running.execute import execute as execute
     from gan_bench.running.execute import execute_stack as execute_stack
     from gan_bench.running.stored_model import StoredModel as StoredModel
+    from gan_bench.store.attempts import begin_attempt as begin_attempt
 
 _HOMES = {
     "evaluate": "gan_bench.api",
@@ -146,6 +149,7 @@ _HOMES = {
     "SourceFile": "gan_bench.data.image_datasets",
     "DataError": "gan_bench.errors",
     "PluginError": "gan_bench.errors",
+    "UsageError": "gan_bench.errors",
     "stacks": "gan_bench.planning.jobs",
     "load_plugins": "gan_bench.plugins.discovery",
     "published": "gan_bench.report.published.load",
@@ -155,9 +159,11 @@ _HOMES = {
     "compare": "gan_bench.report.tables.verdicts",
     "load_classes": "gan_bench.results.class_shares",
     "load_results": "gan_bench.results.load",
+    "settle": "gan_bench.running.engines.local",
     "execute": "gan_bench.running.execute",
     "execute_stack": "gan_bench.running.execute",
     "StoredModel": "gan_bench.running.stored_model",
+    "begin_attempt": "gan_bench.store.attempts",
 }
 
 __all__ = sorted(_HOMES)

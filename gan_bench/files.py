@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import platform
+import re
 import secrets
 import stat
 import time
@@ -19,6 +20,9 @@ from gan_bench.errors import StoreError
 
 LARGEST = 1 << 30
 """Default limit of `read_file`, in bytes."""
+
+STALE_READS = 5
+"""Number of times that a file is read again if another machine has replaced it on NFS meanwhile."""
 
 
 _guards: list[Callable[[Path], None]] = []
@@ -87,6 +91,16 @@ def read_file(path: str | os.PathLike[str], limit: int = LARGEST) -> bytes:
         FileNotFoundError: there is no such file.
         OSError: it cannot be read, is a link or a special file, or is larger than `limit` bytes.
     """
+    for _ in range(STALE_READS):
+        try:
+            return _read(path, limit)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return _read(path, limit)
+
+
+def _read(path: str | os.PathLike[str], limit: int) -> bytes:
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -181,7 +195,7 @@ def locked(folder: Path) -> Iterator[int]:
     The lock is the kernel's (flock) and ends with the last process that has the descriptor. A killed command therefore
     leaves no lock, and its workers cannot write next to those of a new command.
     """
-    with _folder_lock(folder, fcntl.LOCK_EX) as descriptor:
+    with _folder_lock(folder, fcntl.LOCK_EX, "Choose another folder with --results.") as descriptor:
         yield descriptor
 
 
@@ -192,40 +206,47 @@ def shared_lock(folder: Path, name: str) -> Iterator[int]:
     Args:
         name: of this process, for the message to a command that needs the folder alone.
     """
-    with _folder_lock(folder, fcntl.LOCK_SH) as descriptor, _registered(folder / WORKERS, name):
+    remedy = "Workers need a folder on storage that this machine can write, with file locks."
+    with _folder_lock(folder, fcntl.LOCK_SH, remedy) as descriptor, _registered(folder / WORKERS, name):
         yield descriptor
 
 
 def locks_work(folder: Path) -> bool:
-    """Whether flock excludes a second holder of a file in this folder. Some network file systems ignore it."""
+    """Whether flock excludes a second holder of a file in this folder. Some network file systems ignore it.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
     probe = folder / f".lock-probe.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    with probe.open("x") as first, probe.open() as second:
-        try:
+    try:
+        with probe.open("x") as first, probe.open() as second:
             fcntl.flock(first.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(second.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            _remove(probe)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}).") from error
+    finally:
+        _remove(probe)
     return False
 
 
 WORKERS = ".workers"
 """Folder of a results folder with a file for each worker, which the worker has locked while it is alive."""
 
+_WORKER_FILE = re.compile(r"worker-.*-[0-9a-f]{8}")
+
 MOST_NAMES = 5
 """Largest number of workers that a message names."""
 
 
 @contextmanager
-def _folder_lock(folder: Path, kind: int) -> Iterator[int]:
+def _folder_lock(folder: Path, kind: int, remedy: str) -> Iterator[int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot be written ({error.strerror}). Choose another folder with --results."
-        ) from error
+        raise StoreError(f"{folder}: cannot be written ({error.strerror}). {remedy}") from error
     try:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -233,8 +254,7 @@ def _folder_lock(folder: Path, kind: int) -> Iterator[int]:
             raise StoreError(f"{folder}: in use by {_users(folder)}") from None
         except OSError as error:
             raise StoreError(
-                f"{folder}: cannot be locked ({error.strerror}): its file system has no file locks (flock). Choose "
-                "another folder with --results."
+                f"{folder}: cannot be locked ({error.strerror}): its file system has no file locks (flock). {remedy}"
             ) from error
         yield descriptor
     finally:
@@ -253,26 +273,33 @@ def _users(folder: Path) -> str:
 @contextmanager
 def _registered(folder: Path, name: str) -> Iterator[None]:
     """Register a worker by a locked file; the lock shows that the worker is alive, on other machines as well."""
-    path = folder / f"{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+    path = folder / f"worker-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        require_inside(folder, folder.parent)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
         raise StoreError(f"{path}: cannot be written ({error.strerror}).") from error
     try:
         with suppress(OSError):  # without its name, the worker is still counted by the lock of the folder
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.write(descriptor, name.encode())
+        with suppress(OSError):
+            os.rename(temporary, path)  # a file that is not locked yet would be taken for that of a killed worker
         yield
     finally:
+        _remove(temporary)
         _remove(path)
         os.close(descriptor)
 
 
 def _live_workers(folder: Path) -> list[str]:
     """Names of the workers that are alive; files of killed ones are removed."""
+    if folder.is_symlink():  # results from elsewhere; nothing outside of them is removed
+        return []
     names = []
-    for path in sorted(folder.glob("*-*")):
+    for path in sorted(each for each in folder.glob("worker-*") if _WORKER_FILE.fullmatch(each.name)):
         with suppress(OSError), open_file(path) as file:
             try:
                 fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from gan_bench import files
 from gan_bench.errors import StoreError
-from gan_bench.files import write_atomically
+from gan_bench.files import WORKERS, locked, locks_work, read_file, shared_lock, write_atomically
 from tests.support.messages import Messages
 
 
@@ -82,3 +83,58 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, messages: Messages) ->
     (tmp_path / "link").symlink_to(pipe)
     write_atomically(tmp_path / "link", "text")  # replaces the link, not what it leads to
     assert pipe.is_fifo() and (tmp_path / "link").read_text() == "text"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS reports a stale file if another machine has replaced it; after some attempts that is an error."""
+    path = write_atomically(tmp_path / "file", "text")
+    errors = [OSError(errno.ESTALE, "Stale file handle")] * 3
+    read = files.open_file
+
+    def stale(path: Path) -> object:
+        """Fail a few times."""
+        if errors:
+            raise errors.pop()
+        return read(path)
+
+    monkeypatch.setattr(files, "open_file", stale)
+    assert read_file(path) == b"text"
+    errors.extend([OSError(errno.ESTALE, "Stale file handle")] * 100)
+    with pytest.raises(OSError, match="Stale"):
+        read_file(path)
+
+
+class TestLocks:
+    def test_workers_share_a_folder_and_are_named(self, tmp_path: Path) -> None:
+        """A command that needs the folder alone gets the names of those that are alive."""
+        with shared_lock(tmp_path, "first"), shared_lock(tmp_path, "second"):
+            left = tmp_path / WORKERS / "worker-node-1-0123abcd"
+            left.write_text("killed")
+            named = r"in use by `gan-bench worker`: (first; second|second; first)\. "
+            with pytest.raises(StoreError, match=named), locked(tmp_path):
+                pass
+            assert not left.exists()
+        with locked(tmp_path):
+            assert not list((tmp_path / WORKERS).iterdir())
+
+    def test_nothing_outside_of_the_results_is_removed(self, tmp_path: Path) -> None:
+        """Results from elsewhere may have a link in place of the folder of workers, or other files in it."""
+        (tmp_path / "home").mkdir()
+        kept = [tmp_path / "home" / name for name in ("worker-node-1-0123abcd", "my-file")]
+        for path in kept:
+            path.touch()
+        (tmp_path / WORKERS).symlink_to("home")
+        with locked(tmp_path), pytest.raises(StoreError, match="another gan-bench command"), locked(tmp_path):
+            pass
+        (tmp_path / WORKERS).unlink()
+        (tmp_path / "home").rename(tmp_path / WORKERS)
+        with locked(tmp_path), pytest.raises(StoreError, match="another gan-bench command"), locked(tmp_path):
+            pass
+        assert [path.name for path in (tmp_path / WORKERS).iterdir()] == ["my-file"]
+
+    def test_a_folder_that_cannot_be_written_is_an_error(self, tmp_path: Path) -> None:
+        """With its name."""
+        with pytest.raises(StoreError, match="missing: cannot be written"):
+            locks_work(tmp_path / "missing")

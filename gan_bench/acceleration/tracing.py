@@ -290,7 +290,12 @@ def out_of_memory(error: BaseException | None) -> bool:
 def _reports_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+    return isinstance(error, RuntimeError) and names_short_memory(str(error))
+
+
+def names_short_memory(message: str) -> bool:
+    """Whether the message of an error of torch or CUDA reports exhausted memory."""
+    return bool(_NO_MEMORY.search(message))
 
 
 def first_line(error: Exception) -> str:

@@ -8,11 +8,11 @@ from gan_bench.cli.output import echo
 
 
 @click.command("new", short_help="Create a plugin, with a test and a benchmark.")
-@click.argument("kind", type=click.Choice(["model", "dataset"]))
+@click.argument("kind", type=click.Choice(["model", "dataset", "engine"]))
 @click.argument("name")
 @click.option("--package", is_flag=True, help="Create an installable package in the new folder NAME.")
 def command(kind: str, name: str, package: bool) -> None:
-    """Create a working model or dataset called NAME, its test, and a benchmark that compares it with GAN and MGAN.
+    """Create a working model, dataset or engine called NAME, its test, and a benchmark of it with GAN and MGAN.
 
     The files are plugins/NAME.py, tests/test_NAME.py and NAME.toml in the working folder. Existing files are never
     overwritten.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,8 @@ def command(benchmark: str, dry_run: bool, enqueue: bool, **options: Any) -> int
 
     if dry_run and enqueue:
         raise UsageError("--dry-run and --enqueue exclude each other.")
+    if enqueue:
+        _refuse_engine_options(options)
     require_temporary_folder()
     planned = prepare(benchmark, Options(**options), elsewhere=enqueue)
     warn_of_broken(planned.registry, notes=dry_run)  # else the run reports them
@@ -63,6 +65,17 @@ def command(benchmark: str, dry_run: bool, enqueue: bool, **options: Any) -> int
         echo("Interrupted. Run the same command again to resume.", err=True)
         raise
     return _report(planned, outcome)
+
+
+def _refuse_engine_options(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for options of the engine, which executes none of the queued runs."""
+    names = ("engine", "address", "gpus_per_run", "cpus_per_run", "workers")
+    given = [f"--{name.replace('_', '-')}" for name in names if options[name] is not None]
+    if given:
+        raise UsageError(
+            f"--enqueue: workers execute the runs, which {' and '.join(given)} cannot change. Omit "
+            f"{'it' if len(given) == 1 else 'them'}, or omit --enqueue to execute the runs now."
+        )
 
 
 def _enqueue(planned: Planned) -> int:
@@ -111,6 +124,7 @@ def print_plan(planned: Planned) -> None:
     """Print the runs, those already done, and the estimated time."""
     from gan_bench.planning.power import describe_power
     from gan_bench.running.estimate import PROBE_BUDGET, estimate
+    from gan_bench.running.machine import describe_place
     from gan_bench.running.prepare_data import prepare_datasets
 
     prepare_datasets(planned.datasets, planned.registry, partial(echo, err=True))
@@ -138,6 +152,8 @@ def print_plan(planned: Planned) -> None:
         f"{len(todo)} of {len(planned.jobs)} runs to do on {planned.device}, {planned.workers} at a time: "
         f"about {minutes:.1f} minutes{without}."
     )
+    if planned.place is not None:
+        echo(f"{describe_place(planned.place)}.")
     for line in describe_power(planned.benchmark, planned.registry, _minutes_of_a_seed(planned, known)):
         echo(line)
 

@@ -26,7 +26,7 @@ from gan_bench.contracts.modes import reserved_for
 from gan_bench.errors import UsageError
 from gan_bench.plugins.discovery import load_plugins, plugin_folders
 
-KINDS = ("model", "dataset")
+KINDS = ("model", "dataset", "engine")
 LONGEST = 40  # characters of a name, so that lines of the templates fit their length limit
 ALLOWED = (
     f"a name consists of at most {LONGEST} letters, digits, - and _, begins with a letter and ends with a letter or "
@@ -88,7 +88,7 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     """Build a new plugin, ready to be written.
 
     Args:
-        kind: "model" or "dataset".
+        kind: "model", "dataset" or "engine".
         name: the name of the plugin in a benchmark.
         package: build an installable package in a new folder instead of files for the working folder.
 
@@ -100,7 +100,7 @@ def scaffold(kind: str, name: str, *, package: bool = False) -> Scaffold:
     plugin = _rendered(f"{kind}/plugin.py", words, package)
     test, benchmark = (_rendered(f"{kind}/{each}", words, package) for each in ("test.py", "benchmark.toml"))
     texts = _Texts(plugin, test, benchmark)
-    planned = _package(kind, words, texts) if package else _single_files(words, texts)
+    planned = _package(kind, words, texts) if package else _single_files(kind, words, texts)
     planned.refuse_to_overwrite()  # before the look-up of the name, because the user recognises the file
     _check_free(kind, name, plugin)
     return planned
@@ -114,13 +114,13 @@ class _Texts(NamedTuple):
     benchmark: str
 
 
-def _single_files(words: Mapping[str, str], texts: _Texts) -> Scaffold:
+def _single_files(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
     """Build files for the working folder."""
     plugin = Path("plugins", f"{words['module']}.py")
     test = Path("tests", f"test_{words['module']}.py")
     benchmark = Path(f"{words['name']}.toml")
     written = dict(zip((plugin, test, benchmark), texts, strict=True))
-    return Scaffold(written, _next(plugin, benchmark, test))
+    return Scaffold(written, _next(kind, plugin, benchmark, test))
 
 
 def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
@@ -138,14 +138,15 @@ def _package(kind: str, words: Mapping[str, str], texts: _Texts) -> Scaffold:
         benchmark: texts.benchmark,
     }
     install = (f"cd {root} && pip install -e .", "install the plugin, for use in any folder")
-    return Scaffold(written, (install, *_next(words["name"], benchmark.name, "tests")), root)
+    return Scaffold(written, (install, *_next(kind, words["name"], benchmark.name, "tests")), root)
 
 
-def _next(plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple[tuple[str, str], ...]:
+def _next(kind: str, plugin: Path | str, benchmark: Path | str, tests: Path | str) -> tuple[tuple[str, str], ...]:
+    own_test = "of the values of the engine local" if kind == "engine" else "of its closed form"
     return (
         (f"gan-bench check {plugin}", "check that it fulfils the contract"),
         (f"gan-bench run {benchmark}", "train and print the table in a minute or two; try --quick first"),
-        (f"pytest {tests}", "run the same checks, and a test of its closed form"),
+        (f"pytest {tests}", f"run the same checks, and a test {own_test}"),
     )
 
 

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gan_bench.config.benchmark import (
     Benchmark,
@@ -249,10 +249,23 @@ class _Reader:
             self.problems.add(("engine",), f"engine must be a table with the key plugin, found {shown(table)}.")
             return EngineEntry()
         named = {"plugin": EngineEntry().plugin, **table}
-        params = self.reading.params(
-            self.reading.plugin("engines", named, ("engine",)), table, ("engine",), ("plugin",)
-        )
-        return EngineEntry() if params is None else EngineEntry(str(named["plugin"]), values_of(params))
+        found = self.reading.plugin("engines", named, ("engine",))
+        if found is None or self._lacks_flags(found, table):
+            return EngineEntry()
+        params = self.reading.params(found, table, ("engine",), ("plugin",))
+        return EngineEntry() if params is None else EngineEntry(found.name, values_of(params))
+
+    def _lacks_flags(self, engine: type[Any], table: Mapping[str, TomlValue]) -> bool:
+        """Report flags of the command for which the engine has no parameter; return whether there are any."""
+        own = [field.name for field in fields(engine.Params)]
+        given = [key for key in table if ("engine", key) in self.reading.source.flags]
+        lacking = [key for key in given if key != "plugin" and key not in own]
+        for key in lacking:
+            engines = self.reading.registry.all("engines").items()
+            others = [name for name, each in engines if key in {field.name for field in fields(each.Params)}]
+            remedy = f"Engines that have it: {', '.join(others)}." if others else allowed(key, own)
+            self.problems.add(("engine", key), f"engine {engine.name} has no parameter {key!r}. {remedy}")
+        return bool(lacking)
 
     def _evaluation(self, datasets: Mapping[str, Dataset]) -> Evaluation:
         table = self.data.get("evaluation", {})

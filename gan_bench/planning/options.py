@@ -13,6 +13,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
@@ -88,10 +89,10 @@ class Options:
         metavar="auto|HOST:PORT",
         unset="the benchmark's, else the engine's",
     )
-    gpus_per_run: float | None = option(
+    gpus_per_run: float | str | None = option(
         None,
-        "Share of a GPU that the engine reserves for each run.",
-        metavar="SHARE",
+        "Share of a GPU that the engine reserves for each run; auto measures it.",
+        metavar="auto|SHARE",
         unset="the benchmark's, else the engine's",
     )
     cpus_per_run: float | None = option(
@@ -137,7 +138,11 @@ class Options:
     @property
     def engine_settings(self) -> dict[str, str | float | None]:
         """Parameters of the engine that have a separate option; None for those that are not given."""
-        return {name: getattr(self, name) for name in ("address", "gpus_per_run", "cpus_per_run")}
+        share = self.gpus_per_run
+        if isinstance(share, str):  # from the command line
+            with suppress(ValueError):
+                share = float(share)
+        return {"address": self.address, "gpus_per_run": share, "cpus_per_run": self.cpus_per_run}
 
     @property
     def mode(self) -> Mode:

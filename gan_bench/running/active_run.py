@@ -209,7 +209,8 @@ class ActiveRun:
 
     def checkpoint(self) -> CheckpointState:
         """Contents of a checkpoint of this run."""
-        usage = self.usage.measured(self.job.device).to_checkpoint()
+        measured = self.usage.measured(self.job.device)
+        usage = {**measured.to_checkpoint(), **measured.gpu_to_checkpoint()}
         curve, classes = self.evaluations.texts()
         state = {"key": self.job.run.key, "trainer": self.trainer.state_dict(), "curve": curve, "classes": classes}
         return cast(CheckpointState, {**state, **usage})

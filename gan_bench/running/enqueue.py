@@ -12,8 +12,8 @@ import torch
 
 from gan_bench.contracts.dataset import Dataset
 from gan_bench.contracts.run import DatasetRef, Job, Run
-from gan_bench.errors import DataError, PluginError, StoreError, UsageError
-from gan_bench.files import locked, locks_work, remove, write_atomically
+from gan_bench.errors import DataError, GanBenchError, PluginError, StoreError, UsageError, error_text
+from gan_bench.files import locked, locks_work, remove, require_inside, write_atomically
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Planned
 from gan_bench.planning.runs import TRAINING_VERSION, configuration_here, key_of
@@ -23,6 +23,7 @@ from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.process_state import undisturbed
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.benchmark_json import describe
+from gan_bench.running.engines.local import LocalEngine
 from gan_bench.running.estimate import estimate, longest_first
 from gan_bench.running.prepare_data import prepare_metrics, prepare_run
 from gan_bench.running.provenance import package_version, this_process
@@ -55,13 +56,15 @@ def enqueue(planned: Planned, log: Callable[[str], None]) -> Enqueued:
 
     Raises:
         UsageError: the benchmark is a check.
-        StoreError: the folder cannot be written, or is in use.
+        StoreError: the folder cannot be written, is in use, or has links out of it.
     """
     if planned.mode == "quick":
         raise UsageError("--enqueue: a check (--quick) is executed by one command. Omit one of the two options.")
     folder = planned.folder
     with locked(folder):
-        for line in planned.registry.notes:
+        for name in (LEASES, "runs"):  # of a results folder from elsewhere
+            require_inside(folder / name, folder)
+        for line in [*planned.registry.notes, *_unused(planned)]:
             log(line)
         if not locks_work(folder):
             log(NO_LOCKS)
@@ -83,6 +86,16 @@ def enqueue(planned: Planned, log: Callable[[str], None]) -> Enqueued:
             remove(old)
         file = write_queue(folder, _queue(planned, groups))
     return Enqueued(len(todo), len(groups), file)
+
+
+def _unused(planned: Planned) -> Iterator[str]:
+    """Describe parts of the benchmark that workers do not use."""
+    names = [entry.plugin for entry in planned.benchmark.observers]
+    if names:
+        yield f"Workers call no observers: {', '.join(names)}. Observers receive events of `gan-bench run` only."
+    engine = planned.benchmark.engine.plugin
+    if engine != LocalEngine.name:
+        yield f"Workers execute the runs, and not the engine {engine} of the benchmark."
 
 
 def _device_here(device: str) -> str:
@@ -200,7 +213,7 @@ def prepare_machine(queue: JobQueue, registry: Registry, log: Callable[[str], No
     """
     jobs = [job for stack in queue.stacks for job in stack]
     refs = {_identity(job.run.dataset): job.run.dataset for job in jobs}
-    datasets = {name: dataset_of(ref.plugin, ref.params, registry) for name, ref in refs.items()}
+    datasets = {name: _dataset(ref, registry) for name, ref in refs.items()}
     missing = [f"dataset {refs[name].label!r}: {text}" for name, each in datasets.items() if (text := each.missing())]
     if missing:
         raise DataError("\n".join([*missing, f"Needed on each machine that executes runs of {QUEUE}."]))
@@ -210,6 +223,16 @@ def prepare_machine(queue: JobQueue, registry: Registry, log: Callable[[str], No
     if jobs:
         samples = max(job.schedule.samples for job in jobs)
         prepare_metrics(queue.metrics, samples, list(datasets.values()), registry, jobs[0].device, log)
+
+
+def _dataset(ref: DatasetRef, registry: Registry) -> Dataset:
+    """Create a dataset of the queue. Raises GanBenchError."""
+    try:
+        return dataset_of(ref.plugin, ref.params, registry)
+    except GanBenchError:
+        raise
+    except Exception as error:  # parameters that the plugin does not have, or its own error
+        raise StoreError(f"{QUEUE}: dataset {ref.label!r} cannot be created ({error_text(error)}). {AGAIN}") from error
 
 
 def _require_same_runs(

@@ -170,15 +170,27 @@ def _record(folder: Path) -> RunRecord | None:
 
 
 def _same_work(record: RunRecord, job: Job) -> bool:
-    """Whether a stored run equals the job on a machine like this one, up to the number of iterations."""
+    """Whether a stored run equals the job, up to the number of iterations, on a machine like this one.
+
+    If other machines execute the job, because it needs a GPU and this machine has none, a run on any GPU is equal.
+    """
     run, ledger = job.run, record.ledger
     if ledger is None or record.check is not None or not (record.iteration or run.model.anchor):
         return False
-    device = gpu_name() if job.device == "cuda" else "cpu"
-    here = ledger.device == device and all(place.cpu == cpu_name() for place in (record.provenance, *record.resumed))
+    if _lacks_gpu(job):
+        here = ledger.device != "cpu"
+    else:
+        device = gpu_name() if job.device == "cuda" else "cpu"
+        places = (record.provenance, *record.resumed)
+        here = ledger.device == device and all(place.cpu == cpu_name() for place in places)
     data = (record.dataset.plugin, record.dataset.params) == (run.dataset.plugin, run.dataset.params)
     model = (record.model.plugin, record.model.params) == (run.model.plugin, run.model.params)
     return here and data and model and replace(record.protocol, iterations=run.protocol.iterations) == run.protocol
+
+
+def _lacks_gpu(job: Job) -> bool:
+    """Whether a job needs a GPU and this machine has none."""
+    return job.device == "cuda" and not torch.cuda.is_available()
 
 
 def _compiled(record: RunRecord) -> bool:
@@ -206,6 +218,8 @@ def _probe(jobs: Sequence[Job], registry: Registry, workers: int, budget: float)
 
 
 def _probe_in_groups(jobs: Sequence[Job], registry: Registry, workers: int, budget: float) -> dict[str, float]:
+    if any(_lacks_gpu(job) for job in jobs):
+        return {}
     deadline = time.monotonic() + budget
     found: dict[str, float] = {}
     forked = jobs and jobs[0].device == "cpu" and "fork" in multiprocessing.get_all_start_methods()

@@ -15,7 +15,7 @@ from gan_bench.running.active_run import ActiveRun
 from gan_bench.running.batch import RunBatch, begin, group_by_iteration, set_up
 from gan_bench.running.run_process import process_for
 from gan_bench.running.stored_model import load_trainer
-from gan_bench.store.attempts import fence
+from gan_bench.store.attempts import fence, tokens
 from gan_bench.store.records import CheckRecord
 from gan_bench.store.run_folder import RunFolder
 
@@ -35,7 +35,7 @@ def execute_stack(jobs: Sequence[Job], registry: Registry, report: Report, stop:
 
     Seeds that cannot be stacked are executed one after the other.
     """
-    with guarded(fence({Path(job.folder): job.attempt for job in jobs if job.attempt})):
+    with guarded(fence(tokens(jobs))):
         if jobs[0].check:
             return _check(jobs, registry, report, stop)
         return [member.status for member in _members(jobs, registry, report, stop)]

@@ -43,7 +43,7 @@ from gan_bench.running.enqueue import (
 from gan_bench.running.provenance import this_process
 from gan_bench.running.record import start_record
 from gan_bench.running.run_benchmark import write_outputs
-from gan_bench.store.attempts import fence
+from gan_bench.store.attempts import fence, tokens
 from gan_bench.store.job_queue import read_queue
 from gan_bench.store.leases import STOPPED, HeldLease, Leases, Seen, Unit
 from gan_bench.store.records import ErrorRecord
@@ -189,7 +189,12 @@ class LeaseWorker:
 
     def _take(self, unit: Unit, seen: Seen) -> bool:
         """Take a unit and send it to the worker process; return False if it is not to be executed here."""
-        worker = self._ready_process()  # first: its start takes seconds, in which a lease would not be renewed
+        if self._process is None or not self._process.loaded:
+            self._ready_process()  # first: its start takes seconds, in which a lease would not be renewed
+            seen = self._look(unit)  # its holder may have renewed it meanwhile
+            if seen.state not in ("free", "expired"):
+                return False
+        worker = self._ready_process()
         try:
             held = self._leases.take(unit, seen)
         except StoreError as error:
@@ -226,7 +231,7 @@ class LeaseWorker:
         lost = held.attempt.lost[-held.losses :]
         history = "; ".join(f"{each.place}: {each.cause}" for each in lost)
         error = ErrorRecord("Lost", f"lost {held.losses} times, which is more than {RETRIES} retries: {history}")
-        with guarded(fence(held.tokens)):
+        with guarded(fence(tokens(held.jobs))):
             for job in held.jobs:
                 self.observer.started(job.run)
                 folder = RunFolder(Path(job.folder))
@@ -351,9 +356,9 @@ class LeaseWorker:
                 self.observer.ended(job.run, "interrupted", "another worker has taken it over")
             return
         ended, causes = [], []
-        with guarded(fence(held.tokens)):
+        with guarded(fence(tokens(held.jobs))):
             for job in held.jobs:
-                ending, cause = self._ending(job, end, stopped=stopped)
+                ending, cause = self._ending(held, job, end, stopped=stopped)
                 self._count(job, ending.status, str(ending.error or ""))
                 remove_empty_log(job)
                 ended += [] if cause else [job.run.key]
@@ -364,9 +369,11 @@ class LeaseWorker:
             self._lost.add(held.unit.lease)
         self._give_back(held, ended, causes[0] if causes else "")
 
-    def _ending(self, job: Job, end: End, *, stopped: bool) -> tuple[Ending, str]:
+    def _ending(self, held: HeldLease, job: Job, end: End, *, stopped: bool) -> tuple[Ending, str]:
         """Status and error of a job that has ended, and the cause if it has to be repeated."""
         try:
+            if not held.has(job):
+                return Ending("interrupted", None), "another process has begun an attempt"
             record = RunFolder(Path(job.folder)).read_own(job.run.key)
         except StoreError as error:
             return Ending("failed", ErrorRecord(type(error).__name__, str(error))), ""

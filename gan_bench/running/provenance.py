@@ -25,6 +25,9 @@ COMMAND_VARIABLE = "GAN_BENCH_COMMAND"
 SHARE_VARIABLE = "GAN_BENCH_GPU_SHARE"
 """Environment variable with the largest share of a GPU's memory that a run may allocate."""
 
+OUTSIDE_MB = 600.0
+"""Memory of a process on a GPU in MiB that PyTorch's limit does not count: CUDA's context and libraries."""
+
 PACKAGES = ("gan-bench", "torch", "numpy", "scipy", "POT", "pandas", "pluggy")
 
 

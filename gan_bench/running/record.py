@@ -15,8 +15,8 @@ from gan_bench.planning.runs import TRAINING_VERSION
 from gan_bench.plugins.instances import dataset_of
 from gan_bench.plugins.registry import Registry
 from gan_bench.running.provenance import plugin_facts, provenance
-from gan_bench.store.checkpoints import UsageState
-from gan_bench.store.records import ExecutionPlan, Ledger, ModelRecord, RunRecord
+from gan_bench.store.checkpoints import CheckpointState, GpuState, UsageState
+from gan_bench.store.records import ExecutionPlan, GpuMemory, Ledger, ModelRecord, RunRecord
 from gan_bench.training.trainer import Trainer
 
 
@@ -89,21 +89,24 @@ class Usage:
 
     Attributes:
         peak_memory_mb: of earlier processes, in MiB.
+        gpu_reserved_mb: reserved on a GPU by earlier processes, in MiB.
     """
 
     train_seconds: float = 0.0
     compile_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     peak_memory_mb: float = 0.0
+    gpu_reserved_mb: float = 0.0
 
     @classmethod
-    def of_checkpoint(cls, state: UsageState) -> Usage:
+    def of_checkpoint(cls, state: CheckpointState) -> Usage:
         """Read the usage from a checkpoint."""
         return cls(
             train_seconds=float(state["train_seconds"]),
             compile_seconds=float(state["compile_seconds"]),
             evaluation_seconds=float(state["evaluation_seconds"]),
             peak_memory_mb=float(state["peak_memory_mb"]),
+            gpu_reserved_mb=float(state.get("gpu_reserved_mb", 0.0)),
         )
 
     def to_checkpoint(self) -> UsageState:
@@ -115,9 +118,17 @@ class Usage:
             "peak_memory_mb": self.peak_memory_mb,
         }
 
+    def gpu_to_checkpoint(self) -> GpuState:
+        """Convert the memory of a GPU to its form in a checkpoint; empty on a CPU."""
+        return {"gpu_reserved_mb": self.gpu_reserved_mb} if self.gpu_reserved_mb else {}
+
     def measured(self, device: str) -> Usage:
         """The usage including the memory of this process."""
-        return replace(self, peak_memory_mb=round(max(self.peak_memory_mb, peak_memory_mb(device)), 1))
+        return replace(
+            self,
+            peak_memory_mb=round(max(self.peak_memory_mb, peak_memory_mb(device)), 1),
+            gpu_reserved_mb=round(max(self.gpu_reserved_mb, gpu_reserved_mb(device)), 1),
+        )
 
 
 def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usage) -> Ledger:
@@ -137,6 +148,7 @@ def ledger(trainer: Trainer, device: str, plan: ExecutionPlan | None, usage: Usa
         device=device_name(device),
         plan=plan,
         generator_samples=trainer.usage,
+        gpu_memory=GpuMemory(usage.gpu_reserved_mb, gpu_total_mb()) if device == "cuda" else None,
     )
 
 
@@ -151,3 +163,13 @@ def peak_memory_mb(device: str) -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def gpu_reserved_mb(device: str) -> float:
+    """Highest memory that this process has reserved on its GPU in MiB; 0 on a CPU."""
+    return torch.cuda.max_memory_reserved() / 2**20 if device == "cuda" else 0.0
+
+
+def gpu_total_mb() -> float:
+    """Memory of this process's GPU in MiB."""
+    return round(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**20, 1)

@@ -12,7 +12,7 @@ import torch
 
 from gan_bench.contracts.run import Job
 from gan_bench.plugins.process_state import ProcessState, changes_text, end_fork
-from gan_bench.running.provenance import SHARE_VARIABLE
+from gan_bench.running.provenance import OUTSIDE_MB, SHARE_VARIABLE
 from gan_bench.training.precision import set_precision
 
 TORCH_SEED = 67280421310721
@@ -26,7 +26,7 @@ class RunProcess:
         self._id = os.getpid()
         share = os.environ.get(SHARE_VARIABLE)
         if share and job.device == "cuda":
-            torch.cuda.set_per_process_memory_fraction(float(share))
+            limit_gpu_memory(float(share))
         torch.set_num_threads(job.threads)
         set_precision(job.run.protocol.precision)
         seed_default_streams()
@@ -41,6 +41,12 @@ class RunProcess:
         self.require_own()
         changed = self._state.restore(in_run=True)
         return changes_text(changed) if changed else None
+
+
+def limit_gpu_memory(share: float) -> None:
+    """Limit what this process allocates on its GPU, so that with CUDA's context it fits into a share."""
+    total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory / 2**20
+    torch.cuda.set_per_process_memory_fraction(max(share / 2, share - OUTSIDE_MB / total))
 
 
 def seed_default_streams() -> None:

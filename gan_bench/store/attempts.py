@@ -14,13 +14,14 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from gan_bench.contracts.run import Job
 from gan_bench.errors import StoreError
 from gan_bench.files import read_file, write_atomically
 from gan_bench.store.records import LostAttempt, RecordError, convert
@@ -53,10 +54,13 @@ def read_attempt(folder: Path) -> Attempt | None:
     """Read the current attempt in a run folder; return None without one. Raises StoreError if it is damaged."""
     path = folder / CURRENT
     try:
-        return convert(json.loads(read_file(path)), Attempt)
+        attempt = convert(json.loads(read_file(path)), Attempt)
+        if attempt.number < 1:
+            raise ValueError(f"number: {attempt.number} is less than 1")
+        return attempt
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecordError) as error:
+    except (OSError, ValueError, RecursionError, RecordError) as error:
         raise StoreError(
             f"{path}: cannot be read ({error}). Remove it if no other process executes the run."
         ) from error
@@ -76,7 +80,7 @@ def begin_attempt(folder: Path, place: str, cause: str = "", after: int | None =
         StoreError: the folder cannot be written, or attempt.json is damaged.
     """
     before = read_attempt(folder)
-    lost = () if before is None else (*before.lost, LostAttempt(before.number, before.place, cause))
+    lost = () if before is None else (*before.lost, _lost(before, cause, folder))
     number = (last_claim(folder, before) if after is None else after) + 1
     attempt = Attempt(number, secrets.token_hex(16), place, lost)
     if not _claim(folder / f"attempt-{attempt.number}.json", attempt):
@@ -85,6 +89,11 @@ def begin_attempt(folder: Path, place: str, cause: str = "", after: int | None =
         return None
     write_atomically(folder / CURRENT, _encode(attempt))
     return attempt
+
+
+def tokens(jobs: Sequence[Job]) -> dict[Path, str]:
+    """Token of the attempt of each run, by folder; without jobs that have none."""
+    return {Path(job.folder): job.attempt for job in jobs if job.attempt}
 
 
 def fence(tokens: Mapping[Path, str]) -> Callable[[Path], None]:
@@ -108,6 +117,14 @@ def fence(tokens: Mapping[Path, str]) -> Callable[[Path], None]:
     return check
 
 
+def _lost(attempt: Attempt, cause: str, folder: Path) -> LostAttempt:
+    """Describe an attempt that was lost, with the iteration that run.json has."""
+    iteration = 0
+    with suppress(OSError, ValueError, TypeError, KeyError):  # not written yet, or damaged
+        iteration = int(json.loads(read_file(folder / "run.json"))["iteration"])
+    return LostAttempt(attempt.number, attempt.place, cause, iteration)
+
+
 def _encode(attempt: Attempt) -> str:
     return json.dumps(msgspec.to_builtins(attempt)) + "\n"
 
@@ -119,7 +136,8 @@ def _claim(path: Path, attempt: Attempt) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        return False
+        # NFS repeats a request whose answer was lost, and then reports the link that the first one has created.
+        return temporary.stat().st_nlink > 1
     except OSError:  # a file system without links
         return _create(path, _encode(attempt))
     finally:

@@ -58,6 +58,12 @@ class UsageState(TypedDict):
     peak_memory_mb: float
 
 
+class GpuState(TypedDict, total=False):
+    """Highest memory that a process of the run has reserved on a GPU, in MiB; absent in files of earlier versions."""
+
+    gpu_reserved_mb: float
+
+
 class ScoresState(TypedDict, total=False):
     """Texts of curve.csv and classes.csv up to the iteration; absent in files of earlier versions."""
 
@@ -65,7 +71,7 @@ class ScoresState(TypedDict, total=False):
     classes: str
 
 
-class CheckpointState(UsageState, ScoresState):
+class CheckpointState(UsageState, GpuState, ScoresState):
     """Contents of the checkpoint of one run."""
 
     key: str

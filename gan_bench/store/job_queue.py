@@ -12,12 +12,15 @@ import msgspec
 from gan_bench.contracts.run import Job
 from gan_bench.errors import StoreError
 from gan_bench.files import read_file, require_inside, write_atomically
-from gan_bench.store.leases import Unit
+from gan_bench.store.leases import LEASES, Unit
 from gan_bench.store.records import PluginFacts, RecordError, convert
 
 QUEUE = "jobs.json"
 LEASE_SECONDS = 60.0
 """Duration of a lease."""
+
+SHORTEST_LEASE, LONGEST_LEASE = 1.0, 86_400.0
+"""Limits of its duration."""
 
 FORMAT = 1
 
@@ -51,6 +54,7 @@ class JobQueue:
     def units(self, results: Path) -> list[Unit]:
         """The jobs with their folders below a results folder. Raises StoreError for a folder outside of it."""
         results, units = results.resolve(), []
+        require_inside(results / LEASES, results)
         for stack in self.stacks:
             jobs = []
             for job in stack:
@@ -87,6 +91,31 @@ def read_queue(results: Path) -> JobQueue:
         ) from error
     except (OSError, ValueError, RecursionError, RecordError) as error:
         raise StoreError(f"{path}: cannot be read ({error}). {AGAIN}") from error
-    if queue.format != FORMAT or not all(queue.stacks):
+    if queue.format != FORMAT:
         raise StoreError(f"{path}: format {queue.format!r:.40} is not supported. {AGAIN}")
+    if problem := _problem(queue):
+        raise StoreError(f"{path}: {problem}. {AGAIN}")
     return queue
+
+
+def _problem(queue: JobQueue) -> str:
+    """Describe a value that `write_queue` does not write; empty if all are allowed."""
+    if not SHORTEST_LEASE <= queue.lease_seconds <= LONGEST_LEASE:  # false for nan
+        found = f"{queue.lease_seconds:g}"
+        return f"lease_seconds must be a number from {SHORTEST_LEASE:g} to {LONGEST_LEASE:,.0f}, found {found}"
+    if not all(queue.stacks):
+        return "stacks: one of them has no run"
+    keys: set[str] = set()
+    for stack in queue.stacks:
+        if len({job.run.configuration for job in stack}) > 1:
+            return "stacks: one of them has runs of several configurations"
+        for job in stack:
+            name = f"{job.run.label} on {job.run.dataset.label}, seed {job.run.seed}"
+            if job.run.key in keys:
+                return f"{name} is queued twice"
+            keys.add(job.run.key)
+            if job.device not in ("cpu", "cuda") or job.check or job.attempt:
+                return f"{name}: device, check or attempt is not that of a queued run"
+            if min(job.schedule.every, job.schedule.samples, job.schedule.points, job.stack, job.threads) < 1:
+                return f"{name}: every, samples, points, stack and threads must be at least 1"
+    return ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,10 @@ CONTINUED = "continued by gan-bench run"
 
 QUEUED = "queued again"
 """Cause of an attempt's end: `gan-bench run --enqueue`. Losses are counted from there."""
+
+
+LEFT = "left by another command"
+"""Cause of the end of an attempt that has no lease, as those of `gan-bench run`. Losses are counted from there."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Seen:
         state: "expired" may be taken as well as "free".
         place: of the worker that has it.
         alive: whether its worker has renewed the lease within the last duration of a lease.
-        claim: the last claim of an attempt.
+        claims: the last claim of an attempt of each run, if the unit may be taken.
         cause: why the last attempt ended.
         ended: keys of runs that have ended.
     """
@@ -105,9 +109,25 @@ class Seen:
     state: Literal["free", "held", "expired", "ended"]
     place: str = ""
     alive: bool = False
-    claim: int = 0
+    claims: tuple[int, ...] = ()
     cause: str = ""
     ended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """Value that a worker has seen in several looks.
+
+    Attributes:
+        looked: time of the last look.
+        age: seconds since the first look.
+        changed: whether there was another value before.
+    """
+
+    value: object
+    looked: float
+    age: float
+    changed: bool
 
 
 class Leases:
@@ -121,7 +141,7 @@ class Leases:
 
     def __init__(self, place: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.place, self.seconds, self.clock = place, seconds, clock
-        self._values: dict[Path, tuple[object, float, bool]] = {}  # value, first seen at, whether it has ever changed
+        self._watched: dict[Path, _Watched] = {}
 
     def look(self, unit: Unit) -> Seen:
         """Read the state of a unit. Raises StoreError if a file is damaged."""
@@ -132,15 +152,16 @@ class Leases:
         claim = last_claim(unit.folder, attempt)
         ended = lease.ended if lease is not None else ()
         if claim == 0:
-            return Seen("free", ended=ended)
+            return Seen("free", claims=_claims(unit, claim), ended=ended)
         own = lease is not None and attempt is not None and lease.token == attempt.token
         if lease is not None and attempt is not None and own and not lease.held and claim == attempt.number:
-            return Seen("free", claim=claim, cause=lease.cause, ended=ended)
-        age, alive = self._age(unit.lease, (claim, attempt and attempt.token, lease))
+            return Seen("free", claims=_claims(unit, claim), cause=lease.cause, ended=ended)
+        watched = self._watch(unit.lease, (claim, attempt and attempt.token, lease))
         place = attempt.place if attempt is not None else ""
-        if age > self.seconds:
-            return Seen("expired", place, claim=claim, cause=f"no renewal for {self.seconds:g} s", ended=ended)
-        return Seen("held", place, alive, claim, ended=ended)
+        if watched.age > self.seconds:
+            cause = f"no renewal for {self.seconds:g} s" if own else LEFT
+            return Seen("expired", place, claims=_claims(unit, claim), cause=cause, ended=ended)
+        return Seen("held", place, watched.changed, ended=ended)
 
     def take(self, unit: Unit, seen: Seen) -> HeldLease | None:
         """Begin an attempt of a unit that is free or has expired; return None if another worker was faster.
@@ -148,29 +169,36 @@ class Leases:
         Raises:
             StoreError: a folder cannot be written.
         """
-        attempt = begin_attempt(unit.folder, self.place, seen.cause, after=seen.claim)
-        if attempt is None:
+        attempt = begin_attempt(unit.folder, self.place, seen.cause, after=seen.claims[0])
+        if attempt is None or not _is_current(unit.folder, attempt):
             return None
         lease = Lease(attempt.token, ended=seen.ended)
         write_lease(unit.lease, lease)
         jobs = []
-        for job in (job for job in unit.jobs if job.run.key not in seen.ended):
-            own = (
-                attempt if Path(job.folder) == unit.folder else begin_attempt(Path(job.folder), self.place, seen.cause)
-            )
+        for job, claim in zip(unit.jobs, seen.claims, strict=True):
+            if job.run.key in seen.ended:
+                continue
+            folder = Path(job.folder)
+            own = attempt if folder == unit.folder else begin_attempt(folder, self.place, seen.cause, after=claim)
             if own is None or not _is_current(unit.folder, attempt):  # a worker that was stopped for a while continues
                 return None
             jobs.append(dataclasses.replace(job, attempt=own.token))
         return HeldLease(unit, tuple(jobs), attempt, lease, self)
 
-    def _age(self, lease: Path, value: object) -> tuple[float, bool]:
-        """Seconds since a value was first seen, and whether an earlier value was seen before it."""
-        now = self.clock()
-        earlier = self._values.get(lease)
-        if earlier is None or earlier[0] != value:
-            self._values[lease] = (value, now, earlier is not None)
-        _, since, changed = self._values[lease]
-        return now - since, changed
+    def _watch(self, lease: Path, value: object) -> _Watched:
+        """Compare a value with that of the last look.
+
+        Of the time between two looks, at most half the duration of a lease counts: this worker may have been stopped
+        together with the holder, which must have time to renew its lease.
+        """
+        now, earlier = self.clock(), self._watched.get(lease)
+        if earlier is None or earlier.value != value:
+            found = _Watched(value, now, 0.0, earlier is not None)
+        else:
+            passed = min(max(0.0, now - earlier.looked), self.seconds / 2)
+            found = dataclasses.replace(earlier, looked=now, age=earlier.age + passed)
+        self._watched[lease] = found
+        return found
 
 
 class HeldLease:
@@ -187,13 +215,8 @@ class HeldLease:
         self.renewed = leases.clock()
 
     @property
-    def tokens(self) -> Mapping[Path, str]:
-        """Token of the attempt of each run, by folder."""
-        return {Path(job.folder): job.attempt for job in self.jobs}
-
-    @property
     def losses(self) -> int:
-        """Number of attempts that were lost since the runs were queued."""
+        """Number of attempts that were lost without a later checkpoint, see `count_losses`."""
         return count_losses(self.attempt.lost)
 
     @property
@@ -204,6 +227,11 @@ class HeldLease:
     def is_current(self) -> bool:
         """Whether no other worker has taken the unit over. Raises StoreError if a file cannot be read."""
         return _is_current(self.unit.folder, self.attempt)
+
+    def has(self, job: Job) -> bool:
+        """Whether no other process has begun an attempt of a run. Raises StoreError if a file cannot be read."""
+        current = read_attempt(Path(job.folder))
+        return current is not None and current.token == job.attempt
 
     def renew(self) -> bool:
         """Renew the lease; return False if another worker has taken the unit over. Raises StoreError."""
@@ -235,7 +263,7 @@ def read_lease(path: Path) -> Lease | None:
         return convert(json.loads(read_file(path)), Lease)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecordError) as error:
+    except (OSError, ValueError, RecursionError, RecordError) as error:
         raise StoreError(f"{path}: cannot be read ({error}). Remove it if no worker is active.") from error
 
 
@@ -253,7 +281,7 @@ def queue_again(unit: Unit, place: str) -> None:
     remove(unit.lease)
     for job in unit.jobs:
         folder = Path(job.folder)
-        attempt = begin_attempt(folder, place, cause) if read_attempt(folder) is not None else None
+        attempt = begin_attempt(folder, place, cause) if _was_begun(folder) else None
         if attempt is not None and folder == unit.folder:
             write_lease(unit.lease, Lease(attempt.token, held=False, cause=QUEUED))
 
@@ -262,20 +290,50 @@ def supersede(jobs: Sequence[Job], place: str) -> list[Job]:
     """Begin attempts of runs that workers have had, for a command that has the results folder alone.
 
     A worker on a machine that was not reachable may continue although it has lost the lock of the folder.
+
+    Raises:
+        StoreError: a folder cannot be written, or another process has just begun an attempt in spite of the lock.
     """
     found = []
     for job in jobs:
-        earlier = read_attempt(Path(job.folder))
-        attempt = begin_attempt(Path(job.folder), place, CONTINUED) if earlier is not None else None
-        found.append(job if attempt is None else dataclasses.replace(job, attempt=attempt.token))
+        folder = Path(job.folder)
+        if not _was_begun(folder):
+            found.append(job)
+            continue
+        attempt = begin_attempt(folder, place, CONTINUED)
+        if attempt is None:
+            raise StoreError(
+                f"{folder}: another process has just begun an attempt of this run. Wait until no worker is active, or "
+                "choose another folder with --results."
+            )
+        found.append(dataclasses.replace(job, attempt=attempt.token))
     return found
 
 
+def _was_begun(folder: Path) -> bool:
+    """Whether any process has claimed an attempt; one that was killed then has left no attempt.json."""
+    return last_claim(folder, read_attempt(folder)) > 0
+
+
+def _claims(unit: Unit, first: int) -> tuple[int, ...]:
+    """Last claim of each run of a unit, of which that of the first is known."""
+    others = (Path(job.folder) for job in unit.jobs[1:])
+    return (first, *(last_claim(folder, read_attempt(folder)) for folder in others))
+
+
 def count_losses(attempts: Sequence[LostAttempt]) -> int:
-    """Number of attempts that were lost since the run was queued; those that were stopped do not count."""
-    losses = 0
+    """Number of attempts that were lost since the run was queued or left, or has written a later checkpoint.
+
+    Those that were stopped do not count. A run that advances between losses is repeated as often as it takes; one that
+    ends its process again and again is not.
+    """
+    losses, iteration = 0, 0
     for each in attempts:
-        losses = 0 if each.cause == QUEUED else losses + (each.cause not in (STOPPED, CONTINUED))
+        if each.cause in (QUEUED, LEFT):
+            losses = 0
+        elif each.cause not in (STOPPED, CONTINUED):
+            losses = 1 if each.iteration > iteration else losses + 1
+        iteration = max(iteration, each.iteration)
     return losses
 
 

@@ -76,6 +76,19 @@ class ExecutionPlan:
 
 
 @dataclass(frozen=True)
+class GpuMemory:
+    """Memory of a GPU in MiB.
+
+    Attributes:
+        reserved_mb: the highest that a process has reserved for tensors, caches of the allocator included.
+        total_mb: of the GPU.
+    """
+
+    reserved_mb: float
+    total_mb: float
+
+
+@dataclass(frozen=True)
 class Ledger:
     """Resources that a run has used so far.
 
@@ -86,6 +99,7 @@ class Ledger:
         generator_samples: number of them from each generator; empty if each draw has the same number of each.
         peak_memory_mb: highest resident memory in MiB; on a GPU the device's.
         plan: the last execution plan.
+        gpu_memory: of all seeds that trained together; None on a CPU, and in records of earlier versions.
     """
 
     parameters: Mapping[str, int] = field(default_factory=dict)
@@ -99,6 +113,7 @@ class Ledger:
     device: str = "cpu"
     plan: ExecutionPlan | None = None
     generator_samples: tuple[int, ...] = ()
+    gpu_memory: GpuMemory | None = None
 
 
 @dataclass(frozen=True)
@@ -212,11 +227,16 @@ class CheckRecord:
 
 @dataclass(frozen=True)
 class LostAttempt:
-    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause."""
+    """An attempt of a run that ended without a result, as its machine was lost: its place, and the cause.
+
+    Attributes:
+        iteration: of the last checkpoint when the next attempt began.
+    """
 
     number: int
     place: str
     cause: str
+    iteration: int = 0
 
 
 @dataclass(frozen=True)

@@ -185,6 +185,25 @@ class TestRun:
         assert {row["model"] for row in rows if row["metric"] == "high_quality"} == {"gan", "d2gan"}
 
 
+THERE = """
+from gan_bench import Engine, Place, hookimpl
+
+class There(Engine):
+    name = "there"
+
+    @classmethod
+    def place(cls, request, params):
+        return Place("cpu", 7, 0, "machines elsewhere")
+
+    def run(self, jobs):
+        return True
+
+@hookimpl
+def gan_bench_engines():
+    return [There]
+"""
+
+
 class TestDryRun:
     def test_prints_the_plan_and_writes_nothing(self, call: project.Call, tiny: Path, tmp_path: Path) -> None:
         """Each run is printed with its status and time. No file is written."""
@@ -201,6 +220,14 @@ class TestDryRun:
         assert lines[5].startswith("Comparison by symmetric_kl: 1 comparison")
         assert [line.split()[:3] for line in lines[6:]] == [[n, "seeds", "show"] for n in ("2", "10", "20")]
         assert files(tmp_path) == before
+
+    def test_prints_the_place_of_an_engine(self, call: project.Call, tmp_path: Path) -> None:
+        """The machines of an engine, and how many runs they execute at a time, are part of the plan."""
+        project.write(tmp_path, project.describe(engine={"plugin": "there"}), there=THERE)
+        result = call("run", "tiny.toml", "--dry-run")
+        assert result.code == 0, result.err
+        assert "7 runs at a time on machines elsewhere." in result.out.splitlines()
+        assert "on cpu, 7 at a time" in result.out
 
     def test_marks_finished_runs(self, call: project.Call, tiny: Path) -> None:
         """Nothing is to do for finished runs."""

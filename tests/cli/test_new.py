@@ -60,7 +60,7 @@ def test_a_package_is_installed_first(call: project.Call, tmp_path: Path) -> Non
         (["model", "my gan"], "'my gan'"),
         (["model", "mgan"], "'mgan'"),
         (["model"], "Missing argument 'NAME'"),
-        (["metric", "mine"], "'metric' is not one of 'model', 'dataset'"),
+        (["metric", "mine"], "'metric' is not one of 'model', 'dataset', 'engine'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

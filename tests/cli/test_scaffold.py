@@ -26,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 NAMES = {(kind, package): f"own-{kind}{'-package' * package}" for kind in KINDS for package in (False, True)}
 """Names of the plugins in the folder `written`."""
 
+QUICK = ("model", "dataset")
+"""Kinds whose checks start no processes."""
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -64,7 +67,7 @@ def output_of(*command: str, cwd: Path, **environment: str) -> str:
 
 
 class TestWritten:
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", QUICK)
     def test_passes_the_kit(self, written: Path, kind: str) -> None:
         """`gan-bench check` has no findings, and the file provides the plugin of its name."""
         name = NAMES[kind, False]
@@ -72,10 +75,18 @@ class TestWritten:
         assert registry.broken == []
         assert examine(registry.get(f"{kind}s", name)) == []
 
-    @pytest.mark.parametrize("tests", ["tests", *(NAMES[kind, True] for kind in KINDS)])
+    @pytest.mark.parametrize("tests", ["tests", *(NAMES[kind, True] for kind in QUICK)])
     def test_passes_its_own_tests(self, written: Path, tests: str) -> None:
         """The tests of files and packages pass with warnings as errors."""
-        assert not output_of("pytest", tests, "-W", "error", cwd=written)
+        engine = f"tests/test_{NAMES['engine', False].replace('-', '_')}.py"
+        assert not output_of("pytest", tests, f"--ignore={engine}", "-W", "error", cwd=written)
+
+    @pytest.mark.slow
+    def test_of_an_engine_passes_its_own_tests(self, written: Path) -> None:
+        """A file passes all of its tests, the kit's among them; a package gives the values of the local engine."""
+        alone, package = NAMES["engine", False].replace("-", "_"), NAMES["engine", True]
+        assert not output_of("pytest", f"tests/test_{alone}.py", "-W", "error", cwd=written)
+        assert not output_of("pytest", package, "-k", "not TestContract", "-W", "error", cwd=written)
 
     @pytest.mark.slow
     def test_is_typed(self, written: Path) -> None:
@@ -95,7 +106,7 @@ class TestWritten:
             for action in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
                 assert not output_of("ruff", *action, "--config", str(ROOT / "pyproject.toml"), *paths, cwd=folder)
 
-    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kind", [*QUICK, pytest.param("engine", marks=pytest.mark.slow)])
     def test_runs(self, written: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The benchmark trains GAN, MGAN and, for a model, the new one."""
         name = NAMES[kind, False]

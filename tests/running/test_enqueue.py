@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import re
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from gan_bench.errors import DataError, GanBenchError, PluginError, StoreError, 
 from gan_bench.planning.options import Options
 from gan_bench.planning.prepare import prepare
 from gan_bench.running import enqueue as enqueue_module
+from gan_bench.running.engines.cluster.ray import RayEngine
 from gan_bench.running.enqueue import enqueue, versions
-from gan_bench.running.lease_worker import work
+from gan_bench.running.lease_worker import LeaseWorker, work
 from gan_bench.store.attempts import begin_attempt
 from gan_bench.store.job_queue import QUEUE, read_queue
 from gan_bench.store.leases import Leases
@@ -27,6 +29,18 @@ from tests.support import project
 from tests.support.messages import Messages
 
 MODEL = project.plugin("own", "def turns(self, iteration):", "    return super().turns(iteration)")
+
+OBSERVER = '''
+from gan_bench import Observer, hookimpl
+
+class Diary(Observer):
+    """Observer that records nothing."""
+    name = "diary"
+
+@hookimpl
+def gan_bench_observers():
+    return [Diary]
+'''
 
 
 def queue(file: Any, folder: Path, **options: Any) -> Path:
@@ -87,6 +101,52 @@ class TestQueue:
         with messages.raises(UsageError, "--enqueue", "--quick"):
             queue(project.describe(), tmp_path, quick=True)
 
+    def test_asks_no_engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
+        """The engine of the benchmark may be a cluster that does not run yet; it is not used, as a note reports."""
+
+        def place(*arguments: Any) -> Any:
+            raise AssertionError("the engine was asked")
+
+        monkeypatch.setattr(RayEngine, "place", place)
+        described = project.describe() | {"engine": {"plugin": "ray", "address": "nowhere:1", "gpus_per_run": 0.5}}
+        planned = prepare(described, Options(results=tmp_path, device="cuda"), elsewhere=True)
+        notes: list[str] = []
+        enqueue(planned, notes.append)
+        (job,) = (job for stack in read_queue(planned.folder).stacks for job in stack)
+        assert job.device == "cuda"
+        (note,) = (note for note in notes if "ray" in note)
+        messages.check(note)
+
+    def test_notes_observers(self, tmp_path: Path, messages: Messages) -> None:
+        """They are not called in workers."""
+        file = project.write(tmp_path, project.describe() | {"observers": {"diary": {}}}, diary=OBSERVER)
+        notes: list[str] = []
+        enqueue(prepare(file, Options(results=tmp_path, device="cpu"), elsewhere=True), notes.append)
+        (note,) = (note for note in notes if "diary" in note)
+        messages.check(note)
+
+    def test_refuses_options_of_engines(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], messages: Messages
+    ) -> None:
+        """They would have no effect."""
+        run = project.caller(monkeypatch, capfd, "run", "synthetic8", "--enqueue")
+        for given in (("--address", "auto"), ("--engine", "ray", "--workers", "2"), ("--dry-run",)):
+            said = run(*given)
+            assert said.code == 2 and given[0] in said.err
+            messages.check(said.err)
+
+    @pytest.mark.parametrize("name", ["leases", "runs"])
+    def test_refuses_links(self, tmp_path: Path, messages: Messages, name: str) -> None:
+        """Results from elsewhere may have a link in place of a folder; nothing behind it is removed."""
+        results = queue(project.describe(), tmp_path)
+        kept = tmp_path / "home" / "file.json"
+        kept.parent.mkdir()
+        kept.touch()
+        (results / name).symlink_to(kept.parent)
+        with messages.raises(StoreError, name, "link"):
+            queue(project.describe(), tmp_path)
+        assert kept.exists()
+
     def test_frees_runs_of_earlier_workers(self, tmp_path: Path) -> None:
         """A run whose attempt was left is free at once."""
         results = queue(project.describe(), tmp_path)
@@ -123,6 +183,46 @@ def _damaged(results: Path) -> None:
     (results / QUEUE).write_text('{"stacks": [')
 
 
+def _of_jobs(**values: Any) -> Callable[[Path], None]:
+    """Change values of every job."""
+
+    def damage(results: Path) -> None:
+        stacks = json.loads((results / QUEUE).read_text())["stacks"]
+        change(results, stacks=[[job | values for job in stack] for stack in stacks])
+
+    return damage
+
+
+def _twice(results: Path) -> None:
+    stacks = json.loads((results / QUEUE).read_text())["stacks"]
+    change(results, stacks=[*stacks, stacks[0]])
+
+
+def _mixed(results: Path) -> None:
+    stacks = json.loads((results / QUEUE).read_text())["stacks"]
+    change(results, stacks=[[job for stack in stacks for job in stack]])
+
+
+def _other_params(results: Path) -> None:
+    (results / QUEUE).write_text((results / QUEUE).read_text().replace('"params": {', '"params": {"unknown": [1],', 1))
+    text = (results / QUEUE).read_text()
+    assert text.index('"unknown"') < text.index('"model"')  # of a dataset
+
+
+def _links(name: str) -> Callable[[Path], None]:
+    """Replace a folder by a link out of the results."""
+
+    def damage(results: Path) -> None:
+        target = results.parent / "elsewhere"
+        target.mkdir()
+        (results / name).rmdir() if (results / name).exists() else None
+        (results / name).symlink_to(target)
+
+    return damage
+
+
+SCHEDULE = {"every": 0, "samples": 10, "metrics": [], "points": 1, "initial": True}
+
 REFUSED: dict[str, tuple[Callable[[Path], None], type[GanBenchError], tuple[str, ...]]] = {
     "no queue": (lambda results: (results / QUEUE).unlink(), StoreError, (QUEUE, "--enqueue")),
     "damaged": (_damaged, StoreError, (QUEUE,)),
@@ -133,6 +233,21 @@ REFUSED: dict[str, tuple[Callable[[Path], None], type[GanBenchError], tuple[str,
     "another key": (_other_seed, PluginError, ("seed 0", QUEUE)),
     "a copy": (lambda results: change(results, inode=1, host="node1"), StoreError, ("results/tiny", "node1")),
     "outside": (_other_folder, StoreError, (QUEUE, "..")),
+    "runs that are a link": (_links("runs"), StoreError, ("link",)),
+    "leases that are a link": (_links("leases"), StoreError, ("leases", "link")),
+    "workers that are a link": (_links(".workers"), StoreError, (".workers", "link")),
+    "no number": (lambda results: change(results, lease_seconds=math.nan), StoreError, (QUEUE, "nan")),
+    "an endless lease": (lambda results: change(results, lease_seconds=1e308), StoreError, (QUEUE, "1e+308")),
+    "no time": (lambda results: change(results, lease_seconds=0), StoreError, (QUEUE, "found 0")),
+    "a large number": (lambda results: change(results, inode=10**400), StoreError, (QUEUE,)),
+    "deep": (lambda results: (results / QUEUE).write_text("[" * 100_000), StoreError, (QUEUE,)),
+    "a run twice": (_twice, StoreError, (QUEUE, "seed 0", "twice")),
+    "a mixed stack": (_mixed, StoreError, (QUEUE, "configurations")),
+    "no run": (lambda results: change(results, stacks=[[]]), StoreError, (QUEUE, "no run")),
+    "a check": (_of_jobs(check=True), StoreError, (QUEUE, "seed 0")),
+    "another device": (_of_jobs(device="xpu:0"), StoreError, (QUEUE, "device")),
+    "no evaluation": (_of_jobs(schedule=SCHEDULE), StoreError, (QUEUE, "every")),
+    "other parameters": (_other_params, StoreError, (QUEUE, "'ring8'", "unknown")),
 }
 """Changes of a queue or its folder, and the error of a worker."""
 
@@ -149,8 +264,84 @@ def test_a_worker_refuses(case: str, results: Path, messages: Messages, monkeypa
     own = {versions()["gan-bench"]: "VERSION", platform.node(): "HOST"}
     for part in parts:
         assert part in str(error)
-    messages.check(error, hide=hashes | own)
-    assert not (results / "runs").exists()
+    if case not in ("a large number", "deep"):  # texts of other libraries
+        messages.check(error, hide=hashes | own)
+    assert not list((results / "runs").glob("*"))
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "file in a folder", "dangling"])
+def test_a_folder_without_a_queue_is_refused(kind: str, tmp_path: Path, messages: Messages) -> None:
+    """Nothing is created in its place."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.iterdir())
+    error = refuse(tmp_path / {"file in a folder": "file/folder"}.get(kind, kind))
+    assert isinstance(error, StoreError)
+    messages.check(error, QUEUE, "--enqueue")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_names_from_elsewhere_are_escaped(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal executes nothing of a queue from elsewhere, or of the names of other workers."""
+    monkeypatch.chdir(tmp_path)
+    worker = project.caller(monkeypatch, capfd, "worker", str(results))
+    change(results, host="\x1b[31mnode", versions={"\x1b[2J": "\x07"})
+    said = worker()
+    assert said.code == 2 and "\x1b" not in said.err and "\\x1b[31mnode" in said.err
+    (results / QUEUE).unlink()
+    queue(project.describe(models=[{"plugin": "gan"}]), tmp_path)
+    (unit,) = read_queue(results).units(results)
+    assert begin_attempt(unit.folder, "\x1b[31mworker") is not None
+    change(results, lease_seconds=1)
+    said = worker()
+    assert said.code == 0 and "\x1b" not in said.err and "\\x1b[31mworker" in said.err
+
+
+@pytest.mark.slow
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker names the place and ends; a worker that is started later executes the runs."""
+    results = queue(project.describe(seeds=2), tmp_path)
+    write, notes = files._write_to_disk, []
+
+    def full(path: Path, data: bytes) -> None:
+        if "tiny" in path.parts:
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    class Notes(Observer):
+        """Collects notes."""
+
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_write_to_disk", full)
+        with pytest.raises(StoreError, match=r"results\.csv: cannot be written \(No space left"):
+            work(results, (), Notes())
+    assert sum("No space left" in note and "cannot be taken" in note for note in notes) == 2
+    assert work(results, (), Observer()).counts == {"finished": 2}
+
+
+@pytest.mark.slow
+def test_a_seed_that_another_process_has_begun_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not failed: its process was kept from writing by the fence."""
+    results = queue(project.describe(seeds=2), tmp_path, stack="2")
+    (unit,) = read_queue(results).units(results)
+    wait = LeaseWorker._wait_for_end
+    other = Path(unit.jobs[1].folder)
+
+    def interfere(worker: LeaseWorker) -> Any:
+        """Begin an attempt of the second seed before the messages of the first execution are read."""
+        monkeypatch.setattr(LeaseWorker, "_wait_for_end", wait)
+        assert begin_attempt(other, "another") is not None
+        return wait(worker)
+
+    monkeypatch.setattr(LeaseWorker, "_wait_for_end", interfere)
+    assert work(results, (), Observer()).counts == {"finished": 2}
+    assert [project.record(path)["status"] for path in project.run_folders(tmp_path / "results")] == ["finished"] * 2
 
 
 def test_a_missing_plugin_is_named(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +354,7 @@ def test_a_missing_plugin_is_named(results: Path, tmp_path: Path, monkeypatch: p
         assert part in str(error)
 
 
+@pytest.mark.slow
 def test_another_version_of_a_plugin_is_named(results: Path, tmp_path: Path) -> None:
     """With the hashes of both, and their files; a comment changes nothing."""
     other = tmp_path / "elsewhere" / "own.py"
@@ -194,9 +386,9 @@ def test_other_data_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     messages.check(error, "'ring8'", "ffffffffffff", hide={platform.node(): "HOST"})
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_missing_gpu_is_reported(tmp_path: Path, messages: Messages) -> None:
+def test_a_missing_gpu_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, messages: Messages) -> None:
     """A machine without a GPU refuses runs for one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     messages.check(refuse(queue(project.describe(), tmp_path, device="cuda")), QUEUE, "--device cpu")
 
 
@@ -231,6 +423,7 @@ def test_missing_locks_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "flock" in str(refuse(results)) and str(results) in str(refuse(results))
 
 
+@pytest.mark.slow
 def test_a_run_is_lost_at_most_three_times(tmp_path: Path, messages: Messages) -> None:
     """Then it has failed, with its history; an exception of a plugin fails at once."""
     results = queue(project.describe(), tmp_path)
@@ -248,6 +441,7 @@ def test_a_run_is_lost_at_most_three_times(tmp_path: Path, messages: Messages) -
     assert work(results, (), Observer()).counts == {}
 
 
+@pytest.mark.slow
 def test_an_exception_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that raises, or exits, has failed; one that diverges has diverged; queued again, the first two run."""
     monkeypatch.chdir(tmp_path)
@@ -263,6 +457,7 @@ def test_an_exception_is_not_repeated(tmp_path: Path, monkeypatch: pytest.Monkey
     assert work(results, (), Observer()).counts == {"finished": 2}
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that kills its process is repeated three times, after the other runs."""
     monkeypatch.chdir(tmp_path)
@@ -275,10 +470,11 @@ def test_a_killed_run_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert records["suicidal"]["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_stack_is_one_job(tmp_path: Path) -> None:
-    """Its seeds train together, and equal those of the local engine in one stack."""
+    """Its seeds train together. The results folder that a user names may be a link."""
     described = project.describe(seeds=2)
-    results = queue(described, tmp_path, stack="2")
-    assert work(results, (), Observer()).counts == {"finished": 2}
+    (tmp_path / "link").symlink_to(queue(described, tmp_path, stack="2"))
+    assert work(tmp_path / "link", (), Observer()).counts == {"finished": 2}
     record = project.record(project.run_folders(tmp_path / "results")[0])
     assert record["plans"][-1]["stack"] == 2

@@ -62,6 +62,16 @@ class TestEarlierRuns:
         other = project.plan(project.describe(name="other"), tmp_path)
         assert all(map(math.isnan, seconds(other)))
 
+    @pytest.mark.parametrize(("device", "known"), [("NVIDIA H200", True), ("cpu", False)])
+    def test_of_any_gpu_count_if_other_machines_have_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, known: bool
+    ) -> None:
+        """A machine without a GPU that plans for the GPUs of a cluster estimates from runs on them."""
+        monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+        planned = stored(tmp_path, {"device": device}, provenance={"cpu": "another"})
+        there = replace(planned, jobs=[replace(job, device="cuda") for job in planned.jobs])
+        assert math.isnan(*seconds(there)) != known
+
     def with_ledger(self, results: Path, ledger: dict[str, Any]) -> None:
         planned = stored(results)
         folder = RunFolder(Path(planned.jobs[0].folder))
@@ -85,6 +95,14 @@ class TestProbes:
         found = estimate(planned.todo, planned.registry, results=tmp_path, workers=2)
         assert all(value > 0 for value in found.seconds.values()) and len(found.probed) == 1
         assert list(tmp_path.iterdir()) == []
+
+    def test_are_left_out_if_other_machines_have_the_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The times are unknown; that is not a failure of the models."""
+        monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)
+        planned = project.plan(project.describe(), tmp_path)
+        jobs = [replace(job, device="cuda") for job in planned.todo]
+        found = estimate(jobs, planned.registry, results=tmp_path, workers=1)
+        assert math.isnan(*found.seconds.values()) and not found.failed
 
     def test_survive_models_that_fail_or_kill_their_process(self, tmp_path: Path) -> None:
         """Only the times of these models are unknown."""

@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from gan_bench.contracts.observer import Observer
+from gan_bench.errors import StoreError
 from gan_bench.files import locked
 from gan_bench.planning.options import Options
 from gan_bench.planning.prepare import prepare
+from gan_bench.running import lease_worker
 from gan_bench.running.enqueue import enqueue
 from gan_bench.store.attempts import read_attempt
 from gan_bench.store.job_queue import QUEUE
@@ -26,6 +29,8 @@ from tests.support.messages import Messages
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "common"))
 
 from _processes import family
+
+pytestmark = pytest.mark.slow
 
 LEASE = 2.0
 """Seconds of a lease in tests; a renewal is due six times in it."""
@@ -47,9 +52,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(file: Path) -> dict[str, dict[str, Any]]:
-    """Outcome of every run with the local engine, by folder."""
-    done = project.command("run", str(file), "--device", "cpu", "--workers", "2", cwd=file.parent)
-    assert done.returncode == 0, done.stderr
+    """Outcome of every run in one process, by folder."""
+    planned = prepare(file, Options(results=file.parent / "results", device="cpu"))
+    assert [project.run_jobs(planned, job) for job in planned.jobs] == ["finished"] * 4
     return outcomes(file.parent)
 
 
@@ -87,11 +92,22 @@ def start(file: Path, folder: Path, *arguments: str, **environment: str) -> subp
     return project.start("worker", "results/tiny", "--plugin", plugin, *arguments, cwd=folder, **environment)
 
 
-def work(file: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Execute a worker to its end."""
-    with start(file, folder, *arguments) as worker:
-        out, err = worker.communicate()
-    return subprocess.CompletedProcess(arguments, worker.returncode, out, err)
+class Notes(Observer):
+    """Collects notes."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def note(self, message: str) -> None:
+        self.text += f"{message}\n"
+
+
+def work(file: Path, folder: Path) -> str:
+    """Execute a worker in this process until no run is left, and return its notes."""
+    notes = Notes()
+    outcome = lease_worker.work(folder / "results" / "tiny", [file.parent / "plugins" / "gate.py"], notes)
+    assert outcome.all_ended and outcome.exit_code == 0, notes.text
+    return notes.text
 
 
 class Held:
@@ -144,39 +160,32 @@ class TestTogether:
         again = project.command("run", str(file), "--device", "cpu", cwd=tmp_path)
         assert again.returncode == 0 and "All 4 runs are done" in again.stderr
 
-    @pytest.mark.slow
     def test_a_command_beside_workers_is_refused(self, file: Path, tmp_path: Path, messages: Messages) -> None:
-        """`gan-bench run` names the workers; `table` works beside them, and `run` after them."""
-        with held(file, tmp_path, "--most", "1") as worker:
+        """`gan-bench run` names the workers; `table` works beside them. Ctrl-C ends a worker."""
+        with held(file, tmp_path) as worker:
             refused = project.command("run", str(file), "--device", "cpu", cwd=tmp_path)
             queued = project.command("run", str(file), "--device", "cpu", "--enqueue", cwd=tmp_path)
             table = project.command("table", "results/tiny", cwd=tmp_path)
-            (worker.gate / "open").touch()
-            assert worker.end()[0] == 0
+            worker.worker.send_signal(signal.SIGINT)
+            assert worker.end()[0] == 130
         assert (refused.returncode, queued.returncode, table.returncode) == (2, 2, 0)
         name = read_attempt(worker.run)
         assert name is not None
         messages.check(refused.stderr, "results/tiny", hide={name.place: "WORKER"})
         assert queued.stderr == refused.stderr
 
-    @pytest.mark.slow
     def test_a_worker_beside_a_command_is_refused(self, file: Path, tmp_path: Path, messages: Messages) -> None:
         """The message names the folder."""
         results = queue(file, tmp_path)
-        with locked(results):
-            done = work(file, tmp_path)
-        assert done.returncode == 2
-        messages.check(done.stderr, "results/tiny")
+        with locked(results), messages.raises(StoreError, results):
+            work(file, tmp_path)
 
 
 class TestStopped:
-    @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-    def test_by_a_signal(
-        self, file: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages, number: signal.Signals
-    ) -> None:
+    def test_by_a_signal(self, file: Path, tmp_path: Path, whole: dict[str, Any], messages: Messages) -> None:
         """The run has a checkpoint, its lease is free at once, and another worker continues it."""
         with held(file, tmp_path) as worker:
-            worker.worker.send_signal(number)
+            worker.worker.send_signal(signal.SIGTERM)
             code, err = worker.end()
         assert code == 130 and "Traceback" not in err
         messages.check(err.splitlines()[-1])
@@ -184,13 +193,11 @@ class TestStopped:
         assert (record["status"], record["iteration"]) == ("interrupted", 14)
         (lease,) = (tmp_path / "results" / "tiny" / "leases").glob("*gate*")
         assert not json.loads(lease.read_text())["held"]
-        done = work(file, tmp_path)
-        assert done.returncode == 0
+        work(file, tmp_path)
         assert_equal(tmp_path, whole)
         assert attempts(tmp_path) == {"gate 0": 2, "gate 1": 1, "gan 0": 1, "gan 1": 1}
         assert [each["cause"] for each in project.record(worker.run)["attempts"]] == ["stopped by Ctrl-C or a signal"]
 
-    @pytest.mark.slow
     def test_by_killing_the_run(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
         """The worker executes other runs, then repeats this one; the ledger has the cause."""
         with held(file, tmp_path) as worker:
@@ -202,7 +209,6 @@ class TestStopped:
         (lost,) = project.record(worker.run)["attempts"]
         assert lost["cause"] == "killed by signal 9 (Killed)"
 
-    @pytest.mark.slow
     def test_by_killing_the_slot(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
         """After the death of its worker process, the orphaned run ends, and another process executes the others."""
         with held(file, tmp_path) as worker:
@@ -212,45 +218,24 @@ class TestStopped:
         assert code == 0, err
         assert_equal(tmp_path, whole)
 
-    @pytest.mark.slow
     def test_by_killing_the_worker(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
         """After kill -9 of all its processes, its lease expires, and another worker takes the run over."""
         with held(file, tmp_path) as worker:
             for process in family(worker.worker.pid):
                 os.kill(process, signal.SIGKILL)
             worker.end()
-            done = work(file, tmp_path)
-        assert done.returncode == 0 and "taken over" in done.stderr
+            assert "taken over" in work(file, tmp_path)
         assert_equal(tmp_path, whole)
         (lost,) = project.record(worker.run)["attempts"]
         assert lost["cause"] == "no renewal for 2 s"
 
     def test_one_that_continues_writes_nothing(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """A worker that was stopped until another one has taken its run over is superseded; it takes other runs."""
+        """A worker is stopped until another one has taken its run over: first its run continues alone, then all."""
         with held(file, tmp_path) as worker:
             processes = family(worker.worker.pid)
             for process in processes:
                 os.kill(process, signal.SIGSTOP)
-            done = work(file, tmp_path)
-            assert done.returncode == 0 and "taken over" in done.stderr
-            before = contents(worker.run)
-            (worker.gate / "open").touch()
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
-            code, err = worker.end()
-        assert code == 0 and "Traceback" not in err
-        assert "another worker has taken it over" in err
-        assert contents(worker.run) == before
-        assert_equal(tmp_path, whole)
-
-    @pytest.mark.slow
-    def test_a_stale_run_writes_nothing(self, file: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-        """A run continues alone, without the processes that watch its lease, until its next evaluation."""
-        with held(file, tmp_path) as worker:
-            processes = family(worker.worker.pid)
-            for process in processes:
-                os.kill(process, signal.SIGSTOP)
-            assert work(file, tmp_path).returncode == 0
+            assert "taken over" in work(file, tmp_path)
             before = contents(worker.run)
             (worker.gate / "open").touch()
             os.kill(worker.child, signal.SIGCONT)
@@ -258,8 +243,11 @@ class TestStopped:
             assert contents(worker.run) == before
             for process in processes:
                 os.kill(process, signal.SIGCONT)
-            assert worker.end()[0] == 0
+            code, err = worker.end()
+        assert code == 0 and "Traceback" not in err
+        assert "another worker has taken it over" in err
         assert contents(worker.run) == before
+        assert_equal(tmp_path, whole)
 
 
 def _state(process: int) -> str:

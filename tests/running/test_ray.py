@@ -3,67 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import json
 import os
 import re
 import signal
-import subprocess
+import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from gan_bench.config.benchmark import EngineEntry
 from gan_bench.config.load import load_benchmark
 from gan_bench.config.source import open_source
 from gan_bench.contracts.engine import Place, PlaceRequest
-from gan_bench.errors import ConfigError, UsageError
+from gan_bench.contracts.parameters import param
+from gan_bench.errors import ConfigError, RunError, UsageError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster import ray_cluster
+from gan_bench.running.engines.cluster.ray import RayEngine
 from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity
 from gan_bench.running.engines.is_alive import is_alive
-from gan_bench.running.provenance import SHARE_VARIABLE
-from gan_bench.running.run_process import RunProcess
 from gan_bench.store.run_folder import RunFolder
-from tests.support import project, ray_nodes
+from gan_bench.testing import checks
+from tests.support import project
 from tests.support.messages import Messages
 from tests.support.ray_nodes import Nodes
+from tests.support.ray_runs import arguments, assert_equal, causes, ended, holding, needs_ray, values
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None,
-    reason="NOT TESTED: the engine ray. Install it with pip install 'gan-bench[ray]'",
-)
-
-HELD = (
-    project.HEAD
-    + '''
-FOLDER = Path("%s")
-
-class Held(GAN):
-    """GAN that waits in iteration 13, unless the file `open` exists, until it is stopped."""
-    name = "held"
-
-    def turns(self, iteration):
-        if iteration == 13 and not (FOLDER / "open").exists():
-            written = FOLDER / f".{os.getpid()}"
-            written.write_text(str(os.getppid()))
-            written.rename(FOLDER / f"pid-{os.getpid()}")
-            asked = signal.getsignal(signal.SIGTERM).__self__
-            while not (asked.requested or (FOLDER / "open").exists()):
-                time.sleep(0.01)
-        return super().turns(iteration)
-
-@hookimpl
-def gan_bench_models():
-    return [Held]
-'''
-)
+ROOT = Path(__file__).resolve().parents[2]
 
 HUNGRY = project.plugin(
     "hungry",
@@ -74,98 +43,6 @@ HUNGRY = project.plugin(
     "    return super().turns(iteration)",
 )
 """Seeds of a stack run out of memory together, then each alone, and then once more in a process of its own."""
-
-
-@pytest.fixture
-def nodes(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Nodes]:
-    """The cluster of all tests."""
-    base = tmp_path_factory.getbasetemp()
-    with ray_nodes.cluster((base if worker_id == "master" else base.parent) / "ray") as found:
-        yield found
-
-
-def arguments(file: Path, nodes: Nodes, *more: str) -> tuple[str, ...]:
-    """Command line of a benchmark on the cluster, without the program."""
-    return ("run", str(file), "--engine", "ray", "--address", nodes.address, *more)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Wait for a command; return its exit code and standard error, without a traceback."""
-    _, err = process.communicate()
-    assert "Traceback" not in err, err
-    return process.returncode, err
-
-
-class Holding:
-    """A command on the cluster whose only run waits in iteration 13.
-
-    Attributes:
-        child: process of the run; `worker` and `actor` are those above it.
-        node: beginning of the identifier of the node.
-    """
-
-    def __init__(self, process: subprocess.Popen[str], gate: Path, results: Path) -> None:
-        self.process, self.gate = process, gate
-        (pid,) = project.wait_for(lambda: self._pids())
-        self.child, self.worker = int(pid.name.removeprefix("pid-")), int(pid.read_text())
-        self.actor = parent(self.worker)
-        (self.folder,) = project.run_folders(results)
-        self.node = str(self.attempt()["place"])[-8:]
-
-    def _pids(self) -> list[Path]:
-        assert self.process.poll() is None, self.process.communicate()[1]
-        return list(self.gate.glob("pid-*"))
-
-    def attempt(self) -> dict[str, Any]:
-        """Contents of attempt.json."""
-        found: dict[str, Any] = json.loads((self.folder / "attempt.json").read_text())
-        return found
-
-    def open(self) -> None:
-        """Let the run, and later attempts of it, continue."""
-        (self.gate / "open").touch()
-
-
-def parent(process: int) -> int:
-    """Parent of a process."""
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Outcome of the held run by the local engine, without a wait."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "open").touch()
-    file = project.write(folder, project.describe([{"plugin": "held"}]), held=HELD % folder)
-    planned = project.plan(file, folder / "results")
-    assert project.run_jobs(planned) == "finished"
-    return project.outcome(Path(planned.jobs[0].folder))
-
-
-@contextmanager
-def holding(tmp_path: Path, nodes: Nodes) -> Iterator[Holding]:
-    """Start a command whose run waits."""
-    gate = tmp_path / "gate"
-    gate.mkdir()
-    file = project.write(tmp_path, project.describe([{"plugin": "held"}]), held=HELD % gate)
-    with project.start(*arguments(file, nodes, "--workers", "2"), cwd=tmp_path) as process:
-        try:
-            yield Holding(process, gate, tmp_path / "results")
-        finally:
-            (gate / "open").touch()
-            process.kill()
-
-
-def assert_equal(found: Path, whole: Mapping[str, Any]) -> None:
-    """Assert that a run has the values of the local engine. Its key contains a path, so it is left out."""
-    outcome = project.outcome(found)
-    outcome["record"]["key"] = whole["record"]["key"]
-    assert project.difference(outcome, whole) is None
-
-
-def causes(folder: Path) -> list[str]:
-    """Why attempts of a run were lost, from its record."""
-    return [each["cause"] for each in project.record(folder)["attempts"]]
 
 
 @needs_ray
@@ -277,17 +154,6 @@ class TestRuns:
         assert_equal(held.folder, whole)
 
 
-def values(folder: Path) -> dict[str, Any]:
-    """Everything in a run of a stack that has to be equal: its state, scores and samples."""
-    state, _ = RunFolder(folder).load_checkpoint(project.record(folder)["key"])
-    assert state is not None
-    samples = {
-        t: {"x": torch.from_numpy(x), "generator": torch.from_numpy(g)}
-        for t, (x, g) in RunFolder(folder).read_samples().items()
-    }
-    return {"trainer": state["trainer"], "curve": (folder / "curve.csv").read_text(), "samples": samples}
-
-
 def contents(folder: Path) -> dict[str, str]:
     """Hash of each file of a run."""
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
@@ -317,6 +183,26 @@ class TestRefusal:
         last = re.sub(r"No such file or directory: '.*?'", "No such file or directory: FILE", last)
         messages.check(last, "model needing", "table.bin" if "table.bin" in last else "needing")
         assert project.run_folders(tmp_path / "results") == []
+
+
+@needs_ray
+@pytest.mark.slow
+def test_the_contract_of_engines_is_fulfilled(nodes: Nodes) -> None:
+    """The engine passes every check of the kit, that of killed processes included."""
+
+    @dataclass(frozen=True)
+    class Params(RayParams):
+        """Parameters with the cluster of the tests."""
+
+        address: str = param(nodes.address, "Address of the cluster.")
+
+    cls = type("RayEngine", (RayEngine,), {"Params": Params, "__doc__": RayEngine.__doc__})
+    try:
+        reports = [check.report() for check in checks(cls)]
+    finally:
+        ray_cluster.disconnect()
+    assert [report.finding for report in reports if report.finding] == []
+    assert [str(report.check) for report in reports if report.skipped] == ["lock"]
 
 
 NODES = [
@@ -369,15 +255,35 @@ class TestCapacity:
             ray_cluster.connect("127.0.0.1:1")
 
 
-def test_a_share_of_a_gpu_limits_the_memory_of_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch may allocate the share of the GPU that a slot has reserved, for runs on a GPU only."""
-    limits: list[float] = []
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", limits.append)
-    monkeypatch.setenv(SHARE_VARIABLE, "0.25")
-    job = project.plan(project.describe(), tmp_path).jobs[0]
-    for device in ("cpu", "cuda"):
-        RunProcess(replace(job, device=device))
-    assert limits == [0.25]
+def test_a_lost_head_node_is_an_error(messages: Messages) -> None:
+    """If the head node does not answer three times in succession, at intervals of 5 s, the command ends by itself.
+
+    Ray would exit the process after a minute, before runs have written their checkpoints.
+    """
+    times = iter((0.0, 6.0, 6.0, 12.0, 12.0, 15.0, 18.0, 18.0, 24.0, 24.0, 28.0, 30.0, 30.0))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        head = ray_cluster.HeadNode(address, lambda: next(times))
+        for _ in range(3):
+            head.require()
+    for _ in range(3):
+        head.require()
+    with pytest.raises(RunError, match="head node") as caught:
+        head.require()
+    messages.check(str(caught.value).replace(address, "HOST:PORT"), "HOST:PORT")
+
+
+@needs_ray
+def test_the_cluster_file_of_the_page_is_valid() -> None:
+    """The file for `ray up` in the documentation has the form that Ray's own validation requires."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    yaml = pytest.importorskip("yaml")
+    page = (ROOT / "docs" / "cluster-ray.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = prepare_config(yaml.safe_load(text))
+    validate_config(file)
+    assert file["available_node_types"]["local.cluster.node"]["min_workers"] == 2
 
 
 class TestOptions:
@@ -401,6 +307,9 @@ class TestOptions:
             project.plan(project.describe(), tmp_path, address="auto")
         with messages.raises(ConfigError, "engine", "cpus_per_run", "> 0"):
             project.plan(project.describe(engine={"plugin": "ray", "cpus_per_run": 0}), tmp_path)
+        unused = {"plugin": "ray", "storage": "shipped", "results": "there"}
+        with messages.raises(ConfigError, "engine", "results", "shipped"):
+            project.plan(project.describe(engine=unused), tmp_path)
 
 
 def test_the_place_of_an_engine_is_planned_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

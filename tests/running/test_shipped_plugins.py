@@ -1,4 +1,4 @@
-"""What is sent to other machines, and what has to be equal there."""
+"""Plugin files that are sent to other machines, and properties that have to be equal there."""
 
 from __future__ import annotations
 

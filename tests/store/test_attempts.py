@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,18 @@ def begin(folder: Path, place: str = "here", cause: str = "") -> str:
 
 
 def test_attempts_are_numbered_and_remember_the_lost_ones(tmp_path: Path) -> None:
-    """Each has its own token."""
-    tokens = {begin(tmp_path, "a"), begin(tmp_path, "b", "node lost"), begin(tmp_path, "c", "expired")}
+    """Each has its own token; a lost one has the iteration of run.json, 0 if that is damaged."""
+    tokens = {begin(tmp_path, "a")}
+    (tmp_path / "run.json").write_text('{"iteration": 500}')
+    tokens.add(begin(tmp_path, "b", "node lost"))
+    (tmp_path / "run.json").write_text("[]")
+    tokens.add(begin(tmp_path, "c", "expired"))
     current = read_attempt(tmp_path)
     assert current is not None and len(tokens) == 3
     assert (current.number, current.place) == (3, "c")
-    assert [(lost.number, lost.place, lost.cause) for lost in current.lost] == [
-        (1, "a", "node lost"),
-        (2, "b", "expired"),
+    assert [(lost.number, lost.place, lost.cause, lost.iteration) for lost in current.lost] == [
+        (1, "a", "node lost", 500),
+        (2, "b", "expired", 0),
     ]
 
 
@@ -91,11 +96,35 @@ def test_a_folder_without_an_attempt_is_closed_to_tokens(tmp_path: Path) -> None
         write_atomically(tmp_path / "file", "x")
 
 
-def test_a_damaged_attempt_is_an_error(tmp_path: Path, messages: Messages) -> None:
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"number": 0, "token": "", "place": ""}', '{"number": NaN, "token": "", "place": ""}', "[" * 100_000],
+    ids=["half", "zero", "nan", "deep"],
+)
+def test_a_damaged_attempt_is_an_error(tmp_path: Path, messages: Messages, text: str) -> None:
     """The message names the file."""
-    (tmp_path / "attempt.json").write_text("{")
+    (tmp_path / "attempt.json").write_text(text)
+    if len(text) > 1000:
+        with pytest.raises(StoreError, match=r"attempt\.json"):
+            begin_attempt(tmp_path, "here")
+        return
     with messages.raises(StoreError, "attempt.json", hide={str(tmp_path): "TMP"}):
         begin_attempt(tmp_path, "here")
+
+
+def test_a_claim_whose_answer_was_lost_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS may report that a link exists which the same request has created; that of another process is not taken."""
+    link = os.link
+
+    def twice(source: Path, target: Path) -> None:
+        """Create a link, and report the error of the repeated request."""
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", twice)
+    assert begin_attempt(tmp_path, "here") is not None
+    monkeypatch.setattr(os, "link", link)
+    assert begin_attempt(tmp_path, "here", after=0) is None
 
 
 def test_a_stale_run_leaves_the_folder_as_it_is(tmp_path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gan_bench.errors import StoreError
+from gan_bench.store import leases
 from gan_bench.store.attempts import begin_attempt, read_attempt
 from gan_bench.store.leases import (
     CONTINUED,
+    LEFT,
     QUEUED,
     STOPPED,
     HeldLease,
+    Lease,
     Leases,
     Unit,
     count_losses,
@@ -48,15 +52,23 @@ class Workers:
         self.first = Leases("first", 60, self.clocks[0])
         self.second = Leases("second", 60, self.clocks[1])
 
-    def take(self, leases: Leases) -> HeldLease:
+    def take(self, observer: Leases) -> HeldLease:
         """Take the unit, which must be free or expired."""
-        held = leases.take(self.unit, leases.look(self.unit))
+        held = observer.take(self.unit, observer.look(self.unit))
         assert held is not None
         return held
 
-    def state(self, leases: Leases | None = None) -> str:
+    def watch(self, seconds: float) -> None:
+        """Let time pass for the second worker, which looks every ten seconds."""
+        self.state()
+        while seconds > 0:
+            self.clocks[1].now += min(seconds, 10)
+            seconds -= 10
+            self.state()
+
+    def state(self, observer: Leases | None = None) -> str:
         """State as a worker sees it, by default the second."""
-        return (leases or self.second).look(self.unit).state
+        return (observer or self.second).look(self.unit).state
 
 
 @pytest.fixture
@@ -79,8 +91,8 @@ def test_every_seed_of_a_stack_has_an_attempt(workers: Workers) -> None:
     """Each folder of a stack is fenced with its own token."""
     held = workers.take(workers.first)
     tokens = [read_attempt(Path(job.folder)) for job in workers.unit.jobs]
-    assert [each and each.token for each in tokens] == [job.attempt for job in held.jobs] == [*held.tokens.values()]
-    assert len(set(held.tokens.values())) == 2
+    assert [each and each.token for each in tokens] == [job.attempt for job in held.jobs]
+    assert len({job.attempt for job in held.jobs}) == 2
 
 
 def test_a_renewed_lease_never_expires(workers: Workers) -> None:
@@ -96,9 +108,8 @@ def test_a_renewed_lease_never_expires(workers: Workers) -> None:
 def test_a_lease_expires_by_the_clock_of_the_observer(workers: Workers) -> None:
     """A value that was seen for longer than the lease is taken over, and the holder loses it."""
     held = workers.take(workers.first)
-    assert workers.state() == "held"
     workers.clocks[0].now += 1e9  # whatever the clock of the holder shows
-    workers.clocks[1].now += 60
+    workers.watch(60)
     assert workers.state() == "held"
     workers.clocks[1].now += 0.1
     assert workers.state() == "expired"
@@ -108,11 +119,25 @@ def test_a_lease_expires_by_the_clock_of_the_observer(workers: Workers) -> None:
     assert other.losses == 1
 
 
+def test_an_observer_that_was_stopped_lets_the_holder_continue(workers: Workers) -> None:
+    """The machine of both may have been stopped. A holder that has ended is found later."""
+    held = workers.take(workers.first)
+    workers.watch(20)
+    workers.clocks[1].now += 1e6
+    assert workers.state() == "held"
+    assert held.renew()
+    assert workers.state() == "held"
+    workers.clocks[1].now -= 1e6  # a clock that jumps back
+    workers.watch(60)
+    assert workers.state() == "held"
+    workers.clocks[1].now += 1e6
+    assert workers.state() == "expired"
+
+
 def test_a_late_renewal_keeps_others_out(workers: Workers) -> None:
     """A holder that continues before another one has taken the lease over keeps it."""
     held = workers.take(workers.first)
-    workers.state()
-    workers.clocks[1].now += 100
+    workers.watch(100)
     seen = workers.second.look(workers.unit)
     assert seen.state == "expired"
     assert held.renew()
@@ -141,8 +166,7 @@ def test_runs_that_ended_are_not_repeated(workers: Workers) -> None:
 def test_a_stale_holder_gives_nothing_back(workers: Workers) -> None:
     """A holder whose unit was taken over leaves the lease of the other as it is."""
     stale = workers.take(workers.first)
-    workers.state()
-    workers.clocks[1].now += 61
+    workers.watch(61)
     workers.take(workers.second)
     before = read_lease(workers.unit.lease)
     stale.give_back([job.run.key for job in stale.jobs], "")
@@ -154,9 +178,51 @@ def test_a_worker_that_is_lost_while_it_takes_a_unit_blocks_nobody(workers: Work
     workers.unit.folder.mkdir(parents=True)
     (workers.unit.folder / "attempt-1.json").touch()
     assert workers.state() == "held"
-    workers.clocks[1].now += 61
+    workers.watch(61)
     assert workers.state() == "expired"
     assert workers.take(workers.second).attempt.number == 2
+
+
+@pytest.mark.parametrize("stopped", [0, 1], ids=["before its lease", "before the second seed"])
+def test_a_worker_that_continues_takes_no_seed_of_a_stack(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, stopped: int
+) -> None:
+    """A worker is stopped between the attempts of two seeds, until another one has taken the unit over."""
+    others: list[HeldLease] = []
+    begun = iter(range(10))
+
+    def begin(*arguments: Any, **named: Any) -> Any:
+        """Begin an attempt; another worker takes the unit before this one continues."""
+        number = next(begun)
+        if number == 1 == stopped:
+            take()
+        attempt = begin_attempt(*arguments, **named)
+        if number == 0 == stopped:
+            take()
+        return attempt
+
+    def take() -> None:
+        monkeypatch.setattr(leases, "begin_attempt", begin_attempt)
+        workers.watch(61)
+        others.append(workers.take(workers.second))
+        monkeypatch.setattr(leases, "begin_attempt", begin)
+
+    seen = workers.first.look(workers.unit)
+    monkeypatch.setattr(leases, "begin_attempt", begin)
+    assert workers.first.take(workers.unit, seen) is None
+    (other,) = others
+    assert other.is_current() and all(map(other.has, other.jobs))
+    assert read_lease(workers.unit.lease) == Lease(other.attempt.token)
+
+
+def test_a_seed_that_another_worker_has_begun_is_not_taken(workers: Workers) -> None:
+    """The unit expires, and the next worker gets all seeds."""
+    first, second = workers.first.look(workers.unit), Path(workers.unit.jobs[1].folder)
+    assert begin_attempt(second, "another") is not None
+    assert workers.first.take(workers.unit, first) is None
+    workers.watch(61)
+    held = workers.take(workers.second)
+    assert all(map(held.has, held.jobs))
 
 
 def test_a_slow_claim_does_not_replace_a_later_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,24 +256,68 @@ def test_queued_units_are_free_again(workers: Workers) -> None:
     assert again.losses == 0
 
 
+def test_bare_claims_are_free_again(workers: Workers) -> None:
+    """A worker that was lost between its claim and attempt.json writes nothing, should it continue."""
+    for job in workers.unit.jobs:
+        Path(job.folder).mkdir(parents=True)
+        Path(job.folder, "attempt-1.json").touch()
+    queue_again(workers.unit, "head")
+    assert workers.state() == "free"
+    Path(workers.unit.jobs[1].folder, "attempt.json").unlink()
+    assert [bool(job.attempt) for job in supersede(workers.unit.jobs, "head")] == [True, True]
+
+
+def test_a_command_beside_an_unseen_worker_is_refused(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, messages: Messages
+) -> None:
+    """The lock has not excluded a worker that begins an attempt at the same moment."""
+    workers.take(workers.first)
+    monkeypatch.setattr(leases, "begin_attempt", lambda *arguments: None)
+    with messages.raises(StoreError, workers.unit.folder.name, hide={str(workers.unit.folder.parents[2]): "RESULTS"}):
+        supersede(workers.unit.jobs, "head")
+
+
 def test_a_command_supersedes_workers(workers: Workers) -> None:
     """`gan-bench run` fences runs that workers have had, and no others."""
     first, second = workers.unit.jobs
     workers.take(Leases("alone", 60))
-    Path(second.folder, "attempt.json").unlink()
+    for path in Path(second.folder).iterdir():
+        path.unlink()
     found = supersede(workers.unit.jobs, "head")
     assert [bool(job.attempt) for job in found] == [True, False]
     attempt = read_attempt(Path(first.folder))
     assert attempt is not None and attempt.lost[-1].cause == CONTINUED and attempt.token == found[0].attempt
 
 
-def test_losses_count_since_the_run_was_queued() -> None:
+def test_losses_count_since_the_last_progress() -> None:
+    """A loss after a later checkpoint than that of the earlier ones is the first one again."""
+    lost = [LostAttempt(n, "", "killed", iteration) for n, iteration in enumerate([0, 0, 500, 500, 400])]
+    assert [count_losses(lost[:n]) for n in range(1, 6)] == [1, 2, 1, 2, 3]
+
+
+def test_an_attempt_of_a_command_is_taken_over(workers: Workers) -> None:
+    """Its losses do not count: the command had its own limit."""
+    workers.take(workers.first)
+    supersede(workers.unit.jobs, "head")
+    for _ in range(4):
+        begin_attempt(workers.unit.folder, "slot", "node lost")
+    workers.watch(61)
+    held = workers.take(workers.second)
+    assert (held.attempt.number, held.attempt.lost[-1].cause, held.losses) == (7, LEFT, 0)
+
+
+@pytest.mark.parametrize("begun", [QUEUED, LEFT])
+def test_losses_count_since_the_run_was_queued(begun: str) -> None:
     """A stop does not count as one."""
-    causes = ["killed", QUEUED, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
+    causes = ["killed", begun, "no renewal for 60 s", STOPPED, CONTINUED, "killed"]
     assert count_losses([LostAttempt(n, "", cause) for n, cause in enumerate(causes)]) == 2
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"token": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"token": 1}', '{"token": "", "count": NaN}', "[" * 100_000, "\x00"],
+    ids=["half", "list", "partial", "nan", "deep", "zero"],
+)
 def test_a_damaged_lease_is_an_error(workers: Workers, messages: Messages, text: str) -> None:
     """The message names the file and what to do."""
     workers.take(workers.first)

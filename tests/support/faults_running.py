@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gan_bench.contracts.engine import Engine
+from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
 from gan_bench.contracts.events import Compiling, Evaluated, Event, Progress, Warned
 from gan_bench.contracts.observer import BenchmarkInfo, Observer
 from gan_bench.contracts.parameters import param
 from gan_bench.contracts.run import Job, Run
 from gan_bench.contracts.table import Table
+from gan_bench.errors import UsageError
+from gan_bench.planning.jobs import stacks
 from gan_bench.plugins.discovery import load_plugins
-from gan_bench.running.execute import execute
+from gan_bench.running.engines.local import settle
+from gan_bench.running.execute import execute, execute_stack
 
 # --- engines ---------------------------------------------------------------------------------------------------------
 
@@ -466,6 +471,341 @@ class Undescribed(Plain):
     name = "undescribed"
 
 
+class Loose(Plain):
+    """Engine with a parameter without an explanation."""
+
+    name = "loose"
+
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters."""
+
+        nodes: int = 1
+
+
+class Adjustable(Plain):
+    """Engine with parameters."""
+
+    name = "adjustable"
+
+    @dataclass(frozen=True)
+    class Params:
+        """Parameters."""
+
+        nodes: int = param(1, "Number of nodes.", low=1)
+
+
+class Forgetful(Adjustable):
+    """Engine that uses the defaults of its parameters."""
+
+    name = "forgetful"
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        super().__init__(replace(setup, params=None), observer)
+
+
+class Fussy(Adjustable):
+    """Engine that raises for a parameter that it allows."""
+
+    name = "fussy"
+
+    def __init__(self, setup: Setup, observer: Observer) -> None:
+        super().__init__(setup, observer)
+        if self.params.nodes > 1:
+            raise ValueError("one node only")
+
+
+class Littering(Plain):
+    """Engine that leaves a file in the results."""
+
+    name = "littering"
+
+    def run(self, jobs: Sequence[Job]) -> bool:
+        (self.setup.results / "engine.log").write_text("")
+        return super().run(jobs)
+
+
+# Engines with another place.
+
+
+class Placed(Plain):
+    """Engine that states a place."""
+
+    name = "placed"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        if request.device == "cuda":
+            raise UsageError("--device cuda: there is no GPU. Use --device cpu.")
+        return Place("cpu", min(4, request.workers or 4), 0, "machines elsewhere")
+
+
+class Unreachable(Placed):
+    """Engine whose machines do not answer: nothing can be executed, which is allowed."""
+
+    name = "unreachable"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        raise UsageError("no machine answers")
+
+
+class Boundless(Placed):
+    """Engine whose place has more workers than requested."""
+
+    name = "boundless"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        return super().place(replace(request, workers=None), params)
+
+
+class Eager(Placed):
+    """Engine that uses a GPU for --device cpu."""
+
+    name = "eager"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        return Place("cuda", 1, 1, "a machine with a GPU")
+
+
+class Countless(Placed):
+    """Engine that counts GPUs on a CPU."""
+
+    name = "countless"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        found = super().place(request, params)
+        return found and replace(found, gpus=1)
+
+
+class Speechless(Placed):
+    """Engine without a description of its machines."""
+
+    name = "speechless"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        found = super().place(request, params)
+        return found and replace(found, description="")
+
+
+class Tupled(Placed):
+    """Engine whose place is a tuple."""
+
+    name = "tupled"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Any:
+        return ("cpu", 4)
+
+
+class Disconnected(Placed):
+    """Engine that lets the error of its cluster pass."""
+
+    name = "disconnected"
+
+    @classmethod
+    def place(cls, request: PlaceRequest, params: Any) -> Place | None:
+        raise ConnectionError("connection refused")
+
+
+class Bound(Placed):
+    """Engine whose place is a method of an instance."""
+
+    name = "bound"
+
+    def place(self, request: PlaceRequest, params: Any) -> Place | None:  # type: ignore[override]
+        return None
+
+
+# Engines that execute stacks.
+
+
+class Stacked(Plain):
+    """Engine that executes stacks."""
+
+    name = "stacked"
+
+    def run(self, jobs: Sequence[Job]) -> bool:
+        self.registry = load_plugins(self.setup.plugin_places)
+        for stack in stacks(jobs):
+            self.stack(stack)
+        return True
+
+    def stack(self, jobs: Sequence[Job]) -> None:
+        by_key = {job.run.key: job for job in jobs}
+        for job in jobs:
+            self.started(job)
+        found = execute_stack(jobs, self.registry, lambda event: self.report(by_key[event.key], event), self.stop)
+        for job, status in zip(jobs, found, strict=True):
+            self.ended(job, status)
+
+
+class Solitary(Stacked):
+    """Engine that executes the first seed of each stack."""
+
+    name = "solitary"
+
+    def stack(self, jobs: Sequence[Job]) -> None:
+        super().stack(jobs[:1])
+
+
+class Blurred(Stacked):
+    """Engine that reports the events of a stack with its first run."""
+
+    name = "blurred"
+
+    def stack(self, jobs: Sequence[Job]) -> None:
+        self.first = jobs[0]
+        super().stack(jobs)
+
+    def report(self, job: Job, event: Event) -> None:
+        super().report(self.first, event)
+
+
+# Engines that execute each job in a process.
+
+
+class Apart(Plain):
+    """Engine that executes each job in a process."""
+
+    name = "apart"
+    asked = False
+
+    def run(self, jobs: Sequence[Job]) -> bool:
+        self.registry = load_plugins(self.setup.plugin_places)
+        before = signal.signal(signal.SIGINT, lambda *_: setattr(self, "asked", True))
+        try:
+            for job in self.chosen(jobs):
+                if not self.asked:
+                    self.started(job)
+                    self.after(job, self.apart(job))
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return not self.asked
+
+    def apart(self, job: Job) -> int:
+        """Execute a job in a process, and return its exit status."""
+        received, sent = multiprocessing.Pipe(duplex=False)
+        child = os.fork()
+        if child == 0:
+            try:
+                self.prepare()
+                signal.signal(signal.SIGTERM, lambda *_: setattr(self, "asked", True))
+                execute(job, self.registry, sent.send, lambda: self.asked)
+            finally:
+                os._exit(0)
+        sent.close()
+        with suppress(EOFError):
+            while True:
+                if self.asked:
+                    os.kill(child, signal.SIGTERM)
+                if received.poll(0.05):
+                    self.report(job, received.recv())
+        return os.waitpid(child, 0)[1]
+
+    def prepare(self) -> None:
+        """Prepare the process."""
+        os.setsid()
+
+    def after(self, job: Job, code: int) -> None:
+        """Report the end of a job."""
+        self.ended(job, settle(job, "it was killed").status)
+
+
+class Jointly(Apart):
+    """Engine whose processes end at Ctrl-C in the terminal."""
+
+    name = "jointly"
+
+    def prepare(self) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Unlocked(Apart):
+    """Engine whose processes do not inherit the lock."""
+
+    name = "unlocked"
+
+    def prepare(self) -> None:
+        super().prepare()
+        os.close(self.setup.lock)
+
+
+class Unsettling(Apart):
+    """Engine that does not write the end of a run whose process was killed."""
+
+    name = "unsettling"
+
+    def after(self, job: Job, code: int) -> None:
+        if code:
+            self.ended(job, "failed")
+        else:
+            super().after(job, code)
+
+
+class Believing(Apart):
+    """Engine that reports a killed run as finished."""
+
+    name = "believing"
+
+    def after(self, job: Job, code: int) -> None:
+        status = settle(job, "it was killed").status
+        self.ended(job, "finished" if code else status)
+
+
+class Concealing(Apart):
+    """Engine that does not report the end of a killed run."""
+
+    name = "concealing"
+
+    def ended(self, job: Job, status: str) -> None:
+        if job.run.label != "killed":
+            super().ended(job, status)
+
+
+class Panicking(Apart):
+    """Engine that raises if the process of a run was killed."""
+
+    name = "panicking"
+
+    def after(self, job: Job, code: int) -> None:
+        super().after(job, code)
+        if code:
+            raise RuntimeError(f"a process ended with {code}")
+
+
+class Resigning(Apart):
+    """Engine that executes no further job if the process of a run was killed."""
+
+    name = "resigning"
+
+    def after(self, job: Job, code: int) -> None:
+        super().after(job, code)
+        self.gone = self.gone or bool(code)
+
+    gone = False
+
+    def chosen(self, jobs: Sequence[Job]) -> Any:
+        return (job for job in jobs if not self.gone)
+
+
+class Patient(Apart):
+    """Engine that waits for the result of a killed process."""
+
+    name = "patient"
+
+    def after(self, job: Job, code: int) -> None:
+        if code:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)  # the limit of the kit is minutes
+        while code:
+            time.sleep(1)
+        super().after(job, code)
+
+
 # --- observers -------------------------------------------------------------------------------------------------------
 
 
@@ -798,7 +1138,7 @@ class Configuring(Observer):
         os.environ["GAN_BENCH_DIARY"] = str(Path.cwd())
 
 
-ENGINES: tuple[type[Engine], ...] = (Plain, Graceful)
+ENGINES: tuple[type[Engine], ...] = (Plain, Graceful, Adjustable, Placed, Unreachable, Stacked, Apart)
 """Engines without a fault."""
 
 OBSERVERS: tuple[type[Observer], ...] = (Watching,)

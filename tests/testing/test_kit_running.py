@@ -15,6 +15,7 @@ from gan_bench.running import batch
 from gan_bench.running.engines.local import LocalEngine
 from gan_bench.testing import EngineTestCase, ObserverTestCase, checks, engines, examine, observers
 from tests.support import faults_running as faults
+from tests.support import project
 from tests.support.findings import varying
 from tests.support.messages import Messages, plugin_lists
 
@@ -24,7 +25,7 @@ ENGINES: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.Raising, "returns", ("RuntimeError: a run has failed",)),
     (faults.Wordless, "returns", ("returns None",)),
     (faults.Negative, "returns", ("returns False",)),
-    (faults.Losing, "ends", ("'finished', seed 1", "not started")),
+    (faults.Losing, "ends", ("'stacked', seed 1", "not started")),
     (faults.Merging, "ends", ("'finished', seed 1", "not started")),
     (faults.GivingUp, "ends", ("'diverged', seed 0", "not started", "failed")),
     (faults.Rigid, "returns", ("PluginError", "kit-points", "plugin_places")),
@@ -56,6 +57,27 @@ ENGINES: list[tuple[type[Any], str, tuple[str, ...]]] = [
     (faults.Crashing, "interrupt", ("RuntimeError: interrupted",)),
     (faults.Remembering, "resumes", ("seed 0", "interrupted")),
     (faults.Undescribed, "description", ("Undescribed",)),
+    (faults.Loose, "parameters", ("Loose.Params.nodes",)),
+    (faults.Forgetful, "constructs", ("other parameters", "nodes = 2")),
+    (faults.Fussy, "constructs", ("__init__()", "ValueError: one node only", "nodes = 2")),
+    (faults.Littering, "files", ("engine.log",)),
+    (faults.Boundless, "place", ("--device cpu and --workers 1", "4 workers")),
+    (faults.Eager, "place", ("--device cpu", "'cuda'")),
+    (faults.Countless, "place", ("--device auto", "1 GPUs", "'cpu'")),
+    (faults.Speechless, "place", ("--device auto", "description ''")),
+    (faults.Tupled, "place", ("('cpu', 4)",)),
+    (faults.Disconnected, "place", ("ConnectionError: connection refused", "--device auto")),
+    (faults.Bound, "place", ("TypeError", "class method")),
+    (faults.Solitary, "ends", ("'stacked', seed 1", "not started")),
+    (faults.Blurred, "events", ("'stacked', seed 0", "another run")),
+    (faults.Jointly, "interrupt", ("seed 0", "failed")),
+    (faults.Unlocked, "lock", ("setup.lock",)),
+    (faults.Unsettling, "lost", ("'killed', seed 0", "running")),
+    (faults.Believing, "lost", ("'killed', seed 0", "'finished'", "'failed'")),
+    (faults.Concealing, "lost", ("'killed', seed 0", "never")),
+    (faults.Panicking, "lost", ("RuntimeError", "9")),
+    (faults.Resigning, "lost", ("'finished', seed 1", "not started")),
+    (faults.Patient, "lost", ("not returned",)),
 ]
 """A faulty engine, the check that must find the fault, and the place and values that the finding must name."""
 
@@ -94,7 +116,7 @@ OBSERVERS: list[tuple[type[Any], str, tuple[str, ...]]] = [
 ]
 """The same of observers."""
 
-LATE = ("interrupt", "resumes")
+LATE = ("interrupt", "resumes", "lost")
 """Checks that are run for their own faults only, because they execute further runs."""
 
 
@@ -139,7 +161,7 @@ def test_local() -> None:
     assert examine(LocalEngine) == []
 
 
-@pytest.mark.parametrize(("kind", "name"), [("engines", "here"), ("observers", "diary")])
+@pytest.mark.parametrize(("kind", "name"), [("engines", "here"), ("engines", "workstations"), ("observers", "diary")])
 def test_docs(kind: str, name: str, tmp_path: Path) -> None:
     """The examples of the contracts page pass every check."""
     assert examine(load_plugins([from_docs(name, tmp_path)]).get(kind, name)) == []
@@ -149,6 +171,37 @@ def test_from_outside() -> None:
     """An observer that was written from the documentation alone passes every check."""
     registry = load_plugins([ROOT / "tests" / "support" / "outside" / "csv_log.py"])
     assert examine(registry.get("observers", "csv-log")) == []
+
+
+@pytest.mark.slow
+class TestBatchSystem:
+    """An engine from outside, whose jobs and events are files, as on other machines."""
+
+    FILE = ROOT / "tests" / "support" / "outside" / "batch_system.py"
+
+    def test_passes_every_check(self) -> None:
+        """No check has a finding, and none but that of the lock is skipped. Ctrl-C is checked for other engines."""
+        made = checks(load_plugins([self.FILE]).get("engines", "batch"))
+        reports = [check.report() for check in made if check.name not in ("interrupt", "resumes")]
+        assert [report.finding for report in reports if report.finding] == []
+        assert [str(report.check) for report in reports if report.skipped] == ["lock"]
+
+    def test_has_the_values_of_the_local_engine(self, tmp_path: Path) -> None:
+        """A run that kills its process is repeated twice and fails; all others have the same values as always."""
+        models = [project.ZOO["mgan"], {"plugin": "suicidal"}]
+        file = project.write(tmp_path, project.describe(models), bad=project.BAD, batch=self.FILE.read_text("utf-8"))
+        for engine in ("batch", "local"):
+            options = ("--engine", engine, "--device", "cpu", "--workers", "2", "--results", engine)
+            done = project.command("run", str(file), *options, cwd=tmp_path)
+            assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+            assert engine == "local" or "2 runs at a time on a batch system (2 slots)" in done.stderr
+        folders = {path.name: path for path in project.run_folders(tmp_path / "batch")}
+        for path in project.run_folders(tmp_path / "local"):
+            found, record = project.record(folders[path.name]), project.record(path)
+            assert found["status"] == record["status"], path.name
+            assert (folders[path.name] / "curve.csv").read_text() == (path / "curve.csv").read_text(), path.name
+            lost = 2 if record["model"]["plugin"] == "suicidal" else 0
+            assert len(found["attempts"]) == lost, found["attempts"]
 
 
 class TestChecks:

@@ -1,13 +1,13 @@
 """Kill workers that share a results folder at random moments, and compare the runs with those of the local engine.
 
-    python tools/campaigns/leases.py                    50 kills of three workers: about half an hour
+    python tools/campaigns/leases.py                    50 kills of two workers: about half an hour
     python tools/campaigns/leases.py --kills 5          fewer
     python tools/campaigns/leases.py --workers 4        more workers beside each other
 
 Each round queues twelve short training runs in a new folder. Workers execute them, with leases of two seconds. Every
-few seconds one worker is hit: SIGKILL of its run, of its worker process or of all its processes, SIGTERM, or SIGSTOP of
-all of them until their lease has expired, then SIGCONT. A worker that has ended is replaced by a new one until all runs
-have ended. Each kill is printed with what the worker was doing.
+few seconds one worker is hit: SIGKILL of its run, of its worker process, of the command or of all its processes,
+SIGTERM, or SIGSTOP of all of them until their lease has expired, then SIGCONT. A worker that has ended is replaced by a
+new one until all runs have ended. Each kill is printed with what the worker was doing, and at the end their numbers.
 
 Counted are runs that have not finished, values that differ from the local engine's in any bit, files that a superseded
 process has written, and workers that end with a traceback or exit code 2. All must be 0; the exit code is 1 otherwise.
@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "common")]
@@ -38,14 +38,20 @@ from _kinds import RING  # noqa: E402
 from _processes import STARTED, children, family, send, start  # noqa: E402
 from kills import BAD, contents  # noqa: E402
 
+from gan_bench.store.leases import count_losses  # noqa: E402
+from gan_bench.store.records import LostAttempt  # noqa: E402
+
 LEASE = 2.0
 """Seconds of a lease."""
 
 LIMIT = 600.0
 """Seconds after which a round counts as one that does not end."""
 
-LIVES = 4
-"""Kills of a round, at most: a run that is lost for the fourth time has failed."""
+LIVES = 10
+"""Kills of a round, at most."""
+
+LOSSES = 2
+"""A run that was lost this often is not hit: at the fourth time it fails, and a slow machine may lose it as well."""
 
 EARLY = 0.1
 """Share of kills that need not wait until a worker trains."""
@@ -62,7 +68,7 @@ model = [{{ plugin = "gan" }}, {{ plugin = "mgan", generators = 3 }}, {{ plugin 
 plugins = ["journal.py"]
 
 [protocol]
-iterations = 600
+iterations = 1500
 batch = {RING["batch"]}
 fakes = {RING["fakes"]}
 latent_size = {RING["latent_size"]}
@@ -70,7 +76,7 @@ network = {{ plugin = "mlp", hidden = 8 }}
 init_scale = {RING["init_scale"]}
 
 [evaluation]
-every = 60
+every = 150
 samples = 500
 metrics = ["symmetric_kl", "modes"]
 points = 2
@@ -104,17 +110,34 @@ class _Os:
 files.os = _Os()
 '''
 
-TARGETS = ("run", "slot", "worker", "stop", "term")
+TARGETS = {
+    "run": "SIGKILL of the run",
+    "slot": "SIGKILL of the worker process",
+    "command": "SIGKILL of the command",
+    "worker": "SIGKILL of all processes",
+    "stop": "SIGSTOP of all, SIGCONT after the lease",
+    "term": "SIGTERM of the command",
+}
 
 
 @dataclass
 class Count:
     """Counts of a campaign."""
 
-    kills: list[str] = field(default_factory=list)
-    training: int = 0
+    kills: list[tuple[str, str]] = field(default_factory=list)  # target, and what the worker was doing
     runs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+
+
+class Job(NamedTuple):
+    """Activity of a worker.
+
+    Attributes:
+        losses: number of times that its run was lost before.
+    """
+
+    text: str
+    losses: int = 0
 
 
 class Worker:
@@ -136,6 +159,18 @@ class Worker:
     def run(self) -> list[int]:
         """The process of its run, if it has one."""
         return [each for slot in self.slot for each in children(slot)]
+
+    def job(self, results: Path) -> Job:
+        """Describe the run that it executes."""
+        if not self.run:
+            return Job("starting or waiting")
+        for path in results.glob("runs/*/attempt.json"):
+            attempt, record = _read(path), _read(path.with_name("run.json"))
+            if attempt["place"].endswith(f" {self.process.pid}") and record.get("status") == "running":
+                done = f"iteration {record['iteration']} or later"
+                losses = count_losses([LostAttempt(**each) for each in attempt["lost"]])
+                return Job(f"training {record['model']['plugin']} seed {record['seed']}, {done}", losses)
+        return Job("beginning a run")  # its record is not written yet
 
     def fault(self) -> str:
         """Reason why its end is a fault; empty otherwise."""
@@ -201,16 +236,19 @@ class Round:
         busy = [each for each in alive if each.run]
         if not alive or (not busy and not self.early):
             return False
+        worker = self.rng.choice(busy or alive)
+        job = worker.job(self.folder / RESULTS)
+        if job.losses >= LOSSES or not (job.text.startswith("training") or self.early):
+            return False
         self.early = self.rng.random() < EARLY
-        worker, target = self.rng.choice(busy or alive), self.rng.choice(TARGETS)
-        everything = family(worker.process.pid)
-        phase = "training" if worker.run else "starting or waiting"
-        self.count.training += bool(worker.run)
+        target, everything = self.rng.choice([*TARGETS]), family(worker.process.pid)
         match target:
             case "run":
                 send(worker.run or everything, signal.SIGKILL)
             case "slot":
                 send(worker.slot or everything, signal.SIGKILL)
+            case "command":
+                send([worker.process.pid], signal.SIGKILL)
             case "worker":
                 send(everything, signal.SIGKILL)
             case "term":
@@ -219,9 +257,9 @@ class Round:
                 send(everything, signal.SIGSTOP)
                 self.stopped.append((time.monotonic() + self.rng.uniform(1.5, 4) * LEASE, everything))
         self.left -= 1
-        text = f"{target} of worker {self.workers.index(worker) + 1}, {phase}, {self._ended()} of {self.runs} ended"
-        self.count.kills.append(text)
-        print(f"kill {len(self.count.kills)}: {text}", flush=True)
+        self.count.kills.append((target, job.text))
+        name = f"worker {self.workers.index(worker) + 1}, {job.text}; {self._ended()} of {self.runs} runs had ended"
+        print(f"kill {len(self.count.kills)}: {TARGETS[target]}: {name}", flush=True)
         return True
 
     def _continue(self, now: float) -> None:
@@ -233,6 +271,11 @@ class Round:
         if fault := worker.fault():
             self.count.faults["traceback"] += 1
             print(fault, flush=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Contents of a JSON file; empty without one."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def prepare(folder: Path, *arguments: str) -> None:
@@ -262,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign; return 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, metavar="N", help="number of kills (default: 50)")
-    parser.add_argument("--workers", type=int, default=3, metavar="N", help="workers beside each other (default: 3)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers beside each other (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of kinds and moments (default: 0)")
     parser.add_argument("--out", type=Path, help="new folder for the results; default: a temporary one")
     options = parser.parse_args(arguments)
@@ -301,11 +344,13 @@ def compare(folder: Path, expected: Mapping[str, Any], count: Count) -> None:
 
 def report(count: Count) -> int:
     """Print the counts; return 1 if there is a fault."""
-    kinds = Counter(text.partition(" ")[0] for text in count.kills)
-    print(", ".join(f"{number} {name}" for name, number in sorted(kinds.items())))
+    in_training = Counter(target for target, job in count.kills if job.startswith("training"))
+    kinds = Counter(target for target, _ in count.kills)
+    for target, text in TARGETS.items():
+        print(f"{kinds[target]:3} {text}, {in_training[target]} in training")
     names = ("lost", "differs", "double write", "traceback", "hang")
     faults = ", ".join(f"{count.faults[name]} {name}" for name in names)
-    print(f"{len(count.kills)} kills, {count.training} in training, {count.runs} runs: {faults}")
+    print(f"{len(count.kills)} kills, {in_training.total()} in training, {count.runs} runs: {faults}")
     return int(bool(count.faults.total()))
 
 

@@ -26,10 +26,14 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from gan_bench import escape
+from gan_bench.errors import StoreError
+from gan_bench.files import guarded, remove
 from gan_bench.plugins.entry_points import tolerate_damaged_packages
 from gan_bench.running.engines.interrupts import unblock
 from gan_bench.running.engines.is_alive import is_alive
 from gan_bench.running.engines.messages import Ended, Message, Ready, Started, decode_request, encode_message
+from gan_bench.store.attempts import fence, tokens
 
 if TYPE_CHECKING:
     from gan_bench.contracts.run import Job
@@ -128,8 +132,10 @@ def main(arguments: list[str]) -> None:
     import torch._dynamo  # an optimiser's first step imports it, which takes longer than a short run
 
     import gan_bench.running.execute  # noqa: F401 - before forking, once for all jobs
+    from gan_bench.data.downloads import print_stderr
     from gan_bench.plugins.discovery import load_plugins
     from gan_bench.running.engines.identity import Question, identify
+    from gan_bench.running.engines.node_data import fetch_missing
 
     registry = load_plugins(places)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -141,7 +147,8 @@ def main(arguments: list[str]) -> None:
             return
         jobs = decode_request(line)
         if isinstance(jobs, Question):
-            _send(out, identify(registry, jobs))
+            errors = fetch_missing(registry, jobs, print_stderr) if jobs.fetch else {}
+            _send(out, identify(registry, jobs, errors))
             continue
         if jobs[0].likely_compiled and jobs[0].device == "cpu":
             # Import once here instead of in each fork, which takes a second. Not for a GPU: with some versions of torch
@@ -179,12 +186,15 @@ def _child(jobs: Sequence[Job], log_file: Path, registry: Any, out: IO[str], sto
     try:
         signal.set_wakeup_fd(-1)
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        log_file.unlink(missing_ok=True)  # a process of an earlier attempt may still have it open
+        with guarded(fence(tokens(jobs))):
+            remove(log_file)  # a process of an earlier attempt may still have it open
         log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
         _run(jobs, registry, out, stop)
         code = 0
+    except StoreError as error:  # another process has begun an attempt of the run
+        print(escape.several_lines(str(error)), file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,40 +1,61 @@
-"""The engine ray: runs on the nodes of a Ray cluster that share the results folder.
+"""The engine ray: runs on the nodes of a Ray cluster.
 
 Each place for a run is an actor with a `Slot`, which owns a worker process. Ray chooses the nodes. This engine decides
 which run a slot receives, and what happens to the runs of a slot that is lost.
 
-- A slot receives a run only after it has answered `hello`, with the nonce of the results folder and the same versions,
-  code and data as the command's. One that differs is refused.
+- A slot receives a run only after it has answered `hello`, with the same storage, versions, code and data as the
+  command's. One that differs is refused. How files of runs come into the results folder is in `storage`.
 - Before a run is given to a slot, a new attempt of it begins. A slot that was thought to be lost writes nothing more.
-- Which lost runs are repeated, and where, is in `groups`.
+- Which lost runs are repeated, and where, is in `groups`; which share of a GPU a slot has, in `shares`.
 - Ray restarts no actor (`max_restarts=0`): the engine creates another one after a pause, so that each retry is counted.
 """
 
 from __future__ import annotations
 
-import secrets
+import math
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
+from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
-from gan_bench.errors import RunError, StoreError, UsageError, error_text
-from gan_bench.files import remove, write_atomically
+from gan_bench.errors import GanBenchError, RunError, StoreError, UsageError, error_text
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster.groups import Group, Groups, pause
-from gan_bench.running.engines.cluster.ray_cluster import RayParams, capacity, connect, disconnect, needs
+from gan_bench.running.engines.cluster.ray_cluster import (
+    HeadNode,
+    RayParams,
+    capacity,
+    connect,
+    disconnect,
+    gpus_of,
+    needs,
+)
 from gan_bench.running.engines.cluster.run_attempts import RunAttempts
+from gan_bench.running.engines.cluster.shares import WHOLE, Shares, in_words, next_share
 from gan_bench.running.engines.cluster.shipped_plugins import pack
-from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotOrder, for_other_machines
-from gan_bench.running.engines.identity import Identity, differences, identify, question_about
+from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotMessage, SlotOrder
+from gan_bench.running.engines.cluster.snapshots import Snapshot
+from gan_bench.running.engines.cluster.storage import (
+    Delivery,
+    SharedStorage,
+    ShippedStorage,
+    Storage,
+    for_other_machines,
+)
+from gan_bench.running.engines.identity import Identity, differences, identify, question_about, remedy_for
 from gan_bench.running.engines.interrupts import DeferredInterrupts
-from gan_bench.running.engines.messages import Ended, Message, Ready, Started
+from gan_bench.running.engines.messages import Ended, Ready, Started
 from gan_bench.running.provenance import command
+from gan_bench.store.records import RunRecord
+from gan_bench.store.run_folder import RunFolder
 
 MOST_FAILURES = 6
 """Number of times in succession that a slot is lost without having completed a run, before it is given up."""
@@ -44,6 +65,12 @@ LOOK_SECONDS = 0.5
 
 WAIT_SECONDS = 30.0
 """Seconds without any slot after which a message is shown."""
+
+GPU_SECONDS = 10.0
+"""Seconds between two looks at the number of GPUs."""
+
+CLOSE_SECONDS = 5.0
+"""Seconds that slots have to remove their files."""
 
 GRACE_SECONDS = 30.0
 """Seconds that runs have for their checkpoints after Ctrl-C."""
@@ -73,7 +100,7 @@ class _Member:
         ended: how the process of the group ended, as of `Ended`; None while it runs.
         failures: losses since the last completed run.
         due: when the next actor is created, of `time.monotonic`.
-        whole: whether it has a whole GPU in place of a share.
+        share: of a GPU that it has.
         refusable: whether a refusal ends the command, because no actor was accepted here before.
     """
 
@@ -87,7 +114,7 @@ class _Member:
     ended: str | None = None
     failures: int = 0
     due: float = 0.0
-    whole: bool = False
+    share: float = WHOLE
     refusable: bool = True
 
     @property
@@ -100,7 +127,7 @@ class _Member:
 
 
 class RayEngine(Engine):
-    """Nodes of a Ray cluster that share the results folder, with a process for each active run."""
+    """Nodes of a Ray cluster, with a process for each active run."""
 
     name = "ray"
     Params = RayParams
@@ -112,8 +139,11 @@ class RayEngine(Engine):
 
     def __init__(self, setup: Setup, observer: Observer) -> None:
         super().__init__(setup, observer)
+        self._shares = Shares()
         self._waiting = Groups([])
+        self._gpus, self._gpus_since = math.inf, -math.inf
         self._attempts = RunAttempts(observer)
+        self._storage: Storage = ShippedStorage()
         self._members: list[_Member] = []
         self._interrupts = DeferredInterrupts()
         self._stopping = False
@@ -124,13 +154,13 @@ class RayEngine(Engine):
     def run(self, jobs: Sequence[Job]) -> bool:
         """Execute all jobs; return False if Ctrl-C stopped them after their checkpoints were written."""
         self._ray = connect(self.params.address)
+        self._head = HeadNode(self._ray.get_runtime_context().gcs_address)
         self._device = jobs[0].device if jobs else "cpu"
-        shares = self._device == "cuda" and self.params.gpus_per_run < 1
-        self._waiting = Groups(jobs, shares=shares)
-        nonce = self.setup.results / f".nonce-{secrets.token_hex(8)}"
+        self._shares = self._shares_of(jobs)
+        self._waiting = Groups(jobs, shares=self._shares)
         with DeferredInterrupts() as self._interrupts:
             try:
-                self._prepare(jobs, nonce)
+                self._prepare(jobs)
                 self._members = [_Member(number) for number in range(min(self.setup.workers, len(self._waiting)))]
                 while self._waiting or self._busy():
                     self._step()
@@ -143,21 +173,39 @@ class RayEngine(Engine):
                 self._stop()
                 raise
             finally:
-                self._close(nonce)
+                self._close()
 
-    def _prepare(self, jobs: Sequence[Job], nonce: Path) -> None:
-        """Write the nonce, and determine what slots are created with and have to answer."""
-        shipment, question = pack(self.setup.plugin_places), question_about(jobs)
+    def _shares_of(self, jobs: Sequence[Job]) -> Shares:
+        """Shares of a GPU; measured ones begin with the finished runs of earlier commands."""
+        if self._device != "cuda":
+            return Shares()
+        shares = Shares(self.params.fixed_share)
+        if shares.automatic:
+            wanted = {job.run.configuration for job in jobs}
+            shares.add_stored(_records(self.setup.results, wanted))
+            groups = Groups(jobs)
+            known = sum(shares.is_known(group.jobs[0].run.configuration, len(group.jobs)) for group in groups)
+            self.observer.note(f"GPU shares are measured: known for {known} of {len(groups)} groups of runs.")
+        return shares
+
+    def _open_storage(self) -> Storage:
+        """Return where runs write: the folder that the nodes see, or files that they send."""
+        results = self.setup.results
+        if self.params.storage == "shipped":
+            return ShippedStorage()
+        there = str(Path(self.params.results) / results.name) if self.params.results else str(results)
+        return SharedStorage(results, there)
+
+    def _prepare(self, jobs: Sequence[Job]) -> None:
+        """Open the storage, and determine what slots are created with and have to answer."""
+        self._storage = self._open_storage()
+        shipment, question = pack(self.setup.plugin_places), question_about(jobs, fetch=self.params.fetch)
         for path in shipment.left_out:
             self.observer.note(f"{path} is too large to be sent to the nodes.")
         self._expected = identify(load_plugins(self.setup.plugin_places), question)
-        self._nonce = secrets.token_hex(16)
-        write_atomically(nonce, self._nonce)
-        share = self.params.gpus_per_run if self._device == "cuda" else 1.0
-        results = self.params.results or str(self.setup.results)
-        if self.params.results:
-            results = str(Path(results) / self.setup.results.name)
-        self._order = SlotOrder(results, nonce.name, shipment, question, command(), self.params.data, share)
+        self._order = SlotOrder(
+            self._storage.order, shipment, question, command(), self.params.data, scratch=self.params.scratch
+        )
 
     # --- the loop -------------------------------------------------------------------------------------------
 
@@ -166,14 +214,11 @@ class RayEngine(Engine):
         self._interrupts.deliver()
         now = time.monotonic()
         if not self._stopping:
+            self._head.require()
             for member in self._members:
-                if member.actor is None and member.due <= now and self._waiting:
-                    self._create(member)
-                elif member.idle:
+                if member.idle:
                     self._give(member)
-                    if member.idle and self._lacks_whole_gpu():
-                        member.whole = True
-                        self._kill(member)  # and creates it again with a whole GPU
+            self._adjust_slots(now)
         self._require_members(now)
         waits = {member.waits: member for member in self._members if member.waits is not None}
         if not waits:
@@ -201,11 +246,36 @@ class RayEngine(Engine):
                 "from the last checkpoints."
             )
 
+    def _adjust_slots(self, now: float) -> None:
+        """Retire slots that no waiting group fits, and create those that waiting groups need."""
+        if not self._waiting or all(member.group is not None for member in self._members):
+            return
+        waiting = self._waiting.by_share()
+        for member in self._members:
+            if member.actor is not None and member.group is None and member.share not in waiting:
+                self._retire(member)
+        slots = Counter(member.share for member in self._members if member.actor is not None)
+        free = Counter(m.share for m in self._members if m.actor is not None and m.group is None)
+        for member in self._members:
+            if member.actor is None and member.due <= now:
+                share = next_share(waiting, slots, free, self._number_of_gpus(now))
+                if share is None:
+                    return
+                member.share = share
+                self._create(member)
+                slots[share] += 1
+                free[share] += 1
+
+    def _number_of_gpus(self, now: float) -> float:
+        """GPUs of the cluster if they limit the number of slots; else it follows from the number of workers."""
+        if self._shares.automatic and now > self._gpus_since + GPU_SECONDS:
+            self._gpus, self._gpus_since = gpus_of(self._ray.nodes()), now
+        return self._gpus
+
     def _create(self, member: _Member) -> None:
         """Create the actor of a place and ask it to describe itself."""
-        need, order = needs(self.params, self._device), self._order
-        if member.whole:
-            need, order = {**need, "GPU": 1.0}, replace(order, gpu_share=1.0)
+        need = needs(self.params, self._device, member.share)
+        order = replace(self._order, gpu_share=member.share)
         options = {
             "num_cpus": need["CPU"],
             "num_gpus": need.get("GPU", 0),
@@ -219,7 +289,7 @@ class RayEngine(Engine):
 
     def _strategy(self, member: _Member) -> Any:
         """Strategy by which Ray places an actor: spread over the nodes, and after a loss on another node."""
-        need = needs(self.params, self._device)
+        need = needs(self.params, self._device, member.share)
         others = [
             node["NodeID"]
             for node in (self._ray.nodes() if member.lost_on else ())
@@ -256,27 +326,31 @@ class RayEngine(Engine):
         try:
             hello: Hello = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
-            self._refuse(member, f"a slot cannot start: {_cause(error)}", "See the messages of Ray on its node.")
+            own = isinstance(error.cause, GanBenchError)  # with a remedy
+            self._refuse(
+                member, f"a slot cannot start: {_cause(error)}", "" if own else "See the messages of Ray on its node."
+            )
             return
         except self._ray.exceptions.RayError as error:
-            self._lose(member, _cause(error))
+            if getattr(error, "actor_init_failed", False):
+                member.host = _host(error)
+                reason = f"a slot cannot be created there ({_last_line(error)})"
+                self._refuse(member, reason, "Install the same version of gan-bench on all nodes.")
+            else:
+                self._lose(member, _cause(error))
             return
         member.host, member.node = hello.host, hello.node
-        if hello.nonce != self._nonce:
-            self._refuse(
-                member,
-                f"{self._order.results} is not the results folder of this command",
-                "Choose a folder that all nodes see with --results; if its path differs there, set engine.results.",
-            )
+        if refusal := self._storage.refusal(hello.nonce):
+            self._refuse(member, *refusal)
         elif found := differences(self._expected, hello.identity):
-            self._refuse(member, "; ".join(found), "Install the same versions, plugins and data on all nodes.")
+            self._refuse(member, "; ".join(found), remedy_for(found))
         else:
             member.refusable = False
             self._give(member)
 
     def _refuse(self, member: _Member, reason: str, remedy: str) -> None:
         """Do without a slot. Raises UsageError if it is one of the first."""
-        text = f"Slot {member.number} on {member}: {reason}. {remedy}"
+        text = f"Slot {member.number} on {member}: {reason.rstrip('.')}. {remedy}".rstrip()
         self._kill(member)
         self._members.remove(member)
         if member.refusable:
@@ -287,33 +361,58 @@ class RayEngine(Engine):
 
     def _give(self, member: _Member) -> None:
         """Give a free slot the next jobs, if there are any for it."""
-        nodes = {each.node for each in self._members if each.node}
-        while (group := self._waiting.take(member.node, nodes, whole=member.whole)) is not None:
+        nodes = {each.node for each in self._members if each.node and each.share == member.share}
+        measuring = {
+            each.group.jobs[0].run.configuration for each in self._members if each.group and self._measures(each)
+        }
+        while (group := self._waiting.take(member.node, nodes, share=member.share, measuring=measuring)) is not None:
             begun = [self._attempts.begin(job, str(member), group.cause) for job in group.jobs]
             jobs = [job for job in begun if job is not None]
             if jobs:
                 member.group, member.ended = replace(group, jobs=tuple(jobs)), None
-                sent = [for_other_machines(job, self.setup.results) for job in jobs]
-                member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent)
+                sent, files = self._sent(jobs)
+                member.waits = member.actor.carry_out.options(num_returns="streaming").remote(sent, files)
                 return
 
-    def _lacks_whole_gpu(self) -> bool:
-        """Whether jobs wait for a whole GPU and no place has one."""
-        return self._waiting.needs_whole_gpu and not any(member.whole for member in self._members)
+    def _sent(self, jobs: Sequence[Job]) -> tuple[list[Job], Delivery]:
+        """Jobs, and the files that they need, as a slot receives them."""
+        return [for_other_machines(job, self.setup.results) for job in jobs], self._storage.send(jobs)
 
-    def _handle(self, member: _Member, message: Message | Lost) -> None:
+    def _measures(self, member: _Member) -> bool:
+        """Whether the memory of the group of a slot is measured."""
+        return self._shares.automatic and member.share == WHOLE
+
+    def _measure(self, member: _Member, group: Group, record: RunRecord | None) -> None:
+        """Take over the memory in the record of a run; its configuration may then have a share."""
+        memory = record.ledger.gpu_memory if record is not None and record.ledger is not None else None
+        if record is None or memory is None or record.status == "failed" or not self._measures(member):
+            return  # a run that has failed may have ended before it needed its memory
+        seeds = len(group.jobs)
+        if self._shares.measure(record.configuration, seeds, memory):
+            share = in_words(self._shares.of(record.configuration, seeds))
+            name = group.jobs[0].run.label + (f" with {seeds} seeds" if seeds > 1 else "")
+            used = f"{memory.reserved_mb:,.0f} of {memory.total_mb:,.0f} MiB of a GPU"
+            self.observer.note(f"{name} has reserved {used}. Further runs reserve {share}.")
+
+    def _handle(self, member: _Member, message: SlotMessage) -> None:
         assert member.group is not None
         match message:
             case Ended() | Lost():
                 member.ended = message.detail or ""
                 if isinstance(message, Lost):
                     member.failures += 1
+                    self._note(f"Slot {member.number} on {member}: {message.detail.rstrip('.')}.")
+            case Snapshot():
+                self._storage.receive(message, member.group.jobs)
             case Ready() | Started() | Identity():
                 pass
             case _:
                 run = next((job.run for job in member.group.jobs if job.run.key == message.key), None)
                 if run is not None:  # else code of a plugin has written it
                     self.observer.receive(run, message)
+                    if isinstance(message, Evaluated) and message.iteration and self._measures(member):
+                        job = next(job for job in member.group.jobs if job.run is run)
+                        self._measure(member, member.group, self._attempts.read(job))
 
     def _end_of_stream(self, member: _Member) -> None:
         """Settle the jobs of a slot that has sent its last message, and give it the next ones."""
@@ -341,23 +440,24 @@ class RayEngine(Engine):
 
     def _settle(self, group: Group, member: _Member, cause: str) -> bool:
         """Report the jobs that have ended, and let others wait for another attempt; return whether all have ended."""
-        lost, short = [], []
+        lost, short, iterations = [], [], [0]
         for job in group.jobs:
             record = None if self._stopping else self._attempts.read(job)
+            self._measure(member, group, record)
             if self._stopping:
                 self._attempts.end(job, cause)
-            elif record is not None and record.status == "failed" and self._waiting.can_have_more_memory(group, record):
+            elif record is not None and self._waiting.can_have_more_memory(group, record, member.share):
                 short.append(job)
             elif record is not None and record.status in ("finished", "diverged", "failed"):
                 self._attempts.report(job, record)
-            elif group.may_be_lost:
-                lost.append(job)
             else:
+                lost.append(job)
+                iterations.append(record.iteration if record is not None else 0)
+        if lost and not self._waiting.repeat(group, lost, max(iterations), member.node, cause):
+            for job in lost:
                 self._attempts.give_up(job, cause)
-        if lost:
-            self._waiting.repeat(group, lost, member.node, cause)
         if short:
-            self._waiting.give_more_memory(group, short)
+            self._waiting.give_more_memory(group, short, member.share)
         return not lost
 
     # --- ends -----------------------------------------------------------------------------------------------
@@ -391,13 +491,20 @@ class RayEngine(Engine):
             with suppress(Exception):  # it is lost already
                 self._ray.kill(actor)
 
-    def _close(self, nonce: Path) -> None:
-        with suppress(StoreError, OSError):
-            remove(nonce)
+    def _retire(self, member: _Member) -> None:
+        """End the actor of a place that executes nothing, so that another one can have its resources."""
+        if member.idle:
+            with suppress(Exception):  # it is lost by now
+                self._ray.wait([member.actor.close.remote()], timeout=CLOSE_SECONDS)
+        self._kill(member)
+        member.host, member.node = "", ""
+
+    def _close(self) -> None:
+        self._storage.close()
         closing = [member for member in self._members if member.idle]
         with suppress(Exception):  # the cluster may have ended
             refs = [member.actor.close.remote() for member in closing]
-            self._ray.wait(refs, num_returns=len(refs), timeout=5.0) if refs else None
+            self._ray.wait(refs, num_returns=len(refs), timeout=CLOSE_SECONDS) if refs else None
         for member in self._members:
             self._kill(member)
         disconnect()
@@ -414,5 +521,30 @@ def _cause(error: BaseException) -> str:
     inner = getattr(error, "cause", None)
     if inner is not None:
         return error_text(inner)
-    lines: Iterator[str] = (line.strip() for line in str(error).splitlines() if line.strip())
-    return f"{type(error).__name__}: {next(lines, '')}".rstrip(".: ")
+    return f"{type(error).__name__}: {next(iter(_lines(error)), '')}".rstrip(".: ")
+
+
+def _last_line(error: BaseException) -> str:
+    """Last line of an error of Ray, which is that of a traceback on a node."""
+    return (_lines(error) or [type(error).__name__])[-1].rstrip(".")
+
+
+def _host(error: BaseException) -> str:
+    """Address of the node of an actor, from an error of Ray; empty if it has none."""
+    match = re.search(r"\bip=([^,)\s]+)", str(error))
+    return match[1] if match else ""
+
+
+def _lines(error: BaseException) -> list[str]:
+    """Lines of an error of Ray, without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _records(results: Path, configurations: Set[str]) -> Iterator[RunRecord]:
+    """Records of stored runs of configurations; damaged ones are left out."""
+    for path in sorted((results / "runs").glob("*/run.json")):
+        with suppress(StoreError, OSError):
+            record = RunFolder(path.parent).read()
+            if record is not None and record.configuration in configurations:
+                yield record

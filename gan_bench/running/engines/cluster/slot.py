@@ -1,11 +1,11 @@
-"""A slot: executes runs in a worker process on any machine that sees the results, for engines with several machines.
+"""A slot: executes runs in a worker process on any machine, for engines with several machines.
 
 An engine creates a slot where the runs are to be executed, and calls its methods there:
 
     hello       starts the worker process, and returns where it is and what it runs with
-    carry_out   executes jobs; yields the messages of the worker, several at a time
+    carry_out   executes jobs; yields the messages of the worker, several at a time, and files if they are sent
     stop        lets the runs write their checkpoints and end; called from another thread
-    close       ends the worker process
+    close       ends the worker process and removes its files
 
 A slot keeps no state of a run. If its process ends, the input of the worker process ends as well, and its runs write
 their checkpoints.
@@ -17,20 +17,19 @@ import json
 import os
 import platform
 import select
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from gan_bench.contracts.run import Job
 from gan_bench.data.downloads import ROOT_VARIABLE
-from gan_bench.errors import RunError
+from gan_bench.errors import RunError, StoreError
 from gan_bench.running.engines.cluster.held_messages import HeldMessages
+from gan_bench.running.engines.cluster.scratch import Scratch, unwritable
 from gan_bench.running.engines.cluster.shipped_plugins import Shipment, unpack
+from gan_bench.running.engines.cluster.snapshots import Snapshot
+from gan_bench.running.engines.cluster.storage import Delivery, SlotFolder, StorageOrder, slot_folder
 from gan_bench.running.engines.identity import Identity, Question
 from gan_bench.running.engines.interrupts import blocked
 from gan_bench.running.engines.messages import Ended, Message, Started, decode_message
@@ -40,31 +39,28 @@ from gan_bench.running.provenance import COMMAND_VARIABLE, SHARE_VARIABLE
 LOOK_SECONDS = 1.0
 """Seconds between two looks whether the worker has ended, if nothing is received."""
 
-NONCE_SECONDS = 10.0
-"""Seconds after which a file that another machine has written must be visible on a shared file system."""
-
 
 @dataclass(frozen=True)
 class SlotOrder:
     """Arguments of a slot.
 
     Attributes:
-        results: the results folder of the benchmark, as the slot's machine sees it.
-        nonce: name of a file in it, whose text the slot reads back.
+        storage: where runs write.
         plugins: plugin files.
         question: what the worker has to identify.
         command: command line that started the benchmark, for the records of runs.
         data: root of data files on the slot's machine; empty for its own.
         gpu_share: largest share of the GPU's memory that a run may allocate.
+        scratch: folder for files of the slot; empty for the system's folder of temporary files.
     """
 
-    results: str
-    nonce: str
+    storage: StorageOrder
     plugins: Shipment
     question: Question
     command: Sequence[str]
     data: str = ""
     gpu_share: float = 1.0
+    scratch: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,13 +89,17 @@ class Lost:
     detail: str
 
 
+SlotMessage = Message | Lost | Snapshot
+"""Message of a slot about its jobs."""
+
+
 class Slot:
     """One worker process and its scratch folder."""
 
     def __init__(self, order: SlotOrder) -> None:
         self._order = order
         self._worker: WorkerProcess | None = None
-        self._scratch: Path | None = None
+        self._scratch: Scratch | None = None
         os.environ[COMMAND_VARIABLE] = json.dumps(list(order.command))
         if order.data:
             os.environ[ROOT_VARIABLE] = order.data
@@ -107,30 +107,54 @@ class Slot:
             os.environ[SHARE_VARIABLE] = str(order.gpu_share)
 
     def hello(self) -> Hello:
-        """Start the worker process and describe it. Raises RunError if the process ends."""
-        worker = self._require_worker()
+        """Start the worker process and describe it.
+
+        Raises:
+            RunError: the process ends.
+            StoreError: the scratch folder cannot be written.
+        """
+        worker, folder = self._require_worker()
         worker.ask(self._order.question)
         for messages in self._messages(worker):
             for message in messages:
                 if isinstance(message, Identity):
-                    return Hello(platform.node(), os.getpid(), self._nonce(), message)
+                    return Hello(platform.node(), os.getpid(), folder.nonce(), message)
         raise RunError(f"the worker process ended with exit code {self._discard(worker)} before its first run")
 
-    def carry_out(self, jobs: Sequence[Job]) -> Iterator[list[Message | Lost]]:
+    def carry_out(self, jobs: Sequence[Job], delivery: Delivery) -> Iterator[list[SlotMessage]]:
         """Execute jobs together, whose folders are relative to the results folder, and yield messages.
 
         The last one is `Ended` or `Lost`.
+
+        Args:
+            delivery: files that the jobs need, if the slot does not see them.
         """
-        worker = self._require_worker()
-        worker.send([on_this_machine(job, self._order.results) for job in jobs])
+        worker, folder = self._require_worker()
+        try:
+            worker.send(folder.begin(jobs, delivery))
+        except StoreError as error:
+            yield [Lost(str(error))]
+            return
         held = HeldMessages()
         for messages in self._messages(worker, lambda: held.seconds_left):
             held.add(messages)
+            for part in folder.changes(messages):
+                yield [part]
+            if held.ended:
+                yield from self._last_messages(folder, held.take())
+                return
             if held.due:
                 yield list(held.take())
-            if held.ended:
-                return
-        yield [*held.take(), Lost(f"the worker process ended with exit code {self._discard(worker)}")]
+        lost = Lost(f"the worker process ended with exit code {self._discard(worker)}")
+        yield from self._last_messages(folder, [*held.take(), lost])
+
+    def _last_messages(self, folder: SlotFolder, messages: Sequence[Message | Lost]) -> Iterator[list[SlotMessage]]:
+        """Yield the last files, then the last messages; jobs are lost if their files could not be written."""
+        parts, problem = folder.end()
+        for part in parts:
+            yield [part]
+        *others, end = messages
+        yield [*others, Lost(problem) if problem else end]
 
     def stop(self) -> None:
         """Let the runs write their checkpoints and end."""
@@ -144,17 +168,21 @@ class Slot:
             self._worker.signal(signal.SIGKILL)
             self._discard(self._worker)
         if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.close()
 
-    def _require_worker(self) -> WorkerProcess:
-        """Return the worker process; start another one if it has ended."""
+    def _require_worker(self) -> tuple[WorkerProcess, SlotFolder]:
+        """Return the worker process and the folder of its runs; start another process if it has ended."""
+        if self._scratch is None:
+            self._scratch = Scratch(self._order.scratch)
+            self._folder = slot_folder(self._order.storage, self._scratch)
         if self._worker is None:
-            if self._scratch is None:
-                self._scratch = Path(tempfile.mkdtemp(prefix="gan-bench-slot-"))
-            places = unpack(self._order.plugins, self._scratch)
+            try:
+                places = unpack(self._order.plugins, self._scratch.path / "plugins")
+            except OSError as error:
+                raise unwritable(self._scratch.path, error.strerror) from error
             with blocked():
-                self._worker = WorkerProcess(places)
-        return self._worker
+                self._worker = WorkerProcess(places, lock=self._scratch.lock)
+        return self._worker, self._folder
 
     def _messages(
         self, worker: WorkerProcess, patience: Callable[[], float] = lambda: LOOK_SECONDS
@@ -190,18 +218,6 @@ class Slot:
         worker.process.stdout.close()
         return worker.process.wait()
 
-    def _nonce(self) -> str:
-        """Text of the nonce file; other machines may see a new file some seconds later."""
-        path = Path(self._order.results) / self._order.nonce
-        until = time.monotonic() + NONCE_SECONDS
-        while True:
-            with suppress(OSError):
-                os.listdir(path.parent)  # lets a network file system look again
-                return path.read_text(encoding="utf-8")
-            if time.monotonic() > until:
-                return ""
-            time.sleep(0.5)
-
 
 def _follow(worker: WorkerProcess, messages: Sequence[Message]) -> None:
     """Keep the process of the worker's run, which may outlive it."""
@@ -210,13 +226,3 @@ def _follow(worker: WorkerProcess, messages: Sequence[Message]) -> None:
             worker.run = message.pid
         elif isinstance(message, Ended):
             worker.run = None
-
-
-def for_other_machines(job: Job, results: Path) -> Job:
-    """A job with its folder relative to the results folder. Raises ValueError if it is outside."""
-    return replace(job, folder=Path(job.folder).relative_to(results).as_posix())
-
-
-def on_this_machine(job: Job, results: str) -> Job:
-    """A job from another machine with the folder where this one sees it."""
-    return replace(job, folder=str(Path(results) / job.folder))
