@@ -51,7 +51,7 @@ def command(benchmark: str, dry_run: bool, enqueue: bool, **options: Any) -> int
     planned = prepare(benchmark, Options(**options), elsewhere=enqueue)
     warn_of_broken(planned.registry, notes=dry_run)  # else the run reports them
     if dry_run:
-        _print_plan(planned)
+        print_plan(planned)
         return 0
     if enqueue:
         return _enqueue(planned)
@@ -120,7 +120,7 @@ def _report(planned: Planned, outcome: BenchmarkOutcome) -> int:
     return outcome.exit_code
 
 
-def _print_plan(planned: Planned) -> None:
+def print_plan(planned: Planned) -> None:
     """Print the runs, those already done, and the estimated time."""
     from gan_bench.planning.power import describe_power
     from gan_bench.running.estimate import PROBE_BUDGET, estimate

@@ -38,7 +38,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from gan_bench.cli.run import _print_plan
+from gan_bench.cli.run import print_plan
 from gan_bench.contracts.observer import Observer
 from gan_bench.planning.jobs import stacks
 from gan_bench.planning.planned import Planned
@@ -131,7 +131,7 @@ def _plan(described: Mapping[str, Any], folder: Path, times: Times, prefix: str)
     with times.of(f"{prefix}plan"):
         planned = project.plan(described, folder)
     with times.of(f"{prefix}dry run".strip()), contextlib.redirect_stdout(io.StringIO()):
-        _print_plan(planned)
+        print_plan(planned)
 
 
 def _engine(planned: Planned, times: Times) -> None:
