@@ -10,7 +10,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "speed"))
 
-import slots  # type: ignore[import-not-found]  # noqa: E402 - after the path
+import slots  # type: ignore[import-not-found]
 
 FREE = slots.Costs(settle=0, attempt=0, message=0, hold=2, start=0, hello=0, table=0, plan=0)
 
