@@ -13,12 +13,11 @@ which run a slot receives, and what happens to the runs of a slot that is lost.
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,10 @@ from gan_bench.contracts.engine import Engine, Place, PlaceRequest, Setup
 from gan_bench.contracts.events import Evaluated
 from gan_bench.contracts.observer import Observer
 from gan_bench.contracts.run import Job
-from gan_bench.errors import GanBenchError, RunError, StoreError, UsageError, error_text
+from gan_bench.errors import GanBenchError, RunError, UsageError
 from gan_bench.plugins.discovery import load_plugins
 from gan_bench.running.engines.cluster.groups import Group, Groups, pause
+from gan_bench.running.engines.cluster.members import Member
 from gan_bench.running.engines.cluster.ray_cluster import (
     HeadNode,
     RayParams,
@@ -38,8 +38,9 @@ from gan_bench.running.engines.cluster.ray_cluster import (
     gpus_of,
     needs,
 )
+from gan_bench.running.engines.cluster.ray_errors import cause_of, host_of, last_line
 from gan_bench.running.engines.cluster.run_attempts import RunAttempts
-from gan_bench.running.engines.cluster.shares import WHOLE, Shares, in_words, next_share
+from gan_bench.running.engines.cluster.shares import WHOLE, Shares, in_words, next_share, stored_records
 from gan_bench.running.engines.cluster.shipped_plugins import pack
 from gan_bench.running.engines.cluster.slot import Hello, Lost, Slot, SlotMessage, SlotOrder
 from gan_bench.running.engines.cluster.snapshots import Snapshot
@@ -55,7 +56,6 @@ from gan_bench.running.engines.interrupts import DeferredInterrupts
 from gan_bench.running.engines.messages import Ended, Ready, Started
 from gan_bench.running.provenance import command
 from gan_bench.store.records import RunRecord
-from gan_bench.store.run_folder import RunFolder
 
 MOST_FAILURES = 6
 """Number of times in succession that a slot is lost without having completed a run, before it is given up."""
@@ -86,46 +86,6 @@ class RaySlot(Slot):
         return replace(super().hello(), node=ray.get_runtime_context().get_node_id())
 
 
-@dataclass(eq=False)
-class _Member:
-    """One place for a run, with the actor that fills it now.
-
-    Attributes:
-        number: of the place.
-        actor: None during a pause.
-        waits: what the last call returned: the answer to `hello`, or the stream of `carry_out`.
-        host, node: where the actor is; empty until it has answered.
-        lost_on: node where the last actor was lost.
-        group: what it executes.
-        ended: how the process of the group ended, as of `Ended`; None while it runs.
-        failures: losses since the last completed run.
-        due: when the next actor is created, of `time.monotonic`.
-        share: of a GPU that it has.
-        refusable: whether a refusal ends the command, because no actor was accepted here before.
-    """
-
-    number: int
-    actor: Any = None
-    waits: Any = None
-    host: str = ""
-    node: str = ""
-    lost_on: str = ""
-    group: Group | None = None
-    ended: str | None = None
-    failures: int = 0
-    due: float = 0.0
-    share: float = WHOLE
-    refusable: bool = True
-
-    @property
-    def idle(self) -> bool:
-        """Whether the actor has answered and executes nothing."""
-        return self.actor is not None and self.waits is None
-
-    def __str__(self) -> str:
-        return f"{self.host or 'unknown host'}, node {self.node[:8] or 'unknown'}"
-
-
 class RayEngine(Engine):
     """Nodes of a Ray cluster, with a process for each active run."""
 
@@ -144,7 +104,7 @@ class RayEngine(Engine):
         self._gpus, self._gpus_since = math.inf, -math.inf
         self._attempts = RunAttempts(observer)
         self._storage: Storage = ShippedStorage()
-        self._members: list[_Member] = []
+        self._members: list[Member] = []
         self._interrupts = DeferredInterrupts()
         self._stopping = False
         self._device = "cpu"
@@ -161,7 +121,7 @@ class RayEngine(Engine):
         with DeferredInterrupts() as self._interrupts:
             try:
                 self._prepare(jobs)
-                self._members = [_Member(number) for number in range(min(self.setup.workers, len(self._waiting)))]
+                self._members = [Member(number) for number in range(min(self.setup.workers, len(self._waiting)))]
                 while self._waiting or self._busy():
                     self._step()
                 self._interrupts.deliver()
@@ -182,7 +142,7 @@ class RayEngine(Engine):
         shares = Shares(self.params.fixed_share)
         if shares.automatic:
             wanted = {job.run.configuration for job in jobs}
-            shares.add_stored(_records(self.setup.results, wanted))
+            shares.add_stored(stored_records(self.setup.results, wanted))
             groups = Groups(jobs)
             known = sum(shares.is_known(group.jobs[0].run.configuration, len(group.jobs)) for group in groups)
             self.observer.note(f"GPU shares are measured: known for {known} of {len(groups)} groups of runs.")
@@ -231,7 +191,7 @@ class RayEngine(Engine):
             self._interrupts.deliver()
             self._receive(waits[each])
 
-    def _busy(self) -> list[_Member]:
+    def _busy(self) -> list[Member]:
         return [member for member in self._members if member.group is not None]
 
     def _require_members(self, now: float) -> None:
@@ -272,7 +232,7 @@ class RayEngine(Engine):
             self._gpus, self._gpus_since = gpus_of(self._ray.nodes()), now
         return self._gpus
 
-    def _create(self, member: _Member) -> None:
+    def _create(self, member: Member) -> None:
         """Create the actor of a place and ask it to describe itself."""
         need = needs(self.params, self._device, member.share)
         order = replace(self._order, gpu_share=member.share)
@@ -287,7 +247,7 @@ class RayEngine(Engine):
         member.actor = self._ray.remote(**options)(RaySlot).remote(order)
         member.waits = member.actor.hello.remote()
 
-    def _strategy(self, member: _Member) -> Any:
+    def _strategy(self, member: Member) -> Any:
         """Strategy by which Ray places an actor: spread over the nodes, and after a loss on another node."""
         need = needs(self.params, self._device, member.share)
         others = [
@@ -303,7 +263,7 @@ class RayEngine(Engine):
         node = others[member.number % len(others)]
         return NodeAffinitySchedulingStrategy(node, soft=True, _spill_on_unavailable=True)
 
-    def _receive(self, member: _Member) -> None:
+    def _receive(self, member: Member) -> None:
         """Handle the answer to `hello`, or the next messages of the stream, of one slot."""
         if member.group is None:
             self._greet(member)
@@ -313,14 +273,14 @@ class RayEngine(Engine):
         except StopIteration:
             self._end_of_stream(member)
         except self._ray.exceptions.RayError as error:
-            self._lose(member, _cause(error))
+            self._lose(member, cause_of(error))
         else:
             for message in messages:
                 self._handle(member, message)
             if member.ended is not None:  # without a wait for the end of the stream, which follows
                 self._end_of_stream(member)
 
-    def _greet(self, member: _Member) -> None:
+    def _greet(self, member: Member) -> None:
         """Accept or refuse a slot that has answered `hello`, or could not."""
         answer, member.waits = member.waits, None
         try:
@@ -328,16 +288,16 @@ class RayEngine(Engine):
         except self._ray.exceptions.RayTaskError as error:
             own = isinstance(error.cause, GanBenchError)  # with a remedy
             self._refuse(
-                member, f"a slot cannot start: {_cause(error)}", "" if own else "See the messages of Ray on its node."
+                member, f"a slot cannot start: {cause_of(error)}", "" if own else "See the messages of Ray on its node."
             )
             return
         except self._ray.exceptions.RayError as error:
             if getattr(error, "actor_init_failed", False):
-                member.host = _host(error)
-                reason = f"a slot cannot be created there ({_last_line(error)})"
+                member.host = host_of(error)
+                reason = f"a slot cannot be created there ({last_line(error)})"
                 self._refuse(member, reason, "Install the same version of gan-bench on all nodes.")
             else:
-                self._lose(member, _cause(error))
+                self._lose(member, cause_of(error))
             return
         member.host, member.node = hello.host, hello.node
         if refusal := self._storage.refusal(hello.nonce):
@@ -348,7 +308,7 @@ class RayEngine(Engine):
             member.refusable = False
             self._give(member)
 
-    def _refuse(self, member: _Member, reason: str, remedy: str) -> None:
+    def _refuse(self, member: Member, reason: str, remedy: str) -> None:
         """Do without a slot. Raises UsageError if it is one of the first."""
         text = f"Slot {member.number} on {member}: {reason.rstrip('.')}. {remedy}".rstrip()
         self._kill(member)
@@ -359,7 +319,7 @@ class RayEngine(Engine):
 
     # --- runs -----------------------------------------------------------------------------------------------
 
-    def _give(self, member: _Member) -> None:
+    def _give(self, member: Member) -> None:
         """Give a free slot the next jobs, if there are any for it."""
         nodes = {each.node for each in self._members if each.node and each.share == member.share}
         measuring = {
@@ -378,11 +338,11 @@ class RayEngine(Engine):
         """Jobs, and the files that they need, as a slot receives them."""
         return [for_other_machines(job, self.setup.results) for job in jobs], self._storage.send(jobs)
 
-    def _measures(self, member: _Member) -> bool:
+    def _measures(self, member: Member) -> bool:
         """Whether the memory of the group of a slot is measured."""
         return self._shares.automatic and member.share == WHOLE
 
-    def _measure(self, member: _Member, group: Group, record: RunRecord | None) -> None:
+    def _measure(self, member: Member, group: Group, record: RunRecord | None) -> None:
         """Take over the memory in the record of a run; its configuration may then have a share."""
         memory = record.ledger.gpu_memory if record is not None and record.ledger is not None else None
         if record is None or memory is None or record.status == "failed" or not self._measures(member):
@@ -394,7 +354,7 @@ class RayEngine(Engine):
             used = f"{memory.reserved_mb:,.0f} of {memory.total_mb:,.0f} MiB of a GPU"
             self.observer.note(f"{name} has reserved {used}. Further runs reserve {share}.")
 
-    def _handle(self, member: _Member, message: SlotMessage) -> None:
+    def _handle(self, member: Member, message: SlotMessage) -> None:
         assert member.group is not None
         match message:
             case Ended() | Lost():
@@ -414,7 +374,7 @@ class RayEngine(Engine):
                         job = next(job for job in member.group.jobs if job.run is run)
                         self._measure(member, member.group, self._attempts.read(job))
 
-    def _end_of_stream(self, member: _Member) -> None:
+    def _end_of_stream(self, member: Member) -> None:
         """Settle the jobs of a slot that has sent its last message, and give it the next ones."""
         group, member.group, member.waits = member.group, None, None
         assert group is not None
@@ -424,7 +384,7 @@ class RayEngine(Engine):
         if not self._stopping:
             self._give(member)
 
-    def _lose(self, member: _Member, cause: str) -> None:
+    def _lose(self, member: Member, cause: str) -> None:
         """Replace the actor of a place after a pause; its jobs are settled."""
         group, member.group = member.group, None
         self._kill(member)
@@ -438,7 +398,7 @@ class RayEngine(Engine):
             self._members.remove(member)
             self.observer.note(f"Slot {member.number} is given up after {member.failures} losses: {cause}.")
 
-    def _settle(self, group: Group, member: _Member, cause: str) -> bool:
+    def _settle(self, group: Group, member: Member, cause: str) -> bool:
         """Report the jobs that have ended, and let others wait for another attempt; return whether all have ended."""
         lost, short, iterations = [], [], [0]
         for job in group.jobs:
@@ -484,14 +444,14 @@ class RayEngine(Engine):
             for job in group.jobs if group is not None else ():
                 self._attempts.end(job, "stopped by the command before it had written its checkpoint")
 
-    def _kill(self, member: _Member) -> None:
+    def _kill(self, member: Member) -> None:
         """End the actor of a place, whatever it does; its worker process ends with it."""
         actor, member.actor, member.waits = member.actor, None, None
         if actor is not None:
             with suppress(Exception):  # it is lost already
                 self._ray.kill(actor)
 
-    def _retire(self, member: _Member) -> None:
+    def _retire(self, member: Member) -> None:
         """End the actor of a place that executes nothing, so that another one can have its resources."""
         if member.idle:
             with suppress(Exception):  # it is lost by now
@@ -514,37 +474,3 @@ class RayEngine(Engine):
         if text not in self._noted:
             self._noted.add(text)
             self.observer.note(text)
-
-
-def _cause(error: BaseException) -> str:
-    """Reason of an error of Ray: the exception of a slot, or the first line of Ray's own."""
-    inner = getattr(error, "cause", None)
-    if inner is not None:
-        return error_text(inner)
-    return f"{type(error).__name__}: {next(iter(_lines(error)), '')}".rstrip(".: ")
-
-
-def _last_line(error: BaseException) -> str:
-    """Last line of an error of Ray, which is that of a traceback on a node."""
-    return (_lines(error) or [type(error).__name__])[-1].rstrip(".")
-
-
-def _host(error: BaseException) -> str:
-    """Address of the node of an actor, from an error of Ray; empty if it has none."""
-    match = re.search(r"\bip=([^,)\s]+)", str(error))
-    return match[1] if match else ""
-
-
-def _lines(error: BaseException) -> list[str]:
-    """Lines of an error of Ray, without colours."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _records(results: Path, configurations: Set[str]) -> Iterator[RunRecord]:
-    """Records of stored runs of configurations; damaged ones are left out."""
-    for path in sorted((results / "runs").glob("*/run.json")):
-        with suppress(StoreError, OSError):
-            record = RunFolder(path.parent).read()
-            if record is not None and record.configuration in configurations:
-                yield record

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import suppress
+from pathlib import Path
 
+from gan_bench.errors import StoreError
 from gan_bench.running.provenance import OUTSIDE_MB
 from gan_bench.store.records import GpuMemory, RunRecord
+from gan_bench.store.run_folder import RunFolder
 
 AUTO = "auto"
 """Value of the parameter `gpus_per_run` for measured shares."""
@@ -132,6 +136,15 @@ def next_share(waiting: Mapping[float, int], slots: Counter[float], free: Counte
         if more_groups and (fits or not slots[share]):
             return share
     return None
+
+
+def stored_records(results: Path, configurations: Set[str]) -> Iterator[RunRecord]:
+    """Records of stored runs of configurations; damaged ones are left out."""
+    for path in sorted((results / "runs").glob("*/run.json")):
+        with suppress(StoreError, OSError):
+            record = RunFolder(path.parent).read()
+            if record is not None and record.configuration in configurations:
+                yield record
 
 
 def in_words(share: float) -> str:
