@@ -156,13 +156,13 @@ def take_all(planned: Planned) -> None:
     now = 0.0
     waiting, taken = Groups(planned.jobs, clock=lambda: now), 0
     while waiting:
-        group = waiting.take("a", {"a"}, whole=True)
+        group = waiting.take("a", {"a"})
         if group is None:
             now += 1.0
             continue
         taken += 1
         if taken % LOST == 0 and not group.losses:
-            waiting.repeat(group, group.jobs, "a", "lost")
+            waiting.repeat(group, group.jobs, 0, "a", "lost")
         now += 0.01
 
 
