@@ -38,7 +38,7 @@ from tests.support import project, ray_nodes  # noqa: E402 - after the path
 
 MODELS = ({"plugin": "gan"}, {"plugin": "mgan", "generators": 4}, {"plugin": "d2gan"})
 COMMAND = (sys.executable, "-m", "gan_bench")
-PAUSES = (2.0, 12.0)
+PAUSES = (4.0, 12.0)
 """Least and most seconds between two kills; a new slot takes several seconds to start."""
 
 RUNS_OF_A_SEED = 3
@@ -84,7 +84,7 @@ class Kills:
 
     def in_training(self) -> int:
         """Number of kills with a run in training."""
-        return sum(any(0 < each["iteration"] < each["of"] for each in kill["runs"]) for kill in self.history)
+        return sum(in_training(kill["runs"]) for kill in self.history)
 
 
 def execute(arguments: Sequence[str], folder: Path) -> Execution:
@@ -123,14 +123,23 @@ def _seconds(stat: Path) -> float:
 def kill_nodes(
     nodes: ray_nodes.Nodes, results: Path, kills: Kills, most: int, rng: random.Random, end: threading.Event
 ) -> None:
-    """Kill random nodes that execute runs, until enough are killed or the benchmark ends."""
+    """Kill random nodes until enough are killed or the benchmark ends; nine of ten kills wait for a run in training."""
     while len(kills.history) < most and not end.wait(rng.uniform(*PAUSES)):
-        active = active_runs(results)
-        if active:
-            node = rng.choice(sorted(active))
+        any_run, candidates = rng.random() < 0.1, list[str]()
+        while not candidates and not end.wait(0.1):
+            active = active_runs(results)
+            dead = {kill["node"] for kill in kills.history}  # their runs may not have begun another attempt yet
+            candidates = sorted(each for each in active.keys() - dead if any_run or in_training(active[each]))
+        if candidates:
+            node = rng.choice(candidates)
             kills.history.append({"node": node, "runs": active[node]})
             print(f"kill {len(kills.history)}: node {node}, {json.dumps(active[node])}", flush=True)
             nodes.replace(node)
+
+
+def in_training(runs: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a run is between its first and its last iteration."""
+    return any(0 < each["iteration"] < each["of"] for each in runs)
 
 
 def active_runs(results: Path) -> dict[str, list[dict[str, Any]]]:
