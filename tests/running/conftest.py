@@ -13,6 +13,13 @@ from tests.support.ray_nodes import Nodes
 from tests.support.ray_runs import HELD
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests on the cluster for `--dist loadgroup`: other workers would only wait for it."""
+    for item in items:
+        if "nodes" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture
 def nodes(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Nodes]:
     """The cluster of all tests."""
