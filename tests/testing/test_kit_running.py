@@ -179,13 +179,6 @@ class TestBatchSystem:
 
     FILE = ROOT / "tests" / "support" / "outside" / "batch_system.py"
 
-    def test_passes_every_check(self) -> None:
-        """No check has a finding, and none but that of the lock is skipped. Ctrl-C is checked for other engines."""
-        made = checks(load_plugins([self.FILE]).get("engines", "batch"))
-        reports = [check.report() for check in made if check.name not in ("interrupt", "resumes")]
-        assert [report.finding for report in reports if report.finding] == []
-        assert [str(report.check) for report in reports if report.skipped] == ["lock"]
-
     def test_has_the_values_of_the_local_engine(self, tmp_path: Path) -> None:
         """A run that kills its process is repeated twice and fails; all others have the same values as always."""
         models = [project.ZOO["mgan"], {"plugin": "suicidal"}]
