@@ -13,6 +13,7 @@ from tests.support.ray_nodes import Nodes
 from tests.support.ray_runs import HELD
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests on the cluster for `--dist loadgroup`: other workers would only wait for it."""
     for item in items:
