@@ -117,8 +117,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def messages(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Messages]:
     """Messages of this test, compared with the recorded ones (`tests.support.messages`)."""
     update = bool(request.config.getoption(OPTION))
-    test = request.node.nodeid.partition("@")[0]  # xdist adds the name of a group
-    found = Messages(test, hidden_texts(tmp_path), update)
+    found = Messages(request.node.nodeid, hidden_texts(tmp_path), update)
     yield found
     if update:
         found.write()

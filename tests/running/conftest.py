@@ -13,12 +13,12 @@ from tests.support.ray_nodes import Nodes
 from tests.support.ray_runs import HELD
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects tests
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests on the cluster for `--dist loadgroup`: other workers would only wait for it."""
+    """Mark the tests on the Ray cluster: several workers would wait for each other."""
     for item in items:
         if "nodes" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture
