@@ -4,7 +4,7 @@ It executes one run, or one stack of seeds, at a time, in a worker process as th
 of a run depends on how it ended:
 
     finished, diverged, an exception     it has ended, no worker repeats it
-    its process was killed               the lease is given back; after `RETRIES` repetitions the run has failed
+    its process was killed               the lease is given back; the run fails after `MOST_LOSSES` repetitions
     its worker or machine was lost       the lease expires, which counts in the same way
     Ctrl-C or SIGTERM                    the checkpoint is written, and the lease is given back
 """
@@ -43,14 +43,11 @@ from gan_bench.running.enqueue import (
 from gan_bench.running.provenance import this_process
 from gan_bench.running.record import start_record
 from gan_bench.running.run_benchmark import write_outputs
-from gan_bench.store.attempts import fence, tokens
+from gan_bench.store.attempts import MOST_LOSSES, fence, tokens
 from gan_bench.store.job_queue import read_queue
 from gan_bench.store.leases import STOPPED, HeldLease, Leases, Seen, Unit
 from gan_bench.store.records import ErrorRecord
 from gan_bench.store.run_folder import RunFolder
-
-RETRIES = 3
-"""Number of times that a run is repeated after its process, worker or machine was lost."""
 
 LOOK_SECONDS = 1.0
 """Longest time between two looks at the worker process, or at the leases of others."""
@@ -206,7 +203,7 @@ class LeaseWorker:
             return False
         if seen.state == "expired":
             self.observer.note(f"{_name(unit)} is taken over from {seen.place or 'a lost worker'}: {seen.cause}.")
-        if held.losses > RETRIES:
+        if held.losses > MOST_LOSSES:
             self._give_up(held)
             return False
         self._held = held
@@ -230,7 +227,7 @@ class LeaseWorker:
         """Record that the runs of a unit have failed because they were lost too often."""
         lost = held.attempt.lost[-held.losses :]
         history = "; ".join(f"{each.place}: {each.cause}" for each in lost)
-        error = ErrorRecord("Lost", f"lost {held.losses} times, which is more than {RETRIES} retries: {history}")
+        error = ErrorRecord("Lost", f"lost {held.losses} times, which is more than {MOST_LOSSES} retries: {history}")
         with guarded(fence(tokens(held.jobs))):
             for job in held.jobs:
                 self.observer.started(job.run)
@@ -330,11 +327,7 @@ class LeaseWorker:
         assert worker is not None and worker.process.stdout is not None
         if not worker.closed:
             self._selector.unregister(worker.process.stdout)
-        worker.shut_down()
-        worker.signal(signal.SIGKILL)
-        code = worker.process.wait()
-        worker.process.stdout.close()
-        return code
+        return worker.discard()
 
     # --- ends -----------------------------------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ from gan_bench.store.records import LostAttempt, RecordError, convert
 
 CURRENT = "attempt.json"
 
+MOST_LOSSES = 3
+"""Number of times in succession that a run is repeated after a loss without a later checkpoint than before."""
+
 
 class Superseded(StoreError):
     """Another attempt of the run has begun. Nothing may be written."""

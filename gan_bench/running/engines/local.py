@@ -160,10 +160,7 @@ class LocalEngine(Engine):
                 self._receive(worker)
         if not worker.closed:
             self._selector.unregister(worker.process.stdout)
-        worker.process.stdout.close()
-        worker.shut_down()
-        worker.signal(signal.SIGKILL)
-        code = worker.process.wait()
+        code = worker.discard()
         self._alive.remove(worker)
         self._end(worker, f"the worker process ended with exit code {code}")
         if self._waiting and worker.loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -97,6 +98,14 @@ class WorkerProcess:
         """Send a signal to the worker, its run, which survives a killed worker, and processes that a run has left."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+
+    def discard(self) -> int:
+        """Kill the process and what it has left, close its channels, and return its exit code."""
+        assert self.process.stdout is not None
+        self.shut_down()
+        self.signal(signal.SIGKILL)
+        self.process.stdout.close()
+        return self.process.wait()
 
     def lines(self) -> list[bytes]:
         """Lines since the last call; `closed` is then set if there will be no more."""

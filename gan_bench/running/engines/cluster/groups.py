@@ -20,10 +20,8 @@ from operator import itemgetter
 from gan_bench.contracts.run import Job
 from gan_bench.planning.jobs import stacks
 from gan_bench.running.engines.cluster.shares import WHOLE, Shares
+from gan_bench.store.attempts import MOST_LOSSES
 from gan_bench.store.records import RunRecord
-
-MOST_LOSSES = 3
-"""Number of times in succession that a run is repeated after a loss without a later checkpoint than before."""
 
 LONGEST_PAUSE = 30.0
 """Most seconds before a lost run is repeated, or a lost slot replaced: 1, 2, 4, … up to this."""

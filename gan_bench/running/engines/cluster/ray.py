@@ -286,10 +286,10 @@ class RayEngine(Engine):
         try:
             hello: Hello = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
-            own = isinstance(error.cause, GanBenchError)  # with a remedy
-            self._refuse(
-                member, f"a slot cannot start: {cause_of(error)}", "" if own else "See the messages of Ray on its node."
-            )
+            if isinstance(error.cause, GanBenchError):  # with a remedy
+                self._refuse(member, f"a slot cannot start: {error.cause}", "")
+            else:
+                self._refuse(member, f"a slot cannot start: {cause_of(error)}", "See the messages of Ray on its node.")
             return
         except self._ray.exceptions.RayError as error:
             if getattr(error, "actor_init_failed", False):

@@ -165,7 +165,6 @@ class Slot:
     def close(self) -> None:
         """End the worker process and remove its files."""
         if self._worker is not None:
-            self._worker.signal(signal.SIGKILL)
             self._discard(self._worker)
         if self._scratch is not None:
             self._scratch.close()
@@ -212,11 +211,7 @@ class Slot:
     def _discard(self, worker: WorkerProcess) -> int:
         """Forget a worker that has ended, or that is killed now, and return its exit code."""
         self._worker = None
-        worker.shut_down()
-        worker.signal(signal.SIGKILL)
-        assert worker.process.stdout is not None
-        worker.process.stdout.close()
-        return worker.process.wait()
+        return worker.discard()
 
 
 def _follow(worker: WorkerProcess, messages: Sequence[Message]) -> None:
